@@ -1,0 +1,39 @@
+"""The only place that reads the time.
+
+A `Clock` is handed to storage and engines, so that a test can move a week ahead.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock", "iso_from_ms", "now_ms"]
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def time(self) -> float:
+        """Return seconds since 1970-01-01 UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def time(self) -> float:
+        """Return seconds since 1970-01-01 UTC."""
+        return time.time()
+
+
+def now_ms() -> int:
+    """Return milliseconds since 1970-01-01 UTC, the unit of every time on the wire."""
+    return int(time.time() * 1000)
+
+
+def iso_from_ms(ms: float) -> str:
+    """Return a time in milliseconds as ISO 8601 in UTC with milliseconds, as Mastra writes it."""
+    stamp = datetime.fromtimestamp(ms / 1000, UTC)
+    return stamp.strftime("%Y-%m-%dT%H:%M:%S.") + f"{stamp.microsecond // 1000:03d}Z"

@@ -1,0 +1,246 @@
+"""Every public exception, in one tree, each with a stable `code`.
+
+    MastraError
+    ├── ConfigError                  your code or your environment
+    │   ├── NotFoundError            no agent, workflow, tool or step under that name
+    │   ├── WorkflowDefinitionError  a workflow that cannot be built or run as written
+    │   └── MissingDependencyError   an optional package is not installed
+    ├── ValidationError              your data
+    │   ├── InputValidationError     what was given to a run, a tool or an agent
+    │   ├── StepValidationError      what reached a step or came out of it
+    │   ├── ResumeValidationError    what was given to resume a run
+    │   └── SerializationError       a value that JSON cannot hold
+    ├── RunError                     it failed while running
+    │   ├── StepError                a step raised; its own exception is `__cause__`
+    │   ├── WorkflowFailedError      the run ended as failed
+    │   ├── RunNotFoundError         no run under that id
+    │   ├── RunStateError            the run is not in a state that allows the call
+    │   ├── ResumeClaimedError       somebody else resumed it first
+    │   ├── RunClaimedError          another process is driving the run
+    │   ├── StorageError             the store refused or could not be reached
+    │   ├── StreamOverflowError      a reader fell behind what is kept for it
+    │   ├── TripwireError            a processor refused
+    │   └── ToolError                a tool could not be run
+    ├── ModelError                   the model's provider failed
+    └── NonRetryableError            raise it in a step to stop its retries
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "ConfigError",
+    "InputValidationError",
+    "MastraError",
+    "MissingDependencyError",
+    "ModelError",
+    "NonRetryableError",
+    "NotFoundError",
+    "ResumeClaimedError",
+    "ResumeValidationError",
+    "RunClaimedError",
+    "RunError",
+    "RunNotFoundError",
+    "RunStateError",
+    "SerializationError",
+    "StepError",
+    "StepValidationError",
+    "StorageError",
+    "StreamOverflowError",
+    "ToolError",
+    "TripwireError",
+    "ValidationError",
+    "WorkflowDefinitionError",
+    "WorkflowFailedError",
+]
+
+
+class MastraError(Exception):
+    """Base of every exception that this package raises on purpose.
+
+    Args:
+        message: What went wrong, where, and what to do about it.
+        code: Overrides the class's own code.
+        details: Facts for programs: ids, field paths, status codes. JSON values only.
+    """
+
+    code: ClassVar[str] | str = "MASTRA_ERROR"
+    """Stable, upper case; safe to compare and to send."""
+
+    def __init__(
+        self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        self.details: dict[str, Any] = details or {}
+
+
+class ConfigError(MastraError):
+    """The program or its environment is set up wrongly."""
+
+    code = "CONFIG_ERROR"
+
+
+class NotFoundError(ConfigError):
+    """Nothing is registered under that name."""
+
+    code = "NOT_FOUND"
+
+
+class WorkflowDefinitionError(ConfigError):
+    """A workflow cannot be built, committed or run as it is written."""
+
+    code = "WORKFLOW_DEFINITION_INVALID"
+
+
+class MissingDependencyError(ConfigError):
+    """An optional package is needed and not installed."""
+
+    code = "MISSING_DEPENDENCY"
+
+
+class ValidationError(MastraError):
+    """A value does not meet its schema.
+
+    Attributes:
+        issues: One entry a problem, `{"path": [...], "message": "..."}`.
+    """
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        issues: list[dict[str, Any]] | None = None,
+        code: str | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, details=details)
+        self.issues: list[dict[str, Any]] = issues or []
+
+
+class InputValidationError(ValidationError):
+    """What the caller handed to a run, a tool or an agent is not valid."""
+
+    code = "WORKFLOW_SCHEMA_VALIDATION_FAILED"
+
+
+class StepValidationError(ValidationError):
+    """A step's input, output, state or suspend payload is not valid."""
+
+    code = "WORKFLOW_STEP_INPUT_VALIDATION_FAILED"
+
+
+class ResumeValidationError(ValidationError):
+    """Resume data does not meet the step's resume schema."""
+
+    code = "WORKFLOW_RESUME_DATA_VALIDATION_FAILED"
+
+
+class SerializationError(ValidationError):
+    """A value cannot be stored or sent, since JSON cannot hold it."""
+
+    code = "NOT_SERIALIZABLE"
+
+
+class RunError(MastraError):
+    """Something failed while it ran."""
+
+    code = "RUN_ERROR"
+
+
+class StepError(RunError):
+    """A step raised. Its own exception, where there is one, is `__cause__`."""
+
+    code = "STEP_FAILED"
+
+
+class WorkflowFailedError(RunError):
+    """A run did not end in success and its output was asked for."""
+
+    code = "WORKFLOW_FAILED"
+
+
+class RunNotFoundError(RunError):
+    """No run is stored under that id."""
+
+    code = "RUN_NOT_FOUND"
+
+
+class RunStateError(RunError):
+    """The run is not in a state that allows what was asked of it."""
+
+    code = "RUN_STATE_INVALID"
+
+
+class ResumeClaimedError(RunError):
+    """Another caller resumed the same suspension first."""
+
+    code = "WORKFLOW_RESUME_ALREADY_CLAIMED"
+
+
+class RunClaimedError(RunError):
+    """Another process is driving the run."""
+
+    code = "RUN_CLAIMED"
+
+
+class StorageError(RunError):
+    """The storage refused a call or could not be reached."""
+
+    code = "STORAGE_ERROR"
+
+
+class StreamOverflowError(RunError):
+    """A reader fell so far behind that the events it wanted are no longer kept."""
+
+    code = "STREAM_OVERFLOW"
+
+
+class TripwireError(RunError):
+    """A processor refused to let an agent go on."""
+
+    code = "TRIPWIRE"
+
+
+class ToolError(RunError):
+    """A tool could not be run."""
+
+    code = "TOOL_ERROR"
+
+
+class ModelError(MastraError):
+    """The model's provider failed, after retries and fallbacks.
+
+    Attributes:
+        status_code: The HTTP status, or `None` where there was no answer.
+        model_id: `provider/model` as it was asked for.
+        is_retryable: Whether the same call could succeed later.
+    """
+
+    code = "MODEL_ERROR"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        model_id: str | None = None,
+        is_retryable: bool = False,
+        code: str | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, details=details)
+        self.status_code = status_code
+        self.model_id = model_id
+        self.is_retryable = is_retryable
+
+
+class NonRetryableError(MastraError):
+    """Raise this in a step, or subclass it, to fail the step at once, whatever its retries."""
+
+    code = "NON_RETRYABLE"

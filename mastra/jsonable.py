@@ -1,0 +1,99 @@
+"""JSON types, and the one codec for anything that is stored or sent.
+
+Stored JSON keeps what Python can tell apart and JSON proper cannot say: integers of any size,
+`NaN` and the infinities (written as `NaN`, `Infinity`). What is sent to others is strict JSON,
+where those become `null`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from mastra.errors import SerializationError
+
+__all__ = ["Json", "WireModel", "dump_json", "dump_wire", "load_json", "to_jsonable"]
+
+Json: TypeAlias = Any
+"""A value made of dict (with text keys), list, str, int, float, bool and None."""
+
+
+class WireModel(BaseModel):
+    """Base of what crosses the wire: snake_case in Python, camelCase in JSON."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, extra="ignore"
+    )
+
+
+def to_jsonable(value: object, *, what: str = "value") -> Json:
+    """Turn any value into plain JSON data: models by alias, dates as ISO text, sets as lists.
+
+    Raises:
+        SerializationError: Part of the value cannot be JSON; the message has its path and type.
+    """
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    try:
+        return pydantic_core.to_jsonable_python(
+            value, by_alias=True, inf_nan_mode="constants", bytes_mode="utf8"
+        )
+    except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
+        raise unserializable(value, what) from error
+
+
+def dump_json(value: object, *, what: str = "value") -> bytes:
+    """Encode for storage; what `load_json` reads back equals `to_jsonable(value)`.
+
+    Raises:
+        SerializationError: Part of the value cannot be JSON; the message has its path and type.
+    """
+    try:
+        return pydantic_core.to_json(value, by_alias=True, inf_nan_mode="constants")
+    except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
+        raise unserializable(value, what) from error
+
+
+def dump_wire(value: object) -> bytes:
+    """Encode for others to read: strict JSON, where NaN and the infinities are `null`."""
+    return pydantic_core.to_json(value, by_alias=True, inf_nan_mode="null")
+
+
+def load_json(data: str | bytes) -> Json:
+    """Decode what `dump_json` wrote."""
+    return pydantic_core.from_json(data, allow_inf_nan=True)
+
+
+def unserializable(value: object, what: str) -> SerializationError:
+    """Return the error that says which part of a value JSON cannot hold."""
+    path, culprit = _find(value, (), set())
+    where = ".".join(str(part) for part in path) or "the value itself"
+    kind = type(culprit)
+    return SerializationError(
+        f"{what} cannot be stored as JSON: {where} is {kind.__module__}.{kind.__qualname__}. "
+        "Return plain data, or give it a schema that says how it is written.",
+        issues=[{"path": list(path), "message": f"not serialisable: {kind.__qualname__}"}],
+    )
+
+
+def _find(value: object, path: tuple[Any, ...], above: set[int]) -> tuple[tuple[Any, ...], object]:
+    """Walk to the first part that cannot be encoded by itself."""
+    if id(value) in above:
+        return path, value
+    children: list[tuple[Any, object]] = []
+    if isinstance(value, dict):
+        children = list(value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        children = list(enumerate(value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    elif isinstance(value, BaseModel):
+        children = [(name, getattr(value, name)) for name in type(value).model_fields]
+    for key, child in children:
+        try:
+            pydantic_core.to_json(child)
+        except (pydantic_core.PydanticSerializationError, ValueError, RecursionError):
+            return _find(child, (*path, key), above | {id(value)})
+    return path, value
