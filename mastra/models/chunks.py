@@ -1,0 +1,237 @@
+"""What a model streams: small slotted classes, told apart by `type`.
+
+They are made for every token, so none is a pydantic model and none does work when made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from mastra.jsonable import Json
+
+__all__ = [
+    "FileChunk",
+    "FinishChunk",
+    "FinishReason",
+    "ModelChunk",
+    "RawChunk",
+    "ReasoningDelta",
+    "ReasoningSignature",
+    "RedactedReasoning",
+    "ResponseMetadata",
+    "SourceChunk",
+    "TextDelta",
+    "ToolCallDelta",
+    "ToolCallEnd",
+    "ToolCallStart",
+    "Usage",
+]
+
+FinishReason: TypeAlias = Literal[
+    "stop", "length", "content-filter", "tool-calls", "error", "other", "unknown"
+]
+"""Why a model stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a call took, or that several took together."""
+
+    input_tokens: int | None = None
+    """Tokens of the prompt."""
+    output_tokens: int | None = None
+    """Tokens of the answer."""
+    total_tokens: int | None = None
+    """Both together."""
+    reasoning_tokens: int | None = None
+    """Tokens of the answer spent on thinking."""
+    cached_input_tokens: int | None = None
+    """Tokens of the prompt that the provider had kept."""
+    cache_creation_input_tokens: int | None = None
+    """Tokens of the prompt that the provider kept for later."""
+    raw: Json = None
+    """What the provider said."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            _sum(self.input_tokens, other.input_tokens),
+            _sum(self.output_tokens, other.output_tokens),
+            _sum(self.total_tokens, other.total_tokens),
+            _sum(self.reasoning_tokens, other.reasoning_tokens),
+            _sum(self.cached_input_tokens, other.cached_input_tokens),
+            _sum(self.cache_creation_input_tokens, other.cache_creation_input_tokens),
+            other.raw if other.raw is not None else self.raw,
+        )
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON; what the provider did not say is left out."""
+        wire: dict[str, Json] = {
+            "inputTokens": self.input_tokens,
+            "outputTokens": self.output_tokens,
+            "totalTokens": self.total_tokens,
+            "reasoningTokens": self.reasoning_tokens,
+            "cachedInputTokens": self.cached_input_tokens,
+            "cacheCreationInputTokens": self.cache_creation_input_tokens,
+            "raw": self.raw,
+        }
+        return {key: value for key, value in wire.items() if value is not None}
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+@dataclass(slots=True)
+class ResponseMetadata:
+    """Who answers; comes first, where the provider says it."""
+
+    type: ClassVar[Literal["response-metadata"]] = "response-metadata"
+    id: str | None = None
+    """The provider's id of the answer."""
+    model_id: str | None = None
+    """The exact model that answers."""
+    timestamp_ms: int | None = None
+    """When the provider began, in milliseconds since 1970."""
+    headers: dict[str, str] | None = None
+    """The response's HTTP headers."""
+
+
+@dataclass(slots=True)
+class TextDelta:
+    """The next piece of text."""
+
+    type: ClassVar[Literal["text-delta"]] = "text-delta"
+    text: str
+    """Never empty."""
+
+
+@dataclass(slots=True)
+class ReasoningDelta:
+    """The next piece of the model's thinking."""
+
+    type: ClassVar[Literal["reasoning-delta"]] = "reasoning-delta"
+    text: str
+    """Never empty."""
+
+
+@dataclass(slots=True)
+class ReasoningSignature:
+    """The provider's proof of the thinking, to be sent back with it."""
+
+    type: ClassVar[Literal["reasoning-signature"]] = "reasoning-signature"
+    signature: str
+    """Opaque."""
+
+
+@dataclass(slots=True)
+class RedactedReasoning:
+    """Thinking that the provider does not show."""
+
+    type: ClassVar[Literal["redacted-reasoning"]] = "redacted-reasoning"
+    data: str
+    """Opaque."""
+
+
+@dataclass(slots=True)
+class ToolCallStart:
+    """A tool call begins; its arguments follow."""
+
+    type: ClassVar[Literal["tool-call-start"]] = "tool-call-start"
+    tool_call_id: str
+    """Pairs the chunks of one call."""
+    tool_name: str
+    """What the model wants to run."""
+
+
+@dataclass(slots=True)
+class ToolCallDelta:
+    """The next piece of a call's arguments, as JSON text."""
+
+    type: ClassVar[Literal["tool-call-delta"]] = "tool-call-delta"
+    tool_call_id: str
+    """Pairs the chunks of one call."""
+    args_text_delta: str
+    """Never empty."""
+
+
+@dataclass(slots=True)
+class ToolCallEnd:
+    """A call's arguments are complete: it can be run while the model goes on."""
+
+    type: ClassVar[Literal["tool-call-end"]] = "tool-call-end"
+    tool_call_id: str
+    """Pairs the chunks of one call."""
+    tool_name: str
+    """What the model wants to run."""
+    args_text: str
+    """All of the arguments, as JSON text; empty means none."""
+    provider_executed: bool = False
+    """Whether the provider runs the tool itself."""
+
+
+@dataclass(slots=True)
+class SourceChunk:
+    """Something the model draws on."""
+
+    type: ClassVar[Literal["source"]] = "source"
+    id: str
+    """The provider's id, or one made up."""
+    url: str | None = None
+    """Where it is."""
+    title: str | None = None
+    """What it is called."""
+
+
+@dataclass(slots=True)
+class FileChunk:
+    """A file that the model made."""
+
+    type: ClassVar[Literal["file"]] = "file"
+    data: str
+    """The bytes in base64."""
+    media_type: str
+    """The kind of file."""
+
+
+@dataclass(slots=True)
+class RawChunk:
+    """The provider's own event, where they were asked for."""
+
+    type: ClassVar[Literal["raw"]] = "raw"
+    data: Any
+    """As the provider sent it."""
+
+
+@dataclass(slots=True)
+class FinishChunk:
+    """The model stopped; always last."""
+
+    type: ClassVar[Literal["finish"]] = "finish"
+    reason: FinishReason = "stop"
+    """Why."""
+    raw_reason: str | None = None
+    """In the provider's word."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens the call took."""
+    provider_metadata: dict[str, Json] | None = None
+    """Further facts, keyed by provider."""
+
+
+ModelChunk: TypeAlias = (
+    TextDelta
+    | ReasoningDelta
+    | ReasoningSignature
+    | RedactedReasoning
+    | ToolCallStart
+    | ToolCallDelta
+    | ToolCallEnd
+    | SourceChunk
+    | FileChunk
+    | RawChunk
+    | ResponseMetadata
+    | FinishChunk
+)
+"""What a model streams."""

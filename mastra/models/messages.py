@@ -1,0 +1,194 @@
+"""Messages and their parts: what is said to a model and what it said.
+
+Everything that a caller may write (text, lists, dicts of several dialects) is turned into
+`Message` objects once, at the door; the rest of the library sees nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, cast
+
+from mastra.clock import now_ms
+from mastra.ids import new_id
+from mastra.jsonable import Json
+
+__all__ = [
+    "FilePart",
+    "ImagePart",
+    "Message",
+    "MessageInput",
+    "MessagePart",
+    "ReasoningPart",
+    "Role",
+    "TextPart",
+    "ToolCallPart",
+    "ToolResultPart",
+    "text_of",
+]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+"""Who speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A piece of text."""
+
+    text: str
+    """What is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """A picture: its bytes as base64, or where to fetch it."""
+
+    url: str | None = None
+    """A web address or a `data:` URL."""
+    data: str | None = None
+    """The bytes in base64."""
+    media_type: str = "image/png"
+    """The kind of picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file: its bytes as base64, where to fetch it, or its id at the provider."""
+
+    media_type: str
+    """The kind of file, such as `application/pdf`."""
+    url: str | None = None
+    """A web address or a `data:` URL."""
+    data: str | None = None
+    """The bytes in base64."""
+    filename: str | None = None
+    """The name to show the model."""
+    file_id: str | None = None
+    """The id of a file uploaded to the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """What a model thought before it answered."""
+
+    text: str
+    """The thought, where the provider shows it."""
+    signature: str | None = None
+    """The provider's proof, sent back with the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A model's request to run a tool."""
+
+    tool_call_id: str
+    """Pairs the call with its result."""
+    tool_name: str
+    """The name the model knows the tool by."""
+    args: Json
+    """The arguments; text where what the model wrote is not JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultPart:
+    """What a tool gave back, or why it failed."""
+
+    tool_call_id: str
+    """The call this answers."""
+    tool_name: str
+    """The name the model knows the tool by."""
+    result: Json
+    """Plain JSON data."""
+    is_error: bool = False
+    """Whether the tool failed."""
+    args: Json = None
+    """The arguments of the call, kept for display."""
+
+
+MessagePart: TypeAlias = (
+    TextPart | ImagePart | FilePart | ReasoningPart | ToolCallPart | ToolResultPart
+)
+"""One piece of a message."""
+
+MessageInput: TypeAlias = "str | Message | Mapping[str, Any] | Sequence[str | Message | Mapping[str, Any]]"
+"""What a caller may pass as messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    Args:
+        role: Who speaks.
+        content: Text, or parts.
+    """
+
+    role: Role
+    """Who speaks."""
+    content: str | tuple[MessagePart, ...]
+    """Text, or parts."""
+    id: str = field(default_factory=new_id)
+    """Set when the message is made; the same in storage."""
+    created_at: int = field(default_factory=now_ms)
+    """Milliseconds since 1970."""
+    metadata: Mapping[str, Any] | None = None
+    """Facts for the application."""
+
+    @property
+    def parts(self) -> tuple[MessagePart, ...]:
+        """The content as parts."""
+        content = self.content
+        if isinstance(content, str):
+            return (TextPart(content),) if content else ()
+        return content
+
+    @property
+    def text(self) -> str:
+        """The text of the message, without its other parts."""
+        return text_of(self.content)
+
+    @property
+    def tool_calls(self) -> list[ToolCallPart]:
+        """The tool calls among the parts."""
+        return [part for part in self.parts if isinstance(part, ToolCallPart)]
+
+    @classmethod
+    def system(cls, text: str) -> Message:
+        """Return a message of the system."""
+        return cls("system", text)
+
+    @classmethod
+    def user(cls, *content: str | MessagePart) -> Message:
+        """Return a message of the user, of text and parts."""
+        return cls("user", _as_content(content))
+
+    @classmethod
+    def assistant(cls, *content: str | MessagePart) -> Message:
+        """Return a message of the model, of text and parts."""
+        return cls("assistant", _as_content(content))
+
+    @classmethod
+    def tool(cls, *results: ToolResultPart) -> Message:
+        """Return the message that answers tool calls."""
+        return cls("tool", results)
+
+
+def _as_content(content: tuple[str | MessagePart, ...]) -> str | tuple[MessagePart, ...]:
+    if len(content) == 1 and isinstance(content[0], str):
+        return content[0]
+    return tuple(TextPart(part) if isinstance(part, str) else part for part in content)
+
+
+def text_of(content: str | Iterable[MessagePart]) -> str:
+    """Return the text in a message's content."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.text for part in content if isinstance(part, TextPart))
+
+
+def is_message_like(value: object) -> bool:
+    """Return whether a value is one message rather than a list of them."""
+    return isinstance(value, (str, Message)) or (
+        isinstance(value, Mapping) and "role" in cast("Mapping[str, Any]", value)
+    )
