@@ -107,10 +107,10 @@ def _number(text: str, divisor: float) -> float | None:
 
 
 def _until(date: str) -> float | None:
-    import time  # noqa: PLC0415 - one header form of one failure
+    from mastra.clock import now_ms  # noqa: PLC0415 - one header form of one failure
     from email.utils import parsedate_to_datetime  # noqa: PLC0415
 
     try:
-        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(date).timestamp() - now_ms() / 1000)
     except ValueError:
         return None

@@ -1,0 +1,214 @@
+"""Calls models: retries before the first chunk, then the next of a fallback list.
+
+A call has succeeded once its first chunk is there. What fails after that is not tried again: the
+reader has seen part of the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from mastra.errors import MastraError, ModelError
+from mastra.models.base import ChunkSource, Model, ModelRequest, SourceModel, model_name_of
+from mastra.models.chunks import ModelChunk, ResponseMetadata
+from mastra.models.settings import NO_SETTINGS, ModelSettings
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+__all__ = ["DEFAULT_RETRIES", "Answer", "ModelEntry", "open_answer"]
+
+T = TypeVar("T")
+
+DEFAULT_RETRIES: Final = 2
+_FIRST_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 8.0
+_LONGEST_ASKED_S: Final = 60.0
+"""A provider that asks for a longer wait has, for one run, failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model of a fallback list, with what holds for it alone."""
+
+    model: Model
+    """What to call."""
+    max_retries: int = DEFAULT_RETRIES
+    """Retries before the next entry."""
+    settings: ModelSettings = NO_SETTINGS
+    """Defaults for this model; what the call says goes first."""
+    provider_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Further fields of the request, keyed by provider."""
+
+    @property
+    def name(self) -> str:
+        """`provider/model`."""
+        return model_name_of(self.model)
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer that has begun."""
+
+    entry: ModelEntry
+    """Which model answers."""
+    source: ChunkSource
+    """Where the rest comes from."""
+    first: list[ModelChunk]
+    """What has come already: at least one chunk, unless the answer is empty."""
+    is_resumable: bool
+    """Whether a read may be left in the middle and taken up again."""
+
+
+class IteratorSource:
+    """Reads a model that only has `stream`, chunk by chunk."""
+
+    __slots__ = ("_chunks", "request")
+
+    def __init__(self, chunks: AsyncIterator[ModelChunk]) -> None:
+        self._chunks = chunks
+        self.request: Mapping[str, Any] = {}
+
+    async def read(self) -> Sequence[ModelChunk]:
+        """Return the next chunk; nothing at the end."""
+        async for chunk in self._chunks:
+            return (chunk,)
+        return ()
+
+    def interrupt(self) -> None:
+        """Do nothing: whoever reads is cancelled instead."""
+
+    async def aclose(self) -> None:
+        """Close the generator behind it."""
+        aclose = getattr(self._chunks, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+
+async def open_answer(
+    entries: Sequence[ModelEntry], request: ModelRequest, *, max_retries: int | None = None
+) -> Answer:
+    """Return the answer of the first model that gives one.
+
+    Args:
+        entries: Tried in order.
+        request: What to ask; settings and options of an entry are added to it.
+        max_retries: Holds for every entry in place of its own.
+
+    Raises:
+        ModelError: None answered; the last one's failure.
+    """
+    failure: ModelError | None = None
+    for entry in entries:
+        try:
+            return await _with_retries(
+                lambda entry=entry: _open(entry, request),
+                entry.max_retries if max_retries is None else max_retries,
+            )
+        except ModelError as error:
+            if failure is not None and error.__context__ is None:
+                error.__context__ = failure
+            failure = error
+    if failure is None:
+        raise ModelError("No model is enabled.", code="NO_MODEL")
+    raise failure
+
+
+async def _open(entry: ModelEntry, request: ModelRequest) -> Answer:
+    """Send the request and wait for the first chunk that says something."""
+    settings = request.settings.over(entry.settings)
+    if settings is not request.settings or entry.provider_options:
+        options = {**entry.provider_options, **request.provider_options}
+        request = replace(request, settings=settings, provider_options=options)
+    limit = settings.timeout
+    waits = None if limit is None else _least(limit.first_chunk, limit.step)
+    try:
+        async with asyncio.timeout(waits):
+            return await _first(entry, request)
+    except TimeoutError as error:
+        raise ModelError(
+            f"{entry.name} sent nothing for {waits:g} seconds.",
+            model_id=entry.name,
+            is_retryable=True,
+            code="MODEL_TIMEOUT",
+        ) from error
+    except MastraError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{entry.name} failed: {error or type(error).__name__}", model_id=entry.name
+        ) from error
+
+
+async def _first(entry: ModelEntry, request: ModelRequest) -> Answer:
+    model = entry.model
+    is_source = isinstance(model, SourceModel)
+    source: ChunkSource = (
+        await model.open(request) if is_source else IteratorSource(model.stream(request))
+    )
+    first: list[ModelChunk] = []
+    try:
+        while batch := await source.read():
+            first += batch
+            # Who answers is known before the model has worked: that is not yet an answer.
+            if not isinstance(first[-1], ResponseMetadata):
+                break
+    except BaseException:
+        await source.aclose()
+        raise
+    return Answer(entry, source, first, is_source)
+
+
+def _least(*limits: float | None) -> float | None:
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else None
+
+
+async def _with_retries(attempt: Callable[[], Awaitable[T]], retries: int) -> T:
+    try:
+        return await attempt()
+    except ModelError as error:
+        if retries < 1 or not _may_retry(error):
+            raise
+        failure = error
+    # Only a call that failed pays for the import and for tenacity's bookkeeping.
+    from tenacity import (  # noqa: PLC0415
+        AsyncRetrying,
+        retry_if_exception,
+        stop_after_attempt,
+    )
+
+    def wait(state: RetryCallState) -> float:
+        outcome = state.outcome
+        error = failure if outcome is None else outcome.exception()
+        return _wait_s(error, state.attempt_number)
+
+    await asyncio.sleep(_wait_s(failure, 0))
+    async for trial in AsyncRetrying(
+        stop=stop_after_attempt(retries),
+        wait=wait,
+        retry=retry_if_exception(_may_retry),
+        reraise=True,
+    ):
+        with trial:
+            return await attempt()
+    raise failure
+
+
+def _may_retry(error: BaseException) -> bool:
+    if not isinstance(error, ModelError) or not error.is_retryable:
+        return False
+    return (error.details.get("retry_after_s") or 0) <= _LONGEST_ASKED_S
+
+
+def _wait_s(error: BaseException | None, failures: int) -> float:
+    asked = error.details.get("retry_after_s") if isinstance(error, ModelError) else None
+    if asked is not None:
+        return float(asked)
+    longest = min(_FIRST_WAIT_S * 2**failures, _LONGEST_WAIT_S)
+    # Half of it at random, so that callers who failed together do not come back together.
+    return longest * (1 - 0.5 * random.random())  # noqa: S311 - no secret

@@ -1,0 +1,246 @@
+"""From what a user writes as a model to the models to call.
+
+A string `provider/model`, a `ModelConfig`, a `Model`, a function of the request context, or a
+list of those, tried in order.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from mastra.errors import ConfigError
+from mastra.models.base import Model
+from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
+from mastra.models.settings import NO_SETTINGS, ModelSettings, SettingsInput
+
+__all__ = ["Fallback", "ModelConfig", "ModelInput", "resolve_model", "resolve_models"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model and where to reach it.
+
+    Args:
+        id: `provider/model`.
+    """
+
+    id: str
+    """`provider/model`."""
+    url: str | None = None
+    """The base URL of an OpenAI-compatible API, with its `/v1`."""
+    api_key: str | None = None
+    """Default: the provider's environment variable, where no `url` is given."""
+    headers: Mapping[str, str] | None = None
+    """Further HTTP headers."""
+    api: Literal["chat", "responses"] = "chat"
+    """Which of OpenAI's two APIs to speak."""
+
+
+ModelInput: TypeAlias = (
+    "str | ModelConfig | Model | Fallback | Sequence[str | ModelConfig | Model | Fallback]"
+    " | Callable[..., Any]"
+)
+"""What a user may write as a model."""
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A model in a list of models, with settings of its own.
+
+    Args:
+        model: What to call; a string, a config, a model or a function.
+    """
+
+    model: ModelInput
+    """What to call."""
+    max_retries: int | None = None
+    """Retries of a call that failed before its first chunk. Default: 2."""
+    settings: SettingsInput | None = None
+    """Model settings for this model; those of the call go first."""
+    provider_options: Mapping[str, Any] | None = None
+    """Further fields of the request, keyed by provider."""
+    headers: Mapping[str, str] | None = None
+    """Further HTTP headers."""
+    enabled: bool = True
+    """Whether to use it at all."""
+    id: str | None = None
+    """A name, to change the list by."""
+
+
+ALIASES: Final[Mapping[str, str]] = {
+    "google": "gemini",
+    "vertex": "vertex_ai",
+    "amazon-bedrock": "bedrock",
+    "togetherai": "together_ai",
+    "fireworks": "fireworks_ai",
+    "fireworks-ai": "fireworks_ai",
+}
+"""Mastra's names of providers whose name at litellm differs."""
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "azure": ("AZURE_API_KEY", "AZURE_AD_TOKEN"),
+    "cerebras": ("CEREBRAS_API_KEY",),
+    "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "fireworks_ai": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "mistral": ("MISTRAL_API_KEY",),
+    "openrouter": ("OPENROUTER_API_KEY", "OR_API_KEY"),
+    "perplexity": ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"),
+    "together_ai": ("TOGETHERAI_API_KEY", "TOGETHER_API_KEY", "TOGETHER_AI_TOKEN"),
+    "xai": ("XAI_API_KEY",),
+    # These find their keys elsewhere, or need none.
+    "bedrock": (),
+    "ollama": (),
+    "vertex_ai": (),
+}
+"""Providers known by name, and the environment variables of which one must be set."""
+
+_LOCAL_MODELS: Final = ("smollm2-135m",)
+
+_resolved: dict[str, Model] = {}
+
+
+def resolve_model(value: str | ModelConfig | Model) -> Model:
+    """Return the model that a string or a config names.
+
+    Raises:
+        ConfigError: The string is not `provider/model`, or a key is missing.
+    """
+    if isinstance(value, str):
+        found = _resolved.get(value)
+        if found is None:
+            found = _resolved[value] = _from_config(ModelConfig(value))
+        _check(found)
+        return found
+    if isinstance(value, ModelConfig):
+        model = _from_config(value)
+        _check(model)
+        return model
+    if callable(getattr(value, "stream", None)):
+        return value
+    raise ConfigError(
+        f"{value!r} is not a model. Give 'provider/model', a ModelConfig, an object with "
+        "stream(request), or a list of those."
+    )
+
+
+def _check(model: Model) -> None:
+    """Ask a model whether it could be called at all; the environment may have changed."""
+    check = getattr(model, "check", None)
+    if check is not None:
+        check()
+
+
+def _from_config(config: ModelConfig) -> Model:
+    provider, _, name = config.id.partition("/")
+    if not name:
+        raise ConfigError(
+            f"{config.id!r} is not a model id: write 'provider/model', such as "
+            f"'openai/{config.id or 'gpt-4o'}'. {_known()}",
+            code="MODEL_ID_INVALID",
+        )
+    if provider == "openai" or config.url is not None:
+        from mastra.models.openai import OpenAIModel  # noqa: PLC0415 - only what is used
+
+        return OpenAIModel(
+            name,
+            base_url=config.url,
+            api_key=config.api_key,
+            headers=config.headers,
+            provider=provider,
+            api=config.api,
+        )
+    if provider == "local":
+        return _local(name)
+    from mastra.models.litellm import LiteLLMModel  # noqa: PLC0415 - only what is used
+
+    return LiteLLMModel(
+        name,
+        provider=ALIASES.get(provider, provider),
+        key_names=KEYS.get(ALIASES.get(provider, provider)),
+        known=_known(),
+        api_key=config.api_key,
+        headers=config.headers,
+    )
+
+
+def _local(name: str) -> Model:
+    if name not in _LOCAL_MODELS:
+        listed = ", ".join(f"local/{known}" for known in _LOCAL_MODELS)
+        raise ConfigError(f"There is no embedded model {name!r}. There are: {listed}.")
+    from importlib import import_module  # noqa: PLC0415 - only where it is used
+
+    return cast("Model", import_module("mastra.models.local").LocalModel())
+
+
+def _known() -> str:
+    listed = ", ".join(sorted({"openai", "local", *KEYS}))
+    return f"Known providers: {listed}, and whatever else litellm reaches."
+
+
+async def resolve_models(value: ModelInput, *arguments: object) -> list[ModelEntry]:
+    """Return the models to try, in order.
+
+    Args:
+        value: What the user wrote.
+        arguments: Given to functions: the agent's context.
+
+    Raises:
+        ConfigError: Something in it is not a model, or a key is missing.
+    """
+    if isinstance(value, (str, ModelConfig)):
+        return [ModelEntry(resolve_model(value))]
+    if isinstance(value, Sequence):
+        return await _from_list(value, arguments)
+    if isinstance(value, Fallback):
+        return await _from_fallback(value, arguments)
+    if callable(getattr(value, "stream", None)):
+        return [ModelEntry(cast("Model", value))]
+    if callable(value):
+        made = value(*arguments)
+        if inspect.isawaitable(made):
+            made = await cast("Awaitable[Any]", made)
+        return await resolve_models(made, *arguments)
+    return [ModelEntry(resolve_model(value))]
+
+
+async def _from_list(
+    value: Sequence[str | ModelConfig | Model | Fallback], arguments: tuple[object, ...]
+) -> list[ModelEntry]:
+    if not value:
+        raise ConfigError("The list of models is empty.")
+    entries: list[ModelEntry] = []
+    for item in value:
+        if not (isinstance(item, Fallback) and not item.enabled):
+            entries += await resolve_models(item, *arguments)
+    if not entries:
+        raise ConfigError("None of the models in the list is enabled.")
+    return entries
+
+
+async def _from_fallback(value: Fallback, arguments: tuple[object, ...]) -> list[ModelEntry]:
+    settings = ModelSettings.of(value.settings)
+    if value.headers:
+        settings = ModelSettings(headers=value.headers).over(settings)
+    retries = settings.max_retries if value.max_retries is None else value.max_retries
+    return [
+        ModelEntry(
+            entry.model,
+            DEFAULT_RETRIES if retries is None else retries,
+            settings.over(entry.settings) if settings is not NO_SETTINGS else entry.settings,
+            value.provider_options or {},
+        )
+        for entry in await resolve_models(value.model, *arguments)
+    ]
+
+
+def has_any_key(names: Sequence[str]) -> bool:
+    """Return whether one of these environment variables is set."""
+    return any(os.environ.get(name) for name in names)
