@@ -1,0 +1,211 @@
+"""What a store of runs has to do.
+
+A run is a head (one row, rewritten) and its journal (rows, appended): storing one more step
+costs the same in a run of ten steps and of ten thousand. What readers get is put together from
+both when they ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypedDict
+
+from mastra.jsonable import Json
+
+__all__ = ["JournalRow", "RunChanges", "RunHead", "RunPage", "StoredRow", "WorkflowStore"]
+
+
+class JournalRow(Protocol):
+    """One row of a journal, before it is written."""
+
+    @property
+    def key(self) -> str:
+        """The operation it belongs to, or empty."""
+        ...
+
+    def encode(self) -> bytes:
+        """Return the row as JSON, for stores that keep bytes.
+
+        Raises:
+            SerializationError: Part of it cannot be JSON.
+        """
+        ...
+
+    def to_stored(self) -> dict[str, Json]:
+        """Return the row as JSON data, for stores that keep objects."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row of a journal, as it was stored."""
+
+    position: int
+    """Its place in the journal, growing, not necessarily without gaps."""
+    key: str
+    data: bytes | JournalRow
+    """The bytes of `JournalRow.encode`, or the row itself from a store that keeps objects."""
+
+
+@dataclass(slots=True)
+class RunHead:
+    """What is stored of a run beside its journal. Times in milliseconds since 1970."""
+
+    workflow_id: str
+    run_id: str
+    status: str
+    resource_id: str | None = None
+    created_at: int = 0
+    updated_at: int = 0
+    input: Json = None
+    result: Json = None
+    error: dict[str, Json] | None = None
+    state: dict[str, Json] = field(default_factory=dict[str, Any])
+    request_context: dict[str, Json] = field(default_factory=dict[str, Any])
+    owner: str | None = None
+    """Which process drives it: `host:pid:start`."""
+    lease_until: int = 0
+    """Until when the owner is trusted to be alive without another sign of it."""
+    data: dict[str, Json] = field(default_factory=dict[str, Any])
+    """Everything else: initial state, labels, suspended paths, tripwire, trace ids."""
+
+
+class RunChanges(TypedDict, total=False):
+    """Columns of a head to rewrite; the others stay."""
+
+    status: str
+    resource_id: str | None
+    updated_at: int
+    input: Json
+    result: Json
+    error: dict[str, Json] | None
+    state: dict[str, Json]
+    request_context: dict[str, Json]
+    owner: str | None
+    lease_until: int
+    data: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some runs of a listing, newest first, and how many there are in all."""
+
+    runs: list[RunHead]
+    total: int
+
+
+class WorkflowStore(Protocol):
+    """Keeps runs. Every call is safe from several processes where the store itself is."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another process can see the runs, so that driving one has to be claimed."""
+        ...
+
+    async def create_run(self, head: RunHead) -> bool:
+        """Store a run. Return `False`, changing nothing, if its id is taken."""
+        ...
+
+    async def get_run(self, workflow_id: str, run_id: str) -> RunHead | None:
+        """Return a run's head."""
+        ...
+
+    async def update_run(
+        self,
+        workflow_id: str,
+        run_id: str,
+        changes: RunChanges,
+        *,
+        expected_status: Collection[str] | None = None,
+        expected_owner: str | None = None,
+    ) -> bool:
+        """Rewrite columns, in one atomic step with the check.
+
+        Args:
+            workflow_id: With `run_id`, the run.
+            run_id: See above.
+            changes: The columns. `updated_at` is set by the store where it is left out.
+            expected_status: Change nothing unless the status is one of these.
+            expected_owner: Change nothing unless this is the owner.
+
+        Returns:
+            Whether the run was there and met the expectations.
+        """
+        ...
+
+    def append(
+        self, workflow_id: str, run_id: str, rows: Sequence[JournalRow]
+    ) -> Awaitable[None] | None:
+        """Add rows to a run's journal, durably: they are on disk when it returns.
+
+        Returns `None` where the work is done already, or what is to be awaited. Calls for one run
+        come one after the other.
+
+        Raises:
+            StorageError: They could not be stored.
+        """
+        ...
+
+    async def load_rows(
+        self, workflow_id: str, run_id: str, after: int = -1
+    ) -> list[StoredRow]:
+        """Return a run's journal from a position on, in order."""
+        ...
+
+    async def delete_rows(self, workflow_id: str, run_id: str, keys: Collection[str]) -> None:
+        """Remove the rows of some operations from a run's journal."""
+        ...
+
+    async def list_runs(
+        self,
+        workflow_id: str | None = None,
+        *,
+        status: Collection[str] | None = None,
+        resource_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> RunPage:
+        """Return runs, the newest first. Times are of creation, both ends included."""
+        ...
+
+    async def delete_run(self, workflow_id: str, run_id: str) -> bool:
+        """Remove a run with its journal. Return whether it was there."""
+        ...
+
+    async def delete_runs_before(
+        self, before_ms: int, *, statuses: Collection[str], workflow_id: str | None = None
+    ) -> int:
+        """Remove runs in these states that were last updated before a time. Return how many."""
+        ...
+
+    async def claim(
+        self,
+        workflow_id: str,
+        run_id: str,
+        owner: str,
+        lease_until: int,
+        *,
+        now_ms: int,
+        dead_owners: Collection[str] = (),
+    ) -> bool:
+        """Make a process the driver of a run, in one atomic step.
+
+        It succeeds where nobody drives the run, where `owner` does already, where the lease is
+        over, and where the owner is one of `dead_owners`.
+        """
+        ...
+
+    async def heartbeat(self, owner: str, lease_until: int) -> None:
+        """Prolong the lease of every run that a process drives."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date. May be called again."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open. The store can be opened again."""
+        ...

@@ -1,0 +1,235 @@
+"""Runs kept in this process: the default store, and the fastest."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from mastra.clock import Clock, SystemClock
+from mastra.jsonable import dump_json, load_json
+from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow
+
+__all__ = ["InMemoryStorage", "InMemoryWorkflowStore"]
+
+_ENDED = frozenset({"success", "failed", "tripwire", "canceled"})
+
+
+class _Run:
+    __slots__ = ("head", "rows")
+
+    def __init__(self, head: RunHead) -> None:
+        self.head = head
+        self.rows: list[JournalRow] = []
+
+
+class InMemoryWorkflowStore:
+    """Keeps runs in a dict, and of the ended ones only the latest."""
+
+    is_shared = False
+
+    def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
+        self._max_ended_runs = max_ended_runs
+        self._clock = clock or SystemClock()
+        self._runs: OrderedDict[tuple[str, str], _Run] = OrderedDict()
+        self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def _now(self) -> int:
+        return int(self._clock.time() * 1000)
+
+    async def open(self) -> None:
+        """Do nothing: there is nothing to open."""
+
+    async def aclose(self) -> None:
+        """Do nothing: the runs stay, so that the store can be used again."""
+
+    async def create_run(self, head: RunHead) -> bool:
+        """Store a run unless its id is taken."""
+        key = (head.workflow_id, head.run_id)
+        if key in self._runs:
+            return False
+        now = self._now()
+        self._runs[key] = _Run(
+            replace(head, created_at=head.created_at or now, updated_at=head.updated_at or now)
+        )
+        return True
+
+    async def get_run(self, workflow_id: str, run_id: str) -> RunHead | None:
+        """Return a copy of a run's head."""
+        run = self._runs.get((workflow_id, run_id))
+        return None if run is None else replace(run.head)
+
+    async def update_run(
+        self,
+        workflow_id: str,
+        run_id: str,
+        changes: RunChanges,
+        *,
+        expected_status: Collection[str] | None = None,
+        expected_owner: str | None = None,
+    ) -> bool:
+        """Rewrite columns if the expectations are met."""
+        key = (workflow_id, run_id)
+        run = self._runs.get(key)
+        if run is None:
+            return False
+        head = run.head
+        if expected_status is not None and head.status not in expected_status:
+            return False
+        if expected_owner is not None and head.owner != expected_owner:
+            return False
+        for name, value in changes.items():
+            setattr(head, name, value)
+        if "updated_at" not in changes:
+            head.updated_at = self._now()
+        self._keep_bound(key, head.status)
+        return True
+
+    def _keep_bound(self, key: tuple[str, str], status: str) -> None:
+        # Memory has an end, so a process that runs workflows for a month forgets the oldest.
+        if status not in _ENDED:
+            self._ended.pop(key, None)
+            return
+        self._ended[key] = None
+        while len(self._ended) > self._max_ended_runs:
+            oldest, _ = self._ended.popitem(last=False)
+            self._runs.pop(oldest, None)
+
+    def append(self, workflow_id: str, run_id: str, rows: Sequence[JournalRow]) -> None:
+        """Add rows to a run's journal; they are kept as they are and never changed."""
+        run = self._runs.get((workflow_id, run_id))
+        if run is not None:  # a run that was deleted while it ran has nothing to keep
+            run.rows.extend(rows)
+
+    async def load_rows(self, workflow_id: str, run_id: str, after: int = -1) -> list[StoredRow]:
+        """Return a run's journal from a position on."""
+        run = self._runs.get((workflow_id, run_id))
+        if run is None:
+            return []
+        return [
+            StoredRow(position, row.key, row)
+            for position, row in enumerate(run.rows[after + 1 :], after + 1)
+        ]
+
+    async def delete_rows(self, workflow_id: str, run_id: str, keys: Collection[str]) -> None:
+        """Remove the rows of some operations."""
+        run = self._runs.get((workflow_id, run_id))
+        if run is not None:
+            gone = set(keys)
+            run.rows = [row for row in run.rows if row.key not in gone]
+
+    async def list_runs(
+        self,
+        workflow_id: str | None = None,
+        *,
+        status: Collection[str] | None = None,
+        resource_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> RunPage:
+        """Return runs, the newest first."""
+        found = [
+            run.head
+            for run in reversed(self._runs.values())
+            if (workflow_id is None or run.head.workflow_id == workflow_id)
+            and (status is None or run.head.status in status)
+            and (resource_id is None or run.head.resource_id == resource_id)
+            and (from_ms is None or run.head.created_at >= from_ms)
+            and (to_ms is None or run.head.created_at <= to_ms)
+        ]
+        end = None if limit is None else offset + limit
+        return RunPage([replace(head) for head in found[offset:end]], len(found))
+
+    async def delete_run(self, workflow_id: str, run_id: str) -> bool:
+        """Remove a run."""
+        self._ended.pop((workflow_id, run_id), None)
+        return self._runs.pop((workflow_id, run_id), None) is not None
+
+    async def delete_runs_before(
+        self, before_ms: int, *, statuses: Collection[str], workflow_id: str | None = None
+    ) -> int:
+        """Remove runs in these states that were last updated before a time."""
+        old = [
+            key
+            for key, run in self._runs.items()
+            if run.head.updated_at < before_ms
+            and run.head.status in statuses
+            and (workflow_id is None or run.head.workflow_id == workflow_id)
+        ]
+        for key in old:
+            await self.delete_run(*key)
+        return len(old)
+
+    async def claim(
+        self,
+        workflow_id: str,
+        run_id: str,
+        owner: str,
+        lease_until: int,
+        *,
+        now_ms: int,
+        dead_owners: Collection[str] = (),
+    ) -> bool:
+        """Make a process the driver of a run."""
+        run = self._runs.get((workflow_id, run_id))
+        if run is None:
+            return False
+        head = run.head
+        free = head.owner in (None, owner) or head.owner in dead_owners
+        if not free and head.lease_until >= now_ms:
+            return False
+        head.owner, head.lease_until = owner, lease_until
+        return True
+
+    async def heartbeat(self, owner: str, lease_until: int) -> None:
+        """Prolong the lease of every run that a process drives."""
+        for run in self._runs.values():
+            if run.head.owner == owner:
+                run.head.lease_until = lease_until
+
+    def image(self) -> InMemoryWorkflowStore:
+        """Return a copy that has been through JSON, as another process would see the runs."""
+        other = InMemoryWorkflowStore(max_ended_runs=self._max_ended_runs, clock=self._clock)
+        for key, run in self._runs.items():
+            copied = _Run(RunHead(**load_json(dump_json(run.head))))
+            copied.rows = [_Frozen(row.key, row.encode()) for row in run.rows]
+            other._runs[key] = copied
+        other._ended = OrderedDict(self._ended)
+        return other
+
+
+class _Frozen:
+    """A row that has been through JSON."""
+
+    __slots__ = ("_data", "key")
+
+    def __init__(self, key: str, data: bytes) -> None:
+        self.key = key
+        self._data = data
+
+    def encode(self) -> bytes:
+        return self._data
+
+    def to_stored(self) -> dict[str, object]:
+        return load_json(self._data)
+
+
+class InMemoryStorage:
+    """Storage in this process: nothing survives it.
+
+    Args:
+        max_ended_runs: How many runs that have ended are kept; older ones are forgotten. Runs
+            that are under way or suspended are always kept.
+        clock: Where times come from.
+    """
+
+    def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
+        self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
+
+    async def open(self) -> None:
+        """Do nothing: there is nothing to open."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""

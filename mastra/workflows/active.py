@@ -1,0 +1,156 @@
+"""A run while somebody drives it: everything the walk, the steps and the readers share.
+
+One object a leg. It is never shared between runs, and nothing in a workflow's definition refers
+to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mastra.jsonable import Json
+from mastra.request_context import RequestContext
+from mastra.schema import Schema
+from mastra.services import Services
+from mastra.stream.abort import AbortController
+from mastra.workflows.events import EventLog, Kind
+from mastra.workflows.records import Journal, StepRecord
+
+__all__ = ["ActiveRun", "Reopening", "Scope", "Target", "TimeTravel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which suspended operations a resume is for, and what they are given."""
+
+    op_ids: frozenset[str]
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTravel:
+    """Where a run goes back to.
+
+    Steps before it keep the results they have; what stands there without one is skipped.
+    """
+
+    path: tuple[int, ...]
+    """Index of the node at each level of nesting, from the outside in."""
+    op_id: str
+    has_input: bool
+    input: Json
+    resume_data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """How this leg of a run begins."""
+
+    target: Target | None = None
+    travel: TimeTravel | None = None
+
+
+@dataclass(slots=True)
+class Scope:
+    """Where in the nesting a walk is."""
+
+    prefix: str
+    """What operation ids begin with, such as `2.orders/`."""
+    names: str
+    """What step names begin with, such as `orders.`."""
+    workflow_id: str
+    init_data: Json
+    """The input of this workflow, nested or not."""
+    input_schema: Schema[Any]
+    state_schema: Schema[Any] | None
+    retry_attempts: int
+    retry_delay: Any
+    """A function of the attempt's number that gives seconds."""
+    steps: Mapping[str, Schema[Any]]
+    """Output schema by step id, to give results back as values of their type."""
+    validates_inputs: bool = True
+    validates_outputs: bool = True
+
+
+def _no_usage() -> dict[str, int]:
+    return {
+        "inputTokens": 0,
+        "outputTokens": 0,
+        "totalTokens": 0,
+        "cachedInputTokens": 0,
+        "cacheCreationInputTokens": 0,
+        "reasoningTokens": 0,
+    }
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """The mutable centre of one leg of a run."""
+
+    run_id: str
+    workflow_id: str
+    resource_id: str | None
+    input: Json
+    state: dict[str, Json]
+    request_context: RequestContext
+    services: Services | None
+    log: EventLog = field(default_factory=EventLog)
+    journal: Journal = field(default_factory=dict[str, StepRecord])
+    latest: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
+    """The last record of each step name, in order of first appearance."""
+    path: list[str] = field(default_factory=list[str])
+    causes: dict[str, BaseException] = field(default_factory=dict[str, BaseException])
+    controller: AbortController = field(default_factory=AbortController)
+    reopening: Reopening = field(default_factory=Reopening)
+    per_step: bool = False
+    is_abort_requested: bool = False
+    """A step asked to end the run after it, or the run was cancelled."""
+    signal_was_seen: bool = False
+    """A step holds the abort signal, so it may end by itself when it is set."""
+    usage: dict[str, int] = field(default_factory=_no_usage)
+    order: int = 0
+    merged_at: dict[str, int] = field(default_factory=dict[str, int])
+    """The order of the record that last wrote each key of the state."""
+    pending: list[tuple[int, int, StepRecord | None, Any]] = field(
+        default_factory=list[tuple[int, int, StepRecord | None, Any]]
+    )
+    """Entries of the log that are not yet in storage: seq, kind, record, value."""
+    marks: set[str] = field(default_factory=set[str])
+    """Entries already made for blocks, which a second walk must not make again."""
+    blocks: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
+    """Records of nested workflows and foreach blocks, which are no operations."""
+    open_ops: set[str] = field(default_factory=set[str])
+    """Suspended operations that this leg resumes and has not yet run."""
+    leg: int = 0
+    """Which leg of the run this is: 0 for the start, one more for each resume."""
+    engine_facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    last_yield_ms: int = 0
+
+    def merge_state(self, record: StepRecord) -> None:
+        """Apply what a record merges into the state: the later record wins, key by key.
+
+        The order of application does not matter, so a walk that replays gets the same state.
+        """
+        delta = record.state
+        if not delta:
+            return
+        order, merged_at = record.order, self.merged_at
+        for key, value in delta.items():
+            if merged_at.get(key, -1) < order:
+                merged_at[key] = order
+                self.state[key] = value
+
+    def mark(self, key: str, kind: Kind, record: StepRecord, value: Any = None) -> None:
+        """Put an entry about a block into the log, once however often the graph is walked."""
+        if key in self.marks:
+            return
+        self.marks.add(key)
+        seq = self.log.append(kind, record, value)
+        self.pending.append((seq, kind, record, value))
+
+    def add_usage(self, usage: Mapping[str, Any]) -> None:
+        """Add the tokens that an agent used to the run's."""
+        for key in self.usage:
+            self.usage[key] += int(usage.get(key) or 0)

@@ -1,0 +1,108 @@
+"""The two ports of an engine.
+
+`Ops` is seen from inside a run: the walker does everything that has an effect through it.
+`Engine` is seen from outside: what a `Run` calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+
+from mastra.workflows.records import StepRecord
+
+if TYPE_CHECKING:
+    from mastra.workflows.engines.commands import Command
+    from mastra.workflows.events import Event
+    from mastra.workflows.results import WorkflowResult
+    from mastra.workflows.spec import WorkflowSpec
+
+__all__ = ["Body", "Engine", "Halt", "Ops"]
+
+T = TypeVar("T")
+
+Body: TypeAlias = Callable[[], Awaitable[StepRecord]]
+"""Does the work of one operation and returns its finished record. Never raises for the
+user's errors: those are in the record."""
+
+
+class Halt(Exception):  # noqa: N818 - not an error: how a walk ends before its last node
+    """The walk ends here, with something else than a value.
+
+    Raised and caught in engines only; it never passes through user code.
+    """
+
+    def __init__(
+        self,
+        status: Literal["failed", "tripwire", "suspended", "bailed", "canceled", "paused"],
+        record: StepRecord | None = None,
+        *,
+        suspended: Sequence[StepRecord] = (),
+    ) -> None:
+        super().__init__(status)
+        self.status = status
+        self.record = record
+        self.suspended = list(suspended)
+
+
+class Ops(Protocol):
+    """What a walk may do to the world. One per leg of a run."""
+
+    @property
+    def inline_delay_s(self) -> float:
+        """The longest wait between two tries that is spent inside an operation."""
+        ...
+
+    def record(self, op_id: str, body: Body) -> Awaitable[StepRecord]:
+        """Run an operation once, however often the graph is walked.
+
+        Called for an operation that the journal does not know. A durable engine promises that
+        the record is stored before this returns, and may instead end the walk here and start
+        again from the top when it is.
+        """
+        ...
+
+    def gather(
+        self, branches: Sequence[Callable[[], Awaitable[T]]], limit: int | None
+    ) -> Awaitable[list[T | Halt | None]]:
+        """Run branches at once, at most `limit` at a time, and wait for all.
+
+        A branch that halts gives its `Halt` in place of a value. With a limit, none is started
+        after one has halted: those give `None`.
+        """
+        ...
+
+    def sleep(self, record: StepRecord) -> Awaitable[StepRecord]:
+        """Wait until `record.wake_at` and return the finished record."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs workflows. Holds no definition; one may serve many `Mastra` objects."""
+
+    @property
+    def name(self) -> str:
+        """Its name in storage and logs."""
+        ...
+
+    async def launch(self, command: Command) -> None:
+        """Begin a leg of a run and return as soon as it is under way or durably queued."""
+        ...
+
+    async def wait(self, spec: WorkflowSpec, run_id: str) -> WorkflowResult[Any]:
+        """Return the result of the leg that is under way, or of the last one."""
+        ...
+
+    def events(
+        self, spec: WorkflowSpec, run_id: str, start: int
+    ) -> AsyncIterator[Event]:
+        """Yield the run's events from a seq on, live, until its leg ends."""
+        ...
+
+    async def cancel(self, spec: WorkflowSpec, run_id: str) -> None:
+        """Cancel a run wherever it is driven."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop what the engine drives in this process."""
+        ...

@@ -1,0 +1,274 @@
+"""Run one step and put what came of it into a record.
+
+This is the inside of an operation: everything a step does to the world happens here, and no
+exception or signal of the user's leaves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mastra.errors import (
+    MastraError,
+    NonRetryableError,
+    SerializationError,
+    StepValidationError,
+    TripwireError,
+)
+from mastra.jsonable import Json, to_jsonable
+from mastra.schema import SchemaMismatch
+from mastra.workflows.active import ActiveRun, Scope
+from mastra.workflows.events import Kind
+from mastra.workflows.nodes import StepNode
+from mastra.workflows.records import StepRecord
+from mastra.workflows.results import error_to_json
+from mastra.workflows.signals import Bail, Suspend
+from mastra.workflows.step_context import StepContext
+
+__all__ = ["Decide", "StepTask", "fail_record"]
+
+Decide = Callable[[StepRecord], Awaitable[Json]]
+"""Evaluates the condition that follows a step, inside the step's operation."""
+
+_STEP_START, _STEP_END = Kind.STEP_START, Kind.STEP_END
+_now = time.time
+
+
+def fail_record(run: ActiveRun, record: StepRecord, error: BaseException) -> StepRecord:
+    """Mark a record as failed by an exception, or as stopped by a processor."""
+    record.status = "failed"
+    record.error = error_to_json(error)
+    if isinstance(error, TripwireError):
+        record.tripwire = {"reason": error.message, **error.details}
+    run.causes[record.op_id] = error
+    return record
+
+
+class StepTask:
+    """One operation waiting to be run: a step at a place of a run's graph."""
+
+    __slots__ = (
+        "decide",
+        "earlier",
+        "index",
+        "inline_delay_s",
+        "iteration",
+        "node",
+        "op_id",
+        "run",
+        "scope",
+        "tries_before",
+        "value",
+    )
+
+    def __init__(
+        self,
+        run: ActiveRun,
+        scope: Scope,
+        node: StepNode,
+        op_id: str,
+        value: Json,
+        inline_delay_s: float,
+    ) -> None:
+        self.run = run
+        self.scope = scope
+        self.node = node
+        self.op_id = op_id
+        self.value = value
+        self.inline_delay_s = inline_delay_s
+        self.iteration: int | None = None
+        self.index: int | None = None
+        self.earlier: StepRecord | None = None
+        """The suspended record that this run of the step resumes."""
+        self.decide: Decide | None = None
+        self.tries_before = 0
+        """Tries that earlier operations of the same step have used up."""
+
+    async def __call__(self) -> StepRecord:
+        """Run the step and return its finished record."""
+        run, node = self.run, self.node
+        step = node.step
+        names = self.scope.names
+        record = StepRecord(
+            self.op_id, names + step.id if names else step.id, self.value, int(_now() * 1000)
+        )
+        if node.kind != "step":
+            record.kind = node.kind
+        if self.iteration is not None:
+            record.iteration = self.iteration
+        if self.earlier is not None:
+            self._reopen(record, self.earlier)
+        if self.index is not None:
+            record.index = self.index  # items of a foreach are silent: its progress tells of them
+            await self._attempts(record)
+            record.ended_at = int(_now() * 1000)
+        else:
+            record.start_seq = run.log.append(_STEP_START, record)
+            try:
+                await self._attempts(record)
+            except BaseException:
+                record.status = "canceled"
+                record.ended_at = int(_now() * 1000)
+                run.log.append(_STEP_END, record)
+                raise
+            record.ended_at = int(_now() * 1000)
+            record.end_seq = run.log.append(_STEP_END, record)
+        run.order += 1
+        record.order = run.order
+        if record.state is not None:
+            run.merge_state(record)
+        if self.decide is not None and record.status == "success":
+            record.decision = await self.decide(record)
+        return record
+
+    def _reopen(self, record: StepRecord, earlier: StepRecord) -> None:
+        target = self.run.reopening.target
+        record.started_at = earlier.started_at
+        record.resumed_at = int(_now() * 1000)
+        record.resume_payload = None if target is None else target.data
+        record.suspend_payload = None
+
+    async def _attempts(self, record: StepRecord) -> None:
+        step = self.node.step
+        retries = self.scope.retry_attempts if step.retries is None else step.retries
+        tries = self.tries_before
+        while True:
+            try:
+                await self._attempt(record, tries)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever a step raises fails the step
+                tries += 1
+                if tries > retries or isinstance(
+                    error, (NonRetryableError, SerializationError, _BadInput, TripwireError)
+                ):
+                    cause = error.error if isinstance(error, _BadInput) else error
+                    fail_record(self.run, record, cause)
+                    return
+                delay = self.scope.retry_delay(tries)
+                record.retry_count = tries
+                if delay > self.inline_delay_s:
+                    # The wait is an operation of its own, and so is the next try.
+                    record.status = "retry"
+                    record.error = error_to_json(error)
+                    record.wake_at = _now() + delay
+                    return
+                if self.run.is_abort_requested:
+                    fail_record(self.run, record, error)
+                    return
+            if delay:
+                await asyncio.sleep(delay)
+
+    async def _attempt(self, record: StepRecord, tries: int) -> None:
+        run, scope, step = self.run, self.scope, self.node.step
+        schema = step.input_schema
+        try:
+            data = schema.load(self.value) if scope.validates_inputs else self.value
+        except SchemaMismatch as mismatch:
+            raise _BadInput(self._mismatch("Input", mismatch)) from None
+        ctx = StepContext(run, scope, record, data, step)
+        if tries:
+            ctx.retry_count = tries
+        if self.earlier is not None:
+            self._give_resume_data(ctx, self.earlier)
+        try:
+            output = await step.call(ctx)
+        except Suspend as signal:
+            self._suspend(record, signal)
+        except Bail as signal:
+            record.output = to_jsonable(signal.result, what=f"Result of step {step.id!r}")
+            record.status = "bailed"
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody cancelled the run: something the step awaited was, which is its failure.
+            text = f"Step {record.step_id!r} awaited something that was cancelled."
+            raise MastraError(text, code="STEP_CANCELED") from error
+        except BaseExceptionGroup as group:
+            self._from_group(record, group)
+        else:
+            self._succeed(record, output)
+        record.state = ctx._delta  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def _succeed(self, record: StepRecord, output: Any) -> None:
+        schema = self.node.step.output_schema
+        if schema.is_any or not self.scope.validates_outputs:
+            record.output = to_jsonable(output, what=f"Output of step {record.step_id!r}")
+        else:
+            try:
+                value = schema.load(output)
+            except SchemaMismatch as mismatch:
+                raise self._mismatch("Output", mismatch) from None
+            record.output = schema.dump(value, what=f"Output of step {record.step_id!r}")
+        record.status = "success"
+
+    def _suspend(self, record: StepRecord, signal: Suspend) -> None:
+        payload = signal.payload
+        schema = self.node.step.suspend_schema
+        if schema is not None:
+            try:
+                payload = schema.dump(schema.load(payload))
+            except SchemaMismatch as mismatch:
+                raise self._mismatch("Suspend payload", mismatch) from None
+        what = f"Suspend payload of step {record.step_id!r}"
+        # An empty payload still marks the step as one that waits.
+        record.suspend_payload = to_jsonable({} if payload is None else payload, what=what)
+        record.suspended_at = int(_now() * 1000)
+        record.labels = signal.labels
+        record.status = "suspended"
+
+    def _from_group(self, record: StepRecord, group: BaseExceptionGroup[BaseException]) -> None:
+        # A step that suspends inside a task group of its own ends it with a group of signals.
+        suspended = group.subgroup(Suspend)
+        bailed = group.subgroup(Bail)
+        if suspended is None and bailed is None:
+            raise group
+        signal = _first(suspended if bailed is None else bailed)
+        if isinstance(signal, Suspend):
+            self._suspend(record, signal)
+        elif isinstance(signal, Bail):
+            record.output = to_jsonable(signal.result, what=f"Result of step {record.step_id!r}")
+            record.status = "bailed"
+
+    def _give_resume_data(self, ctx: StepContext[Any], earlier: StepRecord) -> None:
+        target = self.run.reopening.target
+        data = None if target is None else target.data
+        step = self.node.step
+        if step.resume_schema is not None and data is not None:
+            try:
+                data = step.resume_schema.load(data)
+            except SchemaMismatch as mismatch:
+                raise _BadInput(self._mismatch("Resume data", mismatch)) from None
+        ctx.resume_data = data
+        payload = earlier.suspend_payload
+        if step.suspend_schema is not None and payload is not None:
+            payload = step.suspend_schema.load(payload)
+        ctx.suspend_data = payload
+
+    def _mismatch(self, what: str, mismatch: SchemaMismatch) -> StepValidationError:
+        step_id = self.scope.names + self.node.step.id
+        kind = what.upper().replace(" ", "_")
+        error = mismatch.into(
+            StepValidationError,
+            f"{what} of step {step_id!r} in workflow {self.scope.workflow_id!r}",
+            stepId=step_id,
+            workflowId=self.scope.workflow_id,
+        )
+        error.code = f"WORKFLOW_STEP_{kind}_VALIDATION_FAILED"
+        assert isinstance(error, StepValidationError)  # noqa: S101 - `into` makes what it is told
+        return error
+
+
+class _BadInput(Exception):  # noqa: N818 - marks an error that no further try can mend
+    def __init__(self, error: StepValidationError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _first(group: BaseException | None) -> BaseException | None:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return group  # pyright: ignore[reportUnknownVariableType]

@@ -1,0 +1,352 @@
+"""What a run tells while it runs, and the log that readers follow.
+
+An entry of the log is three references (kind, record, value); the public `Event` is made only
+where somebody reads. The log is what seq numbers count, from 0, without gaps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, Final, TypeAlias
+
+from mastra.errors import StreamOverflowError
+from mastra.ids import stable_id
+from mastra.jsonable import Json
+from mastra.workflows.records import StepRecord
+from mastra.workflows.results import step_to_wire
+
+__all__ = ["Entry", "Event", "EventLog", "EventPayload", "Kind", "LegEnd", "to_event"]
+
+
+class Kind(IntEnum):
+    """What an entry of the log is about."""
+
+    START = 0
+    """The run starts or goes on; no record."""
+    STEP_START = 1
+    STEP_END = 2
+    """The step ended, in whatever way its record says."""
+    WAITING = 3
+    PROGRESS = 4
+    OUTPUT = 5
+    CUSTOM = 6
+    PAUSED = 7
+    CANCELED = 8
+    FINISH = 9
+
+
+Entry: TypeAlias = tuple[Kind, StepRecord | None, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnd:
+    """How a leg of a run ended: the value of a FINISH entry."""
+
+    status: str
+    result: Json
+    has_result: bool
+    error: dict[str, Json] | None
+    tripwire: Mapping[str, Json] | None
+    usage: dict[str, int]
+
+    def to_stored(self) -> dict[str, Json]:
+        """Return it as JSON data."""
+        return {
+            "status": self.status,
+            "result": self.result,
+            "hasResult": self.has_result,
+            "error": self.error,
+            "tripwire": self.tripwire,
+            "usage": self.usage,
+        }
+
+    @classmethod
+    def from_stored(cls, data: dict[str, Json]) -> LegEnd:
+        """Return what `to_stored` gave."""
+        return cls(
+            data["status"],
+            data["result"],
+            data["hasResult"],
+            data["error"],
+            data["tripwire"],
+            data["usage"],
+        )
+
+
+class EventPayload:
+    """An event's facts, as attributes in snake_case.
+
+    Which are there depends on the type (`reference` §1.13 of the original): a step's events have
+    `id`, `step_name`, `step_call_id`, `payload`, `started_at`, `status` and what applies of
+    `output`, `error`, `ended_at`, `suspend_payload`, `suspended_at`, `resume_payload`,
+    `resumed_at`, `metadata`. Asking for one that does not apply gives `None`.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._values.get(_camel(name))
+
+    def __contains__(self, name: str) -> bool:
+        return _camel(name) in self._values
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EventPayload) and self._values == other._values
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __repr__(self) -> str:
+        return f"EventPayload({self._values})"
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the step started, in UTC."""
+        return _moment(self._values.get("startedAt"))
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the step ended, in UTC."""
+        return _moment(self._values.get("endedAt"))
+
+    @property
+    def suspended_at(self) -> datetime | None:
+        """When the step suspended, in UTC."""
+        return _moment(self._values.get("suspendedAt"))
+
+    @property
+    def resumed_at(self) -> datetime | None:
+        """When the step was resumed, in UTC."""
+        return _moment(self._values.get("resumedAt"))
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON of the payload."""
+        return self._values
+
+
+_camels: dict[str, str] = {}
+
+
+def _camel(name: str) -> str:
+    found = _camels.get(name)
+    if found is None:
+        head, *rest = name.split("_")
+        found = _camels[name] = head + "".join(part.title() for part in rest)
+    return found
+
+
+def _moment(ms: float | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in a run."""
+
+    type: str
+    """`workflow-start`, `workflow-step-result`, `data-…` and so on."""
+    run_id: str
+    from_: str
+    """`WORKFLOW`, or `USER` for what a step wrote."""
+    seq: int
+    """Its place in the run's stream, from 0."""
+    payload: EventPayload | None
+    """Its facts; `None` for a `data-…` event, whose facts are in `data`."""
+    data: Any = None
+    """What a step sent with `writer.custom`."""
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON of the event."""
+        wire: dict[str, Json] = {"type": self.type, "runId": self.run_id, "from": self.from_}
+        if self.payload is None:
+            extra = self.data if isinstance(self.data, dict) else {}
+            return {**wire, **{key: value for key, value in extra.items() if key != "type"}}
+        wire["payload"] = self.payload.to_wire()
+        return wire
+
+
+_END_TYPES = {
+    "suspended": "workflow-step-suspended",
+}
+
+
+def to_event(run_id: str, workflow_id: str, seq: int, entry: Entry) -> Event:
+    """Return the public form of an entry."""
+    kind, record, value = entry
+    source = "WORKFLOW"
+    if kind is Kind.START:
+        name, payload = "workflow-start", {"workflowId": workflow_id}
+    elif kind is Kind.FINISH:
+        name, payload = "workflow-finish", _finish_payload(value)
+    elif kind is Kind.PAUSED:
+        name, payload = "workflow-paused", {}
+    elif kind is Kind.CANCELED:
+        name, payload = "workflow-canceled", {}
+    else:
+        assert record is not None  # noqa: S101 - every other kind is about a step
+        if kind is Kind.CUSTOM:
+            return Event(str(value["type"]), run_id, source, seq, None, value)
+        if kind is Kind.STEP_START:
+            name, payload = "workflow-step-start", _start_payload(run_id, record)
+        elif kind is Kind.STEP_END:
+            name = _END_TYPES.get(record.status, "workflow-step-result")
+            payload = _end_payload(run_id, record)
+        elif kind is Kind.WAITING:
+            name = "workflow-step-waiting"
+            payload = {
+                "stepName": record.step_id,
+                "id": record.step_id,
+                "payload": record.payload,
+                "startedAt": record.started_at,
+                "status": "waiting",
+            }
+        elif kind is Kind.PROGRESS:
+            name = "workflow-step-progress"
+            payload = {"stepName": record.step_id, "id": record.step_id, **value}
+        else:
+            name, source = "workflow-step-output", "USER"
+            payload = {"stepName": record.step_id, "output": value, "runId": run_id}
+    return Event(name, run_id, source, seq, EventPayload(payload))
+
+
+def _names(run_id: str, record: StepRecord) -> dict[str, Json]:
+    names: dict[str, Json] = {"stepName": record.step_id, "id": record.step_id}
+    if record.kind != "block" or record.total is None:
+        turn = f"{record.op_id}@{record.resumed_at or record.started_at}"
+        names["stepCallId"] = stable_id(run_id, turn)
+    return names
+
+
+def _start_payload(run_id: str, record: StepRecord) -> dict[str, Json]:
+    payload = _names(run_id, record)
+    payload["payload"] = record.payload
+    payload["startedAt"] = record.started_at
+    payload["status"] = "running"
+    if record.iteration is not None:
+        payload["metadata"] = {"iterationCount": record.iteration}
+    if record.resumed_at is not None:
+        payload["resumePayload"] = record.resume_payload
+        payload["resumedAt"] = record.resumed_at
+    return payload
+
+
+def _end_payload(run_id: str, record: StepRecord) -> dict[str, Json]:
+    is_foreach = record.kind == "block" and record.total is not None
+    return {**_names(run_id, record), **step_to_wire(record, with_payload=not is_foreach)}
+
+
+def _finish_payload(end: LegEnd) -> dict[str, Json]:
+    payload: dict[str, Json] = {
+        "workflowStatus": end.status,
+        "metadata": {},
+        "output": {"usage": end.usage},
+    }
+    if end.error is not None:
+        payload["metadata"] = {
+            "error": end.error,
+            "errorMessage": end.error.get("message"),
+        }
+    if end.has_result:
+        payload["finalWorkflowResult"] = end.result
+    if end.tripwire is not None:
+        payload["tripwire"] = end.tripwire
+    return payload
+
+
+KEPT_OUTPUTS: Final = 50_000
+"""Chunks of step output that a run keeps in memory for readers that are behind."""
+
+KEPT_BYTES: Final = 64 * 1024 * 1024
+"""About how much memory those may take."""
+
+
+class EventLog:
+    """The events of one run, appended by its driver and followed by any number of readers.
+
+    A reader is a place in the list, so that one that never reads costs nothing. What steps
+    write is kept up to a bound; the events of steps are the journal itself and always kept.
+    """
+
+    __slots__ = ("_bytes", "_outputs", "_waiters", "entries", "is_closed")
+
+    def __init__(self, entries: list[Entry | None] | None = None) -> None:
+        self.entries: list[Entry | None] = entries or []
+        self.is_closed = False
+        """Set when the leg has ended; a new leg opens the log again."""
+        self._waiters: list[asyncio.Future[None]] = []
+        self._outputs: deque[tuple[int, int]] = deque()
+        self._bytes = 0
+
+    def append(self, kind: Kind, record: StepRecord | None = None, value: Any = None) -> int:
+        """Add an entry; return its seq. Never waits for a reader."""
+        entries = self.entries
+        entries.append((kind, record, value))
+        if self._waiters:
+            self._wake()
+        return len(entries) - 1
+
+    def append_output(self, kind: Kind, record: StepRecord, value: Any) -> int:
+        """Add what a step wrote, dropping the oldest of such where there are too many."""
+        seq = self.append(kind, record, value)
+        size = len(value) if type(value) is str else 512
+        self._outputs.append((seq, size))
+        self._bytes += size
+        while len(self._outputs) > KEPT_OUTPUTS or self._bytes > KEPT_BYTES:
+            dropped, dropped_size = self._outputs.popleft()
+            self.entries[dropped] = None
+            self._bytes -= dropped_size
+        return seq
+
+    def close(self) -> None:
+        """Let readers end after the last entry."""
+        self.is_closed = True
+        self._wake()
+
+    def reopen(self) -> None:
+        """Begin a new leg."""
+        self.is_closed = False
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def read(self, start: int = 0) -> AsyncIterator[tuple[int, Entry]]:
+        """Yield entries with their seq, from a place on, until the leg has ended.
+
+        Raises:
+            StreamOverflowError: An entry that is wanted is no longer kept.
+        """
+        seq = start
+        entries = self.entries
+        while True:
+            while seq < len(entries):
+                entry = entries[seq]
+                if entry is None:
+                    raise StreamOverflowError(
+                        f"The reader is too far behind: event {seq} and others before "
+                        f"{len(entries)} are no longer kept. Read faster, or read the run's "
+                        "stored result.",
+                        details={"seq": seq, "newest": len(entries) - 1},
+                    )
+                yield seq, entry
+                seq += 1
+            if self.is_closed:
+                return
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)

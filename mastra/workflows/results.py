@@ -1,0 +1,379 @@
+"""What comes of a run: one frozen class a status, and one class for a step's part in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
+
+from mastra import errors
+from mastra.errors import MastraError, StepError, TripwireError, WorkflowFailedError
+from mastra.jsonable import Json, to_jsonable
+from mastra.workflows.records import StepRecord, StepStatus
+
+__all__ = [
+    "RunFacts",
+    "RunStatus",
+    "StepResult",
+    "WorkflowCanceled",
+    "WorkflowFailed",
+    "WorkflowPaused",
+    "WorkflowResult",
+    "WorkflowSuccess",
+    "WorkflowSuspended",
+    "WorkflowTripwire",
+    "error_from_json",
+    "error_to_json",
+]
+
+Out = TypeVar("Out")
+RunStatus: TypeAlias = Literal[
+    "pending",
+    "running",
+    "waiting",
+    "suspended",
+    "paused",
+    "success",
+    "failed",
+    "tripwire",
+    "canceled",
+]
+
+_PUBLIC_ERRORS: dict[str, type[MastraError]] = {
+    name: getattr(errors, name) for name in errors.__all__
+}
+
+
+def error_to_json(error: BaseException) -> dict[str, Json]:
+    """Return an exception as Mastra writes it: `message`, `name`, and what else it tells."""
+    if isinstance(error, MastraError):
+        data: dict[str, Json] = {"message": error.message, "name": type(error).__name__}
+        if isinstance(error, StepError) and "name" in error.details:
+            return {**error.details}
+        data["code"] = error.code
+        if error.details:
+            data["details"] = to_jsonable(error.details)
+        issues = getattr(error, "issues", None)
+        if issues:
+            data["issues"] = issues
+        return data
+    text = str(error)
+    return {"message": text or type(error).__name__, "name": type(error).__name__}
+
+
+def error_from_json(data: Mapping[str, Json], cause: BaseException | None = None) -> MastraError:
+    """Return the exception that stored error data stands for.
+
+    Args:
+        data: What `error_to_json` gave.
+        cause: The step's own exception, where it was raised in this process.
+    """
+    if isinstance(cause, MastraError):
+        return cause
+    name = str(data.get("name", "Error"))
+    message = str(data.get("message", name))
+    known = _PUBLIC_ERRORS.get(name)
+    if known is None or known is StepError:
+        error: MastraError = StepError(message, details=dict(data))
+    else:
+        error = known(message, code=data.get("code"), details=dict(data.get("details") or {}))
+        if isinstance(error, errors.ValidationError):
+            error.issues = list(data.get("issues") or [])
+    error.__cause__ = cause
+    return error
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """A step's part in a run, as JSON data and times in UTC."""
+
+    status: StepStatus
+    payload: Json = None
+    """Its input."""
+    output: Json = None
+    error: MastraError | None = None
+    suspend_payload: Json = None
+    resume_payload: Json = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    suspended_at: datetime | None = None
+    resumed_at: datetime | None = None
+    metadata: Mapping[str, Json] | None = None
+    """`iterationCount` in a loop."""
+    tripwire: Mapping[str, Json] | None = None
+    record: StepRecord | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, record: StepRecord, cause: BaseException | None = None) -> StepResult:
+        """Return the public form of a record."""
+        return cls(
+            status="success" if record.status == "bailed" else record.status,
+            payload=record.payload,
+            output=record.output,
+            error=None if record.error is None else error_from_json(record.error, cause),
+            suspend_payload=record.suspend_payload,
+            resume_payload=record.resume_payload,
+            started_at=_moment(record.started_at),
+            ended_at=_moment(record.ended_at),
+            suspended_at=_moment(record.suspended_at),
+            resumed_at=_moment(record.resumed_at),
+            metadata=None if record.iteration is None else {"iterationCount": record.iteration},
+            tripwire=record.tripwire,
+            record=record,
+        )
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON of a step result."""
+        return {} if self.record is None else step_to_wire(self.record)
+
+
+def step_to_wire(record: StepRecord, *, with_payload: bool = True) -> dict[str, Json]:
+    """Return Mastra's JSON of a record: only the fields that apply, times in milliseconds."""
+    wire: dict[str, Json] = {"payload": record.payload} if with_payload else {}
+    wire["startedAt"] = record.started_at
+    wire["status"] = "success" if record.status == "bailed" else record.status
+    if record.suspend_payload is not None:
+        wire["suspendPayload"] = record.suspend_payload
+    if record.suspended_at is not None:
+        wire["suspendedAt"] = record.suspended_at
+    if record.resumed_at is not None:
+        wire["resumePayload"] = record.resume_payload
+        wire["resumedAt"] = record.resumed_at
+    if record.iteration is not None:
+        wire["metadata"] = {"iterationCount": record.iteration}
+    if record.status in ("success", "bailed"):
+        wire["output"] = record.output
+    if record.error is not None:
+        wire["error"] = record.error
+    if record.tripwire is not None:
+        wire["tripwire"] = record.tripwire
+    if record.ended_at is not None:
+        wire["endedAt"] = record.ended_at
+    return wire
+
+
+@dataclass(slots=True)
+class RunFacts:
+    """What every result of a run is made from."""
+
+    run_id: str
+    workflow_id: str
+    input: Json
+    state: Mapping[str, Json]
+    records: Mapping[str, StepRecord]
+    """The last record of each step name, in order of first appearance."""
+    path: list[str]
+    """Ids of the top-level entries that ran by themselves, in order."""
+    causes: Mapping[str, BaseException]
+    """Exceptions raised in this process, by operation id."""
+
+
+@dataclass(frozen=True)
+class _Result(Generic[Out]):
+    """What all results have in common."""
+
+    facts: RunFacts = field(repr=False)
+    status: ClassVar[RunStatus]
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.facts.run_id
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow's id."""
+        return self.facts.workflow_id
+
+    @property
+    def input(self) -> Json:
+        """The run's input, as JSON."""
+        return self.facts.input
+
+    @property
+    def state(self) -> Mapping[str, Json]:
+        """The run's state, as JSON."""
+        return self.facts.state
+
+    @property
+    def step_execution_path(self) -> list[str]:
+        """Ids of the top-level entries that ran by themselves (not inside a block), in order."""
+        return self.facts.path
+
+    @cached_property
+    def steps(self) -> dict[str, StepResult]:
+        """Each step's part by its id; of a step that ran more than once, the last."""
+        causes = self.facts.causes
+        return {
+            step_id: StepResult.of(record, causes.get(record.op_id))
+            for step_id, record in self.facts.records.items()
+        }
+
+    def unwrap(self) -> Out:
+        """Return the output of a run that succeeded.
+
+        Raises:
+            WorkflowFailedError: It did not succeed. What failed is `__cause__`.
+        """
+        self._refuse(f"ended as {self.status!r}")
+
+    def _refuse(self, how: str, cause: BaseException | None = None) -> NoReturn:
+        raise WorkflowFailedError(
+            f"Run {self.run_id!r} of workflow {self.workflow_id!r} {how}, so it has no output.",
+            details={
+                "runId": self.run_id,
+                "workflowId": self.workflow_id,
+                "status": self.status,
+            },
+        ) from cause
+
+    def to_wire(self, *, state: bool = False, resume_labels: bool = False) -> dict[str, Json]:
+        """Return Mastra's JSON of the result.
+
+        Args:
+            state: Whether to add the run's state.
+            resume_labels: Whether to add the labels of a suspension.
+        """
+        facts = self.facts
+        steps: dict[str, Json] = {"input": facts.input}
+        before = facts.input
+        path = set(facts.path)
+        for step_id, record in facts.records.items():
+            # As the original: left out where a reader can tell it from the entry before.
+            told = step_id in path and record.payload == before
+            steps[step_id] = step_to_wire(record, with_payload=not told)
+            if step_id in path:
+                before = record.output
+        wire: dict[str, Json] = {
+            "status": self.status,
+            "steps": steps,
+            "input": facts.input,
+            "stepExecutionPath": facts.path,
+            **self._own_wire(),
+            "runId": facts.run_id,
+        }
+        if state:
+            wire["state"] = dict(facts.state)
+        if resume_labels:
+            wire["resumeLabels"] = getattr(self, "resume_labels", {})
+        return wire
+
+    def _own_wire(self) -> dict[str, Json]:
+        return {}
+
+
+@dataclass(frozen=True)
+class WorkflowSuccess(_Result[Out]):
+    """The run reached its end, or a step bailed."""
+
+    status: ClassVar[RunStatus] = "success"
+    result: Out
+    """The output, as a value of the workflow's output type."""
+    raw: Json = field(default=None, repr=False)
+    """The output as JSON."""
+
+    def unwrap(self) -> Out:
+        """Return the output."""
+        return self.result
+
+    def _own_wire(self) -> dict[str, Json]:
+        return {"result": self.raw}
+
+
+@dataclass(frozen=True)
+class WorkflowFailed(_Result[Out]):
+    """A step failed, and with it the run."""
+
+    status: ClassVar[RunStatus] = "failed"
+    error: MastraError
+    """What failed; the step's own exception is its `__cause__` where it was raised here."""
+
+    def unwrap(self) -> Out:
+        """Raise.
+
+        Raises:
+            WorkflowFailedError: Always, with `error` as `__cause__`.
+        """
+        self._refuse(f"failed: {self.error.message}", self.error)
+
+    def _own_wire(self) -> dict[str, Json]:
+        return {"error": error_to_json(self.error)}
+
+
+@dataclass(frozen=True)
+class WorkflowSuspended(_Result[Out]):
+    """One or more steps wait for resume data."""
+
+    status: ClassVar[RunStatus] = "suspended"
+    suspended: list[list[str]]
+    """The path of each suspended step: its ids from the outside in."""
+    suspend_payload: dict[str, Json]
+    """What the steps suspended with, by the id of the top-level step; where several inside one
+    nested workflow are suspended, also by dotted path."""
+    resume_labels: dict[str, dict[str, Json]]
+    """Label to `{"stepId", "foreachIndex"}`."""
+
+    def unwrap(self) -> Out:
+        """Raise.
+
+        Raises:
+            WorkflowFailedError: Always; the message names the steps that wait.
+        """
+        names = ", ".join(repr(".".join(path)) for path in self.suspended)
+        self._refuse(f"is suspended at {names}; resume it first")
+
+    def _own_wire(self) -> dict[str, Json]:
+        return {"suspended": self.suspended, "suspendPayload": self.suspend_payload}
+
+
+@dataclass(frozen=True)
+class WorkflowTripwire(_Result[Out]):
+    """A processor of an agent refused, and with it the run."""
+
+    status: ClassVar[RunStatus] = "tripwire"
+    tripwire: Mapping[str, Json]
+    """`{"reason", "retry", "metadata", "processorId"}`."""
+
+    def unwrap(self) -> Out:
+        """Raise.
+
+        Raises:
+            WorkflowFailedError: Always, with a `TripwireError` as `__cause__`.
+        """
+        reason = str(self.tripwire.get("reason", ""))
+        cause = TripwireError(reason, details=dict(self.tripwire))
+        self._refuse(f"was stopped by a processor: {reason}", cause)
+
+    def _own_wire(self) -> dict[str, Json]:
+        return {"tripwire": dict(self.tripwire)}
+
+
+@dataclass(frozen=True)
+class WorkflowPaused(_Result[Out]):
+    """A run that goes entry by entry stopped after one."""
+
+    status: ClassVar[RunStatus] = "paused"
+
+
+@dataclass(frozen=True)
+class WorkflowCanceled(_Result[Out]):
+    """The run was cancelled, or a step aborted it."""
+
+    status: ClassVar[RunStatus] = "canceled"
+
+
+WorkflowResult: TypeAlias = (
+    WorkflowSuccess[Out]
+    | WorkflowFailed[Out]
+    | WorkflowSuspended[Out]
+    | WorkflowTripwire[Out]
+    | WorkflowPaused[Out]
+    | WorkflowCanceled[Out]
+)
+"""Any result; take it apart by class or by `status`."""

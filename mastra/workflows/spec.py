@@ -1,0 +1,102 @@
+"""A committed workflow: all that an engine ever gets of it. Frozen and shared by its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+from mastra.errors import WorkflowDefinitionError
+from mastra.schema import Schema
+from mastra.workflows.nodes import Node
+
+__all__ = ["Callback", "RetryConfig", "WorkflowSpec", "seconds_of"]
+
+Callback: TypeAlias = Callable[[Any], "Awaitable[object] | object"]
+"""Called with a `CallbackArgument`; sync or async."""
+
+
+def seconds_of(duration: float | timedelta, what: str) -> float:
+    """Return a duration in seconds.
+
+    Raises:
+        WorkflowDefinitionError: It is negative or no duration at all.
+    """
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
+        raise WorkflowDefinitionError(
+            f"{what} must be seconds (0 or more) or a timedelta, not {duration!r}."
+        )
+    return float(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryConfig:
+    """How often a failed step is tried again, and how long to wait before.
+
+    Attributes:
+        attempts: Extra tries after the first.
+        delay: Seconds (or a `timedelta`) before the first of them.
+        backoff: What the delay is multiplied by each time: a number, `"fixed"` (1) or
+            `"exponential"` (2).
+        max_delay: The longest delay, in seconds or as a `timedelta`.
+    """
+
+    attempts: int = 0
+    delay: float | timedelta = 0.0
+    backoff: float | Literal["fixed", "exponential"] = 1.0
+    max_delay: float | timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.attempts < 0:
+            raise WorkflowDefinitionError("RetryConfig: attempts must be 0 or more.")
+        seconds_of(self.delay, "RetryConfig: delay")
+        if self.max_delay is not None:
+            seconds_of(self.max_delay, "RetryConfig: max_delay")
+        if not isinstance(self.factor, (int, float)) or self.factor < 1:
+            raise WorkflowDefinitionError(
+                "RetryConfig: backoff must be 1 or more, 'fixed' or 'exponential', not "
+                f"{self.backoff!r}."
+            )
+
+    @property
+    def factor(self) -> float:
+        """The backoff as a number."""
+        named = {"fixed": 1.0, "exponential": 2.0}
+        return named.get(self.backoff, 0.0) if isinstance(self.backoff, str) else self.backoff
+
+    def delay_before(self, retry: int) -> float:
+        """Return the seconds to wait before a retry, the first being 1."""
+        delay = seconds_of(self.delay, "delay") * self.factor ** (retry - 1)
+        if self.max_delay is not None:
+            delay = min(delay, seconds_of(self.max_delay, "max_delay"))
+        return delay
+
+
+@dataclass(frozen=True, eq=False)
+class WorkflowSpec:
+    """What `commit()` makes."""
+
+    id: str
+    nodes: tuple[Node, ...]
+    input_schema: Schema[Any]
+    output_schema: Schema[Any]
+    state_schema: Schema[Any] | None = None
+    request_context_schema: Schema[Any] | None = None
+    description: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    retry: RetryConfig = field(default_factory=RetryConfig)
+    validate_inputs: bool = True
+    validate_outputs: bool = True
+    strict: bool = False
+    should_persist_snapshot: Callable[..., Any] | None = None
+    on_start: Callback | None = None
+    on_finish: Callback | None = None
+    on_error: Callback | None = None
+    steps: Mapping[str, Schema[Any]] = field(default_factory=dict[str, Schema[Any]])
+    """Output schema of each step by its id, nested ones by their workflow's id."""
+    value: Schema[Any] | None = None
+    """What flows out of the last node, where that is known."""
+    flow_control: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Options that only one engine reads, such as concurrency on Inngest."""

@@ -1,0 +1,314 @@
+"""What a step's function may see and do.
+
+The same object goes to conditions, maps and dynamic settings, where there is nothing to suspend.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
+
+from typing_extensions import TypeVar
+
+from mastra.errors import ConfigError, NotFoundError, RunStateError, StepValidationError
+from mastra.errors import ValidationError as MastraValidationError
+from mastra.jsonable import Json, to_jsonable
+from mastra.logs import BoundLogger, get_logger
+from mastra.request_context import RequestContext
+from mastra.schema import ANY, Schema, SchemaMismatch
+from mastra.services import Services
+from mastra.stream.abort import AbortSignal
+from mastra.workflows.active import ActiveRun, Scope
+from mastra.workflows.events import Kind
+from mastra.workflows.records import StepRecord
+from mastra.workflows.signals import Bail, Suspend
+
+if TYPE_CHECKING:
+    from mastra.workflows.step import Step
+
+__all__ = ["StepContext", "StepWriter"]
+
+In = TypeVar("In", default=Any)
+
+_FLUSH_AT = 256
+"""How many written values wait in memory before they go to storage."""
+
+
+class StepWriter:
+    """Sends what a step writes to the readers of its run, at once."""
+
+    __slots__ = ("_record", "_run")
+
+    def __init__(self, run: ActiveRun, record: StepRecord) -> None:
+        self._run = run
+        self._record = record
+
+    async def write(self, value: Any) -> None:
+        """Send a value as a `workflow-step-output` event. Never waits for a reader.
+
+        Raises:
+            SerializationError: The value cannot be JSON.
+        """
+        run, record = self._run, self._record
+        if type(value) is not str:
+            value = _wire_of(value, record)
+            _count_usage(run, value)
+        seq = run.log.append_output(Kind.OUTPUT, record, value)
+        run.pending.append((seq, Kind.OUTPUT, record, value))
+
+    async def custom(self, chunk: Mapping[str, Any]) -> None:
+        """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as an event of that type.
+
+        Raises:
+            ValidationError: The type does not begin with `data-`, or there is no `data`.
+            SerializationError: The chunk cannot be JSON.
+        """
+        kind = chunk.get("type")
+        if not isinstance(kind, str) or not kind.startswith("data-") or "data" not in chunk:
+            raise MastraValidationError(
+                f"Step {self._record.step_id!r} wrote a custom chunk of type {kind!r}: it needs a "
+                "`type` that begins with 'data-' and a `data`.",
+                code="CUSTOM_CHUNK_INVALID",
+            )
+        value = _wire_of(dict(chunk), self._record)
+        run = self._run
+        seq = run.log.append_output(Kind.CUSTOM, self._record, value)
+        run.pending.append((seq, Kind.CUSTOM, self._record, value))
+
+
+def _wire_of(value: Any, record: StepRecord) -> Json:
+    to_wire = getattr(value, "to_wire", None)
+    if to_wire is not None:
+        value = to_wire()
+    return to_jsonable(value, what=f"What step {record.step_id!r} wrote")
+
+
+def _count_usage(run: ActiveRun, value: Json) -> None:
+    # An agent's whole stream may be piped through; its last chunk carries the tokens it used.
+    if isinstance(value, dict) and cast("dict[str, Json]", value).get("type") == "finish":
+        chunk = cast("dict[str, Any]", value)
+        output: Any = (chunk.get("payload") or {}).get("output") or {}
+        if isinstance(output, dict):
+            run.add_usage(cast("dict[str, Any]", output).get("usage") or {})
+
+
+class StepContext(Generic[In]):
+    """A step's view of its run. Made for one attempt at one step; never keep it."""
+
+    __slots__ = (
+        "_delta",
+        "_record",
+        "_run",
+        "_scope",
+        "_state",
+        "_step",
+        "input_data",
+        "resume_data",
+        "retry_count",
+        "suspend_data",
+    )
+
+    def __init__(
+        self, run: ActiveRun, scope: Scope, record: StepRecord, input_data: In, step: Any = None
+    ) -> None:
+        self._run = run
+        self._scope = scope
+        self._record = record
+        self._step: Step[Any, Any] | None = step
+        self._state: Any = None
+        self._delta: dict[str, Json] | None = None
+        self.input_data: In = input_data
+        """The step's input, as a value of its input type."""
+        self.resume_data: Any = None
+        """What the run was resumed with, where this step was suspended; else `None`."""
+        self.suspend_data: Any = None
+        """What this step suspended with, where it is resumed; else `None`."""
+        self.retry_count = 0
+        """0 on the first try."""
+
+    # -- facts ---------------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._run.run_id
+
+    @property
+    def workflow_id(self) -> str:
+        """The id of the workflow that the step stands in."""
+        return self._scope.workflow_id
+
+    @property
+    def step_id(self) -> str:
+        """The step's id, with those of the workflows it is nested in: `nested.step`."""
+        return self._record.step_id
+
+    @property
+    def resource_id(self) -> str | None:
+        """The resource (user, tenant) that the run belongs to."""
+        return self._run.resource_id
+
+    @property
+    def request_context(self) -> RequestContext:
+        """Values of the request that started the run."""
+        return self._run.request_context
+
+    @property
+    def iteration_count(self) -> int:
+        """In a loop, the turn, from 1; elsewhere 0."""
+        return self._record.iteration or 0
+
+    @property
+    def mastra(self) -> Services:
+        """The `Mastra` object that the workflow is registered on.
+
+        Raises:
+            ConfigError: The workflow is not registered on any.
+        """
+        services = self._run.services
+        if services is None:
+            raise ConfigError(
+                f"Step {self._record.step_id!r} asked for `ctx.mastra`, but workflow "
+                f"{self._scope.workflow_id!r} is not registered: pass it to "
+                "`Mastra(workflows={...})` and run it from there."
+            )
+        return services
+
+    @property
+    def logger(self) -> BoundLogger:
+        """A logger that knows run, workflow and step."""
+        services = self._run.services
+        base = None if services is None else services.logger
+        return get_logger(
+            {
+                "run_id": self._run.run_id,
+                "workflow_id": self._scope.workflow_id,
+                "step_id": self._record.step_id,
+                "attempt": self.retry_count,
+            },
+            getattr(base, "logger", base),
+        )
+
+    @property
+    def engine(self) -> Mapping[str, Any]:
+        """What the engine offers beyond the common; empty in process."""
+        return self._run.engine_facts
+
+    @property
+    def writer(self) -> StepWriter:
+        """Sends values to whoever reads the run."""
+        return StepWriter(self._run, self._record)
+
+    @property
+    def abort_signal(self) -> AbortSignal:
+        """Set when the run is cancelled. A step that looks at it gets a moment to end by itself."""
+        self._run.signal_was_seen = True
+        return self._run.controller.signal
+
+    # -- data ----------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> Any:
+        """The run's state: a value of the state schema, or a dict where there is none.
+
+        It keeps its value while the step runs, whatever `set_state` is given.
+        """
+        if self._state is None:
+            schema = self._state_schema()
+            values = copy.deepcopy(self._run.state)
+            try:
+                self._state = schema.load(values) if schema else values
+            except SchemaMismatch as mismatch:
+                raise mismatch.into(
+                    StepValidationError, f"State, as step {self._record.step_id!r} sees it,"
+                ) from None
+        return self._state
+
+    def _state_schema(self) -> Schema[Any] | None:
+        own = None if self._step is None else self._step.state_schema
+        return own or self._scope.state_schema
+
+    async def set_state(self, values: Mapping[str, Any] | object) -> None:
+        """Merge values into the run's state, key by key, when this step ends well.
+
+        Args:
+            values: A mapping, or a pydantic model of which the fields that were set count.
+
+        Raises:
+            StepValidationError: The merged state does not meet the state schema.
+            SerializationError: A value cannot be JSON.
+        """
+        dump = getattr(values, "model_dump", None)
+        plain: Any = dump(exclude_unset=True, by_alias=True) if dump else values
+        delta = to_jsonable(dict(plain), what=f"State set by step {self._record.step_id!r}")
+        schema = self._state_schema()
+        merged = {**self._run.state, **(self._delta or {}), **delta}
+        if schema:
+            try:
+                checked = schema.dump(schema.load(merged))
+            except SchemaMismatch as mismatch:
+                raise mismatch.into(
+                    StepValidationError,
+                    f"State set by step {self._record.step_id!r}",
+                    stepId=self._record.step_id,
+                ) from None
+            delta = {key: checked.get(key, value) for key, value in delta.items()}
+        self._delta = {**(self._delta or {}), **delta}
+
+    def get_init_data(self) -> Any:
+        """Return the workflow's input, as a value of its input type."""
+        return self._scope.input_schema.load(self._scope.init_data)
+
+    def get_step_result(self, step: Step[Any, Any] | str | Any) -> Any:
+        """Return what a step gave, as a value of its output type; `None` where it gave nothing.
+
+        Args:
+            step: The step or its id; inside a nested workflow, one of that workflow.
+
+        Raises:
+            NotFoundError: The workflow has no such step.
+        """
+        step_id: str = step if isinstance(step, str) else step.id
+        record = self._run.latest.get(self._scope.names + step_id)
+        if record is None or record.status not in ("success", "bailed"):
+            if record is None and step_id.partition(".")[0] not in self._scope.steps:
+                known = ", ".join(repr(name) for name in self._scope.steps)
+                raise NotFoundError(
+                    f"Workflow {self._scope.workflow_id!r} has no step {step_id!r}. It has {known}."
+                )
+            return None
+        schema = self._scope.steps.get(step_id, ANY)
+        try:
+            return schema.load(record.output)
+        except SchemaMismatch:  # a result given by time travel need not be of the type
+            return record.output
+
+    # -- ending the step -----------------------------------------------------------------------
+
+    async def suspend(
+        self, payload: Any = None, *, resume_label: str | list[str] | None = None
+    ) -> NoReturn:
+        """End the step here and wait, for as long as it takes, to be resumed.
+
+        On resume the step runs again from its top, with `resume_data` set.
+
+        Args:
+            payload: What whoever resumes needs to know.
+            resume_label: One or more names by which the run can be resumed here.
+        """
+        if self._step is None:
+            raise RunStateError(
+                f"`suspend` was called at {self._record.step_id!r}, which is not a step: conditions "
+                "and maps cannot suspend."
+            )
+        labels = (resume_label,) if isinstance(resume_label, str) else tuple(resume_label or ())
+        raise Suspend(payload, labels)
+
+    def bail(self, result: Any = None) -> NoReturn:
+        """End the whole workflow here, in success, with this result."""
+        raise Bail(result)
+
+    def abort(self) -> None:
+        """Cancel the run once this step has ended."""
+        self._run.is_abort_requested = True
