@@ -20,6 +20,7 @@ help: ## Print this list
 
 .PHONY: install
 install: $(STAMP) ## Set up .venv with the locked packages (PYTHON=... picks the interpreter)
+	@:
 
 $(LOCKED_STAMP): $(LOCKED) scripts/make_venv.sh
 	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh $(VENV)

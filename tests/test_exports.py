@@ -50,7 +50,7 @@ PROMISED = {
 FOR_ANNOTATIONS = {"AgentStream", "Run", "Step", "Tool", "Workflow", "WorkflowResult"}
 
 # Promised and not built. A name leaves this list when it is offered.
-NOT_BUILT: set[str] = {"SQLStorage", "ServerConfig", "clone_step", "clone_workflow"}
+NOT_BUILT: set[str] = {"ServerConfig"}
 
 PUBLIC_PACKAGES = [
     "mastra.errors",
