@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -43,7 +44,7 @@ class OpenAIModel:
         api: Chat completions, or responses.
     """
 
-    def __init__(  # noqa: PLR0913 - what an endpoint needs to be known by
+    def __init__(
         self,
         model_name: str,
         *,
@@ -107,16 +108,17 @@ class OpenAIModel:
         self.check()
         check_request_allowed(self.model_id, self.url)
         path, body, decoder = self._call(request)
-        try:
-            import openai  # noqa: PLC0415 - half a second, so on first use
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"{self.model_id} needs the package 'openai': pip install openai."
-            ) from error
+        if "openai" not in sys.modules:
+            await asyncio.to_thread(_import)
         import httpx  # noqa: PLC0415 - comes with openai
+        import openai  # noqa: PLC0415 - imported by now
 
         client = await self._client()
-        options: Any = {"headers": {**self.headers, **(request.settings.headers or {})}}
+        headers: dict[str, Any] = {**self.headers, **(request.settings.headers or {})}
+        if self._key() is None:
+            # Without a key of its own an endpoint is sent none: least of all OpenAI's.
+            headers.setdefault("Authorization", openai.Omit())
+        options: Any = {"headers": headers}
         try:
             response = await client.post(
                 path,
@@ -154,30 +156,43 @@ class OpenAIModel:
         decoder = ChatDecoder(self.model_id, include_raw=request.include_raw)
         return "/chat/completions", body, decoder
 
+    def _key(self) -> str | None:
+        if self.api_key is None and self.base_url is None:
+            return os.environ.get("OPENAI_API_KEY")
+        return self.api_key
+
     async def _client(self) -> openai.AsyncOpenAI:
         from mastra.models.http import loop_clients  # noqa: PLC0415 - imports aiohttp
 
         clients = await loop_clients()
-        key = self.api_key
-        if key is None and self.base_url is None:
-            key = os.environ.get("OPENAI_API_KEY")
+        key = self._key()
         found = clients.by_key.get((self.url, key))
         if found is None:
             import httpx  # noqa: PLC0415 - comes with openai
             import openai  # noqa: PLC0415 - half a second, so on first use
 
-            # Without a key of its own an endpoint is sent none: least of all OpenAI's.
-            headers: Any = {"Authorization": openai.Omit()} if key is None else None
             found = openai.AsyncOpenAI(
                 api_key=key or "none",
                 base_url=self.url,
                 max_retries=0,
-                default_headers=headers,
                 timeout=httpx.Timeout(_SILENCE_S, connect=_CONNECT_S),
                 http_client=clients.http,
             )
             clients.by_key[self.url, key] = found
         return found
+
+
+def _import() -> None:
+    """Import what calls need, in a worker thread: half a second that the event loop goes on."""
+    try:
+        import openai  # noqa: F401, PLC0415
+
+        import mastra.models.http  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"This model needs a package that is not installed: {error.name}. "
+            "Install it with: pip install openai aiohttp."
+        ) from error
 
 
 class OpenAISource:

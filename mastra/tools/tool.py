@@ -1,0 +1,325 @@
+"""A tool: something a model may run, with a schema for what it takes and what it gives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
+
+from mastra.errors import ConfigError
+from mastra.jsonable import Json, to_jsonable
+from mastra.models.base import ToolSpec
+from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
+from mastra.tools.execute import error_result, is_error_result, load_input
+from mastra.tools.signature import Call, describe, read_signature
+from mastra.tools.tool_context import ToolContext, WorkflowCall
+
+if TYPE_CHECKING:
+    from mastra.workflows.step import Step
+    from mastra.workflows.step_context import StepContext
+
+__all__ = ["Approval", "Tool", "ToolInput", "as_tool", "create_tool", "tool"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+F = TypeVar("F", bound=Callable[..., Any])
+
+Approval: TypeAlias = "bool | Callable[..., bool | Awaitable[bool]]"
+"""Whether a person must agree first: always, or by a function of the input (and the context)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tool(Generic[In, Out]):
+    """Something that an agent may run. Made by `create_tool` or `@tool`."""
+
+    id: str
+    """Its name; the model sees the key it is registered under."""
+    description: str
+    """What the model reads to decide when to run it."""
+    input_schema: Schema[In]
+    """What it takes."""
+    output_schema: Schema[Out] | None = None
+    """What it gives, where that is checked."""
+    function: Callable[..., Any] | None = field(default=None, repr=False)
+    """As the user wrote it; `None` where the client runs the tool."""
+    call: Call | None = field(default=None, repr=False)
+    """How to run it."""
+    require_approval: Approval = False
+    """Whether a person must agree first."""
+    suspend_schema: Schema[Any] | None = None
+    """What it suspends with."""
+    resume_schema: Schema[Any] | None = None
+    """What it is resumed with."""
+    request_context_schema: Schema[Any] | None = None
+    """What the request's values must be."""
+    to_model_output: Callable[[Any], Any] | None = field(default=None, repr=False)
+    """Makes what the model sees of a result; the application keeps the result itself."""
+    strict: bool | None = None
+    """Whether the provider must keep to the input schema."""
+    title: str | None = None
+    """A name for people."""
+    provider_options: Mapping[str, Any] | None = None
+    """Facts for providers, keyed by provider."""
+    mcp: Mapping[str, Any] | None = None
+    """Facts for MCP clients, such as `annotations`."""
+    can_suspend: bool = False
+    """Whether it says that it may suspend; such tools run one at a time."""
+    parameters: dict[str, Json] | None = field(default=None, repr=False)
+    """The JSON Schema of the input where it was given as one."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, outside of any run, as a test may want to."""
+        if self.function is None:
+            raise ConfigError(f"Tool {self.id!r} has no function: its client runs it.")
+        return self.function(*args, **kwargs)
+
+    @cached_property
+    def input_json_schema(self) -> dict[str, Json]:
+        """The JSON Schema of the input."""
+        schema = self.parameters
+        if schema is None:
+            schema = self.input_schema.json_schema()
+        return schema if schema.get("type") else {"type": "object", "properties": {}, **schema}
+
+    @cached_property
+    def output_json_schema(self) -> dict[str, Json] | None:
+        """The JSON Schema of the output, where there is one."""
+        return None if self.output_schema is None else self.output_schema.json_schema()
+
+    def spec(self, name: str) -> ToolSpec:
+        """Return the tool as a model sees it under a name."""
+        return ToolSpec(name, self.description, self.input_json_schema, self.strict)
+
+    async def execute(self, input_data: Any = None, ctx: ToolContext | None = None) -> Any:
+        """Run the tool: check the input, call the function, check the output.
+
+        Returns:
+            What the function returned, as a value of the output type; or, where the input or
+            the output does not meet its schema, the error object that a model can read.
+
+        Raises:
+            ConfigError: The tool has no function.
+            Exception: Whatever the function raises.
+        """
+        if self.call is None:
+            raise ConfigError(f"Tool {self.id!r} has no function: its client runs it.")
+        value, problem = load_input(self.id, self.input_schema, {} if input_data is None else input_data)
+        if problem is not None:
+            return problem
+        result = await self.call(value, ToolContext() if ctx is None else ctx)
+        if self.output_schema is None:
+            return result
+        try:
+            return self.output_schema.load(result)
+        except SchemaMismatch as mismatch:
+            return error_result(self.id, mismatch, result, what="output")
+
+    def dump(self, result: Any) -> Json:
+        """Return what the tool returned as plain JSON data.
+
+        Raises:
+            SerializationError: Part of it cannot be JSON.
+        """
+        what = f"The result of tool {self.id!r}"
+        if self.output_schema is None or is_error_result(result):
+            return to_jsonable(result, what=what)
+        return self.output_schema.dump(result, what=what)
+
+    def as_step(self, **options: Any) -> Step[Any, Any]:
+        """Return a workflow step that runs the tool."""
+        from mastra.workflows.step import create_step  # noqa: PLC0415 - only for workflows
+
+        async def execute(ctx: Any) -> Any:
+            result = await self.execute(ctx.input_data, _step_context(ctx))
+            if is_error_result(result):
+                raise ConfigError(str(result["message"]), code="TOOL_VALIDATION_FAILED")
+            return result
+
+        return create_step(
+            id=options.pop("id", self.id),
+            description=options.pop("description", self.description),
+            input_schema=self.input_schema,
+            output_schema=self.output_schema or ANY,
+            suspend_schema=self.suspend_schema,
+            resume_schema=self.resume_schema,
+            execute=execute,
+            component="TOOL",
+            **options,
+        )  # pyright: ignore[reportCallIssue]
+
+
+def _step_context(ctx: StepContext[Any]) -> ToolContext:
+    async def suspend(payload: Any, resume_label: Any = None) -> Any:
+        return await ctx.suspend(payload, resume_label=resume_label)
+
+    return ToolContext(
+        mastra=ctx.mastra,
+        request_context=ctx.request_context,
+        abort_signal=ctx.abort_signal,
+        writer=ctx.writer,
+        resume_data=ctx.resume_data,
+        suspend_data=ctx.suspend_data,
+        workflow=WorkflowCall(ctx.workflow_id, ctx.run_id, ctx.state),
+        suspender=suspend,
+    )
+
+
+ToolInput: TypeAlias = "Tool[Any, Any] | Callable[..., Any]"
+"""What may be given as a tool: a tool or a plain function."""
+
+
+def create_tool(  # noqa: PLR0913 - Mastra's options
+    id: str,  # noqa: A002 - Mastra's name
+    description: str,
+    input_schema: Any = None,
+    output_schema: Any = None,
+    execute: Callable[..., Any] | None = None,
+    *,
+    require_approval: Approval = False,
+    suspend_schema: Any = None,
+    resume_schema: Any = None,
+    request_context_schema: Any = None,
+    to_model_output: Callable[[Any], Any] | None = None,
+    strict: bool | None = None,
+    title: str | None = None,
+    provider_options: Mapping[str, Any] | None = None,
+    mcp: Mapping[str, Any] | None = None,
+) -> Tool[Any, Any]:
+    """Make a tool.
+
+    Args:
+        id: Its name.
+        description: What the model reads to decide when to run it.
+        input_schema: A type that pydantic can validate, or a JSON Schema. Default: the
+            annotation of `execute`'s first parameter.
+        output_schema: Checked where it is given.
+        execute: `execute(input)` or `execute(input, ctx)`; a plain `def` runs in a worker
+            thread. Without it the client runs the tool.
+        require_approval: Whether a person must agree first, or a function of the input that
+            says so.
+        suspend_schema: What the tool suspends with.
+        resume_schema: What it is resumed with.
+        request_context_schema: What the request's values must be.
+        to_model_output: Makes what the model sees of a result.
+        strict: Whether the provider must keep to the input schema.
+        title: A name for people.
+        provider_options: Facts for providers, keyed by provider.
+        mcp: Facts for MCP clients.
+    """
+    call: Call | None = None
+    takes = input_schema
+    if execute is not None:
+        found = read_signature(execute, sys._getframe(1).f_locals, spread=False)  # noqa: SLF001
+        call = found.call
+        takes = found.input_type if input_schema is None else input_schema
+    parameters: dict[str, Json] | None = None
+    if isinstance(takes, Mapping):
+        # A JSON Schema is shown to the model and not checked: pydantic cannot read one.
+        parameters, takes = dict(cast("Mapping[str, Json]", takes)), None
+    return Tool(
+        id=id,
+        description=description,
+        input_schema=schema_of(takes),
+        output_schema=_optional(output_schema),
+        function=execute,
+        call=call,
+        require_approval=require_approval,
+        suspend_schema=_optional(suspend_schema),
+        resume_schema=_optional(resume_schema),
+        request_context_schema=_optional(request_context_schema),
+        to_model_output=to_model_output,
+        strict=strict,
+        title=title,
+        provider_options=provider_options,
+        mcp=mcp,
+        can_suspend=suspend_schema is not None or resume_schema is not None,
+        parameters=parameters,
+    )
+
+
+def _optional(type_: Any) -> Schema[Any] | None:
+    return None if type_ is None else schema_of(type_)
+
+
+class _ToolDecorator(Protocol):
+    def __call__(self, function: Callable[..., Any], /) -> Tool[Any, Any]: ...
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool[Any, Any]: ...
+@overload
+def tool(
+    *,
+    id: str | None = None,
+    description: str | None = None,
+    output_schema: Any = None,
+    require_approval: Approval = False,
+    suspend_schema: Any = None,
+    resume_schema: Any = None,
+    to_model_output: Callable[[Any], Any] | None = None,
+    strict: bool | None = None,
+    title: str | None = None,
+) -> _ToolDecorator: ...
+def tool(function: Any = None, /, **options: Any) -> Any:
+    """Make a tool of the function below, as a decorator, with or without options.
+
+    The docstring is the description and the parameters are the input: one field each, or the
+    model itself where the only parameter is one. A parameter annotated `ToolContext` (or named
+    `ctx`) gets the context.
+    """
+    namespace = sys._getframe(1).f_locals  # noqa: SLF001
+    if function is not None:
+        return _from_function(function, namespace, options)
+
+    def decorate(function: Callable[..., Any]) -> Tool[Any, Any]:
+        return _from_function(function, namespace, options)
+
+    return decorate
+
+
+def _from_function(
+    function: Callable[..., Any], namespace: Mapping[str, Any], options: dict[str, Any]
+) -> Tool[Any, Any]:
+    found = read_signature(function, namespace, spread=True)
+    given = options.pop("output_schema", None)
+    gives = found.output_type if given is None else given
+    name: str = options.pop("id", None) or function.__name__
+    made = create_tool(
+        name,
+        options.pop("description", None) or describe(function)[0] or name,
+        found.input_type,
+        None if gives in {None, type(None), Any} else gives,
+        **options,
+    )
+    object.__setattr__(made, "function", function)
+    object.__setattr__(made, "call", found.call)
+    return made
+
+
+def as_tool(value: ToolInput) -> Tool[Any, Any]:
+    """Return a tool for a tool or a plain function.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if isinstance(value, Tool):
+        return cast("Tool[Any, Any]", value)
+    if callable(value):
+        return _from_function(value, {}, {})
+    raise ConfigError(
+        f"{value!r} is not a tool: give a tool made by create_tool or @tool, or a function."
+    )
+
+
+def named_tools(
+    tools: Mapping[str, ToolInput] | Sequence[ToolInput] | None,
+) -> dict[str, Tool[Any, Any]]:
+    """Return tools by the names that a model sees."""
+    if not tools:
+        return {}
+    if isinstance(tools, Mapping):
+        return {name: as_tool(value) for name, value in tools.items()}
+    made = [as_tool(value) for value in tools]
+    return {item.id: item for item in made}
