@@ -42,6 +42,10 @@ class TimeTravel:
     has_input: bool
     input: Json
     resume_data: Json
+    dropped: tuple[str, ...] = ()
+    """Operations to forget: the one gone back to and what came after it."""
+    given: tuple[StepRecord, ...] = ()
+    """Results given from outside for steps before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,23 @@ class Reopening:
 
     target: Target | None = None
     travel: TimeTravel | None = None
+
+    def to_stored(self, now_ms: int) -> dict[str, Json] | None:
+        """Return it as JSON data, for a leg that may have to begin again after a crash."""
+        if self.target is not None:
+            ops: list[Json] = sorted(self.target.op_ids)
+            return {"at": now_ms, "ops": ops, "data": self.target.data}
+        if self.travel is not None:
+            travel = self.travel
+            return {
+                "at": now_ms,
+                "path": list(travel.path),
+                "op": travel.op_id,
+                "hasInput": travel.has_input,
+                "input": travel.input,
+                "resumeData": travel.resume_data,
+            }
+        return None
 
 
 @dataclass(slots=True)
@@ -123,6 +144,8 @@ class ActiveRun:
     """Records of nested workflows and foreach blocks, which are no operations."""
     open_ops: set[str] = field(default_factory=set[str])
     """Suspended operations that this leg resumes and has not yet run."""
+    base_ops: frozenset[str] = frozenset()
+    """Operations that the journal knew when this leg began."""
     leg: int = 0
     """Which leg of the run this is: 0 for the start, one more for each resume."""
     engine_facts: Mapping[str, Any] = field(default_factory=dict[str, Any])

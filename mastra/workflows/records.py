@@ -96,6 +96,11 @@ class StepRecord:
         self.started_at = started_at
         """In milliseconds since 1970, as every time here but `wake_at`."""
 
+    @property
+    def key(self) -> str:
+        """What its row in a journal is filed under."""
+        return self.op_id
+
     def __repr__(self) -> str:
         return f"StepRecord({self.op_id!r}, {self.status})"
 

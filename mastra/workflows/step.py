@@ -51,7 +51,9 @@ class Step(Generic[In, Out]):
     """Extra tries after the first; `None` means as the workflow says."""
     metadata: Mapping[str, Any] | None = None
     component: str | None = None
-    """`AGENT` or `TOOL` where the step is made of one."""
+    """`AGENT`, `TOOL` or `WORKFLOW` where the step is made of one."""
+    nested: Any = field(default=None, repr=False)
+    """Of a step made of a workflow: its specification."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, outside of any run, as a test may want to."""

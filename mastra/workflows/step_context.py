@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
+from typing import Any, Generic, NoReturn, cast
 
 from typing_extensions import TypeVar
 
@@ -23,9 +23,6 @@ from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.signals import Bail, Suspend
-
-if TYPE_CHECKING:
-    from mastra.workflows.step import Step
 
 __all__ = ["StepContext", "StepWriter"]
 
@@ -115,7 +112,7 @@ class StepContext(Generic[In]):
         self._run = run
         self._scope = scope
         self._record = record
-        self._step: Step[Any, Any] | None = step
+        self._step: Any = step
         self._state: Any = None
         self._delta: dict[str, Json] | None = None
         self.input_data: In = input_data
@@ -260,7 +257,7 @@ class StepContext(Generic[In]):
         """Return the workflow's input, as a value of its input type."""
         return self._scope.input_schema.load(self._scope.init_data)
 
-    def get_step_result(self, step: Step[Any, Any] | str | Any) -> Any:
+    def get_step_result(self, step: Any) -> Any:
         """Return what a step gave, as a value of its output type; `None` where it gave nothing.
 
         Args:

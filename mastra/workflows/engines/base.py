@@ -7,17 +7,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from mastra.jsonable import Json
+from mastra.workflows.active import ActiveRun, Scope
+from mastra.workflows.engines.commands import Command, RunTarget
+from mastra.workflows.events import Event
 from mastra.workflows.records import StepRecord
+from mastra.workflows.results import WorkflowResult
+from mastra.workflows.spec import WorkflowSpec
 
-if TYPE_CHECKING:
-    from mastra.workflows.engines.commands import Command
-    from mastra.workflows.events import Event
-    from mastra.workflows.results import WorkflowResult
-    from mastra.workflows.spec import WorkflowSpec
-
-__all__ = ["Body", "Engine", "Halt", "Ops"]
+__all__ = ["Body", "Engine", "Halt", "Ops", "RunHandle", "Walk"]
 
 T = TypeVar("T")
 
@@ -77,6 +78,35 @@ class Ops(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Walk:
+    """One walk of one run: the run, what it acts through, and the way into nested workflows."""
+
+    run: ActiveRun
+    ops: Ops
+    nested: Callable[[Walk, Scope, WorkflowSpec, Json], Awaitable[Json]]
+
+
+class RunHandle(Protocol):
+    """A leg of a run, as whoever started it or looks at it sees it."""
+
+    @property
+    def first_seq(self) -> int:
+        """Where the leg's events begin in the run's stream."""
+        ...
+
+    async def result(self) -> WorkflowResult[Any]:
+        """Return the leg's result, as long as that takes.
+
+        A caller that stops waiting does not stop the run.
+        """
+        ...
+
+    def events(self, start: int) -> AsyncIterator[Event]:
+        """Yield the run's events from a seq on, live, until its leg ends."""
+        ...
+
+
 class Engine(Protocol):
     """Runs workflows. Holds no definition; one may serve many `Mastra` objects."""
 
@@ -85,24 +115,18 @@ class Engine(Protocol):
         """Its name in storage and logs."""
         ...
 
-    async def launch(self, command: Command) -> None:
-        """Begin a leg of a run and return as soon as it is under way or durably queued."""
+    async def launch(self, command: Command) -> RunHandle:
+        """Begin a leg of a run; return when it is under way or durably queued."""
         ...
 
-    async def wait(self, spec: WorkflowSpec, run_id: str) -> WorkflowResult[Any]:
-        """Return the result of the leg that is under way, or of the last one."""
+    def attach(self, target: RunTarget) -> RunHandle:
+        """Return the leg that is under way, or what storage tells of the last one."""
         ...
 
-    def events(
-        self, spec: WorkflowSpec, run_id: str, start: int
-    ) -> AsyncIterator[Event]:
-        """Yield the run's events from a seq on, live, until its leg ends."""
-        ...
-
-    async def cancel(self, spec: WorkflowSpec, run_id: str) -> None:
-        """Cancel a run wherever it is driven."""
+    async def cancel(self, target: RunTarget) -> bool:
+        """Stop a leg that this engine drives. Return whether there was one."""
         ...
 
     async def aclose(self) -> None:
-        """Stop what the engine drives in this process."""
+        """Stop what the engine drives in this process, leaving it to be restarted."""
         ...

@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mastra.clock import now_ms
 from mastra.errors import StepValidationError, WorkflowDefinitionError
 from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Scope
-from mastra.workflows.engines.base import Halt
+from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.step_runner import Decide, StepTask, fail_record
 from mastra.workflows.events import Kind
-from mastra.workflows.nodes import (
+from mastra.workflows.records import StepRecord
+from mastra.workflows.spec import (
     BranchNode,
     Condition,
     ForeachNode,
@@ -27,13 +28,10 @@ from mastra.workflows.nodes import (
     StepNode,
     Unit,
     WorkflowNode,
+    WorkflowSpec,
+    seconds_of,
 )
-from mastra.workflows.records import StepRecord
-from mastra.workflows.spec import WorkflowSpec, seconds_of
 from mastra.workflows.step_context import StepContext
-
-if TYPE_CHECKING:
-    from mastra.workflows.engines.walker import Walk
 
 __all__ = [
     "run_branch",
@@ -90,6 +88,9 @@ async def run_step(
         if run.is_abort_requested:
             raise Halt("canceled")
         ops = walk.ops
+        travel = run.reopening.travel
+        if travel is not None and travel.op_id == op_id and travel.has_input:
+            value = travel.input
         task = StepTask(run, scope, node, op_id, value, ops.inline_delay_s)
         if iteration is not None:
             task.iteration = iteration
@@ -101,8 +102,6 @@ async def run_step(
             task.decide = partial(_decide_branch, walk, scope, node.follow)
         if record is not None and record.status == "suspended":
             task.earlier = record
-            if record.resumed_at is not None and op_id not in run.open_ops:
-                task.earlier = record
         if record is None or record.status != "retry":
             record = await ops.record(op_id, task)
         if record.status == "retry":
@@ -422,7 +421,7 @@ async def run_workflow(
                 error.code = "WORKFLOW_STEP_INPUT_VALIDATION_FAILED"
                 raise Halt("failed", fail_record(run, block, error)) from None
         inner = scope_of(spec, f"{op_id}/", f"{block.step_id}.", checked)
-        output = await walk.nested(inner, spec, checked)
+        output = await walk.nested(walk, inner, spec, checked)
     except Halt as halt:
         _end_halted(walk, block, halt, is_silent=is_silent)
         raise
@@ -551,9 +550,6 @@ def travel_start(
     if travel is None or not travel.op_id.startswith(scope.prefix) or depth >= len(travel.path):
         return 0, value
     index = travel.path[depth]
-    is_target = depth + 1 == len(travel.path)
-    if is_target and travel.has_input:
-        return index, travel.input
     return index, _value_before(walk, scope, spec, index, value)
 
 

@@ -22,7 +22,7 @@ from mastra.jsonable import Json, to_jsonable
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
-from mastra.workflows.nodes import StepNode
+from mastra.workflows.spec import StepNode
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import error_to_json
 from mastra.workflows.signals import Bail, Suspend

@@ -6,14 +6,13 @@ replay are all this one walk, over journals that know more or less.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from mastra.jsonable import Json
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines import flow
-from mastra.workflows.engines.base import Halt, Ops
-from mastra.workflows.nodes import (
+from mastra.workflows.engines.base import Halt, Ops, Walk
+from mastra.workflows.spec import (
     BranchNode,
     ForeachNode,
     LoopNode,
@@ -21,22 +20,14 @@ from mastra.workflows.nodes import (
     SleepNode,
     StepNode,
     WorkflowNode,
+    WorkflowSpec,
 )
-from mastra.workflows.spec import WorkflowSpec
 
-__all__ = ["Walk", "root_scope", "walk"]
+__all__ = ["root_scope", "walk"]
 
 
-@dataclass(slots=True)
-class Walk:
-    """One walk of one run: the run, what it acts through, and its way back into the walker."""
-
-    run: ActiveRun
-    ops: Ops
-
-    async def nested(self, scope: Scope, spec: WorkflowSpec, value: Json) -> Json:
-        """Walk a workflow that stands inside another."""
-        return await _walk_nodes(self, scope, spec, value, is_root=False)
+async def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> Json:
+    return await _walk_nodes(walk, scope, spec, value, is_root=False)
 
 
 def root_scope(spec: WorkflowSpec, init_data: Json) -> Scope:
@@ -52,7 +43,7 @@ async def walk(run: ActiveRun, ops: Ops, spec: WorkflowSpec) -> Json:
     """
     scope = root_scope(spec, run.input)
     run.path.clear()
-    return await _walk_nodes(Walk(run, ops), scope, spec, run.input, is_root=True)
+    return await _walk_nodes(Walk(run, ops, _nested), scope, spec, run.input, is_root=True)
 
 
 async def _walk_nodes(
@@ -67,7 +58,6 @@ async def _walk_nodes(
     for index, node in enumerate(spec.nodes):
         if index < start:
             continue
-        known = len(run.journal) if run.per_step and is_root else 0
         match node:
             case StepNode():
                 if path is not None:
@@ -95,7 +85,13 @@ async def _walk_nodes(
                 value = await flow.run_sleep(walk, scope, node, value)
         if run.is_abort_requested:
             raise Halt("canceled")
-        if known and len(run.journal) > known and index + 1 < len(spec.nodes):
+        if run.per_step and is_root and index + 1 < len(spec.nodes) and _ran(run, index):
             raise Halt("paused")
     return value
 
+
+
+def _ran(run: ActiveRun, index: int) -> bool:
+    """Return whether this leg ran any operation of a top-level node."""
+    stem = f"{index}."
+    return any(op.startswith(stem) and op not in run.base_ops for op in run.journal)

@@ -1,0 +1,93 @@
+"""How rows of a journal are found. The two databases lay it out differently."""
+
+from __future__ import annotations
+
+from sqlalchemy import Delete, Select, and_, bindparam, delete, select
+from sqlalchemy.types import BigInteger
+
+from mastra.storage.sql.statements import matches, named
+from mastra.storage.sql.tables import journal, run_journal, runs
+
+__all__ = [
+    "APPEND_TO_POSTGRES",
+    "APPEND_TO_SQLITE",
+    "FIND_PLACE_IN_SQLITE",
+    "PUT_IN_SQLITE",
+    "delete_journal_keys",
+    "load_journal",
+]
+
+PUT_IN_SQLITE = (
+    "INSERT INTO mastra_workflow_journal (position, key, data) "
+    "SELECT ?, ?, ? FROM mastra_workflow_runs WHERE run_key = ?"
+)
+"""Adds a row at a known place, unless its run has been deleted."""
+
+FIND_PLACE_IN_SQLITE = """
+SELECT run_key, coalesce((
+    SELECT max(position) FROM mastra_workflow_journal
+    WHERE position >= run_key << 32 AND position < (run_key + 1) << 32
+), (run_key << 32) - 1) + 1
+FROM mastra_workflow_runs WHERE workflow_id = ? AND run_id = ?
+"""
+"""Gives a run's key and its next position."""
+
+APPEND_TO_POSTGRES = (
+    "INSERT INTO mastra_workflow_journal (run_key, key, data) "
+    "SELECT run_key, $3, $4 FROM mastra_workflow_runs WHERE workflow_id = $1 AND run_id = $2"
+)
+
+APPEND_ALL_TO_POSTGRES = """
+INSERT INTO mastra_workflow_journal (run_key, key, data)
+SELECT run_key, added.key, added.data
+FROM mastra_workflow_runs, unnest($3::text[], $4::text[]) WITH ORDINALITY AS added(key, data, place)
+WHERE workflow_id = $1 AND run_id = $2
+ORDER BY place
+"""
+
+
+def load_journal(dialect: str) -> Select[int, str, str]:
+    """Build the query for a run's rows after a position, in order."""
+    is_run = and_(
+        runs.c.workflow_id == named("workflow_id", runs.c.workflow_id),
+        runs.c.run_id == named("run_id", runs.c.run_id),
+    )
+    if dialect == "sqlite":
+        rows, belongs = journal, _lies_in_run()
+    else:
+        rows, belongs = run_journal, run_journal.c.run_key == runs.c.run_key
+    position = rows.c.position
+    return (
+        select(position, rows.c.key, rows.c.data)
+        .select_from(runs.join(rows, belongs))
+        .where(is_run, position > named("after", position))
+        .order_by(position)
+    )
+
+
+def delete_journal_keys(dialect: str, count: int) -> Delete:
+    """Build the statement that removes the rows of some operations of a run."""
+    run_key = (
+        select(runs.c.run_key)
+        .where(
+            runs.c.workflow_id == named("workflow_id", runs.c.workflow_id),
+            runs.c.run_id == named("run_id", runs.c.run_id),
+        )
+        .scalar_subquery()
+    )
+    if dialect == "sqlite":
+        rows = journal
+        belongs = and_(
+            journal.c.position >= run_key.bitwise_lshift(literal_column("32")),
+            journal.c.position < (run_key + 1).bitwise_lshift(literal_column("32")),
+        )
+    else:
+        rows = run_journal
+        belongs = run_journal.c.run_key == run_key
+    return delete(rows).where(belongs, rows.c.key.in_(matches("key", rows.c.key, count)))
+
+
+def _lies_in_run() -> ColumnElement[bool]:
+    first = runs.c.run_key.bitwise_lshift(literal_column("32"))
+    end = (runs.c.run_key + literal_column("1")).bitwise_lshift(literal_column("32"))
+    return and_(journal.c.position >= first, journal.c.position < end)

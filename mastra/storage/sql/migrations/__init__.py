@@ -1,0 +1,49 @@
+"""Steps from an empty database to the latest schema. Forward only; what was released is final."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Dialect
+
+from mastra.errors import StorageError
+from mastra.storage.sql.migrations.v1_workflows import workflow_tables
+
+__all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
+
+VERSION_TABLE = """
+CREATE TABLE IF NOT EXISTS mastra_schema_version (
+    version INTEGER NOT NULL PRIMARY KEY,
+    applied_at BIGINT NOT NULL
+)
+"""
+"""Has one row for each migration that was applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step."""
+
+    version: int
+    statements: Callable[[Dialect], list[str]]
+    """Gives the SQL to run, in order, in one transaction."""
+
+
+MIGRATIONS = (Migration(1, workflow_tables),)
+LATEST = MIGRATIONS[-1].version
+
+
+def pending(version: int, *, to: int = LATEST) -> list[Migration]:
+    """Return the migrations that a database at some version still needs.
+
+    Raises:
+        StorageError: The database is ahead of this program.
+    """
+    if version > LATEST:
+        raise StorageError(
+            f"The database has schema version {version}, and this version of mastra-py knows "
+            f"{LATEST} at most. Upgrade mastra-py, or use another database.",
+            details={"found": version, "known": LATEST},
+        )
+    return [step for step in MIGRATIONS if version < step.version <= to]

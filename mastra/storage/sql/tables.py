@@ -1,0 +1,66 @@
+"""The tables as they are at the latest version of the schema; what queries are built from.
+
+How a database gets there is in `mastra.storage.sql.migrations`, which keeps its own copies.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
+
+__all__ = ["HEAD_COLUMNS", "JSON_COLUMNS", "METADATA", "journal", "run_journal", "runs", "versions"]
+
+METADATA = MetaData()
+
+versions = Table(
+    "mastra_schema_version",
+    METADATA,
+    Column("version", Integer, primary_key=True),
+    Column("applied_at", BigInteger, nullable=False),
+)
+
+runs = Table(
+    "mastra_workflow_runs",
+    METADATA,
+    Column("run_key", BigInteger, primary_key=True),
+    Column("workflow_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("resource_id", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("input", Text),
+    Column("result", Text),
+    Column("error", Text),
+    Column("state", Text),
+    Column("request_context", Text),
+    Column("owner", Text),
+    Column("lease_until", BigInteger, nullable=False),
+    Column("data", Text),
+)
+"""One row a run, rewritten."""
+
+HEAD_COLUMNS = tuple(column.name for column in runs.columns if column.name != "run_key")
+JSON_COLUMNS = frozenset({"input", "result", "error", "state", "request_context", "data"})
+
+journal = Table(
+    "mastra_workflow_journal",
+    METADATA,
+    Column("position", BigInteger, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("data", Text, nullable=False),
+)
+"""One row an operation, appended; as SQLite has it.
+
+The position is SQLite's own row number and starts with the run's key in its upper 31 bits: rows
+of a run lie side by side and no second index has to be written, which halves the cost.
+"""
+
+run_journal = Table(
+    "mastra_workflow_journal",
+    MetaData(),
+    Column("run_key", BigInteger, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("data", Text, nullable=False),
+)
+"""The same as PostgreSQL has it: positions come from a sequence."""

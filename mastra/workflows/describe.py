@@ -1,0 +1,114 @@
+"""A workflow's graph as the JSON that the server sends and Studio draws."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from mastra.jsonable import Json
+from mastra.workflows.spec import (
+    BranchNode,
+    ForeachNode,
+    LoopNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    Unit,
+    WorkflowNode,
+    WorkflowSpec,
+)
+
+__all__ = ["describe_nodes", "source_of"]
+
+
+def source_of(function: object) -> str:
+    """Return a function's source text, for display, or its name where there is none."""
+    try:
+        return inspect.getsource(cast("Callable[..., Any]", function)).strip()
+    except (OSError, TypeError):
+        return getattr(function, "__qualname__", repr(function))
+
+
+def describe_nodes(spec: WorkflowSpec) -> list[Json]:
+    """Return the graph of a workflow as Mastra serialises it."""
+    return [_node(node) for node in spec.nodes]
+
+
+def _unit(unit: Unit) -> dict[str, Json]:
+    if isinstance(unit, WorkflowNode):
+        step: dict[str, Json] = {"id": unit.id}
+        if unit.spec.description:
+            step["description"] = unit.spec.description
+        step["component"] = "WORKFLOW"
+        step["serializedStepFlow"] = describe_nodes(unit.spec)
+        step["canSuspend"] = False
+        return {"type": "step", "step": step}
+    step = {"id": unit.step.id}
+    if unit.step.description:
+        step["description"] = unit.step.description
+    if unit.step.metadata:
+        step["metadata"] = dict(unit.step.metadata)
+    if unit.step.component:
+        step["component"] = unit.step.component
+    if unit.kind == "map":
+        step["mapConfig"] = _map_config(unit)
+    step["canSuspend"] = unit.step.resume_schema is not None or unit.step.suspend_schema is not None
+    return {"type": "step", "step": step}
+
+
+def _map_config(unit: StepNode) -> str:
+    if callable(unit.config):
+        return source_of(unit.config)
+    return repr(unit.config)
+
+
+def _node(node: Node) -> dict[str, Json]:
+    match node:
+        case StepNode() | WorkflowNode():
+            return _unit(node)
+        case ParallelNode():
+            return {"type": "parallel", "steps": [_unit(unit) for unit in node.units]}
+        case BranchNode():
+            return {
+                "type": "conditional",
+                "steps": [_unit(unit) for _, unit in node.arms],
+                "serializedConditions": [
+                    {"id": f"{unit.id}-condition", "fn": source_of(condition)}
+                    for condition, unit in node.arms
+                ],
+            }
+        case LoopNode():
+            return {
+                "type": "loop",
+                "step": _unit(node.unit)["step"],
+                "serializedCondition": {
+                    "id": f"{node.unit.id}-condition",
+                    "fn": source_of(node.condition),
+                },
+                "loopType": node.kind,
+            }
+        case ForeachNode():
+            opts: dict[str, Json] = (
+                {"fn": source_of(node.concurrency)}
+                if callable(node.concurrency)
+                else {"concurrency": node.concurrency}
+            )
+            return {"type": "foreach", "step": _unit(node.unit)["step"], "opts": opts}
+        case SleepNode():
+            return _sleep(node)
+
+
+def _sleep(node: SleepNode) -> dict[str, Json]:
+    described: dict[str, Json] = {"type": node.kind, "id": node.id}
+    duration: Any = node.duration
+    if callable(duration):
+        described["fn"] = source_of(duration)
+    elif isinstance(duration, datetime):
+        described["date"] = duration.isoformat()
+    else:
+        seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+        described["duration"] = round(float(seconds) * 1000)
+    return described

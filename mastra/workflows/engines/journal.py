@@ -1,0 +1,293 @@
+"""A run's journal in storage: how it is written while the run goes on, and read back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from mastra.jsonable import Json, dump_json, load_json
+from mastra.storage.base import JournalRow, RunHead, StoredRow, WorkflowStore
+from mastra.workflows.active import ActiveRun
+from mastra.workflows.events import Entry, Kind, LegEnd
+from mastra.workflows.records import Journal, StepRecord, decode_record
+from mastra.workflows.results import StepResult
+from mastra.workflows.spec import WorkflowSpec
+
+__all__ = ["DropRow", "JournalWriter", "LoadedRun", "LogRow", "SnapshotQuestion", "load_run"]
+
+_BLOCK_KINDS = (Kind.STEP_START, Kind.STEP_END)
+
+
+class LogRow:
+    """Entries of the run's log that belong to no finished operation."""
+
+    __slots__ = ("entries",)
+    key = ""
+
+    def __init__(self, entries: list[tuple[int, int, StepRecord | None, Any]]) -> None:
+        self.entries = entries
+
+    def encode(self) -> bytes:
+        """Return the row as JSON."""
+        return dump_json(self.to_stored(), what="What steps wrote")
+
+    def to_stored(self) -> dict[str, Json]:
+        """Return the row as JSON data."""
+        return {"log": [self._entry(*entry) for entry in self.entries]}
+
+    @staticmethod
+    def _entry(seq: int, kind: int, record: StepRecord | None, value: Any) -> list[Json]:
+        if isinstance(value, LegEnd):
+            return [seq, int(kind), None, value.to_stored()]
+        if record is None:
+            return [seq, int(kind), None, value]
+        if kind in _BLOCK_KINDS:
+            return [seq, int(kind), record.to_stored(), value]
+        return [seq, int(kind), [record.op_id, record.step_id, record.started_at], value]
+
+
+class DropRow:
+    """Says that operations are to be forgotten: a run went back in time."""
+
+    __slots__ = ("ops",)
+    key = ""
+
+    def __init__(self, ops: list[str]) -> None:
+        self.ops = ops
+
+    def encode(self) -> bytes:
+        """Return the row as JSON."""
+        return dump_json(self.to_stored())
+
+    def to_stored(self) -> dict[str, Json]:
+        """Return the row as JSON data."""
+        return {"drop": self.ops}
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotQuestion:
+    """What `should_persist_snapshot` is asked about."""
+
+    workflow_status: str
+    step_results: dict[str, StepResult]
+
+
+class JournalWriter:
+    """Stores what a run does, in order, and returns when it is stored."""
+
+    def __init__(
+        self, run: ActiveRun, spec: WorkflowSpec, store: WorkflowStore, head: RunHead | None = None
+    ) -> None:
+        """Prepare to write.
+
+        Args:
+            run: The run whose journal it is.
+            spec: Its workflow.
+            store: Where it goes.
+            head: The run's head, where that is not in the store yet.
+        """
+        self._run = run
+        self._store = store
+        self._key = (spec.id, run.run_id)
+        self._filter = spec.should_persist_snapshot
+        self._head = head
+        self._held: list[JournalRow] = []
+        self._lock: asyncio.Lock | None = None
+
+    def commit(self, record: StepRecord) -> Awaitable[None] | None:
+        """Put a finished operation into the journal, with what was logged before it."""
+        run = self._run
+        run.journal[record.op_id] = record
+        if record.index is None and record.kind != "decision":
+            run.latest[record.step_id] = record
+        if run.open_ops:
+            run.open_ops.discard(record.op_id)
+        return self._append(record, "running")
+
+    def flush(self, status: str) -> Awaitable[None] | None:
+        """Store what was logged since the last operation."""
+        return self._append(None, status)
+
+    def write(self, row: JournalRow) -> Awaitable[None] | None:
+        """Store a row of another kind."""
+        return self._append(row, "running")
+
+    def _append(self, row: JournalRow | None, status: str) -> Awaitable[None] | None:
+        run = self._run
+        rows: list[JournalRow] = []
+        if run.pending:
+            rows.append(LogRow(run.pending))
+            run.pending = []
+        if row is not None:
+            rows.append(row)
+        if self._filter is not None:
+            return self._append_filtered(rows, status)
+        if not rows:
+            return None
+        if self._lock is not None:
+            return self._append_in_turn(rows)
+        stored = self._store.append(*self._key, rows)
+        if stored is None:
+            return None
+        # Only a store that takes time needs its calls kept apart.
+        self._lock = asyncio.Lock()
+        return self._first(stored, self._lock)
+
+    def wants(self, status: str) -> bool:
+        """Return whether a run in this state is to be stored."""
+        if self._filter is None:
+            return True
+        results = {name: StepResult.of(record) for name, record in self._run.latest.items()}
+        return bool(self._filter(SnapshotQuestion(status, results)))
+
+    async def _append_filtered(self, rows: list[JournalRow], status: str) -> None:
+        # What the workflow does not want stored yet is held, so that what is stored is whole.
+        self._held += rows
+        if not self.wants(status):
+            return
+        lock = self._lock = self._lock or asyncio.Lock()
+        async with lock:
+            if self._head is not None:
+                await self._store.create_run(self._head)
+                self._head = None
+            batch, self._held = self._held, []
+            if batch:
+                stored = self._store.append(*self._key, batch)
+                if stored is not None:
+                    await stored
+
+    async def _first(self, stored: Awaitable[None], lock: asyncio.Lock) -> None:
+        async with lock:
+            await stored
+
+    async def _append_in_turn(self, rows: list[JournalRow]) -> None:
+        # Whoever comes while one append is under way shares the next.
+        self._held += rows
+        lock = cast("asyncio.Lock", self._lock)
+        async with lock:
+            if not self._held or rows[0] not in self._held:
+                return
+            batch, self._held = self._held, []
+            stored = self._store.append(*self._key, batch)
+            if stored is not None:
+                await stored
+
+
+@dataclass(slots=True)
+class LoadedRun:
+    """A run as storage knows it."""
+
+    head: RunHead
+    journal: Journal = field(default_factory=dict[str, StepRecord])
+    latest: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
+    blocks: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
+    entries: list[Entry | None] = field(default_factory=list[Any])
+    order: int = 0
+    legs: int = 0
+    last_position: int = -1
+
+    @property
+    def suspended(self) -> list[StepRecord]:
+        """The operations that wait to be resumed."""
+        return [record for record in self.journal.values() if record.status == "suspended"]
+
+    @property
+    def initial_state(self) -> dict[str, Json]:
+        """The state that the run was started with."""
+        return dict(cast("dict[str, Json]", self.head.data.get("initialState") or {}))
+
+
+async def load_run(store: WorkflowStore, workflow_id: str, run_id: str) -> LoadedRun | None:
+    """Read a run with its journal, or return `None` where there is no such run."""
+    head = await store.get_run(workflow_id, run_id)
+    if head is None:
+        return None
+    loaded = LoadedRun(head)
+    fold_rows(loaded, await store.load_rows(workflow_id, run_id))
+    return loaded
+
+
+def fold_rows(loaded: LoadedRun, rows: Sequence[StoredRow]) -> None:
+    """Add rows to what is known of a run."""
+    found: dict[int, Entry] = {
+        seq: entry for seq, entry in enumerate(loaded.entries) if entry is not None
+    }
+    outputs: dict[tuple[str, str], StepRecord] = {}
+    for row in rows:
+        loaded.last_position = row.position
+        data = row.data
+        if isinstance(data, StepRecord):
+            _fold_record(loaded, found, data)
+        elif isinstance(data, LogRow):
+            for seq, kind, record, value in data.entries:
+                _fold_entry(loaded, found, seq, Kind(kind), record, value)
+        elif isinstance(data, DropRow):
+            _drop(loaded, data.ops)
+        else:
+            stored = load_json(data if isinstance(data, (bytes, str)) else data.encode())
+            _fold_stored(loaded, found, stored, outputs)
+    # Places of events that a killed process never stored close up: a stream has no gaps.
+    loaded.entries = [found[seq] for seq in sorted(found)]
+    loaded.legs = sum(1 for entry in loaded.entries if entry and entry[0] is Kind.START)
+
+
+def _fold_stored(
+    loaded: LoadedRun,
+    found: dict[int, Entry],
+    stored: dict[str, Any],
+    outputs: dict[tuple[str, str], StepRecord],
+) -> None:
+    if "drop" in stored:
+        _drop(loaded, stored["drop"])
+    elif "log" in stored:
+        for seq, kind, about, value in stored["log"]:
+            record: StepRecord | None = None
+            if isinstance(about, dict):
+                record = decode_record(cast("dict[str, Json]", about))
+            elif about is not None:
+                op_id, step_id, started_at = about
+                key = (op_id, step_id)
+                record = outputs.get(key)
+                if record is None:
+                    record = outputs[key] = StepRecord(op_id, step_id, None, started_at)
+            if kind == Kind.FINISH:
+                value = LegEnd.from_stored(value)  # noqa: PLW2901 - the same value, decoded
+            _fold_entry(loaded, found, seq, Kind(kind), record, value)
+    else:
+        _fold_record(loaded, found, decode_record(stored))
+
+
+def _fold_record(loaded: LoadedRun, found: dict[int, Entry], record: StepRecord) -> None:
+    loaded.journal[record.op_id] = record
+    loaded.order = max(loaded.order, record.order)
+    if record.index is None and record.kind != "decision":
+        loaded.latest[record.step_id] = record
+    if record.start_seq >= 0:
+        kind = Kind.WAITING if record.kind == "sleep" else Kind.STEP_START
+        found[record.start_seq] = (kind, record, None)
+    if record.end_seq >= 0:
+        found[record.end_seq] = (Kind.STEP_END, record, None)
+
+
+def _fold_entry(
+    loaded: LoadedRun,
+    found: dict[int, Entry],
+    seq: int,
+    kind: Kind,
+    record: StepRecord | None,
+    value: Any,
+) -> None:
+    found[seq] = (kind, record, value)
+    if record is not None and kind in _BLOCK_KINDS:
+        loaded.blocks[record.op_id] = record
+        loaded.latest[record.step_id] = record
+
+
+def _drop(loaded: LoadedRun, ops: Sequence[str]) -> None:
+    for op_id in ops:
+        for known in (loaded.journal, loaded.blocks):
+            record = known.pop(op_id, None)
+            if record is not None and loaded.latest.get(record.step_id) is record:
+                del loaded.latest[record.step_id]

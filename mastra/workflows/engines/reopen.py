@@ -1,0 +1,278 @@
+"""Where a run goes on: which suspended operations a resume means, and what going back forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from mastra.clock import now_ms
+from mastra.errors import NotFoundError, ResumeValidationError, RunStateError
+from mastra.jsonable import Json, to_jsonable
+from mastra.schema import Schema, SchemaMismatch
+from mastra.workflows.active import Reopening, Target, TimeTravel
+from mastra.workflows.engines.journal import LoadedRun
+from mastra.workflows.engines.lifecycle import path_of
+from mastra.workflows.records import StepRecord
+from mastra.workflows.spec import (
+    BranchNode,
+    ForeachNode,
+    LoopNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    Unit,
+    WorkflowNode,
+    WorkflowSpec,
+)
+
+__all__ = ["find_targets", "reopening_after_crash", "travel_to"]
+
+
+def _path_given(step: Any) -> list[str]:
+    parts = step if isinstance(step, (list, tuple)) else [step]
+    path: list[str] = []
+    for part in parts:  # pyright: ignore[reportUnknownVariableType]
+        name = part if isinstance(part, str) else part.id  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        path.extend(str(name).split("."))  # pyright: ignore[reportUnknownArgumentType]
+    return path
+
+
+def find_targets(
+    spec: WorkflowSpec,
+    loaded: LoadedRun,
+    resume_data: Any,
+    step: Any,
+    label: str | None,
+    for_each_index: int | None,
+) -> tuple[list[str], Json]:
+    """Return the operations that a resume is for, and its data as JSON.
+
+    Raises:
+        RunStateError: No suspended step fits, or several do and none was named.
+        ResumeValidationError: The data does not meet the resume schema of one of them.
+    """
+    suspended = loaded.suspended
+    names = ", ".join(sorted({repr(".".join(path_of(record))) for record in suspended}))
+    run_id = loaded.head.run_id
+    chosen = suspended
+    if label is not None:
+        chosen = [record for record in suspended if label in record.labels]
+        if not chosen:
+            labels = sorted({name for record in suspended for name in record.labels})
+            raise RunStateError(
+                f"Run {run_id!r} is not suspended under the label {label!r}. Labels there are: "
+                f"{', '.join(map(repr, labels)) or 'none'}.",
+                code="RESUME_TARGET_NOT_FOUND",
+            )
+    elif step is not None:
+        path = _path_given(step)
+        chosen = [r for r in suspended if path_of(r)[: len(path)] == path]
+        chosen = chosen or [r for r in suspended if path_of(r)[-len(path) :] == path]
+        if not chosen:
+            raise RunStateError(
+                f"Step {'.'.join(path)!r} of run {run_id!r} is not suspended. Suspended: "
+                f"{names or 'none'}.",
+                code="RESUME_TARGET_NOT_FOUND",
+                details={"stepId": ".".join(path), "runId": run_id},
+            )
+    elif len({tuple(path_of(record)) for record in suspended}) > 1:
+        raise RunStateError(
+            f"Run {run_id!r} is suspended at several steps: {names}. Say which with `step=`.",
+            code="RESUME_TARGET_AMBIGUOUS",
+        )
+    if for_each_index is not None:
+        at = [record for record in chosen if _item_of(record) == for_each_index]
+        if not at:
+            known = sorted({i for record in chosen if (i := _item_of(record)) is not None})
+            raise RunStateError(
+                f"Item {for_each_index} is not suspended in run {run_id!r}. Suspended items: {known}.",
+                code="RESUME_TARGET_NOT_FOUND",
+            )
+        chosen = at
+    data = to_jsonable(resume_data, what="Resume data")
+    for record in chosen:
+        data = _checked(spec, record, data)
+    return [record.op_id for record in chosen], data
+
+
+def _item_of(record: StepRecord) -> int | None:
+    """Return the place in a foreach, also of a step of a workflow that is its item."""
+    if record.index is not None:
+        return record.index
+    for part in record.step_id.split("."):
+        _, bracket, rest = part.partition("[")
+        if bracket:
+            return int(rest.rstrip("]"))
+    return None
+
+
+def _checked(spec: WorkflowSpec, record: StepRecord, data: Json) -> Json:
+    schema = _resume_schema(spec, path_of(record))
+    if schema is None:
+        return data
+    try:
+        return schema.dump(schema.load(data))
+    except SchemaMismatch as mismatch:
+        raise mismatch.into(
+            ResumeValidationError,
+            f"Resume data for step {record.step_id!r} of workflow {spec.id!r}",
+            stepId=record.step_id,
+        ) from None
+
+
+def _resume_schema(spec: WorkflowSpec, path: list[str]) -> Schema[Any] | None:
+    for node in spec.nodes:
+        for unit in units_of(node):
+            if unit.id != path[0]:
+                continue
+            if isinstance(unit, StepNode):
+                return unit.step.resume_schema
+            if len(path) > 1:
+                return _resume_schema(unit.spec, path[1:])
+    return None
+
+
+def units_of(node: Node) -> Iterator[Unit]:
+    """Yield the steps and workflows that a node holds, itself among them."""
+    match node:
+        case StepNode() | WorkflowNode():
+            yield node
+        case ParallelNode():
+            yield from node.units
+        case BranchNode():
+            yield from (unit for _, unit in node.arms)
+        case LoopNode() | ForeachNode():
+            yield node.unit
+        case SleepNode():
+            return
+
+
+def reopening_after_crash(loaded: LoadedRun) -> Reopening:
+    """Return how the leg that a crash cut off had begun, for what of it is still to do."""
+    stored = cast("dict[str, Any] | None", loaded.head.data.get("reopening"))
+    if not stored:
+        return Reopening()
+    if "ops" in stored:
+        # A step that was resumed and has suspended once more waits for another resume.
+        still = [
+            op_id
+            for op_id in stored["ops"]
+            if (record := loaded.journal.get(op_id)) is not None
+            and record.status == "suspended"
+            and (record.resumed_at or 0) < stored["at"]
+        ]
+        return Reopening(target=Target(frozenset(still), stored["data"])) if still else Reopening()
+    travel = TimeTravel(
+        tuple(stored["path"]), stored["op"], stored["hasInput"], stored["input"], stored["resumeData"]
+    )
+    return Reopening(travel=travel)
+
+
+# -- back in time --------------------------------------------------------------------------------
+
+
+def travel_to(
+    spec: WorkflowSpec,
+    loaded: LoadedRun,
+    step: Any,
+    *,
+    input_data: Any,
+    resume_data: Any,
+    context: Mapping[str, Any] | None,
+    nested_context: Mapping[str, Any] | None,
+) -> TimeTravel:
+    """Return where to go back to; put results given from outside into what is loaded.
+
+    Raises:
+        NotFoundError: The workflow has no such step.
+    """
+    names = _path_given(step)
+    path, op_id = _locate(spec, names, "")
+    given = tuple(_results_given(spec, context or {}, nested_context or {}, "", ""))
+    dropped = tuple(
+        op for op in (*loaded.journal, *loaded.blocks) if _is_dropped(op, path, op_id)
+    )
+    return TimeTravel(
+        path=path,
+        op_id=op_id,
+        has_input=input_data is not ...,
+        input=None if input_data is ... else to_jsonable(input_data, what="Input data"),
+        resume_data=to_jsonable(resume_data),
+        dropped=dropped,
+        given=tuple(record for record in given if not _is_dropped(record.op_id, path, op_id)),
+    )
+
+
+def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[int, ...], str]:
+    known: list[str] = []
+    for index, node in enumerate(spec.nodes):
+        if isinstance(node, SleepNode) and [node.id] == names:
+            return (index,), prefix + node.op
+        for unit in units_of(node):
+            known.append(unit.id)
+            if unit.id != names[0]:
+                continue
+            stem = prefix + (node.op if isinstance(node, (LoopNode, ForeachNode)) else unit.op)
+            turn = "[1]" if isinstance(node, LoopNode) else ""
+            if len(names) == 1:
+                return (index,), stem + turn
+            if isinstance(unit, WorkflowNode):
+                rest, op_id = _locate(unit.spec, names[1:], f"{stem}{turn}/")
+                return (index, *rest), op_id
+    raise NotFoundError(
+        f"Workflow {spec.id!r} has no step {names[0]!r}. It has {', '.join(map(repr, known))}.",
+        code="STEP_NOT_FOUND",
+    )
+
+
+def _is_dropped(op: str, path: tuple[int, ...], op_id: str) -> bool:
+    """Return whether an operation is the one gone back to, stands after it, or holds it."""
+    if op == op_id or op.startswith((f"{op_id}[", f"{op_id}/", f"{op_id}#", f"{op_id}?")):
+        return True
+    stem = op_id.removesuffix("[1]")
+    if stem != op_id and op.startswith(f"{stem}["):
+        return True
+    if op_id.startswith((f"{op}/", f"{op}[")):
+        return True
+    parts, targets = op.split("/"), op_id.split("/")
+    for depth, index in enumerate(path):
+        if depth >= len(parts):
+            return False
+        place = int(parts[depth].partition(".")[0])
+        if place != index:
+            return place > index
+        if parts[depth] != targets[depth]:
+            return False
+    return False
+
+
+def _results_given(
+    spec: WorkflowSpec,
+    context: Mapping[str, Any],
+    nested: Mapping[str, Any],
+    prefix: str,
+    names: str,
+) -> Iterator[StepRecord]:
+    for node in spec.nodes:
+        for unit in units_of(node):
+            if unit.id in context and unit.id != "input":
+                yield _record_given(prefix + unit.op, names + unit.id, context[unit.id])
+            if isinstance(unit, WorkflowNode) and unit.id in nested:
+                inner = f"{names}{unit.id}."
+                yield from _results_given(
+                    unit.spec, nested[unit.id], nested, f"{prefix}{unit.op}/", inner
+                )
+
+
+def _record_given(op_id: str, step_id: str, given: Any) -> StepRecord:
+    plain = to_jsonable(given, what=f"Result given for step {step_id!r}")
+    data = cast("dict[str, Any]", plain) if isinstance(plain, dict) else {}
+    is_whole = "output" in data or "status" in data
+    record = StepRecord(op_id, step_id, data.get("payload") if is_whole else None, now_ms())
+    record.status = cast("Any", data.get("status", "success")) if is_whole else "success"
+    record.output = data.get("output") if is_whole else plain
+    record.ended_at = record.started_at
+    if record.status == "suspended":
+        record.suspend_payload = data.get("suspendPayload", data.get("suspend_payload"))
+    return record

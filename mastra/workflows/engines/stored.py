@@ -1,0 +1,79 @@
+"""A run that another process drives, or nobody: seen through storage alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from mastra.errors import RunNotFoundError
+from mastra.workflows.engines.commands import RunTarget
+from mastra.workflows.engines.journal import LoadedRun, fold_rows, load_run
+from mastra.workflows.engines.lifecycle import result_from_storage
+from mastra.workflows.events import Event, to_event
+from mastra.workflows.results import WorkflowResult
+
+__all__ = ["StoredHandle", "no_such_run"]
+
+POLL_S: Final = 0.1
+"""How often storage is asked for what another process has done. One run, one small query."""
+
+
+def no_such_run(target: RunTarget) -> RunNotFoundError:
+    """Return the error for an unknown run id."""
+    return RunNotFoundError(
+        f"Workflow {target.workflow_id!r} has no run {target.run_id!r} in this storage.",
+        details={"runId": target.run_id, "workflowId": target.workflow_id},
+    )
+
+
+class StoredHandle:
+    """Reads a run's journal as it grows."""
+
+    first_seq = 0
+
+    def __init__(self, target: RunTarget) -> None:
+        self._target = target
+
+    async def _load(self) -> LoadedRun:
+        target = self._target
+        loaded = await load_run(target.store, target.workflow_id, target.run_id)
+        if loaded is None:
+            raise no_such_run(target)
+        return loaded
+
+    async def result(self) -> WorkflowResult[Any]:
+        """Wait until the run is no longer under way and return its result."""
+        target = self._target
+        while True:
+            head = await target.store.get_run(target.workflow_id, target.run_id)
+            if head is None:
+                raise no_such_run(target)
+            if head.status not in ("pending", "running", "waiting"):
+                result = result_from_storage(target.spec, await self._load())
+                if result is not None:
+                    return result
+            await asyncio.sleep(POLL_S)
+
+    async def events(self, start: int) -> AsyncIterator[Event]:
+        """Yield stored events from a seq on, and those that come, until the run has ended."""
+        target = self._target
+        loaded = await self._load()
+        seq = start
+        while True:
+            while seq < len(loaded.entries):
+                entry = loaded.entries[seq]
+                if entry is not None:
+                    yield to_event(target.run_id, target.workflow_id, seq, entry)
+                seq += 1
+            if loaded.head.status not in ("pending", "running", "waiting"):
+                return
+            await asyncio.sleep(POLL_S)
+            head = await target.store.get_run(target.workflow_id, target.run_id)
+            if head is None:
+                return
+            rows = await target.store.load_rows(
+                target.workflow_id, target.run_id, loaded.last_position
+            )
+            loaded.head = head
+            fold_rows(loaded, rows)

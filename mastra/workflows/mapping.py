@@ -1,0 +1,129 @@
+"""Where the values of a `.map({...})` come from.
+
+A source is a mapping that names one place: a step's result, the workflow's input, a constant,
+the request context, a template over those, or a function.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from mastra.errors import MastraError, WorkflowDefinitionError
+from mastra.jsonable import to_jsonable
+from mastra.schema import schema_of
+from mastra.workflows.step_context import StepContext
+
+__all__ = ["map_function"]
+
+_KINDS = ("step", "init_data", "value", "request_context_path", "template", "fn")
+_CAMEL = {"initData": "init_data", "requestContextPath": "request_context_path"}
+_PLACE = re.compile(r"\$\{([^}]*)\}")
+
+
+def map_function(source: Any, map_id: str) -> Callable[[StepContext[Any]], Any]:
+    """Return the function of the context that a map stands for.
+
+    Raises:
+        WorkflowDefinitionError: The map is neither a function nor a mapping of sources.
+    """
+    if callable(source):
+        return cast("Callable[[StepContext[Any]], Any]", source)
+    if not isinstance(source, Mapping):
+        raise WorkflowDefinitionError(
+            f"Map {map_id!r} takes a function of the context, or a dict of key to source, not "
+            f"{type(source).__name__}."
+        )
+    sources = {
+        str(key): _reader(value, map_id, str(key))
+        for key, value in cast("Mapping[Any, Any]", source).items()
+    }
+
+    async def read(ctx: StepContext[Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, reader in sources.items():
+            value = reader(ctx)
+            values[key] = await value if inspect.isawaitable(value) else value
+        return values
+
+    return read
+
+
+def _reader(source: Any, map_id: str, key: str) -> Callable[[StepContext[Any]], Any]:
+    where = f"Map {map_id!r}, key {key!r}"
+    if callable(source):
+        return cast("Callable[[StepContext[Any]], Any]", source)
+    if not isinstance(source, Mapping):
+        raise WorkflowDefinitionError(f"{where}: a source is a dict or a function.")
+    plain = {_CAMEL.get(str(k), str(k)): v for k, v in cast("Mapping[Any, Any]", source).items()}
+    kinds = [kind for kind in _KINDS if kind in plain]
+    if len(kinds) != 1:
+        raise WorkflowDefinitionError(
+            f"{where}: a source names exactly one of {', '.join(map(repr, _KINDS))}, not "
+            f"{sorted(plain)}."
+        )
+    kind = kinds[0]
+    given, path = plain[kind], plain.get("path", ".")
+    schema = None if plain.get("schema") is None else schema_of(plain["schema"])
+    match kind:
+        case "step":
+            return lambda ctx: _dig(_first_result(ctx, given), path, where)
+        case "init_data":
+            return lambda ctx: _dig(ctx.get_init_data(), path, where)
+        case "value":
+            return lambda ctx: given if schema is None else schema.load(given)
+        case "request_context_path":
+            return lambda ctx: _dig(ctx.request_context.to_dict(), given, where)
+        case "template":
+            return lambda ctx: _fill(given, ctx, where)
+        case _:
+            return given
+
+
+def _first_result(ctx: StepContext[Any], steps: Any) -> Any:
+    for step in steps if isinstance(steps, (list, tuple)) else (steps,):
+        found = ctx.get_step_result(step)
+        if found is not None:
+            return found
+    return None
+
+
+def _dig(value: Any, path: str, where: str) -> Any:
+    """Return what stands at a dotted path; `.` is the whole."""
+    if path in (".", ""):
+        return value
+    plain = to_jsonable(value)
+    for part in path.split("."):
+        if isinstance(plain, dict) and part in plain:
+            plain = cast("dict[str, Any]", plain)[part]
+        elif isinstance(plain, list) and part.isdigit() and int(part) < len(plain):
+            plain = cast("list[Any]", plain)[int(part)]
+        elif hasattr(value, part):
+            plain = to_jsonable(getattr(value, part))
+        else:
+            raise MastraError(
+                f"{where}: there is nothing at {path!r}; {part!r} is not in the value.",
+                code="MAP_PATH_NOT_FOUND",
+            )
+        value = plain
+    return plain
+
+
+def _fill(template: str, ctx: StepContext[Any], where: str) -> str:
+    """Replace `${step.path}`, `${initData.path}` and `${requestContext.path}` by their values."""
+
+    def fill(match: re.Match[str]) -> str:
+        root, _, path = match[1].strip().partition(".")
+        if root in ("initData", "init_data"):
+            value = ctx.get_init_data()
+        elif root in ("requestContext", "request_context"):
+            value = ctx.request_context.to_dict()
+        elif root in ("inputData", "input_data"):
+            value = ctx.input_data
+        else:
+            value = ctx.get_step_result(root)
+        return str(_dig(value, path or ".", where))
+
+    return _PLACE.sub(fill, template)

@@ -1,0 +1,570 @@
+"""One run of a workflow, as its caller holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from mastra.clock import now_ms
+from mastra.errors import InputValidationError, ResumeClaimedError, RunStateError
+from mastra.jsonable import Json, to_jsonable
+from mastra.logs import get_logger
+from mastra.request_context import RequestContext
+from mastra.schema import SchemaMismatch
+from mastra.services import Services
+from mastra.storage.base import RunChanges, RunHead, WorkflowStore
+from mastra.workflows.active import Reopening, Target
+from mastra.workflows.engines.base import Engine, RunHandle
+from mastra.workflows.engines.commands import Command, RunTarget
+from mastra.workflows.engines.journal import LoadedRun, load_run
+from mastra.workflows.engines.lifecycle import call_on_start
+from mastra.workflows.engines.reopen import find_targets, reopening_after_crash, travel_to
+from mastra.workflows.engines.stored import no_such_run
+from mastra.workflows.events import Event
+from mastra.workflows.results import WorkflowResult
+from mastra.workflows.run_stream import RunStream
+from mastra.workflows.spec import WorkflowSpec
+
+__all__ = ["Run", "Runtime"]
+
+Out = TypeVar("Out")
+_UNDER_WAY = ("running", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where a workflow runs: its engine, its store, and what its steps may ask for."""
+
+    engine: Engine
+    store: WorkflowStore
+    services: Services | None
+
+
+class Run(Generic[Out]):
+    """One run. Made by `workflow.create_run()`; may also stand for a run of another process."""
+
+    def __init__(
+        self,
+        spec: WorkflowSpec,
+        runtime: Runtime,
+        run_id: str,
+        resource_id: str | None,
+        *,
+        is_stored: bool = True,
+    ) -> None:
+        self.run_id = run_id
+        """The run's id."""
+        self.resource_id = resource_id
+        """The resource (user, tenant) that the run belongs to."""
+        self._spec = spec
+        self._runtime = runtime
+        self._is_stored = is_stored
+        self._target = RunTarget(spec, runtime.store, run_id, runtime.services)
+        self._handle: RunHandle | None = None
+        self._watchers: list[Callable[[Event], object]] = []
+        self._watch_tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow's id."""
+        return self._spec.id
+
+    def __repr__(self) -> str:
+        return f"Run({self.run_id!r} of {self._spec.id!r})"
+
+    # -- start -------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        input_data: Any = None,
+        *,
+        initial_state: Any = None,
+        request_context: RequestContext | Mapping[str, Any] | None = None,
+        per_step: bool = False,
+    ) -> WorkflowResult[Out]:
+        """Run the workflow and return its result.
+
+        A run that was started before is not started again: the call waits for its result.
+        A caller that is cancelled while it waits does not stop the run.
+
+        Args:
+            input_data: A value of the input type, or data that validates into it.
+            initial_state: A value of the state type, or data that validates into it.
+            request_context: Values for steps, tools and agents.
+            per_step: Run one entry only and end as `paused`.
+
+        Raises:
+            InputValidationError: The input or the initial state does not meet its schema. The
+                run stays pending.
+        """
+        handle = await self._start(input_data, initial_state, request_context, per_step=per_step)
+        return await handle.result()
+
+    async def start_async(
+        self,
+        input_data: Any = None,
+        *,
+        initial_state: Any = None,
+        request_context: RequestContext | Mapping[str, Any] | None = None,
+        per_step: bool = False,
+    ) -> str:
+        """Start the run and return its id at once. Takes and raises what `start` does."""
+        await self._start(input_data, initial_state, request_context, per_step=per_step)
+        return self.run_id
+
+    def stream(
+        self,
+        input_data: Any = None,
+        *,
+        initial_state: Any = None,
+        request_context: RequestContext | Mapping[str, Any] | None = None,
+        per_step: bool = False,
+    ) -> RunStream[Out]:
+        """Return the run as a stream of events; it starts when the stream is first used.
+
+        Takes what `start` does; what that raises comes out of the stream.
+        """
+
+        async def begin() -> tuple[RunHandle, int]:
+            handle = await self._start(
+                input_data, initial_state, request_context, per_step=per_step
+            )
+            return handle, handle.first_seq
+
+        return RunStream(self.run_id, self._spec.id, begin)
+
+    async def _start(
+        self,
+        input_data: Any,
+        initial_state: Any,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        *,
+        per_step: bool,
+    ) -> RunHandle:
+        if self._handle is not None:
+            return self._handle
+        data = self._checked_input(input_data)
+        state = self._checked_state(initial_state)
+        context = RequestContext.of(request_context)
+        self._check_context(context)
+        command = Command(
+            kind="start",
+            target=self._target,
+            resource_id=self.resource_id,
+            input=data,
+            initial_state=state,
+            request_context=context,
+            per_step=per_step,
+            is_created=self._is_stored,
+        )
+        if self._is_stored:
+            head = await self._runtime.store.get_run(self._spec.id, self.run_id)
+            if head is not None and head.status != "pending":
+                self._handle = self._runtime.engine.attach(self._target)
+                return self._handle
+        await call_on_start(command)
+        if self._is_stored and not await self._claim_start(command):
+            self._handle = self._runtime.engine.attach(self._target)
+            return self._handle
+        return await self._launch(command)
+
+    async def _claim_start(self, command: Command) -> bool:
+        changes = RunChanges(
+            status="running",
+            input=command.input,
+            state=command.initial_state,
+            request_context=command.request_context.to_json(),
+            data={"initialState": command.initial_state},
+        )
+        return await self._runtime.store.update_run(
+            self._spec.id, self.run_id, changes, expected_status=("pending",)
+        )
+
+    async def _launch(self, command: Command) -> RunHandle:
+        self._handle = handle = await self._runtime.engine.launch(command)
+        for callback in self._watchers:
+            self._begin_watch(callback, handle)
+        return handle
+
+    def _checked_input(self, value: Any) -> Json:
+        spec = self._spec
+        schema = spec.input_schema
+        what = f"Input of workflow {spec.id!r}"
+        if not spec.validate_inputs or schema.is_any:
+            return to_jsonable(value, what=what)
+        try:
+            return schema.dump(schema.load(value), what=what)
+        except SchemaMismatch as mismatch:
+            raise mismatch.into(InputValidationError, what, workflowId=spec.id) from None
+
+    def _checked_state(self, value: Any) -> dict[str, Json]:
+        spec = self._spec
+        what = f"Initial state of workflow {spec.id!r}"
+        schema = spec.state_schema
+        if schema is None or not spec.validate_inputs:
+            state = to_jsonable({} if value is None else value, what=what)
+        else:
+            if value is None:
+                # Defaults are filled where the schema has them for all; else steps set the state.
+                try:
+                    return schema.dump(schema.load({}), what=what)
+                except SchemaMismatch:
+                    return {}
+            try:
+                state = schema.dump(schema.load(value), what=what)
+            except SchemaMismatch as mismatch:
+                raise mismatch.into(InputValidationError, what, workflowId=spec.id) from None
+        if not isinstance(state, dict):
+            raise InputValidationError(f"{what} must be a mapping, not {type(value).__name__}.")
+        return state
+
+    def _check_context(self, context: RequestContext) -> None:
+        schema = self._spec.request_context_schema
+        if schema is None:
+            return
+        try:
+            schema.load(context.to_dict())
+        except SchemaMismatch as mismatch:
+            raise mismatch.into(
+                InputValidationError, f"Request context of workflow {self._spec.id!r}"
+            ) from None
+
+    # -- go on -------------------------------------------------------------------------------
+
+    async def resume(
+        self,
+        resume_data: Any = None,
+        *,
+        step: Any = None,
+        label: str | None = None,
+        for_each_index: int | None = None,
+        request_context: RequestContext | Mapping[str, Any] | None = None,
+        per_step: bool = False,
+    ) -> WorkflowResult[Out]:
+        """Go on with a suspended run and return its next result.
+
+        Args:
+            resume_data: What the suspended step gets as `ctx.resume_data`.
+            step: Which suspended step: the step, its id, `"nested.step"`, or a list of ids. May
+                be left out where only one is suspended.
+            label: Which, by the label that it suspended with.
+            for_each_index: Which item of a foreach, from 0; left out, all that are suspended.
+            request_context: Laid over what the run was started with.
+            per_step: Run one entry only and end as `paused`.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            RunStateError: The run is not suspended, or not there, or at several places of which
+                none was named.
+            ResumeValidationError: The data does not meet the step's resume schema. The run
+                stays suspended.
+            ResumeClaimedError: Somebody else resumed it first.
+        """
+        handle = await self._resume(
+            resume_data, step, label, for_each_index, request_context, per_step=per_step
+        )
+        return await handle.result()
+
+    async def resume_async(self, resume_data: Any = None, **options: Any) -> str:
+        """Resume and return the run's id at once. Takes and raises what `resume` does."""
+        await self._resume(
+            resume_data,
+            options.pop("step", None),
+            options.pop("label", None),
+            options.pop("for_each_index", None),
+            options.pop("request_context", None),
+            **options,
+        )
+        return self.run_id
+
+    def resume_stream(
+        self,
+        resume_data: Any = None,
+        *,
+        step: Any = None,
+        label: str | None = None,
+        for_each_index: int | None = None,
+        request_context: RequestContext | Mapping[str, Any] | None = None,
+        per_step: bool = False,
+    ) -> RunStream[Out]:
+        """Return the resumed run as a stream of its events from there on."""
+
+        async def begin() -> tuple[RunHandle, int]:
+            handle = await self._resume(
+                resume_data, step, label, for_each_index, request_context, per_step=per_step
+            )
+            return handle, handle.first_seq
+
+        return RunStream(self.run_id, self._spec.id, begin)
+
+    async def _resume(
+        self,
+        resume_data: Any,
+        step: Any,
+        label: str | None,
+        for_each_index: int | None,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        *,
+        per_step: bool = False,
+    ) -> RunHandle:
+        loaded = await self._loaded()
+        status = loaded.head.status
+        if status in _UNDER_WAY:
+            raise ResumeClaimedError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}: somebody else "
+                "resumed it first.",
+                details={"runId": self.run_id},
+            )
+        reopening = Reopening()
+        if status == "suspended":
+            op_ids, data = find_targets(
+                self._spec, loaded, resume_data, step, label, for_each_index
+            )
+            reopening = Reopening(target=Target(frozenset(op_ids), data))
+        elif status != "paused" or step is not None or label is not None:
+            raise RunStateError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}, not suspended, so "
+                "there is nothing to resume.",
+                code="RUN_NOT_SUSPENDED",
+                details={"runId": self.run_id, "status": status},
+            )
+        return await self._reopen("resume", loaded, reopening, request_context, per_step=per_step)
+
+    async def _reopen(
+        self,
+        kind: Any,
+        loaded: LoadedRun,
+        reopening: Reopening,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        *,
+        per_step: bool = False,
+        initial_state: dict[str, Json] | None = None,
+    ) -> RunHandle:
+        head = loaded.head
+        context = RequestContext(head.request_context)
+        for key, value in RequestContext.of(request_context).items():
+            context.set(key, value)
+        state = loaded.initial_state if initial_state is None else initial_state
+        command = Command(
+            kind=kind,
+            target=self._target,
+            resource_id=head.resource_id,
+            input=head.input,
+            initial_state=state,
+            request_context=context,
+            reopening=reopening,
+            per_step=per_step,
+        )
+        if kind != "restart":
+            data = {
+                **head.data,
+                "initialState": state,
+                "reopening": reopening.to_stored(now_ms()),
+            }
+            changes = RunChanges(
+                status="running",
+                result=None,
+                error=None,
+                input=head.input,
+                request_context=context.to_json(),
+                data=data,
+            )
+            if not await self._runtime.store.update_run(
+                self._spec.id, self.run_id, changes, expected_status=(head.status,)
+            ):
+                raise ResumeClaimedError(
+                    f"Run {self.run_id!r} of workflow {self._spec.id!r} was resumed by somebody "
+                    "else first.",
+                    details={"runId": self.run_id},
+                )
+        return await self._launch(command)
+
+    async def restart(
+        self, *, request_context: RequestContext | Mapping[str, Any] | None = None
+    ) -> WorkflowResult[Out]:
+        """Go on, after a crash, from the last finished operation; return the result.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            RunStateError: The run is not one that was under way.
+            RunClaimedError: Another process drives it and is alive.
+        """
+        return await (await self._restart(request_context)).result()
+
+    async def restart_async(
+        self, *, request_context: RequestContext | Mapping[str, Any] | None = None
+    ) -> str:
+        """Restart and return the run's id at once. Takes and raises what `restart` does."""
+        await self._restart(request_context)
+        return self.run_id
+
+    async def _restart(
+        self, request_context: RequestContext | Mapping[str, Any] | None = None
+    ) -> RunHandle:
+        loaded = await self._loaded()
+        status = loaded.head.status
+        if status not in (*_UNDER_WAY, "paused"):
+            raise RunStateError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}; only a run that "
+                "was running or waiting can be restarted.",
+                code="RUN_NOT_ACTIVE",
+                details={"runId": self.run_id, "status": status},
+            )
+        reopening = reopening_after_crash(loaded)
+        return await self._reopen("restart", loaded, reopening, request_context)
+
+    async def time_travel(self, **options: Any) -> WorkflowResult[Out]:
+        """Run again from a step, with the results that the steps before it have.
+
+        Args:
+            options: `step` (required): the step, its id, `"nested.step"`, or a list of ids.
+                `input_data`: its input; left out, what the step before it gave. `resume_data`:
+                given to it as if it were resumed. `initial_state`: in place of the run's.
+                `context`: results of steps before it, by id, each `{"output": …}` or a whole
+                step result. `nested_steps_context`: the same for steps of nested workflows, by
+                workflow id. `request_context`, `per_step`: as in `start`.
+
+        Raises:
+            NotFoundError: The workflow has no such step.
+            RunStateError: The run is under way.
+        """
+        return await (await self._travel(**options)).result()
+
+    def time_travel_stream(self, **options: Any) -> RunStream[Out]:
+        """Return the same as a stream of its events."""
+
+        async def begin() -> tuple[RunHandle, int]:
+            handle = await self._travel(**options)
+            return handle, handle.first_seq
+
+        return RunStream(self.run_id, self._spec.id, begin)
+
+    async def _travel(
+        self,
+        *,
+        step: Any,
+        input_data: Any = ...,
+        resume_data: Any = None,
+        initial_state: Any = None,
+        context: Mapping[str, Any] | None = None,
+        nested_steps_context: Mapping[str, Any] | None = None,
+        request_context: RequestContext | Mapping[str, Any] | None = None,
+        per_step: bool = False,
+    ) -> RunHandle:
+        loaded = await self._loaded()
+        if loaded.head.status in _UNDER_WAY:
+            raise RunStateError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} is {loaded.head.status}: cancel "
+                "it or wait for its end before going back in time.",
+                code="RUN_ALREADY_RUNNING",
+            )
+        travel = travel_to(
+            self._spec,
+            loaded,
+            step,
+            input_data=input_data,
+            resume_data=resume_data,
+            context=context,
+            nested_context=nested_steps_context,
+        )
+        state = None if initial_state is None else self._checked_state(initial_state)
+        if context and "input" in context:
+            loaded.head.input = to_jsonable(context["input"], what="Input in the context")
+        return await self._reopen(
+            "travel",
+            loaded,
+            Reopening(travel=travel),
+            request_context,
+            per_step=per_step,
+            initial_state=state,
+        )
+
+    async def cancel(self) -> None:
+        """Cancel the run, wherever it is driven, and wait until it has stopped where that is here.
+
+        A step that holds `ctx.abort_signal` gets a second to end by itself. Cancelling a run that
+        has ended changes nothing.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        if await self._runtime.engine.cancel(self._target):
+            return
+        await self._loaded()
+        await self._runtime.store.update_run(
+            self._spec.id,
+            self.run_id,
+            RunChanges(status="canceled"),
+            expected_status=("pending", "running", "waiting", "suspended", "paused"),
+        )
+
+    # -- look --------------------------------------------------------------------------------
+
+    async def _loaded(self) -> LoadedRun:
+        loaded = await load_run(self._runtime.store, self._spec.id, self.run_id)
+        if loaded is None:
+            raise no_such_run(self._target)
+        return loaded
+
+    async def _head(self) -> RunHead:
+        head = await self._runtime.store.get_run(self._spec.id, self.run_id)
+        if head is None:
+            raise no_such_run(self._target)
+        return head
+
+    async def status(self) -> str:
+        """Return the run's status as storage has it."""
+        return (await self._head()).status
+
+    async def result(self) -> WorkflowResult[Out]:
+        """Wait for the result of a run that was started, here or elsewhere."""
+        handle = self._handle or self._runtime.engine.attach(self._target)
+        return await handle.result()
+
+    def observe_stream(self, *, offset: int = 0) -> RunStream[Out]:
+        """Return the run's events from its first on, as they come and after it has ended.
+
+        Args:
+            offset: The seq to begin at.
+        """
+
+        async def begin() -> tuple[RunHandle, int]:
+            return self._runtime.engine.attach(self._target), offset
+
+        return RunStream(self.run_id, self._spec.id, begin)
+
+    def watch(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Call a function (sync or async) with each event; return how to stop that.
+
+        Watching a run that is not started yet begins with its start.
+        """
+        self._watchers.append(callback)
+        if self._handle is not None:
+            self._begin_watch(callback, self._handle)
+
+        def stop() -> None:
+            if callback in self._watchers:
+                self._watchers.remove(callback)
+
+        return stop
+
+    def _begin_watch(self, callback: Callable[[Event], object], handle: RunHandle) -> None:
+        async def follow() -> None:
+            async for event in handle.events(handle.first_seq):
+                if callback not in self._watchers:
+                    return
+                try:
+                    answer = callback(event)
+                    if inspect.isawaitable(answer):
+                        await answer
+                except Exception:
+                    get_logger({"run_id": self.run_id}).exception(
+                        "A watcher of run %r raised.", self.run_id
+                    )
+
+        task = asyncio.create_task(follow(), name=f"mastra watch {self.run_id}")  # noqa: TID251
+        self._watch_tasks.add(task)
+        task.add_done_callback(self._watch_tasks.discard)

@@ -1,0 +1,189 @@
+"""A stored run as readers of listings see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from mastra.clock import iso_from_ms
+from mastra.errors import MastraError
+from mastra.jsonable import Json
+from mastra.schema import SchemaMismatch
+from mastra.workflows.describe import describe_nodes
+from mastra.workflows.engines.journal import LoadedRun
+from mastra.workflows.engines.lifecycle import path_of
+from mastra.workflows.records import StepRecord
+from mastra.workflows.results import StepResult, error_from_json, step_to_wire
+from mastra.workflows.spec import WorkflowSpec
+
+__all__ = ["RunInfo", "RunList"]
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run at the moment of asking."""
+
+    run_id: str
+    workflow_id: str
+    status: str
+    input: Json
+    """As JSON."""
+    result: Any
+    """The output, as a value of the workflow's type; `None` until there is one."""
+    error: MastraError | None
+    steps: Mapping[str, StepResult]
+    state: Mapping[str, Json]
+    resource_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    request_context: Mapping[str, Json]
+    _loaded: LoadedRun = field(repr=False, compare=False)
+    _spec: WorkflowSpec = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, spec: WorkflowSpec, loaded: LoadedRun) -> RunInfo:
+        """Return what storage tells of a run."""
+        head = loaded.head
+        result: Any = head.result
+        if head.status == "success":
+            try:
+                result = spec.output_schema.load(head.result)
+            except SchemaMismatch:
+                result = head.result
+        return cls(
+            run_id=head.run_id,
+            workflow_id=head.workflow_id,
+            status=head.status,
+            input=head.input,
+            result=result,
+            error=None if head.error is None else error_from_json(head.error),
+            steps={name: StepResult.of(record) for name, record in loaded.latest.items()},
+            state=head.state,
+            resource_id=head.resource_id,
+            created_at=_moment(head.created_at),
+            updated_at=_moment(head.updated_at),
+            request_context=head.request_context,
+            _loaded=loaded,
+            _spec=spec,
+        )
+
+    def _suspended(self) -> list[StepRecord]:
+        return self._loaded.suspended
+
+    def to_wire(self, fields: frozenset[str] | None = None) -> dict[str, Json]:
+        """Return Mastra's JSON of a stored run.
+
+        Args:
+            fields: Which of `result`, `error`, `payload`, `steps`, `activeStepsPath`,
+                `serializedStepGraph` to add to the facts that are always there; `None` for all.
+        """
+        head = self._loaded.head
+        wire: dict[str, Json] = {
+            "runId": head.run_id,
+            "workflowName": head.workflow_id,
+            "resourceId": head.resource_id,
+            "createdAt": iso_from_ms(head.created_at),
+            "updatedAt": iso_from_ms(head.updated_at),
+            "status": head.status,
+        }
+        optional: dict[str, Json] = {
+            "initialState": self._loaded.initial_state,
+            "result": head.result,
+            "error": head.error,
+            "payload": head.input,
+            "steps": {name: step_to_wire(r) for name, r in self._loaded.latest.items()},
+            "activeStepsPath": self._paths("running"),
+            "serializedStepGraph": describe_nodes(self._spec),
+            "suspendedPaths": {
+                path_of(record)[0]: _index_path(record) for record in self._suspended()
+            },
+            "resumeLabels": self._labels(),
+            "waitingPaths": self._paths("waiting"),
+        }
+        left_out = {"initialState", "result", "error"}
+        for name, value in optional.items():
+            if fields is None:
+                if value is not None and not (name in left_out and not value):
+                    wire[name] = value
+            elif name in fields:
+                wire[name] = value
+        return wire
+
+    def _paths(self, status: str) -> dict[str, Json]:
+        return {
+            name: _index_path(record)
+            for name, record in self._loaded.latest.items()
+            if record.status == status
+        }
+
+    def _labels(self) -> dict[str, Json]:
+        labels: dict[str, Json] = {}
+        for record in self._suspended():
+            for label in record.labels:
+                found: dict[str, Json] = {"stepId": ".".join(path_of(record))}
+                if record.index is not None:
+                    found["foreachIndex"] = record.index
+                labels[label] = found
+        return labels
+
+    def to_snapshot(self) -> dict[str, Json]:
+        """Return the run as Mastra's stored snapshot."""
+        head = self._loaded.head
+        context: dict[str, Json] = {"input": head.input}
+        for name, record in self._loaded.latest.items():
+            context[name] = step_to_wire(record)
+            if record.status == "suspended":
+                meta: dict[str, Json] = {"runId": head.run_id, "path": path_of(record)[1:]}
+                if record.index is not None:
+                    meta["foreachIndex"] = record.index
+                payload = record.suspend_payload
+                if isinstance(payload, dict):
+                    context[name]["suspendPayload"] = {
+                        **cast("dict[str, Json]", payload),
+                        "__workflow_meta": meta,
+                    }
+        return {
+            "runId": head.run_id,
+            "status": head.status,
+            "timestamp": head.updated_at,
+            "value": head.state,
+            "context": context,
+            "activePaths": [],
+            "activeStepsPath": self._paths("running"),
+            "suspendedPaths": {
+                path_of(record)[0]: _index_path(record) for record in self._suspended()
+            },
+            "waitingPaths": self._paths("waiting"),
+            "resumeLabels": self._labels(),
+            "stepExecutionPath": head.data.get("path") or [],
+            "serializedStepGraph": describe_nodes(self._spec),
+            "result": head.result,
+            "error": head.error,
+            "tripwire": head.data.get("tripwire"),
+            "requestContext": head.request_context,
+        }
+
+
+def _index_path(record: StepRecord) -> list[int]:
+    """Return the places of an operation in the graph, from the outside in."""
+    numbers: list[int] = []
+    for part in record.op_id.split("/"):
+        for piece in part.split(".")[:2]:
+            if not piece.isdigit():
+                break
+            numbers.append(int(piece))
+    return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class RunList:
+    """A page of runs, the newest first, and how many there are in all."""
+
+    runs: list[RunInfo]
+    total: int

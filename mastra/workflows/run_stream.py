@@ -1,0 +1,80 @@
+"""The events of a run as something to iterate, and its result at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, Self, TypeVar
+
+from mastra.workflows.engines.base import RunHandle
+from mastra.workflows.events import Event
+from mastra.workflows.results import WorkflowResult
+
+__all__ = ["RunStream"]
+
+Out = TypeVar("Out")
+
+
+class RunStream(Generic[Out]):
+    """A run's events. Iterate it, as often as you like, or enter it with `async with`.
+
+    The run starts when the stream is first entered, iterated or asked for its result. Leaving
+    the stream never stops the run.
+    """
+
+    def __init__(
+        self, run_id: str, workflow_id: str, begin: Callable[[], Awaitable[tuple[RunHandle, int]]]
+    ) -> None:
+        self.run_id = run_id
+        """The run's id."""
+        self.workflow_id = workflow_id
+        """The workflow's id."""
+        self._begin = begin
+        self._begun: tuple[RunHandle, int] | None = None
+        self._result: WorkflowResult[Any] | None = None
+
+    async def _handle(self) -> tuple[RunHandle, int]:
+        if self._begun is None:
+            self._begun = await self._begin()
+        return self._begun
+
+    async def __aenter__(self) -> Self:
+        await self._handle()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self.full_stream
+
+    @property
+    def full_stream(self) -> AsyncIterator[Event]:
+        """Every event of this leg of the run, from its first on."""
+        return self._read()
+
+    async def _read(self) -> AsyncIterator[Event]:
+        handle, start = await self._handle()
+        events = handle.events(start)
+        async for event in events:
+            yield event
+
+    async def result(self) -> WorkflowResult[Out]:
+        """Return the result of this leg of the run, as long as that takes."""
+        if self._result is None:
+            handle, _ = await self._handle()
+            self._result = await handle.result()
+        return self._result
+
+    async def status(self) -> str:
+        """Return the status of the result."""
+        return (await self.result()).status
+
+    async def usage(self) -> dict[str, int]:
+        """Return the tokens that agents used whose streams were written to steps' writers."""
+        last: Event | None = None
+        async for event in self:
+            last = event
+        if last is None or last.payload is None:
+            return {}
+        output: Any = last.payload.output or {}
+        return dict(output.get("usage") or {})

@@ -1,0 +1,583 @@
+"""Workflows: how one is built, committed, and run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, Self, TypeAlias, cast, overload
+
+from typing_extensions import TypeVar
+
+from mastra.errors import WorkflowDefinitionError
+from mastra.ids import new_id
+from mastra.schema import ANY, Schema, schema_of
+from mastra.storage.base import RunHead
+from mastra.workflows.engines.base import Engine
+from mastra.workflows.engines.journal import load_run
+from mastra.workflows.mapping import map_function
+from mastra.workflows.records import StepRecord
+from mastra.workflows.run import Run, Runtime
+from mastra.workflows.run_info import RunInfo, RunList
+from mastra.workflows.spec import (
+    BranchNode,
+    Condition,
+    Dynamic,
+    ForeachNode,
+    LoopNode,
+    Node,
+    ParallelNode,
+    RetryConfig,
+    SleepNode,
+    StepNode,
+    Unit,
+    WorkflowNode,
+    WorkflowSpec,
+    seconds_of,
+)
+from mastra.workflows.step import Step, create_step
+from mastra.workflows.step_context import StepContext
+from mastra.workflows.validate import check_spec, flow_of
+
+__all__ = ["Workflow", "clone_workflow", "create_workflow"]
+
+In = TypeVar("In", default=Any)
+Out = TypeVar("Out", default=Any)
+Value = TypeVar("Value", default=Any)
+Next = TypeVar("Next")
+Item = TypeVar("Item")
+
+Stepable: TypeAlias = "Step[Any, Any] | Workflow[Any, Any, Any] | Any"
+
+
+class Workflow(Generic[In, Out, Value]):
+    """A graph of steps. Build it, `commit()` it, then create runs of it.
+
+    Each builder method adds to the workflow and returns it, typed with what flows out then.
+
+    Type parameters:
+        In: The input of a run.
+        Out: The output of a run, as declared.
+        Value: What flows out of the last node so far.
+    """
+
+    def __init__(self, spec: WorkflowSpec, runtime: Runtime | None = None) -> None:
+        self._spec = spec
+        self._nodes: list[Node] = list(spec.nodes)
+        self._is_committed = False
+        self._runtime = runtime
+        self._engine: Engine | None = None
+        self._maps = 0
+        self._sleeps = 0
+
+    # -- what it is --------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        return self._spec.id
+
+    @property
+    def description(self) -> str | None:
+        """What it is for."""
+        return self._spec.description
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Facts of the author's own."""
+        return self._spec.metadata or {}
+
+    @property
+    def input_schema(self) -> Schema[In]:
+        """The input of a run."""
+        return self._spec.input_schema
+
+    @property
+    def output_schema(self) -> Schema[Out]:
+        """The output of a run."""
+        return self._spec.output_schema
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether `commit()` was called."""
+        return self._is_committed
+
+    @property
+    def spec(self) -> WorkflowSpec:
+        """The committed graph, which is all that engines see.
+
+        Raises:
+            WorkflowDefinitionError: The workflow is not committed.
+        """
+        if not self._is_committed:
+            raise WorkflowDefinitionError(
+                f"Workflow {self.id!r} is not committed: call `.commit()` at the end of its chain.",
+                code="WORKFLOW_NOT_COMMITTED",
+            )
+        return self._spec
+
+    def __repr__(self) -> str:
+        state = "" if self._is_committed else ", not committed"
+        return f"Workflow({self.id!r}, {len(self._nodes)} nodes{state})"
+
+    # -- build -------------------------------------------------------------------------------
+
+    def _add(self, node: Node) -> Self:
+        if self._is_committed:
+            raise WorkflowDefinitionError(
+                f"Workflow {self.id!r} is committed and cannot be changed; make another, or use "
+                "`clone_workflow`.",
+                code="WORKFLOW_COMMITTED",
+            )
+        self._nodes.append(node)
+        return self
+
+    def _unit(self, source: Stepable, op: str) -> Unit:
+        if isinstance(source, Workflow):
+            workflow = cast("Workflow[Any, Any, Any]", source)
+            return WorkflowNode(f"{op}{workflow.id}", workflow.id, workflow.spec)
+        step = cast("Any", source if isinstance(source, Step) else create_step(source))
+        if step.nested is not None:
+            return WorkflowNode(f"{op}{step.id}", step.id, step.nested)
+        return StepNode(f"{op}{step.id}", step)
+
+    @overload
+    def then(self, step: Step[Value, Next]) -> Workflow[In, Out, Next]: ...
+    @overload
+    def then(self, step: Workflow[Value, Next, Any]) -> Workflow[In, Out, Next]: ...
+    @overload
+    def then(
+        self: Workflow[In, Out, dict[str, Any]], step: Step[Any, Next]
+    ) -> Workflow[In, Out, Next]: ...
+    def then(self, step: Stepable) -> Any:
+        """Run a step (or a workflow, an agent, a tool) on what flows out so far."""
+        return self._add(self._unit(step, f"{len(self._nodes)}."))
+
+    def map(
+        self, source: Callable[[StepContext[Any]], Any] | Mapping[str, Any], *, id: str | None = None
+    ) -> Workflow[In, Out, Any]:
+        """Turn what flows out into something else.
+
+        Args:
+            source: A function of the context (sync, run in place, or async), or a dict of key to
+                source: `{"step": step, "path": "a.b"}` (a list of steps: the first with a
+                result), `{"init_data": workflow, "path": …}`, `{"value": …}`,
+                `{"request_context_path": …}`, `{"template": "… ${step.path} …"}`, `{"fn": …}`.
+            id: Its id; by default `mapping_<workflow id>_<n>`.
+        """
+        map_id = id or f"mapping_{self.id}_{self._maps}"
+        self._maps += 1
+        function = map_function(source, map_id)
+
+        async def call(ctx: StepContext[Any]) -> Any:
+            value = function(ctx)
+            return await value if isinstance(value, Awaitable) else value
+
+        value = flow_of(self._nodes, self._spec.input_schema)
+        step: Step[Any, Any] = Step(map_id, value, ANY, function, call)
+        self._add(StepNode(f"{len(self._nodes)}.{map_id}", step, "map", config=source))
+        return cast("Workflow[In, Out, Any]", self)
+
+    def parallel(self, steps: Sequence[Stepable]) -> Workflow[In, Out, dict[str, Any]]:
+        """Run steps at once on the same input; a dict of their outputs by id flows out."""
+        op = f"{len(self._nodes)}."
+        units = tuple(self._unit(step, f"{op}{i}.") for i, step in enumerate(steps))
+        self._add(ParallelNode(f"{op}parallel", units))
+        return cast("Workflow[In, Out, dict[str, Any]]", self)
+
+    def branch(
+        self, arms: Sequence[tuple[Condition, Stepable]], *, first_match: bool = False
+    ) -> Workflow[In, Out, dict[str, Any]]:
+        """Run the steps whose condition holds, at once; their outputs by id flow out.
+
+        As in the original, every condition is evaluated and every step whose condition holds
+        runs; one that raises counts as false.
+
+        Args:
+            arms: Pairs of a condition (a function of the context, sync or async) and a step.
+            first_match: Run only the first whose condition holds.
+        """
+        op = f"{len(self._nodes)}."
+        value = flow_of(self._nodes, self._spec.input_schema)
+        for position, arm in enumerate(arms):
+            if len(arm) != 2 or not callable(arm[0]):
+                raise WorkflowDefinitionError(
+                    f"Arm {position} of a branch in workflow {self.id!r} must be a pair of a "
+                    "condition and a step."
+                )
+        built = tuple(
+            (condition, self._unit(step, f"{op}{i}.")) for i, (condition, step) in enumerate(arms)
+        )
+        self._add(BranchNode(f"{op}branch", built, first_match, value))
+        return cast("Workflow[In, Out, dict[str, Any]]", self)
+
+    def dowhile(
+        self, step: Step[Any, Next] | Workflow[Any, Next, Any], condition: Condition
+    ) -> Workflow[In, Out, Next]:
+        """Run a step on its own output for as long as a condition of that output holds."""
+        return self._loop(step, condition, "dowhile")
+
+    def dountil(
+        self, step: Step[Any, Next] | Workflow[Any, Next, Any], condition: Condition
+    ) -> Workflow[In, Out, Next]:
+        """Run a step on its own output until a condition of that output holds."""
+        return self._loop(step, condition, "dountil")
+
+    def _loop(self, step: Stepable, condition: Condition, kind: Any) -> Any:
+        if not callable(condition):
+            raise WorkflowDefinitionError(f"{kind} in workflow {self.id!r} needs a condition.")
+        unit = self._unit(step, f"{len(self._nodes)}.")
+        return self._add(LoopNode(unit.op, unit, condition, kind, flow_of([unit], ANY)))
+
+    def foreach(
+        self,
+        step: Step[Any, Next] | Workflow[Any, Next, Any],
+        *,
+        concurrency: int | Dynamic = 1,
+    ) -> Workflow[In, Out, list[Next]]:
+        """Run a step once for each item of the list that flows in; a list of outputs flows out.
+
+        Args:
+            step: What to run.
+            concurrency: How many items at once, or a function of the context that says so.
+        """
+        if not callable(concurrency) and concurrency < 1:
+            raise WorkflowDefinitionError(
+                f"Foreach in workflow {self.id!r}: concurrency must be 1 or more."
+            )
+        value = flow_of(self._nodes, self._spec.input_schema)
+        unit = self._unit(step, f"{len(self._nodes)}.")
+        self._add(ForeachNode(unit.op, unit, concurrency, value))
+        return cast("Workflow[In, Out, list[Next]]", self)
+
+    def sleep(self, duration: float | timedelta | Dynamic, *, id: str | None = None) -> Self:
+        """Wait for a time; what flows in flows out.
+
+        Args:
+            duration: Seconds, a `timedelta`, or a function of the context that gives one.
+            id: Its id; by default `sleep_<workflow id>_<n>`.
+        """
+        if not callable(duration):
+            seconds_of(duration, f"Sleep in workflow {self.id!r}")
+        return self._sleep("sleep", duration, id)
+
+    def sleep_until(self, moment: datetime | Dynamic, *, id: str | None = None) -> Self:
+        """Wait until a moment; what flows in flows out.
+
+        Args:
+            moment: A `datetime` (without a zone: local time), or a function that gives one.
+            id: Its id; by default `sleep_<workflow id>_<n>`.
+        """
+        if not callable(moment) and not isinstance(moment, datetime):
+            raise WorkflowDefinitionError(
+                f"sleep_until in workflow {self.id!r} takes a datetime or a function, not "
+                f"{type(moment).__name__}."
+            )
+        return self._sleep("sleepUntil", moment, id)
+
+    def _sleep(self, kind: Any, duration: Any, sleep_id: str | None) -> Self:
+        name = sleep_id or f"sleep_{self.id}_{self._sleeps}"
+        self._sleeps += 1
+        value = flow_of(self._nodes, self._spec.input_schema)
+        return self._add(SleepNode(f"{len(self._nodes)}.{name}", name, kind, duration, value))
+
+    def commit(self) -> Workflow[In, Out, Out]:
+        """Check the graph and freeze it. Calling it again changes nothing.
+
+        Raises:
+            WorkflowDefinitionError: The graph cannot be run as it is.
+        """
+        if not self._is_committed:
+            nodes = tuple(self._with_follow())
+            spec = replace(
+                self._spec,
+                nodes=nodes,
+                steps=_outputs(nodes),
+                value=flow_of(nodes, self._spec.input_schema),
+            )
+            check_spec(spec, stacklevel=3)
+            self._spec = spec
+            self._is_committed = True
+        return cast("Workflow[In, Out, Out]", self)
+
+    def _with_follow(self) -> Sequence[Node]:
+        nodes = list(self._nodes)
+        for place, node in enumerate(nodes[:-1]):
+            after = nodes[place + 1]
+            if isinstance(node, StepNode) and isinstance(after, BranchNode):
+                nodes[place] = replace(node, follow=after)
+        return nodes
+
+    # -- as a part of others -------------------------------------------------------------------
+
+    def as_step(self) -> Step[In, Out]:
+        """Return the workflow as a step of another."""
+        spec = self.spec
+
+        async def call(ctx: StepContext[Any]) -> Any:
+            raise WorkflowDefinitionError(f"Workflow {spec.id!r} is walked, not called.")
+
+        return Step(
+            id=spec.id,
+            input_schema=spec.input_schema,
+            output_schema=spec.output_schema,
+            execute=call,
+            call=call,
+            description=spec.description,
+            component="WORKFLOW",
+            nested=spec,
+        )
+
+    def bound_to(self, runtime: Runtime) -> Workflow[In, Out, Value]:
+        """Return the same workflow, run by another engine, store and `Mastra`."""
+        bound = copy.copy(self)
+        bound._runtime = runtime if self._engine is None else replace(runtime, engine=self._engine)
+        return bound
+
+    def bind(self, runtime: Runtime) -> None:
+        """Make an engine, a store and a `Mastra` those of this workflow's own runs."""
+        self._runtime = runtime if self._engine is None else replace(runtime, engine=self._engine)
+
+    def use_engine(self, engine: Engine) -> Self:
+        """Tie the workflow to an engine, whatever `Mastra` it is registered on."""
+        self._engine = engine
+        if self._runtime is not None:
+            self._runtime = replace(self._runtime, engine=engine)
+        return self
+
+    @property
+    def runtime(self) -> Runtime:
+        """What runs it. A workflow that is not registered runs in process, stored in memory."""
+        if self._runtime is None:
+            from mastra.storage.memory import InMemoryWorkflowStore  # noqa: PLC0415
+            from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
+
+            engine = self._engine or InProcessEngine()
+            self._runtime = Runtime(engine, InMemoryWorkflowStore(), None)
+        return self._runtime
+
+    # -- runs ----------------------------------------------------------------------------------
+
+    async def create_run(
+        self, run_id: str | None = None, *, resource_id: str | None = None
+    ) -> Run[Out]:
+        """Return a run, stored as pending.
+
+        Args:
+            run_id: Its id; by default a random one. The id of a run that is there gives that run.
+            resource_id: The resource (user, tenant) that it belongs to.
+
+        Raises:
+            WorkflowDefinitionError: The workflow is not committed.
+        """
+        spec, runtime = self.spec, self.runtime
+        name = new_id() if run_id is None else run_id
+        head = RunHead(spec.id, name, "pending", resource_id=resource_id)
+        is_stored = _wants_pending(spec)
+        if is_stored:
+            is_fresh = await runtime.store.create_run(head)
+            if not is_fresh and resource_id is None:
+                known = await runtime.store.get_run(spec.id, name)
+                resource_id = None if known is None else known.resource_id
+        elif run_id is not None and await runtime.store.get_run(spec.id, name) is not None:
+            is_stored = True
+        return Run(spec, runtime, name, resource_id, is_stored=is_stored)
+
+    create_run_async = create_run
+
+    async def list_runs(
+        self,
+        *,
+        status: str | Sequence[str] | None = None,
+        resource_id: str | None = None,
+        from_date: datetime | None = None,
+        to_date: datetime | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+    ) -> RunList:
+        """Return stored runs, the newest first.
+
+        Args:
+            status: Only those in this state, or in one of these.
+            resource_id: Only those of this resource.
+            from_date: Only those created then or later.
+            to_date: Only those created then or earlier.
+            page: Which page, from 0.
+            per_page: How many a page has; `None` for all.
+        """
+        spec, store = self.spec, self.runtime.store
+        found = await store.list_runs(
+            spec.id,
+            status=(status,) if isinstance(status, str) else status,
+            resource_id=resource_id,
+            from_ms=None if from_date is None else int(from_date.timestamp() * 1000),
+            to_ms=None if to_date is None else int(to_date.timestamp() * 1000),
+            offset=page * per_page if per_page else 0,
+            limit=per_page,
+        )
+        runs: list[RunInfo] = []
+        for head in found.runs:
+            info = await self.get_run(head.run_id)
+            if info is not None:
+                runs.append(info)
+        return RunList(runs, found.total)
+
+    async def get_run(self, run_id: str) -> RunInfo | None:
+        """Return a stored run, or `None` where there is none under that id."""
+        spec, runtime = self.spec, self.runtime
+        loaded = await load_run(runtime.store, spec.id, run_id)
+        if loaded is None:
+            return None
+        active = getattr(runtime.engine, "active", None)
+        live = None if active is None else active(_target(spec, runtime, run_id))
+        if live is not None:
+            for entry in live.log.entries:
+                if entry is not None and isinstance(entry[1], StepRecord):
+                    record = entry[1]
+                    if record.status == "running" and record.index is None:
+                        loaded.latest.setdefault(record.step_id, record)
+        return RunInfo.of(spec, loaded)
+
+    async def delete_run(self, run_id: str) -> bool:
+        """Remove a run from storage, cancelling it where it is under way here.
+
+        Returns:
+            Whether it was there.
+        """
+        spec, runtime = self.spec, self.runtime
+        await runtime.engine.cancel(_target(spec, runtime, run_id))
+        return await runtime.store.delete_run(spec.id, run_id)
+
+    async def delete_runs_older_than(self, age: timedelta) -> int:
+        """Remove runs that ended longer ago than this. Return how many."""
+        from mastra.clock import now_ms  # noqa: PLC0415 - rarely called
+
+        before = now_ms() - int(age.total_seconds() * 1000)
+        ended = ("success", "failed", "tripwire", "canceled")
+        store = self.runtime.store
+        return await store.delete_runs_before(before, statuses=ended, workflow_id=self.spec.id)
+
+    async def list_active_runs(self) -> RunList:
+        """Return the runs that are running or waiting."""
+        return await self.list_runs(status=("running", "waiting"))
+
+    async def restart_all_active_runs(self) -> list[str]:
+        """Go on with every run that was cut off, except those another live process drives.
+
+        Returns:
+            The ids of the runs that go on.
+        """
+        from mastra.errors import RunClaimedError, RunStateError  # noqa: PLC0415
+
+        restarted: list[str] = []
+        for info in (await self.list_active_runs()).runs:
+            run = await self.create_run(info.run_id)
+            try:
+                await run.restart_async()
+            except (RunClaimedError, RunStateError):
+                continue
+            restarted.append(info.run_id)
+        return restarted
+
+
+def _target(spec: WorkflowSpec, runtime: Runtime, run_id: str) -> Any:
+    from mastra.workflows.engines.commands import RunTarget  # noqa: PLC0415
+
+    return RunTarget(spec, runtime.store, run_id, runtime.services)
+
+
+def _wants_pending(spec: WorkflowSpec) -> bool:
+    if spec.should_persist_snapshot is None:
+        return True
+    from mastra.workflows.engines.journal import SnapshotQuestion  # noqa: PLC0415
+
+    return bool(spec.should_persist_snapshot(SnapshotQuestion("pending", {})))
+
+
+def _outputs(nodes: Sequence[Node]) -> dict[str, Schema[Any]]:
+    from mastra.workflows.engines.reopen import units_of  # noqa: PLC0415
+
+    outputs: dict[str, Schema[Any]] = {}
+    for node in nodes:
+        for unit in units_of(node):
+            schema = unit.step.output_schema if isinstance(unit, StepNode) else unit.spec.output_schema
+            is_each = isinstance(node, ForeachNode)
+            outputs[unit.id] = schema_of(list[schema.type]) if is_each else schema
+    return outputs
+
+
+def create_workflow(
+    *,
+    id: str,
+    input_schema: type[In] | Any,
+    output_schema: type[Out] | Any,
+    description: str | None = None,
+    state_schema: Any = None,
+    request_context_schema: Any = None,
+    retry_config: RetryConfig | Mapping[str, Any] | None = None,
+    on_start: Callable[[Any], Any] | None = None,
+    on_finish: Callable[[Any], Any] | None = None,
+    on_error: Callable[[Any], Any] | None = None,
+    should_persist_snapshot: Callable[[Any], bool] | None = None,
+    validate_inputs: bool = True,
+    validate_outputs: bool = True,
+    metadata: Mapping[str, Any] | None = None,
+    strict: bool = False,
+) -> Workflow[In, Out, In]:
+    """Begin a workflow.
+
+    Args:
+        id: Its id: text without `.` and `/`.
+        input_schema: What a run takes: any type that pydantic can validate.
+        output_schema: What a run gives.
+        description: What it is for.
+        state_schema: The run's state; left out, a dict that nobody checks.
+        request_context_schema: What the request context of a run must hold.
+        retry_config: How failed steps are tried again, unless they say so themselves.
+        on_start: Called before a run begins; raising refuses it.
+        on_finish: Called whenever a run ends or suspends.
+        on_error: Called when a run fails.
+        should_persist_snapshot: Asked, with `workflow_status` and `step_results`, whether to store.
+        validate_inputs: Whether inputs are checked.
+        validate_outputs: Whether outputs are checked.
+        metadata: Facts of your own.
+        strict: Whether a run fails whose last value does not meet `output_schema`.
+    """
+    if not isinstance(id, str) or not id or "." in id or "/" in id:
+        raise WorkflowDefinitionError(
+            f"Workflow id {id!r} must be text without '.' and '/', which separate nested ids."
+        )
+    retry = retry_config
+    if isinstance(retry, Mapping):
+        retry = RetryConfig(**cast("dict[str, Any]", dict(retry)))
+    return Workflow(
+        WorkflowSpec(
+            id=id,
+            nodes=(),
+            input_schema=schema_of(input_schema),
+            output_schema=schema_of(output_schema),
+            state_schema=None if state_schema is None else schema_of(state_schema),
+            request_context_schema=None
+            if request_context_schema is None
+            else schema_of(request_context_schema),
+            description=description,
+            metadata=metadata,
+            retry=retry or RetryConfig(),
+            validate_inputs=validate_inputs,
+            validate_outputs=validate_outputs,
+            strict=strict,
+            should_persist_snapshot=should_persist_snapshot,
+            on_start=on_start,
+            on_finish=on_finish,
+            on_error=on_error,
+        )
+    )
+
+
+def clone_workflow(workflow: Workflow[In, Out, Value], *, id: str) -> Workflow[In, Out, Value]:
+    """Return the same workflow under another id, committed if the original is."""
+    cloned = copy.copy(workflow)
+    cloned._spec = replace(workflow._spec, id=id)  # noqa: SLF001
+    cloned._nodes = list(workflow._nodes)  # noqa: SLF001
+    return cloned
