@@ -1,0 +1,263 @@
+"""`Mastra`: the object an application builds once, from agents, workflows, tools and storage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from mastra.errors import ConfigError, NotFoundError
+from mastra.logs import get_logger
+from mastra.workflows.engines.base import Engine
+from mastra.workflows.run import Runtime
+from mastra.workflows.workflow import Workflow
+
+if TYPE_CHECKING:
+    from mastra.agents.agent import Agent
+    from mastra.tools.tool import Tool
+
+__all__ = ["Mastra"]
+
+T = TypeVar("T")
+
+
+class Mastra:
+    """Names for agents, workflows and tools, and what they share.
+
+    It holds no global state: two in one process never see each other. What it is given is not
+    changed by it; `get_agent` and `get_workflow` give versions that belong to it.
+
+    Args:
+        agents: Agents by key.
+        workflows: Committed workflows by key.
+        tools: Tools by key.
+        storage: Where runs and memory are kept; left out, in memory.
+        logger: The application's logger, or `None` for the `mastra` logger.
+        engine: What runs workflows; left out, in process.
+        server: A `ServerConfig`.
+        mcp_servers: MCP servers by key, offered by the REST server.
+        observability: What spans are sent to; left out, the OpenTelemetry that is set up.
+
+    Raises:
+        ConfigError: Something registered is not what its place needs, or two have the same id.
+    """
+
+    def __init__(
+        self,
+        *,
+        agents: Mapping[str, Agent] | None = None,
+        workflows: Mapping[str, Workflow[Any, Any, Any]] | None = None,
+        tools: Mapping[str, Tool[Any, Any]] | None = None,
+        storage: Any = None,
+        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+        engine: Engine | None = None,
+        server: Any = None,
+        mcp_servers: Mapping[str, Any] | None = None,
+        observability: Any = None,
+    ) -> None:
+        if storage is None:
+            from mastra.storage.memory import InMemoryStorage  # noqa: PLC0415
+
+            storage = InMemoryStorage()
+        if engine is None:
+            from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
+
+            engine = InProcessEngine()
+        self._storage = storage
+        self._engine = engine
+        self._logger = logger or get_logger()
+        self._server = server
+        self._mcp_servers = dict(mcp_servers or {})
+        self._observability = observability
+        self._runtime = Runtime(engine, storage.workflows, self)
+        self._agents: dict[str, Any] = {}
+        self._workflows: dict[str, Workflow[Any, Any, Any]] = {}
+        self._tools: dict[str, Any] = {}
+        for key, agent in (agents or {}).items():
+            self.add_agent(agent, key)
+        for key, workflow in (workflows or {}).items():
+            self.add_workflow(workflow, key)
+        for key, tool in (tools or {}).items():
+            self.add_tool(tool, key)
+
+    def __repr__(self) -> str:
+        return (
+            f"Mastra(agents={list(self._agents)}, workflows={list(self._workflows)}, "
+            f"tools={list(self._tools)})"
+        )
+
+    # -- registering ---------------------------------------------------------------------------
+
+    def add_agent(self, agent: Agent, key: str | None = None) -> None:
+        """Register an agent, by default under its name."""
+        if not hasattr(agent, "bound_to"):
+            raise ConfigError(f"Agent {key!r} must be an Agent, not {type(agent).__name__}.")
+        agent.bind(self)
+        self._agents[key or agent.name] = agent.bound_to(self)
+
+    def add_workflow(self, workflow: Workflow[Any, Any, Any], key: str | None = None) -> None:
+        """Register a committed workflow, by default under its id.
+
+        Raises:
+            WorkflowDefinitionError: It is not committed.
+            ConfigError: It is no workflow, or another one has its id.
+        """
+        if not isinstance(workflow, Workflow):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"Workflow {key!r} must be a Workflow, not {type(workflow).__name__}.")
+        spec = workflow.spec
+        for other_key, other in self._workflows.items():
+            if other.id == spec.id and other_key != (key or spec.id):
+                raise ConfigError(
+                    f"Workflows {other_key!r} and {key!r} have the same id {spec.id!r}, under which "
+                    "their runs are stored. Give one of them another id."
+                )
+        workflow.bind(self._runtime)
+        self._workflows[key or spec.id] = workflow.bound_to(self._runtime)
+
+    def add_tool(self, tool: Any, key: str | None = None) -> None:
+        """Register a tool, by default under its id."""
+        from mastra.tools.tool import as_tool  # noqa: PLC0415
+
+        found = as_tool(tool)
+        self._tools[key or found.id] = found
+
+    # -- looking up ----------------------------------------------------------------------------
+
+    def get_agent(self, key: str) -> Agent:
+        """Return the agent registered under a key.
+
+        Raises:
+            NotFoundError: There is none; the message lists the keys there are.
+        """
+        return _found(self._agents, key, "agent", "key")
+
+    def get_agent_by_id(self, agent_id: str) -> Agent:
+        """Return the agent with an id, or else the one registered under it as a key."""
+        return _found_by_id(self._agents, agent_id, "agent")
+
+    def list_agents(self) -> dict[str, Agent]:
+        """Return the agents by key."""
+        return dict(self._agents)
+
+    def get_workflow(self, key: str) -> Workflow[Any, Any, Any]:
+        """Return the workflow registered under a key.
+
+        Raises:
+            NotFoundError: There is none; the message lists the keys there are.
+        """
+        return _found(self._workflows, key, "workflow", "key")
+
+    def get_workflow_by_id(self, workflow_id: str) -> Workflow[Any, Any, Any]:
+        """Return the workflow with an id, or else the one registered under it as a key."""
+        return _found_by_id(self._workflows, workflow_id, "workflow")
+
+    def list_workflows(self) -> dict[str, Workflow[Any, Any, Any]]:
+        """Return the workflows by key."""
+        return dict(self._workflows)
+
+    def get_tool(self, key: str) -> Tool[Any, Any]:
+        """Return the tool registered under a key.
+
+        Raises:
+            NotFoundError: There is none; the message lists the keys there are.
+        """
+        return _found(self._tools, key, "tool", "key")
+
+    def get_tool_by_id(self, tool_id: str) -> Tool[Any, Any]:
+        """Return the tool with an id, or else the one registered under it as a key."""
+        return _found_by_id(self._tools, tool_id, "tool")
+
+    def list_tools(self) -> dict[str, Tool[Any, Any]]:
+        """Return the tools by key."""
+        return dict(self._tools)
+
+    @property
+    def storage(self) -> Any:
+        """Where runs and memory are kept."""
+        return self._storage
+
+    @property
+    def engine(self) -> Engine:
+        """What runs workflows."""
+        return self._engine
+
+    @property
+    def logger(self) -> logging.Logger | logging.LoggerAdapter[Any]:
+        """The application's logger."""
+        return self._logger
+
+    @property
+    def server(self) -> Any:
+        """The server's configuration, or `None`."""
+        return self._server
+
+    @property
+    def mcp_servers(self) -> dict[str, Any]:
+        """MCP servers by key."""
+        return dict(self._mcp_servers)
+
+    @property
+    def observability(self) -> Any:
+        """What spans are sent to, or `None`."""
+        return self._observability
+
+    # -- running -------------------------------------------------------------------------------
+
+    async def restart_all_active_workflow_runs(self) -> dict[str, list[str]]:
+        """Go on with every run that was cut off, such as by a crash or a deploy.
+
+        Runs that another live process drives are left to it.
+
+        Returns:
+            The ids of the runs that go on, by workflow id.
+        """
+        restarted: dict[str, list[str]] = {}
+        for workflow in self._workflows.values():
+            run_ids = await workflow.restart_all_active_runs()
+            if run_ids:
+                restarted[workflow.id] = run_ids
+        return restarted
+
+    async def __aenter__(self) -> Self:
+        await self._storage.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop the runs that go on in this process and close the storage.
+
+        With a storage that outlives the process, they can be restarted.
+        """
+        engines = {id(self._engine): self._engine}
+        for workflow in self._workflows.values():
+            engines[id(workflow.runtime.engine)] = workflow.runtime.engine
+        for engine in engines.values():
+            await engine.aclose()
+        for agent in self._agents.values():
+            close = getattr(agent, "aclose", None)
+            if close is not None:
+                await close()
+        await self._storage.aclose()
+
+
+def _found(things: Mapping[str, T], key: str, kind: str, what: str) -> T:
+    try:
+        return things[key]
+    except KeyError:
+        known = ", ".join(map(repr, things)) or "none"
+        raise NotFoundError(
+            f"No {kind} is registered under the {what} {key!r}. Known: {known}.",
+            details={"known": list(things)},
+        ) from None
+
+
+def _found_by_id(things: Mapping[str, T], thing_id: str, kind: str) -> T:
+    for thing in things.values():
+        if getattr(thing, "id", None) == thing_id:
+            return thing
+    if thing_id in things:
+        return things[thing_id]
+    ids = {str(getattr(thing, "id", key)): thing for key, thing in things.items()}
+    return _found(ids, thing_id, kind, "id")
