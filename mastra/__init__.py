@@ -10,12 +10,127 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mastra.errors import MastraError as MastraError
+    from mastra.agents.agent import Agent
+    from mastra.agents.agent_stream import AgentStream
+    from mastra.agents.context import AgentContext
+    from mastra.agents.output import StructuredOutput
+    from mastra.errors import (
+        ConfigError,
+        InputValidationError,
+        MastraError,
+        MissingDependencyError,
+        ModelError,
+        NonRetryableError,
+        NotFoundError,
+        ResumeClaimedError,
+        ResumeValidationError,
+        RunClaimedError,
+        RunError,
+        RunNotFoundError,
+        RunStateError,
+        SerializationError,
+        StepError,
+        StepValidationError,
+        StorageError,
+        StreamOverflowError,
+        ToolError,
+        TripwireError,
+        ValidationError,
+        WorkflowDefinitionError,
+        WorkflowFailedError,
+    )
+    from mastra.models.messages import Message
+    from mastra.models.resolve import Fallback, ModelConfig
+    from mastra.registry import Mastra
+    from mastra.request_context import RequestContext
+    from mastra.storage.memory import InMemoryStorage
+    from mastra.storage.sql import SQLStorage
+    from mastra.tools.tool import Tool, create_tool, tool
+    from mastra.tools.tool_context import ToolContext
+    from mastra.workflows.engines.inprocess import InProcessEngine
+    from mastra.workflows.events import Event
+    from mastra.workflows.results import (
+        StepResult,
+        WorkflowCanceled,
+        WorkflowFailed,
+        WorkflowPaused,
+        WorkflowResult,
+        WorkflowSuccess,
+        WorkflowSuspended,
+        WorkflowTripwire,
+    )
+    from mastra.workflows.run import Run
+    from mastra.workflows.spec import RetryConfig
+    from mastra.workflows.step import Step, clone_step, create_step, step
+    from mastra.workflows.step_context import StepContext
+    from mastra.workflows.workflow import Workflow, clone_workflow, create_workflow
 
-_HOMES: dict[str, str] = {
+__all__ = [
+    "Agent",
+    "AgentContext",
+    "AgentStream",
+    "ConfigError",
+    "Event",
+    "Fallback",
+    "InMemoryStorage",
+    "InProcessEngine",
+    "InputValidationError",
+    "Mastra",
+    "MastraError",
+    "Message",
+    "MissingDependencyError",
+    "ModelConfig",
+    "ModelError",
+    "NonRetryableError",
+    "NotFoundError",
+    "RequestContext",
+    "ResumeClaimedError",
+    "ResumeValidationError",
+    "RetryConfig",
+    "Run",
+    "RunClaimedError",
+    "RunError",
+    "RunNotFoundError",
+    "RunStateError",
+    "SQLStorage",
+    "SerializationError",
+    "Step",
+    "StepContext",
+    "StepError",
+    "StepResult",
+    "StepValidationError",
+    "StorageError",
+    "StreamOverflowError",
+    "StructuredOutput",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "TripwireError",
+    "ValidationError",
+    "Workflow",
+    "WorkflowCanceled",
+    "WorkflowDefinitionError",
+    "WorkflowFailed",
+    "WorkflowFailedError",
+    "WorkflowPaused",
+    "WorkflowResult",
+    "WorkflowSuccess",
+    "WorkflowSuspended",
+    "WorkflowTripwire",
+    "clone_step",
+    "clone_workflow",
+    "create_step",
+    "create_tool",
+    "create_workflow",
+    "step",
+    "tool",
+]
+
+_HOMES = {
     "Agent": "mastra.agents.agent",
     "AgentContext": "mastra.agents.context",
     "AgentStream": "mastra.agents.agent_stream",
+    "Event": "mastra.workflows.events",
     "Fallback": "mastra.models.resolve",
     "InMemoryStorage": "mastra.storage.memory",
     "InProcessEngine": "mastra.workflows.engines.inprocess",
@@ -24,12 +139,22 @@ _HOMES: dict[str, str] = {
     "ModelConfig": "mastra.models.resolve",
     "RequestContext": "mastra.request_context",
     "RetryConfig": "mastra.workflows.spec",
+    "Run": "mastra.workflows.run",
     "SQLStorage": "mastra.storage.sql",
+    "Step": "mastra.workflows.step",
     "StepContext": "mastra.workflows.step_context",
+    "StepResult": "mastra.workflows.results",
     "StructuredOutput": "mastra.agents.output",
     "Tool": "mastra.tools.tool",
     "ToolContext": "mastra.tools.tool_context",
     "Workflow": "mastra.workflows.workflow",
+    "WorkflowCanceled": "mastra.workflows.results",
+    "WorkflowFailed": "mastra.workflows.results",
+    "WorkflowPaused": "mastra.workflows.results",
+    "WorkflowResult": "mastra.workflows.results",
+    "WorkflowSuccess": "mastra.workflows.results",
+    "WorkflowSuspended": "mastra.workflows.results",
+    "WorkflowTripwire": "mastra.workflows.results",
     "clone_step": "mastra.workflows.step",
     "clone_workflow": "mastra.workflows.workflow",
     "create_step": "mastra.workflows.step",
@@ -39,18 +164,16 @@ _HOMES: dict[str, str] = {
     "tool": "mastra.tools.tool",
 }
 
-__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
-
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    if name not in __all__:
         msg = f"module 'mastra' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(home), name)
+    # Names without a home of their own are errors.
+    value = getattr(import_module(_HOMES.get(name, "mastra.errors")), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

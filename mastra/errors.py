@@ -1,28 +1,28 @@
 """Every public exception, in one tree, each with a stable `code`.
 
-    MastraError
-    ├── ConfigError                  your code or your environment
-    │   ├── NotFoundError            no agent, workflow, tool or step under that name
-    │   ├── WorkflowDefinitionError  a workflow that cannot be built or run as written
-    │   └── MissingDependencyError   an optional package is not installed
-    ├── ValidationError              your data
-    │   ├── InputValidationError     what was given to a run, a tool or an agent
-    │   ├── StepValidationError      what reached a step or came out of it
-    │   ├── ResumeValidationError    what was given to resume a run
-    │   └── SerializationError       a value that JSON cannot hold
-    ├── RunError                     it failed while running
-    │   ├── StepError                a step raised; its own exception is `__cause__`
-    │   ├── WorkflowFailedError      the run ended as failed
-    │   ├── RunNotFoundError         no run under that id
-    │   ├── RunStateError            the run is not in a state that allows the call
-    │   ├── ResumeClaimedError       somebody else resumed it first
-    │   ├── RunClaimedError          another process is driving the run
-    │   ├── StorageError             the store refused or could not be reached
-    │   ├── StreamOverflowError      a reader fell behind what is kept for it
-    │   ├── TripwireError            a processor refused
-    │   └── ToolError                a tool could not be run
-    ├── ModelError                   the model's provider failed
-    └── NonRetryableError            raise it in a step to stop its retries
+MastraError
+├── ConfigError                  your code or your environment
+│   ├── NotFoundError            no agent, workflow, tool or step under that name
+│   ├── WorkflowDefinitionError  a workflow that cannot be built or run as written
+│   └── MissingDependencyError   an optional package is not installed
+├── ValidationError              your data
+│   ├── InputValidationError     what was given to a run, a tool or an agent
+│   ├── StepValidationError      what reached a step or came out of it
+│   ├── ResumeValidationError    what was given to resume a run
+│   └── SerializationError       a value that JSON cannot hold
+├── RunError                     it failed while running
+│   ├── StepError                a step raised; its own exception is `__cause__`
+│   ├── WorkflowFailedError      the run ended as failed
+│   ├── RunNotFoundError         no run under that id
+│   ├── RunStateError            the run is not in a state that allows the call
+│   ├── ResumeClaimedError       somebody else resumed it first
+│   ├── RunClaimedError          another process is driving the run
+│   ├── StorageError             the store refused or could not be reached
+│   ├── StreamOverflowError      a reader fell behind what is kept for it
+│   ├── TripwireError            a processor refused
+│   └── ToolError                a tool could not be run
+├── ModelError                   the model's provider failed
+└── NonRetryableError            raise it in a step to stop its retries
 """
 
 from __future__ import annotations

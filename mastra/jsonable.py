@@ -7,7 +7,7 @@ where those become `null`.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict
@@ -84,16 +84,17 @@ def _find(value: object, path: tuple[Any, ...], above: set[int]) -> tuple[tuple[
     """Walk to the first part that cannot be encoded by itself."""
     if id(value) in above:
         return path, value
+    above = above | {id(value)}
     children: list[tuple[Any, object]] = []
     if isinstance(value, dict):
-        children = list(value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        children = list(cast("dict[Any, object]", value).items())
     elif isinstance(value, (list, tuple, set, frozenset)):
-        children = list(enumerate(value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        children = list(enumerate(cast("list[object]", value)))
     elif isinstance(value, BaseModel):
         children = [(name, getattr(value, name)) for name in type(value).model_fields]
     for key, child in children:
         try:
             pydantic_core.to_json(child)
         except (pydantic_core.PydanticSerializationError, ValueError, RecursionError):
-            return _find(child, (*path, key), above | {id(value)})
-    return path, value
+            return _find(child, (*path, key), above)
+    return path, cast("object", value)

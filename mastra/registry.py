@@ -103,7 +103,9 @@ class Mastra:
             ConfigError: It is no workflow, or another one has its id.
         """
         if not isinstance(workflow, Workflow):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(f"Workflow {key!r} must be a Workflow, not {type(workflow).__name__}.")
+            raise ConfigError(
+                f"Workflow {key!r} must be a Workflow, not {type(workflow).__name__}."
+            )
         spec = workflow.spec
         for other_key, other in self._workflows.items():
             if other.id == spec.id and other_key != (key or spec.id):

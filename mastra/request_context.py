@@ -30,9 +30,7 @@ class RequestContext:
     __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[str, Any] | RequestContext | None = None) -> None:
-        self._values: dict[str, Any] = (
-            dict(values.items()) if values else {}  # pyright: ignore[reportUnknownArgumentType]
-        )
+        self._values: dict[str, Any] = dict(values.items()) if values else {}
 
     @classmethod
     def of(cls, values: RequestContext | Mapping[str, Any] | None) -> RequestContext:

@@ -86,7 +86,9 @@ class Schema(Generic[T]):
         adapter = self.adapter
         self._validate = cast(
             "Callable[[Any], T]",
-            adapter.validate_python if not _is_built(adapter) else adapter.validator.validate_python,
+            adapter.validate_python
+            if not _is_built(adapter)
+            else adapter.validator.validate_python,
         )
         self._serialize = adapter.serializer.to_python
 
@@ -110,7 +112,7 @@ class Schema(Generic[T]):
         # step has been JSON; so a refusal is final only when the JSON reading refuses as well.
         if isinstance(value, (dict, list, str)):
             try:
-                return self.adapter.validate_json(dump_json(value))
+                return self.adapter.validate_json(dump_json(cast("Json", value)))
             except (pydantic_core.ValidationError, ValidationError):
                 pass
         raise SchemaMismatch(issues_of(error)) from None
@@ -169,7 +171,7 @@ def schema_of(type_: Any) -> Schema[Any]:
     except TypeError:  # unhashable, such as Annotated with a list in it
         return Schema(type_)
     if found is None:
-        found = Schema(type_)
+        found = cast("Schema[Any]", Schema(type_))
         # Only classes that a module names live as long as the program; others are not kept.
         if isinstance(type_, type) and "<locals>" not in type_.__qualname__:
             _cache[type_] = found

@@ -86,9 +86,7 @@ class WorkflowHandle(Protocol):
         """The workflow's id."""
         ...
 
-    async def create_run(
-        self, run_id: str | None = None, *, resource_id: str | None = None
-    ) -> Any:
+    async def create_run(self, run_id: str | None = None, *, resource_id: str | None = None) -> Any:
         """Return a run of it."""
         ...
 

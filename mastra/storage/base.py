@@ -147,9 +147,7 @@ class WorkflowStore(Protocol):
         """
         ...
 
-    async def load_rows(
-        self, workflow_id: str, run_id: str, after: int = -1
-    ) -> list[StoredRow]:
+    async def load_rows(self, workflow_id: str, run_id: str, after: int = -1) -> list[StoredRow]:
         """Return a run's journal from a position on, in order."""
         ...
 

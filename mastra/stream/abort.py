@@ -73,4 +73,4 @@ class AbortController:
 
     def abort(self, reason: Any = None) -> None:
         """Abort: once, from the event loop's own thread. Later calls change nothing."""
-        self.signal._abort(reason)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        self.signal._abort(reason)  # noqa: SLF001

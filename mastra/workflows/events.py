@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from mastra.errors import StreamOverflowError
 from mastra.ids import stable_id
@@ -168,7 +168,7 @@ class Event:
         """Return Mastra's JSON of the event."""
         wire: dict[str, Json] = {"type": self.type, "runId": self.run_id, "from": self.from_}
         if self.payload is None:
-            extra = self.data if isinstance(self.data, dict) else {}
+            extra = cast("dict[str, Json]", self.data)
             return {**wire, **{key: value for key, value in extra.items() if key != "type"}}
         wire["payload"] = self.payload.to_wire()
         return wire

@@ -73,7 +73,8 @@ def _reader(source: Any, map_id: str, key: str) -> Callable[[StepContext[Any]], 
         case "init_data":
             return lambda ctx: _dig(ctx.get_init_data(), path, where)
         case "value":
-            return lambda ctx: given if schema is None else schema.load(given)
+            value = given if schema is None else schema.load(given)
+            return lambda _: value
         case "request_context_path":
             return lambda ctx: _dig(ctx.request_context.to_dict(), given, where)
         case "template":
@@ -83,7 +84,8 @@ def _reader(source: Any, map_id: str, key: str) -> Callable[[StepContext[Any]], 
 
 
 def _first_result(ctx: StepContext[Any], steps: Any) -> Any:
-    for step in steps if isinstance(steps, (list, tuple)) else (steps,):
+    choices = cast("list[Any]", steps) if isinstance(steps, (list, tuple)) else [steps]
+    for step in choices:
         found = ctx.get_step_result(step)
         if found is not None:
             return found
@@ -98,7 +100,7 @@ def _dig(value: Any, path: str, where: str) -> Any:
     for part in path.split("."):
         if isinstance(plain, dict) and part in plain:
             plain = cast("dict[str, Any]", plain)[part]
-        elif isinstance(plain, list) and part.isdigit() and int(part) < len(plain):
+        elif isinstance(plain, list) and _has_place(cast("list[Any]", plain), part):
             plain = cast("list[Any]", plain)[int(part)]
         elif hasattr(value, part):
             plain = to_jsonable(getattr(value, part))
@@ -109,6 +111,10 @@ def _dig(value: Any, path: str, where: str) -> Any:
             )
         value = plain
     return plain
+
+
+def _has_place(values: list[Any], part: str) -> bool:
+    return part.isdigit() and int(part) < len(values)
 
 
 def _fill(template: str, ctx: StepContext[Any], where: str) -> str:

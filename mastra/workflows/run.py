@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from mastra.clock import now_ms
 from mastra.errors import InputValidationError, ResumeClaimedError, RunStateError
@@ -205,7 +205,7 @@ class Run(Generic[Out]):
         what = f"Initial state of workflow {spec.id!r}"
         schema = spec.state_schema
         if schema is None or not spec.validate_inputs:
-            state = to_jsonable({} if value is None else value, what=what)
+            state: Json = to_jsonable({} if value is None else value, what=what)
         else:
             if value is None:
                 # Defaults are filled where the schema has them for all; else steps set the state.
@@ -219,7 +219,7 @@ class Run(Generic[Out]):
                 raise mismatch.into(InputValidationError, what, workflowId=spec.id) from None
         if not isinstance(state, dict):
             raise InputValidationError(f"{what} must be a mapping, not {type(value).__name__}.")
-        return state
+        return cast("dict[str, Json]", state)
 
     def _check_context(self, context: RequestContext) -> None:
         schema = self._spec.request_context_schema
@@ -560,7 +560,7 @@ class Run(Generic[Out]):
                     answer = callback(event)
                     if inspect.isawaitable(answer):
                         await answer
-                except Exception:
+                except Exception:  # noqa: BLE001 - a watcher cannot stop the run; it is told
                     get_logger({"run_id": self.run_id}).exception(
                         "A watcher of run %r raised.", self.run_id
                     )

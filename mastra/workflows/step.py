@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import sys
 import typing
@@ -18,14 +19,12 @@ __all__ = ["Execute", "Step", "StepSource", "clone_step", "create_step", "step"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-In_contra = TypeVar("In_contra", contravariant=True)
-Out_co = TypeVar("Out_co", covariant=True)
 
 Execute: TypeAlias = Callable[[StepContext[Any]], Awaitable[Any]]
 """What engines call, whatever parameters the user's function takes."""
 
 
-class StepSource(Protocol[In_contra, Out_co]):
+class StepSource(Protocol):
     """Something that can stand in a workflow as a step: an agent, a tool, a workflow."""
 
     def as_step(self) -> Step[Any, Any]:
@@ -61,7 +60,7 @@ class Step(Generic[In, Out]):
 
 
 @overload
-def create_step(source: StepSource[Any, Any], /, **options: Any) -> Step[Any, Any]: ...
+def create_step(source: StepSource, /, **options: Any) -> Step[Any, Any]: ...
 @overload
 def create_step(
     *,
@@ -125,7 +124,8 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
         if hasattr(source, "as_step"):
             return cast("Step[Any, Any]", source.as_step(**options))
         if isinstance(source, Step):
-            return cast("Step[Any, Any]", replace(source, **options) if options else source)
+            found = cast("Step[Any, Any]", source)
+            return replace(found, **options) if options else found
         if callable(source):
             return _make(source, options, sys._getframe(1).f_locals)  # noqa: SLF001
         raise WorkflowDefinitionError(
@@ -186,7 +186,7 @@ class _StepDecorator(Protocol):
     def __call__(self, function: Callable[..., Any], /) -> Step[Any, Any]: ...
 
 
-def clone_step(source: Step[In, Out], *, id: str) -> Step[In, Out]:  # noqa: A002
+def clone_step(source: Step[In, Out], *, id: str) -> Step[In, Out]:
     """Return the same step under another id."""
     return replace(source, id=id)
 
@@ -296,10 +296,9 @@ def _is_context(parameter: inspect.Parameter, hint: Any) -> bool:
 
 def _hints(function: Callable[..., Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
     target: Any = function if inspect.isroutine(function) else type(function).__call__
-    try:
+    # Names of the enclosing function's own scope are not among the module's: tried with both.
+    with contextlib.suppress(Exception):
         return typing.get_type_hints(target, include_extras=True)
-    except Exception:  # noqa: BLE001 - names of a function's own scope; tried again with them
-        pass
     try:
         return typing.get_type_hints(target, localns=dict(namespace), include_extras=True)
     except Exception as error:
@@ -334,7 +333,7 @@ def _bind(
     data: list[inspect.Parameter],
 ) -> Callable[[StepContext[Any]], Any]:
     if not context and not data:
-        return lambda ctx: function()
+        return lambda _: function()
     if not data:
         if context[0].kind is not inspect.Parameter.KEYWORD_ONLY:
             return function

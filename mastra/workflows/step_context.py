@@ -85,9 +85,9 @@ def _count_usage(run: ActiveRun, value: Json) -> None:
     # An agent's whole stream may be piped through; its last chunk carries the tokens it used.
     if isinstance(value, dict) and cast("dict[str, Json]", value).get("type") == "finish":
         chunk = cast("dict[str, Any]", value)
-        output: Any = (chunk.get("payload") or {}).get("output") or {}
-        if isinstance(output, dict):
-            run.add_usage(cast("dict[str, Any]", output).get("usage") or {})
+        payload = cast("dict[str, Any]", chunk.get("payload") or {})
+        output = cast("dict[str, Any]", payload.get("output") or {})
+        run.add_usage(output.get("usage") or {})
 
 
 class StepContext(Generic[In]):
@@ -176,7 +176,7 @@ class StepContext(Generic[In]):
     def logger(self) -> BoundLogger:
         """A logger that knows run, workflow and step."""
         services = self._run.services
-        base = None if services is None else services.logger
+        base: Any = None if services is None else services.logger
         return get_logger(
             {
                 "run_id": self._run.run_id,

@@ -152,10 +152,14 @@ class Workflow(Generic[In, Out, Value]):
     ) -> Workflow[In, Out, Next]: ...
     def then(self, step: Stepable) -> Any:
         """Run a step (or a workflow, an agent, a tool) on what flows out so far."""
-        return self._add(self._unit(step, f"{len(self._nodes)}."))
+        self._add(self._unit(step, f"{len(self._nodes)}."))
+        return cast("Any", self)
 
     def map(
-        self, source: Callable[[StepContext[Any]], Any] | Mapping[str, Any], *, id: str | None = None
+        self,
+        source: Callable[[StepContext[Any]], Any] | Mapping[str, Any],
+        *,
+        id: str | None = None,
     ) -> Workflow[In, Out, Any]:
         """Turn what flows out into something else.
 
@@ -315,7 +319,7 @@ class Workflow(Generic[In, Out, Value]):
         """Return the workflow as a step of another."""
         spec = self.spec
 
-        async def call(ctx: StepContext[Any]) -> Any:
+        async def call(_: StepContext[Any]) -> Any:
             raise WorkflowDefinitionError(f"Workflow {spec.id!r} is walked, not called.")
 
         return Step(
@@ -332,7 +336,7 @@ class Workflow(Generic[In, Out, Value]):
     def bound_to(self, runtime: Runtime) -> Workflow[In, Out, Value]:
         """Return the same workflow, run by another engine, store and `Mastra`."""
         bound = copy.copy(self)
-        bound._runtime = runtime if self._engine is None else replace(runtime, engine=self._engine)
+        bound.bind(runtime)
         return bound
 
     def bind(self, runtime: Runtime) -> None:
@@ -501,7 +505,9 @@ def _outputs(nodes: Sequence[Node]) -> dict[str, Schema[Any]]:
     outputs: dict[str, Schema[Any]] = {}
     for node in nodes:
         for unit in units_of(node):
-            schema = unit.step.output_schema if isinstance(unit, StepNode) else unit.spec.output_schema
+            schema = (
+                unit.step.output_schema if isinstance(unit, StepNode) else unit.spec.output_schema
+            )
             is_each = isinstance(node, ForeachNode)
             outputs[unit.id] = schema_of(list[schema.type]) if is_each else schema
     return outputs
@@ -550,7 +556,7 @@ def create_workflow(
         )
     retry = retry_config
     if isinstance(retry, Mapping):
-        retry = RetryConfig(**cast("dict[str, Any]", dict(retry)))
+        retry = RetryConfig(**dict(retry))
     return Workflow(
         WorkflowSpec(
             id=id,

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from mastra.clock import now_ms
@@ -115,38 +115,29 @@ class InProcessOps:
     ) -> list[T | Halt | None]:
         """Run branches as tasks, or one after the other where that is the limit."""
         results: list[T | Halt | None] = [None] * len(branches)
-        if limit == 1 or len(branches) == 1:
-            for place, branch in enumerate(branches):
+        halted: list[int] = []
+
+        async def work(places: Iterable[int]) -> None:
+            for place in places:
+                if halted and limit is not None:
+                    return
                 try:
-                    results[place] = await branch()
+                    results[place] = await branches[place]()
                 except Halt as halt:
                     results[place] = halt
-                    break
+                    halted.append(place)
+
+        if limit == 1 or len(branches) < 2:
+            await work(range(len(branches)))
             return results
-        is_stopped = False
-        places = iter(range(len(branches)))
-
-        async def work_one(place: int) -> None:
-            nonlocal is_stopped
-            try:
-                results[place] = await branches[place]()
-            except Halt as halt:
-                results[place] = halt
-                is_stopped = True
-
-        async def work() -> None:
-            for place in places:
-                if is_stopped:
-                    return
-                await work_one(place)
-
         async with asyncio.TaskGroup() as group:
             if limit is None:
                 for place in range(len(branches)):
-                    group.create_task(work_one(place))
+                    group.create_task(work((place,)))
             else:
+                places = iter(range(len(branches)))
                 for _ in range(min(limit, len(branches))):
-                    group.create_task(work())
+                    group.create_task(work(places))
         return results
 
     async def sleep(self, record: StepRecord) -> StepRecord:

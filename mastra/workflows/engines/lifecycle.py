@@ -266,9 +266,7 @@ def _suspended(journal: Mapping[str, StepRecord]) -> list[StepRecord]:
     return [record for record in journal.values() if record.status == "suspended"]
 
 
-async def _save(
-    command: Command, run: ActiveRun, writer: JournalWriter, outcome: Outcome
-) -> None:
+async def _save(command: Command, run: ActiveRun, writer: JournalWriter, outcome: Outcome) -> None:
     target = command.target
     stored = writer.flush(outcome.status)
     if stored is not None:
@@ -293,9 +291,7 @@ async def _save(
     )
 
 
-def head_data(
-    run: ActiveRun, initial_state: dict[str, Json], outcome: Outcome
-) -> dict[str, Json]:
+def head_data(run: ActiveRun, initial_state: dict[str, Json], outcome: Outcome) -> dict[str, Json]:
     """Return what is stored of a run in no column of its own."""
     data: dict[str, Json] = {"initialState": initial_state, "path": list(run.path)}
     if outcome.tripwire is not None:
@@ -350,9 +346,7 @@ async def _call_back(command: Command, facts: RunFacts, outcome: Outcome) -> Non
 # -- results -----------------------------------------------------------------------------------
 
 
-def _result(
-    facts: RunFacts, outcome: Outcome, suspended: list[StepRecord]
-) -> WorkflowResult[Any]:
+def _result(facts: RunFacts, outcome: Outcome, suspended: list[StepRecord]) -> WorkflowResult[Any]:
     match outcome.status:
         case "success":
             return WorkflowSuccess(facts, outcome.value, outcome.raw)
@@ -418,4 +412,3 @@ def result_from_storage(spec: WorkflowSpec, loaded: LoadedRun) -> WorkflowResult
         except SchemaMismatch:
             outcome.value = head.result
     return _result(facts, outcome, loaded.suspended)
-

@@ -30,11 +30,10 @@ __all__ = ["find_targets", "reopening_after_crash", "travel_to"]
 
 
 def _path_given(step: Any) -> list[str]:
-    parts = step if isinstance(step, (list, tuple)) else [step]
+    parts: list[Any] = list(cast("list[Any]", step)) if isinstance(step, (list, tuple)) else [step]
     path: list[str] = []
-    for part in parts:  # pyright: ignore[reportUnknownVariableType]
-        name = part if isinstance(part, str) else part.id  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        path.extend(str(name).split("."))  # pyright: ignore[reportUnknownArgumentType]
+    for part in parts:
+        path.extend(str(part if isinstance(part, str) else part.id).split("."))
     return path
 
 
@@ -164,7 +163,11 @@ def reopening_after_crash(loaded: LoadedRun) -> Reopening:
         ]
         return Reopening(target=Target(frozenset(still), stored["data"])) if still else Reopening()
     travel = TimeTravel(
-        tuple(stored["path"]), stored["op"], stored["hasInput"], stored["input"], stored["resumeData"]
+        tuple(stored["path"]),
+        stored["op"],
+        stored["hasInput"],
+        stored["input"],
+        stored["resumeData"],
     )
     return Reopening(travel=travel)
 
@@ -190,9 +193,7 @@ def travel_to(
     names = _path_given(step)
     path, op_id = _locate(spec, names, "")
     given = tuple(_results_given(spec, context or {}, nested_context or {}, "", ""))
-    dropped = tuple(
-        op for op in (*loaded.journal, *loaded.blocks) if _is_dropped(op, path, op_id)
-    )
+    dropped = tuple(op for op in (*loaded.journal, *loaded.blocks) if _is_dropped(op, path, op_id))
     return TimeTravel(
         path=path,
         op_id=op_id,
@@ -270,7 +271,7 @@ def _record_given(op_id: str, step_id: str, given: Any) -> StepRecord:
     data = cast("dict[str, Any]", plain) if isinstance(plain, dict) else {}
     is_whole = "output" in data or "status" in data
     record = StepRecord(op_id, step_id, data.get("payload") if is_whole else None, now_ms())
-    record.status = cast("Any", data.get("status", "success")) if is_whole else "success"
+    record.status = data.get("status", "success") if is_whole else "success"
     record.output = data.get("output") if is_whole else plain
     record.ended_at = record.started_at
     if record.status == "suspended":

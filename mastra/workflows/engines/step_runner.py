@@ -22,10 +22,10 @@ from mastra.jsonable import Json, to_jsonable
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
-from mastra.workflows.spec import StepNode
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import error_to_json
 from mastra.workflows.signals import Bail, Suspend
+from mastra.workflows.spec import StepNode
 from mastra.workflows.step_context import StepContext
 
 __all__ = ["Decide", "StepTask", "fail_record"]
@@ -132,13 +132,14 @@ class StepTask:
         record.suspend_payload = None
 
     async def _attempts(self, record: StepRecord) -> None:
-        step = self.node.step
+        step, travel = self.node.step, self.run.reopening.travel
+        if travel is not None and travel.op_id == self.op_id and travel.has_input:
+            record.payload = self.value = travel.input
         retries = self.scope.retry_attempts if step.retries is None else step.retries
         tries = self.tries_before
         while True:
             try:
-                await self._attempt(record, tries)
-                return
+                return await self._attempt(record, tries)
             except Exception as error:  # noqa: BLE001 - whatever a step raises fails the step
                 tries += 1
                 if tries > retries or isinstance(
@@ -146,7 +147,7 @@ class StepTask:
                 ):
                     cause = error.error if isinstance(error, _BadInput) else error
                     fail_record(self.run, record, cause)
-                    return
+                    return None
                 delay = self.scope.retry_delay(tries)
                 record.retry_count = tries
                 if delay > self.inline_delay_s:
@@ -154,10 +155,10 @@ class StepTask:
                     record.status = "retry"
                     record.error = error_to_json(error)
                     record.wake_at = _now() + delay
-                    return
+                    return None
                 if self.run.is_abort_requested:
                     fail_record(self.run, record, error)
-                    return
+                    return None
             if delay:
                 await asyncio.sleep(delay)
 
@@ -191,7 +192,7 @@ class StepTask:
             self._from_group(record, group)
         else:
             self._succeed(record, output)
-        record.state = ctx._delta  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        record.state = ctx._delta  # noqa: SLF001
 
     def _succeed(self, record: StepRecord, output: Any) -> None:
         schema = self.node.step.output_schema

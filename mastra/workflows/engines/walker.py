@@ -6,12 +6,14 @@ replay are all this one walk, over journals that know more or less.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from mastra.jsonable import Json
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines import flow
 from mastra.workflows.engines.base import Halt, Ops, Walk
+from mastra.workflows.engines.travel import travel_start
+from mastra.workflows.engines.waits import run_sleep
 from mastra.workflows.spec import (
     BranchNode,
     ForeachNode,
@@ -24,6 +26,8 @@ from mastra.workflows.spec import (
 )
 
 __all__ = ["root_scope", "walk"]
+
+Block: TypeAlias = BranchNode | LoopNode | ForeachNode | ParallelNode | WorkflowNode | SleepNode
 
 
 async def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> Json:
@@ -53,42 +57,43 @@ async def _walk_nodes(
     path = run.path if is_root else None
     start = 0
     if run.reopening.travel is not None:
-        start, value = flow.travel_start(walk, scope, spec, value)
+        start, value = travel_start(walk, scope, spec, value)
     decision: Any = None
     for index, node in enumerate(spec.nodes):
         if index < start:
             continue
-        match node:
-            case StepNode():
-                if path is not None:
-                    path.append(node.step.id)
-                record = await flow.run_step(walk, scope, node, scope.prefix + node.op, value)
-                value = record.output
-                decision = record.decision
-            case BranchNode():
-                value = await flow.run_branch(walk, scope, node, value, decision)
-                decision = None
-            case LoopNode():
-                value = await flow.run_loop(walk, scope, node, value)
-            case ForeachNode():
-                value = await flow.run_foreach(walk, scope, node, value)
-            case ParallelNode():
-                value = await flow.run_parallel(walk, scope, node, value)
-            case WorkflowNode():
-                if path is not None:
-                    path.append(node.id)
-                op_id = scope.prefix + node.op
-                value = await flow.run_workflow(walk, scope, node, op_id, node.id, value)
-            case SleepNode():
-                if path is not None:
-                    path.append(node.id)
-                value = await flow.run_sleep(walk, scope, node, value)
+        if isinstance(node, StepNode):
+            if path is not None:
+                path.append(node.step.id)
+            record = await flow.run_step(walk, scope, node, scope.prefix + node.op, value)
+            value, decision = record.output, record.decision
+        else:
+            if path is not None and isinstance(node, (WorkflowNode, SleepNode)):
+                path.append(node.id)
+            value = await _walk_block(walk, scope, node, value, decision)
+            decision = None
         if run.is_abort_requested:
             raise Halt("canceled")
         if run.per_step and is_root and index + 1 < len(spec.nodes) and _ran(run, index):
             raise Halt("paused")
     return value
 
+
+async def _walk_block(walk: Walk, scope: Scope, node: Block, value: Json, decision: Any) -> Json:
+    match node:
+        case BranchNode():
+            return await flow.run_branch(walk, scope, node, value, decision)
+        case LoopNode():
+            return await flow.run_loop(walk, scope, node, value)
+        case ForeachNode():
+            return await flow.run_foreach(walk, scope, node, value)
+        case ParallelNode():
+            return await flow.run_parallel(walk, scope, node, value)
+        case WorkflowNode():
+            op_id = scope.prefix + node.op
+            return await flow.run_workflow(walk, scope, node, op_id, node.id, value)
+        case SleepNode():
+            return await run_sleep(walk, scope, node, value)
 
 
 def _ran(run: ActiveRun, index: int) -> bool:

@@ -1,0 +1,87 @@
+"""Conditions and dynamic settings: functions of the user's that decide where a walk goes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from mastra.clock import now_ms
+from mastra.jsonable import Json
+from mastra.schema import Schema, SchemaMismatch
+from mastra.workflows.active import Scope
+from mastra.workflows.engines.base import Walk
+from mastra.workflows.engines.step_runner import Decide, fail_record
+from mastra.workflows.records import StepRecord
+from mastra.workflows.spec import BranchNode, Dynamic, LoopNode
+from mastra.workflows.step_context import StepContext
+
+__all__ = ["ask", "decide_branch", "decide_loop", "decision"]
+
+
+async def ask(
+    walk: Walk, scope: Scope, setting: Dynamic, schema: Schema[Any], value: Json, record: StepRecord
+) -> Any:
+    """Call a function of the context on a value; await the answer where it has to be."""
+    try:
+        data = schema.load(value)
+    except SchemaMismatch:  # a value need not be of its type where nobody checked it
+        data = value
+    answer = setting(StepContext(walk.run, scope, record, data))
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+async def decide_branch(
+    walk: Walk, scope: Scope, node: BranchNode, record: StepRecord
+) -> list[int]:
+    """Return the positions of the arms to take."""
+    taken: list[int] = []
+    for position, (condition, _) in enumerate(node.arms):
+        try:
+            holds = await ask(walk, scope, condition, node.value, record.output, record)
+        except Exception as error:  # noqa: BLE001 - as in the original, it counts as false
+            StepContext(walk.run, scope, record, None).logger.warning(
+                "Condition %s of the branch after step %r raised %s: %s. It counts as false.",
+                position,
+                record.step_id,
+                type(error).__name__,
+                error,
+            )
+            continue
+        if holds:
+            taken.append(position)
+            if node.first_match:
+                break
+    return taken
+
+
+async def decide_loop(
+    walk: Walk, scope: Scope, node: LoopNode, record: StepRecord
+) -> bool | dict[str, Json]:
+    """Return whether the condition holds, or the error that it raised."""
+    try:
+        return bool(await ask(walk, scope, node.condition, node.output, record.output, record))
+    except Exception as error:  # noqa: BLE001 - it fails the run, from the record
+        failed = fail_record(walk.run, StepRecord(record.op_id, record.step_id, None, 0), error)
+        return {"error": failed.error}
+
+
+async def decision(
+    walk: Walk, scope: Scope, op_id: str, value: Json, decide: Decide, iteration: int | None = None
+) -> Any:
+    """Evaluate a condition that follows no step, as an operation of its own."""
+    known = walk.run.journal.get(op_id)
+    if known is None:
+
+        async def body() -> StepRecord:
+            record = StepRecord(op_id, scope.names + op_id, None, now_ms())
+            record.kind = "decision"
+            record.iteration = iteration
+            record.output = value
+            record.decision = await decide(record)
+            record.output = None
+            record.status = "success"
+            record.ended_at = now_ms()
+            return record
+
+        known = await walk.ops.record(op_id, body)
+    return known.decision

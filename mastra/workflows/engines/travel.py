@@ -1,0 +1,49 @@
+"""Where a walk begins that goes back in time."""
+
+from __future__ import annotations
+
+from mastra.jsonable import Json
+from mastra.workflows.active import Scope
+from mastra.workflows.engines.base import Walk
+from mastra.workflows.spec import (
+    BranchNode,
+    ForeachNode,
+    LoopNode,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    WorkflowNode,
+    WorkflowSpec,
+)
+
+__all__ = ["travel_start"]
+
+
+def travel_start(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> tuple[int, Json]:
+    """Return the index of the first node to walk in this scope, and what flows into it."""
+    travel = walk.run.reopening.travel
+    depth = scope.prefix.count("/")
+    if travel is None or not travel.op_id.startswith(scope.prefix) or depth >= len(travel.path):
+        return 0, value
+    index = travel.path[depth]
+    return index, _value_before(walk, scope, spec, index, value)
+
+
+def _value_before(walk: Walk, scope: Scope, spec: WorkflowSpec, index: int, value: Json) -> Json:
+    """Return what the node before a place gave, as far as the run's results tell."""
+    latest = walk.run.latest
+    for node in reversed(spec.nodes[:index]):
+        match node:
+            case StepNode() | WorkflowNode():
+                record = latest.get(scope.names + node.id)
+                return None if record is None else record.output
+            case ForeachNode() | LoopNode():
+                record = latest.get(scope.names + node.unit.id)
+                return None if record is None else record.output
+            case ParallelNode() | BranchNode():
+                units = node.units if isinstance(node, ParallelNode) else [u for _, u in node.arms]
+                found = {u.id: latest.get(scope.names + u.id) for u in units}
+                return {key: record.output for key, record in found.items() if record is not None}
+            case SleepNode():
+                continue
+    return value

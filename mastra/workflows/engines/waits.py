@@ -1,0 +1,56 @@
+"""Sleeping."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+from mastra.clock import now_ms
+from mastra.jsonable import Json
+from mastra.workflows.active import Scope
+from mastra.workflows.engines.base import Halt, Walk
+from mastra.workflows.engines.conditions import ask, decision
+from mastra.workflows.events import Kind
+from mastra.workflows.records import StepRecord
+from mastra.workflows.spec import Dynamic, SleepNode, seconds_of
+
+__all__ = ["run_sleep"]
+
+
+async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> Json:
+    """Wait; what flows in flows out."""
+    run = walk.run
+    op_id = scope.prefix + node.op
+    record = run.journal.get(op_id)
+    if record is None or record.status != "success":
+        if run.is_abort_requested:
+            raise Halt("canceled")
+        if record is None:
+            record = StepRecord(op_id, scope.names + node.id, value, now_ms())
+            record.kind = "sleep"
+            record.wake_at = await _wake_at(walk, scope, node, value, op_id)
+            record.status = "waiting"
+            record.start_seq = run.log.append(Kind.WAITING, record)
+        record.output = value
+        await walk.ops.sleep(record)
+    return value
+
+
+async def _wake_at(walk: Walk, scope: Scope, node: SleepNode, value: Json, op_id: str) -> float:
+    duration: Any = node.duration
+    if not callable(duration):
+        return _moment(duration, node)
+    setting: Dynamic = duration
+
+    async def decide(record: StepRecord) -> Json:
+        return _moment(await ask(walk, scope, setting, node.value, value, record), node)
+
+    # What the function said is recorded: another walk must not sleep anew.
+    return float(await decision(walk, scope, f"{op_id}?", None, decide))
+
+
+def _moment(duration: float | timedelta | datetime, node: SleepNode) -> float:
+    if isinstance(duration, datetime):
+        return duration.timestamp()
+    return time.time() + seconds_of(duration, f"Sleep {node.id!r}")
