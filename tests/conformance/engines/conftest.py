@@ -1,0 +1,73 @@
+"""Every case in this folder runs once on each engine, through the fixture `env`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.engines import Calls, Env, engine_env
+
+if find_spec("tests.support.postgres") is not None:
+    from tests.support.postgres import *  # noqa: F403
+
+ENGINES = ("inprocess", "inprocess-sqlite", "inprocess-postgres", "replay")
+
+KNOWN_DIFFERENCES: dict[tuple[str, str], str] = {}
+"""Why a case does not hold on an engine, by (engine, case).
+
+A case is `file::function`, such as `test_foreach::test_outputs_keep_the_order_of_the_items`. Each
+is a strict xfail, so that a difference that is mended fails the suite until its line is gone.
+"""
+
+
+def _case_of(request: pytest.FixtureRequest) -> str:
+    return f"{request.path.stem}::{request.function.__name__}"
+
+
+def _url(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    _, _, database = name.partition("-")
+    if not database:
+        return None
+    try:
+        from mastra.storage.sql import SQLStorage  # noqa: F401
+    except ImportError:
+        pytest.skip("SQLStorage is not there yet")
+    if database == "sqlite":
+        return f"sqlite:///{tmp_path / 'runs.db'}"
+    if find_spec("tests.support.postgres") is None:
+        pytest.skip("the PostgreSQL fixture is not there yet")
+    url: Any = request.getfixturevalue("postgres_url")
+    return str(url)
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """The engine that the case runs on."""
+    name: str = request.param
+    reason = KNOWN_DIFFERENCES.get((name, _case_of(request)))
+    if reason is not None:
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    return name
+
+
+@pytest.fixture
+def engine_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    """The database that the engine is run with, or nothing."""
+    return _url(engine_name, request, tmp_path)
+
+
+@pytest.fixture
+async def env(engine_name: str, engine_url: str | None) -> AsyncIterator[Env]:
+    """One engine and one storage, closed after the test."""
+    async with engine_env(engine_name, engine_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def calls() -> Calls:
+    """Counts which steps ran."""
+    return Calls()

@@ -1,0 +1,165 @@
+"""The engines that the conformance suite runs on, each with the storage it is run with.
+
+A case asks for the `env` fixture and gets one of these. Everything goes through public names, so
+that the same case runs on an engine whose steps are driven by a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mastra import InProcessEngine, Mastra, Run, Workflow
+from mastra.storage.memory import InMemoryStorage
+from mastra.testing.replay import ReplayEngine
+from mastra.workflows.engines.base import Engine
+from mastra.workflows.events import Event
+from mastra.workflows.results import WorkflowResult
+
+__all__ = ["Calls", "Env", "engine_env"]
+
+AnyWorkflow = Workflow[Any, Any, Any]
+
+
+class Calls:
+    """Which steps ran, in order. May be told from any thread."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def add(self, name: str) -> int:
+        """Note a call and return how many of that name there were before."""
+        before = self.names.count(name)
+        self.names.append(name)
+        return before
+
+    def __getitem__(self, name: str) -> int:
+        return self.names.count(name)
+
+
+class Env:
+    """One engine and one storage, for the length of a test.
+
+    Attributes:
+        name: The engine's name in `KNOWN_DIFFERENCES`.
+        storage: The storage that every `Mastra` of this environment shares.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_engine: Callable[[], Engine],
+        storage: Any,
+        reopen_storage: Callable[[Any], Awaitable[Any]],
+    ) -> None:
+        self.name = name
+        self.storage = storage
+        self._make_engine = make_engine
+        self._reopen_storage = reopen_storage
+        self._opened: list[Mastra] = []
+        self._registered: dict[str, Any] = {}
+
+    def mastra(
+        self, *, workflows: Sequence[AnyWorkflow] | Mapping[str, AnyWorkflow] = (), **options: Any
+    ) -> Mastra:
+        """Return a `Mastra` on this engine and storage, closed after the test.
+
+        Args:
+            workflows: Workflows by key, or a list of them, each under its id.
+            options: What else `Mastra` takes.
+        """
+        keyed = workflows if isinstance(workflows, Mapping) else {w.id: w for w in workflows}
+        self._registered = {"workflows": keyed, **options}
+        return self._build()
+
+    def _build(self) -> Mastra:
+        mastra = Mastra(storage=self.storage, engine=self._make_engine(), **self._registered)
+        self._opened.append(mastra)
+        return mastra
+
+    def workflow(self, workflow: AnyWorkflow, **options: Any) -> AnyWorkflow:
+        """Return the workflow as one registered on a `Mastra` of its own gives it."""
+        return self.mastra(workflows=[workflow], **options).get_workflow(workflow.id)
+
+    async def start(
+        self, workflow: AnyWorkflow, input_data: Any = None, **options: Any
+    ) -> WorkflowResult[Any]:
+        """Run a workflow once and return its result."""
+        run = await self.workflow(workflow).create_run()
+        return await run.start(input_data, **options)
+
+    async def events(
+        self, workflow: AnyWorkflow, input_data: Any = None, **options: Any
+    ) -> tuple[list[Event], WorkflowResult[Any]]:
+        """Run a workflow once and return all its events and its result."""
+        run = await self.workflow(workflow).create_run()
+        return await self.read(run.stream(input_data, **options))
+
+    async def read(self, stream: Any) -> tuple[list[Event], WorkflowResult[Any]]:
+        """Return all the events of a stream and its result."""
+        async with stream:
+            events = [event async for event in stream]
+        return events, await stream.result()
+
+    async def new_process(self) -> Mastra:
+        """Return what another process has: the same definitions, the same storage, nothing else.
+
+        What the first one still drives goes on there.
+        """
+        self.storage = await self._reopen_storage(self.storage)
+        return self._build()
+
+    async def crash(self) -> Mastra:
+        """Stop whatever runs, where it is, and return what the next process has."""
+        for mastra in self._opened:
+            await mastra.engine.aclose()
+        return await self.new_process()
+
+    async def again(self, run: Run[Any]) -> Run[Any]:
+        """Return the same run in another process, made from storage alone."""
+        mastra = await self.new_process()
+        return await mastra.get_workflow_by_id(run.workflow_id).create_run(run.run_id)
+
+    async def aclose(self) -> None:
+        """Close every `Mastra` that was built, and the storage."""
+        for mastra in self._opened:
+            await mastra.aclose()
+        await self.storage.aclose()
+
+
+async def _image_of(storage: InMemoryStorage) -> InMemoryStorage:
+    copied = InMemoryStorage()
+    copied.workflows = storage.workflows.image()
+    return copied
+
+
+async def _connect(url: str) -> Any:
+    from mastra.storage.sql import SQLStorage
+
+    storage = SQLStorage(url)
+    await storage.open()
+    return storage
+
+
+@asynccontextmanager
+async def engine_env(name: str, url: str | None) -> AsyncIterator[Env]:
+    """Open an environment by its engine's name.
+
+    Args:
+        name: One of those that the fixture `env` is parametrised over.
+        url: Of the database, where the engine is run with one.
+    """
+    make_engine = ReplayEngine if name == "replay" else InProcessEngine
+    if url is None:
+        env = Env(name, make_engine, InMemoryStorage(), _image_of)
+    else:
+
+        async def reconnect(_: Any) -> Any:
+            return await _connect(url)
+
+        env = Env(name, make_engine, await _connect(url), reconnect)
+    try:
+        yield env
+    finally:
+        await env.aclose()
