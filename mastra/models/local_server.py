@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import Any
 
 __all__ = ["main"]
@@ -29,9 +30,8 @@ def _threads() -> int:
 
 
 def _serve(settings: dict[str, Any]) -> Any:
-    import xllamacpp  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs] - has no types
-
-    params: Any = xllamacpp.CommonParams()
+    xllamacpp: Any = import_module("xllamacpp")  # a native module, without types
+    params = xllamacpp.CommonParams()
     params.model.path = settings["weights"]
     params.model_alias = {settings["model"]}
     params.hostnames = ["127.0.0.1"]

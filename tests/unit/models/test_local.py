@@ -125,8 +125,8 @@ async def test_a_schema_makes_the_answer_json() -> None:
     assert isinstance(found["rainy"], bool)
 
 
-async def test_nobody_else_on_the_machine_can_use_it() -> None:
-    endpoint = await local._server.endpoint()
+def test_nobody_else_on_the_machine_can_use_it() -> None:
+    endpoint = local._server.start()
     assert urlsplit(endpoint.url).hostname == "127.0.0.1"
     refused = httpx.post(f"{endpoint.url}/chat/completions", json={"messages": []})
     assert refused.status_code == 401

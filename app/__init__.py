@@ -1,0 +1,1 @@
+"""The reference app: the Mastra object, its backend and its command line."""

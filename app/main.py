@@ -1,0 +1,37 @@
+"""The `Mastra` object of the reference app: one agent, two workflows, one tool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.planning_agent import DEFAULT_MODEL, build_planning_agent
+from mastra import Mastra
+from tools.weather import ForecastSource, get_weather
+from workflows.activity_planner import build_activity_planner
+from workflows.increment import increment_workflow
+
+__all__ = ["build_mastra", "mastra"]
+
+
+def build_mastra(
+    model: Any = None, weather: ForecastSource | None = None, engine: Any = None
+) -> Mastra:
+    """Return the app.
+
+    Args:
+        model: What the agent thinks with: `provider/model`, or whatever else an agent takes.
+        weather: Where forecasts come from. Default: Open-Meteo.
+        engine: What runs the workflows. Default: this process.
+    """
+    return Mastra(
+        agents={"planningAgent": build_planning_agent(model or DEFAULT_MODEL)},
+        workflows={
+            "activityPlanningWorkflow": build_activity_planner(weather),
+            "incrementWorkflow": increment_workflow,
+        },
+        tools={"get_weather": get_weather},
+        engine=engine,
+    )
+
+
+mastra = build_mastra()
