@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
-from mastra import errors
+import mastra.errors as errors
 from mastra.errors import MastraError, StepError, TripwireError, WorkflowFailedError
 from mastra.jsonable import Json, to_jsonable
 from mastra.workflows.records import StepRecord, StepStatus
