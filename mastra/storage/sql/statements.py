@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import BindParameter, Column, bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-__all__ = ["Statement", "StatementCache", "compile_statement", "in_chunks", "matches", "named", "padded"]
+__all__ = [
+    "Statement",
+    "StatementCache",
+    "compile_statement",
+    "in_chunks",
+    "matches",
+    "named",
+    "padded",
+]
 
 T = TypeVar("T")
 
@@ -38,7 +46,8 @@ class Statement:
 def compile_statement(clause: ClauseElement, dialect: Dialect) -> Statement:
     """Compile a clause whose open parameters are all `named`."""
     compiled = clause.compile(dialect=dialect)
-    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    given = compiled.params or {}
+    constants = {name: value for name, value in given.items() if value is not None}
     return Statement(str(compiled), tuple(getattr(compiled, "positiontup", None) or ()), constants)
 
 

@@ -1,0 +1,206 @@
+"""Runs on PostgreSQL through asyncpg."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.engine import Dialect
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from mastra.clock import now_ms
+from mastra.errors import ConfigError
+from mastra.storage.sql.database import (
+    Durability,
+    EncodedRow,
+    Row,
+    Values,
+    append_failed,
+    failed,
+)
+from mastra.storage.sql.journal import APPEND_ALL_TO_POSTGRES, APPEND_TO_POSTGRES
+from mastra.storage.sql.migrations import LATEST, VERSION_TABLE, pending
+from mastra.storage.sql.postgres_pool import RETRY_S, Connection, ConnectionPool, is_lost
+from mastra.storage.sql.statements import Statement
+
+__all__ = ["POSTGRES_DIALECT", "PostgresDatabase", "upgrade"]
+
+POSTGRES_DIALECT = PGDialect(paramstyle="numeric_dollar")
+
+_REFUSED = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+_MIGRATION_LOCK = 0x6D617374_72610001
+"""Any number that nobody else uses: it is the text `mastra` and a one."""
+
+
+class PostgresDatabase:
+    """One PostgreSQL database, from any number of event loops.
+
+    Args:
+        url: Where it is, as asyncpg and libpq read it.
+        where: What it is called in messages: no password.
+        durability: `normal` or `full`: see `SQLStorage`.
+    """
+
+    dialect: Dialect = POSTGRES_DIALECT
+    is_shared = True
+
+    def __init__(self, url: str, *, where: str, durability: Durability) -> None:
+        self._url = url
+        self._where = where
+        self._settings = {"synchronous_commit": "on"} if durability == "full" else {}
+        # A connection belongs to the loop that made it, and a program may run several.
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopState] = {}
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date."""
+        await self._ready()
+
+    async def _ready(self) -> ConnectionPool:
+        loop = asyncio.get_running_loop()
+        state = self._loops.get(loop)
+        if state is None:
+            for other in [other for other in self._loops if other.is_closed()]:
+                del self._loops[other]
+            state = self._loops[loop] = _LoopState(self._url, self._settings)
+        if not state.is_ready:
+            try:
+                await state.prepare()
+            except ValueError as error:  # asyncpg's own for a URL that it cannot use
+                raise ConfigError(f"The URL of {self._where} cannot be used: {error}.") from error
+            except _REFUSED as error:
+                raise failed("open", self._where, error, _hint_for(error)) from error
+        return state.pool
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        state = self._loops.pop(asyncio.get_running_loop(), None)
+        if state is not None:
+            await state.pool.aclose()
+
+    async def fetch(
+        self,
+        statement: Statement,
+        values: Values,
+        *,
+        what: str,
+        is_point: bool = False,  # noqa: ARG002 - every query goes the same way
+    ) -> Sequence[Row]:
+        """Read rows, again if the connection is lost."""
+        pool = await self._ready()
+        arguments = statement.arguments(values)
+
+        async def read() -> Sequence[Row]:
+            async with pool.lend() as connection:
+                return await connection.fetch(statement.sql, *arguments)
+
+        try:
+            return await AsyncRetrying(
+                retry=retry_if_exception(is_lost),
+                stop=stop_after_delay(RETRY_S),
+                wait=wait_exponential_jitter(initial=0.05, max=1.0, jitter=0.05),
+                reraise=True,
+            )(read)
+        except _REFUSED as error:
+            raise failed(what, self._where, error, _hint_for(error)) from error
+
+    async def change(self, statement: Statement, values: Values, *, what: str) -> int:
+        """Write, and return how many rows were changed."""
+        pool = await self._ready()
+        try:
+            async with pool.lend() as connection:
+                return await _execute(connection, statement, values)
+        except _REFUSED as error:
+            raise failed(what, self._where, error, _hint_for(error)) from error
+
+    async def change_all(
+        self, statements: Sequence[tuple[Statement, Values]], *, what: str
+    ) -> list[int]:
+        """Write with several statements in one transaction."""
+        pool = await self._ready()
+        try:
+            async with pool.lend() as connection, connection.transaction():
+                return [
+                    await _execute(connection, statement, values)
+                    for statement, values in statements
+                ]
+        except _REFUSED as error:
+            raise failed(what, self._where, error, _hint_for(error)) from error
+
+    async def append(self, workflow_id: str, run_id: str, rows: Sequence[EncodedRow]) -> None:
+        """Add journal rows and commit."""
+        pool = await self._ready()
+        try:
+            connection = await pool.borrow()
+            is_usable = False
+            try:
+                if len(rows) == 1:
+                    await connection.execute(APPEND_TO_POSTGRES, workflow_id, run_id, *rows[0])
+                else:
+                    keys, data = zip(*rows, strict=True)
+                    await connection.execute(
+                        APPEND_ALL_TO_POSTGRES, workflow_id, run_id, keys, data
+                    )
+                is_usable = True
+            except asyncpg.ForeignKeyViolationError:
+                is_usable = True  # the run was deleted just then: there is nothing to keep
+            finally:
+                pool.give_back(connection, is_usable=is_usable)
+        except _REFUSED as error:
+            raise append_failed(
+                workflow_id, run_id, self._where, error, _hint_for(error)
+            ) from error
+
+
+class _LoopState:
+    def __init__(self, url: str, settings: dict[str, str]) -> None:
+        self.pool = ConnectionPool(url, settings=settings)
+        self.is_ready = False
+        self._lock = asyncio.Lock()
+
+    async def prepare(self) -> None:
+        async with self._lock:
+            if not self.is_ready:
+                async with self.pool.lend() as connection:
+                    await upgrade(connection)
+                self.is_ready = True
+
+
+async def _execute(connection: Connection, statement: Statement, values: Values) -> int:
+    status = await connection.execute(statement.sql, *statement.arguments(values))
+    return int(status.rpartition(" ")[2])  # such as `UPDATE 1` and `INSERT 0 1`
+
+
+def _hint_for(error: BaseException) -> str:
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return " Create the database first."
+    if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+        return " Is the server running there?"
+    return ""
+
+
+async def upgrade(connection: Connection, *, to: int = LATEST) -> None:
+    """Apply the migrations that a database still needs, in one transaction."""
+    if not pending(await _version(connection), to=to):
+        return
+    async with connection.transaction():
+        # Whoever else is doing the same waits here, and then finds nothing to do.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        await connection.execute(VERSION_TABLE)
+        for step in pending(await _version(connection), to=to):
+            for statement in step.statements(POSTGRES_DIALECT):
+                await connection.execute(statement)
+            await connection.execute(
+                "INSERT INTO mastra_schema_version (version, applied_at) VALUES ($1, $2)",
+                step.version,
+                now_ms(),
+            )
+
+
+async def _version(connection: Connection) -> int:
+    if await connection.fetchval("SELECT to_regclass('mastra_schema_version')") is None:
+        return 0
+    version = await connection.fetchval("SELECT max(version) FROM mastra_schema_version")
+    return version or 0

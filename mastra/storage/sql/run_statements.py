@@ -1,0 +1,171 @@
+"""Statements on runs, each built for what it is asked to look at and to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+from sqlalchemy.types import BigInteger
+
+from mastra.storage.sql.statements import matches, named
+from mastra.storage.sql.tables import HEAD_COLUMNS, runs
+
+__all__ = [
+    "Filter",
+    "claim_run",
+    "count_runs",
+    "delete_old_runs",
+    "delete_run",
+    "insert_run",
+    "is_run",
+    "list_runs",
+    "prolong_leases",
+    "select_run",
+    "update_run",
+]
+
+_columns = runs.c
+_HEAD = [_columns[name] for name in HEAD_COLUMNS]
+
+Filter = tuple[str, int]
+"""A condition on runs: `from_ms`, `to_ms`, `status` or `of_<column>`; and how many values."""
+
+
+def is_run() -> ColumnElement[bool]:
+    """Return the condition that picks one run, by `of_workflow_id` and `of_run_id`."""
+    return and_(
+        _columns.workflow_id == named("of_workflow_id", _columns.workflow_id),
+        _columns.run_id == named("of_run_id", _columns.run_id),
+    )
+
+
+def insert_run(dialect: str) -> Insert:
+    """Build the statement that stores a run unless its id is taken."""
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return (
+        insert(runs)
+        .values({name: named(f"new_{name}", _columns[name]) for name in HEAD_COLUMNS})
+        .on_conflict_do_nothing(index_elements=["workflow_id", "run_id"])
+    )
+
+
+def select_run() -> Select[Any]:
+    """Build the query for one run."""
+    return select(*_HEAD).where(is_run())
+
+
+def update_run(names: Iterable[str], statuses: int | None, *, has_owner: bool) -> Update:
+    """Build the statement that rewrites columns, given as `new_<column>`.
+
+    Args:
+        names: Which columns.
+        statuses: How many statuses are fine, as `status_<n>`; `None` for any.
+        has_owner: Whether the owner must be `expected_owner`.
+    """
+    conditions = [is_run()]
+    if statuses is not None:
+        conditions.append(_is_one_of("status", statuses))
+    if has_owner:
+        conditions.append(_columns.owner == named("expected_owner", _columns.owner))
+    return (
+        update(runs)
+        .where(*conditions)
+        .values({name: named(f"new_{name}", _columns[name]) for name in names})
+    )
+
+
+def list_runs(filters: Iterable[Filter], *, has_limit: bool) -> Select[Any]:
+    """Build the query for a page of runs, the newest first."""
+    query = select(*_HEAD).where(*_conditions(filters))
+    query = query.order_by(_columns.created_at.desc(), _columns.run_key.desc())
+    if has_limit:
+        query = query.limit(bindparam("limit", type_=BigInteger))
+    return query.offset(bindparam("offset", type_=BigInteger))
+
+
+def count_runs(filters: Iterable[Filter]) -> Select[int]:
+    """Build the query for how many runs there are."""
+    return select(func.count()).select_from(runs).where(*_conditions(filters))
+
+
+def delete_run() -> Delete:
+    """Build the statement that removes a run. Its journal goes with it."""
+    return delete(runs).where(is_run())
+
+
+def delete_old_runs(filters: Iterable[Filter]) -> Delete:
+    """Build the statement that removes some of the runs updated before `before`."""
+    old = (
+        select(_columns.run_key)
+        .where(_columns.updated_at < named("before", _columns.updated_at), *_conditions(filters))
+        .limit(bindparam("limit", type_=BigInteger))
+    )
+    return delete(runs).where(_columns.run_key.in_(old))
+
+
+def claim_run(dead_owners: int) -> Update:
+    """Build the statement that makes a process the driver of a run that nobody drives."""
+    owner = _columns.owner
+    return (
+        update(runs)
+        .where(
+            is_run(),
+            or_(
+                owner.is_(None),
+                owner == named("new_owner", owner),
+                _is_one_of("owner", dead_owners),
+                _columns.lease_until < named("now", _columns.lease_until),
+            ),
+        )
+        .values(
+            owner=named("new_owner", owner),
+            lease_until=named("new_lease_until", _columns.lease_until),
+        )
+    )
+
+
+def prolong_leases() -> Update:
+    """Build the statement that prolongs the lease of all runs of an owner."""
+    return (
+        update(runs)
+        .where(_columns.owner == named("expected_owner", _columns.owner))
+        .values(lease_until=named("new_lease_until", _columns.lease_until))
+    )
+
+
+def _is_one_of(name: str, count: int) -> ColumnElement[bool]:
+    column = _columns[name]
+    return column.in_(matches(name, column, count)) if count else false()
+
+
+def _conditions(filters: Iterable[Filter]) -> list[ColumnElement[bool]]:
+    created = _columns.created_at
+    conditions: list[ColumnElement[bool]] = []
+    for name, count in filters:
+        match name:
+            case "from_ms":
+                conditions.append(created >= named(name, created))
+            case "to_ms":
+                conditions.append(created <= named(name, created))
+            case "status":
+                conditions.append(_is_one_of(name, count))
+            case _:
+                column = _columns[name.removeprefix("of_")]
+                conditions.append(column == named(name, column))
+    return conditions

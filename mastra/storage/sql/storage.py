@@ -1,0 +1,106 @@
+"""The storage that a program names by URL."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from mastra.clock import Clock
+from mastra.errors import ConfigError, MissingDependencyError
+from mastra.storage.sql.database import Database, Durability
+from mastra.storage.sql.sqlite import SqliteDatabase
+from mastra.storage.sql.workflows import SQLWorkflowStore
+
+__all__ = ["SQLStorage"]
+
+_EXPECTED = (
+    "Use 'sqlite:///file.db', 'sqlite:////absolute/path/file.db', 'sqlite:///:memory:' or "
+    "'postgresql://user:password@host:5432/database'."
+)
+
+
+class SQLStorage:
+    """Storage in SQLite or PostgreSQL. It opens itself on first use.
+
+    Args:
+        url: `sqlite:///file.db` (relative), `sqlite:////path/file.db` (absolute),
+            `sqlite:///:memory:`, or `postgresql://user:password@host/database`.
+        durability: What a finished operation survives. `normal`: the end of the process, however
+            sudden. `full`: that of the machine too, at the price of waiting for the disk at each
+            one. PostgreSQL does what the server is set to, unless it is `full`.
+        clock: Where times come from.
+
+    Raises:
+        ConfigError: The URL is not one of these.
+    """
+
+    def __init__(
+        self, url: str, *, durability: Durability = "normal", clock: Clock | None = None
+    ) -> None:
+        if durability not in ("normal", "full"):
+            raise ConfigError(f"durability is {durability!r}. Use 'normal' or 'full'.")
+        self._database = _database(url, durability)
+        self.workflows = SQLWorkflowStore(self._database, clock=clock)
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date. May be called again.
+
+        Raises:
+            StorageError: The database cannot be reached or is not usable.
+        """
+        await self._database.open()
+
+    async def aclose(self) -> None:
+        """Close every connection. Using the storage again opens it again."""
+        await self._database.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _database(url: str, durability: Durability) -> Database:
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        # Not repeated in the message: it may well hold a password.
+        raise ConfigError(f"The storage's URL has no scheme. {_EXPECTED}")
+    if scheme == "sqlite":
+        return _sqlite(rest, durability)
+    if scheme in ("postgres", "postgresql", "postgresql+asyncpg"):
+        return _postgres(f"postgresql://{rest}", durability)
+    raise ConfigError(f"Storage URLs of the kind {scheme!r} are not known. {_EXPECTED}")
+
+
+def _sqlite(rest: str, durability: Durability) -> Database:
+    if rest and not rest.startswith("/"):
+        raise ConfigError(f"'sqlite://{rest}' has two slashes and needs three or four. {_EXPECTED}")
+    path = rest[1:] or ":memory:"
+    if "?" in path:
+        raise ConfigError(f"A SQLite URL takes no options, and has {path.partition('?')[2]!r}.")
+    return SqliteDatabase(path, durability=durability)
+
+
+def _postgres(url: str, durability: Durability) -> Database:
+    try:
+        # Only here, so that a program on SQLite does not load it.
+        from mastra.storage.sql.postgres import PostgresDatabase  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            "PostgreSQL needs the package asyncpg: pip install asyncpg."
+        ) from error
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"The PostgreSQL URL cannot be read. {_EXPECTED}") from error
+    database = parts.path.strip("/")
+    where = f"the PostgreSQL database {database!r} on {parts.hostname or 'this machine'!r}"
+    return PostgresDatabase(url, where=where, durability=durability)

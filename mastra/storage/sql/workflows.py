@@ -1,0 +1,254 @@
+"""Runs and their journals in a SQL database."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from typing import Any
+
+from mastra.clock import Clock, SystemClock
+from mastra.jsonable import dump_json, load_json
+from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow
+from mastra.storage.sql import run_statements as build
+from mastra.storage.sql.database import Database, Row
+from mastra.storage.sql.journal import delete_journal_keys, load_journal
+from mastra.storage.sql.statements import StatementCache, in_chunks, padded
+from mastra.storage.sql.tables import HEAD_COLUMNS, JSON_COLUMNS
+
+__all__ = ["SQLWorkflowStore"]
+
+_DELETED_AT_ONCE = 200
+"""Runs a transaction when old ones are removed, so that other writers get their turn."""
+
+
+class SQLWorkflowStore:
+    """Keeps runs in two tables: one row a run, rewritten, and one an operation, appended.
+
+    Args:
+        database: Where they are.
+        clock: Where times come from.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
+        self._database = database
+        self._dialect = database.dialect.name
+        self._statements = StatementCache(database.dialect)
+        self._clock = clock or SystemClock()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another process can see the runs."""
+        return self._database.is_shared
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date."""
+        await self._database.open()
+
+    async def aclose(self) -> None:
+        """Close the database."""
+        await self._database.aclose()
+
+    def _now(self) -> int:
+        return int(self._clock.time() * 1000)
+
+    async def create_run(self, head: RunHead) -> bool:
+        """Store a run unless its id is taken."""
+        now = self._now()
+        values = _encode({name: getattr(head, name) for name in HEAD_COLUMNS}, head.run_id)
+        values["new_created_at"] = head.created_at or now
+        values["new_updated_at"] = head.updated_at or now
+        statement = self._statements.get(
+            ("insert",), functools.partial(build.insert_run, self._dialect)
+        )
+        what = f"store {_name(head.workflow_id, head.run_id)}"
+        return await self._database.change(statement, values, what=what) == 1
+
+    async def get_run(self, workflow_id: str, run_id: str) -> RunHead | None:
+        """Return a run's head."""
+        found = await self._database.fetch(
+            self._statements.get(("select",), build.select_run),
+            _run(workflow_id, run_id),
+            what=f"read {_name(workflow_id, run_id)}",
+            is_point=True,
+        )
+        return _decode(found[0]) if found else None
+
+    async def update_run(
+        self,
+        workflow_id: str,
+        run_id: str,
+        changes: RunChanges,
+        *,
+        expected_status: Collection[str] | None = None,
+        expected_owner: str | None = None,
+    ) -> bool:
+        """Rewrite columns if the expectations are met, in one statement."""
+        values = _encode({"updated_at": self._now(), **changes}, run_id)
+        names = tuple(sorted({"updated_at", *changes}))
+        count = None
+        if expected_status is not None:
+            count, statuses = padded("status", list(expected_status))
+            values |= statuses
+        has_owner = expected_owner is not None
+        statement = self._statements.get(
+            ("update", names, count, has_owner),
+            functools.partial(build.update_run, names, count, has_owner=has_owner),
+        )
+        values |= _run(workflow_id, run_id)
+        values["expected_owner"] = expected_owner
+        what = f"update {_name(workflow_id, run_id)}"
+        return await self._database.change(statement, values, what=what) == 1
+
+    def append(
+        self, workflow_id: str, run_id: str, rows: Sequence[JournalRow]
+    ) -> Awaitable[None] | None:
+        """Add rows to a run's journal; they are committed when it returns or is awaited."""
+        encoded = [(row.key, row.encode().decode()) for row in rows]
+        return self._database.append(workflow_id, run_id, encoded) if encoded else None
+
+    async def load_rows(self, workflow_id: str, run_id: str, after: int = -1) -> list[StoredRow]:
+        """Return a run's journal from a position on, in order."""
+        found = await self._database.fetch(
+            self._statements.get(("load",), functools.partial(load_journal, self._dialect)),
+            {**_run(workflow_id, run_id), "after": after},
+            what=f"read the journal of {_name(workflow_id, run_id)}",
+        )
+        return [StoredRow(position, key, data.encode()) for position, key, data in found]
+
+    async def delete_rows(self, workflow_id: str, run_id: str, keys: Collection[str]) -> None:
+        """Remove the rows of some operations, all or none."""
+        deletions = [
+            (
+                self._statements.get(
+                    ("delete rows", count),
+                    functools.partial(delete_journal_keys, self._dialect, count),
+                ),
+                values | _run(workflow_id, run_id),
+            )
+            for count, values in (padded("key", chunk) for chunk in in_chunks(list(keys)))
+        ]
+        if deletions:
+            what = f"remove rows of {_name(workflow_id, run_id)}"
+            await self._database.change_all(deletions, what=what)
+
+    async def list_runs(
+        self,
+        workflow_id: str | None = None,
+        *,
+        status: Collection[str] | None = None,
+        resource_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> RunPage:
+        """Return runs, the newest first."""
+        exact: dict[str, object] = {
+            "of_workflow_id": workflow_id,
+            "of_resource_id": resource_id,
+            "from_ms": from_ms,
+            "to_ms": to_ms,
+        }
+        values = {name: value for name, value in exact.items() if value is not None}
+        filters = tuple((name, 1) for name in values)
+        if status is not None:
+            count, statuses = padded("status", list(status))
+            filters += (("status", count),)
+            values |= statuses
+        has_limit = limit is not None
+        page = self._statements.get(
+            ("list", filters, has_limit),
+            functools.partial(build.list_runs, filters, has_limit=has_limit),
+        )
+        total = self._statements.get(
+            ("count", filters), functools.partial(build.count_runs, filters)
+        )
+        [[count]] = await self._database.fetch(total, values, what="count runs")
+        found = await self._database.fetch(
+            page, {**values, "limit": limit, "offset": offset}, what="list runs"
+        )
+        return RunPage([_decode(row) for row in found], count)
+
+    async def delete_run(self, workflow_id: str, run_id: str) -> bool:
+        """Remove a run with its journal."""
+        statement = self._statements.get(("delete",), build.delete_run)
+        what = f"delete {_name(workflow_id, run_id)}"
+        values = _run(workflow_id, run_id)
+        return await self._database.change_all([(statement, values)], what=what) == [1]
+
+    async def delete_runs_before(
+        self, before_ms: int, *, statuses: Collection[str], workflow_id: str | None = None
+    ) -> int:
+        """Remove runs in these states that were last updated before a time, in small batches."""
+        count, values = padded("status", list(statuses))
+        filters: tuple[build.Filter, ...] = (("status", count),)
+        values |= {"before": before_ms, "limit": _DELETED_AT_ONCE}
+        if workflow_id is not None:
+            filters += (("of_workflow_id", 1),)
+            values["of_workflow_id"] = workflow_id
+        statement = self._statements.get(
+            ("delete old", filters), functools.partial(build.delete_old_runs, filters)
+        )
+        total = 0
+        while True:
+            [deleted] = await self._database.change_all(
+                [(statement, values)], what="delete old runs"
+            )
+            total += deleted
+            if deleted < _DELETED_AT_ONCE:
+                return total
+
+    async def claim(
+        self,
+        workflow_id: str,
+        run_id: str,
+        owner: str,
+        lease_until: int,
+        *,
+        now_ms: int,
+        dead_owners: Collection[str] = (),
+    ) -> bool:
+        """Make a process the driver of a run, in one statement."""
+        count, values = padded("owner", list(dead_owners))
+        statement = self._statements.get(
+            ("claim", count), functools.partial(build.claim_run, count)
+        )
+        values |= _run(workflow_id, run_id)
+        values |= {"new_owner": owner, "new_lease_until": lease_until, "now": now_ms}
+        what = f"claim {_name(workflow_id, run_id)}"
+        return await self._database.change(statement, values, what=what) == 1
+
+    async def heartbeat(self, owner: str, lease_until: int) -> None:
+        """Prolong the lease of every run that a process drives."""
+        await self._database.change(
+            self._statements.get(("heartbeat",), build.prolong_leases),
+            {"expected_owner": owner, "new_lease_until": lease_until},
+            what=f"prolong the leases of {owner!r}",
+        )
+
+
+def _run(workflow_id: str, run_id: str) -> dict[str, object]:
+    return {"of_workflow_id": workflow_id, "of_run_id": run_id}
+
+
+def _name(workflow_id: str, run_id: str) -> str:
+    return f"run {run_id!r} of workflow {workflow_id!r}"
+
+
+def _encode(columns: Mapping[str, object], run_id: str) -> dict[str, object]:
+    """Return columns of a head as parameters, `new_<column>`."""
+    values: dict[str, object] = {}
+    for name, value in columns.items():
+        is_json = name in JSON_COLUMNS and value is not None
+        values[f"new_{name}"] = (
+            dump_json(value, what=f"{name} of run {run_id!r}").decode() if is_json else value
+        )
+    return values
+
+
+def _decode(row: Row) -> RunHead:
+    columns: dict[str, Any] = {
+        name: load_json(value) if name in JSON_COLUMNS and value is not None else value
+        for name, value in zip(HEAD_COLUMNS, row, strict=True)
+    }
+    return RunHead(**columns)
