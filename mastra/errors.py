@@ -49,6 +49,7 @@ __all__ = [
     "StorageError",
     "StreamOverflowError",
     "ToolError",
+    "ToolNotFoundError",
     "TripwireError",
     "ValidationError",
     "WorkflowDefinitionError",
@@ -211,6 +212,12 @@ class ToolError(RunError):
     """A tool could not be run."""
 
     code = "TOOL_ERROR"
+
+
+class ToolNotFoundError(ToolError):
+    """A model called a tool that there is not; the model is told, and the run goes on."""
+
+    code = "TOOL_NOT_FOUND"
 
 
 class ModelError(MastraError):

@@ -1,0 +1,216 @@
+"""`Agent`: instructions, a model and tools, run with `stream()` or `generate()`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, Unpack, overload
+
+from mastra.agents.agent_stream import AgentStream
+from mastra.agents.context import AgentContext, resolve_dynamic
+from mastra.agents.options import AgentOptions, AgentSpec, ToolCallHooks, ToolSet, merged
+from mastra.agents.output import StructuredOutput
+from mastra.agents.prompt import Instructions
+from mastra.agents.results import AgentResult
+from mastra.agents.run import AgentRun
+from mastra.errors import ConfigError
+from mastra.models.messages import MessageInput
+from mastra.models.resolve import ModelInput
+from mastra.request_context import RequestContext
+from mastra.services import Services
+from mastra.tools.tool import Tool, named_tools
+
+__all__ = ["Agent"]
+
+T = TypeVar("T")
+
+
+class Agent:
+    """Instructions, a model and tools.
+
+    Where a setting may change from call to call, it may be a function of the `AgentContext`,
+    sync or async.
+
+    Args:
+        id: Its name for programs.
+        name: Its name for people; the same as the id where it is left out.
+        instructions: What the model is told first: text, a list of texts or system messages.
+        model: `provider/model`, a `ModelConfig`, a `Model`, or a list tried in order.
+        tools: What the model may run, by the name it sees.
+        agents: Agents that the model may ask, each as the tool `agent-<key>`.
+        workflows: Workflows that the model may run, each as the tool `workflow-<key>`.
+        memory: Keeps conversations.
+        description: What another agent, or a person, reads to decide when to ask this one.
+        default_options: Options of every call, unless the call says otherwise.
+        max_retries: Retries of a model call that failed before its first chunk.
+        input_processors: See, change or refuse what goes to the model.
+        output_processors: See, change or refuse what comes from it.
+        error_processors: See what providers refuse, and may ask again.
+        max_processor_retries: How often processors may ask the model again.
+        metadata: Facts for the application.
+        request_context_schema: What the request's values must be.
+        hooks: Functions around every tool call.
+    """
+
+    __slots__ = ("_services", "_spec")
+
+    def __init__(  # noqa: PLR0913 - Mastra's options
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - Mastra's name
+        name: str | None = None,
+        instructions: Instructions = "",
+        model: ModelInput,
+        tools: Any = None,
+        agents: Any = None,
+        workflows: Any = None,
+        memory: Any = None,
+        description: str = "",
+        default_options: Any = None,
+        max_retries: int | None = None,
+        input_processors: Any = (),
+        output_processors: Any = (),
+        error_processors: Any = (),
+        max_processor_retries: int | None = None,
+        metadata: Any = None,
+        request_context_schema: Any = None,
+        hooks: ToolCallHooks | None = None,
+    ) -> None:
+        agent_id = id or name
+        if not agent_id:
+            raise ConfigError("An agent needs an id: Agent(id='planner', ...).")
+        if isinstance(default_options, Mapping):
+            merged(default_options, {})
+        if isinstance(tools, (Mapping, Sequence)):
+            tools = named_tools(tools)
+        self._services: Services | None = None
+        self._spec = AgentSpec(
+            id=agent_id,
+            name=name or agent_id,
+            instructions=instructions,
+            model=model,
+            tools=tools,
+            agents=agents,
+            workflows=workflows,
+            memory=memory,
+            description=description,
+            default_options=default_options,
+            max_retries=max_retries,
+            input_processors=input_processors,
+            output_processors=output_processors,
+            error_processors=error_processors,
+            max_processor_retries=max_processor_retries,
+            metadata=metadata,
+            request_context_schema=request_context_schema,
+            hooks=hooks or ToolCallHooks(),
+        )
+
+    def __repr__(self) -> str:
+        return f"Agent({self.id!r})"
+
+    # -- what it is ----------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Its name for programs."""
+        return self._spec.id
+
+    @property
+    def name(self) -> str:
+        """Its name for people."""
+        return self._spec.name
+
+    @property
+    def description(self) -> str:
+        """What others read to decide when to ask it."""
+        return self._spec.description
+
+    @property
+    def spec(self) -> AgentSpec:
+        """All that it is made of."""
+        return self._spec
+
+    @property
+    def mastra(self) -> Services | None:
+        """The application it belongs to, if any."""
+        return self._services
+
+    def bound_to(self, services: Services) -> Agent:
+        """Return the same agent as one of an application: its tools and settings see it.
+
+        The agent itself is left as it is, so several applications may share it.
+        """
+        bound = Agent.__new__(Agent)
+        bound._spec = self._spec
+        bound._services = services
+        return bound
+
+    async def get_instructions(self, request_context: Any = None) -> Any:
+        """Return the instructions for a request."""
+        return await resolve_dynamic(self._spec.instructions, self._context(request_context))
+
+    async def list_tools(self, request_context: Any = None) -> dict[str, Tool[Any, Any]]:
+        """Return the tools for a request, by the name the model sees."""
+        found: ToolSet | None = await resolve_dynamic(
+            self._spec.tools, self._context(request_context)
+        )
+        return named_tools(found)
+
+    async def get_default_options(self, request_context: Any = None) -> Mapping[str, Any]:
+        """Return the default options for a request."""
+        found = await resolve_dynamic(self._spec.default_options, self._context(request_context))
+        return found or {}
+
+    def _context(self, request_context: Any) -> AgentContext:
+        return AgentContext(RequestContext.of(request_context), self._services, self.id)
+
+    # -- running -------------------------------------------------------------------------------
+
+    @overload
+    def stream(
+        self,
+        messages: MessageInput,
+        *,
+        structured_output: type[T] | StructuredOutput[T],
+        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+    ) -> AgentStream[T]: ...
+    @overload
+    def stream(
+        self, messages: MessageInput, **options: Unpack[AgentOptions]
+    ) -> AgentStream[Any]: ...
+    def stream(self, messages: MessageInput, **options: Any) -> AgentStream[Any]:
+        """Start an answer and return it at once; reading it drives it.
+
+        Args:
+            messages: Text, a list of texts, messages, or dicts with `role` and `content`.
+            options: See `AgentOptions`.
+
+        Raises:
+            ConfigError: There is no option of that name.
+        """
+        return AgentStream(AgentRun(self._spec, self._services, messages, merged({}, options)))
+
+    @overload
+    async def generate(
+        self,
+        messages: MessageInput,
+        *,
+        structured_output: type[T] | StructuredOutput[T],
+        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+    ) -> AgentResult[T]: ...
+    @overload
+    async def generate(
+        self, messages: MessageInput, **options: Unpack[AgentOptions]
+    ) -> AgentResult[Any]: ...
+    async def generate(self, messages: MessageInput, **options: Any) -> AgentResult[Any]:
+        """Return the whole answer.
+
+        Args:
+            messages: Text, a list of texts, messages, or dicts with `role` and `content`.
+            options: See `AgentOptions`.
+
+        Raises:
+            ModelError: The model failed, after retries and fallbacks.
+            ConfigError: The agent or the call is set up wrongly.
+        """
+        async with self.stream(messages, **options) as stream:
+            return await stream.result()

@@ -1,0 +1,105 @@
+"""The chunks that end a step and a run, and the object a run was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mastra.agents.output import OutputReader, StructuredOutput
+from mastra.agents.recorder import StepRecorder
+from mastra.agents.results import FinishOutput, FinishPayload, StepOutcome, last_text
+from mastra.agents.run import AgentRun, call_back
+from mastra.errors import ModelError
+from mastra.logs import get_logger
+
+__all__ = ["emit_finish", "emit_step_finish", "finish_output"]
+
+
+def emit_step_finish(
+    run: AgentRun, recorder: StepRecorder, *, is_continued: bool, outcome: StepOutcome | None = None
+) -> None:
+    """Stream the end of a step."""
+    recorder.is_finished = True
+    result = recorder.result
+    metadata = recorder.metadata()
+    run.state["last_metadata"] = metadata
+    run.emit(
+        "step-finish",
+        FinishPayload(
+            run.message_id,
+            outcome or StepOutcome(result.finish_reason, result.raw_reason, is_continued),
+            FinishOutput(result.text, result.tool_calls, result.usage, [*run.steps], result.object),
+            metadata,
+            [*run.messages],
+            run.usage,
+        ),
+    )
+
+
+async def emit_finish(run: AgentRun) -> None:
+    """Stream the end of the run, unless it goes on another day."""
+    if run.status == "suspended":
+        return
+    if run.status == "running":
+        run.status = "success"
+    metadata: dict[str, Any] = run.state.pop("last_metadata", {})
+    last = run.steps[-1] if run.steps else None
+    reason = run.finish_reason or "unknown"
+    run.emit(
+        "finish",
+        FinishPayload(
+            run.message_id,
+            StepOutcome(reason, None if last is None else last.raw_reason, is_continued=False),
+            FinishOutput(
+                last_text(run.steps),
+                [] if last is None else last.tool_calls,
+                run.usage,
+                [*run.steps],
+                run.object,
+            ),
+            metadata,
+            [*run.messages],
+            run.usage,
+            {} if last is None else {**metadata, "messages": last.response_messages()},
+        ),
+    )
+    if run.status == "success":
+        await call_back(run.options.get("on_finish"), run.result())
+
+
+async def finish_output(
+    run: AgentRun,
+    output: StructuredOutput[Any] | None,
+    reader: OutputReader | None,
+    recorder: StepRecorder,
+) -> None:
+    """Read the object out of the step that gave the answer.
+
+    Raises:
+        ModelError: The answer does not fit, and the caller wants that to be an error.
+    """
+    result = recorder.result
+    if output is None or reader is None or recorder.calls or result.finish_reason == "error":
+        return
+    try:
+        value = reader.final(result.text)
+    except ModelError as error:
+        value = settle_mismatch(run, output, error)
+        if value is None:
+            return
+    run.object = result.object = value
+    run.emit("object-result", value)
+
+
+def settle_mismatch(run: AgentRun, output: StructuredOutput[Any], error: ModelError) -> Any:
+    """Do what the caller wants done with an answer that does not fit.
+
+    Raises:
+        ModelError: The caller wants it raised.
+    """
+    if output.error_strategy == "strict":
+        raise error
+    get_logger({"agent": run.spec.id, "run": run.run_id}).warning("%s", error)
+    if output.error_strategy == "warn":
+        return None
+    run.used_fallback = True
+    return output.fallback_value

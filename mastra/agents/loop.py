@@ -1,0 +1,271 @@
+"""Model, tools, model, until a stop: one run of an agent.
+
+The loop is an asynchronous generator that is moved on by whoever reads the stream (see
+`pulling`). It yields whenever there may be chunks to hand out. Where it sets `run.source` before
+it yields, the reader reads that source and sends the batch in: so a token costs no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
+from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
+from mastra.agents.options import AbortEvent, ErrorEvent
+from mastra.agents.recorder import StepRecorder
+from mastra.agents.run import AgentRun, Interrupted, call_back
+from mastra.agents.setup import StepPlan, plan_step, set_up
+from mastra.agents.stop import should_stop
+from mastra.agents.tool_calls import CallRunner
+from mastra.agents.tool_outcomes import settle_calls
+from mastra.clock import now_ms
+from mastra.errors import ConfigError, MastraError, ModelError, ValidationError
+from mastra.models.calling import Answer, open_answer
+from mastra.models.chunks import ModelChunk
+
+__all__ = ["LoopSteps", "run_agent"]
+
+LoopSteps = AsyncGenerator[None, "Sequence[ModelChunk] | None"]
+"""Yields where there may be chunks; takes the batch that was read from `run.source`."""
+
+
+async def run_agent(run: AgentRun) -> LoopSteps:
+    """Run an agent from its input to its end, whatever that is."""
+    step: _Step | None = None
+    try:
+        await set_up(run)
+        run.emit("start", StartPayload(run.spec.id, run.message_id))
+        yield
+        is_over = False
+        while not is_over:
+            run.check()
+            step = _Step(run, await plan_step(run))
+            await step.open()
+            yield
+            while not step.is_read:
+                run.check()
+                if step.hands_over():
+                    batch = yield
+                    step.absorb(batch or ())
+                else:
+                    await step.advance()
+                    yield
+            await step.run_tools_begin()
+            while await step.settle():
+                yield
+            is_over = await step.end()
+            if not is_over:
+                yield
+        await emit_finish(run)
+        yield
+    except (Interrupted, asyncio.CancelledError):
+        if run.stopped_by is None:
+            raise
+        if run.stopped_by != "closed":
+            await _cut(run, step)
+            yield
+    except (ConfigError, ValidationError) as error:
+        _fail_call(run, error)
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever fails is the run's outcome
+        await _fail(run, step, error)
+        yield
+    finally:
+        if step is not None:
+            await step.aclose()
+        if run.status == "running":
+            run.status = "canceled"
+        run.release()
+
+
+class _Step:
+    """One model call and its tools."""
+
+    def __init__(self, run: AgentRun, plan: StepPlan) -> None:
+        self.run = run
+        self.plan = plan
+        self.runner = CallRunner(run, plan.tools, run.messages)
+        self.recorder = StepRecorder(run, plan.model_name, self.runner.start, plan.reader)
+        self.is_read = False
+        self._answer: Answer | None = None
+        self._read: asyncio.Task[Sequence[ModelChunk]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Ask the model and stream its first chunks."""
+        run, plan = self.run, self.plan
+        started_at = now_ms()
+        answer = await open_answer(plan.entries, plan.request, max_retries=plan.max_retries)
+        self._answer = answer
+        self.recorder.result.model = answer.entry.name
+        self.recorder.result.request = answer.source.request
+        limit = plan.request.settings.timeout
+        if limit is not None and limit.step is not None:
+            left = limit.step - (now_ms() - started_at) / 1000
+            self._timer = run.start_timer(max(left, 0.0), "step")
+        run.emit(
+            "step-start", StepStartPayload(run.message_id, started_at, answer.source.request, [])
+        )
+        self.absorb(answer.first)
+        await self._flush()
+
+    def hands_over(self) -> bool:
+        """Let the reader read, where nothing but the next batch can happen."""
+        answer = self._answer
+        if answer is None or not answer.is_resumable or self.run.has_hooks or self.runner.is_busy:
+            return False
+        if self._read is not None:
+            return False
+        self.run.source = answer.source
+        return True
+
+    def absorb(self, batch: Sequence[ModelChunk]) -> None:
+        """Take a batch in; an empty one ends the answer."""
+        recorder = self.recorder
+        recorder.absorb(batch)
+        if not batch or recorder.finish is not None:
+            self.is_read = True
+
+    async def advance(self) -> None:
+        """Read the next batch here, or see what tools wrote meanwhile."""
+        answer = self._answer
+        if answer is None:
+            return
+        if self._read is None and not self.runner.is_busy:
+            self.absorb(await answer.source.read())
+        else:
+            # Tools run while the model streams: wait for whichever is first.
+            if self._read is None:
+                loop = asyncio.get_running_loop()
+                self._read = loop.create_task(_read(answer))
+                self._read.add_done_callback(lambda _: self.run.notify())
+            if not self._read.done():
+                await self.run.wait()
+            if self._read.done():
+                read, self._read = self._read, None
+                self.absorb(read.result())
+        await self._flush()
+
+    async def _flush(self) -> None:
+        await flush(self.run)
+
+    async def run_tools_begin(self) -> None:
+        """Close the answer: from here on there are only tools."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._answer is not None:
+            await self._answer.source.aclose()
+        self.recorder.close()
+        await self._flush()
+
+    async def settle(self) -> bool:
+        """Stream outcomes as they come, in order; return whether more will."""
+        more = await settle_calls(self.run, self.recorder, self.runner)
+        await self._flush()
+        return more
+
+    async def end(self) -> bool:
+        """Finish the step; return whether the run is over."""
+        run, result = self.run, self.recorder.result
+        run.steps.append(result)
+        run.usage = run.usage + result.usage
+        run.text += result.text
+        run.finish_reason = result.finish_reason
+        if run.status == "suspended":
+            run.finish_reason = result.finish_reason = "suspended"
+            return True
+        await finish_output(run, self.plan.output, self.plan.reader, self.recorder)
+        wants_more = bool(self.recorder.calls) and result.finish_reason != "error"
+        wants_more = wants_more and not run.state.pop("client_side", False)
+        is_over = not wants_more or await should_stop(
+            run.steps, run.options.get("max_steps"), run.options.get("stop_when")
+        )
+        emit_step_finish(run, self.recorder, is_continued=not is_over)
+        await self._flush()
+        await call_back(run.options.get("on_step_finish"), result)
+        return is_over
+
+    async def aclose(self) -> None:
+        """Release whatever the step still holds."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._read is not None:
+            self._read.cancel()
+            await asyncio.wait([self._read])
+        await self.runner.aclose()
+        if self._answer is not None:
+            await self._answer.source.aclose()
+
+
+async def _read(answer: Answer) -> Sequence[ModelChunk]:
+    return await answer.source.read()
+
+
+async def flush(run: AgentRun) -> None:
+    """Pass what is pending through hooks, to the readers."""
+    while run.pending:
+        waiting, run.pending = run.pending, []
+        on_chunk = run.options.get("on_chunk")
+        for chunk in waiting:
+            run.publish(chunk)
+            await call_back(on_chunk, chunk)
+
+
+def _fail_call(run: AgentRun, error: MastraError) -> None:
+    """The call itself was wrong: readers get the error raised."""
+    run.error = error
+    run.status = "failed"
+    run.finish_reason = "error"
+    run.raises = True
+
+
+async def _fail(run: AgentRun, step: _Step | None, error: Exception) -> None:
+    """Stream that the run failed."""
+    if run.stopped_by is not None:
+        await _cut(run, step)
+        return
+    run.error = error
+    run.status = "failed"
+    run.emit("error", ErrorPayload(error))
+    await _end_early(run, step, "error")
+    await call_back(run.options.get("on_error"), ErrorEvent(error))
+
+
+async def _cut(run: AgentRun, step: _Step | None) -> None:
+    """Stream that the run was told to stop."""
+    reason = run.stopped_by
+    said = "" if step is None else step.recorder.text
+    if reason == "abort":
+        run.status = "aborted"
+        run.emit("abort", {})
+        run.text += said
+        await _end_early(run, None, "aborted")
+        await call_back(run.options.get("on_abort"), AbortEvent(run.steps, said))
+        return
+    limit = run.settings.timeout
+    seconds = getattr(limit, reason or "", None)
+    error = ModelError(
+        f"Agent {run.spec.id!r} ran out of time: the {reason} limit is {seconds:g} seconds.",
+        code="MODEL_TIMEOUT",
+        model_id=run.entries[0].name if run.entries else None,
+        details={"limit": reason},
+    )
+    run.error = error
+    run.status = "failed"
+    run.emit("error", ErrorPayload(error))
+    await _end_early(run, step, "error")
+    await call_back(run.options.get("on_error"), ErrorEvent(error))
+
+
+async def _end_early(run: AgentRun, step: _Step | None, reason: str) -> None:
+    run.finish_reason = reason
+    if step is not None and not step.recorder.is_finished:
+        result = step.recorder.close()
+        result.finish_reason = reason
+        if not any(known is result for known in run.steps):
+            run.steps.append(result)
+            run.text += result.text
+        emit_step_finish(run, step.recorder, is_continued=False)
+    await emit_finish(run)
+    await flush(run)

@@ -1,0 +1,208 @@
+"""What one call of an agent may be told, and what an agent is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypedDict, cast
+
+from mastra.agents.chunks import AgentChunk
+from mastra.agents.output import StructuredOutput
+from mastra.agents.prompt import Instructions, StaticInstructions
+from mastra.agents.results import AgentResult, StepResult
+from mastra.agents.stop import StopCondition
+from mastra.errors import ConfigError
+from mastra.models.base import ToolChoice
+from mastra.models.messages import Message, MessageInput
+from mastra.models.resolve import ModelInput
+from mastra.models.settings import ModelSettings, SettingsInput
+from mastra.request_context import RequestContext
+from mastra.stream.abort import AbortSignal
+from mastra.tools.tool import ToolInput
+
+__all__ = [
+    "AbortEvent",
+    "AgentOptions",
+    "AgentSpec",
+    "ErrorEvent",
+    "MemoryOption",
+    "PreparedStep",
+    "StepPreparation",
+    "ToolApproval",
+    "ToolCallHooks",
+    "ToolSet",
+]
+
+ToolSet: TypeAlias = "Mapping[str, ToolInput] | Sequence[ToolInput]"
+"""Tools by the name the model sees, or a list, where the name is the tool's id."""
+
+
+class MemoryOption(TypedDict, total=False):
+    """Which conversation a call belongs to."""
+
+    thread: str | Mapping[str, Any]
+    """The thread's id, or `{"id": …, "title": …, "metadata": …}`."""
+    resource: str
+    """Whose thread it is."""
+    options: Mapping[str, Any]
+    """Overrides of the memory's own options."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvent:
+    """What `on_error` gets."""
+
+    error: BaseException
+    """What went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbortEvent:
+    """What `on_abort` gets."""
+
+    steps: Sequence[StepResult]
+    """The steps that were completed."""
+    text: str
+    """What the step that was cut had said so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolApproval:
+    """What a `require_tool_approval` function looks at."""
+
+    tool_name: str
+    """What would be called."""
+    args: Any
+    """With what."""
+    request_context: RequestContext
+    """Values of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepPreparation:
+    """What `prepare_step` looks at."""
+
+    step_number: int
+    """From 0."""
+    steps: Sequence[StepResult]
+    """The steps so far."""
+    messages: Sequence[Message]
+    """The conversation so far, without the system's messages."""
+    model: str
+    """`provider/model` of the model to call."""
+    tools: Sequence[str]
+    """The names of the tools to offer."""
+    request_context: RequestContext
+    """Values of the request."""
+
+
+class PreparedStep(TypedDict, total=False):
+    """What `prepare_step` may change, for this step alone."""
+
+    model: ModelInput
+    tools: ToolSet
+    active_tools: Sequence[str]
+    tool_choice: ToolChoice
+    messages: MessageInput
+    system: StaticInstructions
+    model_settings: SettingsInput
+    provider_options: Mapping[str, Any]
+    structured_output: Any
+
+
+class ToolCallHooks(TypedDict, total=False):
+    """Functions around every tool call of an agent."""
+
+    before_tool_call: Callable[..., Any]
+    """Gets the call; may return `{"proceed": False, "output": …}` to skip the tool."""
+    after_tool_call: Callable[..., Any]
+    """Gets the call with its output or its error."""
+
+
+class AgentOptions(TypedDict, total=False):
+    """Options of `Agent.stream` and `Agent.generate`; all may be left out."""
+
+    max_steps: int
+    stop_when: StopCondition | Sequence[StopCondition]
+    tool_choice: ToolChoice
+    active_tools: Sequence[str]
+    toolsets: Mapping[str, ToolSet]
+    client_tools: ToolSet
+    model: ModelInput
+    model_settings: SettingsInput
+    instructions: StaticInstructions
+    system: StaticInstructions
+    context: MessageInput
+    structured_output: Any
+    memory: MemoryOption
+    request_context: RequestContext | Mapping[str, Any]
+    prepare_step: Callable[[StepPreparation], PreparedStep | Awaitable[PreparedStep | None] | None]
+    on_step_finish: Callable[[StepResult], Any]
+    on_finish: Callable[[AgentResult[Any]], Any]
+    on_chunk: Callable[[AgentChunk], Any]
+    on_error: Callable[[ErrorEvent], Any]
+    on_abort: Callable[[AbortEvent], Any]
+    abort_signal: AbortSignal
+    require_tool_approval: bool | Callable[[ToolApproval], bool | Awaitable[bool]]
+    tool_call_concurrency: int
+    input_processors: Sequence[Any]
+    output_processors: Sequence[Any]
+    error_processors: Sequence[Any]
+    max_processor_retries: int
+    run_id: str
+    provider_options: Mapping[str, Any]
+    include_raw_chunks: bool
+    hooks: ToolCallHooks
+
+
+_KNOWN = frozenset(AgentOptions.__annotations__)
+
+
+def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> AgentOptions:
+    """Return the options of a call over the agent's defaults.
+
+    Raises:
+        ConfigError: There is no option of that name.
+    """
+    unknown = given.keys() - _KNOWN or defaults.keys() - _KNOWN
+    if unknown:
+        raise ConfigError(
+            f"Agents have no option {', '.join(map(repr, sorted(unknown)))}. "
+            f"There are: {', '.join(sorted(_KNOWN))}."
+        )
+    options = {**defaults, **{key: value for key, value in given.items() if value is not None}}
+    if "model_settings" in defaults and given.get("model_settings") is not None:
+        options["model_settings"] = ModelSettings.of(given["model_settings"]).over(
+            ModelSettings.of(defaults["model_settings"])
+        )
+    return cast("AgentOptions", cast("object", options))
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """What an agent is made of. Where a value may be a function, it gets the `AgentContext`."""
+
+    id: str
+    name: str
+    instructions: Instructions
+    model: ModelInput
+    tools: ToolSet | Callable[..., Any] | None = None
+    agents: Mapping[str, Any] | Callable[..., Any] | None = None
+    workflows: Mapping[str, Any] | Callable[..., Any] | None = None
+    memory: Any = None
+    description: str = ""
+    default_options: Mapping[str, Any] | Callable[..., Any] | None = None
+    max_retries: int | None = None
+    input_processors: Sequence[Any] | Callable[..., Any] = ()
+    output_processors: Sequence[Any] | Callable[..., Any] = ()
+    error_processors: Sequence[Any] | Callable[..., Any] = ()
+    max_processor_retries: int | None = None
+    metadata: Mapping[str, Any] | Callable[..., Any] | None = None
+    request_context_schema: Any = None
+    hooks: ToolCallHooks = field(default_factory=ToolCallHooks)
+
+
+def output_of(options: AgentOptions) -> StructuredOutput[Any] | None:
+    """Return what the answer must be, if a call says so."""
+    wanted = options.get("structured_output")
+    return None if wanted is None else StructuredOutput.of(wanted)

@@ -1,0 +1,340 @@
+"""What came of a step, and of a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, cast
+
+from typing_extensions import TypeVar
+
+from mastra.agents.chunks import AgentChunk, Payload, TripwirePayload, error_to_wire, plain
+from mastra.clock import iso_from_ms
+from mastra.jsonable import Json
+from mastra.models.chunks import Usage
+from mastra.models.message_forms import message_to_wire, part_to_wire
+from mastra.models.messages import Message, MessagePart
+
+__all__ = ["AgentResult", "FinishOutput", "FinishPayload", "StepOutcome", "StepResult"]
+
+Obj = TypeVar("Obj", default=Any)
+
+
+@dataclass(slots=True)
+class StepResult:
+    """One model call with the tools it asked for."""
+
+    step_type: str
+    """`initial`, or `tool-result` for a step that answers tools."""
+    text: str = ""
+    """What the model said."""
+    reasoning_text: str = ""
+    """What it thought."""
+    tool_calls: list[AgentChunk] = field(default_factory=list[AgentChunk])
+    """What it asked for."""
+    tool_results: list[AgentChunk] = field(default_factory=list[AgentChunk])
+    """What came of it; tools that raised are not among them."""
+    content: list[MessagePart] = field(default_factory=list[MessagePart])
+    """Everything, in order, as message parts."""
+    finish_reason: str = "unknown"
+    """Why the model stopped."""
+    raw_reason: str | None = None
+    """In the provider's word."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens of this step."""
+    warnings: list[Any] = field(default_factory=list[Any])
+    """What the provider did not like."""
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What was sent."""
+    response: dict[str, Json] = field(default_factory=dict[str, Json])
+    """Who answered, when, with what headers."""
+    provider_metadata: Mapping[str, Any] | None = None
+    """Further facts, keyed by provider."""
+    sources: list[AgentChunk] = field(default_factory=list[AgentChunk])
+    """What the model drew on."""
+    files: list[AgentChunk] = field(default_factory=list[AgentChunk])
+    """What the model made."""
+    tripwire: TripwirePayload | None = None
+    """A processor's refusal."""
+    model: str = ""
+    """`provider/model` of the model that answered."""
+    run_id: str = ""
+    """The run it belongs to."""
+    object: Any = None
+    """The structured output, where this step gave it."""
+
+    def response_messages(self) -> list[Json]:
+        """Return the messages the step made, as Mastra's JSON."""
+        said = [part_to_wire(part) for part in self.content if not _is_result(part)]
+        results = [part_to_wire(part) for part in self.content if _is_result(part)]
+        messages: list[Json] = [{"role": "assistant", "content": said}] if said else []
+        return [*messages, {"role": "tool", "content": results}] if results else messages
+
+    def to_short_wire(self) -> dict[str, Json]:
+        """Return what a `step-finish` chunk tells of the step."""
+        wire: dict[str, Json] = {
+            "content": [part_to_wire(part) for part in self.content],
+            "usage": self.usage.to_wire(),
+            "warnings": self.warnings,
+            "response": {**self.response, "messages": self.response_messages()},
+        }
+        if self.provider_metadata is not None:
+            wire["providerMetadata"] = plain(self.provider_metadata)
+        return wire
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON."""
+        wire: dict[str, Json] = {
+            "stepType": self.step_type,
+            "sources": plain(self.sources),
+            "files": plain(self.files),
+            "toolCalls": plain(self.tool_calls),
+            "toolResults": plain(self.tool_results),
+            "text": self.text,
+            "reasoningText": self.reasoning_text,
+            "reasoning": _reasoning(self.reasoning_text),
+            "staticToolCalls": [],
+            "dynamicToolCalls": [],
+            "staticToolResults": [],
+            "dynamicToolResults": [],
+            "finishReason": self.finish_reason,
+            "request": plain(self.request),
+            **self.to_short_wire(),
+        }
+        if self.tripwire is not None:
+            wire["tripwire"] = self.tripwire.to_wire()
+        return wire
+
+
+def _is_result(part: MessagePart) -> bool:
+    return hasattr(part, "result")
+
+
+def _reasoning(text: str) -> list[Json]:
+    return [{"type": "reasoning", "text": text}] if text else []
+
+
+@dataclass(slots=True)
+class StepOutcome(Payload):
+    """Why a step or a run ended."""
+
+    reason: str
+    """Mastra's word."""
+    raw_reason: str | None = None
+    """The provider's word."""
+    is_continued: bool = False
+    """Whether another step follows."""
+    retry_reason: str | None = None
+    """Why a processor asked the model again."""
+    retry_processor_id: str | None = None
+    """Which processor."""
+
+
+@dataclass(slots=True)
+class FinishOutput:
+    """What a step or a run gave."""
+
+    text: str
+    """What the model said in the last step."""
+    tool_calls: list[AgentChunk]
+    """What it asked for in the last step."""
+    usage: Usage
+    """Tokens: of the step, or at `finish` of the run."""
+    steps: list[StepResult]
+    """All steps so far."""
+    object: Any = None
+    """The structured output, if any."""
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON."""
+        wire: dict[str, Json] = {
+            "text": self.text,
+            "toolCalls": [plain(call.payload) for call in self.tool_calls],
+            "usage": self.usage.to_wire(),
+            "steps": [step.to_short_wire() for step in self.steps],
+        }
+        if self.object is not None:
+            wire["object"] = plain(self.object)
+        return wire
+
+
+@dataclass(slots=True)
+class FinishPayload:
+    """`step-finish` and `finish`."""
+
+    message_id: str
+    """The id of the message being made."""
+    step_result: StepOutcome
+    """Why it ended."""
+    output: FinishOutput
+    """What it gave."""
+    metadata: dict[str, Json]
+    """Who answered."""
+    messages: list[Message]
+    """The conversation so far."""
+    total_usage: Usage | None = None
+    """Tokens of the run so far."""
+    response: dict[str, Json] | None = None
+    """At `finish`: who answered."""
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON."""
+        everything = [message_to_wire(m) for m in self.messages if m.role != "system"]
+        user = [message for message in everything if message["role"] == "user"]
+        wire: dict[str, Json] = {
+            "messageId": self.message_id,
+            "stepResult": self.step_result.to_wire(),
+            "metadata": self.metadata,
+            "output": self.output.to_wire(),
+            "messages": {
+                "all": everything,
+                "user": user,
+                "nonUser": [message for message in everything if message["role"] != "user"],
+            },
+        }
+        if self.response is not None:
+            wire["response"] = self.response
+        return wire
+
+
+@dataclass(slots=True)
+class AgentResult(Generic[Obj]):
+    """Everything that came of a run: what `generate()` returns."""
+
+    text: str
+    """What the model said, in all steps."""
+    usage: Usage
+    """Tokens of the whole run."""
+    steps: list[StepResult]
+    """Its steps."""
+    finish_reason: str
+    """Why it ended."""
+    run_id: str
+    """The run."""
+    messages: list[Message]
+    """The conversation: what came in, what was said, tool calls and their results."""
+    reasoning_text: str = ""
+    """What the model thought, in all steps."""
+    tool_calls: list[AgentChunk] = field(default_factory=list[AgentChunk])
+    """Every call, as its `tool-call` chunk."""
+    tool_results: list[AgentChunk] = field(default_factory=list[AgentChunk])
+    """Every result, as its `tool-result` chunk."""
+    object: Obj = cast("Obj", None)
+    """The structured output, a value of its type."""
+    used_fallback_value: bool = False
+    """Whether `object` is the fallback value."""
+    error: BaseException | None = None
+    """What went wrong."""
+    tripwire: TripwirePayload | None = None
+    """A processor's refusal."""
+    suspend_payload: Any = None
+    """What the run waits for."""
+    resume_schema: str | None = None
+    """The JSON Schema of the answer it waits for, as text."""
+    remembered_messages: list[Message] = field(default_factory=list[Message])
+    """Those of the messages that came from memory."""
+
+    @property
+    def total_usage(self) -> Usage:
+        """Tokens of the whole run."""
+        return self.usage
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought, in all steps."""
+        return self.reasoning_text
+
+    @property
+    def last_step(self) -> StepResult | None:
+        """The last step, if there was one."""
+        return self.steps[-1] if self.steps else None
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """What was sent for the last step."""
+        return self.steps[-1].request if self.steps else {}
+
+    @property
+    def response(self) -> dict[str, Json]:
+        """Who answered the last step."""
+        return self.steps[-1].response if self.steps else {}
+
+    @property
+    def warnings(self) -> list[Any]:
+        """What the provider did not like."""
+        return [warning for step in self.steps for warning in step.warnings]
+
+    @property
+    def provider_metadata(self) -> Mapping[str, Any] | None:
+        """Further facts of the last step, keyed by provider."""
+        return self.steps[-1].provider_metadata if self.steps else None
+
+    @property
+    def sources(self) -> list[AgentChunk]:
+        """What the model drew on."""
+        return [source for step in self.steps for source in step.sources]
+
+    @property
+    def files(self) -> list[AgentChunk]:
+        """What the model made."""
+        return [file for step in self.steps for file in step.files]
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON."""
+        last = self.last_step
+        usage = self.usage.to_wire()
+        wire: dict[str, Json] = {
+            "text": self.text,
+            "usage": usage,
+            "steps": [step.to_wire() for step in self.steps],
+            "finishReason": self.finish_reason,
+            "warnings": self.warnings,
+            "request": plain(self.request),
+            "reasoning": _reasoning(self.reasoning_text),
+            "reasoningText": self.reasoning_text,
+            "toolCalls": plain(self.tool_calls),
+            "toolResults": plain(self.tool_results),
+            "sources": plain(self.sources),
+            "files": plain(self.files),
+            "response": {
+                **self.response,
+                "messages": [] if last is None else last.response_messages(),
+            },
+            "totalUsage": usage,
+            "usedFallbackValue": self.used_fallback_value,
+            "runId": self.run_id,
+            "messages": [stored_form(m) for m in self.messages if m.role != "system"],
+            "rememberedMessages": [stored_form(m) for m in self.remembered_messages],
+        }
+        optional: dict[str, Any] = {
+            "providerMetadata": self.provider_metadata,
+            "object": self.object,
+            "error": None if self.error is None else error_to_wire(self.error),
+            "tripwire": self.tripwire,
+            "suspendPayload": self.suspend_payload,
+            "resumeSchema": self.resume_schema,
+        }
+        wire.update({key: plain(value) for key, value in optional.items() if value is not None})
+        return wire
+
+
+def stored_form(message: Message) -> dict[str, Json]:
+    """Return a message as Mastra's storage writes it."""
+    wire: dict[str, Json] = {
+        "id": message.id,
+        "role": message.role,
+        "createdAt": iso_from_ms(message.created_at),
+        "content": {
+            "format": 2,
+            "parts": [part_to_wire(part) for part in message.parts],
+            "content": message.text,
+        },
+    }
+    if message.metadata:
+        wire["content"]["metadata"] = plain(dict(message.metadata))
+    return wire
+
+
+def last_text(steps: Sequence[StepResult]) -> str:
+    """Return the text of the last step."""
+    return steps[-1].text if steps else ""

@@ -1,0 +1,225 @@
+"""The state of one run of an agent: what it has streamed, and how it can be stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from mastra.agents.chunks import AgentChunk, TripwirePayload
+from mastra.agents.context import AgentContext
+from mastra.agents.options import AgentOptions, AgentSpec
+from mastra.agents.results import AgentResult, StepResult
+from mastra.ids import new_id
+from mastra.models.base import ChunkSource
+from mastra.models.calling import ModelEntry
+from mastra.models.chunks import Usage
+from mastra.models.messages import Message, MessageInput
+from mastra.models.settings import ModelSettings
+from mastra.request_context import RESOURCE_ID, THREAD_ID, RequestContext
+from mastra.services import Services
+from mastra.stream.abort import AbortController, AbortSignal
+from mastra.tools.tool import Tool
+
+__all__ = ["AgentRun", "Interrupted"]
+
+
+class Interrupted(Exception):  # noqa: N818 - caught inside the loop; never seen by users
+    """The run was told to stop: aborted, out of time, or closed by its readers."""
+
+
+class AgentRun:
+    """One run of an agent. The loop writes it, the stream's readers read it."""
+
+    def __init__(
+        self,
+        spec: AgentSpec,
+        services: Services | None,
+        messages: MessageInput,
+        options: AgentOptions,
+    ) -> None:
+        self.spec = spec
+        self.services = services
+        self.given = messages
+        self.options = options
+        self.run_id: str = options.get("run_id") or new_id()
+        self.message_id = new_id()
+        self.request_context = RequestContext.of(options.get("request_context"))
+        memory = options.get("memory") or {}
+        thread: Any = memory.get("thread")
+        named = thread if isinstance(thread, str) or thread is None else thread["id"]
+        # What the server says goes before what a client asks for.
+        self.thread_id: str | None = self.request_context.get(THREAD_ID) or named
+        self.resource_id: str | None = self.request_context.get(RESOURCE_ID) or memory.get(
+            "resource"
+        )
+
+        self.chunks: list[AgentChunk] = []
+        """What has been streamed; readers go through it by index."""
+        self.pending: list[AgentChunk] = []
+        """What still has to pass hooks and processors."""
+        self.has_hooks = options.get("on_chunk") is not None
+        self.source: ChunkSource | None = None
+        """Where whoever pulls reads next; `None` where the loop itself has work to do."""
+        self.task: asyncio.Task[None] | None = None
+        """The loop at work, if it is."""
+        self.wake: asyncio.Future[None] | None = None
+        """Set while the loop waits for tools."""
+        self.stopped_by: str | None = None
+        """`abort`, `closed`, or a time-out's name, once the run was told to stop."""
+        self.controller = AbortController()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._unlisten: Callable[[], None] | None = None
+
+        self.status = "running"
+        self.entries: list[ModelEntry] = []
+        self.settings = ModelSettings()
+        self.system: list[Message] = []
+        self.messages: list[Message] = []
+        self.remembered: list[Message] = []
+        self.input_count = 0
+        """How many of the messages were there before the first step."""
+        self.tools: dict[str, Tool[Any, Any]] = {}
+        self.steps: list[StepResult] = []
+        self.usage = Usage()
+        self.text = ""
+        self.finish_reason: str | None = None
+        self.error: BaseException | None = None
+        self.raises = False
+        """Whether readers get the error raised: the call itself was wrong."""
+        self.object: Any = None
+        self.used_fallback = False
+        self.tripwire: TripwirePayload | None = None
+        self.suspend_payload: Any = None
+        self.resume_schema: str | None = None
+        self.state: dict[str, Any] = {}
+        """What processors and memory keep for the run."""
+
+    # -- what everybody needs ------------------------------------------------------------------
+
+    @property
+    def context(self) -> AgentContext:
+        """What dynamic settings see."""
+        return AgentContext(
+            self.request_context,
+            self.services,
+            self.spec.id,
+            self.run_id,
+            self.thread_id,
+            self.resource_id,
+        )
+
+    @property
+    def abort_signal(self) -> AbortSignal:
+        """What tools see: the caller's abort, a time-out and a closed stream alike."""
+        return self.controller.signal
+
+    def emit(self, kind: str, payload: Any, from_: str = "AGENT") -> AgentChunk:
+        """Stream a chunk."""
+        out = self.pending if self.has_hooks else self.chunks
+        chunk = AgentChunk(kind, self.run_id, payload, len(out), from_)
+        out.append(chunk)
+        return chunk
+
+    def publish(self, chunk: AgentChunk) -> None:
+        """Stream a chunk that has passed hooks and processors."""
+        chunk.seq = len(self.chunks)
+        self.chunks.append(chunk)
+
+    def notify(self) -> None:
+        """Wake the loop where it waits for tools: one of them wrote something or ended."""
+        if self.wake is not None and not self.wake.done():
+            self.wake.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until a tool writes something or ends."""
+        self.wake = asyncio.get_running_loop().create_future()
+        try:
+            await self.wake
+        except asyncio.CancelledError:
+            self.check()
+            raise
+        finally:
+            self.wake = None
+
+    # -- stopping ------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Watch the caller's abort signal and the total time-out."""
+        signal = self.options.get("abort_signal")
+        if signal is not None:
+            self._unlisten = signal.add_listener(lambda: self.stop("abort"))
+        limit = self.settings.timeout
+        if limit is not None and limit.total is not None:
+            self.start_timer(limit.total, "total")
+
+    def start_timer(self, seconds: float, name: str) -> asyncio.TimerHandle:
+        """Stop the run after some seconds, unless the timer is cancelled."""
+        timer = asyncio.get_running_loop().call_later(seconds, self.stop, name)
+        self._timers.append(timer)
+        return timer
+
+    def stop(self, reason: str) -> None:
+        """Tell the run to stop, wherever it is."""
+        if self.stopped_by is not None or self.status != "running":
+            return
+        self.stopped_by = reason
+        self.controller.abort(reason)
+        if self.source is not None:
+            self.source.interrupt()
+        if self.task is not None:
+            self.task.cancel()
+
+    def check(self) -> None:
+        """Raise where the run was told to stop.
+
+        Raises:
+            Interrupted: It was.
+        """
+        if self.stopped_by is not None:
+            task = asyncio.current_task()
+            # The cancellation was ours: it is answered by going on to the run's end.
+            if task is not None and task is self.task and self.stopped_by != "closed":
+                task.uncancel()
+            raise Interrupted(self.stopped_by)
+
+    def release(self) -> None:
+        """Forget timers and signals."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        if self._unlisten is not None:
+            self._unlisten()
+            self._unlisten = None
+
+    # -- results -------------------------------------------------------------------------------
+
+    def result(self) -> AgentResult[Any]:
+        """Return everything that came of the run."""
+        return AgentResult(
+            text=self.text,
+            usage=self.usage,
+            steps=self.steps,
+            finish_reason=self.finish_reason or "unknown",
+            run_id=self.run_id,
+            messages=[*self.messages],
+            reasoning_text="".join(step.reasoning_text for step in self.steps),
+            tool_calls=[call for step in self.steps for call in step.tool_calls],
+            tool_results=[result for step in self.steps for result in step.tool_results],
+            object=self.object,
+            used_fallback_value=self.used_fallback,
+            error=self.error,
+            tripwire=self.tripwire,
+            suspend_payload=self.suspend_payload,
+            resume_schema=self.resume_schema,
+            remembered_messages=self.remembered,
+        )
+
+
+async def call_back(function: Callable[..., Any] | None, *arguments: Any) -> Any:
+    """Call a user's function, sync or async, where there is one."""
+    if function is None:
+        return None
+    made = function(*arguments)
+    return await made if inspect.isawaitable(made) else made

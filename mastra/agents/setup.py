@@ -1,0 +1,207 @@
+"""From a call to its first request, and from one step to the next request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mastra.agents.context import resolve_dynamic
+from mastra.agents.options import (
+    PreparedStep,
+    StepPreparation,
+    merged,
+    output_of,
+)
+from mastra.agents.output import OutputReader, StructuredOutput
+from mastra.agents.prompt import input_messages, system_messages
+from mastra.agents.run import AgentRun, call_back
+from mastra.errors import ConfigError, InputValidationError
+from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
+from mastra.models.calling import ModelEntry
+from mastra.models.messages import Message
+from mastra.models.resolve import ModelInput, resolve_models
+from mastra.models.settings import ModelSettings
+from mastra.schema import SchemaMismatch, schema_of
+from mastra.tools.tool import Tool, named_tools
+
+__all__ = ["StepPlan", "plan_step", "set_up"]
+
+
+@dataclass(slots=True)
+class StepPlan:
+    """What one step asks of which model."""
+
+    entries: Sequence[ModelEntry]
+    """The models to try."""
+    request: ModelRequest
+    """What to ask."""
+    tools: dict[str, Tool[Any, Any]]
+    """What may be called in this step."""
+    max_retries: int | None
+    """Retries of each model, where the call or the agent says."""
+    output: StructuredOutput[Any] | None
+    """What the answer must be, if the model itself is to answer so."""
+    reader: OutputReader | None
+    """Reads it."""
+
+    @property
+    def model_name(self) -> str:
+        """The first model's name."""
+        return self.entries[0].name
+
+
+async def set_up(run: AgentRun) -> None:
+    """Work out what holds for the whole run.
+
+    Raises:
+        ConfigError: The agent or the call is set up wrongly.
+        InputValidationError: What was passed is not valid.
+    """
+    spec, context = run.spec, run.context
+    if spec.default_options is not None:
+        defaults: Mapping[str, Any] = await resolve_dynamic(spec.default_options, context)
+        run.options = merged(defaults, run.options)
+    options = run.options
+    run.settings = ModelSettings.of(options.get("model_settings"))
+    run.listen()
+    if spec.request_context_schema is not None:
+        _check_context(run)
+    run.entries = await resolve_models(options.get("model") or spec.model, context)
+    instructions = options.get("instructions")
+    if instructions is None:
+        instructions = await resolve_dynamic(spec.instructions, context)
+    run.system = [*system_messages(instructions), *system_messages(options.get("system"))]
+    given = input_messages(run.given)
+    if not given:
+        raise InputValidationError(f"Agent {spec.id!r} was called without a message.")
+    # System messages among the input belong with the instructions: providers want them first.
+    run.system += [message for message in given if message.role == "system"]
+    extra = input_messages(options["context"]) if options.get("context") else []
+    run.messages = [*extra, *(message for message in given if message.role != "system")]
+    run.input_count = len(run.messages)
+    run.tools = await _tools(run)
+
+
+def _check_context(run: AgentRun) -> None:
+    try:
+        schema_of(run.spec.request_context_schema).load(run.request_context.to_dict())
+    except SchemaMismatch as mismatch:
+        raise mismatch.into(
+            InputValidationError, f"The request context of agent {run.spec.id!r}"
+        ) from None
+
+
+async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
+    tools = named_tools(await resolve_dynamic(run.spec.tools, run.context))
+    for toolset in (run.options.get("toolsets") or {}).values():
+        tools.update(named_tools(toolset))
+    for name, tool in named_tools(run.options.get("client_tools")).items():
+        tools[name] = replace(tool, call=None, function=None)
+    return tools
+
+
+async def plan_step(run: AgentRun) -> StepPlan:
+    """Work out the next request."""
+    options = run.options
+    changes = await _prepared(run)
+    tools = run.tools if "tools" not in changes else named_tools(changes["tools"])
+    active = changes.get("active_tools", options.get("active_tools"))
+    if active is not None:
+        _check_active(run, active, tools)
+        tools = {name: tool for name, tool in tools.items() if name in active}
+    model: ModelInput | None = changes.get("model")
+    entries = run.entries if model is None else await resolve_models(model, run.context)
+    settings = run.settings
+    if changes.get("model_settings") is not None:
+        settings = ModelSettings.of(changes["model_settings"]).over(settings)
+    output = output_of(options)
+    if "structured_output" in changes:
+        output = StructuredOutput.of(changes["structured_output"])
+    own_output = output if output is None or output.model is None else None
+    request = ModelRequest(
+        messages=_conversation(run, changes, own_output),
+        tools=_specs(tools),
+        tool_choice=_choice(run, changes, tools),
+        response_format=_response_format(own_output),
+        settings=settings,
+        provider_options={
+            **(options.get("provider_options") or {}),
+            **(changes.get("provider_options") or {}),
+        },
+        include_raw=bool(options.get("include_raw_chunks")),
+    )
+    retries = settings.max_retries
+    return StepPlan(
+        entries,
+        request,
+        tools,
+        run.spec.max_retries if retries is None else retries,
+        own_output,
+        None if own_output is None else OutputReader(own_output),
+    )
+
+
+async def _prepared(run: AgentRun) -> PreparedStep:
+    function = run.options.get("prepare_step")
+    if function is None:
+        return {}
+    preparation = StepPreparation(
+        len(run.steps),
+        run.steps,
+        run.messages,
+        run.entries[0].name,
+        list(run.tools),
+        run.request_context,
+    )
+    return await call_back(function, preparation) or {}
+
+
+def _check_active(
+    run: AgentRun, active: Sequence[str], tools: Mapping[str, Tool[Any, Any]]
+) -> None:
+    unknown = [name for name in active if name not in tools]
+    if unknown:
+        raise ConfigError(
+            f"active_tools of agent {run.spec.id!r} names {unknown[0]!r}, which it does not have. "
+            f"It has: {', '.join(sorted(tools)) or 'none'}."
+        )
+
+
+def _conversation(
+    run: AgentRun, changes: PreparedStep, output: StructuredOutput[Any] | None
+) -> list[Message]:
+    system = system_messages(changes["system"]) if "system" in changes else run.system
+    messages = run.messages
+    if "messages" in changes:
+        messages = [m for m in input_messages(changes["messages"]) if m.role != "system"]
+    if output is not None and output.json_prompt_injection:
+        if output.json_prompt_injection == "inline":
+            messages = [*messages, Message("user", output.prompt())]
+        else:
+            system = [*system, Message("system", output.prompt())]
+    return [*system, *messages]
+
+
+def _response_format(output: StructuredOutput[Any] | None) -> Any:
+    if output is None or output.json_prompt_injection:
+        return None
+    return output.response_format()
+
+
+def _specs(tools: Mapping[str, Tool[Any, Any]]) -> tuple[ToolSpec, ...]:
+    return tuple(tool.spec(name) for name, tool in tools.items())
+
+
+def _choice(
+    run: AgentRun, changes: PreparedStep, tools: Mapping[str, Tool[Any, Any]]
+) -> ToolChoice:
+    choice = changes.get("tool_choice", run.options.get("tool_choice", "auto"))
+    if not isinstance(choice, str):
+        name = choice.get("tool_name") or choice.get("toolName")
+        if name not in tools:
+            raise ConfigError(
+                f"tool_choice of agent {run.spec.id!r} names {name!r}, which it does not have. "
+                f"It has: {', '.join(sorted(tools)) or 'none'}."
+            )
+    return choice

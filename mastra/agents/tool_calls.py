@@ -1,0 +1,316 @@
+"""Runs the tool calls of one turn: at once, as soon as each is complete, results in order.
+
+A tool that raises, bad input and an unknown tool are outcomes like any other: the model is told
+and may do better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
+
+from mastra.agents.chunks import ToolOutputPayload
+from mastra.agents.options import ToolApproval, ToolCallHooks
+from mastra.agents.recorder import RequestedCall
+from mastra.agents.run import AgentRun, call_back
+from mastra.errors import MastraError, RunError, ToolNotFoundError, ValidationError
+from mastra.jsonable import Json, dump_json
+from mastra.logs import get_logger
+from mastra.models.messages import Message
+from mastra.schema import SchemaMismatch
+from mastra.tools.execute import error_result, is_error_result
+from mastra.tools.tool import Tool
+from mastra.tools.tool_context import AgentCall, ToolContext, ToolSuspend
+
+__all__ = [
+    "CallRunner",
+    "Denied",
+    "Done",
+    "Elsewhere",
+    "NeedsApproval",
+    "Outcome",
+    "Raised",
+    "Resumption",
+    "Suspended",
+    "ToolWriter",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The tool gave a result."""
+
+    result: Json
+    """As JSON data."""
+    is_error: bool = False
+    """Whether it says that the input or the output was not valid."""
+    model_output: Json = None
+    """What the model sees, where that differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The tool raised, or there is none of that name."""
+
+    error: BaseException
+    """What it raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsApproval:
+    """A person must agree first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The tool waits for somebody's answer."""
+
+    payload: Any
+    """What whoever answers needs to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A person did not agree."""
+
+    reason: str
+    """Why, for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The client, or the provider, runs the tool."""
+
+
+Outcome: TypeAlias = Done | Raised | NeedsApproval | Suspended | Denied | Elsewhere
+"""What came of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a call is resumed with."""
+
+    approved: bool | None = None
+    """A person's answer, where one was asked for."""
+    reason: str | None = None
+    """Why not."""
+    data: Any = None
+    """What the tool waits for."""
+    suspend_payload: Any = None
+    """What it suspended with."""
+
+
+class ToolWriter:
+    """Sends what a tool writes to the readers of the agent's stream, at once."""
+
+    __slots__ = ("_call", "_run")
+
+    def __init__(self, run: AgentRun, call: RequestedCall) -> None:
+        self._run = run
+        self._call = call
+
+    async def write(self, value: Any) -> None:
+        """Send a value as a `tool-output` chunk. Never waits for a reader."""
+        call = self._call
+        self._run.emit("tool-output", ToolOutputPayload(value, call.id, call.name), "USER")
+        self._run.notify()
+
+    async def custom(self, chunk: Mapping[str, Any]) -> None:
+        """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as it is.
+
+        Raises:
+            ValidationError: The type does not begin with `data-`, or there is no `data`.
+        """
+        kind = chunk.get("type")
+        if not isinstance(kind, str) or not kind.startswith("data-") or "data" not in chunk:
+            raise ValidationError(
+                f"Tool {self._call.name!r} wrote a custom chunk of type {kind!r}: it needs a "
+                "`type` that begins with 'data-' and a `data`.",
+                code="CUSTOM_CHUNK_INVALID",
+            )
+        payload = {key: value for key, value in chunk.items() if key != "type"}
+        self._run.emit(kind, payload, "USER")
+        self._run.notify()
+
+
+class CallRunner:
+    """The calls of one step. Each runs as a task, which the step's end waits for."""
+
+    def __init__(
+        self, run: AgentRun, tools: Mapping[str, Tool[Any, Any]], messages: list[Message]
+    ) -> None:
+        self._run = run
+        self._tools = tools
+        self._messages = messages
+        self._asks = run.options.get("require_tool_approval")
+        self._hooks: ToolCallHooks = {**run.spec.hooks, **(run.options.get("hooks") or {})}
+        limit = run.options.get("tool_call_concurrency", 10)
+        one_by_one = bool(self._asks) or any(
+            tool.require_approval or tool.can_suspend for tool in tools.values()
+        )
+        self._slots = asyncio.Semaphore(1 if one_by_one else limit)
+        self.tasks: dict[str, asyncio.Task[Outcome]] = {}
+        self.resumptions: dict[str, Resumption] = {}
+
+    def start(self, call: RequestedCall) -> None:
+        """Run a call, in the background, as soon as there is a free place."""
+        run = self._run
+        task = asyncio.get_running_loop().create_task(
+            self._outcome(call), context=contextvars.copy_context()
+        )
+        task.add_done_callback(lambda _: run.notify())
+        self.tasks[call.id] = task
+
+    def resume_schema(self, tool_name: str) -> str | None:
+        """Return the JSON Schema of what a tool is resumed with, as text."""
+        tool = self._tools.get(tool_name)
+        if tool is None or tool.resume_schema is None:
+            return None
+        return dump_json(tool.resume_schema.json_schema()).decode()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is running."""
+        return any(not task.done() for task in self.tasks.values())
+
+    async def aclose(self) -> None:
+        """Stop what is still running."""
+        left = [task for task in self.tasks.values() if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        for task in self.tasks.values():
+            if not task.cancelled():
+                # Looked at, so that asyncio does not report it as lost.
+                task.exception()
+
+    async def _outcome(self, call: RequestedCall) -> Outcome:
+        try:
+            async with self._slots:
+                return await self._run_call(call)
+        except ToolSuspend as signal:
+            return Suspended(signal.payload)
+        except Exception as error:  # noqa: BLE001 - a tool may raise anything; the model is told
+            get_logger({"tool": call.name, "run": self._run.run_id}).debug(
+                "tool raised", exc_info=error
+            )
+            return Raised(error)
+
+    async def _run_call(self, call: RequestedCall) -> Outcome:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            listed = ", ".join(sorted(self._tools)) or "none"
+            raise ToolNotFoundError(
+                f"Tool {call.name!r} not found. Available tools: {listed}.",
+                details={"tool": call.name},
+            )
+        resumption = self.resumptions.get(call.id)
+        if resumption is not None and resumption.approved is False:
+            return Denied(resumption.reason or "Tool call was not approved by the user")
+        if tool.call is None:
+            return Elsewhere()
+        if resumption is None and await self._needs_approval(tool, call):
+            return NeedsApproval()
+        if not call.is_json:
+            mismatch = SchemaMismatch([{"path": [], "message": "the arguments are not JSON"}])
+            return Done(error_result(tool.id, mismatch, call.args), is_error=True)
+        return await self._execute(tool, call, resumption)
+
+    async def _execute(
+        self, tool: Tool[Any, Any], call: RequestedCall, resumption: Resumption | None
+    ) -> Outcome:
+        before, after = self._hooks.get("before_tool_call"), self._hooks.get("after_tool_call")
+        answer: Any = await call_back(before, call) if before is not None else None
+        if isinstance(answer, Mapping) and answer.get("proceed") is False:  # pyright: ignore[reportUnknownMemberType]
+            return Done(answer.get("output"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        context = self._context(tool, call, resumption)
+        if tool.request_context_schema is not None:
+            _check_request(tool, context)
+        result = await tool.execute(call.args, context)
+        outcome = Done(tool.dump(result), is_error_result(result))
+        if tool.to_model_output is not None and not outcome.is_error:
+            shown = await call_back(tool.to_model_output, result)
+            outcome = Done(outcome.result, model_output=shown)
+        if after is not None:
+            await call_back(after, call, outcome.result)
+        return outcome
+
+    def _context(
+        self, tool: Tool[Any, Any], call: RequestedCall, resumption: Resumption | None
+    ) -> ToolContext:
+        run = self._run
+
+        async def suspend(payload: Any, _label: Any = None) -> NoReturn:
+            if tool.suspend_schema is not None:
+                try:
+                    payload = tool.suspend_schema.dump(tool.suspend_schema.load(payload))
+                except SchemaMismatch as mismatch:
+                    raise mismatch.into(
+                        ValidationError, f"What tool {call.name!r} suspended with"
+                    ) from None
+            raise ToolSuspend(payload)
+
+        return ToolContext(
+            mastra=run.services,
+            request_context=run.request_context,
+            abort_signal=run.abort_signal,
+            writer=ToolWriter(run, call),
+            resume_data=None if resumption is None else resumption.data,
+            suspend_data=None if resumption is None else resumption.suspend_payload,
+            agent=AgentCall(
+                run.spec.id,
+                call.id,
+                self._messages,
+                run.thread_id,
+                run.resource_id,
+                run.run_id,
+            ),
+            suspender=suspend,
+        )
+
+    async def _needs_approval(self, tool: Tool[Any, Any], call: RequestedCall) -> bool:
+        run = self._run
+        try:
+            # A tool's own function knows best; a plain yes or no of it can only add to the call's.
+            if callable(tool.require_approval):
+                return bool(await _ask(tool.require_approval, call.args, run))
+            if tool.require_approval:
+                return True
+            if callable(self._asks):
+                asked = ToolApproval(call.name, call.args, run.request_context)
+                return bool(await call_back(self._asks, asked))
+        except Exception as error:  # noqa: BLE001 - whatever the policy raises, a person decides
+            get_logger({"tool": call.name, "run": run.run_id}).warning(
+                "approval policy raised; asking", exc_info=error
+            )
+            return True
+        return bool(self._asks)
+
+
+async def _ask(policy: Any, args: Json, run: AgentRun) -> Any:
+    import inspect  # noqa: PLC0415 - only for tools with a policy
+
+    if len(inspect.signature(policy).parameters) > 1:
+        return await call_back(policy, args, run.context)
+    return await call_back(policy, args)
+
+
+def _check_request(tool: Tool[Any, Any], context: ToolContext) -> None:
+    schema = tool.request_context_schema
+    if schema is None:
+        return
+    try:
+        schema.load(context.request_context.to_dict())
+    except SchemaMismatch as mismatch:
+        raise mismatch.into(ValidationError, f"The request context of tool {tool.id!r}") from None
+
+
+def told(error: BaseException) -> str:
+    """Return what the model is told of a tool that raised."""
+    if isinstance(error, (MastraError, RunError)):
+        return error.message
+    return str(error) or type(error).__name__

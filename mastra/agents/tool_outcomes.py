@@ -1,0 +1,153 @@
+"""What came of a step's tool calls: streamed in order, and told to the model."""
+
+from __future__ import annotations
+
+from typing import Any, Final, assert_never
+
+from mastra.agents.chunks import (
+    ToolApprovalPayload,
+    ToolDeniedPayload,
+    ToolErrorPayload,
+    ToolResultPayload,
+    ToolSuspendedPayload,
+)
+from mastra.agents.recorder import RequestedCall, StepRecorder
+from mastra.agents.run import AgentRun
+from mastra.agents.tool_calls import (
+    CallRunner,
+    Denied,
+    Done,
+    Elsewhere,
+    NeedsApproval,
+    Outcome,
+    Raised,
+    Suspended,
+    told,
+)
+from mastra.jsonable import dump_json
+from mastra.models.messages import Message, ToolResultPart
+
+__all__ = ["APPROVAL_SCHEMA", "settle_calls"]
+
+APPROVAL_SCHEMA: Final = dump_json(
+    {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "properties": {
+            "approved": {
+                "type": "boolean",
+                "description": (
+                    "Controls if the tool call is approved or not, should be true when approved "
+                    "and false when declined"
+                ),
+            },
+            "reason": {
+                "description": (
+                    "Optional explanation for the decision, surfaced to the model when the tool "
+                    "call is declined"
+                ),
+                "type": "string",
+            },
+        },
+        "required": ["approved"],
+        "additionalProperties": False,
+    }
+).decode()
+"""The answer to a `tool-call-approval`."""
+
+
+async def settle_calls(run: AgentRun, recorder: StepRecorder, runner: CallRunner) -> bool:
+    """Stream the outcomes that are next in order; return whether there will be more.
+
+    The conversation gets the assistant's message and the results once all of them are there.
+    """
+    settled: dict[str, Outcome] = run.state.setdefault("settled", {})
+    for call in recorder.calls:
+        if call.id in settled:
+            continue
+        task = runner.tasks.get(call.id)
+        if task is None:
+            settled[call.id] = Elsewhere()
+            continue
+        if not task.done():
+            await run.wait()
+            return True
+        outcome = task.result()
+        settled[call.id] = outcome
+        _stream(run, recorder, runner, call, outcome)
+    del run.state["settled"]
+    _tell(run, recorder, settled)
+    return False
+
+
+def _stream(
+    run: AgentRun,
+    recorder: StepRecorder,
+    runner: CallRunner,
+    call: RequestedCall,
+    outcome: Outcome,
+) -> None:
+    match outcome:
+        case Done():
+            payload = ToolResultPayload(
+                call.args, call.id, call.name, outcome.result, outcome.is_error or None
+            )
+            recorder.result.tool_results.append(run.emit("tool-result", payload))
+        case Raised():
+            run.emit(
+                "tool-error", ToolErrorPayload(call.args, call.id, call.name, outcome.error)
+            )
+        case NeedsApproval():
+            run.emit(
+                "tool-call-approval",
+                ToolApprovalPayload(call.id, call.name, call.args, APPROVAL_SCHEMA),
+            )
+        case Suspended():
+            schema = runner.resume_schema(call.name)
+            run.emit(
+                "tool-call-suspended",
+                ToolSuspendedPayload(call.id, call.name, call.args, outcome.payload, schema),
+            )
+        case Denied():
+            approval = {"id": call.id, "approved": False, "reason": outcome.reason}
+            run.emit(
+                "tool-output-denied", ToolDeniedPayload(call.id, call.name, call.args, approval)
+            )
+        case Elsewhere():
+            pass
+        case _:
+            assert_never(outcome)
+
+
+def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -> None:
+    """Add the step to the conversation, and note what it waits for."""
+    content = recorder.result.content
+    if content:
+        message_id = {} if run.steps else {"id": run.message_id}
+        run.messages.append(Message("assistant", tuple(content), **message_id))
+    results: list[ToolResultPart] = []
+    for call in recorder.calls:
+        outcome = outcomes[call.id]
+        match outcome:
+            case Done():
+                shown: Any = outcome.result if outcome.model_output is None else outcome.model_output
+                results.append(_part(call, shown, is_error=outcome.is_error))
+            case Raised():
+                results.append(_part(call, told(outcome.error), is_error=True))
+            case Denied():
+                results.append(_part(call, outcome.reason, is_error=False))
+            case Elsewhere():
+                if not call.provider_executed:
+                    run.state["client_side"] = True
+            case NeedsApproval() | Suspended():
+                waiting: dict[str, Outcome] = run.state.setdefault("waiting", {})
+                waiting[call.id] = outcome
+    if results:
+        recorder.result.content.extend(results)
+        run.messages.append(Message("tool", tuple(results)))
+    if run.state.get("waiting"):
+        run.status = "suspended"
+
+
+def _part(call: RequestedCall, shown: Any, *, is_error: bool) -> ToolResultPart:
+    return ToolResultPart(call.id, call.name, shown, is_error, call.args)
