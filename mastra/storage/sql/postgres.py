@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import Dialect
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from mastra.clock import now_ms
 from mastra.errors import ConfigError
@@ -100,7 +100,7 @@ class PostgresDatabase:
             return await AsyncRetrying(
                 retry=retry_if_exception(is_lost),
                 stop=stop_after_delay(RETRY_S),
-                wait=wait_exponential_jitter(initial=0.05, max=1.0, jitter=0.05),
+                wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
             )(read)
         except _REFUSED as error:

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 __all__ = ["RETRY_S", "Connection", "ConnectionPool", "is_lost"]
 
@@ -120,7 +120,7 @@ class ConnectionPool:
         connection: Connection = await AsyncRetrying(
             retry=retry_if_exception(can_wait),
             stop=stop_after_delay(RETRY_S),
-            wait=wait_exponential_jitter(initial=0.05, max=1.0, jitter=0.05),
+            wait=wait_random_exponential(multiplier=0.05, max=1.0),
             reraise=True,
         )(self._connect_once)
         self._was_reached = True

@@ -1,0 +1,49 @@
+"""Every test that asks for `store` runs once on each store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mastra.storage.base import WorkflowStore
+from mastra.storage.memory import InMemoryStorage
+from mastra.storage.sql import SQLStorage
+from tests.support.storage import STORES, SettableClock
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture(params=STORES)
+def storage_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def storage(
+    storage_name: str, clock: SettableClock, tmp_path: Path, request: pytest.FixtureRequest
+) -> Any:
+    """A storage that nobody has opened yet."""
+    match storage_name:
+        case "memory":
+            return InMemoryStorage(clock=clock)
+        case "postgres":
+            return SQLStorage(request.getfixturevalue("postgres_url"), clock=clock)
+        case "sqlite-memory":
+            return SQLStorage("sqlite:///:memory:", clock=clock)
+        case _:
+            durability: Any = "full" if storage_name == "sqlite-full" else "normal"
+            return SQLStorage(f"sqlite:///{tmp_path}/runs.db", durability=durability, clock=clock)
+
+
+@pytest.fixture
+async def store(storage: Any) -> AsyncIterator[WorkflowStore]:
+    """Its runs. It opens itself on first use."""
+    yield storage.workflows
+    await storage.aclose()

