@@ -35,6 +35,7 @@ async def run_agent(run: AgentRun) -> LoopSteps:
     step: _Step | None = None
     try:
         await set_up(run)
+        run.check()
         run.emit("start", StartPayload(run.spec.id, run.message_id))
         yield
         is_over = False

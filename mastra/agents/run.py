@@ -168,7 +168,8 @@ class AgentRun:
         self.controller.abort(reason)
         if self.source is not None:
             self.source.interrupt()
-        if self.task is not None:
+        # The loop itself, where it calls what stops it, looks at `check` next.
+        if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
 
     def check(self) -> None:
@@ -178,10 +179,6 @@ class AgentRun:
             Interrupted: It was.
         """
         if self.stopped_by is not None:
-            task = asyncio.current_task()
-            # The cancellation was ours: it is answered by going on to the run's end.
-            if task is not None and task is self.task and self.stopped_by != "closed":
-                task.uncancel()
             raise Interrupted(self.stopped_by)
 
     def release(self) -> None:

@@ -1,0 +1,203 @@
+"""A real HTTP server on loopback that plays OpenAI's streaming format, with faults on demand.
+
+A test queues answers; each request takes the next. It reads what was asked in `requests`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+_HEAD = (
+    "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n"
+    "connection: keep-alive\r\n{extra}\r\n"
+)
+
+
+@dataclass
+class Reply:
+    """What one request gets."""
+
+    events: Sequence[Any] = ()
+    """JSON values, or text that is sent as it is."""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    """In place of events: one JSON body."""
+    delay: float = 0.0
+    """Seconds before the first event."""
+    pause: float = 0.0
+    """Seconds between events."""
+    cut_after: int | None = None
+    """Close the connection after so many events; 0 is before the first."""
+    hang: bool = False
+    """Take the request and never answer."""
+    named: bool = False
+    """Send each event's `type` as its name, as the responses API does."""
+    done: bool = True
+    """Whether `[DONE]` ends it."""
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+    """One chunk of a chat completion."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "fake-1",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        **more,
+    }
+
+
+USAGE = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion.chunk",
+    "created": 1700000000,
+    "model": "fake-1",
+    "choices": [],
+    "usage": {
+        "prompt_tokens": 10,
+        "completion_tokens": 6,
+        "total_tokens": 16,
+        "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    },
+}
+
+
+def text_reply(*pieces: str, finish: str = "stop", **options: Any) -> Reply:
+    """An answer in text."""
+    events = [chunk({"role": "assistant", "content": ""})]
+    events += [chunk({"content": piece}) for piece in pieces]
+    return Reply([*events, chunk({}, finish), USAGE], **options)
+
+
+def tool_reply(*calls: tuple[str, str, str], **options: Any) -> Reply:
+    """An answer that calls tools: id, name and the arguments' text."""
+    events = [chunk({"role": "assistant", "content": None})]
+    for index, (call_id, name, args) in enumerate(calls):
+        function = {"name": name, "arguments": ""}
+        call = {"index": index, "id": call_id, "type": "function", "function": function}
+        events.append(chunk({"tool_calls": [call]}))
+        half = len(args) // 2
+        events += [
+            chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+            for piece in (args[:half], args[half:])
+            if piece
+        ]
+    return Reply([*events, chunk({}, "tool_calls"), USAGE], **options)
+
+
+def error_reply(status: int, message: str = "no", **headers: str) -> Reply:
+    """An error, as OpenAI sends it."""
+    return Reply(
+        status=status,
+        body={"error": {"message": message, "type": "test", "code": None}},
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+    )
+
+
+class OpenAIServer:
+    """The server. `url` is its base URL; `open_connections` counts its clients."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self.open_connections = 0
+        self.url = ""
+
+    def queue(self, *replies: Reply) -> None:
+        """Answer the next requests so."""
+        self.replies += replies
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open_connections += 1
+        try:
+            while await self._one(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open_connections -= 1
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.paths.append(first.split()[1])
+        self.headers.append(headers)
+        self.requests.append(json.loads(body))
+        reply = self.replies.pop(0) if self.replies else error_reply(400, "no reply queued")
+        return await _send(reply, reader, writer)
+
+
+async def _send(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    if reply.hang:
+        await reader.read()  # until the client goes
+        return False
+    extra = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
+    kind = "text/event-stream" if reply.body is None else "application/json"
+    writer.write(_HEAD.format(status=reply.status, kind=kind, extra=extra).encode())
+    if reply.body is not None:
+        _write(writer, json.dumps(reply.body))
+    await writer.drain()
+    if reply.delay:
+        await asyncio.sleep(reply.delay)
+    for index, event in enumerate(reply.events):
+        if index == reply.cut_after:
+            return False
+        _write(writer, _frame(event, named=reply.named))
+        await writer.drain()
+        if reply.pause:
+            await asyncio.sleep(reply.pause)
+    if reply.cut_after is not None:
+        return False
+    if reply.body is None and reply.done:
+        _write(writer, "data: [DONE]\n\n")
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    return True
+
+
+def _frame(event: Any, *, named: bool) -> str:
+    if isinstance(event, str):
+        return event
+    name = f"event: {event['type']}\n" if named else ""
+    return f"{name}data: {json.dumps(event)}\n\n"
+
+
+def _write(writer: asyncio.StreamWriter, text: str) -> None:
+    data = text.encode()
+    writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+
+@asynccontextmanager
+async def openai_server() -> AsyncIterator[OpenAIServer]:
+    """Run the server."""
+    server = OpenAIServer()
+    connections: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(writer)
+        try:
+            await server._serve(reader, writer)
+        finally:
+            connections.discard(writer)
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield server
+    finally:
+        listener.close()
+        for writer in connections:
+            writer.close()
+        await asyncio.sleep(0)
