@@ -120,7 +120,7 @@ class StepResult:
             suspend_payload=record.suspend_payload,
             resume_payload=record.resume_payload,
             started_at=_moment(record.started_at),
-            ended_at=_moment(record.ended_at),
+            ended_at=None if record.status == "suspended" else _moment(record.ended_at),
             suspended_at=_moment(record.suspended_at),
             resumed_at=_moment(record.resumed_at),
             metadata=None if record.iteration is None else {"iterationCount": record.iteration},
@@ -153,7 +153,7 @@ def step_to_wire(record: StepRecord, *, with_payload: bool = True) -> dict[str, 
         wire["error"] = record.error
     if record.tripwire is not None:
         wire["tripwire"] = record.tripwire
-    if record.ended_at is not None:
+    if record.ended_at is not None and record.status != "suspended":
         wire["endedAt"] = record.ended_at
     return wire
 

@@ -51,35 +51,18 @@ def find_targets(
         RunStateError: No suspended step fits, or several do and none was named.
         ResumeValidationError: The data does not meet the resume schema of one of them.
     """
-    suspended = loaded.suspended
-    names = ", ".join(sorted({repr(".".join(path_of(record))) for record in suspended}))
-    run_id = loaded.head.run_id
-    chosen = suspended
+    suspended, run_id = loaded.suspended, loaded.head.run_id
     if label is not None:
-        chosen = [record for record in suspended if label in record.labels]
-        if not chosen:
-            labels = sorted({name for record in suspended for name in record.labels})
+        chosen = _under_label(run_id, suspended, label)
+    else:
+        chosen = suspended if step is None else _at_step(run_id, suspended, _path_given(step))
+        if len({tuple(path_of(record)) for record in chosen}) > 1:
             raise RunStateError(
-                f"Run {run_id!r} is not suspended under the label {label!r}. Labels there are: "
-                f"{', '.join(map(repr, labels)) or 'none'}.",
-                code="RESUME_TARGET_NOT_FOUND",
+                f"Run {run_id!r} is suspended at several steps: {_names_of(chosen)}. Say which "
+                "with `step=`, as a path where they are nested.",
+                code="RESUME_TARGET_AMBIGUOUS",
+                details={"runId": run_id},
             )
-    elif step is not None:
-        path = _path_given(step)
-        chosen = [r for r in suspended if path_of(r)[: len(path)] == path]
-        chosen = chosen or [r for r in suspended if path_of(r)[-len(path) :] == path]
-        if not chosen:
-            raise RunStateError(
-                f"Step {'.'.join(path)!r} of run {run_id!r} is not suspended. Suspended: "
-                f"{names or 'none'}.",
-                code="RESUME_TARGET_NOT_FOUND",
-                details={"stepId": ".".join(path), "runId": run_id},
-            )
-    elif len({tuple(path_of(record)) for record in suspended}) > 1:
-        raise RunStateError(
-            f"Run {run_id!r} is suspended at several steps: {names}. Say which with `step=`.",
-            code="RESUME_TARGET_AMBIGUOUS",
-        )
     if for_each_index is not None:
         at = [record for record in chosen if _item_of(record) == for_each_index]
         if not at:
@@ -93,6 +76,36 @@ def find_targets(
     for record in chosen:
         data = _checked(spec, record, data)
     return [record.op_id for record in chosen], data
+
+
+def _names_of(records: list[StepRecord]) -> str:
+    return ", ".join(sorted({repr(".".join(path_of(record))) for record in records})) or "none"
+
+
+def _under_label(run_id: str, suspended: list[StepRecord], label: str) -> list[StepRecord]:
+    chosen = [record for record in suspended if label in record.labels]
+    if not chosen:
+        labels = sorted({name for record in suspended for name in record.labels})
+        raise RunStateError(
+            f"Run {run_id!r} is not suspended under the label {label!r}. Labels there are: "
+            f"{', '.join(map(repr, labels)) or 'none'}.",
+            code="RESUME_TARGET_NOT_FOUND",
+            details={"label": label, "runId": run_id},
+        )
+    return chosen
+
+
+def _at_step(run_id: str, suspended: list[StepRecord], path: list[str]) -> list[StepRecord]:
+    chosen = [r for r in suspended if path_of(r)[: len(path)] == path]
+    chosen = chosen or [r for r in suspended if path_of(r)[-len(path) :] == path]
+    if not chosen:
+        name = ".".join(path)
+        raise RunStateError(
+            f"Step {name!r} of run {run_id!r} is not suspended. Suspended: {_names_of(suspended)}.",
+            code="RESUME_TARGET_NOT_FOUND",
+            details={"stepId": name, "runId": run_id},
+        )
+    return chosen
 
 
 def _item_of(record: StepRecord) -> int | None:
