@@ -133,7 +133,8 @@ async def _open(entry: ModelEntry, request: ModelRequest) -> Answer:
         raise ModelError(
             f"{entry.name} sent nothing for {waits:g} seconds.",
             model_id=entry.name,
-            is_retryable=True,
+            # A step's limit is for all of its tries; that of the first chunk is for each.
+            is_retryable=limit is not None and limit.first_chunk == waits,
             code="MODEL_TIMEOUT",
         ) from error
     except MastraError:

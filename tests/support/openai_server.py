@@ -32,6 +32,8 @@ class Reply:
     """Seconds before the first event."""
     pause: float = 0.0
     """Seconds between events."""
+    pause_from: int = 0
+    """The first event that is followed by a pause."""
     cut_after: int | None = None
     """Close the connection after so many events; 0 is before the first."""
     hang: bool = False
@@ -149,15 +151,13 @@ async def _send(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.Stre
     if reply.body is not None:
         _write(writer, json.dumps(reply.body))
     await writer.drain()
-    if reply.delay:
-        await asyncio.sleep(reply.delay)
+    await _pause(reply.delay, reader)
     for index, event in enumerate(reply.events):
         if index == reply.cut_after:
             return False
         _write(writer, _frame(event, named=reply.named))
         await writer.drain()
-        if reply.pause:
-            await asyncio.sleep(reply.pause)
+        await _pause(reply.pause if index >= reply.pause_from else 0, reader)
     if reply.cut_after is not None:
         return False
     if reply.body is None and reply.done:
@@ -165,6 +165,15 @@ async def _send(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.Stre
     writer.write(b"0\r\n\r\n")
     await writer.drain()
     return True
+
+
+async def _pause(seconds: float, reader: asyncio.StreamReader) -> None:
+    """Sleep, unless the client goes meanwhile."""
+    until = asyncio.get_running_loop().time() + seconds
+    while (left := until - asyncio.get_running_loop().time()) > 0:
+        await asyncio.sleep(min(left, 0.01))
+        if reader.at_eof():
+            raise ConnectionError
 
 
 def _frame(event: Any, *, named: bool) -> str:
@@ -198,6 +207,7 @@ async def openai_server() -> AsyncIterator[OpenAIServer]:
         yield server
     finally:
         listener.close()
-        for writer in connections:
-            writer.close()
-        await asyncio.sleep(0)
+        for writer in list(connections):
+            writer.transport.abort()
+        while connections:
+            await asyncio.sleep(0.005)
