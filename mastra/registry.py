@@ -92,7 +92,6 @@ class Mastra:
         """Register an agent, by default under its name."""
         if not hasattr(agent, "bound_to"):
             raise ConfigError(f"Agent {key!r} must be an Agent, not {type(agent).__name__}.")
-        agent.bind(self)
         self._agents[key or agent.name] = agent.bound_to(self)
 
     def add_workflow(self, workflow: Workflow[Any, Any, Any], key: str | None = None) -> None:
