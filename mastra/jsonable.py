@@ -15,7 +15,15 @@ from pydantic.alias_generators import to_camel
 
 from mastra.errors import SerializationError
 
-__all__ = ["Json", "WireModel", "dump_json", "dump_wire", "load_json", "to_jsonable"]
+__all__ = [
+    "Json",
+    "WireModel",
+    "copy_json",
+    "dump_json",
+    "dump_wire",
+    "load_json",
+    "to_jsonable",
+]
 
 Json: TypeAlias = Any
 """A value made of dict (with text keys), list, str, int, float, bool and None."""
@@ -44,6 +52,15 @@ def to_jsonable(value: object, *, what: str = "value") -> Json:
         )
     except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
         raise unserializable(value, what) from error
+
+
+def copy_json(value: Json) -> Json:
+    """Return JSON data that shares no dict and no list with what it is given."""
+    if isinstance(value, dict):
+        return {key: copy_json(part) for key, part in cast("dict[str, Json]", value).items()}
+    if isinstance(value, list):
+        return [copy_json(part) for part in cast("list[Json]", value)]
+    return value
 
 
 def dump_json(value: object, *, what: str = "value") -> bytes:

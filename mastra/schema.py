@@ -53,11 +53,14 @@ class Schema(Generic[T]):
     first use, because both are called for each step of each run.
     """
 
-    __slots__ = ("_adapter", "_serialize", "_validate", "is_any", "type")
+    __slots__ = ("_adapter", "_serialize", "_validate", "is_any", "may_alias", "type")
 
     def __init__(self, type_: Any) -> None:
         self.type = type_
         self.is_any = type_ is Any or type_ is object
+        self.may_alias = True
+        """Whether what `load` gives may hold the very dicts and lists that it was given. Known
+        once the schema is compiled."""
         self._adapter: pydantic.TypeAdapter[T] | None = None
         self._validate: Callable[[Any], T] | None = None
         self._serialize: Callable[..., Json] | None = None
@@ -91,6 +94,7 @@ class Schema(Generic[T]):
             else adapter.validator.validate_python,
         )
         self._serialize = adapter.serializer.to_python
+        self.may_alias = _may_alias(adapter.core_schema)
 
     def load(self, value: object) -> T:
         """Validate a Python value or JSON data into the type.
@@ -137,6 +141,28 @@ class Schema(Generic[T]):
         if self.is_any:
             return {}
         return self.adapter.json_schema(by_alias=True, mode=cast("Any", mode))
+
+
+_UNTOUCHED = frozenset({"any", "is-instance", "function-plain"})
+_NOT_SCHEMAS = frozenset({"cls", "config", "default", "metadata", "ref", "serialization"})
+
+
+def _may_alias(core: Any) -> bool:
+    """Return whether part of what a core schema validates is passed through as it is."""
+    if isinstance(core, dict):
+        schema = cast("dict[str, Any]", core)
+        kind = schema.get("type")
+        if kind in _UNTOUCHED or (kind == "list" and "items_schema" not in schema):
+            return True
+        if "allow" in (schema.get("extra_behavior"), schema.get("extra_fields_behavior")):
+            return True
+        config: Any = schema.get("config") or {}
+        if config.get("extra_fields_behavior") == "allow":
+            return True
+        return any(_may_alias(part) for key, part in schema.items() if key not in _NOT_SCHEMAS)
+    if isinstance(core, (list, tuple)):
+        return any(_may_alias(part) for part in cast("list[Any]", core))
+    return False
 
 
 def _is_built(adapter: pydantic.TypeAdapter[Any]) -> bool:

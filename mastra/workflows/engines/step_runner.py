@@ -18,7 +18,7 @@ from mastra.errors import (
     StepValidationError,
     TripwireError,
 )
-from mastra.jsonable import Json, to_jsonable
+from mastra.jsonable import Json, copy_json, to_jsonable
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
@@ -121,6 +121,7 @@ class StepTask:
         if record.state is not None:
             run.merge_state(record)
         if self.decide is not None and record.status == "success":
+            run.latest[record.step_id] = record  # a condition may ask for the step's result
             record.decision = await self.decide(record)
         return record
 
@@ -162,14 +163,19 @@ class StepTask:
             if delay:
                 await asyncio.sleep(delay)
 
-    async def _attempt(self, record: StepRecord, tries: int) -> None:
-        run, scope, step = self.run, self.scope, self.node.step
-        schema = step.input_schema
+    def _input(self) -> Any:
+        # The step may do with its input what it likes: the records keep theirs.
+        if not self.scope.validates_inputs:
+            return copy_json(self.value)
+        schema = self.node.step.input_schema
         try:
-            data = schema.load(self.value) if scope.validates_inputs else self.value
+            return schema.load(copy_json(self.value) if schema.may_alias else self.value)
         except SchemaMismatch as mismatch:
             raise _BadInput(self._mismatch("Input", mismatch)) from None
-        ctx = StepContext(run, scope, record, data, step)
+
+    async def _attempt(self, record: StepRecord, tries: int) -> None:
+        step = self.node.step
+        ctx = StepContext(self.run, self.scope, record, self._input(), step)
         if tries:
             ctx.retry_count = tries
         if self.earlier is not None:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.engines import Calls, Env, engine_env
-
-if find_spec("tests.support.postgres") is not None:
-    from tests.support.postgres import *  # noqa: F403
 
 ENGINES = ("inprocess", "inprocess-sqlite", "inprocess-postgres", "replay")
 
@@ -28,22 +23,6 @@ def _case_of(request: pytest.FixtureRequest) -> str:
     return f"{request.path.stem}::{request.function.__name__}"
 
 
-def _url(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
-    _, _, database = name.partition("-")
-    if not database:
-        return None
-    try:
-        from mastra.storage.sql import SQLStorage  # noqa: F401
-    except ImportError:
-        pytest.skip("SQLStorage is not there yet")
-    if database == "sqlite":
-        return f"sqlite:///{tmp_path / 'runs.db'}"
-    if find_spec("tests.support.postgres") is None:
-        pytest.skip("the PostgreSQL fixture is not there yet")
-    url: Any = request.getfixturevalue("postgres_url")
-    return str(url)
-
-
 @pytest.fixture(params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
     """The engine that the case runs on."""
@@ -57,7 +36,14 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def engine_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
     """The database that the engine is run with, or nothing."""
-    return _url(engine_name, request, tmp_path)
+    match engine_name.partition("-")[2]:
+        case "sqlite":
+            return f"sqlite:///{tmp_path / 'runs.db'}"
+        case "postgres":
+            url: str = request.getfixturevalue("postgres_url")
+            return url
+        case _:
+            return None
 
 
 @pytest.fixture

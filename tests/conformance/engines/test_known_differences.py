@@ -1,0 +1,27 @@
+"""The table of known differences says only what can be so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.conformance.engines.conftest import ENGINES, KNOWN_DIFFERENCES
+
+
+def test_in_process_and_replay_differ_in_nothing() -> None:
+    here = [key for key in KNOWN_DIFFERENCES if key[0].startswith(("inprocess", "replay"))]
+    assert here == []
+
+
+def test_every_line_names_an_engine_and_a_case_that_are_there() -> None:
+    cases = {
+        f"{file.stem}::{name}"
+        for file in Path(__file__).parent.glob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert {case for _, case in KNOWN_DIFFERENCES} <= cases
+    assert {engine for engine, _ in KNOWN_DIFFERENCES} <= set(ENGINES)
+
+
+def test_every_line_has_a_reason() -> None:
+    assert all(KNOWN_DIFFERENCES.values())
