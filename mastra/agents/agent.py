@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
@@ -53,10 +54,10 @@ class Agent:
 
     __slots__ = ("_services", "_spec")
 
-    def __init__(  # noqa: PLR0913 - Mastra's options
+    def __init__(
         self,
         *,
-        id: str | None = None,  # noqa: A002 - Mastra's name
+        id: str | None = None,
         name: str | None = None,
         instructions: Instructions = "",
         model: ModelInput,
@@ -139,9 +140,8 @@ class Agent:
 
         The agent itself is left as it is, so several applications may share it.
         """
-        bound = Agent.__new__(Agent)
-        bound._spec = self._spec
-        bound._services = services
+        bound = copy.copy(self)
+        bound._services = services  # noqa: SLF001 - our own copy
         return bound
 
     async def get_instructions(self, request_context: Any = None) -> Any:

@@ -181,7 +181,7 @@ class TextPayload(Payload):
     # Written out, since one is made for every token.
     __slots__ = ("id", "text")
 
-    def __init__(self, id: str, text: str) -> None:  # noqa: A002
+    def __init__(self, id: str, text: str) -> None:
         self.id = id
         self.text = text
 

@@ -14,13 +14,13 @@ from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
 from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
 from mastra.agents.options import AbortEvent, ErrorEvent
 from mastra.agents.recorder import StepRecorder
-from mastra.agents.run import AgentRun, Interrupted, call_back
+from mastra.agents.run import AgentRun, call_back
 from mastra.agents.setup import StepPlan, plan_step, set_up
 from mastra.agents.stop import should_stop
 from mastra.agents.tool_calls import CallRunner
 from mastra.agents.tool_outcomes import settle_calls
 from mastra.clock import now_ms
-from mastra.errors import ConfigError, MastraError, ModelError, ValidationError
+from mastra.errors import ConfigError, ModelError, ValidationError
 from mastra.models.calling import Answer, open_answer
 from mastra.models.chunks import ModelChunk
 
@@ -60,17 +60,9 @@ async def run_agent(run: AgentRun) -> LoopSteps:
                 yield
         await emit_finish(run)
         yield
-    except (Interrupted, asyncio.CancelledError):
-        if run.stopped_by is None:
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) or not await _conclude(run, step, error):
             raise
-        if run.stopped_by != "closed":
-            await _cut(run, step)
-            yield
-    except (ConfigError, ValidationError) as error:
-        _fail_call(run, error)
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever fails is the run's outcome
-        await _fail(run, step, error)
         yield
     finally:
         if step is not None:
@@ -213,19 +205,28 @@ async def flush(run: AgentRun) -> None:
             await call_back(on_chunk, chunk)
 
 
-def _fail_call(run: AgentRun, error: MastraError) -> None:
-    """The call itself was wrong: readers get the error raised."""
+async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> bool:
+    """Turn what ended the loop into the run's outcome; return whether it is one."""
+    if run.stopped_by is not None:
+        # Told to stop, the loop was cancelled, or its model's connection closed under it.
+        if run.stopped_by != "closed":
+            await _cut(run, step)
+        return True
+    if not isinstance(error, Exception):
+        return False
     run.error = error
     run.status = "failed"
-    run.finish_reason = "error"
-    run.raises = True
+    if isinstance(error, (ConfigError, ValidationError)):
+        # The call itself was wrong: its readers get the error raised.
+        run.finish_reason = "error"
+        run.raises = True
+        return True
+    await _fail(run, step, error)
+    return True
 
 
 async def _fail(run: AgentRun, step: _Step | None, error: Exception) -> None:
     """Stream that the run failed."""
-    if run.stopped_by is not None:
-        await _cut(run, step)
-        return
     run.error = error
     run.status = "failed"
     run.emit("error", ErrorPayload(error))
@@ -252,11 +253,7 @@ async def _cut(run: AgentRun, step: _Step | None) -> None:
         model_id=run.entries[0].name if run.entries else None,
         details={"limit": reason},
     )
-    run.error = error
-    run.status = "failed"
-    run.emit("error", ErrorPayload(error))
-    await _end_early(run, step, "error")
-    await call_back(run.options.get("on_error"), ErrorEvent(error))
+    await _fail(run, step, error)
 
 
 async def _end_early(run: AgentRun, step: _Step | None, reason: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from mastra.errors import ConfigError
 from mastra.models.message_forms import message_from, messages_from
@@ -28,7 +28,7 @@ def system_messages(value: StaticInstructions | None) -> list[Message]:
         return []
     if isinstance(value, (str, Mapping, Message)):
         return [_system(value)]
-    if isinstance(value, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(value, Sequence):
         return [_system(item) for item in value if item != ""]
     raise ConfigError(
         f"Instructions are text, a list of texts or system messages, not {type(value).__name__}."
@@ -46,4 +46,4 @@ def _system(value: str | Message | Mapping[str, Any]) -> Message:
 
 def input_messages(value: MessageInput) -> list[Message]:
     """Return what a caller passed as messages."""
-    return messages_from(cast("MessageInput", value))
+    return messages_from(value)

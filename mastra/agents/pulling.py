@@ -9,6 +9,7 @@ as another reader waits. When the last reader is cancelled, the run is closed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from mastra.agents.loop import LoopSteps
 from mastra.agents.run import AgentRun
@@ -90,9 +91,9 @@ class Puller:
             if task.done() and run.task is task:
                 run.task = None
 
-    async def _step(self, step: object) -> None:
+    async def _step(self, step: Awaitable[None]) -> None:
         try:
-            await step  # type: ignore[misc] # pyright: ignore[reportGeneralTypeIssues]
+            await step
         except StopAsyncIteration:
             self.is_done = True
 

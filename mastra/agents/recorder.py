@@ -60,7 +60,7 @@ class RequestedCall:
 
     __slots__ = ("args", "chunk", "id", "is_json", "name", "provider_executed")
 
-    def __init__(self, id: str, name: str, args: Json, *, is_json: bool = True) -> None:  # noqa: A002
+    def __init__(self, id: str, name: str, args: Json, *, is_json: bool = True) -> None:
         self.id = id
         self.name = name
         self.args = args

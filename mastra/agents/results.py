@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, cast
+from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
@@ -219,7 +219,7 @@ class AgentResult(Generic[Obj]):
     """Every call, as its `tool-call` chunk."""
     tool_results: list[AgentChunk] = field(default_factory=list[AgentChunk])
     """Every result, as its `tool-result` chunk."""
-    object: Obj = cast("Obj", None)
+    object: Obj = None  # pyright: ignore[reportAssignmentType] - as `Any` where none is asked for
     """The structured output, a value of its type."""
     used_fallback_value: bool = False
     """Whether `object` is the fallback value."""

@@ -226,7 +226,7 @@ class CallRunner:
         before, after = self._hooks.get("before_tool_call"), self._hooks.get("after_tool_call")
         answer: Any = await call_back(before, call) if before is not None else None
         if isinstance(answer, Mapping) and answer.get("proceed") is False:  # pyright: ignore[reportUnknownMemberType]
-            return Done(answer.get("output"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            return Done(answer.get("output"))  # pyright: ignore[reportUnknownMemberType]
         context = self._context(tool, call, resumption)
         if tool.request_context_schema is not None:
             _check_request(tool, context)

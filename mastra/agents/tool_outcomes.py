@@ -24,6 +24,7 @@ from mastra.agents.tool_calls import (
     Suspended,
     told,
 )
+from mastra.ids import new_id
 from mastra.jsonable import dump_json
 from mastra.models.messages import Message, ToolResultPart
 
@@ -123,8 +124,8 @@ def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -
     """Add the step to the conversation, and note what it waits for."""
     content = recorder.result.content
     if content:
-        message_id = {} if run.steps else {"id": run.message_id}
-        run.messages.append(Message("assistant", tuple(content), **message_id))
+        message_id = new_id() if run.steps else run.message_id
+        run.messages.append(Message("assistant", tuple(content), id=message_id))
     results: list[ToolResultPart] = []
     for call in recorder.calls:
         outcome = outcomes[call.id]

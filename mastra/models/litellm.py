@@ -35,7 +35,7 @@ class LiteLLMModel:
         headers: Further HTTP headers.
     """
 
-    def __init__(  # noqa: PLR0913 - what a provider needs to be known by
+    def __init__(
         self,
         model_name: str,
         *,

@@ -107,8 +107,9 @@ def _number(text: str, divisor: float) -> float | None:
 
 
 def _until(date: str) -> float | None:
-    from mastra.clock import now_ms  # noqa: PLC0415 - one header form of one failure
     from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    from mastra.clock import now_ms  # noqa: PLC0415 - one header form of one failure
 
     try:
         return max(0.0, parsedate_to_datetime(date).timestamp() - now_ms() / 1000)

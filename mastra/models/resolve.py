@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -40,10 +40,10 @@ class ModelConfig:
     """Which of OpenAI's two APIs to speak."""
 
 
-ModelInput: TypeAlias = (
-    "str | ModelConfig | Model | Fallback | Sequence[str | ModelConfig | Model | Fallback]"
-    " | Callable[..., Any]"
-)
+OneModel: TypeAlias = "str | ModelConfig | Model | Fallback"
+"""One model: its name, where it is, an object, or either with settings of its own."""
+
+ModelInput: TypeAlias = "OneModel | Sequence[OneModel] | Callable[..., Any]"
 """What a user may write as a model."""
 
 
@@ -206,13 +206,13 @@ async def resolve_models(value: ModelInput, *arguments: object) -> list[ModelEnt
     if callable(value):
         made = value(*arguments)
         if inspect.isawaitable(made):
-            made = await cast("Awaitable[Any]", made)
+            made = await made
         return await resolve_models(made, *arguments)
     return [ModelEntry(resolve_model(value))]
 
 
 async def _from_list(
-    value: Sequence[str | ModelConfig | Model | Fallback], arguments: tuple[object, ...]
+    value: Sequence[OneModel], arguments: tuple[object, ...]
 ) -> list[ModelEntry]:
     if not value:
         raise ConfigError("The list of models is empty.")

@@ -170,8 +170,8 @@ ToolInput: TypeAlias = "Tool[Any, Any] | Callable[..., Any]"
 """What may be given as a tool: a tool or a plain function."""
 
 
-def create_tool(  # noqa: PLR0913 - Mastra's options
-    id: str,  # noqa: A002 - Mastra's name
+def create_tool(
+    id: str,
     description: str,
     input_schema: Any = None,
     output_schema: Any = None,
