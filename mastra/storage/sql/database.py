@@ -10,7 +10,16 @@ from sqlalchemy.engine import Dialect
 from mastra.errors import StorageError
 from mastra.storage.sql.statements import Statement
 
-__all__ = ["Database", "Durability", "EncodedRow", "Row", "Values", "append_failed", "failed"]
+__all__ = [
+    "Database",
+    "Durability",
+    "EncodedRow",
+    "Row",
+    "Values",
+    "append_failed",
+    "failed",
+    "open_failed",
+]
 
 Durability: TypeAlias = Literal["normal", "full"]
 
@@ -80,8 +89,12 @@ class Database(Protocol):
 
 def failed(what: str, where: str, cause: BaseException, hint: str = "") -> StorageError:
     """Return the error for a call that the database refused or that did not reach it."""
-    reason = str(cause) or type(cause).__name__
-    return StorageError(f"Could not {what} in {where}: {reason.rstrip('.')}.{hint}")
+    return StorageError(f"Could not {what} in {where}: {_reason(cause)}.{hint}")
+
+
+def open_failed(where: str, cause: BaseException, hint: str = "") -> StorageError:
+    """Return the error for a database that cannot be opened."""
+    return StorageError(f"Could not open {where}: {_reason(cause)}.{hint}")
 
 
 def append_failed(
@@ -93,3 +106,7 @@ def append_failed(
     )
     error.details.update(workflow_id=workflow_id, run_id=run_id)
     return error
+
+
+def _reason(cause: BaseException) -> str:
+    return (str(cause) or type(cause).__name__).rstrip(".")

@@ -19,6 +19,7 @@ from mastra.storage.sql.database import (
     Values,
     append_failed,
     failed,
+    open_failed,
 )
 from mastra.storage.sql.journal import APPEND_ALL_TO_POSTGRES, APPEND_TO_POSTGRES
 from mastra.storage.sql.migrations import LATEST, VERSION_TABLE, pending
@@ -69,9 +70,11 @@ class PostgresDatabase:
             try:
                 await state.prepare()
             except ValueError as error:  # asyncpg's own for a URL that it cannot use
-                raise ConfigError(f"The URL of {self._where} cannot be used: {error}.") from error
+                raise ConfigError(
+                    f"The options in the URL of {self._where} cannot be used: {error}."
+                ) from error
             except _REFUSED as error:
-                raise failed("open", self._where, error, _hint_for(error)) from error
+                raise open_failed(self._where, error, _hint_for(error)) from error
         return state.pool
 
     async def aclose(self) -> None:

@@ -23,6 +23,7 @@ from mastra.storage.sql.database import (
     Values,
     append_failed,
     failed,
+    open_failed,
 )
 from mastra.storage.sql.sqlite_connections import (
     REFUSED,
@@ -75,7 +76,7 @@ class SqliteDatabase:
         try:
             return await asyncio.to_thread(self._open_once)
         except REFUSED as error:
-            raise failed("open", self._where, error, hint_for(error)) from error
+            raise open_failed(self._where, error, hint_for(error)) from error
 
     def _open_once(self) -> _Opened:
         with self._open_lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, MissingDependencyError
@@ -97,10 +97,30 @@ def _postgres(url: str, durability: Durability) -> Database:
         raise MissingDependencyError(
             "PostgreSQL needs the package asyncpg: pip install asyncpg."
         ) from error
+    return PostgresDatabase(url, where=_name_of(url), durability=durability)
+
+
+def _name_of(url: str) -> str:
+    """Return what a server's database is called in messages.
+
+    Raises:
+        ConfigError: The URL is not well formed. Nothing of it is repeated, since a password with
+            a slash in it ends up anywhere.
+    """
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigError(f"The PostgreSQL URL cannot be read. {_EXPECTED}") from error
-    database = parts.path.strip("/")
-    where = f"the PostgreSQL database {database!r} on {parts.hostname or 'this machine'!r}"
-    return PostgresDatabase(url, where=where, durability=durability)
+    except ValueError:
+        parts = None
+    hosts = "" if parts is None else parts.netloc.rpartition("@")[2]
+    if parts is None or "@" in parts.path or not all(map(_is_host, hosts.split(","))):
+        raise ConfigError(
+            "The PostgreSQL URL cannot be read: check the port, and write special characters in "
+            f"the password as %XX. {_EXPECTED}"
+        )
+    place = hosts or parse_qs(parts.query).get("host", ["this machine"])[0]
+    return f"the PostgreSQL database {parts.path.strip('/')!r} on {place}"
+
+
+def _is_host(text: str) -> bool:
+    host, separator, port = text.rpartition(":")
+    return not separator or text.endswith("]") or (bool(host) and port.isdecimal())

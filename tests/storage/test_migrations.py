@@ -1,0 +1,107 @@
+"""Schemas: made once, brought up to date, and never taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mastra.errors import StorageError
+from mastra.storage.sql import SQLStorage
+from mastra.storage.sql.migrations import LATEST, MIGRATIONS, pending
+from mastra.storage.sql.tables import METADATA
+from tests.support.storage import head
+
+OPEN = """
+import asyncio, sys
+from mastra.storage.base import RunHead
+from mastra.storage.sql import SQLStorage
+
+async def main():
+    storage = SQLStorage(sys.argv[1])
+    sys.stdin.read(1)
+    await storage.open()
+    await storage.workflows.create_run(RunHead("w", sys.argv[2], "pending"))
+    await storage.aclose()
+
+asyncio.run(main())
+"""
+
+
+def open_at_once(url: str) -> None:
+    """Open a database from several processes at the same time, each to store a run."""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", OPEN, url, f"r{number}"], stdin=subprocess.PIPE)
+        for number in range(4)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=40)
+    assert [process.returncode for process in processes] == [0] * 4
+
+
+async def runs_in(url: str) -> list[str]:
+    async with SQLStorage(url) as storage:
+        page = await storage.workflows.list_runs()
+    return sorted(run.run_id for run in page.runs)
+
+
+def test_processes_open_an_empty_file_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    open_at_once(url)
+    assert asyncio.run(runs_in(url)) == ["r0", "r1", "r2", "r3"]
+
+
+def test_processes_open_an_empty_server_at_once(postgres_url: str) -> None:
+    open_at_once(postgres_url)
+    assert asyncio.run(runs_in(postgres_url)) == ["r0", "r1", "r2", "r3"]
+
+
+def test_versions_follow_each_other() -> None:
+    assert [step.version for step in MIGRATIONS] == list(range(1, LATEST + 1))
+    assert [step.version for step in pending(0)] == list(range(1, LATEST + 1))
+    assert pending(LATEST) == []
+
+
+async def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    await (opened := SQLStorage(url)).open()
+    await opened.aclose()
+    connection = sqlite3.connect(tmp_path / "runs.db")
+    connection.execute("INSERT INTO mastra_schema_version VALUES (999, 0)")
+    connection.commit()
+    connection.close()
+    storage = SQLStorage(url)
+    with pytest.raises(StorageError, match=r"version 999.*Upgrade mastra-py"):
+        await storage.workflows.create_run(head())
+
+
+async def test_the_migrations_make_the_tables_that_queries_ask_for(tmp_path: Path) -> None:
+    async with SQLStorage(f"sqlite:///{tmp_path}/runs.db"):
+        connection = sqlite3.connect(tmp_path / "runs.db")
+        for table in METADATA.sorted_tables:
+            found: list[Any] = connection.execute(f"PRAGMA table_info({table.name})").fetchall()
+            assert [row[1] for row in found] == [column.name for column in table.columns]
+        connection.close()
+
+
+async def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    for _ in range(2):
+        storage = SQLStorage(url)
+        await storage.open()
+        await storage.open()
+        await storage.workflows.create_run(head())
+        await storage.aclose()
+    connection = sqlite3.connect(tmp_path / "runs.db")
+    versions = connection.execute("SELECT version FROM mastra_schema_version").fetchall()
+    connection.close()
+    assert versions == [(step.version,) for step in MIGRATIONS]
