@@ -1,0 +1,32 @@
+"""The benchmarks run, and say what they measured in a form that programs read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_group_gives_its_rows_as_json() -> None:
+    """Each row has a name, figures for both sides, their ratio, and whether that is enough."""
+    command = [sys.executable, "-m", "bench", "--quick", "--json", "--only", "workflows"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    rows = json.loads(done.stdout)["rows"]
+    assert len({row["name"] for row in rows}) == len(rows) > 5
+    for row in rows:
+        assert row["group"] == "workflows"
+        assert row["ours"] > 0
+        assert row["limit"] > 0
+        assert row["ratio"] > 0
+        assert row["reached"] is (None if row["target"] is None else row["ratio"] <= row["target"])
+
+
+def test_an_unknown_group_is_refused() -> None:
+    """The message names the groups that there are."""
+    command = [sys.executable, "-m", "bench", "--only", "nonsense"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "workflows" in done.stderr
