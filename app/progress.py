@@ -53,11 +53,11 @@ class RunView:
         """Show one event."""
         payload = event.payload
         match event.type:
-            case "workflow-step-start":
+            case "workflow-step-start" if not _is_glue(payload.id):
                 self._start(payload.id)
             case "workflow-step-output" if self._show_text and isinstance(payload.output, str):
                 self._write(payload.output)
-            case "workflow-step-result":
+            case "workflow-step-result" if not _is_glue(payload.id):
                 self._finish(payload.id, payload.status)
             case _:
                 pass
@@ -109,3 +109,8 @@ class RunView:
         if self._spinner is not None:
             self._spinner.stop()
             self._spinner = None
+
+
+def _is_glue(step_id: str) -> bool:
+    """Return whether an entry is a map without a name, which takes no time worth telling."""
+    return step_id.startswith("mapping_")

@@ -1,0 +1,60 @@
+"""The reference app's command line as a real process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+NOWHERE = {
+    # Port 9 is nobody's: the connection is refused at once.
+    "OPEN_METEO_GEOCODING_URL": "http://127.0.0.1:9",
+    "OPEN_METEO_FORECAST_URL": "http://127.0.0.1:9",
+}
+"""A machine that cannot reach Open-Meteo."""
+
+
+@dataclass
+class Ended:
+    """What came of a process."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment without what leads to real providers or proxies."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().endswith(("_API_KEY", "_PROXY", "_BASE_URL"))
+    }
+    return {**kept, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "COLUMNS": "200", **extra}
+
+
+async def start(
+    *args: str, env: Mapping[str, str], module: str = "app", program: str | None = None
+) -> Process:
+    """Start `python -m app` with arguments, or another program."""
+    what = ["-m", module] if program is None else ["-c", program]
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *what, *args, cwd=ROOT, env=environment(env), stdout=PIPE, stderr=PIPE
+    )
+
+
+async def run(*args: str, env: Mapping[str, str], program: str | None = None) -> Ended:
+    """Run `python -m app` with arguments to its end."""
+    started = time.monotonic()
+    process = await start(*args, env=env, program=program)
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode(), time.monotonic() - started)
