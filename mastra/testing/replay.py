@@ -55,7 +55,7 @@ class _ReplayOps:
         results: list[T | Halt | None] = [None] * len(branches)
         planned, is_stopped = 0, False
         for place, branch in enumerate(branches):
-            if limit is not None and (planned >= limit or is_stopped):
+            if limit is not None and (planned >= limit or (is_stopped and place >= limit)):
                 break
             try:
                 results[place] = await branch()

@@ -146,10 +146,18 @@ class ActiveRun:
     """Suspended operations that this leg resumes and has not yet run."""
     base_ops: frozenset[str] = frozenset()
     """Operations that the journal knew when this leg began."""
+    begun: set[str] = field(default_factory=set[str])
+    """Blocks in which this leg found finished operations."""
     leg: int = 0
     """Which leg of the run this is: 0 for the start, one more for each resume."""
     engine_facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     last_yield_ms: int = 0
+    max_output_bytes: int | None = None
+    """How large what a step gives may be, where the engine has a limit."""
+
+    def has_begun(self, op_id: str) -> bool:
+        """Return whether anything is known of an operation, or of one inside that block."""
+        return op_id in self.journal or op_id in self.blocks or op_id in self.begun
 
     def merge_state(self, record: StepRecord) -> None:
         """Apply what a record merges into the state: the later record wins, key by key.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -246,14 +246,14 @@ async def run_foreach(walk: Walk, scope: Scope, node: ForeachNode, value: Json) 
     items = cast("list[Json]", value)
     block.total = len(items)
     start_block(walk, block)
-    limit = await _concurrency(walk, scope, node, value, op_id)
     counter = [0]
     branches = [
         partial(_run_item, walk, scope, unit, block, counter, index, item)
         for index, item in enumerate(items)
     ]
-    results = await walk.ops.gather(branches, limit)
     try:
+        limit = await _concurrency(walk, scope, node, value, op_id)
+        results = await _run_items(walk, op_id, branches, limit)
         _combine(results)
     except Halt as halt:
         end_halted(walk, block, halt)
@@ -261,6 +261,28 @@ async def run_foreach(walk: Walk, scope: Scope, node: ForeachNode, value: Json) 
     block.output = results
     block.status = "success"
     end_block(walk, block)
+    return results
+
+
+async def _run_items(
+    walk: Walk, stem: str, branches: Sequence[Callable[[], Awaitable[Json]]], limit: int
+) -> list[Any]:
+    """Run items in their order, at most `limit` at a time; start none while another waits."""
+    run = walk.run
+    # Items begin in order, so that nothing is known of any where nothing is of the first.
+    if not branches or not run.has_begun(f"{stem}[0]"):
+        return await walk.ops.gather(branches, limit)
+    places = range(len(branches))
+    begun = {place for place in places if run.has_begun(f"{stem}[{place}]")}
+    results: list[Any] = [None] * len(branches)
+    for chosen, at_once in ((begun, None), (set(places) - begun, limit)):
+        those = sorted(chosen)
+        if those:
+            found = await walk.ops.gather([branches[place] for place in those], at_once)
+            for place, result in zip(those, found, strict=True):
+                results[place] = result
+        if any(isinstance(result, Halt) for result in results):
+            break
     return results
 
 
@@ -282,8 +304,7 @@ async def _run_item(
             output = await run_workflow(walk, scope, unit, op_id, name, item, index=index)
     except Halt as halt:
         if halt.status in ("suspended", "failed", "tripwire"):
-            status = "suspended" if halt.status == "suspended" else "failed"
-            _mark_progress(walk, block, counter[0], index, {"iterationStatus": status})
+            _mark_progress(walk, block, counter[0], index, _halted_item(halt), halt.record)
         raise
     counter[0] += 1
     told: dict[str, Json] = {"iterationStatus": "success", "iterationOutput": output}
@@ -291,12 +312,21 @@ async def _run_item(
     return output
 
 
+def _halted_item(halt: Halt) -> dict[str, Json]:
+    return {"iterationStatus": "suspended" if halt.status == "suspended" else "failed"}
+
+
 def _mark_progress(
-    walk: Walk, block: StepRecord, completed: int, index: int, told: dict[str, Json]
+    walk: Walk,
+    block: StepRecord,
+    completed: int,
+    index: int,
+    told: dict[str, Json],
+    halted: StepRecord | None = None,
 ) -> None:
     status = told["iterationStatus"]
-    # An item may suspend in one leg after the other, but it succeeds once.
-    turn = "" if status == "success" else walk.run.leg
+    # An item succeeds once, but it may suspend again after each resume.
+    turn = "" if halted is None else halted.suspended_at or walk.run.leg
     walk.run.mark(
         f"{block.op_id}[{index}]:{status}:{turn}",
         Kind.PROGRESS,
@@ -316,14 +346,14 @@ async def _concurrency(walk: Walk, scope: Scope, node: ForeachNode, value: Json,
     setting = node.concurrency
 
     async def decide(record: StepRecord) -> Json:
-        return await ask(walk, scope, setting, node.value, value, record)
+        limit = await ask(walk, scope, setting, node.value, value, record)
+        if not isinstance(limit, int) or limit < 1:
+            raise WorkflowDefinitionError(
+                f"Concurrency of foreach {node.unit.id!r} must be 1 or more, not {limit!r}."
+            )
+        return limit
 
-    limit = await decision(walk, scope, f"{op_id}?", None, decide)
-    if not isinstance(limit, int) or limit < 1:
-        raise WorkflowDefinitionError(
-            f"Concurrency of foreach {node.unit.id!r} must be 1 or more, not {limit!r}."
-        )
-    return limit
+    return int(await decision(walk, scope, f"{op_id}?", None, decide))
 
 
 async def run_workflow(

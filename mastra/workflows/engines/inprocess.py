@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from mastra.clock import now_ms
@@ -115,29 +115,26 @@ class InProcessOps:
     ) -> list[T | Halt | None]:
         """Run branches as tasks, or one after the other where that is the limit."""
         results: list[T | Halt | None] = [None] * len(branches)
+        at_once = len(branches) if limit is None else min(limit, len(branches))
+        places: Iterator[int | None] = iter(range(at_once, len(branches)))
         halted: list[int] = []
 
-        async def work(places: Iterable[int]) -> None:
-            for place in places:
-                if halted and limit is not None:
-                    return
+        async def work(place: int | None) -> None:
+            while place is not None:
                 try:
                     results[place] = await branches[place]()
                 except Halt as halt:
                     results[place] = halt
                     halted.append(place)
+                place = None if halted else next(places, None)
 
-        if limit == 1 or len(branches) < 2:
-            await work(range(len(branches)))
+        if at_once < 2:
+            await work(0 if branches else None)
             return results
         async with asyncio.TaskGroup() as group:
-            if limit is None:
-                for place in range(len(branches)):
-                    group.create_task(work((place,)))
-            else:
-                places = iter(range(len(branches)))
-                for _ in range(min(limit, len(branches))):
-                    group.create_task(work(places))
+            # The first ones start together, whatever becomes of any of them.
+            for place in range(at_once):
+                group.create_task(work(place))
         return results
 
     async def sleep(self, record: StepRecord) -> StepRecord:

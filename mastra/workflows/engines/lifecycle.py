@@ -103,6 +103,7 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
         run.leg = loaded.legs
         for record in loaded.journal.values():
             run.merge_state(record)
+            _remember_blocks(run, record)
         run.base_ops = frozenset(loaded.journal)
         for seq, entry in enumerate(loaded.entries):
             if entry is not None and entry[0] is Kind.PROGRESS and entry[1] is not None:
@@ -118,6 +119,15 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
         seq = run.log.append(Kind.START)
         run.pending.append((seq, Kind.START, None, None))
     return run
+
+
+def _remember_blocks(run: ActiveRun, record: StepRecord) -> None:
+    op_id = record.op_id
+    for place, character in enumerate(op_id):
+        if character == "/":
+            run.begun.add(op_id[:place])
+        if character == "]" and record.status == "suspended":
+            run.marks.add(f"{op_id[: place + 1]}:suspended:{record.suspended_at}")
 
 
 def _remember_progress(run: ActiveRun, block: StepRecord, value: dict[str, Any], seq: int) -> None:
