@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, Unpack, overload
 
 from mastra.agents.agent_stream import AgentStream
@@ -11,8 +12,15 @@ from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.agents.options import AgentOptions, AgentSpec, ToolCallHooks, ToolSet, merged
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions
+from mastra.agents.resuming import Resume
 from mastra.agents.results import AgentResult
 from mastra.agents.run import AgentRun
+from mastra.agents.suspended import (
+    AgentRunStore,
+    SuspendedRuns,
+    agent_run_store,
+    run_from_record,
+)
 from mastra.errors import ConfigError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
@@ -214,3 +222,117 @@ class Agent:
         """
         async with self.stream(messages, **options) as stream:
             return await stream.result()
+
+    # -- going on after a wait -----------------------------------------------------------------
+
+    def resume_stream(
+        self,
+        resume_data: Any,
+        *,
+        run_id: str,
+        tool_call_id: str | None = None,
+        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+    ) -> AgentStream[Any]:
+        """Go on with a run whose tool suspended.
+
+        Args:
+            resume_data: What the tool waits for.
+            run_id: The run.
+            tool_call_id: Which call is answered, where several wait.
+            options: As of `stream`, where they differ from those of the run so far.
+        """
+        return self._resume(Resume(self._runs, tool_call_id, data=resume_data), run_id, options)
+
+    async def resume_generate(
+        self,
+        resume_data: Any,
+        *,
+        run_id: str,
+        tool_call_id: str | None = None,
+        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+    ) -> AgentResult[Any]:
+        """Go on with a run whose tool suspended, and return the whole answer."""
+        resume = Resume(self._runs, tool_call_id, data=resume_data)
+        async with self._resume(resume, run_id, options) as stream:
+            return await stream.result()
+
+    def approve_tool_call(
+        self,
+        run_id: str,
+        tool_call_id: str | None = None,
+        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+    ) -> AgentStream[Any]:
+        """Let a tool call that waits for approval run, and go on."""
+        return self._resume(Resume(self._runs, tool_call_id, approved=True), run_id, options)
+
+    def decline_tool_call(
+        self,
+        run_id: str,
+        tool_call_id: str | None = None,
+        *,
+        reason: str | None = None,
+        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+    ) -> AgentStream[Any]:
+        """Refuse a tool call that waits for approval, tell the model why, and go on."""
+        resume = Resume(self._runs, tool_call_id, approved=False, reason=reason)
+        return self._resume(resume, run_id, options)
+
+    async def approve_tool_call_generate(
+        self,
+        run_id: str,
+        tool_call_id: str | None = None,
+        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+    ) -> AgentResult[Any]:
+        """Let a tool call run, go on, and return the whole answer."""
+        async with self.approve_tool_call(run_id, tool_call_id, **options) as stream:
+            return await stream.result()
+
+    async def decline_tool_call_generate(
+        self,
+        run_id: str,
+        tool_call_id: str | None = None,
+        *,
+        reason: str | None = None,
+        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+    ) -> AgentResult[Any]:
+        """Refuse a tool call, go on, and return the whole answer."""
+        async with self.decline_tool_call(
+            run_id, tool_call_id, reason=reason, **options
+        ) as stream:
+            return await stream.result()
+
+    def _resume(self, resume: Resume, run_id: str, options: Mapping[str, Any]) -> AgentStream[Any]:
+        run = AgentRun(
+            self._spec, self._services, [], merged({}, {**options, "run_id": run_id})
+        )
+        run.resumption = resume
+        return AgentStream(run)
+
+    @property
+    def _runs(self) -> AgentRunStore:
+        return agent_run_store(self._services, self._spec.runs)
+
+    async def list_suspended_runs(
+        self,
+        *,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        from_date: datetime | None = None,
+        to_date: datetime | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+    ) -> SuspendedRuns:
+        """Return the runs of this agent that wait for somebody's answer, the latest first."""
+        found = [run_from_record(item) for item in await self._runs.list_agent_runs(self.id)]
+        found = [
+            run
+            for run in found
+            if thread_id in {None, run.thread_id}
+            and resource_id in {None, run.resource_id}
+            and (from_date is None or run.created_at >= from_date.timestamp() * 1000)
+            and (to_date is None or run.created_at <= to_date.timestamp() * 1000)
+        ]
+        total = len(found)
+        if per_page is not None:
+            found = found[page * per_page : (page + 1) * per_page]
+        return SuspendedRuns(found, total)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
 from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
 from mastra.agents.options import AbortEvent, ErrorEvent
 from mastra.agents.recorder import StepRecorder
+from mastra.agents.resuming import Resume, begin_resumed, let_go, put_to_wait, take
 from mastra.agents.run import AgentRun, call_back
 from mastra.agents.setup import StepPlan, plan_step, set_up
 from mastra.agents.stop import should_stop
+from mastra.agents.suspended import agent_run_store
 from mastra.agents.tool_calls import CallRunner
 from mastra.agents.tool_outcomes import settle_calls
 from mastra.clock import now_ms
@@ -34,16 +37,18 @@ async def run_agent(run: AgentRun) -> LoopSteps:
     """Run an agent from its input to its end, whatever that is."""
     step: _Step | None = None
     try:
-        await set_up(run)
-        run.check()
-        run.emit("start", StartPayload(run.spec.id, run.message_id))
+        resumed = await _begin(run)
         yield
         is_over = False
         while not is_over:
             run.check()
             step = _Step(run, await plan_step(run))
-            await step.open()
-            yield
+            if resumed is not None:
+                await step.resume(resumed)
+                resumed = None
+            else:
+                await step.open()
+                yield
             while not step.is_read:
                 run.check()
                 if step.hands_over():
@@ -52,13 +57,13 @@ async def run_agent(run: AgentRun) -> LoopSteps:
                 else:
                     await step.advance()
                     yield
-            await step.run_tools_begin()
+            await step.close_answer()
             while await step.settle():
                 yield
             is_over = await step.end()
-            if not is_over:
-                yield
+            yield
         await emit_finish(run)
+        await flush(run)
         yield
     except BaseException as error:
         if isinstance(error, GeneratorExit) or not await _conclude(run, step, error):
@@ -69,7 +74,20 @@ async def run_agent(run: AgentRun) -> LoopSteps:
             await step.aclose()
         if run.status == "running":
             run.status = "canceled"
+        if run.resumption is not None:
+            await let_go(run, run.resumption)
         run.release()
+
+
+async def _begin(run: AgentRun) -> dict[str, Any] | None:
+    """Work out what holds for the run; return its record if it goes on from one."""
+    resume: Resume | None = run.resumption
+    record = None if resume is None else await take(run, resume)
+    await set_up(run)
+    run.check()
+    if record is None:
+        run.emit("start", StartPayload(run.spec.id, run.message_id))
+    return record
 
 
 class _Step:
@@ -102,6 +120,11 @@ class _Step:
         )
         self.absorb(answer.first)
         await self._flush()
+
+    async def resume(self, record: dict[str, Any]) -> None:
+        """Go on in the step that a run stopped in."""
+        self.recorder = begin_resumed(self.run, self.run.resumption, record, self.runner)
+        self.is_read = True
 
     def hands_over(self) -> bool:
         """Let the reader read, where nothing but the next batch can happen."""
@@ -143,13 +166,14 @@ class _Step:
     async def _flush(self) -> None:
         await flush(self.run)
 
-    async def run_tools_begin(self) -> None:
+    async def close_answer(self) -> None:
         """Close the answer: from here on there are only tools."""
         if self._timer is not None:
             self._timer.cancel()
         if self._answer is not None:
             await self._answer.source.aclose()
-        self.recorder.close()
+        if not self.recorder.is_resumed:
+            self.recorder.close()
         await self._flush()
 
     async def settle(self) -> bool:
@@ -165,8 +189,11 @@ class _Step:
         run.usage = run.usage + result.usage
         run.text += result.text
         run.finish_reason = result.finish_reason
+        run.has_gone_on = True
         if run.status == "suspended":
             run.finish_reason = result.finish_reason = "suspended"
+            await put_to_wait(run, agent_run_store(run.services, run.spec.runs), self.runner)
+            await self._flush()
             return True
         await finish_output(run, self.plan.output, self.plan.reader, self.recorder)
         wants_more = bool(self.recorder.calls) and result.finish_reason != "error"

@@ -11,6 +11,7 @@ from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions, StaticInstructions
 from mastra.agents.results import AgentResult, StepResult
 from mastra.agents.stop import StopCondition
+from mastra.agents.suspended import AgentRunStore, InMemoryAgentRuns
 from mastra.errors import ConfigError
 from mastra.models.base import ToolChoice
 from mastra.models.messages import Message, MessageInput
@@ -200,6 +201,8 @@ class AgentSpec:
     metadata: Mapping[str, Any] | Callable[..., Any] | None = None
     request_context_schema: Any = None
     hooks: ToolCallHooks = field(default_factory=ToolCallHooks)
+    runs: AgentRunStore = field(default_factory=InMemoryAgentRuns)
+    """Where runs wait, where the application has no storage for them."""
 
 
 def output_of(options: AgentOptions) -> StructuredOutput[Any] | None:

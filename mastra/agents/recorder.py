@@ -87,6 +87,8 @@ class StepRecorder:
         self.finish: FinishChunk | None = None
         self.is_finished = False
         """Whether its `step-finish` has been streamed."""
+        self.is_resumed = False
+        """Whether the model answered before the run was suspended."""
         self._on_call = on_call
         self._reader = reader
         self._texts: list[str] = []

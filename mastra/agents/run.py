@@ -93,6 +93,14 @@ class AgentRun:
         self.tripwire: TripwirePayload | None = None
         self.suspend_payload: Any = None
         self.resume_schema: str | None = None
+        self.resumption: Any = None
+        """Of a run that goes on: what it goes on with."""
+        self.is_taken = False
+        """Whether its record has been claimed."""
+        self.has_gone_on = False
+        """Whether a step has ended since."""
+        self.waiting: dict[str, Any] = {}
+        """The calls that wait, by id, with what each waits for."""
         self.state: dict[str, Any] = {}
         """What processors and memory keep for the run."""
 

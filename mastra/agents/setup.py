@@ -72,6 +72,9 @@ async def set_up(run: AgentRun) -> None:
     if instructions is None:
         instructions = await resolve_dynamic(spec.instructions, context)
     run.system = [*system_messages(instructions), *system_messages(options.get("system"))]
+    run.tools = await _tools(run)
+    if run.resumption is not None:
+        return
     given = input_messages(run.given)
     if not given:
         raise InputValidationError(f"Agent {spec.id!r} was called without a message.")
@@ -80,7 +83,6 @@ async def set_up(run: AgentRun) -> None:
     extra = input_messages(options["context"]) if options.get("context") else []
     run.messages = [*extra, *(message for message in given if message.role != "system")]
     run.input_count = len(run.messages)
-    run.tools = await _tools(run)
 
 
 def _check_context(run: AgentRun) -> None:

@@ -20,8 +20,8 @@ from mastra.errors import MastraError, RunError, ToolNotFoundError, ValidationEr
 from mastra.jsonable import Json, dump_json
 from mastra.logs import get_logger
 from mastra.models.messages import Message
-from mastra.schema import SchemaMismatch
-from mastra.tools.execute import error_result, is_error_result
+from mastra.schema import Schema, SchemaMismatch
+from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.tool import Tool
 from mastra.tools.tool_context import AgentCall, ToolContext, ToolSuspend
 
@@ -166,10 +166,13 @@ class CallRunner:
 
     def resume_schema(self, tool_name: str) -> str | None:
         """Return the JSON Schema of what a tool is resumed with, as text."""
+        schema = self.schema_of_resume(tool_name)
+        return None if schema is None else dump_json(schema.json_schema()).decode()
+
+    def schema_of_resume(self, tool_name: str) -> Schema[Any] | None:
+        """Return what a tool is resumed with."""
         tool = self._tools.get(tool_name)
-        if tool is None or tool.resume_schema is None:
-            return None
-        return dump_json(tool.resume_schema.json_schema()).decode()
+        return None if tool is None else tool.resume_schema
 
     @property
     def is_busy(self) -> bool:
@@ -277,7 +280,9 @@ class CallRunner:
         try:
             # A tool's own function knows best; a plain yes or no of it can only add to the call's.
             if callable(tool.require_approval):
-                return bool(await _ask(tool.require_approval, call.args, run))
+                value, problem = load_input(tool.id, tool.input_schema, call.args)
+                # Input that is not valid never reaches the tool, so there is nothing to ask.
+                return problem is None and bool(await _ask(tool.require_approval, value, run))
             if tool.require_approval:
                 return True
             if callable(self._asks):
@@ -291,7 +296,7 @@ class CallRunner:
         return bool(self._asks)
 
 
-async def _ask(policy: Any, args: Json, run: AgentRun) -> Any:
+async def _ask(policy: Any, args: Any, run: AgentRun) -> Any:
     import inspect  # noqa: PLC0415 - only for tools with a policy
 
     if len(inspect.signature(policy).parameters) > 1:

@@ -123,7 +123,7 @@ def _stream(
 def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -> None:
     """Add the step to the conversation, and note what it waits for."""
     content = recorder.result.content
-    if content:
+    if content and not recorder.is_resumed:
         message_id = new_id() if run.steps else run.message_id
         run.messages.append(Message("assistant", tuple(content), id=message_id))
     results: list[ToolResultPart] = []
@@ -141,12 +141,11 @@ def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -
                 if not call.provider_executed:
                     run.state["client_side"] = True
             case NeedsApproval() | Suspended():
-                waiting: dict[str, Outcome] = run.state.setdefault("waiting", {})
-                waiting[call.id] = outcome
+                run.waiting[call.id] = (call, outcome)
     if results:
         recorder.result.content.extend(results)
         run.messages.append(Message("tool", tuple(results)))
-    if run.state.get("waiting"):
+    if run.waiting:
         run.status = "suspended"
 
 

@@ -1,0 +1,148 @@
+"""A run stops to wait for a person, and goes on with the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mastra.agents.recorder import RequestedCall, StepRecorder
+from mastra.agents.run import AgentRun
+from mastra.agents.run_record import chosen_call, claim, restore, to_record
+from mastra.agents.suspended import AgentRunStore, WaitingCall
+from mastra.agents.tool_calls import CallRunner, NeedsApproval, Resumption, Suspended
+from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
+from mastra.errors import ResumeValidationError
+from mastra.jsonable import to_jsonable
+from mastra.request_context import RequestContext
+from mastra.schema import SchemaMismatch
+
+__all__ = ["Resume", "begin_resumed", "put_to_wait"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """An answer to a run that waits."""
+
+    store: AgentRunStore
+    """Where the run is kept."""
+    tool_call_id: str | None = None
+    """Which call is answered, where several wait."""
+    approved: bool | None = None
+    """The answer to an approval."""
+    reason: str | None = None
+    """Why not."""
+    data: Any = None
+    """The answer to a suspended tool."""
+
+
+async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
+    """Claim the run's record and take over what the call does not say itself."""
+    record = await claim(resume.store, run.run_id, run.spec.id)
+    run.is_taken = True
+    chosen_call(record, resume.tool_call_id)
+    kept = RequestContext(record["requestContext"])
+    for key, value in run.request_context.items():
+        kept.set(key, value)
+    run.request_context = kept
+    run.thread_id = record["threadId"]
+    run.resource_id = record["resourceId"]
+    for key, value in record["options"].items():
+        run.options.setdefault(key, value)
+    return record
+
+
+def begin_resumed(
+    run: AgentRun, resume: Resume, record: Mapping[str, Any], runner: CallRunner
+) -> StepRecorder:
+    """Put the run back into the step it stopped in and start the calls that may go on.
+
+    Raises:
+        ResumeValidationError: The answer is not what the tool waits for.
+    """
+    chosen = chosen_call(record, resume.tool_call_id)
+    result, calls = restore(run, record)
+    resumption = _resumption(runner, resume, chosen)
+    recorder = StepRecorder(run, result.model, runner.start)
+    recorder.result = result
+    recorder.is_resumed = True
+    recorder.calls = calls
+    for call in calls:
+        if call.id == chosen["tool_call_id"]:
+            runner.resumptions[call.id] = resumption
+            runner.start(call)
+        else:
+            # It goes on waiting, and its readers know already.
+            run.waiting[call.id] = (call, _still(record, call))
+            run.state.setdefault("settled", {})[call.id] = run.waiting[call.id][1]
+    return recorder
+
+
+def _still(record: Mapping[str, Any], call: RequestedCall) -> NeedsApproval | Suspended:
+    found = chosen_call(record, call.id)
+    return NeedsApproval() if found["kind"] == "approval" else Suspended(found["suspend_payload"])
+
+
+def _resumption(runner: CallRunner, resume: Resume, call: Mapping[str, Any]) -> Resumption:
+    data = resume.data
+    if call["kind"] == "approval":
+        # `resume_stream({"approved": …})` answers an approval as well.
+        approved, reason = resume.approved, resume.reason
+        if approved is None and isinstance(data, Mapping):
+            approved, reason = bool(data.get("approved")), data.get("reason")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
+        return Resumption(approved=bool(approved), reason=reason)  # pyright: ignore[reportUnknownArgumentType]
+    if resume.approved is False:
+        return Resumption(approved=False, reason=resume.reason)
+    if data is None and resume.approved is not None:
+        data = {"approved": resume.approved}
+    return Resumption(
+        data=_checked(runner, call["tool_name"], data), suspend_payload=call["suspend_payload"]
+    )
+
+
+def _checked(runner: CallRunner, tool_name: str, data: Any) -> Any:
+    schema = runner.schema_of_resume(tool_name)
+    if schema is None:
+        return data
+    try:
+        return schema.load(data)
+    except SchemaMismatch as mismatch:
+        raise mismatch.into(
+            ResumeValidationError, f"What tool {tool_name!r} is resumed with", tool=tool_name
+        ) from None
+
+
+async def put_to_wait(run: AgentRun, store: AgentRunStore, runner: CallRunner) -> None:
+    """Store what a resume needs, and say what the run waits for."""
+    waiting: list[WaitingCall] = []
+    for call, outcome in run.waiting.values():
+        if isinstance(outcome, NeedsApproval):
+            waiting.append(
+                WaitingCall(
+                    call.id, call.name, call.args, "approval", resume_schema=APPROVAL_SCHEMA
+                )
+            )
+        else:
+            payload = to_jsonable(outcome.payload, what=f"What tool {call.name!r} suspended with")
+            schema = runner.resume_schema(call.name)
+            waiting.append(
+                WaitingCall(call.id, call.name, call.args, "suspended", payload, schema)
+            )
+    first = waiting[0]
+    run.suspend_payload = (
+        first.suspend_payload
+        if first.kind == "suspended"
+        else {"toolCallId": first.tool_call_id, "toolName": first.tool_name, "args": first.args}
+    )
+    run.resume_schema = first.resume_schema
+    await store.save_agent_run(run.run_id, run.spec.id, to_record(run, waiting))
+
+
+async def let_go(run: AgentRun, resume: Resume) -> None:
+    """Forget the record of a run that went on, or leave it to the next who answers."""
+    if run.status == "suspended":
+        return
+    if run.has_gone_on:
+        await resume.store.delete_agent_run(run.run_id)
+    elif run.is_taken:
+        await resume.store.release_agent_run(run.run_id)

@@ -1,0 +1,166 @@
+"""A suspended run as JSON data, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mastra.agents.chunks import AgentChunk, ToolCallPayload, ToolResultPayload, plain
+from mastra.agents.recorder import RequestedCall
+from mastra.agents.results import StepResult, stored_form
+from mastra.agents.run import AgentRun
+from mastra.agents.suspended import AgentRunStore, WaitingCall
+from mastra.clock import now_ms
+from mastra.errors import RunNotFoundError, RunStateError
+from mastra.jsonable import Json
+from mastra.models.chunks import Usage
+from mastra.models.message_forms import message_from, part_to_wire
+from mastra.models.messages import Message
+
+__all__ = ["chosen_call", "claim", "restore", "to_record"]
+
+
+def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
+    """Return what a resume needs of a run that is to wait."""
+    return {
+        "createdAt": now_ms(),
+        "threadId": run.thread_id,
+        "resourceId": run.resource_id,
+        "messageId": run.message_id,
+        "inputCount": run.input_count,
+        "requestContext": run.request_context.to_json(),
+        "messages": [stored_form(message) for message in run.messages],
+        "remembered": [message.id for message in run.remembered],
+        "steps": [_step_to_record(step) for step in run.steps],
+        "waiting": [dataclasses.asdict(call) for call in waiting],
+        "options": {
+            key: plain(run.options.get(key))
+            for key in ("max_steps", "tool_choice", "active_tools", "memory")
+            if key in run.options
+        },
+    }
+
+
+def _step_to_record(step: StepResult) -> dict[str, Json]:
+    return {
+        "stepType": step.step_type,
+        "text": step.text,
+        "reasoningText": step.reasoning_text,
+        "toolCalls": [plain(call.payload) for call in step.tool_calls],
+        "toolResults": [plain(result.payload) for result in step.tool_results],
+        "content": [part_to_wire(part) for part in step.content],
+        "finishReason": step.finish_reason,
+        "rawReason": step.raw_reason,
+        "usage": dataclasses.asdict(step.usage),
+        "response": step.response,
+        "model": step.model,
+    }
+
+
+def _step_from_record(run_id: str, record: Mapping[str, Any]) -> StepResult:
+    message = message_from({"role": "assistant", "content": record["content"]})
+    return StepResult(
+        record["stepType"],
+        record["text"],
+        record["reasoningText"],
+        [
+            AgentChunk(
+                "tool-call",
+                run_id,
+                ToolCallPayload(call["toolCallId"], call["toolName"], call["args"]),
+            )
+            for call in record["toolCalls"]
+        ],
+        [
+            AgentChunk(
+                "tool-result",
+                run_id,
+                ToolResultPayload(
+                    item["args"],
+                    item["toolCallId"],
+                    item["toolName"],
+                    item["result"],
+                    item.get("isError"),
+                ),
+            )
+            for item in record["toolResults"]
+        ],
+        list(message.parts),
+        record["finishReason"],
+        record["rawReason"],
+        Usage(**record["usage"]),
+        response=record["response"],
+        model=record["model"],
+        run_id=run_id,
+    )
+
+
+def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[RequestedCall]]:
+    """Put a run back to where it stopped.
+
+    Returns:
+        The step it stopped in, and the calls that wait.
+    """
+    run.message_id = record["messageId"]
+    run.input_count = record["inputCount"]
+    run.messages = [_message(item) for item in record["messages"]]
+    remembered = set(record["remembered"])
+    run.remembered = [message for message in run.messages if message.id in remembered]
+    steps = [_step_from_record(run.run_id, step) for step in record["steps"]]
+    step = steps.pop()
+    step.finish_reason = "tool-calls"
+    run.steps = steps
+    for done in steps:
+        run.usage = run.usage + done.usage
+        run.text += done.text
+    calls = [
+        RequestedCall(
+            call["tool_call_id"],
+            call["tool_name"],
+            call["args"],
+            is_json=not isinstance(call["args"], str),
+        )
+        for call in record["waiting"]
+    ]
+    return step, calls
+
+
+def _message(stored: Mapping[str, Any]) -> Message:
+    known = {**stored}
+    known.pop("createdAt", None)
+    return message_from({**known, "metadata": stored["content"].get("metadata")})
+
+
+async def claim(store: AgentRunStore, run_id: str, agent_id: str) -> dict[str, Any]:
+    """Take a run that waits.
+
+    Raises:
+        RunNotFoundError: There is none, or somebody else has taken it.
+    """
+    record = await store.claim_agent_run(run_id)
+    if record is None:
+        raise RunNotFoundError(
+            f"Agent {agent_id!r} has no run {run_id!r} that waits: it has ended, or somebody "
+            "else has resumed it.",
+            details={"run_id": run_id},
+        )
+    return record
+
+
+def chosen_call(record: Mapping[str, Any], tool_call_id: str | None) -> Mapping[str, Any]:
+    """Return the waiting call that an answer is for.
+
+    Raises:
+        RunStateError: It is not among those that wait, or it is not clear which is meant.
+    """
+    waiting: list[Mapping[str, Any]] = record["waiting"]
+    if tool_call_id is None and len(waiting) == 1:
+        return waiting[0]
+    for call in waiting:
+        if call["tool_call_id"] == tool_call_id:
+            return call
+    listed = ", ".join(repr(call["tool_call_id"]) for call in waiting)
+    raise RunStateError(
+        f"Run {record['runId']!r} waits for the tool calls {listed}: say which with tool_call_id."
+    )

@@ -1,0 +1,184 @@
+"""Tools that wait for a person: approval before, suspension during, and going on after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mastra.agents.agent import Agent
+from mastra.errors import ResumeValidationError, RunNotFoundError, RunStateError
+from mastra.testing.models import ScriptedModel, ToolCall, Turn
+from mastra.tools.tool import create_tool, tool
+from mastra.tools.tool_context import ToolContext
+
+
+class Mail(BaseModel):
+    to: str
+
+
+class Answer(BaseModel):
+    code: int
+
+
+sent: list[str] = []
+
+
+async def send(mail: Mail) -> dict[str, bool]:
+    sent.append(mail.to)
+    return {"sent": True}
+
+
+def mailer(**options: Any) -> Any:
+    return create_tool("send-mail", "Send a mail", execute=send, **options)
+
+
+@pytest.fixture(autouse=True)
+def nothing_sent() -> None:
+    sent.clear()
+
+
+def agent(*turns: Any, tools: Any) -> Agent:
+    return Agent(id="mail", model=ScriptedModel(*turns), tools=tools)
+
+
+CALL = ToolCall("mail", {"to": "ann"})
+
+
+async def kinds(stream: Any) -> list[str]:
+    return [chunk.type async for chunk in stream]
+
+
+async def test_approval() -> None:
+    subject = agent(CALL, "done it", tools={"mail": mailer(require_approval=True)})
+    stream = subject.stream("mail ann")
+    chunks = [chunk async for chunk in stream]
+    assert [chunk.type for chunk in chunks][-2:] == ["tool-call", "tool-call-approval"]
+    assert '"approved"' in chunks[-1].payload.resume_schema
+    assert await stream.finish_reason() == "suspended"
+    assert stream.status == "suspended"
+    assert sent == []
+    waiting = await subject.list_suspended_runs()
+    assert waiting.total == 1
+    assert waiting.runs[0].run_id == stream.run_id
+    assert waiting.runs[0].tool_calls[0].tool_name == "mail"
+
+    more = subject.approve_tool_call(stream.run_id, "call_1")
+    assert await kinds(more) == [
+        *("tool-result", "step-finish", "step-start"),
+        *("text-start", "text-delta", "text-delta", "text-end", "step-finish", "finish"),
+    ]
+    assert sent == ["ann"]
+    assert await more.text() == "done it"
+    assert more.run_id == stream.run_id
+    assert (await more.usage()).total_tokens == 30
+    assert (await subject.list_suspended_runs()).total == 0
+    assert [message.role for message in await more.messages()] == [
+        *("user", "assistant", "tool", "assistant")
+    ]
+
+
+async def test_decline() -> None:
+    model = ScriptedModel(CALL, "I did not")
+    subject = Agent(id="mail", model=model, tools={"mail": mailer(require_approval=True)})
+    stream = subject.stream("mail ann")
+    await stream.consume()
+    more = subject.decline_tool_call(stream.run_id, reason="too late")
+    assert (await kinds(more))[:3] == ["tool-output-denied", "step-finish", "step-start"]
+    assert sent == []
+    assert model.requests[1].messages[-1].parts[0].result == "too late"
+    other = subject.decline_tool_call(stream.run_id)
+    with pytest.raises(RunNotFoundError):
+        await other.text()
+
+
+async def test_a_second_answer_is_refused() -> None:
+    subject = agent(CALL, "done", tools={"mail": mailer(require_approval=True)})
+    run_id = (await subject.generate("q")).run_id
+    await subject.approve_tool_call_generate(run_id)
+    with pytest.raises(RunNotFoundError):
+        await subject.approve_tool_call_generate(run_id)
+    assert sent == ["ann"]
+
+
+async def test_generate_returns_at_once() -> None:
+    subject = agent(CALL, "done", tools={"mail": mailer(require_approval=True)})
+    result = await subject.generate("q")
+    assert result.finish_reason == "suspended"
+    assert result.suspend_payload == {
+        "toolCallId": "call_1",
+        "toolName": "mail",
+        "args": {"to": "ann"},
+    }
+    assert (await subject.approve_tool_call_generate(result.run_id)).text == "done"
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "waits"),
+    [
+        (False, True, True),
+        (False, False, False),
+        (False, lambda call: call.args["to"] == "ann", True),
+        (False, lambda call: call.args["to"] == "bob", False),
+        (lambda mail: False, True, False),
+        (lambda mail: mail.to == "ann", False, True),
+        (lambda mail: 1 / 0, False, True),
+    ],
+    ids=["asked", "not", "by-call", "not-by-call", "tool-says-no", "tool-says-yes", "raises"],
+)
+async def test_who_decides(policy: Any, asked: Any, waits: bool) -> None:
+    subject = agent(CALL, "done", tools={"mail": mailer(require_approval=policy)})
+    result = await subject.generate("q", require_tool_approval=asked)
+    assert (result.finish_reason == "suspended") is waits
+
+
+@tool(suspend_schema=dict[str, str], resume_schema=Answer)
+async def confirm(ctx: ToolContext, what: str) -> str:
+    """Ask a person."""
+    if ctx.resume_data is None:
+        return await ctx.suspend({"question": what})
+    assert ctx.suspend_data == {"question": what}
+    return f"code {ctx.resume_data.code}"
+
+
+async def test_suspension_inside_a_tool() -> None:
+    subject = agent(ToolCall("confirm", {"what": "sure?"}), "thanks", tools=[confirm])
+    stream = subject.stream("q")
+    chunks = [chunk async for chunk in stream]
+    assert chunks[-1].type == "tool-call-suspended"
+    assert chunks[-1].payload.suspend_payload == {"question": "sure?"}
+    assert '"code"' in chunks[-1].payload.resume_schema
+    assert await stream.suspend_payload() == {"question": "sure?"}
+    with pytest.raises(ResumeValidationError, match="code"):
+        await subject.resume_generate({"code": "x"}, run_id=stream.run_id)
+    more = subject.resume_stream({"code": 7}, run_id=stream.run_id)
+    assert (await kinds(more))[:2] == ["tool-result", "step-finish"]
+    assert (await more.result()).tool_results[0].payload.result == "code 7"
+
+
+async def test_several_calls_wait() -> None:
+    turn = Turn(tool_calls=[ToolCall("mail", {"to": to}) for to in ("ann", "bob")])
+    subject = agent(turn, "done", tools={"mail": mailer(require_approval=True)})
+    stream = subject.stream("q")
+    assert (await kinds(stream))[-2:] == ["tool-call-approval"] * 2
+    with pytest.raises(RunStateError, match="call_1"):
+        await subject.approve_tool_call_generate(stream.run_id)
+    first = await subject.approve_tool_call_generate(stream.run_id, "call_2")
+    assert first.finish_reason == "suspended"
+    assert sent == ["bob"]
+    last = await subject.approve_tool_call_generate(stream.run_id, "call_1")
+    assert last.text == "done"
+    assert sent == ["bob", "ann"]
+
+
+async def test_what_is_kept_and_filtered() -> None:
+    subject = agent(CALL, CALL, tools={"mail": mailer(require_approval=True)})
+    options: Any = {"memory": {"thread": "t1", "resource": "r1"}}
+    await subject.generate("q", request_context={"user": "u", "thing": object()}, **options)
+    await subject.generate("q")
+    assert (await subject.list_suspended_runs()).total == 2
+    found = await subject.list_suspended_runs(thread_id="t1", resource_id="r1")
+    assert found.total == 1
+    assert found.to_wire()["runs"][0]["toolCalls"][0]["requiresApproval"] is True
+    assert len((await subject.list_suspended_runs(per_page=1, page=1)).runs) == 1
