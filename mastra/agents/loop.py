@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
 from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
-from mastra.agents.options import AbortEvent, ErrorEvent
+from mastra.agents.options import AbortEvent, ErrorEvent, output_of
 from mastra.agents.recorder import StepRecorder
 from mastra.agents.resuming import Resume, begin_resumed, let_go, put_to_wait, take
 from mastra.agents.run import AgentRun, call_back
 from mastra.agents.setup import StepPlan, plan_step, set_up
 from mastra.agents.stop import should_stop
+from mastra.agents.structuring import structure
 from mastra.agents.suspended import agent_run_store
 from mastra.agents.tool_calls import CallRunner
 from mastra.agents.tool_outcomes import settle_calls
@@ -62,6 +64,11 @@ async def run_agent(run: AgentRun) -> LoopSteps:
                 yield
             is_over = await step.end()
             yield
+        output = output_of(run.options)
+        if output is not None and output.model is not None and run.status == "running":
+            async with aclosing(structure(run, output)) as structuring:
+                async for _ in structuring:
+                    yield
         await emit_finish(run)
         await flush(run)
         yield

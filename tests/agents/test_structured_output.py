@@ -1,0 +1,170 @@
+"""Structured output: objects checked, partial ones on the way, a second model, and what to do
+with an answer that does not fit."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mastra.agents.agent import Agent
+from mastra.agents.output import StructuredOutput
+from mastra.errors import ModelError
+from mastra.models.resolve import ModelConfig
+from mastra.testing.models import ScriptedModel, ToolCall
+from mastra.tools.tool import tool
+from tests.support.openai_server import OpenAIServer, text_reply
+
+
+class Plan(BaseModel):
+    city: str
+    stops: list[str]
+
+
+PLAN = '{"city": "Rome", "stops": ["Forum", "Trastevere"]}'
+PIECES = ['{"city": "Ro', 'me", "stops": ["For', 'um", "Trast', 'evere"]}']
+
+
+def agent(*turns: Any, **options: Any) -> Agent:
+    return Agent(id="a", model=ScriptedModel(*turns), **options)
+
+
+async def test_an_object() -> None:
+    subject = agent(PLAN)
+    result = await subject.generate("q", structured_output=Plan)
+    assert result.object == Plan(city="Rome", stops=["Forum", "Trastevere"])
+    assert result.to_wire()["object"] == {"city": "Rome", "stops": ["Forum", "Trastevere"]}
+    model: Any = subject.spec.model
+    wanted = model.requests[0].response_format
+    assert wanted.schema["required"] == ["city", "stops"]
+    assert wanted.schema["additionalProperties"] is False
+    assert wanted.strict
+
+
+async def test_partial_objects_are_streamed() -> None:
+    stream = agent({"text": PIECES}).stream("q", structured_output=Plan)
+    seen = [item async for item in stream.object_stream]
+    assert seen == [
+        {"city": "Ro"},
+        {"city": "Rome", "stops": ["For"]},
+        {"city": "Rome", "stops": ["Forum", "Trast"]},
+        {"city": "Rome", "stops": ["Forum", "Trastevere"]},
+        Plan(city="Rome", stops=["Forum", "Trastevere"]),
+    ]
+    kinds = [chunk.type async for chunk in stream.full_stream]
+    assert kinds[2:5] == ["text-start", "text-delta", "object"]
+    assert kinds[-4:] == ["text-end", "object-result", "step-finish", "finish"]
+    chunks = [chunk async for chunk in stream if chunk.type == "object-result"]
+    assert "payload" not in chunks[0].to_wire()
+    assert chunks[0].to_wire()["object"]["city"] == "Rome"
+
+
+async def test_elements() -> None:
+    stream = agent({"text": ['{"value": [1', "0, 2", '0, 30]}']}).stream(
+        "q", structured_output=list[int]
+    )
+    assert [item async for item in stream.element_stream] == [10, 20, 30]
+    assert await stream.object() == [10, 20, 30]
+
+
+async def test_a_json_schema() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    result = await agent('{"a": "x"}').generate("q", structured_output={"schema": schema})
+    assert result.object == {"a": "x"}
+
+
+async def test_words_around_the_object() -> None:
+    result = await agent(f"Here you are:\n```json\n{PLAN}\n```").generate(
+        "q", structured_output=Plan
+    )
+    assert result.object.city == "Rome"
+
+
+async def test_with_tools_first() -> None:
+    @tool
+    async def look() -> str:
+        """Look."""
+        return "Rome"
+
+    result = await agent(ToolCall("look"), PLAN, tools=[look]).generate(
+        "q", structured_output=Plan
+    )
+    assert result.object.city == "Rome"
+
+
+@pytest.mark.parametrize("text", ["no json at all", '{"city": 5}', '{"city": "Ro'])
+async def test_strict(text: str) -> None:
+    subject = agent(text)
+    with pytest.raises(ModelError, match="Structured output validation failed") as caught:
+        await subject.generate("q", structured_output=Plan)
+    assert caught.value.code == "STRUCTURED_OUTPUT_INVALID"
+
+
+async def test_strict_while_streaming() -> None:
+    stream = agent("nothing").stream("q", structured_output=Plan)
+    kinds = [chunk.type async for chunk in stream]
+    assert kinds[-3:] == ["error", "step-finish", "finish"]
+
+
+async def test_warn(caplog: pytest.LogCaptureFixture) -> None:
+    output = StructuredOutput(Plan, error_strategy="warn")
+    with caplog.at_level(logging.WARNING, "mastra"):
+        result = await agent("nothing").generate("q", structured_output=output)
+    assert result.object is None
+    assert result.text == "nothing"
+    assert "validation failed" in caplog.text
+
+
+async def test_fallback() -> None:
+    value = Plan(city="", stops=[])
+    output = StructuredOutput(Plan, error_strategy="fallback", fallback_value=value)
+    stream = agent("nothing").stream("q", structured_output=output)
+    assert await stream.object() == value
+    assert stream.used_fallback_value
+    assert (await stream.result()).to_wire()["usedFallbackValue"] is True
+
+
+async def test_a_second_model() -> None:
+    second = ScriptedModel({"text": PIECES})
+    first = ScriptedModel("We go to Rome.")
+    stream = Agent(id="a", model=first).stream(
+        "q", structured_output=StructuredOutput(Plan, model=second, instructions="Read it.")
+    )
+    kinds = [chunk.type async for chunk in stream]
+    assert kinds[-7:] == ["step-finish", *["object"] * 4, "object-result", "finish"]
+    assert (await stream.object()).city == "Rome"
+    assert await stream.text() == "We go to Rome."
+    assert first.requests[0].response_format is None
+    assert [message.text for message in second.requests[0].messages] == [
+        "Read it.",
+        "We go to Rome.",
+    ]
+    assert (await stream.usage()).total_tokens == 30
+
+
+async def test_the_schema_in_the_prompt() -> None:
+    model = ScriptedModel(PLAN, PLAN)
+    subject = Agent(id="a", model=model)
+    for where in (True, "inline"):
+        await subject.generate(
+            "q", structured_output={"schema": Plan, "jsonPromptInjection": where}
+        )
+    first, second = model.requests
+    assert first.response_format is None
+    assert "JSON Schema" in first.messages[0].text
+    assert second.messages[-1].role == "user"
+    assert '"stops"' in second.messages[-1].text
+
+
+async def test_on_the_wire(server: OpenAIServer) -> None:
+    server.queue(text_reply(*PIECES))
+    config = ModelConfig("openai/gpt-test", url=server.url, api_key="k")
+    result = await Agent(id="a", model=config).generate("q", structured_output=Plan)
+    assert result.object.stops == ["Forum", "Trastevere"]
+    sent = server.requests[0]["response_format"]
+    assert sent["type"] == "json_schema"
+    assert sent["json_schema"]["strict"] is True
+    assert sent["json_schema"]["name"] == "response"
+    assert sent["json_schema"]["schema"]["properties"]["city"]["type"] == "string"
