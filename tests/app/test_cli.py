@@ -206,14 +206,23 @@ async def test_a_reader_that_goes_away_is_no_traceback(
     chat: ChatServer, weather: OpenMeteoServer
 ) -> None:
     chat.waits = True
-    process = await start("New York", env=chat.environment | weather.environment)
+    program = """
+        import subprocess, sys
+        with subprocess.Popen(
+            [sys.executable, "-m", "app", "New York"], stdout=subprocess.PIPE
+        ) as app:
+            app.stdout.read(3)
+            app.stdout.close()
+            print("gone", flush=True)
+        print(app.returncode)
+    """
+    env = chat.environment | weather.environment
+    process = await start(env=env, program=textwrap.dedent(program))
     assert process.stdout is not None
-    assert process.stderr is not None
-    await process.stdout.read(3)
-    process._transport.get_pipe_transport(1).close()
+    assert await process.stdout.readline() == b"gone\n"
     chat.go_on.set()
-    err = await process.stderr.read()
-    assert await process.wait() != 0
+    out, err = await process.communicate()
+    assert out == b"1\n"
     assert b"Traceback" not in err
 
 

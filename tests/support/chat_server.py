@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +62,7 @@ def _frame(delta: dict[str, str], finish_reason: str | None) -> bytes:
 
 
 @asynccontextmanager
-async def chat_server() -> AsyncIterator[ChatServer]:
+async def chat_server() -> AsyncGenerator[ChatServer]:
     """Run the server on a free port."""
     state = ChatServer()
     app = web.Application()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -98,7 +98,7 @@ class OpenMeteoServer:
 
 
 @asynccontextmanager
-async def openmeteo_server() -> AsyncIterator[OpenMeteoServer]:
+async def openmeteo_server() -> AsyncGenerator[OpenMeteoServer]:
     """Run the server on a free port."""
     state = OpenMeteoServer()
     app = web.Application()

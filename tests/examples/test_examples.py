@@ -1,0 +1,68 @@
+"""Every example runs as it is, with no key, and prints what it is about."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.app_process import ROOT, environment
+
+EMBEDDED = {
+    "agent_alone": [r" tokens, finished: "],
+    "stream_agent_in_step": ["(success, "],
+    "structured_output": ["Review mood='"],
+}
+OTHERS = {
+    "agent_with_tool": [
+        "asks for get_stock {'item': 'tea'}",
+        "was told 12",
+        "There are 12 packets of tea left.",
+        "(2 calls of the model)",
+    ],
+    "branching": ["80 g by letter\n2500 g by van"],
+    "foreach": ["ONE FOR EACH"],
+    "parallel": ["4 words, 15 letters\nwaited once"],
+    "scripted_test": ["passed"],
+    "suspend_and_resume": [
+        "suspended {'question': 'Pay 120.00 for a chair?'}",
+        "success paid",
+    ],
+    "two_step_workflow": ["success tea: 7.00\nfailed We sell no soup."],
+}
+FILES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def check(name: str, expected: list[str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, f"examples/{name}.py"],
+        cwd=ROOT,
+        env=environment({"PYTHONPATH": str(ROOT)}),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    for text in expected:
+        assert text in ended.stdout
+    assert ended.stderr == ""
+
+
+@pytest.mark.xdist_group("embedded-model")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_an_example_on_the_embedded_model(name: str) -> None:
+    check(name, EMBEDDED[name])
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_example(name: str) -> None:
+    check(name, OTHERS[name])
+
+
+def test_every_example_has_a_test_and_is_short() -> None:
+    assert {file.stem for file in FILES} == EMBEDDED.keys() | OTHERS.keys()
+    for file in FILES:
+        assert len(file.read_text().splitlines()) < 80, file.name
