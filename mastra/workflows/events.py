@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Final, TypeAlias, cast
 
+from mastra.dataclass import dataclass
 from mastra.errors import StreamOverflowError
 from mastra.ids import stable_id
 from mastra.jsonable import Json
@@ -221,7 +221,8 @@ def to_event(run_id: str, workflow_id: str, seq: int, entry: Entry) -> Event:
 def _names(run_id: str, record: StepRecord) -> dict[str, Json]:
     names: dict[str, Json] = {"stepName": record.step_id, "id": record.step_id}
     if record.kind != "block" or record.total is None:
-        turn = f"{record.op_id}@{record.resumed_at or record.started_at}"
+        # What follows `#` in an operation's id is which try it is: all are one call of the step.
+        turn = f"{record.op_id.partition('#')[0]}@{record.resumed_at or record.started_at}"
         names["stepCallId"] = stable_id(run_id, turn)
     return names
 
@@ -276,7 +277,7 @@ class EventLog:
     write is kept up to a bound; the events of steps are the journal itself and always kept.
     """
 
-    __slots__ = ("_bytes", "_outputs", "_waiters", "entries", "is_closed")
+    __slots__ = ("_bytes", "_outputs", "_waiters", "entries", "is_closed", "written_bytes")
 
     def __init__(self, entries: list[Entry | None] | None = None) -> None:
         self.entries: list[Entry | None] = entries or []
@@ -285,6 +286,8 @@ class EventLog:
         self._waiters: list[asyncio.Future[None]] = []
         self._outputs: deque[tuple[int, int]] = deque()
         self._bytes = 0
+        self.written_bytes = 0
+        """About how much the steps have written so far."""
 
     def append(self, kind: Kind, record: StepRecord | None = None, value: Any = None) -> int:
         """Add an entry; return its seq. Never waits for a reader."""
@@ -300,6 +303,7 @@ class EventLog:
         size = len(value) if type(value) is str else 512
         self._outputs.append((seq, size))
         self._bytes += size
+        self.written_bytes += size
         while len(self._outputs) > KEPT_OUTPUTS or self._bytes > KEPT_BYTES:
             dropped, dropped_size = self._outputs.popleft()
             self.entries[dropped] = None
@@ -320,6 +324,17 @@ class EventLog:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+    async def grown(self, seq: int) -> None:
+        """Wait until there is an entry at a place, or the log is closed."""
+        while seq >= len(self.entries) and not self.is_closed:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
 
     async def read(self, start: int = 0) -> AsyncIterator[tuple[int, Entry]]:
         """Yield entries with their seq, from a place on, until the leg has ended.
@@ -343,10 +358,4 @@ class EventLog:
                 seq += 1
             if self.is_closed:
                 return
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+            await self.grown(seq)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 import mastra.errors as errors
+from mastra.dataclass import dataclass
 from mastra.errors import MastraError, StepError, TripwireError, WorkflowFailedError
 from mastra.jsonable import Json, to_jsonable
 from mastra.workflows.records import StepRecord, StepStatus
@@ -46,8 +48,18 @@ _PUBLIC_ERRORS: dict[str, type[MastraError]] = {
 }
 
 
-def error_to_json(error: BaseException) -> dict[str, Json]:
-    """Return an exception as Mastra writes it: `message`, `name`, and what else it tells."""
+def error_to_json(error: BaseException, depth: int = 0) -> dict[str, Json]:
+    """Return an exception as Mastra writes it: `message`, `name`, and what else it tells.
+
+    Such as its code, its cause, and those of its public attributes that JSON can hold.
+    """
+    data = _error_facts(error)
+    if error.__cause__ is not None and depth < 8:
+        data.setdefault("cause", error_to_json(error.__cause__, depth + 1))
+    return data
+
+
+def _error_facts(error: BaseException) -> dict[str, Json]:
     if isinstance(error, MastraError):
         data: dict[str, Json] = {"message": error.message, "name": type(error).__name__}
         if isinstance(error, StepError) and "name" in error.details:
@@ -59,8 +71,13 @@ def error_to_json(error: BaseException) -> dict[str, Json]:
         if issues:
             data["issues"] = issues
         return data
-    text = str(error)
-    return {"message": text or type(error).__name__, "name": type(error).__name__}
+    name = type(error).__name__
+    facts: dict[str, Json] = {"message": str(error) or name, "name": name}
+    for key, value in vars(error).items():
+        if not key.startswith("_") and key not in facts:
+            with contextlib.suppress(errors.SerializationError):
+                facts[key] = to_jsonable(value)
+    return facts
 
 
 def error_from_json(data: Mapping[str, Json], cause: BaseException | None = None) -> MastraError:
@@ -76,13 +93,18 @@ def error_from_json(data: Mapping[str, Json], cause: BaseException | None = None
     message = str(data.get("message", name))
     known = _PUBLIC_ERRORS.get(name)
     if known is None or known is StepError:
-        error: MastraError = StepError(message, details=dict(data))
+        code = str(data["code"]) if data.get("code") else None
+        error: MastraError = StepError(message, code=code, details=dict(data))
     else:
         error = known(message, code=data.get("code"), details=dict(data.get("details") or {}))
         if isinstance(error, errors.ValidationError):
             error.issues = list(data.get("issues") or [])
     error.__cause__ = cause
     return error
+
+
+_TOLD_AS: dict[StepStatus, StepStatus] = {"bailed": "success", "retry": "running"}
+_NOT_ENDED = ("suspended", "retry")
 
 
 def _moment(ms: int | None) -> datetime | None:
@@ -113,14 +135,14 @@ class StepResult:
     def of(cls, record: StepRecord, cause: BaseException | None = None) -> StepResult:
         """Return the public form of a record."""
         return cls(
-            status="success" if record.status == "bailed" else record.status,
+            status=_TOLD_AS.get(record.status, record.status),
             payload=record.payload,
             output=record.output,
             error=None if record.error is None else error_from_json(record.error, cause),
             suspend_payload=record.suspend_payload,
             resume_payload=record.resume_payload,
             started_at=_moment(record.started_at),
-            ended_at=None if record.status == "suspended" else _moment(record.ended_at),
+            ended_at=None if record.status in _NOT_ENDED else _moment(record.ended_at),
             suspended_at=_moment(record.suspended_at),
             resumed_at=_moment(record.resumed_at),
             metadata=None if record.iteration is None else {"iterationCount": record.iteration},
@@ -137,7 +159,7 @@ def step_to_wire(record: StepRecord, *, with_payload: bool = True) -> dict[str, 
     """Return Mastra's JSON of a record: only the fields that apply, times in milliseconds."""
     wire: dict[str, Json] = {"payload": record.payload} if with_payload else {}
     wire["startedAt"] = record.started_at
-    wire["status"] = "success" if record.status == "bailed" else record.status
+    wire["status"] = _TOLD_AS.get(record.status, record.status)
     if record.suspend_payload is not None:
         wire["suspendPayload"] = record.suspend_payload
     if record.suspended_at is not None:
@@ -153,7 +175,7 @@ def step_to_wire(record: StepRecord, *, with_payload: bool = True) -> dict[str, 
         wire["error"] = record.error
     if record.tripwire is not None:
         wire["tripwire"] = record.tripwire
-    if record.ended_at is not None and record.status != "suspended":
+    if record.ended_at is not None and record.status not in _NOT_ENDED:
         wire["endedAt"] = record.ended_at
     return wire
 

@@ -294,17 +294,21 @@ class StepContext(Generic[In]):
             payload: What whoever resumes needs to know.
             resume_label: One or more names by which the run can be resumed here.
         """
-        if self._step is None:
-            raise RunStateError(
-                f"`suspend` was called at {self._record.step_id!r}, which is not a step: conditions "
-                "and maps cannot suspend."
-            )
+        self._refuse_outside_a_step("suspend")
         labels = (resume_label,) if isinstance(resume_label, str) else tuple(resume_label or ())
         raise Suspend(payload, labels)
 
     def bail(self, result: Any = None) -> NoReturn:
         """End the whole workflow here, in success, with this result."""
+        self._refuse_outside_a_step("bail")
         raise Bail(result)
+
+    def _refuse_outside_a_step(self, what: str) -> None:
+        if self._step is None:
+            raise RunStateError(
+                f"`{what}` was called at {self._record.step_id!r}, in a condition or another "
+                f"function that is no step: only a step can {what}."
+            )
 
     def abort(self) -> None:
         """Cancel the run once this step has ended."""

@@ -9,7 +9,7 @@ from mastra.clock import now_ms
 from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Scope
-from mastra.workflows.engines.base import Walk
+from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.step_runner import Decide, fail_record
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import BranchNode, Dynamic, LoopNode
@@ -68,7 +68,11 @@ async def decide_loop(
 async def decision(
     walk: Walk, scope: Scope, op_id: str, value: Json, decide: Decide, iteration: int | None = None
 ) -> Any:
-    """Evaluate a condition that follows no step, as an operation of its own."""
+    """Evaluate a condition that follows no step, as an operation of its own.
+
+    Raises:
+        Halt: It raised.
+    """
     known = walk.run.journal.get(op_id)
     if known is None:
 
@@ -77,11 +81,16 @@ async def decision(
             record.kind = "decision"
             record.iteration = iteration
             record.output = value
-            record.decision = await decide(record)
+            try:
+                record.decision = await decide(record)
+                record.status = "success"
+            except Exception as error:  # noqa: BLE001 - it fails the run, from the record
+                fail_record(walk.run, record, error)
             record.output = None
-            record.status = "success"
             record.ended_at = now_ms()
             return record
 
         known = await walk.ops.record(op_id, body)
+    if known.status == "failed":
+        raise Halt("failed", known)
     return known.decision

@@ -116,6 +116,7 @@ async def _retry_later(walk: Walk, task: StepTask, record: StepRecord) -> StepRe
             again.iteration, again.index, again.decide = task.iteration, task.index, task.decide
             again.earlier = known or task.earlier
             again.tries_before = tries
+            again.began_at = record.started_at if known is None else None
             known = await walk.ops.record(op_id, again)
         record = known
         tries = record.retry_count if record.status == "retry" else tries

@@ -18,7 +18,7 @@ from mastra.errors import (
     StepValidationError,
     TripwireError,
 )
-from mastra.jsonable import Json, copy_json, to_jsonable
+from mastra.jsonable import Json, copy_json, dump_json, to_jsonable
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
@@ -51,6 +51,7 @@ class StepTask:
     """One operation waiting to be run: a step at a place of a run's graph."""
 
     __slots__ = (
+        "began_at",
         "decide",
         "earlier",
         "index",
@@ -86,6 +87,8 @@ class StepTask:
         self.decide: Decide | None = None
         self.tries_before = 0
         """Tries that earlier operations of the same step have used up."""
+        self.began_at: int | None = None
+        """When the first of those operations began: readers were told of the start then."""
 
     async def __call__(self) -> StepRecord:
         """Run the step and return its finished record."""
@@ -106,7 +109,10 @@ class StepTask:
             await self._attempts(record)
             record.ended_at = int(_now() * 1000)
         else:
-            record.start_seq = run.log.append(_STEP_START, record)
+            if self.began_at is None:
+                record.start_seq = run.log.append(_STEP_START, record)
+            else:
+                record.started_at = self.began_at
             try:
                 await self._attempts(record)
             except BaseException:
@@ -115,7 +121,8 @@ class StepTask:
                 run.log.append(_STEP_END, record)
                 raise
             record.ended_at = int(_now() * 1000)
-            record.end_seq = run.log.append(_STEP_END, record)
+            if record.status != "retry":
+                record.end_seq = run.log.append(_STEP_END, record)
         run.order += 1
         record.order = run.order
         if record.state is not None:
@@ -199,6 +206,21 @@ class StepTask:
         else:
             self._succeed(record, output)
         record.state = ctx._delta  # noqa: SLF001
+        if self.run.max_output_bytes is not None:
+            self._check_size(record, self.run.max_output_bytes)
+
+    def _check_size(self, record: StepRecord, limit: int) -> None:
+        given = (record.output, record.suspend_payload, record.state)
+        size = len(dump_json(given, what=f"Output of step {record.step_id!r}"))
+        if size > limit:
+            record.output = record.suspend_payload = record.state = None
+            raise SerializationError(
+                f"Step {record.step_id!r} gave {size:,} bytes of JSON. The engine takes at most "
+                f"{limit:,} bytes from a step: put large data into a storage of your own and give "
+                "a reference to it.",
+                code="STEP_OUTPUT_TOO_LARGE",
+                details={"stepId": record.step_id, "bytes": size, "limit": limit},
+            )
 
     def _succeed(self, record: StepRecord, output: Any) -> None:
         schema = self.node.step.output_schema

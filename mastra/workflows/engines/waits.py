@@ -10,6 +10,7 @@ from mastra.clock import now_ms
 from mastra.jsonable import Json
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
+from mastra.workflows.engines.blocks import end_block
 from mastra.workflows.engines.conditions import ask, decision
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
@@ -29,12 +30,28 @@ async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> J
         if record is None:
             record = StepRecord(op_id, scope.names + node.id, value, now_ms())
             record.kind = "sleep"
-            record.wake_at = await _wake_at(walk, scope, node, value, op_id)
+            try:
+                record.wake_at = await _wake_at(walk, scope, node, value, op_id)
+            except Halt as halt:
+                raise _failed(walk, record, halt) from None
             record.status = "waiting"
             record.start_seq = run.log.append(Kind.WAITING, record)
         record.output = value
         await walk.ops.sleep(record)
     return value
+
+
+def _failed(walk: Walk, record: StepRecord, halt: Halt) -> Halt:
+    """Return how a walk ends that cannot tell how long to sleep."""
+    run = walk.run
+    if halt.record is not None:
+        record.error = halt.record.error
+        if halt.record.op_id in run.causes:
+            run.causes[record.op_id] = run.causes[halt.record.op_id]
+    record.status = "failed"
+    end_block(walk, record)
+    run.latest[record.step_id] = record
+    return Halt("failed", record)
 
 
 async def _wake_at(walk: Walk, scope: Scope, node: SleepNode, value: Json, op_id: str) -> float:
