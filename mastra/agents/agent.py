@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.agents.options import AgentOptions, AgentSpec, ToolCallHooks, ToolSet, merged
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions
-from mastra.agents.resuming import Resume
 from mastra.agents.results import AgentResult
+from mastra.agents.resuming import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.suspended import (
     AgentRunStore,
@@ -27,6 +27,9 @@ from mastra.models.resolve import ModelInput
 from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.tools.tool import Tool, named_tools
+
+if TYPE_CHECKING:
+    from mastra.workflows.step import Step
 
 __all__ = ["Agent"]
 
@@ -170,6 +173,17 @@ class Agent:
 
     def _context(self, request_context: Any) -> AgentContext:
         return AgentContext(RequestContext.of(request_context), self._services, self.id)
+
+    def as_step(self, **options: Any) -> Step[Any, Any]:
+        """Return the agent as a step of a workflow: `{prompt}` in, `{text}` out.
+
+        Args:
+            options: `id`, `description`, `retries` and `metadata` of the step, and options of
+                `stream`; with `structured_output` the step gives the object.
+        """
+        from mastra.agents.agent_step import agent_as_step  # noqa: PLC0415 - only for workflows
+
+        return agent_as_step(self, options)
 
     # -- running -------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mastra.agents.context import resolve_dynamic
+from mastra.agents.delegation import agent_tool
 from mastra.agents.options import (
     PreparedStep,
     StepPreparation,
@@ -96,6 +97,12 @@ def _check_context(run: AgentRun) -> None:
 
 async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
     tools = named_tools(await resolve_dynamic(run.spec.tools, run.context))
+    for key, agent in (await resolve_dynamic(run.spec.agents, run.context) or {}).items():
+        tools[f"agent-{key}"] = agent_tool(key, agent)
+    for key, workflow in (await resolve_dynamic(run.spec.workflows, run.context) or {}).items():
+        from mastra.tools.from_workflow import workflow_tool  # noqa: PLC0415 - only what is used
+
+        tools[f"workflow-{key}"] = workflow_tool(key, workflow)
     for toolset in (run.options.get("toolsets") or {}).values():
         tools.update(named_tools(toolset))
     for name, tool in named_tools(run.options.get("client_tools")).items():

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ca
 from mastra.errors import ConfigError
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ToolSpec
-from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
+from mastra.schema import Schema, SchemaMismatch, schema_of
 from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.signature import Call, describe, read_signature
-from mastra.tools.tool_context import ToolContext, WorkflowCall
+from mastra.tools.tool_context import ToolContext
 
 if TYPE_CHECKING:
     from mastra.workflows.step import Step
-    from mastra.workflows.step_context import StepContext
 
 __all__ = ["Approval", "Tool", "ToolInput", "as_tool", "create_tool", "tool"]
 
@@ -129,41 +128,9 @@ class Tool(Generic[In, Out]):
 
     def as_step(self, **options: Any) -> Step[Any, Any]:
         """Return a workflow step that runs the tool."""
-        from mastra.workflows.step import create_step  # noqa: PLC0415 - only for workflows
+        from mastra.tools.tool_step import tool_as_step  # noqa: PLC0415 - only for workflows
 
-        async def execute(ctx: Any) -> Any:
-            result = await self.execute(ctx.input_data, _step_context(ctx))
-            if is_error_result(result):
-                raise ConfigError(str(result["message"]), code="TOOL_VALIDATION_FAILED")
-            return result
-
-        return create_step(
-            id=options.pop("id", self.id),
-            description=options.pop("description", self.description),
-            input_schema=self.input_schema,
-            output_schema=self.output_schema or ANY,
-            suspend_schema=self.suspend_schema,
-            resume_schema=self.resume_schema,
-            execute=execute,
-            component="TOOL",
-            **options,
-        )  # pyright: ignore[reportCallIssue]
-
-
-def _step_context(ctx: StepContext[Any]) -> ToolContext:
-    async def suspend(payload: Any, resume_label: Any = None) -> Any:
-        return await ctx.suspend(payload, resume_label=resume_label)
-
-    return ToolContext(
-        mastra=ctx.mastra,
-        request_context=ctx.request_context,
-        abort_signal=ctx.abort_signal,
-        writer=ctx.writer,
-        resume_data=ctx.resume_data,
-        suspend_data=ctx.suspend_data,
-        workflow=WorkflowCall(ctx.workflow_id, ctx.run_id, ctx.state),
-        suspender=suspend,
-    )
+        return tool_as_step(self, options)
 
 
 ToolInput: TypeAlias = "Tool[Any, Any] | Callable[..., Any]"

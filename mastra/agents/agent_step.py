@@ -1,0 +1,83 @@
+"""An agent as a step of a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from mastra.agents.delegation import resumed, what_it_waits_for
+from mastra.agents.options import output_of
+from mastra.errors import TripwireError
+from mastra.tools.tool_step import services_of
+from mastra.workflows.step import Step, create_step
+from mastra.workflows.step_context import StepContext
+
+if TYPE_CHECKING:
+    from mastra.agents.agent import Agent
+
+__all__ = ["AgentStepInput", "AgentStepOutput", "agent_as_step"]
+
+
+class AgentStepInput(BaseModel):
+    """What a step made of an agent takes."""
+
+    prompt: str
+    """What to ask."""
+
+
+class AgentStepOutput(BaseModel):
+    """What a step made of an agent gives."""
+
+    text: str
+    """What the agent said."""
+
+
+_STEP_OPTIONS = ("id", "description", "retries", "metadata")
+
+
+def agent_as_step(agent: Agent, options: Mapping[str, Any]) -> Step[Any, Any]:
+    """Return a step that asks an agent: `{prompt}` in, `{text}` or the structured output out.
+
+    What the agent streams reaches the readers of the workflow's run. An agent that waits for
+    somebody's answer suspends the step.
+    """
+    asked: Any = {key: value for key, value in options.items() if key not in _STEP_OPTIONS}
+    output = output_of(asked)
+
+    async def execute(ctx: StepContext[Any]) -> Any:
+        services = services_of(ctx)
+        own = agent if services is None else agent.bound_to(services)
+        call = {
+            "request_context": ctx.request_context,
+            "abort_signal": ctx.abort_signal,
+            **asked,
+        }
+        stream = resumed(own, ctx, call) or own.stream(ctx.input_data.prompt, **call)
+        async with stream:
+            await stream.pipe_to(ctx.writer)
+            result = await stream.result()
+        if result.tripwire is not None:
+            raise TripwireError(
+                result.tripwire.reason,
+                details={
+                    "retry": result.tripwire.retry,
+                    "metadata": result.tripwire.metadata,
+                    "processorId": result.tripwire.processor_id,
+                },
+            )
+        if result.finish_reason == "suspended":
+            return await ctx.suspend(what_it_waits_for(result))
+        return AgentStepOutput(text=result.text) if output is None else result.object
+
+    return create_step(
+        id=options.get("id", agent.id),
+        description=options.get("description", agent.description),
+        retries=options.get("retries"),
+        metadata=options.get("metadata"),
+        input_schema=AgentStepInput,
+        output_schema=AgentStepOutput if output is None else output.validator,
+        execute=execute,
+        component="AGENT",
+    )  # pyright: ignore[reportCallIssue]
