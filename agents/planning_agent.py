@@ -16,10 +16,8 @@ Suggest two or three outdoor activities, each with its time of day, and one or t
 where the chance of rain is over 50 %, the indoor ones come first. \
 Name real places of that city and keep each description short.
 
-A plan has the date (📅) and these headings: 🌡️ WEATHER SUMMARY, 🌅 MORNING ACTIVITIES, \
-🌞 AFTERNOON ACTIVITIES, 🏠 INDOOR ALTERNATIVES, ⚠️ SPECIAL CONSIDERATIONS. \
-An activity is a line "• Name - what to do there"; below it stand the best time and a note on \
-the weather, or for an indoor one what weather it is ideal for."""
+A plan has the date (📅) and the headings 🌡️ WEATHER SUMMARY, 🌅 MORNING ACTIVITIES, \
+🌞 AFTERNOON ACTIVITIES, 🏠 INDOOR ALTERNATIVES and ⚠️ SPECIAL CONSIDERATIONS."""
 
 
 def build_planning_agent(model: Any = DEFAULT_MODEL) -> Agent:

@@ -24,7 +24,7 @@ from agents.planning_agent import DEFAULT_MODEL
 from app.demo import DEMO_MODEL, demo_weather
 from app.main import build_mastra
 from app.progress import RunView
-from mastra import ConfigError, ValidationError
+from mastra import ConfigError, MastraError, ValidationError
 
 __all__ = ["FAILED", "MISUSED", "cli", "main"]
 
@@ -56,7 +56,13 @@ class _CityFirst(typer.core.TyperGroup):
         return super().parse_args(ctx, args)
 
 
-cli = typer.Typer(cls=_CityFirst, no_args_is_help=True, add_completion=False)
+cli = typer.Typer(
+    cls=_CityFirst,
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback that shows local variables would show keys.
+    pretty_exceptions_show_locals=False,
+)
 
 
 @cli.command()
@@ -91,7 +97,7 @@ def plan(
             )
             started = time.monotonic()
             result = anyio.run(_run, app, city, view)
-        except (ConfigError, ValidationError) as error:
+        except MastraError as error:
             _fail(console, error, debug=debug)
     if as_json:
         sys.stdout.write(json.dumps(result.to_wire(), ensure_ascii=False, indent=2) + "\n")
@@ -134,7 +140,8 @@ def _engine(name: Engine) -> Any:
         raise ConfigError(
             "This version has no Inngest engine yet. Leave out --engine, or use --engine inprocess."
         )
-    return import_module("app.inngest").build_engine()
+    client = import_module("inngest").Inngest(app_id="mastra", is_production=False)
+    return import_module("mastra.inngest").InngestEngine(client)
 
 
 def _conclude(console: Console, result: Any, seconds: float) -> None:

@@ -17,15 +17,15 @@ def demo_weather(on_sample: Callable[[str], None]) -> ForecastSource:
     """Return live weather that falls back to a sample when Open-Meteo cannot be reached.
 
     Args:
-        on_sample: Told, in one line, that a sample is used and why.
+        on_sample: Told, in one line, that a sample is used.
     """
     live = OpenMeteo(timeout_s=4.0, attempts=2)
 
     async def forecast(city: str) -> Forecast:
         try:
             return await live.forecast(city)
-        except WeatherUnreachableError as error:
-            on_sample(f"No live weather, so this is a sample forecast, made up. ({error})")
+        except WeatherUnreachableError:
+            on_sample("Open-Meteo cannot be reached: this is a sample forecast, made up.")
             return sample_forecast(city)
 
     return forecast

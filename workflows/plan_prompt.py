@@ -37,35 +37,35 @@ _SPECIAL: Final = "\n⚠️ SPECIAL CONSIDERATIONS\n"
 
 _PLAN: Final = (
     _MORNING
-    + "• Walk through Alfama - Follow the old lanes up to the Miradouro da Graça\n"
+    + "• Walk through Alfama - Old lanes up to the view of Graça\n"
     + "  Best time: 9:00 - 11:00\n"
-    + "  Note: Cool air, good for the climb\n"
+    + "  Note: Cool air for the climb\n"
     + _AFTERNOON
-    + "• Riverside at Belém - See the Torre de Belém and the monastery garden\n"
+    + "• Riverside of Belém - The tower and the monastery garden\n"
     + "  Best time: 14:00 - 16:30\n"
-    + "  Note: The warmest hours, with a breeze from the river\n"
+    + "  Note: The warmest hours of the day\n"
     + _INDOOR
     + "• National Tile Museum - Painted tiles from five centuries\n"
     + "  Ideal for: A passing shower\n"
     + _SPECIAL
-    + "• Wear a hat at noon and bring a light jacket for the river\n"
+    + "• Bring a light jacket for the breeze\n"
 )
 _RAINY_PLAN: Final = (
     _INDOOR
     + "• National Tile Museum - Painted tiles from five centuries\n"
-    + "  Ideal for: A whole morning of steady rain\n"
-    + "• Time Out Market - Lunch at long tables under one roof\n"
+    + "  Ideal for: A morning of steady rain\n"
+    + "• Time Out Market - Lunch under one roof\n"
     + "  Ideal for: Warming up around noon\n"
     + _MORNING
-    + "• Arcades of the Praça do Comércio - Walk the square under cover\n"
+    + "• Arcades of the Rossio - A walk under cover\n"
     + "  Best time: 9:00 - 10:30\n"
-    + "  Note: The arches keep the rain off\n"
+    + "  Note: The arches keep you dry\n"
     + _AFTERNOON
-    + "• Ride on tram 28 - See the old town through the window\n"
+    + "• Ride on tram 28 - The old town through the window\n"
     + "  Best time: 15:00 - 16:30\n"
     + "  Note: A short walk between showers\n"
     + _SPECIAL
-    + "• Bring an umbrella and shoes that grip on wet stone\n"
+    + "• Bring an umbrella and good shoes\n"
 )
 
 
@@ -125,7 +125,7 @@ morning ::= "• " name " - " text "\\n  Best time: " am " - " noon "\\n  Note: 
 afternoon ::= "• " name " - " text "\\n  Best time: " pm " - " evening "\\n  Note: " text "\\n"
 indoor ::= "• " name " - " text "\\n  Ideal for: " text "\\n"
 name ::= [A-Z] [A-Za-zÀ-ÿ0-9' ]{{5,45}}
-text ::= [A-Z] [^\\n•]{{15,85}}
+text ::= [A-Z] [^\\n•]{{15,100}}
 am ::= ("8" | "9" | "10") ":" ("00" | "30")
 noon ::= ("11" | "12") ":" ("00" | "30")
 pm ::= ("13" | "14" | "15") ":" ("00" | "30")

@@ -41,10 +41,10 @@ _SETTINGS: Final[dict[str, Any]] = {
     # What a call leaves open. Left to itself so small a model repeats itself without end.
     "max_output_tokens": 1024,
     "sampling": {
-        "temp": 0.5,
+        "temp": 0.6,
         "top_p": 0.9,
         "min_p": 0.1,
-        "penalty_repeat": 1.05,
+        "penalty_repeat": 1.1,
         "dry_multiplier": 0.8,
         "dry_allowed_length": 4,
         "dry_penalty_last_n": 1024,

@@ -195,6 +195,24 @@ async def test_wrong_usage() -> None:
     assert "steam" in no_engine.err
 
 
+@pytest.mark.parametrize(
+    ("module", "args", "message"),
+    [
+        ("mastra.inngest", ["New York", "--engine", "inngest"], "no Inngest engine yet"),
+        ("mastra.server", ["serve"], "no server yet"),
+    ],
+)
+async def test_a_part_that_is_not_there_is_named(
+    module: str, args: list[str], message: str
+) -> None:
+    program = f"""
+        import sys, app.cli
+        sys.modules[{module!r}] = None
+        app.cli.main()
+    """
+    failed_with(await run(*args, env={}, program=textwrap.dedent(program)), 2, message)
+
+
 async def test_help_names_the_options() -> None:
     shown = await run("plan", "--help", env={})
     assert shown.code == 0
