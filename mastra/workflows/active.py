@@ -146,6 +146,8 @@ class ActiveRun:
     """Suspended operations that this leg resumes and has not yet run."""
     base_ops: frozenset[str] = frozenset()
     """Operations that the journal knew when this leg began."""
+    stepping: str | None = None
+    """Of a run that goes step by step: the one step that this leg runs."""
     begun: set[str] = field(default_factory=set[str])
     """Blocks in which this leg found finished operations."""
     leg: int = 0

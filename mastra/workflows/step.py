@@ -288,7 +288,7 @@ def _is_context_like(parameter: inspect.Parameter) -> bool:
 
 
 def _is_context(parameter: inspect.Parameter, hint: Any) -> bool:
-    if hint is None:
+    if hint is None or hint is Any:
         return parameter.name == "ctx"
     origin = typing.get_origin(hint) or hint
     return isinstance(origin, type) and issubclass(origin, StepContext)

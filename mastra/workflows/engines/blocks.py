@@ -6,6 +6,7 @@ from mastra.clock import now_ms
 from mastra.jsonable import Json
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
+from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 
@@ -18,6 +19,8 @@ def open_block(walk: Walk, scope: Scope, op_id: str, name: str, value: Json) -> 
     known = run.blocks.get(op_id)
     if known is not None and (known.status != "suspended" or not _is_reopened(walk, op_id)):
         return known
+    if run.per_step:
+        pause_before(run, op_id)
     block = StepRecord(op_id, scope.names + name, value, now_ms())
     block.kind = "block"
     if known is not None:

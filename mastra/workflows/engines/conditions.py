@@ -6,16 +6,17 @@ import inspect
 from typing import Any
 
 from mastra.clock import now_ms
+from mastra.errors import WorkflowDefinitionError
 from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.step_runner import Decide, fail_record
 from mastra.workflows.records import StepRecord
-from mastra.workflows.spec import BranchNode, Dynamic, LoopNode
+from mastra.workflows.spec import BranchNode, Dynamic, ForeachNode, LoopNode
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["ask", "decide_branch", "decide_loop", "decision"]
+__all__ = ["ask", "ask_concurrency", "decide_branch", "decide_loop", "decision"]
 
 
 async def ask(
@@ -94,3 +95,22 @@ async def decision(
     if known.status == "failed":
         raise Halt("failed", known)
     return known.decision
+
+
+async def ask_concurrency(
+    walk: Walk, scope: Scope, node: ForeachNode, value: Json, op_id: str
+) -> int:
+    """Return how many items of a foreach may run at once."""
+    if not callable(node.concurrency):
+        return node.concurrency
+    setting = node.concurrency
+
+    async def decide(record: StepRecord) -> Json:
+        limit = await ask(walk, scope, setting, node.value, value, record)
+        if not isinstance(limit, int) or limit < 1:
+            raise WorkflowDefinitionError(
+                f"Concurrency of foreach {node.unit.id!r} must be 1 or more, not {limit!r}."
+            )
+        return limit
+
+    return int(await decision(walk, scope, f"{op_id}?", None, decide))

@@ -7,13 +7,19 @@ from functools import partial
 from typing import Any, cast
 
 from mastra.clock import now_ms
-from mastra.errors import StepValidationError, WorkflowDefinitionError
+from mastra.errors import StepValidationError
 from mastra.jsonable import Json
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.blocks import end_block, end_halted, open_block, start_block
-from mastra.workflows.engines.conditions import ask, decide_branch, decide_loop, decision
+from mastra.workflows.engines.conditions import (
+    ask_concurrency,
+    decide_branch,
+    decide_loop,
+    decision,
+)
+from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.engines.step_runner import Decide, StepTask, fail_record
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
@@ -80,6 +86,8 @@ async def run_step(
     if record is None or record.status == "retry" or op_id in run.open_ops:
         if run.is_abort_requested:
             raise Halt("canceled")
+        if run.per_step:
+            pause_before(run, op_id, claims=True)
         task = StepTask(run, scope, node, op_id, value, walk.ops.inline_delay_s)
         task.iteration, task.index = iteration, index
         if decide is not None:
@@ -147,23 +155,29 @@ async def _run_unit(walk: Walk, scope: Scope, unit: Unit, value: Json) -> Json:
 def _combine(results: Sequence[Any]) -> None:
     """Raise the halt that decides for a block.
 
-    The first by position among failures and bails, else a cancellation, else all suspensions.
+    The first by position among failures and bails, else a cancellation, else all suspensions,
+    else a pause.
     """
     suspended: list[StepRecord] = []
     canceled: Halt | None = None
+    paused: Halt | None = None
     for result in results:
         if not isinstance(result, Halt):
             continue
         if result.status == "suspended":
             suspended.extend(result.suspended)
-        elif result.status in ("canceled", "paused"):
+        elif result.status == "canceled":
             canceled = canceled or result
+        elif result.status == "paused":
+            paused = result
         else:
             raise result
     if canceled is not None:
         raise canceled
     if suspended:
         raise Halt("suspended", suspended[0], suspended=suspended)
+    if paused is not None:
+        raise paused
 
 
 async def run_parallel(walk: Walk, scope: Scope, node: ParallelNode, value: Json) -> Json:
@@ -253,7 +267,7 @@ async def run_foreach(walk: Walk, scope: Scope, node: ForeachNode, value: Json) 
         for index, item in enumerate(items)
     ]
     try:
-        limit = await _concurrency(walk, scope, node, value, op_id)
+        limit = await ask_concurrency(walk, scope, node, value, op_id)
         results = await _run_items(walk, op_id, branches, limit)
         _combine(results)
     except Halt as halt:
@@ -339,22 +353,6 @@ def _mark_progress(
             **told,
         },
     )
-
-
-async def _concurrency(walk: Walk, scope: Scope, node: ForeachNode, value: Json, op_id: str) -> int:
-    if not callable(node.concurrency):
-        return node.concurrency
-    setting = node.concurrency
-
-    async def decide(record: StepRecord) -> Json:
-        limit = await ask(walk, scope, setting, node.value, value, record)
-        if not isinstance(limit, int) or limit < 1:
-            raise WorkflowDefinitionError(
-                f"Concurrency of foreach {node.unit.id!r} must be 1 or more, not {limit!r}."
-            )
-        return limit
-
-    return int(await decision(walk, scope, f"{op_id}?", None, decide))
 
 
 async def run_workflow(

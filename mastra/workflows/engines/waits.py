@@ -12,6 +12,7 @@ from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.blocks import end_block
 from mastra.workflows.engines.conditions import ask, decision
+from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import Dynamic, SleepNode, seconds_of
@@ -28,6 +29,8 @@ async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> J
         if run.is_abort_requested:
             raise Halt("canceled")
         if record is None:
+            if run.per_step:
+                pause_before(run, op_id, claims=True)
             record = StepRecord(op_id, scope.names + node.id, value, now_ms())
             record.kind = "sleep"
             try:

@@ -12,6 +12,7 @@ from mastra.jsonable import Json
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines import flow
 from mastra.workflows.engines.base import Halt, Ops, Walk
+from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.engines.travel import travel_start
 from mastra.workflows.engines.waits import run_sleep
 from mastra.workflows.spec import (
@@ -62,6 +63,8 @@ async def _walk_nodes(
     for index, node in enumerate(spec.nodes):
         if index < start:
             continue
+        if run.per_step and isinstance(node, (StepNode, SleepNode, WorkflowNode)):
+            pause_before(run, scope.prefix + node.op)
         if isinstance(node, StepNode):
             if path is not None:
                 path.append(node.step.id)
@@ -74,8 +77,6 @@ async def _walk_nodes(
             decision = None
         if run.is_abort_requested:
             raise Halt("canceled")
-        if run.per_step and is_root and index + 1 < len(spec.nodes) and _ran(run, index):
-            raise Halt("paused")
     return value
 
 
@@ -94,9 +95,3 @@ async def _walk_block(walk: Walk, scope: Scope, node: Block, value: Json, decisi
             return await flow.run_workflow(walk, scope, node, op_id, node.id, value)
         case SleepNode():
             return await run_sleep(walk, scope, node, value)
-
-
-def _ran(run: ActiveRun, index: int) -> bool:
-    """Return whether this leg ran any operation of a top-level node."""
-    stem = f"{index}."
-    return any(op.startswith(stem) and op not in run.base_ops for op in run.journal)
