@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from mastra.clock import now_ms
 from mastra.errors import RunClaimedError, RunStateError
@@ -44,6 +45,7 @@ HEARTBEAT_S = 5.0
 YIELD_AFTER_MS = 20
 """How long steps that never wait may keep the event loop to themselves."""
 
+DRAIN_POLL_S = 0.02
 CANCEL_GRACE_S = 1.0
 """How long a step that holds the abort signal may take to end by itself."""
 
@@ -88,11 +90,16 @@ def dead_owners(owner: str | None) -> tuple[str, ...]:
 class InProcessOps:
     """Operations as plain awaits, branches as tasks."""
 
-    __slots__ = ("_run", "_writer", "inline_delay_s")
+    __slots__ = ("_run", "_writer", "active", "inline_delay_s", "is_draining", "is_shared")
 
     def __init__(self, run: ActiveRun, writer: JournalWriter, *, is_shared: bool) -> None:
         self._run = run
         self._writer = writer
+        self.is_shared = is_shared
+        self.active = 0
+        """Operations under way: where there are none, nothing is lost by stopping."""
+        self.is_draining = False
+        """Whether no further operation may begin."""
         # A wait that a crash would cut short is worth an operation of its own only where
         # something is left after the crash.
         self.inline_delay_s = 5.0 if is_shared else float("inf")
@@ -100,10 +107,16 @@ class InProcessOps:
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Run an operation and store its record before anything else happens."""
         del op_id
-        record = await body()
-        stored = self._writer.commit(record)
-        if stored is not None:
-            await stored
+        if self.is_draining:
+            await asyncio.Future()  # until the engine cancels the leg
+        self.active += 1
+        try:
+            record = await body()
+            stored = self._writer.commit(record)
+            if stored is not None:
+                await stored
+        finally:
+            self.active -= 1
         run, ended_at = self._run, record.ended_at or 0
         if ended_at - run.last_yield_ms > YIELD_AFTER_MS:
             run.last_yield_ms = ended_at
@@ -195,6 +208,7 @@ class InProcessEngine:
     def __init__(self) -> None:
         self._legs: dict[tuple[int, str, str], Leg] = {}
         self._heartbeats: dict[int, asyncio.Task[None]] = {}
+        self._driving: WeakKeyDictionary[asyncio.Task[Any], InProcessOps] = WeakKeyDictionary()
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
         return (id(target.store), target.spec.id, target.run_id)
@@ -300,6 +314,9 @@ class InProcessEngine:
 
     async def _walk(self, command: Command, run: ActiveRun, writer: JournalWriter) -> Outcome:
         ops = InProcessOps(run, writer, is_shared=command.target.store.is_shared)
+        task = asyncio.current_task()
+        if task is not None:
+            self._driving[task] = ops
         await self._go_back(command, run, writer)
         return await self._walk_once(run, ops, command)
 
@@ -349,6 +366,26 @@ class InProcessEngine:
         if not task.done():
             task.cancel()
         await asyncio.wait({task})
+
+    async def drain(self, timeout: float) -> int:
+        """Let runs end; with a shared storage, let them reach the end of an operation and stop.
+
+        Args:
+            timeout: For how many seconds.
+
+        Returns:
+            How many runs did not get there.
+        """
+        until = time.monotonic() + timeout
+        while driving := [(task, ops) for task, ops in self._driving.items() if not task.done()]:
+            for task, ops in driving:
+                ops.is_draining = ops.is_shared
+                if ops.is_shared and not ops.active:
+                    task.cancel()
+            if time.monotonic() > until:
+                return len(driving)
+            await asyncio.sleep(DRAIN_POLL_S)
+        return 0
 
     async def aclose(self) -> None:
         """Stop every run of this process where it is; with a shared storage it can be restarted."""
