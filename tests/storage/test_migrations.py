@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from mastra.errors import StorageError
-from mastra.storage.sql import SQLStorage
-from mastra.storage.sql.migrations import LATEST, MIGRATIONS, pending
+from mastra.storage.sql import SQLStorage, migrations, postgres, sqlite_connections
+from mastra.storage.sql.migrations import LATEST, MIGRATIONS, Migration, pending
 from mastra.storage.sql.tables import METADATA
-from tests.support.storage import head
+from tests.support.storage import TestRow, append, head, keys
 
 OPEN = """
 import asyncio, sys
@@ -69,6 +70,66 @@ def test_versions_follow_each_other() -> None:
     assert [step.version for step in MIGRATIONS] == list(range(1, LATEST + 1))
     assert [step.version for step in pending(0)] == list(range(1, LATEST + 1))
     assert pending(LATEST) == []
+
+
+# Every version that was released, with what a program of that version would have written.
+OLD_ROWS = [
+    "INSERT INTO mastra_workflow_runs (workflow_id, run_id, status, created_at, updated_at, state,"
+    " request_context, data, lease_until) VALUES ('w', 'r', 'suspended', 1, 2, '{\"a\":1}', '{}',"
+    " '{}', 0)",
+]
+
+
+async def check_old_data(storage: SQLStorage) -> None:
+    """See that what an old version wrote is there, and that everything can be written."""
+    run = await storage.workflows.get_run("w", "r")
+    assert run == head(status="suspended", created_at=1, updated_at=2, state={"a": 1})
+    await append(storage.workflows, "r", TestRow("k"))
+    assert keys(await storage.workflows.load_rows("w", "r")) == ["k"]
+    await storage.agent_runs.save_agent_run("r", "a", {"createdAt": 1})
+    assert len(await storage.agent_runs.list_agent_runs("a")) == 1
+
+
+@pytest.mark.parametrize("version", range(1, LATEST + 1))
+async def test_a_file_of_an_old_version_is_brought_up_to_date(tmp_path: Path, version: int) -> None:
+    connection = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
+    sqlite_connections.upgrade(connection, to=version)
+    for row in OLD_ROWS:
+        connection.execute(row)
+    connection.close()
+    async with SQLStorage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        await check_old_data(storage)
+
+
+@pytest.mark.parametrize("version", range(1, LATEST + 1))
+async def test_a_server_of_an_old_version_is_brought_up_to_date(
+    postgres_url: str, version: int
+) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    await postgres.upgrade(connection, to=version)
+    for row in OLD_ROWS:
+        await connection.execute(row)
+    await connection.close()
+    async with SQLStorage(postgres_url) as storage:
+        await check_old_data(storage)
+
+
+async def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    connection = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
+    sqlite_connections.upgrade(connection, to=1)
+    broken = (MIGRATIONS[0], Migration(2, lambda _: ["CREATE TABLE half (x)", "nonsense"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", broken)
+        with pytest.raises(StorageError, match=r"Could not open .*nonsense"):
+            await SQLStorage(url).open()
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+    assert "half" not in names
+    connection.close()
+    await (storage := SQLStorage(url)).open()
+    await storage.aclose()
 
 
 async def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, MissingDependencyError
+from mastra.storage.sql.agent_runs import SQLAgentRuns
 from mastra.storage.sql.database import Database, Durability
 from mastra.storage.sql.sqlite import SqliteDatabase
 from mastra.storage.sql.workflows import SQLWorkflowStore
@@ -31,6 +32,10 @@ class SQLStorage:
             one. PostgreSQL does what the server is set to, unless it is `full`.
         clock: Where times come from.
 
+    Attributes:
+        workflows: Runs of workflows and their journals.
+        agent_runs: Runs of agents that wait for somebody's answer.
+
     Raises:
         ConfigError: The URL is not one of these.
     """
@@ -42,6 +47,7 @@ class SQLStorage:
             raise ConfigError(f"durability is {durability!r}. Use 'normal' or 'full'.")
         self._database = _database(url, durability)
         self.workflows = SQLWorkflowStore(self._database, clock=clock)
+        self.agent_runs = SQLAgentRuns(self._database, clock=clock)
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. May be called again.

@@ -5,9 +5,18 @@ How a database gets there is in `mastra.storage.sql.migrations`, which keeps its
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
 
-__all__ = ["HEAD_COLUMNS", "JSON_COLUMNS", "METADATA", "journal", "run_journal", "runs", "versions"]
+__all__ = [
+    "HEAD_COLUMNS",
+    "JSON_COLUMNS",
+    "METADATA",
+    "agent_runs",
+    "journal",
+    "run_journal",
+    "runs",
+    "versions",
+]
 
 METADATA = MetaData()
 
@@ -64,3 +73,15 @@ run_journal = Table(
     Column("data", Text, nullable=False),
 )
 """The same as PostgreSQL has it: positions come from a sequence."""
+
+agent_runs = Table(
+    "mastra_agent_runs",
+    METADATA,
+    Column("run_key", BigInteger, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("agent_id", Text, nullable=False),
+    Column("saved_at", BigInteger, nullable=False),
+    Column("is_waiting", Boolean, nullable=False),
+    Column("record", Text, nullable=False),
+)
+"""Runs of agents that wait for somebody's answer."""
