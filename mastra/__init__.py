@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mastra.models.resolve import Fallback, ModelConfig
     from mastra.registry import Mastra
     from mastra.request_context import RequestContext
+    from mastra.server.config import ServerConfig
     from mastra.storage.memory import InMemoryStorage
     from mastra.storage.sql import SQLStorage
     from mastra.tools.tool import Tool, create_tool, tool
@@ -94,6 +95,7 @@ __all__ = [
     "RunStateError",
     "SQLStorage",
     "SerializationError",
+    "ServerConfig",
     "Step",
     "StepContext",
     "StepError",
@@ -141,6 +143,7 @@ _HOMES = {
     "RetryConfig": "mastra.workflows.spec",
     "Run": "mastra.workflows.run",
     "SQLStorage": "mastra.storage.sql",
+    "ServerConfig": "mastra.server.config",
     "Step": "mastra.workflows.step",
     "StepContext": "mastra.workflows.step_context",
     "StepResult": "mastra.workflows.results",

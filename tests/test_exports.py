@@ -50,7 +50,7 @@ PROMISED = {
 FOR_ANNOTATIONS = {"AgentStream", "Run", "Step", "Tool", "Workflow", "WorkflowResult"}
 
 # Promised and not built. A name leaves this list when it is offered.
-NOT_BUILT: set[str] = {"ServerConfig"}
+NOT_BUILT: set[str] = set()
 
 PUBLIC_PACKAGES = [
     "mastra.errors",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import itertools
 import os
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from mastra.clock import now_ms
-from mastra.errors import RunClaimedError, RunStateError
+from mastra.errors import RunClaimedError, RunStateError, StorageError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
-from mastra.storage.base import WorkflowStore
+from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Body, Halt, Ops, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
@@ -60,10 +64,13 @@ def _start_time(pid: int) -> str:
 
 
 _owners: dict[int, str] = {}
+_numbers = itertools.count(1)
+_open: set[int] = set()
+"""Numbers of the engines of this process that are not closed."""
 
 
 def process_owner() -> str:
-    """Return the name under which this process drives runs: `host:pid:start`."""
+    """Return the name of this process: `host:pid:start`."""
     pid = os.getpid()
     if pid not in _owners:
         _owners[pid] = f"{socket.gethostname()}:{pid}:{_start_time(pid)}"
@@ -71,10 +78,13 @@ def process_owner() -> str:
 
 
 def dead_owners(owner: str | None) -> tuple[str, ...]:
-    """Return the owner if it was a process of this machine that is gone, else nothing."""
-    if not owner or owner == process_owner():
+    """Return the owner if it was an engine of this machine that is gone, else nothing."""
+    if not owner:
         return ()
-    host, _, rest = owner.rpartition(":")[0].rpartition(":")
+    process, _, number = owner.rpartition(":")
+    if process == process_owner():
+        return () if int(number) in _open else (owner,)
+    host, _, rest = process.rpartition(":")[0].rpartition(":")
     if host != socket.gethostname() or not rest.isdigit():
         return ()
     pid = int(rest)
@@ -84,7 +94,7 @@ def dead_owners(owner: str | None) -> tuple[str, ...]:
         return (owner,)
     except PermissionError:
         return ()
-    return () if _start_time(pid) == owner.rpartition(":")[2] else (owner,)
+    return () if _start_time(pid) == process.rpartition(":")[2] else (owner,)
 
 
 class InProcessOps:
@@ -161,11 +171,11 @@ class InProcessOps:
         if delay > 0:
             await asyncio.sleep(delay)
         done = StepRecord(record.op_id, record.step_id, record.payload, record.started_at)
-        done.kind, done.wake_at, done.start_seq = record.kind, record.wake_at, record.start_seq
+        done.kind, done.wake_at = record.kind, record.wake_at
         done.output, done.status, done.ended_at = record.output, "success", now_ms()
         run.order += 1
         done.order = run.order
-        if done.start_seq >= 0:
+        if record.start_seq >= 0:  # where that is, the record that waits has stored
             done.end_seq = run.log.append(Kind.STEP_END, done)
         stored = self._writer.commit(done)
         if stored is not None:
@@ -176,18 +186,35 @@ class InProcessOps:
 class Leg:
     """A leg that this process drives."""
 
-    __slots__ = ("command", "first_seq", "run", "task")
+    __slots__ = ("command", "first_seq", "is_ending", "run", "task")
 
-    def __init__(self, command: Command, run: ActiveRun, first_seq: int) -> None:
+    def __init__(self, command: Command, run: ActiveRun) -> None:
         self.command = command
         self.run = run
-        self.first_seq = first_seq
+        self.first_seq = run.first_seq
         self.task: asyncio.Task[WorkflowResult[Any]] | None = None
+        self.is_ending = False
+        """The walk is over, so that there is nothing to cancel."""
 
     async def result(self) -> WorkflowResult[Any]:
-        """Wait for the end; being cancelled here does not cancel the run."""
+        """Wait for the end; being cancelled here does not cancel the run.
+
+        Raises:
+            RunStateError: The engine was closed, or lost the run to another process.
+        """
         assert self.task is not None  # noqa: S101 - set before anyone gets the leg
-        return await asyncio.shield(self.task)
+        try:
+            return await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if not self.task.cancelled() or caller is None or caller.cancelling():
+                raise
+            raise RunStateError(
+                f"Run {self.run.run_id!r} of workflow {self.run.workflow_id!r} is no longer driven "
+                "here: its engine was closed, or another process has taken it over.",
+                code="RUN_STOPPED",
+                details={"runId": self.run.run_id},
+            ) from None
 
     async def events(self, start: int) -> AsyncIterator[Event]:
         """Yield the run's events from a seq on."""
@@ -207,7 +234,16 @@ class InProcessEngine:
 
     def __init__(self) -> None:
         self._legs: dict[tuple[int, str, str], Leg] = {}
+        self._launching: set[tuple[int, str, str]] = set()
         self._heartbeats: dict[int, asyncio.Task[None]] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._number = next(_numbers)
+        weakref.finalize(self, _open.discard, self._number)
+
+    @property
+    def owner(self) -> str:
+        """Under which name it drives runs in a store that others see, too."""
+        return f"{process_owner()}:{self._number}"
         self._driving: WeakKeyDictionary[asyncio.Task[Any], InProcessOps] = WeakKeyDictionary()
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
@@ -222,43 +258,75 @@ class InProcessEngine:
         """
         target = command.target
         key = self._key(target)
-        if key in self._legs:
+        if key in self._legs or key in self._launching:
             raise RunStateError(
                 f"Run {target.run_id!r} of workflow {target.workflow_id!r} is being driven already.",
                 code="RUN_ALREADY_RUNNING",
             )
-        store = target.store
-        if store.is_shared and command.is_created:
-            await self._claim(target)
-        loaded = None
-        if command.kind != "start":
-            loaded = await load_run(store, target.workflow_id, target.run_id)
-        run = begin(command, loaded)
-        first_seq = len(run.log.entries) - (1 if command.kind != "restart" else 0)
-        leg = self._legs[key] = Leg(command, run, max(first_seq, 0))
+        self._launching.add(key)
+        try:
+            run = await self._take_up(command)
+        finally:
+            self._launching.discard(key)
+        leg = self._legs[key] = Leg(command, run)
         leg.task = asyncio.create_task(  # noqa: TID251 - a run outlives whoever started it
             self._drive(key, leg), name=f"mastra run {target.run_id}"
         )
-        if store.is_shared:
-            self._keep_alive(store)
+        if target.store.is_shared:
+            self._keep_alive(target.store)
         return leg
 
+    async def _take_up(self, command: Command) -> ActiveRun:
+        target = command.target
+        store = target.store
+        if store.is_shared:
+            _open.add(self._number)
+            if command.is_created:
+                await self._claim(target)
+        loaded = None
+        if command.kind != "start":
+            loaded = await load_run(store, target.workflow_id, target.run_id)
+        if command.kind == "restart" and loaded is not None and not loaded.is_under_way:
+            await self._release(target)
+            raise RunStateError(
+                f"Run {target.run_id!r} of workflow {target.workflow_id!r} is "
+                f"{loaded.head.status}: somebody else went on with it first.",
+                code="RUN_NOT_ACTIVE",
+            )
+        run = begin(command, loaded)
+        run.owner = self.owner if store.is_shared else None
+        return run
+
     async def _claim(self, target: RunTarget) -> None:
-        head = await target.store.get_run(target.workflow_id, target.run_id)
+        """Make this engine the driver of a run.
+
+        Raises:
+            RunClaimedError: Another one is, and there are signs that it is alive.
+        """
+        claim = functools.partial(
+            target.store.claim, target.workflow_id, target.run_id, self.owner
+        )
         now = now_ms()
-        if not await target.store.claim(
-            target.workflow_id,
-            target.run_id,
-            process_owner(),
-            now + LEASE_MS,
-            now_ms=now,
-            dead_owners=dead_owners(None if head is None else head.owner),
-        ):
+        if await claim(now + LEASE_MS, now_ms=now):
+            return
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        owner = None if head is None else head.owner
+        dead = dead_owners(owner)
+        if not dead or not await claim(now + LEASE_MS, now_ms=now, dead_owners=dead):
             raise RunClaimedError(
                 f"Run {target.run_id!r} of workflow {target.workflow_id!r} is driven by process "
-                f"{None if head is None else head.owner!r}. Wait until it ends or its lease of "
-                f"{LEASE_MS // 1000} s is over."
+                f"{owner!r}. Wait until it ends or its lease of {LEASE_MS // 1000} s is over.",
+                details={"runId": target.run_id, "owner": owner},
             )
+
+    async def _release(self, target: RunTarget) -> None:
+        """Let others go on with a run at once, without waiting for the lease to end."""
+        await target.store.update_run(
+            target.workflow_id,
+            target.run_id,
+            RunChanges(owner=None, lease_until=0),
+            expected_owner=self.owner,
+        )
 
     def _keep_alive(self, store: WorkflowStore) -> None:
         beat = self._heartbeats.get(id(store))
@@ -272,19 +340,38 @@ class InProcessEngine:
         while legs := [leg for leg in self._legs.values() if leg.command.target.store is store]:
             await asyncio.sleep(HEARTBEAT_S)
             try:
-                await store.heartbeat(process_owner(), now_ms() + LEASE_MS)
+                await store.heartbeat(self.owner, now_ms() + LEASE_MS)
                 for leg in legs:
-                    target = leg.command.target
-                    head = await store.get_run(target.workflow_id, target.run_id)
-                    if head is not None and head.status == "canceled":
-                        await self._stop(leg)
+                    await self._look_after(leg)
             except Exception as error:  # noqa: BLE001 - tried again; the lease spans many beats
                 get_logger().warning("Heartbeat to the storage failed: %s", error)
+
+    async def _look_after(self, leg: Leg) -> None:
+        target, task = leg.command.target, leg.task
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        if head is None or task is None or leg.is_ending:
+            return
+        if head.owner not in (None, self.owner):
+            get_logger().error(
+                "Run %r of workflow %r was taken over by process %r, since this one gave no sign "
+                "of life for too long.",
+                target.run_id,
+                target.workflow_id,
+                head.owner,
+            )
+            task.cancel()
+        elif head.status == "canceled":
+            stop = asyncio.create_task(self._stop(leg))  # noqa: TID251 - a step may take its time
+            self._stopping.add(stop)
+            stop.add_done_callback(self._stopping.discard)
 
     async def _drive(self, key: tuple[int, str, str], leg: Leg) -> WorkflowResult[Any]:
         command, run = leg.command, leg.run
         target = command.target
-        head = None if command.is_created else head_of(command)
+        head = None
+        if not command.is_created:
+            head = head_of(command)
+            head.owner, head.lease_until = run.owner, now_ms() + LEASE_MS
         writer = JournalWriter(run, target.spec, target.store, head)
         try:
             try:
@@ -298,6 +385,7 @@ class InProcessEngine:
                 outcome = Outcome("canceled")
             if run.is_abort_requested and outcome.status not in ("failed", "tripwire"):
                 outcome = Outcome("canceled")
+            leg.is_ending = True
             return await conclude(command, run, writer, outcome)
         except Exception as error:
             get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
@@ -363,20 +451,21 @@ class InProcessEngine:
         run.controller.abort()
         if run.signal_was_seen:
             await asyncio.wait({task}, timeout=CANCEL_GRACE_S)
-        if not task.done():
+        if not leg.is_ending:
             task.cancel()
-        await asyncio.wait({task})
+        if task is not asyncio.current_task():
+            await asyncio.wait({task})
 
-    async def drain(self, timeout: float) -> int:
+    async def drain(self, time_limit_s: float) -> int:
         """Let runs end; with a shared storage, let them reach the end of an operation and stop.
 
         Args:
-            timeout: For how many seconds.
+            time_limit_s: For how long.
 
         Returns:
             How many runs did not get there.
         """
-        until = time.monotonic() + timeout
+        until = time.monotonic() + time_limit_s
         while driving := [(task, ops) for task, ops in self._driving.items() if not task.done()]:
             for task, ops in driving:
                 ops.is_draining = ops.is_shared
@@ -389,9 +478,15 @@ class InProcessEngine:
 
     async def aclose(self) -> None:
         """Stop every run of this process where it is; with a shared storage it can be restarted."""
-        tasks = [leg.task for leg in self._legs.values() if leg.task is not None]
-        beats = list(self._heartbeats.values())
-        for task in [*tasks, *beats]:
+        legs = list(self._legs.values())
+        tasks = [leg.task for leg in legs if leg.task is not None]
+        tasks = [*tasks, *self._heartbeats.values(), *self._stopping]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *beats, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._heartbeats.clear()
+        _open.discard(self._number)
+        for target in (leg.command.target for leg in legs):
+            if target.store.is_shared:
+                with contextlib.suppress(StorageError):
+                    await self._release(target)

@@ -1,0 +1,53 @@
+"""Mastra's REST API on FastAPI: `create_app(mastra)`, or `router(mastra)` in an app of your own.
+
+Names are imported on first use, so that a program that only writes a `ServerConfig` loads no web
+framework.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mastra.server.app import create_app, router
+    from mastra.server.auth import BearerAuth, Caller, JWTAuth
+    from mastra.server.config import ApiRoute, CorsConfig, ServerConfig
+    from mastra.server.runner import serve
+
+__all__ = [
+    "ApiRoute",
+    "BearerAuth",
+    "Caller",
+    "CorsConfig",
+    "JWTAuth",
+    "ServerConfig",
+    "create_app",
+    "router",
+    "serve",
+]
+
+_HOMES = {
+    "ApiRoute": "mastra.server.config",
+    "BearerAuth": "mastra.server.auth",
+    "Caller": "mastra.server.auth",
+    "CorsConfig": "mastra.server.config",
+    "JWTAuth": "mastra.server.auth",
+    "ServerConfig": "mastra.server.config",
+    "create_app": "mastra.server.app",
+    "router": "mastra.server.app",
+    "serve": "mastra.server.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module 'mastra.server' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

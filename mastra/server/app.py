@@ -1,0 +1,192 @@
+"""`create_app(mastra)` and `router(mastra)`: wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute
+
+from mastra.registry import Mastra
+from mastra.server.auth import authenticator_of
+from mastra.server.config import ServerConfig
+from mastra.server.context import Server
+from mastra.server.cors import CorsMiddleware
+from mastra.server.custom import add_api_routes
+from mastra.server.draining import drain
+from mastra.server.errors import answer_to, error_response, not_found_page
+from mastra.server.handling import WireResponse, bound_route
+from mastra.server.openapi import add_documentation
+from mastra.server.routes.agents import add_agent_routes
+from mastra.server.routes.memory import add_memory_routes
+from mastra.server.routes.observability import add_observability_routes
+from mastra.server.routes.runs import add_run_routes
+from mastra.server.routes.system import add_system_routes
+from mastra.server.routes.tools import add_tool_routes
+from mastra.server.routes.workflows import add_workflow_routes
+
+__all__ = ["SERVER_STATE", "create_app", "router", "server_of"]
+
+SERVER_STATE = "mastra_server"
+"""Under which name an application's state holds its `Server`."""
+
+_WELCOME = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Mastra</title></head>
+<body><h1>Mastra for Python</h1>
+<p>The REST API is under <code>{prefix}</code>{docs}.</p></body></html>
+"""
+
+
+def server_of(app: FastAPI) -> Server:
+    """Return the server behind an application that `create_app` made."""
+    return getattr(app.state, SERVER_STATE)
+
+
+def _config_of(mastra: Mastra, config: ServerConfig | None) -> ServerConfig:
+    return config or mastra.server or ServerConfig()
+
+
+def create_app(mastra: Mastra, config: ServerConfig | None = None) -> FastAPI:
+    """Return an application that serves the REST API.
+
+    It opens the storage when it starts, goes on with the runs that were cut off, and closes what
+    the `Mastra` object owns when it stops.
+
+    Args:
+        mastra: What to serve.
+        config: How; left out, what `Mastra(server=...)` says.
+
+    Raises:
+        ConfigError: Part of the configuration cannot be used.
+    """
+    server, api = _build(mastra, _config_of(mastra, config))
+    settings = server.config
+    app = FastAPI(
+        title="Mastra API",
+        version="1.0.0",
+        description="Agents, workflows and tools of this application.",
+        lifespan=_lifespan(server),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        middleware=_middleware(settings),
+        exception_handlers={404: _no_route, 405: _no_route, Exception: _last_resort},
+    )
+    setattr(app.state, SERVER_STATE, server)
+    app.add_api_route("/health", _health, include_in_schema=False)
+    app.add_api_route("/", _welcome(settings), include_in_schema=False)
+    add_api_routes(app, server)
+    app.include_router(api, prefix=settings.api_prefix)
+    if settings.openapi:
+        add_documentation(app, server)
+    return app
+
+
+def router(mastra: Mastra, config: ServerConfig | None = None) -> APIRouter:
+    """Return the routes, without a prefix, to include in an application of your own.
+
+    Give the prefix where it is included: `app.include_router(router(mastra), prefix="/api")`. Who
+    may call, the size of bodies, time-outs and errors are those of the configuration; CORS and
+    other middleware are the application's.
+    """
+    server, api = _build(mastra, _config_of(mastra, config))
+    api.lifespan_context = _lifespan(server)
+    return api
+
+
+def _build(mastra: Mastra, config: ServerConfig) -> tuple[Server, APIRouter]:
+    authenticator, dependencies = authenticator_of(config.auth)
+    server = Server(mastra, config, authenticator)
+    server.facts["dependencies"] = dependencies
+    api = APIRouter(
+        route_class=bound_route(server),
+        dependencies=dependencies,
+        default_response_class=WireResponse,
+    )
+    for add_routes in (
+        add_agent_routes,
+        add_workflow_routes,
+        add_run_routes,
+        add_tool_routes,
+        add_memory_routes,
+        add_observability_routes,
+        add_system_routes,
+    ):
+        add_routes(api)
+    server.facts["routes"] = [
+        (method, path) for path, methods in map(_facts_of, api.routes) for method in sorted(methods)
+    ]
+    return server, api
+
+
+def _facts_of(route: BaseRoute) -> tuple[str, set[str]]:
+    return getattr(route, "path", ""), getattr(route, "methods", None) or set()
+
+
+def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def life(_: Any) -> AsyncGenerator[None]:
+        mastra, config = server.mastra, server.config
+        warning = config.open_warning
+        if warning is not None:
+            server.logger.warning(warning)
+        server.draining = asyncio.Event()
+        await mastra.storage.open()
+        if config.restart_runs:
+            restarted = await mastra.restart_all_active_workflow_runs()
+            for workflow_id, run_ids in restarted.items():
+                server.logger.info("%d runs of %r go on", len(run_ids), workflow_id)
+        try:
+            yield
+        finally:
+            await drain(server)
+            await mastra.aclose()
+
+    return life
+
+
+def _middleware(config: ServerConfig) -> list[Middleware]:
+    stack: list[Middleware] = []
+    if config.cors is not False:
+        stack.append(Middleware(CorsMiddleware, config=config.cors))
+    for item in config.middleware:
+        if isinstance(item, Middleware):
+            stack.append(item)
+        else:
+            stack.append(Middleware(BaseHTTPMiddleware, dispatch=item))
+    return stack
+
+
+async def _health() -> dict[str, bool]:
+    return {"success": True}
+
+
+def _welcome(config: ServerConfig) -> Callable[[], Any]:
+    docs = ', described at <a href="/docs">/docs</a>' if config.openapi else ""
+    page = _WELCOME.format(prefix=config.api_prefix or "/", docs=docs)
+
+    async def welcome() -> Response:
+        return HTMLResponse(page, headers={"content-type": "text/html"})
+
+    return welcome
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    # Inside a route of one's own an HTTPException is an answer; outside, there is no route.
+    if request.scope.get("endpoint") is not None:
+        answer = answer_to(error)
+        if answer is not None:
+            return answer
+    return not_found_page()
+
+
+async def _last_resort(request: Request, error: Exception) -> Response:
+    del request
+    return answer_to(error) or error_response(500, "Internal server error")

@@ -1,0 +1,140 @@
+"""What a server may be told. Plain data: writing one loads no web framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Literal, TypeAlias
+
+from mastra.errors import ConfigError
+
+__all__ = ["ApiRoute", "Auth", "CorsConfig", "Method", "ServerConfig", "is_loopback"]
+
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "ALL"]
+
+Auth: TypeAlias = Any
+"""A `BearerAuth` or `JWTAuth`, an async function of the request, or FastAPI dependencies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiRoute:
+    """A route of your own beside Mastra's.
+
+    Give `handler`, or `create_handler`, a function of the `Mastra` object that returns one. A
+    handler is a FastAPI endpoint (a function) or an ASGI application.
+    """
+
+    path: str
+    """Where it is, from the server's root and also under the API's prefix."""
+    method: Method = "ALL"
+    """Which HTTP method; of an ASGI application, all of them."""
+    handler: Any = None
+    """A FastAPI endpoint, or an ASGI application."""
+    create_handler: Callable[[Any], Any] | None = None
+    """Makes the handler, given the `Mastra` object."""
+    requires_auth: bool = True
+    """Whether the server's `auth` guards it."""
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise ConfigError(f"Path {self.path!r} of an API route must begin with '/'.")
+        if (self.handler is None) == (self.create_handler is None):
+            raise ConfigError(
+                f"API route {self.path!r} needs either handler or create_handler, not both."
+            )
+
+    def resolve(self, mastra: Any) -> Any:
+        """Return the handler."""
+        return self.handler if self.create_handler is None else self.create_handler(mastra)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorsConfig:
+    """Which pages of other origins may call the server.
+
+    With credentials a browser wants the exact origin back, so `"*"` cannot have them.
+    """
+
+    origins: Sequence[str] | Callable[[str], bool] = ("*",)
+    """Origins such as `https://app.example.com`, `"*"` for all, or a function of the origin."""
+    credentials: bool = False
+    """Whether cookies and authorisation may be sent along."""
+    allow_headers: Sequence[str] = ()
+    """Request headers beside the usual."""
+    expose_headers: Sequence[str] = ("Content-Length", "X-Requested-With")
+    """Answer headers that a page may read."""
+    max_age: int = 3600
+    """For how many seconds a browser may remember the answer."""
+
+    def __post_init__(self) -> None:
+        if self.credentials and not callable(self.origins) and "*" in self.origins:
+            raise ConfigError(
+                "CORS with credentials needs exact origins: list them in CorsConfig(origins=[...])."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """How the server of a `Mastra` object behaves. Durations are in seconds."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 4111
+    """Port to listen on."""
+    api_prefix: str = "/api"
+    """What Mastra's routes begin with."""
+    cors: CorsConfig | Literal[False] | None = None
+    """Left out: pages of this machine with credentials, all others without. `False`: no CORS."""
+    middleware: Sequence[Any] = ()
+    """Functions `async (request, call_next) -> response`, or Starlette's `Middleware` objects, the
+    first outermost. One may set `request.state.request_context`, whose values go before those of
+    the client."""
+    api_routes: Sequence[ApiRoute] = ()
+    """Routes of your own."""
+    auth: Auth = None
+    """Who may call: a `BearerAuth`, a `JWTAuth`, an async function of the request that gives a
+    `Caller` or `None`, or a list of FastAPI dependencies."""
+    body_size_limit: int = 4_718_592
+    """The largest request body, in bytes."""
+    timeout: float | None = 180.0
+    """How long an answer may take to begin. Streams may go on for as long as they like."""
+    keep_alive: float = 15.0
+    """How long an event stream may be silent before a comment is sent."""
+    drain_timeout: float = 30.0
+    """How long runs get, when the server stops, to end or to reach the end of a step."""
+    restart_runs: bool = True
+    """Whether runs that were cut off go on when the server starts."""
+    openapi: bool = True
+    """Whether `/docs` and the OpenAPI description are served."""
+    on_error: Callable[..., Any] | None = None
+    """Called, sync or async, with an unexpected error and the request, for reporting."""
+
+    def __post_init__(self) -> None:
+        prefix = self.api_prefix
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ConfigError(
+                f"api_prefix must begin with '/' and not end with it, not {prefix!r}."
+            )
+        if self.body_size_limit < 1:
+            raise ConfigError("body_size_limit must be 1 or more.")
+
+    @property
+    def open_warning(self) -> str | None:
+        """What to warn of at start-up, where anybody could reach a server without a lock."""
+        if self.auth is not None or is_loopback(self.host):
+            return None
+        return (
+            f"The server listens on {self.host} and anybody who reaches it may run every agent, "
+            "workflow and tool: set ServerConfig(auth=...), or listen on 127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address can be reached from this machine alone."""
+    if host in {"localhost", ""}:
+        return host == "localhost"
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

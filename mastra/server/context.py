@@ -1,0 +1,183 @@
+"""What every route needs: the `Mastra` object, who calls, and whose things they may touch."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
+
+import pydantic_core
+from fastapi import Depends, Path, Query
+from starlette.requests import Request
+
+from mastra.errors import NotFoundError
+from mastra.registry import Mastra
+from mastra.request_context import AUTH_TOKEN, RESOURCE_ID, THREAD_ID, RequestContext
+from mastra.server.auth import Authenticator, Caller
+from mastra.server.config import ServerConfig
+from mastra.server.errors import Refusal
+from mastra.storage.base import RunHead
+from mastra.workflows.workflow import Workflow
+
+__all__ = [
+    "SERVER_KEY",
+    "AgentId",
+    "PathRunId",
+    "RunId",
+    "Server",
+    "ServerDep",
+    "ToolId",
+    "WorkflowId",
+    "caller_of",
+    "load_strict",
+]
+
+SERVER_KEY = "mastra.server"
+_RESERVED = frozenset({RESOURCE_ID, THREAD_ID, AUTH_TOKEN})
+_ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+
+RunId = Annotated[str, Query(alias="runId", min_length=1, max_length=255, pattern=_ID_PATTERN)]
+"""The `runId` of a query."""
+PathRunId = Annotated[str, Path(alias="runId", min_length=1, max_length=255)]
+WorkflowId = Annotated[str, Path(alias="workflowId", description="A workflow's key or id.")]
+AgentId = Annotated[str, Path(alias="agentId", description="An agent's key or id.")]
+ToolId = Annotated[str, Path(alias="toolId", description="A tool's key or id.")]
+
+
+def load_strict(data: bytes | str) -> Any:
+    """Decode strict JSON of a sane depth.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    return pydantic_core.from_json(data, allow_inf_nan=False, cache_strings="none")
+
+
+@dataclass(slots=True)
+class Server:
+    """One server: what it serves and what its requests share."""
+
+    mastra: Mastra
+    config: ServerConfig
+    authenticator: Authenticator | None = None
+    starting: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Runs that are being started by a request right now."""
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server has been told to stop."""
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What parts of the server keep, by their own names."""
+
+    @property
+    def logger(self) -> logging.Logger | logging.LoggerAdapter[Any]:
+        """The application's logger."""
+        return self.mastra.logger
+
+    def workflow(self, key: str) -> Workflow[Any, Any, Any]:
+        """Return a workflow by key or id.
+
+        Raises:
+            Refusal: There is none.
+        """
+        try:
+            return self.mastra.get_workflow_by_id(key)
+        except NotFoundError:
+            raise Refusal(404, "Workflow not found") from None
+
+    def request_context(
+        self, request: Request, given: Mapping[str, Any] | None = None
+    ) -> RequestContext:
+        """Return the values of a request: the client's, under the middleware's and the caller's."""
+        values = {key: item for key, item in (given or {}).items() if key not in _RESERVED}
+        found = RequestContext(values)
+        set_before: Any = getattr(request.state, "request_context", None)
+        if set_before is not None:
+            for key, item in RequestContext.of(set_before).items():
+                found.set(key, item)
+        caller = caller_of(request)
+        if caller.resource_id is not None:
+            found.set(RESOURCE_ID, caller.resource_id)
+        if caller.token is not None:
+            found.set(AUTH_TOKEN, caller.token)
+        if caller.claims:
+            found.set("user", dict(caller.claims))
+        return found
+
+    def query_context(self, request: Request) -> RequestContext:
+        """Return the values that a GET carries as base64 of JSON."""
+        text = request.query_params.get("requestContext")
+        if not text:
+            return self.request_context(request)
+        try:
+            given = load_strict(base64.b64decode(text, validate=True))
+        except (ValueError, binascii.Error):
+            raise Refusal(400, "requestContext must be base64 of a JSON object") from None
+        if not isinstance(given, dict):
+            raise Refusal(400, "requestContext must be base64 of a JSON object")
+        return self.request_context(request, cast("dict[str, Any]", given))
+
+    def owner(self, request: Request, named: str | None = None) -> str | None:
+        """Return whose things a request is about: the caller's, or those it names.
+
+        Raises:
+            Refusal: The caller names somebody else's.
+        """
+        mine = self.request_context(request).get(RESOURCE_ID)
+        if mine is None:
+            return named
+        if named is not None and named != mine:
+            raise Refusal(403, "Access denied: the resource belongs to somebody else")
+        return str(mine)
+
+    def check_owner(self, request: Request, resource_id: str | None, what: str) -> None:
+        """Refuse a caller who is tied to a resource and asks for what is not of it.
+
+        Raises:
+            Refusal: It is somebody else's, or nobody's.
+        """
+        mine = self.request_context(request).get(RESOURCE_ID)
+        if mine is not None and resource_id != mine:
+            raise Refusal(403, f"Access denied: {what} belongs to a different resource")
+
+    async def run_head(
+        self, request: Request, workflow: Workflow[Any, Any, Any], run_id: str
+    ) -> RunHead | None:
+        """Return what is stored of a run, or `None`.
+
+        Raises:
+            Refusal: It is not the caller's.
+        """
+        head = await workflow.runtime.store.get_run(workflow.id, run_id)
+        if head is not None:
+            self.check_owner(request, head.resource_id, "workflow run")
+        return head
+
+    async def need_run(
+        self, request: Request, workflow: Workflow[Any, Any, Any], run_id: str
+    ) -> RunHead:
+        """Return what is stored of a run.
+
+        Raises:
+            Refusal: There is none, or it is not the caller's.
+        """
+        head = await self.run_head(request, workflow, run_id)
+        if head is None:
+            raise Refusal(404, "Workflow run not found")
+        return head
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who calls; a FastAPI dependency may have put it at `request.state.caller`."""
+    found: Any = getattr(request.state, "caller", None)
+    return found if isinstance(found, Caller) else Caller()
+
+
+def _server_of(request: Request) -> Server:
+    return cast("Server", request.scope[SERVER_KEY])
+
+
+ServerDep = Annotated[Server, Depends(_server_of)]
+"""The server that a route belongs to."""

@@ -1,0 +1,36 @@
+"""Stopping: no new work, and time for what is under way to reach a safe point."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from mastra.server.context import Server
+
+__all__ = ["begin_draining", "drain"]
+
+
+def begin_draining(server: Server) -> None:
+    """Refuse further requests. Called on the loop as soon as the process is told to stop."""
+    server.draining.set()
+
+
+async def drain(server: Server) -> None:
+    """Let runs end, or reach the end of a step, for as long as the configuration allows."""
+    begin_draining(server)
+    engines: dict[int, Any] = {id(server.mastra.engine): server.mastra.engine}
+    for workflow in server.mastra.list_workflows().values():
+        engines[id(workflow.runtime.engine)] = workflow.runtime.engine
+    waits = [
+        engine.drain(server.config.drain_timeout)
+        for engine in engines.values()
+        if hasattr(engine, "drain")
+    ]
+    left = sum(await asyncio.gather(*waits))
+    if left:
+        server.logger.warning(
+            "%d runs did not reach the end of a step within %g s; with a storage that outlives "
+            "the process they go on when it starts again.",
+            left,
+            server.config.drain_timeout,
+        )

@@ -1,0 +1,104 @@
+"""From exceptions to answers: `{"error": message, …}` with the right status, never a stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from mastra.errors import (
+    MastraError,
+    ModelError,
+    NotFoundError,
+    ResumeClaimedError,
+    RunClaimedError,
+    RunNotFoundError,
+    RunStateError,
+    StorageError,
+    StreamOverflowError,
+    TripwireError,
+    ValidationError,
+)
+
+__all__ = ["CODE_HEADER", "Refusal", "answer_to", "error_response", "not_found_page", "status_of"]
+
+CODE_HEADER = "x-mastra-error-code"
+"""Where an answer says which error it is, for programs."""
+
+_STATUSES: tuple[tuple[type[MastraError], int], ...] = (
+    (NotFoundError, 404),
+    (RunNotFoundError, 404),
+    (ValidationError, 400),
+    (ResumeClaimedError, 409),
+    (RunClaimedError, 409),
+    (RunStateError, 409),
+    (StreamOverflowError, 410),
+    (TripwireError, 422),
+    (ModelError, 502),
+    (StorageError, 503),
+)
+
+
+class Refusal(Exception):  # noqa: N818 - an answer rather than a fault
+    """Ends a request with a status and a message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def status_of(error: BaseException) -> int:
+    """Return the HTTP status for an exception."""
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            return status
+    return 500
+
+
+def error_response(
+    status: int, message: str, headers: dict[str, str] | None = None, **facts: Any
+) -> JSONResponse:
+    """Return an error as it is sent."""
+    return JSONResponse({"error": message, **facts}, status, headers)
+
+
+def answer_to(error: BaseException) -> Response | None:
+    """Return the answer to an exception that was raised on purpose, else `None`."""
+    match error:
+        case Refusal():
+            headers = {"www-authenticate": "Bearer"} if error.status == 401 else None
+            return error_response(error.status, error.message, headers)
+        case RequestValidationError():
+            return _invalid_request(error)
+        case HTTPException():
+            headers = dict(error.headers) if error.headers else None
+            return error_response(error.status_code, str(error.detail), headers)
+        case MastraError():
+            return _mastra_error(error)
+        case _:
+            return None
+
+
+def _mastra_error(error: MastraError) -> Response:
+    # The original's answers have the message alone, so the code travels beside them.
+    return error_response(status_of(error), error.message, {CODE_HEADER: error.code})
+
+
+_PARTS = {"body": "request body", "query": "query parameters", "path": "path parameters"}
+
+
+def _invalid_request(error: RequestValidationError) -> Response:
+    issues: list[dict[str, str]] = []
+    part = "body"
+    for item in error.errors():
+        part, *path = item["loc"]
+        issues.append({"field": ".".join(map(str, path)), "message": item["msg"]})
+    return error_response(400, f"Invalid {_PARTS.get(str(part), 'request')}", issues=issues)
+
+
+def not_found_page() -> Response:
+    """Return the answer of a path that is no route, as the original writes it."""
+    return PlainTextResponse("404 Not Found", 404, {"content-type": "text/plain; charset=UTF-8"})

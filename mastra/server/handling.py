@@ -1,0 +1,183 @@
+"""What happens around every route: who calls, how large the body is, how long it may take.
+
+It is a class of route rather than middleware, so that `router(mastra)` behaves the same in an
+application of somebody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar
+
+from fastapi.routing import APIRoute, APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mastra.jsonable import dump_wire
+from mastra.server.context import SERVER_KEY, Server, load_strict
+from mastra.server.errors import Refusal, answer_to, error_response
+
+__all__ = ["GuardedRoute", "WireResponse", "add", "bound_route", "guarded"]
+
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "properties": {"error": {"type": "string"}},
+    "required": ["error"],
+}
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class StrictRequest(Request):
+    """A request whose body is bounded, and JSON of a sane depth."""
+
+    limit: int = 0
+
+    async def body(self) -> bytes:
+        """Return the body.
+
+        Raises:
+            Refusal: It is larger than the server takes.
+        """
+        if not hasattr(self, "_body"):
+            length = self.headers.get("content-length", "")
+            if length.isdigit() and int(length) > self.limit:
+                raise _too_large(self.limit)
+            parts: list[bytes] = []
+            size = 0
+            async for part in self.stream():
+                size += len(part)
+                if size > self.limit:
+                    raise _too_large(self.limit)
+                parts.append(part)
+            self._body = b"".join(parts)
+        return self._body
+
+    async def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            json.JSONDecodeError: It is none, or nested too deeply.
+        """
+        body = await self.body()
+        try:
+            return load_strict(body)
+        except ValueError as error:
+            raise json.JSONDecodeError(str(error), "", 0) from None
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, f"The request body is larger than {limit} bytes.")
+
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def guarded(handler: Handler, server: Server, *, is_open: bool = False) -> Handler:
+    """Return a handler with everything that happens around one.
+
+    Args:
+        handler: Answers the request.
+        server: The server it belongs to.
+        is_open: Whether anybody may call it.
+    """
+    config = server.config
+
+    async def handle(request: Request) -> Response:
+        request.scope[SERVER_KEY] = server
+        checked = StrictRequest(request.scope, request.receive)
+        checked.limit = config.body_size_limit
+        deadline = asyncio.timeout(config.timeout)
+        try:
+            async with deadline:
+                await _let_in(server, checked, is_open=is_open)
+                if request.method not in _BODILESS:
+                    await checked.body()
+                return await handler(checked)
+        except Exception as error:  # noqa: BLE001 - every failure becomes an answer
+            if isinstance(error, TimeoutError) and deadline.expired():
+                return error_response(504, "The server took too long to answer.")
+            return answer_to(error) or await _unexpected(server, request, error)
+
+    return handle
+
+
+async def _let_in(server: Server, request: Request, *, is_open: bool) -> None:
+    if server.draining.is_set():
+        raise Refusal(503, "The server is shutting down.")
+    if is_open or server.authenticator is None:
+        return
+    caller = await server.authenticator(request)
+    if caller is None:
+        raise Refusal(401, "Authentication required")
+    request.state.caller = caller
+
+
+async def _unexpected(server: Server, request: Request, error: Exception) -> Response:
+    server.logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    if server.config.on_error is not None:
+        try:
+            answer = server.config.on_error(error, request)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:
+            server.logger.exception("on_error raised")
+    return error_response(500, "Internal server error")
+
+
+class GuardedRoute(APIRoute):
+    """A route of a server."""
+
+    server: ClassVar[Server]
+    open_paths: ClassVar[frozenset[str]] = frozenset()
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler with everything that happens around one."""
+        inner = super().get_route_handler()
+        return guarded(inner, self.server, is_open=self.path in self.open_paths)
+
+
+class WireResponse(Response):
+    """JSON as Mastra writes it: strict, so NaN and the infinities are `null`."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Encode the content."""
+        return dump_wire(content)
+
+
+def add(router: APIRouter, method: str, path: str, endpoint: Callable[..., Any]) -> None:
+    """Add a route whose endpoint returns JSON data, or a response of its own."""
+
+    @functools.wraps(endpoint)
+    async def call(**values: Any) -> Response:
+        found = await endpoint(**values)
+        return found if isinstance(found, Response) else WireResponse(found)
+
+    call.__signature__ = inspect.signature(endpoint, eval_str=True)  # pyright: ignore[reportAttributeAccessIssue]
+    name = f"{method.lower()}_{endpoint.__name__}_{path}".translate(_NAME)
+    router.add_api_route(
+        path,
+        call,
+        methods=[method],
+        response_model=None,
+        operation_id=name,
+        responses=_RESPONSES,
+        tags=[path.split("/")[1].capitalize()],
+    )
+
+
+_NAME = str.maketrans(dict.fromkeys("/{}-", "_"))
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}
+    for status, text in {"4XX": "The request was refused", "5XX": "It failed"}.items()
+}
+
+
+def bound_route(server: Server) -> type[GuardedRoute]:
+    """Return the class of a server's own routes."""
+    return type("BoundRoute", (GuardedRoute,), {"server": server})

@@ -1,0 +1,149 @@
+"""What requests carry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from mastra.wire import WireModel
+
+__all__ = [
+    "AgentAnswerBody",
+    "AgentBody",
+    "AgentResumeBody",
+    "CreateRunBody",
+    "Identifier",
+    "RestartBody",
+    "ResumeBody",
+    "StartBody",
+    "TimeTravelBody",
+    "ToolBody",
+]
+
+Identifier = Annotated[
+    str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+"""An id: text without control characters."""
+
+
+class RequestBody(WireModel):
+    """What every body may carry."""
+
+    request_context: dict[str, Any] | None = None
+    """Values for steps, tools and agents."""
+
+
+class CreateRunBody(WireModel):
+    """Of `create-run`."""
+
+    resource_id: Identifier | None = None
+    """Whose run it is."""
+
+
+class StartBody(RequestBody):
+    """Of `start`, `start-async` and `stream`."""
+
+    input_data: Any = None
+    """The workflow's input."""
+    initial_state: Any = None
+    """The workflow's state."""
+    resource_id: Identifier | None = None
+    """Whose run it is."""
+    per_step: bool = False
+    """Run one entry only."""
+    close_on_suspend: bool = True
+    """Accepted for Mastra's clients: a stream ends where its run suspends."""
+    tracing_options: dict[str, Any] | None = None
+    """Accepted for Mastra's clients."""
+
+
+class ResumeBody(RequestBody):
+    """Of the routes that resume."""
+
+    step: Identifier | list[Identifier] | None = None
+    """Which suspended step."""
+    resume_data: Any = None
+    """What it is given."""
+    label: str | None = None
+    """Which, by the label it suspended with."""
+    for_each_index: int | None = Field(default=None, ge=0, le=2**31)
+    """Which item of a foreach."""
+    per_step: bool = False
+    """Run one entry only."""
+
+
+class RestartBody(RequestBody):
+    """Of the routes that restart."""
+
+
+class TimeTravelBody(RequestBody):
+    """Of the routes that go back in time."""
+
+    step: Identifier | list[Identifier]
+    """Which step to begin at."""
+    input_data: Any = None
+    """Its input; left out, what the step before it gave."""
+    resume_data: Any = None
+    """What it is given as if it were resumed."""
+    initial_state: Any = None
+    """In place of the run's state."""
+    context: dict[str, Any] | None = None
+    """Results of steps before it, by id."""
+    nested_steps_context: dict[str, Any] | None = None
+    """The same of nested workflows."""
+    per_step: bool = False
+    """Run one entry only."""
+
+
+class ToolBody(RequestBody):
+    """Of the routes that run a tool."""
+
+    data: Any = None
+    """The tool's input."""
+
+
+class AgentBody(RequestBody):
+    """Of the routes that ask an agent."""
+
+    messages: str | list[Any] | dict[str, Any]
+    """What is said: text, or messages."""
+    run_id: Identifier | None = None
+    instructions: Any = None
+    system: Any = None
+    context: list[Any] | None = None
+    memory: dict[str, Any] | None = None
+    max_steps: int | None = Field(default=None, ge=1, le=1000)
+    tool_choice: Any = None
+    active_tools: list[str] | None = None
+    client_tools: dict[str, Any] | None = None
+    model_settings: dict[str, Any] | None = None
+    provider_options: dict[str, Any] | None = None
+    structured_output: dict[str, Any] | None = None
+    require_tool_approval: bool | None = None
+    tool_call_concurrency: int | None = Field(default=None, ge=1, le=1000)
+    include_raw_chunks: bool | None = None
+    thread_id: Identifier | None = None
+    resource_id: Identifier | None = None
+
+
+class AgentAnswerBody(RequestBody):
+    """Of the routes that answer a tool call which waits for approval."""
+
+    run_id: Identifier
+    """The run that waits."""
+    tool_call_id: Identifier | None = None
+    """Which call, where several wait."""
+    reason: str | None = None
+    """Why not."""
+    memory: dict[str, Any] | None = None
+    max_steps: int | None = Field(default=None, ge=1, le=1000)
+    model_settings: dict[str, Any] | None = None
+    require_tool_approval: bool | None = None
+
+
+class AgentResumeBody(AgentAnswerBody):
+    """Of the route that resumes a tool which suspended."""
+
+    resume_data: Any = None
+    """What the tool waits for."""

@@ -1,0 +1,312 @@
+"""Agents: list, ask, stream, answer what waits, run their tools."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from mastra.agents.agent import Agent
+from mastra.agents.agent_stream import AgentStream
+from mastra.errors import InputValidationError, NotFoundError
+from mastra.jsonable import Json
+from mastra.server.context import AgentId, Server, ServerDep, ToolId
+from mastra.server.describe import agent_wire
+from mastra.server.errors import Refusal
+from mastra.server.handling import add
+from mastra.server.payloads import AgentAnswerBody, AgentBody, AgentResumeBody, Identifier, ToolBody
+from mastra.server.routes.tools import run_tool
+from mastra.server.schemas import tool_wire
+from mastra.server.streaming import agent_response
+from mastra.tools.tool import Tool, create_tool
+
+__all__ = ["add_agent_routes"]
+
+_PROVIDERS = (
+    ("openai", "OpenAI", "OPENAI_API_KEY", "https://platform.openai.com/docs/models"),
+    ("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "https://docs.anthropic.com"),
+    ("gemini", "Google", "GEMINI_API_KEY", "https://ai.google.dev/gemini-api/docs"),
+    ("mistral", "Mistral", "MISTRAL_API_KEY", "https://docs.mistral.ai"),
+    ("groq", "Groq", "GROQ_API_KEY", "https://console.groq.com/docs/models"),
+    ("openrouter", "OpenRouter", "OPENROUTER_API_KEY", "https://openrouter.ai/models"),
+)
+
+
+def _agent(server: Server, agent_id: str) -> Agent:
+    try:
+        return server.mastra.get_agent_by_id(agent_id)
+    except NotFoundError:
+        raise Refusal(404, f"Agent with id {agent_id} not found") from None
+
+
+async def list_agents(server: ServerDep, request: Request) -> dict[str, Json]:
+    """List the agents, each with its tools and instructions."""
+    context = server.query_context(request)
+    return {
+        key: await agent_wire(agent, context, key=key)
+        for key, agent in server.mastra.list_agents().items()
+    }
+
+
+async def get_agent(server: ServerDep, request: Request, agent_id: AgentId) -> dict[str, Json]:
+    """Return an agent with its tools and instructions."""
+    return await agent_wire(_agent(server, agent_id), server.query_context(request))
+
+
+async def list_providers() -> dict[str, Json]:
+    """List providers of models that are called by name, and whether there is a key for them."""
+    return {
+        "providers": [
+            {
+                "id": provider,
+                "name": name,
+                "label": name,
+                "description": "",
+                "envVar": variable,
+                "connected": bool(os.environ.get(variable)),
+                "docUrl": url,
+                "models": [],
+            }
+            for provider, name, variable, url in _PROVIDERS
+        ]
+    }
+
+
+# -- ask ---------------------------------------------------------------------------------------
+
+_PASSED_ON = (
+    "instructions",
+    "system",
+    "context",
+    "max_steps",
+    "tool_choice",
+    "active_tools",
+    "model_settings",
+    "provider_options",
+    "structured_output",
+    "require_tool_approval",
+    "tool_call_concurrency",
+    "include_raw_chunks",
+    "run_id",
+)
+
+
+def _options(server: Server, request: Request, body: AgentBody | AgentAnswerBody) -> dict[str, Any]:
+    given = {name: getattr(body, name, None) for name in _PASSED_ON}
+    options = {name: value for name, value in given.items() if value is not None}
+    options["request_context"] = server.request_context(request, body.request_context)
+    memory = dict(body.memory or {})
+    if isinstance(body, AgentBody):
+        if body.thread_id is not None:
+            memory.setdefault("thread", body.thread_id)
+        if body.resource_id is not None:
+            memory.setdefault("resource", body.resource_id)
+        if body.client_tools:
+            options["client_tools"] = _client_tools(body.client_tools)
+    if memory:
+        named = memory.get("resource")
+        if named is not None and not isinstance(named, str):
+            raise Refusal(400, "memory.resource must be text")
+        thread = memory.get("thread")
+        if isinstance(thread, dict):
+            thread = cast("dict[str, Any]", thread).get("id")
+        if thread is not None and not isinstance(thread, str):
+            raise Refusal(400, "memory.thread must be text, or an object with an id")
+        owner = server.owner(request, named)
+        if owner is not None:
+            memory["resource"] = owner
+        options["memory"] = memory
+    return options
+
+
+def _client_tools(given: dict[str, Any]) -> dict[str, Tool[Any, Any]]:
+    tools: dict[str, Tool[Any, Any]] = {}
+    for name, facts in given.items():
+        if not isinstance(facts, dict):
+            raise Refusal(400, f"Client tool {name!r} must be an object")
+        known = cast("dict[str, Any]", facts)
+        schema = known.get("inputSchema") or known.get("parameters") or {"type": "object"}
+        if not isinstance(schema, dict):
+            raise Refusal(400, f"The input schema of client tool {name!r} must be an object")
+        text = str(known.get("description") or name)
+        tools[name] = create_tool(str(known.get("id") or name), text, cast("Any", schema))
+    return tools
+
+
+async def generate(
+    server: ServerDep, request: Request, agent_id: AgentId, body: AgentBody
+) -> dict[str, Json]:
+    """Ask an agent and answer with all that came of it."""
+    agent = _agent(server, agent_id)
+    options = _options(server, request, body)
+    async with _asked(agent, body, options) as stream:
+        return (await stream.result()).to_wire()
+
+
+async def stream(
+    server: ServerDep, request: Request, agent_id: AgentId, body: AgentBody
+) -> StreamingResponse:
+    """Ask an agent and answer with what it streams."""
+    agent = _agent(server, agent_id)
+    return await _streamed(server, _asked(agent, body, _options(server, request, body)))
+
+
+def _asked(agent: Agent, body: AgentBody, options: dict[str, Any]) -> AgentStream[Any]:
+    if body.messages in ("", []):
+        raise InputValidationError("messages must not be empty.")
+    return agent.stream(cast("Any", body.messages), **options)
+
+
+async def _streamed(server: Server, answer: AgentStream[Any]) -> StreamingResponse:
+    try:
+        # What is wrong with the call itself is answered with a status, before the stream begins.
+        await answer
+    except BaseException:
+        await answer.aclose()
+        raise
+    return agent_response(server, answer)
+
+
+# -- answer what waits -------------------------------------------------------------------------
+
+
+async def _waiting(
+    server: Server, request: Request, agent_id: str, body: AgentAnswerBody
+) -> tuple[Agent, dict[str, Any]]:
+    agent = _agent(server, agent_id)
+    owner = server.owner(request)
+    if owner is not None:
+        found = await agent.list_suspended_runs()
+        for run in found.runs:
+            if run.run_id == body.run_id:
+                server.check_owner(request, run.resource_id, "agent run")
+    options = _options(server, request, body)
+    options.pop("run_id", None)
+    return agent, options
+
+
+async def approve(
+    server: ServerDep, request: Request, agent_id: AgentId, body: AgentAnswerBody
+) -> StreamingResponse:
+    """Let a tool call that waits for approval run, and answer with what follows."""
+    agent, options = await _waiting(server, request, agent_id, body)
+    return await _streamed(
+        server, agent.approve_tool_call(body.run_id, body.tool_call_id, **options)
+    )
+
+
+async def decline(
+    server: ServerDep, request: Request, agent_id: AgentId, body: AgentAnswerBody
+) -> StreamingResponse:
+    """Refuse a tool call that waits for approval, and answer with what follows."""
+    agent, options = await _waiting(server, request, agent_id, body)
+    return await _streamed(
+        server,
+        agent.decline_tool_call(body.run_id, body.tool_call_id, reason=body.reason, **options),
+    )
+
+
+async def approve_generate(
+    server: ServerDep, request: Request, agent_id: AgentId, body: AgentAnswerBody
+) -> dict[str, Json]:
+    """Let a tool call run, and answer with all that came of it."""
+    agent, options = await _waiting(server, request, agent_id, body)
+    result = await agent.approve_tool_call_generate(body.run_id, body.tool_call_id, **options)
+    return result.to_wire()
+
+
+async def decline_generate(
+    server: ServerDep, request: Request, agent_id: AgentId, body: AgentAnswerBody
+) -> dict[str, Json]:
+    """Refuse a tool call, and answer with all that came of it."""
+    agent, options = await _waiting(server, request, agent_id, body)
+    result = await agent.decline_tool_call_generate(
+        body.run_id, body.tool_call_id, reason=body.reason, **options
+    )
+    return result.to_wire()
+
+
+async def resume_stream(
+    server: ServerDep, request: Request, agent_id: AgentId, body: AgentResumeBody
+) -> StreamingResponse:
+    """Resume a tool that suspended, and answer with what follows."""
+    agent, options = await _waiting(server, request, agent_id, body)
+    return await _streamed(
+        server,
+        agent.resume_stream(
+            body.resume_data, run_id=body.run_id, tool_call_id=body.tool_call_id, **options
+        ),
+    )
+
+
+async def list_suspended(
+    server: ServerDep,
+    request: Request,
+    agent_id: AgentId,
+    thread_id: Annotated[Identifier | None, Query(alias="threadId")] = None,
+    resource_id: Annotated[Identifier | None, Query(alias="resourceId")] = None,
+    page: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    per_page: Annotated[int | None, Query(alias="perPage", ge=1, le=1000)] = None,
+) -> dict[str, Json]:
+    """List the runs that wait for somebody's answer."""
+    found = await _agent(server, agent_id).list_suspended_runs(
+        thread_id=thread_id,
+        resource_id=server.owner(request, resource_id),
+        page=page,
+        per_page=per_page,
+    )
+    return found.to_wire()
+
+
+# -- their tools -------------------------------------------------------------------------------
+
+
+async def _tool(server: Server, request: Request, agent_id: str, tool_id: str) -> Tool[Any, Any]:
+    tools = await _agent(server, agent_id).list_tools(server.query_context(request))
+    for key, tool in tools.items():
+        if tool_id in {key, tool.id}:
+            return tool
+    raise Refusal(404, "Tool not found")
+
+
+async def get_tool(
+    server: ServerDep, request: Request, agent_id: AgentId, tool_id: ToolId
+) -> dict[str, Json]:
+    """Return a tool of an agent."""
+    return tool_wire(await _tool(server, request, agent_id, tool_id))
+
+
+async def execute_tool(
+    server: ServerDep, request: Request, agent_id: AgentId, tool_id: ToolId, body: ToolBody
+) -> Json:
+    """Run a tool of an agent by itself."""
+    return await run_tool(server, request, await _tool(server, request, agent_id, tool_id), body)
+
+
+async def list_speakers(server: ServerDep, agent_id: AgentId) -> list[Json]:
+    """List the voices of an agent: there are none."""
+    _agent(server, agent_id)
+    return []
+
+
+def add_agent_routes(router: APIRouter) -> None:
+    """Add the routes to a router."""
+    one = "/agents/{agentId}"
+    add(router, "GET", "/agents", list_agents)
+    add(router, "GET", "/agents/providers", list_providers)
+    add(router, "GET", one, get_agent)
+    add(router, "POST", f"{one}/generate", generate)
+    add(router, "POST", f"{one}/stream", stream)
+    add(router, "POST", f"{one}/stream-until-idle", stream)
+    add(router, "POST", f"{one}/approve-tool-call", approve)
+    add(router, "POST", f"{one}/decline-tool-call", decline)
+    add(router, "POST", f"{one}/approve-tool-call-generate", approve_generate)
+    add(router, "POST", f"{one}/decline-tool-call-generate", decline_generate)
+    add(router, "POST", f"{one}/resume-stream", resume_stream)
+    add(router, "GET", f"{one}/suspended-runs", list_suspended)
+    add(router, "GET", f"{one}/tools/{{toolId}}", get_tool)
+    add(router, "POST", f"{one}/tools/{{toolId}}/execute", execute_tool)
+    add(router, "GET", f"{one}/voice/speakers", list_speakers)

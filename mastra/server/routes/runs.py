@@ -1,0 +1,329 @@
+"""Runs: start, stream, resume, observe, restart, go back in time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from mastra.errors import InputValidationError
+from mastra.jsonable import Json
+from mastra.server.context import RunId, Server, ServerDep, WorkflowId
+from mastra.server.errors import Refusal
+from mastra.server.handling import add
+from mastra.server.payloads import (
+    Identifier,
+    RestartBody,
+    ResumeBody,
+    StartBody,
+    TimeTravelBody,
+)
+from mastra.server.streaming import last_event_id, run_response
+from mastra.workflows.results import WorkflowResult
+from mastra.workflows.run import Run
+from mastra.workflows.workflow import Workflow
+
+__all__ = ["add_run_routes"]
+
+_ENDED = ("success", "failed", "tripwire", "canceled")
+
+
+@asynccontextmanager
+async def _starting(
+    server: Server, request: Request, workflow_id: str, run_id: str | None, body: StartBody
+) -> AsyncGenerator[tuple[Run[Any], dict[str, Any]]]:
+    """Give a run that nobody has started, and what to start it with.
+
+    Raises:
+        Refusal: It was started before, or is not the caller's.
+    """
+    workflow = server.workflow(workflow_id)
+    owner = server.owner(request, body.resource_id)
+    key = (workflow.id, run_id or "")
+    if run_id is not None:
+        head = await server.run_head(request, workflow, run_id)
+        if key in server.starting or (head is not None and head.status != "pending"):
+            status = "starting" if head is None else head.status
+            raise Refusal(409, f"Workflow run {run_id!r} was started before: it is {status}")
+        server.starting.add(key)
+    try:
+        run = await workflow.create_run(run_id, resource_id=owner)
+        options = {
+            "input_data": body.input_data,
+            "initial_state": body.initial_state,
+            "request_context": server.request_context(request, body.request_context),
+            "per_step": body.per_step,
+        }
+        try:
+            yield run, options
+        except InputValidationError:
+            if run_id is None:
+                # Nobody knows its id, so nobody could start it with better input.
+                await workflow.delete_run(run.run_id)
+            raise
+    finally:
+        server.starting.discard(key)
+
+
+async def start(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[StartBody, Body(default_factory=StartBody)],
+) -> dict[str, Json]:
+    """Start a run and answer at once."""
+    async with _starting(server, request, workflow_id, run_id, body) as (run, options):
+        await run.start_async(**options)
+    return {"message": "Workflow run started"}
+
+
+async def start_async(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    body: Annotated[StartBody, Body(default_factory=StartBody)],
+    run_id: Annotated[Identifier | None, Query(alias="runId")] = None,
+) -> dict[str, Json]:
+    """Start a run and answer with its result."""
+    async with _starting(server, request, workflow_id, run_id, body) as (run, options):
+        await run.start_async(**options)
+    return _result_wire(await run.result())
+
+
+async def stream(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[StartBody, Body(default_factory=StartBody)],
+) -> StreamingResponse:
+    """Start a run and answer with its events as they come."""
+    async with _starting(server, request, workflow_id, run_id, body) as (run, options):
+        events = run.stream(**options)
+        await events.__aenter__()
+    return run_response(server, request, events.full_stream)
+
+
+# -- resume ------------------------------------------------------------------------------------
+
+
+async def _suspended(
+    server: Server, request: Request, workflow_id: str, run_id: str, body: ResumeBody
+) -> tuple[Run[Any], dict[str, Any]]:
+    workflow = server.workflow(workflow_id)
+    await server.need_run(request, workflow, run_id)
+    run = await workflow.create_run(run_id)
+    return run, {
+        "resume_data": body.resume_data,
+        "step": body.step,
+        "label": body.label,
+        "for_each_index": body.for_each_index,
+        "request_context": server.request_context(request, body.request_context),
+        "per_step": body.per_step,
+    }
+
+
+async def resume(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
+) -> dict[str, Json]:
+    """Resume a run and answer at once."""
+    run, options = await _suspended(server, request, workflow_id, run_id, body)
+    await run.resume_async(**options)
+    return {"message": "Workflow run resumed"}
+
+
+async def resume_async(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
+) -> dict[str, Json]:
+    """Resume a run and answer with its next result."""
+    run, options = await _suspended(server, request, workflow_id, run_id, body)
+    return _result_wire(await run.resume(**options))
+
+
+async def resume_no_wait(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
+) -> dict[str, Json]:
+    """Resume a run and answer with its id at once."""
+    run, options = await _suspended(server, request, workflow_id, run_id, body)
+    return {"runId": await run.resume_async(**options)}
+
+
+async def resume_stream(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
+) -> StreamingResponse:
+    """Resume a run and answer with its events from there on."""
+    run, options = await _suspended(server, request, workflow_id, run_id, body)
+    events = run.resume_stream(**options)
+    await events.__aenter__()
+    return run_response(server, request, events.full_stream)
+
+
+# -- look, restart, go back --------------------------------------------------------------------
+
+
+async def _there(
+    server: Server, request: Request, workflow_id: str, run_id: str
+) -> tuple[Workflow[Any, Any, Any], Run[Any], str]:
+    workflow = server.workflow(workflow_id)
+    head = await server.need_run(request, workflow, run_id)
+    return workflow, await workflow.create_run(run_id), head.status
+
+
+async def observe(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    offset: Annotated[int, Query(ge=0, le=10**15)] = 0,
+) -> StreamingResponse:
+    """Answer with a run's events from an offset on: those that were, then those that come.
+
+    A reader that was cut off sends `Last-Event-ID`, which goes before the offset.
+    """
+    _, run, _ = await _there(server, request, workflow_id, run_id)
+    seen = last_event_id(request)
+    events = run.observe_stream(offset=offset if seen is None else seen + 1)
+    await events.__aenter__()
+    return run_response(server, request, events.full_stream)
+
+
+async def restart(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[RestartBody, Body(default_factory=RestartBody)],
+) -> dict[str, Json]:
+    """Go on with a run that was cut off, and answer at once."""
+    _, run, status = await _there(server, request, workflow_id, run_id)
+    if status not in _ENDED:
+        context = server.request_context(request, body.request_context)
+        await run.restart_async(request_context=context)
+    return {"message": "Workflow run restarted"}
+
+
+async def restart_async(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[RestartBody, Body(default_factory=RestartBody)],
+) -> dict[str, Json]:
+    """Go on with a run that was cut off, and answer with its result; of one that ended, that."""
+    _, run, status = await _there(server, request, workflow_id, run_id)
+    if status in _ENDED:
+        result = await run.result()
+    else:
+        context = server.request_context(request, body.request_context)
+        result = await run.restart(request_context=context)
+    return result.to_wire(resume_labels=True)
+
+
+async def restart_all(
+    server: ServerDep, request: Request, workflow_id: WorkflowId
+) -> dict[str, Json]:
+    """Go on with every run that was cut off."""
+    workflow = server.workflow(workflow_id)
+    if server.owner(request) is not None:
+        raise Refusal(403, "Access denied: the runs belong to different resources")
+    await workflow.restart_all_active_runs()
+    return {"message": "All active workflow runs restarted"}
+
+
+def _travel(server: Server, request: Request, body: TimeTravelBody) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "step": body.step,
+        "resume_data": body.resume_data,
+        "initial_state": body.initial_state,
+        "context": body.context,
+        "nested_steps_context": body.nested_steps_context,
+        "request_context": server.request_context(request, body.request_context),
+        "per_step": body.per_step,
+    }
+    if "input_data" in body.model_fields_set:
+        options["input_data"] = body.input_data
+    return options
+
+
+async def time_travel(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: TimeTravelBody,
+) -> dict[str, Json]:
+    """Run again from a step, and answer at once."""
+    _, run, _ = await _there(server, request, workflow_id, run_id)
+    await run.time_travel_stream(**_travel(server, request, body)).__aenter__()
+    return {"message": "Workflow run time travel started"}
+
+
+async def time_travel_async(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: TimeTravelBody,
+) -> dict[str, Json]:
+    """Run again from a step, and answer with the result."""
+    _, run, _ = await _there(server, request, workflow_id, run_id)
+    return _result_wire(await run.time_travel(**_travel(server, request, body)))
+
+
+async def time_travel_stream(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: TimeTravelBody,
+) -> StreamingResponse:
+    """Run again from a step, and answer with the events."""
+    _, run, _ = await _there(server, request, workflow_id, run_id)
+    events = run.time_travel_stream(**_travel(server, request, body))
+    await events.__aenter__()
+    return run_response(server, request, events.full_stream)
+
+
+def _result_wire(result: WorkflowResult[Any]) -> dict[str, Json]:
+    return result.to_wire()
+
+
+def add_run_routes(router: APIRouter) -> None:
+    """Add the routes to a router."""
+    one = "/workflows/{workflowId}"
+    add(router, "POST", f"{one}/start", start)
+    add(router, "POST", f"{one}/start-async", start_async)
+    add(router, "POST", f"{one}/stream", stream)
+    add(router, "POST", f"{one}/resume", resume)
+    add(router, "POST", f"{one}/resume-async", resume_async)
+    add(router, "POST", f"{one}/resume-no-wait", resume_no_wait)
+    add(router, "POST", f"{one}/resume-stream", resume_stream)
+    add(router, "POST", f"{one}/observe", observe)
+    add(router, "POST", f"{one}/restart", restart)
+    add(router, "POST", f"{one}/restart-async", restart_async)
+    add(router, "POST", f"{one}/restart-all-active-workflow-runs", restart_all)
+    add(router, "POST", f"{one}/restart-all-active-workflow-runs-async", restart_all)
+    add(router, "POST", f"{one}/time-travel", time_travel)
+    add(router, "POST", f"{one}/time-travel-async", time_travel_async)
+    add(router, "POST", f"{one}/time-travel-stream", time_travel_stream)

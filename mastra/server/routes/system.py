@@ -1,0 +1,103 @@
+"""What clients and Studio ask beside agents, workflows and tools.
+
+Studio asks after features that this port does not have; the answer is that there is none of them,
+in the form in which the original says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from mastra.jsonable import Json
+from mastra.server.context import ServerDep
+from mastra.server.handling import add
+
+__all__ = ["add_system_routes"]
+
+_NOTHING: dict[str, Json] = {
+    "/scores/scorers": {},
+    "/processors": {},
+    "/workspaces": {"workspaces": []},
+    "/experiments/review-summary": {"counts": []},
+    "/schedules": {"schedules": []},
+    "/channels/platforms": [],
+    "/editor/builder/settings": {"enabled": False, "modelPolicy": {"active": False}},
+    "/editor/builder/models/available": {"providers": []},
+    "/datasets": {
+        "datasets": [],
+        "pagination": {"total": 0, "page": 0, "perPage": 10, "hasMore": False},
+    },
+    "/observability/feedback": {
+        "pagination": {"total": 0, "page": 0, "perPage": 1, "hasMore": False},
+        "feedback": [],
+        "deltaCursor": "0",
+    },
+    "/logs/transports": {"transports": []},
+    "/logs": {"logs": [], "total": 0, "page": 1, "perPage": 100, "hasMore": False},
+}
+
+
+async def auth_capabilities() -> dict[str, Json]:
+    """Tell how to log in: there is no log-in, callers send their token."""
+    return {"enabled": False, "login": None}
+
+
+async def list_mcp_servers(server: ServerDep) -> dict[str, Json]:
+    """List the MCP servers."""
+    servers: list[Json] = [
+        {"id": key, "name": getattr(found, "name", key)}
+        for key, found in server.mastra.mcp_servers.items()
+    ]
+    return {"servers": servers, "total_count": len(servers), "next": None}
+
+
+async def system_packages(server: ServerDep) -> dict[str, Json]:
+    """Tell about storage and tracing."""
+    has_traces = getattr(server.mastra.observability, "traces", None) is not None
+    return {
+        "packages": [],
+        "isDev": False,
+        "cmsEnabled": False,
+        "liveKitConnectionRouteEnabled": False,
+        "observabilityEnabled": has_traces,
+        "storageType": type(server.mastra.storage).__name__,
+        "observabilityStorageType": "TraceStore" if has_traces else None,
+        "observabilityStorageCapabilities": {
+            "metrics": has_traces,
+            "logs": False,
+            "traceQueryDiscovery": has_traces,
+        },
+        "observabilityRuntimeStrategy": "event-sourced",
+    }
+
+
+async def list_routes(server: ServerDep, request: Request) -> dict[str, Json]:
+    """List the routes there are."""
+    routes: list[Json] = [
+        {"method": method, "path": path, "responseType": "json"}
+        for method, path in server.facts.get("routes", ())
+    ]
+    del request
+    return {"version": 1, "routes": routes}
+
+
+def _constant(router: APIRouter, path: str, value: Json) -> None:
+    async def answer() -> Any:
+        return value
+
+    answer.__name__ = "nothing"
+    answer.__doc__ = "Answer that there is none of it."
+    add(router, "GET", path, answer)
+
+
+def add_system_routes(router: APIRouter) -> None:
+    """Add the routes to a router."""
+    add(router, "GET", "/auth/capabilities", auth_capabilities)
+    add(router, "GET", "/mcp/v0/servers", list_mcp_servers)
+    add(router, "GET", "/system/packages", system_packages)
+    add(router, "GET", "/system/api-schema", list_routes)
+    for path, value in _NOTHING.items():
+        _constant(router, path, value)

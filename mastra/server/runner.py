@@ -1,0 +1,74 @@
+"""Run a server in this process until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from mastra.registry import Mastra
+from mastra.server.app import create_app, server_of
+from mastra.server.config import ServerConfig
+from mastra.server.context import Server
+from mastra.server.draining import begin_draining, drain
+
+__all__ = ["GracefulServer", "serve"]
+
+_AFTER_DRAINING_S = 5
+
+
+class GracefulServer(uvicorn.Server):
+    """A server that drains as soon as it is told to stop.
+
+    Uvicorn ends an application's lifespan after its connections are closed, and a stream is closed
+    only when its run has stopped; so the runs are told first.
+    """
+
+    def __init__(self, config: uvicorn.Config, server: Server) -> None:
+        super().__init__(config)
+        self._server = server
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to listen."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, at once when told twice."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin)
+        super().handle_exit(sig, frame)
+
+    def _begin(self) -> None:
+        begin_draining(self._server)
+        if self._drain is None:
+            self._drain = asyncio.create_task(drain(self._server))  # noqa: TID251
+
+
+def uvicorn_config(app: Any, config: ServerConfig, **options: Any) -> uvicorn.Config:
+    """Return how uvicorn is to run an application."""
+    settings: dict[str, Any] = {
+        "host": config.host,
+        "port": config.port,
+        "timeout_graceful_shutdown": int(config.drain_timeout) + _AFTER_DRAINING_S,
+        "log_level": "warning",
+        **options,
+    }
+    return uvicorn.Config(app, **settings)
+
+
+def serve(mastra: Mastra, config: ServerConfig | None = None, **options: Any) -> None:
+    """Serve until the process is told to stop (Ctrl-C, SIGTERM).
+
+    Args:
+        mastra: What to serve.
+        config: How; left out, what `Mastra(server=...)` says.
+        options: Further options of `uvicorn.Config`.
+    """
+    app = create_app(mastra, config)
+    server = server_of(app)
+    GracefulServer(uvicorn_config(app, server.config, **options), server).run()

@@ -1,0 +1,181 @@
+"""Streams as they are sent.
+
+Agents: server-sent events, `data: {json}` and `data: [DONE]` at the end. Workflows: JSON records
+ended by 0x1E, or on request server-sent events with `id:`, by which a reader that was cut off
+goes on. What is ready together is sent together. A reader that is slow is waited for by its own
+task alone; what it has not read yet is kept once for all readers, not for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
+
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from mastra.errors import MastraError
+from mastra.jsonable import Json, dump_wire
+from mastra.logs import get_logger
+from mastra.server.context import Server
+
+__all__ = [
+    "EventStreamResponse",
+    "agent_response",
+    "last_event_id",
+    "run_response",
+    "wants_events",
+]
+
+_SSE = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+_RECORDS = {"content-type": "text/plain"}
+_DONE = b"data: [DONE]\n\n"
+
+
+def wants_events(request: Request) -> bool:
+    """Return whether a request asks for server-sent events."""
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def last_event_id(request: Request) -> int | None:
+    """Return the id of the last event that a reader has seen, if it says so."""
+    text = request.headers.get("last-event-id", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+class EventStreamResponse(StreamingResponse):
+    """A stream that sends a comment where it would be silent for long, so that nobody hangs up."""
+
+    def __init__(
+        self, content: AsyncGenerator[bytes, None], headers: dict[str, str], keep_alive: float
+    ) -> None:
+        super().__init__(content, headers=headers)
+        self._content = content
+        self._keep_alive = keep_alive
+        self._sent_at = 0.0
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the stream, and close its source whatever happens."""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        async with aclosing(self._content) as content:
+            self._sent_at = time.monotonic()
+            ticker = asyncio.create_task(self._tick(send))  # noqa: TID251 - ended right below
+            try:
+                async for chunk in content:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    self._sent_at = time.monotonic()
+            finally:
+                ticker.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _tick(self, send: Send) -> None:
+        while True:
+            wait = self._sent_at + self._keep_alive - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+                continue
+            self._sent_at = time.monotonic()
+            await send(
+                {"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True}
+            )
+
+
+def _sse(chunk: Json) -> bytes:
+    return b"data: " + dump_wire(chunk) + b"\n\n"
+
+
+# -- agents ------------------------------------------------------------------------------------
+
+
+def agent_response(server: Server, stream: Any, *, comment: str | None = None) -> StreamingResponse:
+    """Return an agent's stream as server-sent events. When the reader goes, the model stops."""
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        if comment is not None:
+            yield f": {comment}\n\n".encode()
+        try:
+            async with aclosing(stream.full_stream) as chunks:
+                async for chunk in chunks:
+                    yield _sse(redacted(chunk.to_wire()))
+        except MastraError as error:
+            yield _sse(error_chunk(stream.run_id, error))
+        finally:
+            await stream.aclose()
+        yield _DONE
+
+    return EventStreamResponse(frames(), _SSE, server.config.keep_alive)
+
+
+def error_chunk(run_id: str, error: MastraError) -> Json:
+    """Return an error that ends a stream as a chunk of it."""
+    return {
+        "type": "error",
+        "runId": run_id,
+        "from": "AGENT",
+        "payload": {"error": {"message": error.message, "name": type(error).__name__}},
+    }
+
+
+def redacted(chunk: dict[str, Json]) -> dict[str, Json]:
+    """Return a chunk without what was sent to the model: prompts and the schemas of tools."""
+    kind = chunk.get("type")
+    if kind == "step-start":
+        return {**chunk, "payload": {**chunk["payload"], "request": {}}}
+    if kind in {"step-finish", "finish"}:
+        payload = dict(chunk["payload"])
+        metadata = payload.get("metadata")
+        if isinstance(metadata, dict):
+            payload["metadata"] = _without_request(metadata)
+        output = cast("dict[str, Json]", payload.get("output") or {})
+        if "steps" in output:
+            steps = [_without_request(step) for step in output["steps"]]
+            payload["output"] = {**output, "steps": steps}
+        return {**chunk, "payload": payload}
+    return chunk
+
+
+def _without_request(facts: Json) -> Json:
+    known = cast("dict[str, Json]", facts)
+    return {key: value for key, value in known.items() if key != "request"}
+
+
+# -- workflows ---------------------------------------------------------------------------------
+
+
+def run_response(server: Server, request: Request, events: AsyncIterator[Any]) -> StreamingResponse:
+    """Return a run's events, as records or as server-sent events.
+
+    The run goes on without readers.
+    """
+    as_events = wants_events(request)
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        try:
+            async for event in events:
+                if as_events:
+                    yield b"id: %d\n%b" % (event.seq, _sse(event.to_wire()))
+                else:
+                    yield dump_wire(event.to_wire()) + b"\x1e"
+        except MastraError as error:
+            # The answer has begun, so the status cannot tell; the stream ends without a finish.
+            get_logger().warning("A reader of a run was cut off: %s", error.message)
+        if as_events:
+            yield _DONE
+
+    if as_events:
+        return EventStreamResponse(frames(), _SSE, server.config.keep_alive)
+    return StreamingResponse(frames(), headers=_RECORDS)
