@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from mastra.jsonable import WireModel
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
+from mastra.wire import WireModel
 
 if TYPE_CHECKING:
     from mastra.agents.agent import Agent

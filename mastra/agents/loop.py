@@ -14,8 +14,9 @@ from typing import Any
 
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
 from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
+from mastra.agents.guarding import ask, show_answer, trip
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
-from mastra.agents.recorder import StepRecorder
+from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.resuming import Resume, begin_resumed, let_go, put_to_wait, take
 from mastra.agents.run import AgentRun, call_back
 from mastra.agents.setup import StepPlan, plan_step, set_up
@@ -26,8 +27,9 @@ from mastra.agents.tool_calls import CallRunner
 from mastra.agents.tool_outcomes import settle_calls
 from mastra.clock import now_ms
 from mastra.errors import ConfigError, ModelError, ValidationError
-from mastra.models.calling import Answer, open_answer
+from mastra.models.calling import Answer
 from mastra.models.chunks import ModelChunk
+from mastra.processors.base import TripwireSignal
 
 __all__ = ["LoopSteps", "run_agent"]
 
@@ -59,11 +61,15 @@ async def run_agent(run: AgentRun) -> LoopSteps:
                 else:
                     await step.advance()
                     yield
-            await step.close_answer()
+            if not await step.close_answer():
+                yield
+                continue
             while await step.settle():
                 yield
             is_over = await step.end()
             yield
+        if run.pipeline is not None and run.status == "running":
+            await run.pipeline.output_result()
         output = output_of(run.options)
         if output is not None and output.model is not None and run.status == "running":
             async with aclosing(structure(run, output)) as structuring:
@@ -104,7 +110,11 @@ class _Step:
         self.run = run
         self.plan = plan
         self.runner = CallRunner(run, plan.tools, run.messages)
-        self.recorder = StepRecorder(run, plan.model_name, self.runner.start, plan.reader)
+        self._late: list[RequestedCall] = []
+        # Where processors look at an answer first, its tools wait for them.
+        waits = run.pipeline is not None and run.pipeline.sees_steps
+        start = self._late.append if waits else self.runner.start
+        self.recorder = StepRecorder(run, plan.model_name, start, plan.reader)
         self.is_read = False
         self._answer: Answer | None = None
         self._read: asyncio.Task[Sequence[ModelChunk]] | None = None
@@ -114,7 +124,8 @@ class _Step:
         """Ask the model and stream its first chunks."""
         run, plan = self.run, self.plan
         started_at = now_ms()
-        answer = await open_answer(plan.entries, plan.request, max_retries=plan.max_retries)
+        run.published_text = []
+        answer = await ask(run, plan)
         self._answer = answer
         self.recorder.result.model = answer.entry.name
         self.recorder.result.request = answer.source.request
@@ -125,7 +136,8 @@ class _Step:
         run.emit(
             "step-start", StepStartPayload(run.message_id, started_at, answer.source.request, [])
         )
-        self.absorb(answer.first)
+        if answer.first:
+            self.absorb(answer.first)
         await self._flush()
 
     async def resume(self, record: dict[str, Any]) -> None:
@@ -173,15 +185,23 @@ class _Step:
     async def _flush(self) -> None:
         await flush(self.run)
 
-    async def close_answer(self) -> None:
-        """Close the answer: from here on there are only tools."""
+    async def close_answer(self) -> bool:
+        """Close the answer; return whether it stands: from here on there are only tools."""
         if self._timer is not None:
             self._timer.cancel()
         if self._answer is not None:
             await self._answer.source.aclose()
-        if not self.recorder.is_resumed:
-            self.recorder.close()
+        recorder = self.recorder
+        if recorder.is_resumed:
+            return True
+        recorder.close()
         await self._flush()
+        if self.run.pipeline is not None and not await show_answer(self.run, recorder, self.plan):
+            await self._flush()
+            return False
+        for call in self._late:
+            self.runner.start(call)
+        return True
 
     async def settle(self) -> bool:
         """Stream outcomes as they come, in order; return whether more will."""
@@ -231,12 +251,17 @@ async def _read(answer: Answer) -> Sequence[ModelChunk]:
 
 async def flush(run: AgentRun) -> None:
     """Pass what is pending through hooks, to the readers."""
+    pipeline = run.pipeline
     while run.pending:
         waiting, run.pending = run.pending, []
         on_chunk = run.options.get("on_chunk")
         for chunk in waiting:
-            run.publish(chunk)
-            await call_back(on_chunk, chunk)
+            sees = pipeline is not None and pipeline.sees_chunks
+            for shown in await pipeline.chunk(chunk) if sees else (chunk,):
+                if shown.type == "text-delta":
+                    run.published_text.append(shown.payload.text)
+                run.publish(shown)
+                await call_back(on_chunk, shown)
 
 
 async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> bool:
@@ -245,6 +270,9 @@ async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> 
         # Told to stop, the loop was cancelled, or its model's connection closed under it.
         if run.stopped_by != "closed":
             await _cut(run, step)
+        return True
+    if isinstance(error, TripwireSignal):
+        trip(run, error)
         return True
     if not isinstance(error, Exception):
         return False

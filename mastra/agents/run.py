@@ -90,6 +90,12 @@ class AgentRun:
         """Whether readers get the error raised: the call itself was wrong."""
         self.object: Any = None
         self.used_fallback = False
+        self.pipeline: Any = None
+        """The run's processors, where there are some."""
+        self.retry_count = 0
+        """How often processors have asked the model again."""
+        self.published_text: list[str] = []
+        """The text of this step as processors let it through."""
         self.tripwire: TripwirePayload | None = None
         self.suspend_payload: Any = None
         self.resume_schema: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from mastra.agents.context import resolve_dynamic
 from mastra.agents.delegation import agent_tool
@@ -15,6 +15,7 @@ from mastra.agents.options import (
     output_of,
 )
 from mastra.agents.output import OutputReader, StructuredOutput
+from mastra.agents.processing import load_pipeline
 from mastra.agents.prompt import input_messages, system_messages
 from mastra.agents.run import AgentRun, call_back
 from mastra.errors import ConfigError, InputValidationError
@@ -45,6 +46,8 @@ class StepPlan:
     """What the answer must be, if the model itself is to answer so."""
     reader: OutputReader | None
     """Reads it."""
+    is_cached: bool = False
+    """Whether a processor answered in the model's place."""
 
     @property
     def model_name(self) -> str:
@@ -74,6 +77,9 @@ async def set_up(run: AgentRun) -> None:
         instructions = await resolve_dynamic(spec.instructions, context)
     run.system = [*system_messages(instructions), *system_messages(options.get("system"))]
     run.tools = await _tools(run)
+    run.pipeline = await load_pipeline(run)
+    if run.pipeline is not None and run.pipeline.sees_chunks:
+        run.has_hooks = True
     if run.resumption is not None:
         return
     given = input_messages(run.given)
@@ -84,6 +90,8 @@ async def set_up(run: AgentRun) -> None:
     extra = input_messages(options["context"]) if options.get("context") else []
     run.messages = [*extra, *(message for message in given if message.role != "system")]
     run.input_count = len(run.messages)
+    if run.pipeline is not None:
+        await run.pipeline.input()
 
 
 def _check_context(run: AgentRun) -> None:
@@ -114,6 +122,9 @@ async def plan_step(run: AgentRun) -> StepPlan:
     """Work out the next request."""
     options = run.options
     changes = await _prepared(run)
+    if run.pipeline is not None:
+        more = await run.pipeline.input_step(run.entries[0].name, list(run.tools))
+        changes = cast("PreparedStep", {**changes, **more})
     tools = run.tools if "tools" not in changes else named_tools(changes["tools"])
     active = changes.get("active_tools", options.get("active_tools"))
     if active is not None:

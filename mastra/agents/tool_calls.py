@@ -226,6 +226,7 @@ class CallRunner:
     async def _execute(
         self, tool: Tool[Any, Any], call: RequestedCall, resumption: Resumption | None
     ) -> Outcome:
+        run = self._run
         before, after = self._hooks.get("before_tool_call"), self._hooks.get("after_tool_call")
         answer: Any = await call_back(before, call) if before is not None else None
         if isinstance(answer, Mapping) and answer.get("proceed") is False:  # pyright: ignore[reportUnknownMemberType]
@@ -234,7 +235,10 @@ class CallRunner:
         if tool.request_context_schema is not None:
             _check_request(tool, context)
         result = await tool.execute(call.args, context)
-        outcome = Done(tool.dump(result), is_error_result(result))
+        dumped = tool.dump(result)
+        if run.pipeline is not None:
+            dumped = await run.pipeline.tool_result(call, dumped)
+        outcome = Done(dumped, is_error_result(result))
         if tool.to_model_output is not None and not outcome.is_error:
             shown = await call_back(tool.to_model_output, result)
             outcome = Done(outcome.result, model_output=shown)
