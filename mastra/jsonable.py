@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias, cast
 
+import pydantic
 import pydantic_core
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from mastra.errors import SerializationError
 
 __all__ = [
     "Json",
-    "WireModel",
     "copy_json",
     "dump_json",
     "dump_wire",
@@ -27,14 +25,6 @@ __all__ = [
 
 Json: TypeAlias = Any
 """A value made of dict (with text keys), list, str, int, float, bool and None."""
-
-
-class WireModel(BaseModel):
-    """Base of what crosses the wire: snake_case in Python, camelCase in JSON."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, extra="ignore"
-    )
 
 
 def to_jsonable(value: object, *, what: str = "value") -> Json:
@@ -107,7 +97,7 @@ def _find(value: object, path: tuple[Any, ...], above: set[int]) -> tuple[tuple[
         children = list(cast("dict[Any, object]", value).items())
     elif isinstance(value, (list, tuple, set, frozenset)):
         children = list(enumerate(cast("list[object]", value)))
-    elif isinstance(value, BaseModel):
+    elif isinstance(value, pydantic.BaseModel):
         children = [(name, getattr(value, name)) for name in type(value).model_fields]
     for key, child in children:
         try:

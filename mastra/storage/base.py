@@ -8,9 +8,10 @@ both when they ask.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, TypedDict
 
+from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 
 __all__ = ["JournalRow", "RunChanges", "RunHead", "RunPage", "StoredRow", "WorkflowStore"]

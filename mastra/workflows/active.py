@@ -7,9 +7,10 @@ to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 from mastra.request_context import RequestContext
 from mastra.schema import Schema

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from mastra.clock import now_ms
+from mastra.dataclass import dataclass
 from mastra.errors import InputValidationError, ResumeClaimedError, RunStateError
 from mastra.jsonable import Json, to_jsonable
 from mastra.logs import get_logger

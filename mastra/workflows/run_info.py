@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from mastra.clock import iso_from_ms
+from mastra.dataclass import dataclass
 from mastra.errors import MastraError
 from mastra.jsonable import Json
 from mastra.schema import SchemaMismatch

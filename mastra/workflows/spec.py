@@ -7,10 +7,11 @@ enough, since one step may stand in two places.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
+from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
 from mastra.schema import Schema
 from mastra.workflows.step import Step

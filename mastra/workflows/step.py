@@ -8,9 +8,10 @@ import inspect
 import sys
 import typing
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
+from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
 from mastra.schema import ANY, Schema, schema_of
 from mastra.workflows.step_context import StepContext

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines.commands import Command, RunTarget

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 from mastra.request_context import RequestContext
 from mastra.services import Services

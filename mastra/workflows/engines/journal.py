@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
 
+from mastra.dataclass import dataclass
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import JournalRow, RunHead, StoredRow, WorkflowStore
 from mastra.workflows.active import ActiveRun

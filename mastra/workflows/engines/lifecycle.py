@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from mastra.clock import now_ms
+from mastra.dataclass import dataclass
 from mastra.errors import MastraError, StepValidationError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
