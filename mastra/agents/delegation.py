@@ -10,7 +10,6 @@ from pydantic import Field
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
 from mastra.wire import WireModel
-from mastra.wire import WireModel
 
 if TYPE_CHECKING:
     from mastra.agents.agent import Agent
