@@ -1,0 +1,1 @@
+"""The Inngest engine: runs that an Inngest server drives, one operation per workflow step."""

@@ -1,0 +1,225 @@
+"""The calls to an Inngest server that the SDK does not make."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from enum import Enum
+from typing import Any, cast
+
+import httpx
+import inngest
+
+from mastra.errors import RunError
+from mastra.jsonable import Json, dump_wire, load_json
+from mastra.workflows.engines.inngest.names import TOPIC, step_hash, step_name
+from mastra.workflows.engines.inngest.request import RequestFacts
+
+__all__ = ["Checkpoint", "InngestApi", "Subscription"]
+
+_TIMEOUT_S = 30.0
+_count = itertools.count(1)
+
+
+class Checkpoint(Enum):
+    """What the server said to the result of a step."""
+
+    KEPT = "kept"
+    GONE = "gone"
+    """It knows no such run: cancelled, or forgotten."""
+    FAILED = "failed"
+    """It could not be reached, or does not take checkpoints."""
+
+
+def _bearer(signing_key: str) -> str:
+    plain = re.sub(r"^signkey-\w+-", "", signing_key)
+    return f"Bearer {hashlib.sha256(bytes.fromhex(plain)).hexdigest()}"
+
+
+class Subscription:
+    """Messages of a realtime channel, as they come."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, response: httpx.Response, lines: AsyncIterator[str]
+    ) -> None:
+        self._http = http
+        self._response = response
+        self._lines = lines
+
+    async def messages(self) -> AsyncIterator[Any]:
+        """Yield messages until the server closes the stream."""
+        async for line in self._lines:
+            if not line.startswith("data:"):
+                continue
+            message: Any = load_json(line[5:].strip())
+            if message.get("kind") == "data":
+                data = message.get("data")
+                # What is not strict JSON, such as one with a NaN, arrives as text.
+                yield load_json(data) if isinstance(data, str) else data
+
+    async def aclose(self) -> None:
+        """End the subscription."""
+        await self._response.aclose()
+        await self._http.aclose()
+
+
+class InngestApi:
+    """One client's view of its server."""
+
+    def __init__(self, client: inngest.Inngest) -> None:
+        self.client = client
+        self.checkpoints = 0
+        """How many results were posted."""
+        self._http: httpx.AsyncClient | None = None
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """The connection, made on first use."""
+        if self._http is None:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+            self._http = httpx.AsyncClient(
+                base_url=self.client.api_origin, timeout=_TIMEOUT_S, limits=limits
+            )
+        return self._http
+
+    def _headers(self, key: str | None) -> dict[str, str]:
+        headers = {"content-type": "application/json"}
+        if key:
+            headers["authorization"] = _bearer(key)
+        if self.client.env:
+            headers["x-inngest-env"] = self.client.env
+        return headers
+
+    async def _post(
+        self, path: str, content: bytes, params: dict[str, str] | None = None
+    ) -> httpx.Response:
+        client = self.client
+        headers = self._headers(client.signing_key)
+        answer = await self.http.post(path, content=content, params=params, headers=headers)
+        if answer.status_code in (401, 403) and client.signing_key_fallback:
+            headers = self._headers(client.signing_key_fallback)
+            answer = await self.http.post(path, content=content, params=params, headers=headers)
+        return answer
+
+    async def checkpoint(
+        self, facts: RequestFacts, workflow_id: str, op_id: str, memo: Json, started_ns: int
+    ) -> Checkpoint:
+        """Give the server the result of a step while its request is still open."""
+        name = step_name(workflow_id, op_id)
+        step = {
+            "op": "StepRun",
+            "id": step_hash(workflow_id, op_id),
+            "name": name,
+            "displayName": name,
+            "data": memo,
+            "userland": {"id": name},
+            "timing": {"a": started_ns, "b": time.time_ns() - started_ns},
+        }
+        body = {
+            "run_id": facts.run_id,
+            "fn_id": facts.function_uuid,
+            "qi_id": facts.queue_item,
+            "request_id": facts.request_id,
+            "generation_id": facts.generation,
+            "ts": int(time.time() * 1000),
+            "steps": [step],
+        }
+        try:
+            answer = await self._post(f"/v1/checkpoint/{facts.run_id}/async", dump_wire(body))
+        except httpx.HTTPError:
+            return Checkpoint.FAILED
+        if answer.status_code < 300:
+            self.checkpoints += 1
+            return Checkpoint.KEPT
+        if answer.status_code == 400 and "not found" in answer.text:
+            return Checkpoint.GONE
+        return Checkpoint.FAILED
+
+    async def is_known(self, facts: dict[str, Any]) -> bool | None:
+        """Return whether the server has the state of a run, or `None` if it cannot be asked.
+
+        Its list of runs is no answer: it shows runs as running whose state it has lost.
+        """
+        body = {
+            "run_id": facts["runId"],
+            "fn_id": facts["fnId"],
+            "qi_id": facts["qiId"],
+            "request_id": "",
+            "generation_id": 0,
+            "ts": int(time.time() * 1000),
+            "steps": [],
+        }
+        try:
+            answer = await self._post(f"/v1/checkpoint/{facts['runId']}/async", dump_wire(body))
+        except httpx.HTTPError:
+            return None
+        if answer.status_code == 400 and "not found" in answer.text:
+            return False
+        return True if answer.status_code < 300 else None
+
+    async def run_status(self, run_id: str) -> str | None:
+        """Return how the server says that a run stands: `Completed`, `Failed`, `Cancelled` …."""
+        # Answers are cached by address, so each question has its own.
+        try:
+            answer = await self.http.get(
+                f"/v1/runs/{run_id}",
+                params={"_": f"{time.time_ns()}{next(_count)}"},
+                headers=self._headers(self.client.signing_key),
+            )
+            found: Any = answer.json()
+        except (httpx.HTTPError, json.JSONDecodeError):
+            return None
+        data = cast("dict[str, Any]", found).get("data") if isinstance(found, dict) else None
+        return None if not data else str(data.get("status"))
+
+    # -- realtime ------------------------------------------------------------------------------
+
+    async def publish(self, channel: str, content: bytes) -> None:
+        """Send one message to whoever subscribes to a channel.
+
+        Raises:
+            RunError: The server did not take it.
+        """
+        answer = await self._post(
+            "/v1/realtime/publish", content, {"channel": channel, "topic": TOPIC}
+        )
+        if answer.status_code >= 300:
+            raise RunError(f"Inngest answered {answer.status_code} to a realtime message.")
+
+    async def subscribe(self, channel: str) -> Subscription:
+        """Subscribe to a channel. What is sent after this returns arrives.
+
+        Raises:
+            RunError: The server refused.
+        """
+        ask = [{"channel": channel, "name": TOPIC, "kind": "run"}]
+        answer = await self._post("/v1/realtime/token", dump_wire(ask))
+        if answer.status_code >= 300:
+            raise RunError(f"Inngest answered {answer.status_code} to a realtime subscription.")
+        # A client of its own: a stream holds its connection for as long as the run takes.
+        http = httpx.AsyncClient(
+            base_url=self.client.api_origin, timeout=httpx.Timeout(_TIMEOUT_S, read=None)
+        )
+        try:
+            request = http.build_request(
+                "GET", "/v1/realtime/sse", params={"token": answer.json()["jwt"]}
+            )
+            response = await http.send(request, stream=True)
+            if response.status_code >= 300:
+                raise RunError(f"Inngest answered {response.status_code} to a realtime stream.")
+            lines = response.aiter_lines()
+            await anext(lines)  # a comment that says that the subscription stands
+        except BaseException:
+            await http.aclose()
+            raise
+        return Subscription(http, response, lines)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None

@@ -1,0 +1,286 @@
+"""`InngestEngine`: an Inngest server drives the runs; this is how they are begun and watched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, cast
+
+import inngest
+
+from mastra.errors import RunClaimedError, RunError, SerializationError
+from mastra.ids import new_id
+from mastra.jsonable import Json
+from mastra.logs import get_logger
+from mastra.services import Services
+from mastra.storage.base import RunChanges, RunHead, WorkflowStore
+from mastra.workflows.active import ActiveRun
+from mastra.workflows.engines.base import RunHandle
+from mastra.workflows.engines.commands import Command, RunTarget
+from mastra.workflows.engines.inngest.api import InngestApi
+from mastra.workflows.engines.inngest.commands import encode_leg
+from mastra.workflows.engines.inngest.feed import ACTIVE, Feed
+from mastra.workflows.engines.inngest.functions import WorkflowFunctions
+from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
+from mastra.workflows.engines.inngest.legs import Key, Legs, key_of
+from mastra.workflows.engines.inngest.names import cancel_event, function_id
+from mastra.workflows.engines.inngest.publisher import Publisher
+from mastra.workflows.engines.journal import JournalWriter, load_run
+from mastra.workflows.engines.lifecycle import Outcome, begin
+from mastra.request_context import RequestContext
+from mastra.workflows.events import Event
+from mastra.workflows.results import WorkflowResult
+from mastra.workflows.spec import WorkflowSpec
+
+__all__ = ["InngestEngine"]
+
+CANCEL_WAIT_S = 5.0
+
+
+class InngestHandle:
+    """A leg, as its caller sees it."""
+
+    def __init__(self, engine: InngestEngine, feed: Feed, first_seq: int) -> None:
+        self._engine = engine
+        self._feed = feed
+        self.first_seq = first_seq
+
+    async def result(self) -> WorkflowResult[Any]:
+        """Return the leg's result, as long as that takes."""
+        return await self._feed.result()
+
+    async def events(self, start: int) -> AsyncIterator[Event]:
+        """Yield the run's events from a seq on, live, until its leg ends."""
+        async for event in self._feed.read(start):
+            yield event
+
+
+class InngestEngine:
+    """Runs workflows on an Inngest server.
+
+    A step that has finished is not run again, whatever happens to the worker. Steps run one
+    after the other in the request that the server keeps open, and each result is posted to it
+    before the next starts; where that is not possible, the SDK's own steps do the same with a
+    request each.
+
+    Args:
+        client: The SDK's client.
+        checkpoint: Whether steps may run in the open request. Without, each is a request.
+        max_request: For how long, in seconds or as a `timedelta`, steps are begun in one request.
+    """
+
+    name = "inngest"
+
+    def __init__(
+        self,
+        client: inngest.Inngest,
+        *,
+        checkpoint: bool = True,
+        max_request: float | timedelta = 60.0,
+    ) -> None:
+        self.client = client
+        """The SDK's client."""
+        seconds = max_request.total_seconds() if isinstance(max_request, timedelta) else max_request
+        self.api = InngestApi(client)
+        self._feeds: dict[Key, set[Feed]] = {}
+        self.legs = Legs(self.api, self._tell)
+        self._functions = WorkflowFunctions(
+            client, self.api, self.legs, seconds if checkpoint else None
+        )
+
+    def functions(
+        self, spec: WorkflowSpec, store: WorkflowStore, services: Services | None
+    ) -> list[inngest.Function[Any]]:
+        """Return the functions that answer the server's requests for a workflow."""
+        return self._functions.of(spec, store, services)
+
+    def _tell(self, key: Key, events: list[Event]) -> None:
+        for feed in self._feeds.get(key, ()):
+            feed.push(events)
+
+    # -- beginning -----------------------------------------------------------------------------
+
+    async def launch(self, command: Command) -> RunHandle:
+        """Send the event that begins a leg.
+
+        Raises:
+            RunClaimedError: The server still has the run that is to be restarted.
+            RunError: The server could not be reached.
+        """
+        target, store = command.target, command.target.store
+        token, number, first_seq = new_id(), 0, 0
+        reopening: dict[str, Json] | None = None
+        event_id = f"{target.run_id}:{command.kind}:{token}"
+        if command.kind != "start":
+            loaded = await load_run(store, target.workflow_id, target.run_id)
+            if loaded is not None:
+                number, first_seq = loaded.legs, len(loaded.entries)
+                reopening = cast("Any", loaded.head.data.get("reopening"))
+                if command.kind == "restart":
+                    await self._check_forgotten(loaded.head)
+                if command.kind == "resume":
+                    event_id = f"{target.run_id}:{loaded.head.created_at}:resume:{number}"
+        if command.is_created:
+            changes = RunChanges(status="running", owner=owner_of(token), lease_until=0)
+            await store.update_run(
+                target.workflow_id, target.run_id, changes, expected_status=(*ACTIVE, "paused")
+            )
+        feed = self._feed(target, first_seq)
+        await feed.subscribe()
+        try:
+            data = encode_leg(command, token, number, reopening)
+            await self._send(function_id(target.workflow_id), data, event_id)
+        except Exception:
+            await self._drop(feed)
+            await self._take_back(command)
+            raise
+        return InngestHandle(self, feed, first_seq)
+
+    async def _send(self, name: str, data: dict[str, Json], event_id: str = "") -> None:
+        try:
+            await self.client.send(inngest.Event(name=name, data=data, id=event_id))
+        except SerializationError:
+            raise
+        except Exception as error:
+            raise RunError(
+                f"Event {name!r} could not be sent to Inngest at "
+                f"{self.client.event_api_origin}: {error or type(error).__name__}. Is the server "
+                "running? `npx inngest-cli@latest dev` starts one.",
+                code="INNGEST_NOT_REACHED",
+            ) from error
+
+    async def _take_back(self, command: Command) -> None:
+        """Undo the claim of a leg whose event could not be sent."""
+        status = {"start": "pending", "resume": "suspended"}.get(command.kind)
+        if command.kind == "resume" and command.reopening.target is None:
+            status = "paused"
+        if status is not None and command.is_created:
+            target = command.target
+            await target.store.update_run(
+                target.workflow_id,
+                target.run_id,
+                RunChanges(status=status, owner=None),
+                expected_status=("running",),
+            )
+
+    async def _check_forgotten(self, head: RunHead) -> None:
+        known: Any = head.data.get("inngest")
+        if known and head.owner and await self.api.is_known(known):
+            raise RunClaimedError(
+                f"Run {head.run_id!r} of workflow {head.workflow_id!r} goes on: the Inngest server "
+                f"has it as run {known['runId']!r}."
+            )
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def _feed(self, target: RunTarget, first_seq: int) -> Feed:
+        async def ask_server() -> None:
+            await self._ask_server(target)
+
+        feed = Feed(target, self.api, first_seq, ask_server)
+        feeds = self._feeds.setdefault(key_of(target), set())
+        for old in [old for old in feeds if old.has_ended]:
+            feeds.discard(old)
+        feeds.add(feed)
+        return feed
+
+    async def _drop(self, feed: Feed) -> None:
+        self._feeds.get(key_of(feed.target), set()).discard(feed)
+        await feed.close()
+
+    def attach(self, target: RunTarget) -> RunHandle:
+        """Return a handle of a run that is under way, or has been."""
+        return InngestHandle(self, self._feed(target, 0), 0)
+
+    def active(self, target: RunTarget) -> ActiveRun | None:
+        """Return the run if this process drives it."""
+        leg = self.legs.get(key_of(target))
+        return None if leg is None else leg.run
+
+    async def _ask_server(self, target: RunTarget) -> None:
+        """End a run in storage that the server has ended without our hearing of it."""
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        known: Any = None if head is None else head.data.get("inngest")
+        if head is None or not known or head.status not in ACTIVE:
+            return
+        status = await self.api.run_status(known["runId"])
+        if status == "Cancelled":
+            await self._end(target, head, Outcome("canceled"))
+        elif status == "Failed":
+            error: dict[str, Json] = {
+                "name": "RunError",
+                "message": "Inngest gave the run up: its worker could not be reached, or failed.",
+            }
+            await self._end(target, head, Outcome("failed", error=error))
+
+    # -- ending --------------------------------------------------------------------------------
+
+    async def cancel(self, target: RunTarget) -> bool:
+        """Cancel a run that is under way, wherever its worker is."""
+        key = key_of(target)
+        leg = self.legs.get(key)
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        if leg is None and (head is None or head.status not in ("running", "waiting")):
+            return False
+        try:
+            await self._send(cancel_event(target.workflow_id), {"runId": target.run_id})
+        except RunError as error:
+            # Storage is the truth: without the server, the run ends there all the same.
+            get_logger().warning("The Inngest server was not told of a cancellation: %s", error)
+        if leg is not None:
+            leg.cancel()
+            try:
+                async with asyncio.timeout(CANCEL_WAIT_S):
+                    await leg.ended.wait()
+            except TimeoutError:
+                head = await target.store.get_run(target.workflow_id, target.run_id)
+            else:
+                return True
+        if head is None:
+            return False
+        return await self._end(target, head, Outcome("canceled"))
+
+    async def _end(self, target: RunTarget, head: RunHead, outcome: Outcome) -> bool:
+        """End a run that no worker is answering requests for."""
+        loaded = await load_run(target.store, target.workflow_id, target.run_id)
+        if loaded is None:
+            return False
+        command = Command(
+            kind="restart",
+            target=target,
+            resource_id=head.resource_id,
+            input=head.input,
+            initial_state=loaded.initial_state,
+            request_context=RequestContext(head.request_context),
+        )
+        run = begin(command, loaded)
+        writer = JournalWriter(run, target.spec, target.store)
+        publisher = Publisher(
+            run,
+            self.api,
+            len(run.log.entries),
+            lambda events: self._tell(key_of(target), events),
+        )
+        leg = Leg(command, run, writer, publisher, self.api, loaded.head.owner or "")
+        try:
+            await leg.conclude(outcome)
+        except LegSuperseded:
+            return False
+        finally:
+            await publisher.stop()
+        return True
+
+    async def aclose(self) -> None:
+        """Stop what goes on in this process; the server sends it again, here or elsewhere."""
+        for leg in self.legs.all():
+            leg.stop()
+        for _ in range(200):
+            if self.legs.are_idle:
+                break
+            await asyncio.sleep(0.01)
+        feeds = [feed for feeds in self._feeds.values() for feed in feeds]
+        self._feeds.clear()
+        for feed in feeds:
+            await feed.close()
+        await self.api.aclose()

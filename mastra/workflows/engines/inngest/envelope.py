@@ -1,0 +1,58 @@
+"""Records and inputs as they cross an Inngest server, which is not exact about numbers.
+
+The server decodes and encodes what it keeps: integers beyond 2^53 lose digits, `1.0` becomes
+`1`, `NaN` is refused. What it would not give back as it is travels as text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+
+from mastra.jsonable import Json, dump_json, load_json
+from mastra.workflows.records import StepRecord, decode_record
+
+__all__ = ["MAX_OUTPUT_BYTES", "decode_exact", "decode_memo", "encode_exact", "encode_memo"]
+
+MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024 - 64 * 1024
+"""What a step may give: the server's limit of 4 MiB, less what is sent beside the output."""
+
+_INEXACT = re.compile(rb"NaN|Infinity|\d{16}|\.0[,\]}]|\d[eE][+-]?\d")
+"""What might be changed on the way. It may match inside of texts, which does no harm."""
+
+
+def encode_exact(value: Json, *, what: str = "value") -> tuple[Json, bool]:
+    """Return a value in a form that the server keeps, and whether that form is text."""
+    encoded = dump_json(value, what=what)
+    return (encoded.decode(), True) if _INEXACT.search(encoded + b",") else (value, False)
+
+
+def decode_exact(value: Json, *, is_text: bool) -> Json:
+    """Return what `encode_exact` was given."""
+    return load_json(value) if is_text else value
+
+
+def encode_memo(record: StepRecord) -> dict[str, Json]:
+    """Return what the server keeps of an operation.
+
+    The input is left out: every walk knows it from the operation before.
+    """
+    stored = record.to_stored()
+    stored.pop("p", None)
+    value, is_text = encode_exact(stored, what=f"Record of step {record.step_id!r}")
+    return {"mastra": 1, "text": value} if is_text else {"mastra": 1, **stored}
+
+
+def decode_memo(memo: Any, op_id: str, payload: Json) -> StepRecord | None:
+    """Return the record of an operation, or `None` where the server keeps something else."""
+    if not isinstance(memo, dict):
+        return None
+    known = cast("dict[str, Any]", memo)
+    if known.get("mastra") != 1:
+        return None
+    stored: dict[str, Json] = dict(load_json(known["text"]) if "text" in known else known)
+    if stored.get("op") != op_id:
+        return None
+    if payload is not None:
+        stored["p"] = payload
+    return decode_record(stored)

@@ -1,0 +1,295 @@
+"""The events of a run as they reach a process that does not drive it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, cast
+
+from mastra.errors import StreamOverflowError
+from mastra.jsonable import load_json
+from mastra.logs import get_logger
+from mastra.storage.base import RunChanges, RunHead, StoredRow
+from mastra.workflows.engines.commands import RunTarget
+from mastra.workflows.engines.inngest.api import InngestApi, Subscription
+from mastra.workflows.engines.inngest.names import channel
+from mastra.workflows.engines.inngest.publisher import EVENTS, PART, ROWS
+from mastra.workflows.engines.journal import LoadedRun, LogRow, fold_rows, load_run
+from mastra.workflows.engines.lifecycle import result_from_storage
+from mastra.workflows.engines.stored import no_such_run
+from mastra.workflows.events import Event, EventPayload, Kind, LegEnd, to_event
+from mastra.workflows.records import StepRecord, decode_record
+from mastra.workflows.results import WorkflowResult
+
+__all__ = ["ACTIVE", "Feed"]
+
+ACTIVE: Final = ("pending", "running", "waiting")
+
+KEPT: Final = 50_000
+"""Events that are kept for readers that are behind; older ones are in storage."""
+
+GAP_S: Final = 0.3
+"""For how long an event may be late before storage is asked for it."""
+
+QUIET_S: Final = 5.0
+"""After how long without a message storage is asked, in case one was lost. It grows."""
+
+QUIET_MAX_S: Final = 60.0
+RETRY_S: Final = 0.2
+
+
+class Feed:
+    """One run's events: live from the server, and from storage where some are missing."""
+
+    def __init__(
+        self,
+        target: RunTarget,
+        api: InngestApi,
+        first_seq: int,
+        ask_server: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Prepare; nothing is sent.
+
+        Args:
+            target: The run.
+            api: The server.
+            first_seq: Where the events begin that come live.
+            ask_server: Called when nothing has been heard of the run for long.
+        """
+        self.target = target
+        self._api = api
+        self._ask_server = ask_server
+        self._first = first_seq
+        self._events: dict[int, Event] = {}
+        self._newest = first_seq - 1
+        self._end_seq: int | None = None
+        self._result: WorkflowResult[Any] | None = None
+        self._changed = asyncio.Event()
+        self._parts: dict[str, list[str | None]] = {}
+        self._subscription: Subscription | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # -- the live side -------------------------------------------------------------------------
+
+    async def subscribe(self) -> None:
+        """Subscribe and follow. Events that are published after this returns are not missed."""
+        if self._task is not None:
+            return
+        try:
+            self._subscription = await self._open()
+        except Exception as error:  # noqa: BLE001 - tried again; storage has it all
+            get_logger().warning("No realtime from Inngest, trying again: %s", error)
+        self._task = asyncio.create_task(  # noqa: TID251 - ended by `close`
+            self._follow(), name=f"mastra feed of run {self.target.run_id}"
+        )
+
+    async def _open(self) -> Subscription:
+        return await self._api.subscribe(channel(self.target.workflow_id, self.target.run_id))
+
+    async def _follow(self) -> None:
+        while self._end_seq is None:
+            subscription = self._subscription
+            try:
+                if subscription is None:
+                    subscription = self._subscription = await self._open()
+                    self._changed.set()  # what was told meanwhile is in storage
+                async for message in subscription.messages():
+                    await self._take(message)
+                    if self._end_seq is not None:
+                        break
+            except Exception as error:  # noqa: BLE001 - the stream broke off; subscribe anew
+                get_logger().debug("Realtime of run %r broke off: %s", self.target.run_id, error)
+            self._subscription = None
+            if subscription is not None:
+                await subscription.aclose()
+            if self._end_seq is None:
+                await asyncio.sleep(RETRY_S)
+
+    async def _take(self, message: Any) -> None:
+        if not isinstance(message, dict):
+            return
+        data = cast("dict[str, Any]", message)
+        kind = data.get("type")
+        if kind == PART:
+            parts = self._parts.setdefault(data["id"], [None] * data["of"])
+            parts[data["part"]] = data["text"]
+            if None not in parts:
+                del self._parts[data["id"]]
+                await self._take(load_json("".join(cast("list[str]", parts))))
+        elif kind == ROWS:
+            await self._mirror(data["head"], data["rows"])
+        elif kind == EVENTS:
+            first: int = data["seq"]
+            self.push([_event(first + i, wire) for i, wire in enumerate(data["events"])])
+        elif isinstance(kind, str) and isinstance(data.get("seq"), int):
+            self.push([_event(data["seq"], data)])
+
+    def push(self, events: list[Event]) -> None:
+        """Take events, from wherever they came first."""
+        for event in events:
+            if event.seq in self._events:
+                continue
+            self._events[event.seq] = event
+            self._newest = max(self._newest, event.seq)
+            if event.type == "workflow-finish":
+                self._end_seq = event.seq
+        while len(self._events) > KEPT:
+            del self._events[min(self._events)]
+        self._changed.set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the end of the leg has been told."""
+        return self._end_seq is not None
+
+    async def _mirror(self, head: dict[str, Any], rows: list[Any]) -> None:
+        """Take a whole run from a worker whose storage is not ours."""
+        target = self.target
+        found = RunHead(workflow_id=target.workflow_id, run_id=target.run_id, **head)
+        loaded = LoadedRun(found)
+        journal = [_row_of(row) for row in rows]
+        fold_rows(loaded, [StoredRow(i, row.key, row) for i, row in enumerate(journal)])
+        own = await target.store.get_run(target.workflow_id, target.run_id)
+        if own is not None and own.status in ACTIVE:
+            keys = {row.key for row in journal}
+            await target.store.delete_rows(target.workflow_id, target.run_id, keys)
+            stored = target.store.append(target.workflow_id, target.run_id, journal)
+            if stored is not None:
+                await stored
+            changes = RunChanges(**head)
+            changes["owner"] = None
+            await target.store.update_run(
+                target.workflow_id, target.run_id, changes, expected_status=ACTIVE
+            )
+        self._result = result_from_storage(target.spec, loaded)
+
+    async def close(self) -> None:
+        """End the subscription."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self._subscription is not None:
+            await self._subscription.aclose()
+            self._subscription = None
+
+    # -- the reader's side ---------------------------------------------------------------------
+
+    async def _load(self) -> LoadedRun | None:
+        target = self.target
+        return await load_run(target.store, target.workflow_id, target.run_id)
+
+    async def _wait(self, timeout_s: float) -> bool:
+        """Wait for news; return whether there were any."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def result(self) -> WorkflowResult[Any]:
+        """Wait for the end of the leg and return its result, as long as that takes."""
+        quiet = QUIET_S
+        while True:
+            self._changed.clear()
+            if self._result is not None:
+                return self._result
+            loaded = await self._load()
+            if loaded is None and self._end_seq is None:
+                raise no_such_run(self.target)
+            if loaded is not None and loaded.head.status not in ACTIVE:
+                found = result_from_storage(self.target.spec, loaded)
+                if found is not None:
+                    return found
+            if not await self._wait(quiet):
+                quiet = min(quiet * 2, QUIET_MAX_S)
+                await self._ask_server()
+
+    async def read(self, start: int) -> AsyncIterator[Event]:
+        """Yield events from a seq on, in order and without gaps, until the leg has ended."""
+        if self._task is None and await self._is_active():
+            await self.subscribe()
+        seq, quiet = start, QUIET_S
+        asks = start < self._first or self._task is None
+        while True:
+            self._changed.clear()
+            event = self._events.get(seq)
+            if event is not None:
+                yield event
+                if event.type == "workflow-finish" and await self._ends_at(seq):
+                    return
+                seq += 1
+                continue
+            if asks:
+                asks = False
+                if await self._fill(seq) and seq not in self._events:
+                    return
+            elif self._newest > seq:
+                # Something is late or was lost; what storage does not have yet may still come.
+                asks = not await self._wait_for(seq)
+            elif not await self._wait(quiet):
+                quiet, asks = min(quiet * 2, QUIET_MAX_S), True
+                await self._ask_server()
+
+    async def _is_active(self) -> bool:
+        target = self.target
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        return head is not None and head.status in ACTIVE
+
+    async def _ends_at(self, seq: int) -> bool:
+        """Return whether no other leg has begun after an end that was read."""
+        if self._end_seq == seq:
+            return True
+        return self._newest <= seq and not await self._is_active()
+
+    async def _wait_for(self, seq: int) -> bool:
+        until = time.monotonic() + GAP_S
+        while seq not in self._events and time.monotonic() < until:
+            self._changed.clear()
+            await self._wait(GAP_S)
+        return seq in self._events
+
+    async def _fill(self, seq: int) -> bool:
+        """Take what storage has from a seq on; return whether the run has ended there."""
+        loaded = await self._load()
+        if loaded is None:
+            return self.has_ended
+        target, entries = self.target, loaded.entries
+        for place in range(seq, min(len(entries), seq + KEPT // 2)):
+            entry = entries[place]
+            if entry is not None and place not in self._events:
+                self._events[place] = to_event(target.run_id, target.workflow_id, place, entry)
+                self._newest = max(self._newest, place)
+        if seq not in self._events and len(self._events) >= KEPT:
+            raise StreamOverflowError(
+                f"Event {seq} of run {target.run_id!r} is no longer kept. Read the run's stored "
+                "result.",
+                details={"seq": seq, "newest": self._newest},
+            )
+        return loaded.head.status not in ACTIVE and seq >= len(entries)
+
+
+def _event(seq: int, wire: dict[str, Any]) -> Event:
+    name: str = wire["type"]
+    if "payload" in wire and not name.startswith("data-"):
+        return Event(name, wire["runId"], wire["from"], seq, EventPayload(wire["payload"]))
+    data = {key: value for key, value in wire.items() if key not in ("runId", "from")}
+    return Event(name, wire["runId"], wire["from"], seq, None, data)
+
+
+def _row_of(stored: dict[str, Any]) -> StepRecord | LogRow:
+    if "log" not in stored:
+        return decode_record(stored)
+    entries: list[tuple[int, int, StepRecord | None, Any]] = []
+    for seq, kind, about, value in stored["log"]:
+        record: StepRecord | None = None
+        if isinstance(about, dict):
+            record = decode_record(cast("dict[str, Any]", about))
+        elif about is not None:
+            op_id, step_id, started_at = about
+            record = StepRecord(op_id, step_id, None, started_at)
+        told = LegEnd.from_stored(value) if kind == Kind.FINISH else value
+        entries.append((seq, kind, record, told))
+    return LogRow(entries)

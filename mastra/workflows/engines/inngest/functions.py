@@ -1,0 +1,193 @@
+"""The functions of an app: one for each workflow, and one for each that runs on a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import inngest
+
+from mastra.errors import ConfigError, RunError
+from mastra.jsonable import Json
+from mastra.logs import get_logger
+from mastra.services import Services
+from mastra.storage.base import WorkflowStore
+from mastra.workflows.engines.base import Halt
+from mastra.workflows.engines.commands import RunTarget
+from mastra.workflows.engines.inngest.api import InngestApi
+from mastra.workflows.engines.inngest.commands import LegEvent, read_leg
+from mastra.workflows.engines.inngest.envelope import MAX_OUTPUT_BYTES, encode_exact
+from mastra.workflows.engines.inngest.leg import Leg, LegCanceled, LegGone, LegSuperseded
+from mastra.workflows.engines.inngest.legs import Legs
+from mastra.workflows.engines.inngest.names import (
+    FUNCTION_RETRIES,
+    cancel_event,
+    cron_id,
+    function_id,
+)
+from mastra.workflows.engines.inngest.ops import FrontierOps
+from mastra.workflows.engines.inngest.options import function_options
+from mastra.workflows.engines.inngest.request import RequestMiddleware, current_request
+from mastra.workflows.engines.lifecycle import Outcome, outcome_of_halt, outcome_of_value
+from mastra.workflows.engines.walker import walk
+from mastra.workflows.results import WorkflowResult, error_to_json
+from mastra.workflows.spec import WorkflowSpec
+
+__all__ = ["WorkflowFunctions"]
+
+
+class WorkflowFunctions:
+    """Makes the functions of workflows and answers requests to them."""
+
+    def __init__(
+        self, client: inngest.Inngest, api: InngestApi, legs: Legs, max_request_s: float | None
+    ) -> None:
+        self._client = client
+        self._api = api
+        self._legs = legs
+        self._max_request_s = max_request_s
+
+    def of(
+        self, spec: WorkflowSpec, store: WorkflowStore, services: Services | None
+    ) -> list[inngest.Function[Any]]:
+        """Return the functions of one workflow."""
+        options = dict(spec.flow_control)
+        cron = options.pop("cron", None)
+        cron_input = options.pop("input_data", None)
+        cron_state = options.pop("initial_state", None)
+        common = function_options(options)
+        retries: int = options.get("retries", FUNCTION_RETRIES)
+        common["retries"] = retries
+        common["middleware"] = [RequestMiddleware]
+
+        def target(run_id: str) -> RunTarget:
+            return RunTarget(spec, store, run_id, services)
+
+        async def run_workflow(ctx: inngest.Context) -> Json:
+            event = read_leg(ctx.event.data)
+            return await self._answer(ctx, target, event)
+
+        async def run_on_schedule(ctx: inngest.Context) -> Json:
+            event = LegEvent(None, input=cron_input, initial_state=cron_state)
+            return await self._answer(ctx, target, event)
+
+        name = function_id(spec.id)
+        found = [
+            self._client.create_function(
+                fn_id=name,
+                trigger=inngest.TriggerEvent(event=name),
+                cancel=[
+                    inngest.Cancel(
+                        event=cancel_event(spec.id),
+                        if_exp="event.data.runId == async.data.runId",
+                    )
+                ],
+                **common,
+            )(run_workflow)
+        ]
+        if cron is not None:
+            common.pop("idempotency", None)
+            found.append(
+                self._client.create_function(
+                    fn_id=cron_id(spec.id),
+                    trigger=inngest.TriggerCron(cron=str(cron)),
+                    cancel=[inngest.Cancel(event=cancel_event(spec.id))],
+                    **common,
+                )(run_on_schedule)
+            )
+        return found
+
+    async def _answer(
+        self, ctx: inngest.Context, target: Callable[[str], RunTarget], event: LegEvent
+    ) -> Json:
+        facts = current_request()
+        run_id = event.run_id = event.run_id or facts.run_id
+        try:
+            leg = await self._legs.open(target(run_id), event, facts)
+        except LegSuperseded:
+            return await _stored_answer(target(run_id))
+        except ConfigError:
+            raise
+        except Exception as error:
+            if facts.is_last_attempt or not event.token:
+                raise inngest.NonRetriableError(str(error)) from error
+            raise
+        try:
+            result = await self._drive(ctx, leg)
+        except LegSuperseded:
+            return await _stored_answer(target(run_id))
+        finally:
+            await self._legs.close(leg)
+        if result is None:
+            return {"runId": run_id, "status": "running"}
+        return _answer_of(run_id, result)
+
+    async def _drive(self, ctx: inngest.Context, leg: Leg) -> WorkflowResult[Any] | None:
+        """Walk as far as this request goes; return the result if the leg ended in it."""
+        facts, run, spec = current_request(), leg.run, leg.command.target.spec
+        run.engine_facts = {"step": ctx.step, "runId": facts.run_id, "attempt": facts.attempt}
+        ops = FrontierOps(ctx, facts, leg, max_request_s=self._max_request_s)
+        try:
+            try:
+                value = await ops.drive(walk(run, ops, spec))
+                outcome = outcome_of_value(run, spec, value)
+            except Halt as halt:
+                outcome = outcome_of_halt(run, spec, halt)
+            except LegCanceled:
+                _raise_if_lost(leg)
+                outcome = Outcome("canceled")
+            except LegGone:
+                if await self._api.run_status(facts.run_id) != "Cancelled":
+                    return None  # the server forgot it; our storage can bring it back
+                outcome = Outcome("canceled")
+            if run.is_abort_requested and outcome.status not in ("failed", "tripwire"):
+                outcome = Outcome("canceled")
+            return await leg.conclude(outcome)
+        except (LegSuperseded, _WorkerStops):
+            raise
+        except Exception as error:
+            if not facts.is_last_attempt:
+                raise
+            get_logger({"run_id": run.run_id}).exception(
+                "Run %r of workflow %r failed outside of its steps.", run.run_id, run.workflow_id
+            )
+            return await leg.conclude(Outcome("failed", error=error_to_json(error)))
+
+
+class _WorkerStops(RunError):
+    code = "WORKER_STOPS"
+
+
+def _raise_if_lost(leg: Leg) -> None:
+    if leg.is_superseded:
+        raise LegSuperseded
+    if leg.is_stopping:
+        raise _WorkerStops("The worker is going down; send the request again.")
+
+
+async def _stored_answer(target: RunTarget) -> dict[str, Json]:
+    head = await target.store.get_run(target.workflow_id, target.run_id)
+    status = "unknown" if head is None else head.status
+    return {"runId": target.run_id, "status": status, "isRepeated": True}
+
+
+def _answer_of(run_id: str, result: WorkflowResult[Any]) -> dict[str, Json]:
+    """Return what the server shows as the function's output.
+
+    Raises:
+        NonRetriableError: The run failed, so that the server shows it as failed.
+    """
+    if result.status in ("failed", "tripwire"):
+        wire = result.to_wire()
+        error: Mapping[str, Any] = wire.get("error") or wire.get("tripwire") or {}
+        text = error.get("message") or error.get("reason") or result.status
+        raise inngest.NonRetriableError(f"Run {run_id!r} {result.status}: {text}")
+    answer: dict[str, Json] = {"runId": run_id, "status": result.status}
+    wire = result.to_wire()
+    for name in ("result", "suspended", "suspendPayload"):
+        if name in wire:
+            answer[name] = wire[name]
+    value, is_text = encode_exact(answer)
+    if len(str(value)) > MAX_OUTPUT_BYTES:
+        return {"runId": run_id, "status": result.status, "isTooLarge": True}
+    return {"runId": run_id, "status": result.status, "text": value} if is_text else answer

@@ -1,0 +1,147 @@
+"""Stands in front of the SDK, which parses what it is sent before it checks who sent it.
+
+What is refused here is answered without a word about the app.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+from mastra.logs import get_logger
+
+__all__ = ["MAX_AGE_S", "MAX_BODY_BYTES", "Guard"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+MAX_AGE_S: Final = 300
+"""How old a signature may be, or how far ahead the server's clock."""
+
+MAX_BODY_BYTES: Final = 11 * 1024 * 1024
+"""The results of steps, up to 4 MiB, and the event, up to 3 MiB, which is sent twice."""
+
+_TEXTS = {401: b'{"message":"Unauthorized"}', 403: b'{"message":"Forbidden"}'}
+
+
+class Guard:
+    """An ASGI app that lets through what may come from an Inngest server.
+
+    Args:
+        app: What answers.
+        path: The path that it answers at.
+        is_production: Whether requests have to be signed.
+        allow_remote_dev: Whether unsigned requests may come over another address than loopback.
+    """
+
+    def __init__(
+        self, app: Any, *, path: str, is_production: bool, allow_remote_dev: bool = False
+    ) -> None:
+        self._app = app
+        self._path = path
+        self._is_production = is_production
+        self._allow_remote_dev = allow_remote_dev
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        status = self._refusal(scope, headers)
+        body = b""
+        if status is None:
+            read = await _read(receive)
+            if read is None:
+                status = 413
+            else:
+                body = read
+        if status is not None:
+            await _refuse(send, status)
+            return
+        has_sent = False
+
+        async def replay() -> Message:
+            nonlocal has_sent
+            if has_sent:
+                return await receive()
+            has_sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        # Whatever the app is mounted under, the SDK sees the path that it was told.
+        inner = {**scope, "path": self._path, "raw_path": self._path.encode(), "root_path": ""}
+        await self._app(inner, replay, send)
+
+    def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> int | None:
+        length = headers.get(b"content-length", "0")
+        if not length.isdigit():
+            return 400
+        if int(length) > MAX_BODY_BYTES:
+            return 413
+        if self._is_production:
+            return None if _is_fresh(headers.get(b"x-inngest-signature")) else 401
+        if self._allow_remote_dev or (
+            _is_local(scope) and _is_local_origin(headers.get(b"origin"))
+        ):
+            return None
+        get_logger().error(
+            "A request to %s was refused: in dev mode nothing is signed, so only requests over "
+            "loopback are answered. Use a signing key, or `allow_remote_dev=True` where the "
+            "network is yours alone, such as Docker's.",
+            self._path,
+        )
+        return 403
+
+
+def _is_fresh(signature: str | None) -> bool:
+    if not signature:
+        return False
+    parts = parse_qs(signature)
+    moment, value = parts.get("t", [""])[0], parts.get("s", [""])[0]
+    if not value or not moment.isascii() or not moment.isdigit() or len(moment) > 12:
+        return False
+    return abs(time.time() - int(moment)) <= MAX_AGE_S
+
+
+def _is_local(scope: Scope) -> bool:
+    for end in ("server", "client"):
+        address = scope.get(end)
+        try:
+            if address and not ipaddress.ip_address(address[0]).is_loopback:
+                return False
+        except ValueError:
+            continue  # a name, such as a test client has, or a Unix socket
+    return True
+
+
+def _is_local_origin(origin: str | None) -> bool:
+    # A web page in the developer's browser can post to loopback, but not without saying so.
+    if origin is None:
+        return True
+    return (urlsplit(origin).hostname or "") in ("localhost", "127.0.0.1", "::1")
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Return the body, or `None` where it is too large."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return bytes(body)
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+async def _refuse(send: Send, status: int) -> None:
+    body = _TEXTS.get(status, b'{"message":"Refused"}')
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,311 @@
+"""The legs that this process answers requests for, and how a request finds its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias, cast
+
+from mastra.errors import InputValidationError
+from mastra.jsonable import Json, to_jsonable
+from mastra.request_context import RequestContext
+from mastra.schema import Schema, SchemaMismatch
+from mastra.storage.base import RunChanges
+from mastra.workflows.active import ActiveRun, Reopening, Target, TimeTravel
+from mastra.workflows.engines.commands import Command, RunTarget
+from mastra.workflows.engines.inngest.api import InngestApi
+from mastra.workflows.engines.inngest.commands import LegEvent, store_identity
+from mastra.workflows.engines.inngest.envelope import MAX_OUTPUT_BYTES
+from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
+from mastra.workflows.engines.inngest.publisher import Publisher
+from mastra.workflows.engines.inngest.request import RequestFacts
+from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
+from mastra.workflows.engines.lifecycle import begin, call_on_start, drop_ops, head_of
+from mastra.workflows.engines.reopen import find_targets, reopening_after_crash
+from mastra.workflows.events import Event, Kind
+from mastra.workflows.records import decode_record
+from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.step_context import _count_usage
+from mastra.clock import now_ms
+
+__all__ = ["Key", "Legs", "key_of"]
+
+Key: TypeAlias = tuple[int, str, str]
+_ACTIVE = ("pending", "running", "waiting")
+
+
+def key_of(target: RunTarget) -> Key:
+    """Return what tells a run from others in this process."""
+    return (id(target.store), target.workflow_id, target.run_id)
+
+
+class Legs:
+    """Requests for one leg that are answered at once share its state."""
+
+    def __init__(self, api: InngestApi, tell: Callable[[Key, list[Event]], None]) -> None:
+        self._api = api
+        self._tell = tell
+        self._open: dict[Key, Leg] = {}
+        self._lock = asyncio.Lock()
+        self._ending = 0
+
+    @property
+    def are_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return not self._ending and not self.all()
+
+    def get(self, key: Key) -> Leg | None:
+        """Return a leg that is being driven here."""
+        leg = self._open.get(key)
+        return leg if leg is not None and leg.requests else None
+
+    def all(self) -> list[Leg]:
+        """Return the legs that are being driven here."""
+        return [leg for leg in self._open.values() if leg.requests]
+
+    async def open(self, target: RunTarget, event: LegEvent, facts: RequestFacts) -> Leg:
+        """Return the leg that a request is for.
+
+        Raises:
+            LegSuperseded: The leg has ended, or is another request's.
+            InputValidationError: Whoever sent the event gave what the workflow does not take.
+        """
+        key = key_of(target)
+        async with self._lock:
+            token = event.token or f"event:{facts.run_id}"
+            leg = self._open.get(key)
+            if leg is None or leg.owner != owner_of(token) or leg.ended.is_set():
+                leg = await self._begin(target, event, facts, owner_of(token))
+                self._open[key] = leg
+            leg.requests += 1
+            if target.store.is_shared:
+                leg.watch()
+            return leg
+
+    async def close(self, leg: Leg) -> None:
+        """End a request for a leg; what it told is sent before the server gets its answer."""
+        leg.requests -= 1
+        self._ending += 1
+        try:
+            if leg.requests:
+                await leg.publisher.flush()
+                return
+            leg.unwatch()
+            await leg.publisher.stop()
+        finally:
+            self._ending -= 1
+        target = leg.command.target
+        # What the workflow does not want stored is only here.
+        is_only_here = target.spec.should_persist_snapshot is not None
+        if leg.ended.is_set() or not is_only_here:
+            key = key_of(target)
+            if not leg.requests and self._open.get(key) is leg:
+                del self._open[key]
+
+    # -- beginning -----------------------------------------------------------------------------
+
+    async def _begin(
+        self, target: RunTarget, event: LegEvent, facts: RequestFacts, owner: str
+    ) -> Leg:
+        store, spec = target.store, target.spec
+        loaded = await load_run(store, target.workflow_id, target.run_id)
+        head = None
+        if loaded is None:
+            command = self._fresh(target, event)
+            if event.token is None:
+                await call_on_start(command)
+            head = replace(head_of(command), owner=owner)
+            if event.reopening:
+                head.data["reopening"] = event.reopening
+            if spec.should_persist_snapshot is None:
+                await store.create_run(head)
+                loaded = await load_run(store, target.workflow_id, target.run_id)
+                head = None
+        if loaded is not None:
+            if loaded.head.owner != owner or loaded.head.status not in _ACTIVE:
+                await self._adopt(target, event, loaded, owner)
+            is_first = loaded.legs <= event.number and event.kind != "restart"
+            command = self._command(target, event, loaded, is_first=is_first)
+        else:
+            is_first, command = True, self._fresh(target, event)
+        run = begin(command, loaded)
+        run.max_output_bytes = MAX_OUTPUT_BYTES
+        start = len(run.log.entries)
+        if is_first:
+            start -= 1
+        else:
+            _restore(run)
+        writer = JournalWriter(run, spec, store, head)
+        publisher = Publisher(
+            run, self._api, start, lambda events: self._tell(key_of(target), events)
+        )
+        leg = Leg(command, run, writer, publisher, self._api, owner)
+        await self._note_server(leg, facts, loaded)
+        if loaded is not None and loaded.head.data.get("abort"):
+            run.is_abort_requested = leg.has_aborted = True
+        if is_first:
+            await _go_back(leg)
+        if event.store and event.store != store_identity(store):
+            publisher.needs_rows = lambda: _head_for_reader(leg)
+        publisher.start()
+        return leg
+
+    async def _note_server(self, leg: Leg, facts: RequestFacts, loaded: LoadedRun | None) -> None:
+        known: Any = None if loaded is None else loaded.head.data.get("inngest")
+        if isinstance(known, dict) and cast("dict[str, Any]", known).get("runId") == facts.run_id:
+            return
+        await leg.note(
+            {
+                "inngest": {
+                    "runId": facts.run_id,
+                    "fnId": facts.function_uuid,
+                    "qiId": facts.queue_item,
+                }
+            }
+        )
+
+    def _fresh(self, target: RunTarget, event: LegEvent) -> Command:
+        """Return the command for a run that our storage does not know."""
+        spec, is_ours = target.spec, event.token is not None
+        value, state = event.input, event.initial_state
+        if not is_ours:
+            value = _checked(spec.input_schema, value, spec, "Input", spec.validate_inputs)
+            schema = spec.state_schema
+            if schema is not None and state is not None:
+                state = _checked(schema, state, spec, "Initial state", spec.validate_inputs)
+        return Command(
+            kind="start",
+            target=target,
+            resource_id=event.resource_id,
+            input=value,
+            initial_state=dict(state or {}),
+            request_context=RequestContext(event.request_context),
+            per_step=event.per_step,
+        )
+
+    def _command(
+        self, target: RunTarget, event: LegEvent, loaded: LoadedRun, *, is_first: bool
+    ) -> Command:
+        head = loaded.head
+        reopening = reopening_after_crash(loaded)
+        stored = cast("dict[str, Any]", head.data.get("reopening") or {})
+        if is_first and "op" in stored:
+            reopening = Reopening(
+                travel=TimeTravel(
+                    tuple(stored["path"]),
+                    stored["op"],
+                    stored["hasInput"],
+                    stored["input"],
+                    stored["resumeData"],
+                    tuple(event.dropped),
+                    tuple(decode_record(given) for given in event.given),
+                )
+            )
+        return Command(
+            kind=cast("Any", event.kind if is_first else "restart"),
+            target=target,
+            resource_id=head.resource_id,
+            input=head.input,
+            initial_state=loaded.initial_state,
+            request_context=RequestContext(head.request_context),
+            reopening=reopening,
+            per_step=event.per_step,
+        )
+
+    async def _adopt(
+        self, target: RunTarget, event: LegEvent, loaded: LoadedRun, owner: str
+    ) -> None:
+        """Take a run that is not under way: its sender has another storage, or none of ours."""
+        head = loaded.head
+        is_foreign = event.token is None
+        is_due = is_foreign or event.number == loaded.legs
+        has_own = event.store != store_identity(target.store)
+        if head.status in ("running", "waiting") or not is_due or not has_own:
+            raise LegSuperseded
+        if is_foreign and head.status not in ("pending", "suspended"):
+            raise LegSuperseded
+        data = {**head.data, "reopening": event.reopening}
+        changes = RunChanges(status="running", owner=owner, result=None, error=None)
+        if is_foreign and head.status == "suspended":
+            steps = event.resume_steps
+            step = ".".join(steps) if steps else None
+            ops, value = find_targets(target.spec, loaded, event.input, step, None, None)
+            target_ops = Reopening(target=Target(frozenset(ops), value))
+            data["reopening"] = target_ops.to_stored(now_ms())
+            event.kind, event.number = "resume", loaded.legs
+        elif head.status == "pending":
+            command = self._fresh(target, event)
+            changes["input"] = head.input = command.input
+            changes["state"] = dict(command.initial_state)
+            data["initialState"] = command.initial_state
+            changes["request_context"] = head.request_context = event.request_context
+        changes["data"] = data
+        if not await target.store.update_run(
+            target.workflow_id, target.run_id, changes, expected_status=(head.status,)
+        ):
+            raise LegSuperseded
+        head.data, head.status, head.owner = data, "running", owner
+
+
+def _checked(
+    schema: Schema[Any], value: Any, spec: WorkflowSpec, what: str, is_checked: bool
+) -> Json:
+    text = f"{what} of workflow {spec.id!r}"
+    if schema.is_any or not is_checked:
+        return to_jsonable(value, what=text)
+    try:
+        return schema.dump(schema.load(value), what=text)
+    except SchemaMismatch as mismatch:
+        raise mismatch.into(InputValidationError, text, workflowId=spec.id) from None
+
+
+def _restore(run: ActiveRun) -> None:
+    """Bring back what an earlier request for the same leg knew."""
+    entries = run.log.entries
+    starts = [seq for seq, entry in enumerate(entries) if entry and entry[0] is Kind.START]
+    begun = starts[-1] if starts else 0
+    earlier = [r.order for r in run.journal.values() if 0 <= r.start_seq < begun]
+    last_order = max(earlier, default=0)
+    run.base_ops = frozenset(
+        op
+        for op, record in run.journal.items()
+        if record.start_seq <= begun and record.order <= last_order
+    )
+    run.leg = max(0, run.leg - 1)
+    for entry in entries[begun:]:
+        if entry is not None and entry[0] is Kind.OUTPUT:
+            _count_usage(run, entry[2])
+
+
+async def _go_back(leg: Leg) -> None:
+    travel, run, writer = leg.command.reopening.travel, leg.run, leg.writer
+    if travel is None:
+        return
+    stored = [drop_ops(run, writer, list(travel.dropped))] if travel.dropped else []
+    stored += [writer.commit(record) for record in travel.given]
+    for write in stored:
+        if write is not None:
+            await write
+    run.base_ops = frozenset(run.journal)
+
+
+def _head_for_reader(leg: Leg) -> dict[str, Json] | None:
+    """Return the columns of a run's head, for a process that cannot see our storage."""
+    entry = leg.run.log.entries[-1]
+    if entry is None or entry[0] is not Kind.FINISH:
+        return None
+    end, run, command = entry[2], leg.run, leg.command
+    data: dict[str, Json] = {"initialState": command.initial_state, "path": list(run.path)}
+    if end.tripwire is not None:
+        data["tripwire"] = dict(end.tripwire)
+    if end.has_result:
+        data["hasResult"] = True
+    return {
+        "status": end.status,
+        "input": run.input,
+        "result": end.result,
+        "error": end.error,
+        "state": run.state,
+        "data": data,
+    }

@@ -1,0 +1,60 @@
+"""What things are called on an Inngest server: the names of the original, so that both share one."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from typing import Final
+
+from mastra.ids import new_id
+
+__all__ = [
+    "FUNCTION_RETRIES",
+    "PROCESS",
+    "TOPIC",
+    "cancel_event",
+    "channel",
+    "cron_id",
+    "function_id",
+    "step_hash",
+    "step_name",
+]
+
+TOPIC: Final = "watch"
+"""The realtime topic of a run's events."""
+
+FUNCTION_RETRIES: Final = 3
+"""How often a request that was lost, such as with its worker, is sent again."""
+
+PROCESS: Final = f"{socket.gethostname()}:{new_id()}"
+"""Tells this process from all others."""
+
+
+def function_id(workflow_id: str) -> str:
+    """Return the id of a workflow's function, which is the name of its trigger event too."""
+    return f"workflow.{workflow_id}"
+
+
+def cancel_event(workflow_id: str) -> str:
+    """Return the name of the event that cancels a run, matched on its `data.runId`."""
+    return f"cancel.workflow.{workflow_id}"
+
+
+def cron_id(workflow_id: str) -> str:
+    """Return the id of the function that starts runs on a schedule."""
+    return f"workflow.{workflow_id}.cron"
+
+
+def channel(workflow_id: str, run_id: str) -> str:
+    """Return the realtime channel of a run."""
+    return f"workflow:{workflow_id}:{run_id}"
+
+
+def step_name(workflow_id: str, op_id: str) -> str:
+    """Return the id that an operation has on the server: its place in the graph."""
+    return f"workflow.{workflow_id}.step.{op_id}"
+
+
+def step_hash(workflow_id: str, op_id: str) -> str:
+    """Return the form in which the server keeps an operation's id."""
+    return hashlib.sha1(step_name(workflow_id, op_id).encode()).hexdigest()  # noqa: S324

@@ -1,0 +1,361 @@
+"""Operations of a walk inside one request of an Inngest server.
+
+The graph is walked as ordinary tasks. An operation without a record parks its task. Once every
+task is parked or waits for a step that runs, the parked ones are either run here, each result
+being posted to the server before the walk goes on (a checkpoint), or handed to the SDK, which
+ends the request. The SDK's interrupts are raised in the request's own task only: none ever
+passes through a step, a branch or a task group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Literal, TypeVar
+
+import inngest
+
+from mastra.clock import now_ms
+from mastra.errors import RunError
+from mastra.jsonable import Json
+from mastra.workflows.engines.base import Body, Halt
+from mastra.workflows.engines.inngest.api import Checkpoint
+from mastra.workflows.engines.inngest.envelope import decode_memo, encode_memo
+from mastra.workflows.engines.inngest.leg import Leg, LegCanceled, LegGone
+from mastra.workflows.engines.inngest.names import step_hash, step_name
+from mastra.workflows.engines.inngest.request import RequestFacts
+from mastra.workflows.events import Kind
+from mastra.workflows.records import StepRecord
+
+__all__ = ["FrontierOps"]
+
+T = TypeVar("T")
+
+SHORT_SLEEP_S: Final = 1.0
+"""The server counts in whole seconds; what is shorter is waited here."""
+
+CANCEL_GRACE_S: Final = 1.0
+"""How long a step that holds the abort signal may take to end by itself."""
+
+
+@dataclass(slots=True)
+class Parked:
+    """An operation that the walk waits for."""
+
+    op_id: str
+    kind: Literal["run", "sleep"]
+    body: Body
+    future: asyncio.Future[StepRecord]
+    wake_at: float = 0.0
+
+
+class FrontierOps:
+    """What a walk does, in one request."""
+
+    inline_delay_s = 5.0
+
+    def __init__(
+        self, ctx: inngest.Context, facts: RequestFacts, leg: Leg, *, max_request_s: float | None
+    ) -> None:
+        """Prepare to walk.
+
+        Args:
+            ctx: The SDK's context.
+            facts: What the server said beside it.
+            leg: The leg of the run.
+            max_request_s: How long steps may run in this request before the next is handed to
+                the server; `None` to hand over every step.
+        """
+        self._ctx = ctx
+        self._facts = facts
+        self._leg = leg
+        self._until = None if max_request_s is None else time.monotonic() + max_request_s
+        self._parked: dict[str, Parked] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._busy = 1
+        self._is_idle = asyncio.Event()
+        self._may_checkpoint = True
+
+    # -- what the walker calls -----------------------------------------------------------------
+
+    async def record(self, op_id: str, body: Body) -> StepRecord:
+        """Return what the server keeps of an operation, or wait until it has been run."""
+        memo = self._facts.memos.get(step_hash(self._leg.workflow_id, op_id))
+        if memo is not None:
+            known = decode_memo(memo, op_id, getattr(body, "value", None))
+            if known is not None:
+                await self._leg.adopt(known)
+                return known
+        return await self._park(Parked(op_id, "run", body, self._future()))
+
+    async def gather(
+        self, branches: Sequence[Callable[[], Awaitable[T]]], limit: int | None
+    ) -> list[T | Halt | None]:
+        """Run branches as tasks, or one after the other where that is the limit."""
+        results: list[T | Halt | None] = [None] * len(branches)
+        at_once = len(branches) if limit is None else min(limit, len(branches))
+        places: Iterator[int | None] = iter(range(at_once, len(branches)))
+        halted: list[int] = []
+        # What the server asks for has been started, whatever became of its siblings meanwhile.
+        goes_on = self._facts.is_targeted
+
+        async def work(place: int | None) -> None:
+            while place is not None:
+                try:
+                    results[place] = await branches[place]()
+                except Halt as halt:
+                    results[place] = halt
+                    halted.append(place)
+                place = None if halted and not goes_on else next(places, None)
+
+        if at_once < 2:
+            await work(0 if branches else None)
+            return results
+        left = at_once
+        self._busy += at_once - 1  # the caller's own place goes to the branches
+
+        async def branch(place: int) -> None:
+            nonlocal left
+            try:
+                await work(place)
+            finally:
+                left -= 1
+                if left:  # the last one hands its place back to the caller
+                    self._rest()
+
+        async with asyncio.TaskGroup() as group:
+            for place in range(at_once):
+                group.create_task(branch(place))
+        return results
+
+    async def sleep(self, record: StepRecord) -> StepRecord:
+        """Wait until the record's time: on the server, and what is less than a second here."""
+        leg = self._leg
+        if record.op_id not in leg.run.journal:
+            await leg.commit(record)
+        body = partial(self._finish_sleep, record)
+        wake_at = record.wake_at or 0.0
+        memos = self._facts.memos
+        if step_hash(leg.workflow_id, record.op_id) in memos:
+            wake_at = min(wake_at, time.time() + SHORT_SLEEP_S)  # the server has slept for us
+        return await self._park(Parked(record.op_id, "sleep", body, self._future(), wake_at))
+
+    async def _finish_sleep(self, record: StepRecord) -> StepRecord:
+        run = self._leg.run
+        done = StepRecord(record.op_id, record.step_id, record.payload, record.started_at)
+        done.kind, done.wake_at, done.start_seq = record.kind, record.wake_at, record.start_seq
+        done.output, done.status, done.ended_at = record.output, "success", now_ms()
+        run.order += 1
+        done.order = run.order
+        if done.start_seq >= 0:
+            done.end_seq = run.log.append(Kind.STEP_END, done)
+        return done
+
+    # -- parking -------------------------------------------------------------------------------
+
+    @staticmethod
+    def _future() -> asyncio.Future[StepRecord]:
+        return asyncio.get_running_loop().create_future()
+
+    async def _park(self, parked: Parked) -> StepRecord:
+        if parked.op_id in self._parked:
+            raise RunError(f"Operation {parked.op_id!r} was asked for twice in one walk.")
+        self._parked[parked.op_id] = parked
+        self._rest()
+        return await parked.future
+
+    def _rest(self) -> None:
+        self._busy -= 1
+        if not self._busy:
+            self._is_idle.set()
+
+    def _wake(self, parked: Parked, record: StepRecord) -> None:
+        if not parked.future.done():
+            self._busy += 1
+            self._is_idle.clear()
+            parked.future.set_result(record)
+
+    # -- driving -------------------------------------------------------------------------------
+
+    async def drive(self, walk: Coroutine[Any, Any, Json]) -> Json:
+        """Walk until the end, or until the server has to act.
+
+        Raises:
+            Halt: The walk ended before its last node.
+            LegCanceled: The run was cancelled.
+            LegGone: The server knows no such run.
+        """
+        main = self._start(walk)
+        main.add_done_callback(lambda _: self._is_idle.set())
+        try:
+            return await self._drive(main)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)  # noqa: TID251 - ended with the request, in `drive`
+        self._tasks.add(task)
+        return task
+
+    async def _drive(self, main: asyncio.Task[Json]) -> Json:
+        running: set[asyncio.Task[None]] = set()
+        while True:
+            await self._wait(running)
+            if main.done():
+                if self._facts.is_targeted:  # the walk got past what is asked for
+                    await self._hand_over()
+                return main.result()
+            for task in [task for task in running if task.done()]:
+                running.discard(task)
+                self._tasks.discard(task)
+                task.result()
+            if self._leg.is_canceled:
+                raise LegCanceled
+            if self._busy:
+                continue
+            ready = self._ready()
+            for parked in ready:
+                del self._parked[parked.op_id]
+                running.add(self._start(self._run_here(parked)))
+            if not ready and not running:
+                await self._hand_over()
+
+    def _ready(self) -> list[Parked]:
+        now, can_run = time.time(), self._can_run_here()
+        ready: list[Parked] = []
+        for parked in self._parked.values():
+            if parked.kind == "run":
+                if can_run:
+                    ready.append(parked)
+            elif parked.wake_at - now < SHORT_SLEEP_S and not self._facts.is_targeted:
+                ready.append(parked)
+        return ready
+
+    def _can_run_here(self) -> bool:
+        facts = self._facts
+        return (
+            self._until is not None
+            and self._may_checkpoint
+            and time.monotonic() < self._until
+            and not facts.is_targeted
+            and not facts.must_plan
+            # A checkpoint does not give a request that is sent again its attempts back; the
+            # next step's own place in the queue does.
+            and facts.attempt == 0
+        )
+
+    async def _wait(self, running: set[asyncio.Task[None]]) -> None:
+        waits: set[asyncio.Task[Any]] = set(running)
+        own = [self._start(self._leg.canceled.wait())]
+        if self._busy or not running:
+            own.append(self._start(self._is_idle.wait()))
+        timeout = None
+        if running and not self._busy:
+            # A sleep that waits for steps beside it to end is not held up by them.
+            moments = [p.wake_at for p in self._parked.values() if p.kind == "sleep"]
+            if moments:
+                timeout = max(0.0, min(moments) - SHORT_SLEEP_S / 2 - time.time())
+        await asyncio.wait({*waits, *own}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        for task in own:
+            task.cancel()
+            self._tasks.discard(task)
+
+    # -- running here --------------------------------------------------------------------------
+
+    async def _run_here(self, parked: Parked) -> None:
+        started_ns = time.time_ns()
+        if parked.kind == "sleep":
+            await asyncio.sleep(max(0.0, parked.wake_at - time.time()))
+            record = await parked.body()
+            await self._leg.commit(record)
+            self._wake(parked, record)
+            return
+        record = await self._perform(parked.body)
+        await self._leg.commit(record)
+        memo = encode_memo(record)
+        answer = await self._leg.api.checkpoint(
+            self._facts, self._leg.workflow_id, parked.op_id, memo, started_ns
+        )
+        if answer is Checkpoint.GONE:
+            raise LegGone
+        if answer is Checkpoint.FAILED:
+            # The result is in hand: the SDK reports it, and with it the request ends.
+            self._may_checkpoint = False
+
+            async def in_hand() -> StepRecord:
+                return record
+
+            self._parked[parked.op_id] = Parked(parked.op_id, "run", in_hand, parked.future)
+            return
+        self._wake(parked, record)
+
+    async def _perform(self, body: Body) -> StepRecord:
+        """Run a body; end it where the run is cancelled meanwhile."""
+        leg = self._leg
+
+        async def call() -> StepRecord:
+            return await body()
+
+        work = self._start(call())
+        cancel = self._start(leg.canceled.wait())
+        try:
+            await asyncio.wait({work, cancel}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and leg.run.signal_was_seen:
+                await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+            if work.cancelled():
+                raise LegCanceled
+            return work.result()
+        finally:
+            cancel.cancel()
+            self._tasks -= {work, cancel}
+
+    # -- handing over --------------------------------------------------------------------------
+
+    async def _hand_over(self) -> None:
+        """End the request with what the server has to do next."""
+        facts, chosen = self._facts, list(self._parked.values())
+        workflow_id = self._leg.workflow_id
+        if facts.is_targeted:
+            chosen = [p for p in chosen if step_hash(workflow_id, p.op_id) == facts.target]
+            if not chosen:
+                await self._report_known(facts.target)
+        await self._leg.flush()
+        if len(chosen) == 1:
+            await self._report(chosen[0])
+        else:
+            await self._ctx.group.parallel(tuple(partial(self._report, p) for p in chosen))
+        raise RunError("The Inngest SDK went on after a step that has no result yet.")
+
+    async def _report(self, parked: Parked) -> None:
+        step, name = self._ctx.step, step_name(self._leg.workflow_id, parked.op_id)
+        if parked.kind == "sleep":
+            await step.sleep_until(name, datetime.fromtimestamp(parked.wake_at, UTC))
+            return
+
+        async def run() -> Any:
+            record = await self._perform(parked.body)
+            await self._leg.commit(record)
+            return encode_memo(record)
+
+        await step.run(name, run)
+
+    async def _report_known(self, target: str) -> None:
+        """Tell the server of an operation that ran in a request whose answer it never got."""
+        workflow_id = self._leg.workflow_id
+        for op_id, record in self._leg.run.journal.items():
+            if step_hash(workflow_id, op_id) == target:
+
+                async def known(memo: Json = encode_memo(record)) -> Any:
+                    return memo
+
+                await self._ctx.step.run(step_name(workflow_id, op_id), known)
+        raise RunError("The server asked for an operation that this run does not have.")

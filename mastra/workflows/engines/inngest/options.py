@@ -1,0 +1,96 @@
+"""Flow control as the SDK takes it, from what `create_workflow` was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import inngest
+
+from mastra.errors import ConfigError
+
+__all__ = ["OPTIONS", "function_options"]
+
+T = TypeVar("T")
+
+OPTIONS: Final = (
+    "concurrency",
+    "throttle",
+    "rate_limit",
+    "debounce",
+    "priority",
+    "cron",
+    "input_data",
+    "initial_state",
+    "retries",
+    "idempotency",
+    "timeouts",
+    "singleton",
+)
+"""What may be given."""
+
+_DURATIONS = ("period", "timeout", "start", "finish")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _duration(value: Any, what: str) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, (int, float)):
+        return timedelta(seconds=value)
+    text = str(value)
+    if text[:-1].isdigit() and text[-1:] in _UNITS:
+        return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+    raise ConfigError(f"{what} must be seconds, a timedelta or a text such as '10s', not {value!r}.")
+
+
+def _build(kind: type[T], value: Any, what: str) -> T:
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, int) and kind is inngest.Concurrency:
+        value = {"limit": value}
+    if isinstance(value, str) and kind is inngest.Priority:
+        value = {"run": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{what} must be a mapping or {kind.__name__}, not {value!r}.")
+    fields = {
+        str(name): _duration(part, f"{what}.{name}") if name in _DURATIONS else part
+        for name, part in value.items()
+    }
+    return kind(**fields)
+
+
+def function_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flow control as `create_function` takes it.
+
+    Raises:
+        ConfigError: An option is unknown or not of its form.
+    """
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise ConfigError(
+            f"Unknown option of an Inngest workflow: {', '.join(unknown)}. Known: "
+            f"{', '.join(OPTIONS)}."
+        )
+    found: dict[str, Any] = {}
+    concurrency = options.get("concurrency")
+    if concurrency is not None:
+        several: list[Any] = concurrency if isinstance(concurrency, list) else [concurrency]
+        found["concurrency"] = [
+            _build(inngest.Concurrency, one, "concurrency") for one in several
+        ]
+    kinds: dict[str, type[Any]] = {
+        "throttle": inngest.Throttle,
+        "rate_limit": inngest.RateLimit,
+        "debounce": inngest.Debounce,
+        "priority": inngest.Priority,
+        "timeouts": inngest.Timeouts,
+        "singleton": inngest.Singleton,
+    }
+    for name, kind in kinds.items():
+        if options.get(name) is not None:
+            found[name] = _build(kind, options[name], name)
+    if options.get("idempotency") is not None:
+        found["idempotency"] = str(options["idempotency"])
+    return found

@@ -1,0 +1,112 @@
+"""Mounts the functions of an app where an Inngest server finds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import fastapi
+import inngest
+import inngest.fast_api
+from starlette.routing import Route
+
+from mastra.errors import ConfigError
+from mastra.workflows.engines.inngest.engine import InngestEngine
+from mastra.workflows.engines.inngest.guard import Guard
+from mastra.workflows.engines.reopen import units_of
+from mastra.workflows.spec import WorkflowNode, WorkflowSpec
+
+__all__ = ["app_functions", "mount", "serving_app"]
+
+
+class HasWorkflows(Protocol):
+    """What is served: a `Mastra`, seen from below."""
+
+    def list_workflows(self) -> Mapping[str, Any]:
+        """Return the workflows by key."""
+        ...
+
+
+def _with_nested(spec: WorkflowSpec) -> list[WorkflowSpec]:
+    found = [spec]
+    for node in spec.nodes:
+        for unit in units_of(node):
+            if isinstance(unit, WorkflowNode):
+                found += _with_nested(unit.spec)
+    return found
+
+
+def app_functions(
+    mastra: HasWorkflows,
+    client: inngest.Inngest,
+    functions: Sequence[inngest.Function[Any]] = (),
+    engine: InngestEngine | None = None,
+) -> list[inngest.Function[Any]]:
+    """Return the functions of every workflow, of those nested in them, and the app's own.
+
+    A workflow that is registered to run elsewhere, such as in process, is served too: an event
+    runs it here.
+    """
+    others = engine
+    found: dict[str, inngest.Function[Any]] = {}
+    nested: list[tuple[InngestEngine, Any, WorkflowSpec]] = []
+    for workflow in mastra.list_workflows().values():
+        runtime = workflow.runtime
+        own = runtime.engine
+        if not isinstance(own, InngestEngine):
+            own = others = others or InngestEngine(client)
+        top, *inner = _with_nested(workflow.spec)
+        for function in own.functions(top, runtime.store, runtime.services):
+            found[function.id] = function
+        nested += [(own, runtime, spec) for spec in inner]
+    for own, runtime, spec in nested:
+        for function in own.functions(spec, runtime.store, runtime.services):
+            found.setdefault(function.id, function)
+    for function in functions:
+        if function.id in found:
+            raise ConfigError(f"Inngest function {function.id!r} has the id of a workflow's.")
+        found[function.id] = function
+    return list(found.values())
+
+
+def serving_app(
+    mastra: HasWorkflows,
+    client: inngest.Inngest,
+    *,
+    path: str = "/api/inngest",
+    functions: Sequence[inngest.Function[Any]] = (),
+    serve_origin: str | None = None,
+    allow_remote_dev: bool = False,
+) -> Guard:
+    """Return an ASGI app that answers an Inngest server.
+
+    Raises:
+        ConfigError: In production, nothing says under which origin the app is reached.
+    """
+    origin = serve_origin or os.environ.get("INNGEST_SERVE_ORIGIN")
+    if client.is_production and not origin:
+        raise ConfigError(
+            "In production `serve_origin` is needed, such as 'https://app.example.com', or the "
+            "environment variable INNGEST_SERVE_ORIGIN: without it, whoever asks could have the "
+            "app registered under an address of theirs."
+        )
+    inner = fastapi.FastAPI(openapi_url=None)
+    inngest.fast_api.serve(
+        inner,
+        client,
+        app_functions(mastra, client, functions),
+        enable_unauthed_sync=False,
+        serve_origin=origin,
+        serve_path=path,
+    )
+    return Guard(
+        inner, path=path, is_production=client.is_production, allow_remote_dev=allow_remote_dev
+    )
+
+
+def mount(app: fastapi.FastAPI, guard: Guard, path: str) -> None:
+    """Add the ASGI app to a FastAPI app."""
+    app.router.routes.append(
+        Route(path, endpoint=guard, methods=["GET", "POST", "PUT"], include_in_schema=False)
+    )
