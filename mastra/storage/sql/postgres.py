@@ -95,9 +95,8 @@ class PostgresDatabase:
         pool = await self._ready()
         arguments = statement.arguments(values)
 
-        async def read() -> Sequence[Row]:
-            async with pool.lend() as connection:
-                return await connection.fetch(statement.sql, *arguments)
+        async def read(connection: Connection) -> Sequence[Row]:
+            return await connection.fetch(statement.sql, *arguments)
 
         try:
             return await AsyncRetrying(
@@ -105,7 +104,7 @@ class PostgresDatabase:
                 stop=stop_after_delay(RETRY_S),
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
-            )(read)
+            )(pool.run, read)
         except _REFUSED as error:
             raise failed(what, self._where, error, _hint_for(error)) from error
 
@@ -113,8 +112,7 @@ class PostgresDatabase:
         """Write, and return how many rows were changed."""
         pool = await self._ready()
         try:
-            async with pool.lend() as connection:
-                return await _execute(connection, statement, values)
+            return await pool.run(lambda connection: _execute(connection, statement, values))
         except _REFUSED as error:
             raise failed(what, self._where, error, _hint_for(error)) from error
 
@@ -123,34 +121,34 @@ class PostgresDatabase:
     ) -> list[int]:
         """Write with several statements in one transaction."""
         pool = await self._ready()
-        try:
-            async with pool.lend() as connection, connection.transaction():
+
+        async def write(connection: Connection) -> list[int]:
+            async with connection.transaction():
                 return [
                     await _execute(connection, statement, values)
                     for statement, values in statements
                 ]
+
+        try:
+            return await pool.run(write)
         except _REFUSED as error:
             raise failed(what, self._where, error, _hint_for(error)) from error
 
     async def append(self, workflow_id: str, run_id: str, rows: Sequence[EncodedRow]) -> None:
         """Add journal rows and commit."""
         pool = await self._ready()
+        keys, data = zip(*rows, strict=True)
+
+        async def put(connection: Connection) -> None:
+            if len(rows) == 1:
+                await connection.execute(APPEND_TO_POSTGRES, workflow_id, run_id, keys[0], data[0])
+            else:
+                await connection.execute(APPEND_ALL_TO_POSTGRES, workflow_id, run_id, keys, data)
+
         try:
-            connection = await pool.borrow()
-            is_usable = False
-            try:
-                if len(rows) == 1:
-                    await connection.execute(APPEND_TO_POSTGRES, workflow_id, run_id, *rows[0])
-                else:
-                    keys, data = zip(*rows, strict=True)
-                    await connection.execute(
-                        APPEND_ALL_TO_POSTGRES, workflow_id, run_id, keys, data
-                    )
-                is_usable = True
-            except asyncpg.ForeignKeyViolationError:
-                is_usable = True  # the run was deleted just then: there is nothing to keep
-            finally:
-                pool.give_back(connection, is_usable=is_usable)
+            await pool.run(put)
+        except asyncpg.ForeignKeyViolationError:
+            return  # the run was deleted just then: there is nothing to keep
         except _REFUSED as error:
             raise append_failed(
                 workflow_id, run_id, self._where, error, _hint_for(error)
@@ -166,8 +164,7 @@ class _LoopState:
     async def prepare(self) -> None:
         async with self._lock:
             if not self.is_ready:
-                async with self.pool.lend() as connection:
-                    await upgrade(connection)
+                await self.pool.run(upgrade)
                 self.is_ready = True
 
 

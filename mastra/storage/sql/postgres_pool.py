@@ -7,14 +7,16 @@ task for it, which costs half as much again as the commit of one row.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 __all__ = ["RETRY_S", "Connection", "ConnectionPool", "is_lost"]
+
+T = TypeVar("T")
 
 RETRY_S = 10
 """For how long a server that went away is waited for."""
@@ -77,40 +79,48 @@ class ConnectionPool:
         self._was_reached = False
         self._is_closed = False
 
-    @asynccontextmanager
-    async def lend(self) -> AsyncGenerator[Connection]:
-        """Lend a connection, and take it back."""
-        connection = await self.borrow()
-        is_usable = False
-        try:
-            yield connection
-            is_usable = True
-        except asyncpg.PostgresError:
-            is_usable = True  # the server answered, so it is ready for the next statement
-            raise
-        finally:
-            self.give_back(connection, is_usable=is_usable)
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do something on a connection.
 
-    async def borrow(self) -> Connection:
-        """Take a connection. It has to be given back."""
+        It is begun again on another connection where the server had ended this one while nobody
+        used it, so that nothing of the work was sent.
+        """
+        while True:
+            connection, was_idle = await self._borrow()
+            is_usable = False
+            try:
+                result = await work(connection)
+                is_usable = True
+            except asyncpg.PostgresError as error:
+                # The server answered, and is ready for the next statement.
+                is_usable = not is_lost(error)
+                raise
+            except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                if not was_idle or not _is_unsent(error):
+                    raise
+            else:
+                return result
+            finally:
+                self._give_back(connection, is_usable=is_usable)
+
+    async def _borrow(self) -> tuple[Connection, bool]:
         await self._places.acquire()
         try:
             while self._idle:
                 connection = self._idle.pop()
                 if not connection.is_closed():
-                    return connection
-            return await self._connect()
+                    return connection, True
+            return await self._connect(), False
         except BaseException:
             self._places.release()
             raise
 
-    def give_back(self, connection: Connection, *, is_usable: bool) -> None:
-        """Return a connection; one in the middle of something is not kept."""
+    def _give_back(self, connection: Connection, *, is_usable: bool) -> None:
         if is_usable and not self._is_closed:
             if not connection.is_closed():
                 self._idle.append(connection)
         else:
-            connection.terminate()
+            connection.terminate()  # whatever it is in the middle of
         self._places.release()
 
     async def _connect(self) -> Connection:
@@ -145,9 +155,14 @@ class ConnectionPool:
 
 def is_lost(error: BaseException) -> bool:
     """Whether the server went away, so that it may be back later."""
-    if isinstance(error, asyncpg.InterfaceError):
-        return "closed" in str(error)
-    return isinstance(error, _LOST)
+    return isinstance(error, _LOST) or _is_unsent(error)
+
+
+def _is_unsent(error: BaseException) -> bool:
+    """Whether the driver refused to begin, because it knows that the server is gone."""
+    if isinstance(error, asyncpg.InternalClientError):
+        return "cannot switch to state" in str(error)
+    return isinstance(error, asyncpg.InterfaceError) and "connection is closed" in str(error)
 
 
 def _is_starting(error: BaseException) -> bool:
