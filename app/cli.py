@@ -10,7 +10,6 @@ import sys
 import time
 from enum import StrEnum
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated, Any, NoReturn
 
 import anyio
@@ -113,15 +112,14 @@ def serve(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Serve agents and workflows over HTTP."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Text(f"Serving on http://{host}:{port} (REST under /api, documents at /docs)"))
+    from app.server import run  # noqa: PLC0415 - only this command needs a web framework
+
     try:
-        from app.server import build_app  # noqa: PLC0415 - only this command needs it
-
-        backend = build_app()
-    except ConfigError as error:
-        _fail(Console(stderr=True, highlight=False), error, debug=debug)
-    import uvicorn  # noqa: PLC0415 - only this command needs it
-
-    uvicorn.run(backend, host=host, port=port)
+        run(host, port)
+    except MastraError as error:
+        _fail(console, error, debug=debug)
 
 
 async def _run(app: Any, city: str, view: RunView) -> Any:
@@ -136,12 +134,13 @@ async def _run(app: Any, city: str, view: RunView) -> Any:
 def _engine(name: Engine) -> Any:
     if name is Engine.INPROCESS:
         return None
-    if find_spec("mastra.inngest") is None:
+    try:
+        engine = import_module("mastra.inngest").InngestEngine
+    except ImportError as error:
         raise ConfigError(
             "This version has no Inngest engine yet. Leave out --engine, or use --engine inprocess."
-        )
-    client = import_module("inngest").Inngest(app_id="mastra", is_production=False)
-    return import_module("mastra.inngest").InngestEngine(client)
+        ) from error
+    return engine(import_module("inngest").Inngest(app_id="mastra", is_production=False))
 
 
 def _conclude(console: Console, result: Any, seconds: float) -> None:

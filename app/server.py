@@ -1,23 +1,20 @@
-"""The FastAPI backend: Mastra's REST API over this app."""
+"""The FastAPI backend: Mastra's REST API over this app, under `/api`, and `/docs`."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
+from fastapi import FastAPI
 
 from app.main import mastra
-from mastra import ConfigError
+from mastra.server import ServerConfig, create_app, serve
 
-__all__ = ["build_app"]
+__all__ = ["build_app", "run"]
 
 
-def build_app() -> Any:
-    """Return the FastAPI application.
+def build_app() -> FastAPI:
+    """Return the FastAPI application, for a server of your own or to mount in an app."""
+    return create_app(mastra)
 
-    Raises:
-        ConfigError: This version has no server.
-    """
-    if find_spec("mastra.server") is None:
-        raise ConfigError("This version has no server yet: workflows run in process only.")
-    return import_module("mastra.server").create_app(mastra)
+
+def run(host: str, port: int) -> None:
+    """Serve until the process is told to stop."""
+    serve(mastra, ServerConfig(host=host, port=port))

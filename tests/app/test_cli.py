@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import textwrap
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from tests.support.app_process import NOWHERE, Ended, run, start
@@ -195,22 +197,38 @@ async def test_wrong_usage() -> None:
     assert "steam" in no_engine.err
 
 
-@pytest.mark.parametrize(
-    ("module", "args", "message"),
-    [
-        ("mastra.inngest", ["New York", "--engine", "inngest"], "no Inngest engine yet"),
-        ("mastra.server", ["serve"], "no server yet"),
-    ],
-)
-async def test_a_part_that_is_not_there_is_named(
-    module: str, args: list[str], message: str
-) -> None:
-    program = f"""
+async def test_an_engine_that_is_not_there_is_named() -> None:
+    program = """
         import sys, app.cli
-        sys.modules[{module!r}] = None
+        sys.modules["mastra.inngest"] = None
         app.cli.main()
     """
-    failed_with(await run(*args, env={}, program=textwrap.dedent(program)), 2, message)
+    ended = await run("New York", "--engine", "inngest", env={}, program=textwrap.dedent(program))
+    failed_with(ended, 2, "no Inngest engine yet")
+
+
+async def test_the_backend_serves_the_workflows_and_stops_when_told() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = await start("serve", "--port", str(port), env={})
+    assert process.stderr is not None
+    try:
+        assert f"http://127.0.0.1:{port}".encode() in await process.stderr.readline()
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", transport=httpx.AsyncHTTPTransport(retries=8)
+        ) as http:
+            workflows = (await http.get("/api/workflows")).json()
+            assert set(workflows) == {"activityPlanningWorkflow", "incrementWorkflow"}
+            assert (await http.get("/docs")).status_code == 200
+            counted = await http.post(
+                "/api/workflows/incrementWorkflow/start-async", json={"inputData": {"value": 3}}
+            )
+            assert counted.json()["result"] == {"value": 10}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+    assert b"Traceback" not in err
 
 
 async def test_help_names_the_options() -> None:
