@@ -17,6 +17,7 @@ from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
 from mastra.agents.guarding import ask, show_answer, trip
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
 from mastra.agents.recorder import RequestedCall, StepRecorder
+from mastra.agents.remembering import keep
 from mastra.agents.resuming import Resume, begin_resumed, let_go, put_to_wait, take
 from mastra.agents.run import AgentRun, call_back
 from mastra.agents.setup import StepPlan, plan_step, set_up
@@ -70,6 +71,8 @@ async def run_agent(run: AgentRun) -> LoopSteps:
             yield
         if run.pipeline is not None and run.status == "running":
             await run.pipeline.output_result()
+        if run.memory is not None and run.status == "running":
+            await keep(run, run.memory)
         output = output_of(run.options)
         if output is not None and output.model is not None and run.status == "running":
             async with aclosing(structure(run, output)) as structuring:

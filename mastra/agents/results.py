@@ -14,6 +14,7 @@ from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.message_forms import message_to_wire, part_to_wire
 from mastra.models.messages import Message, MessagePart
+from mastra.models.stored_messages import to_stored_wire
 
 __all__ = ["AgentResult", "FinishOutput", "FinishPayload", "StepOutcome", "StepResult"]
 
@@ -303,8 +304,8 @@ class AgentResult(Generic[Obj]):
             "totalUsage": usage,
             "usedFallbackValue": self.used_fallback_value,
             "runId": self.run_id,
-            "messages": [stored_form(m) for m in self.messages if m.role != "system"],
-            "rememberedMessages": [stored_form(m) for m in self.remembered_messages],
+            "messages": to_stored_wire(self.messages),
+            "rememberedMessages": to_stored_wire(self.remembered_messages),
         }
         optional: dict[str, Any] = {
             "providerMetadata": self.provider_metadata,

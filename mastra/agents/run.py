@@ -90,6 +90,8 @@ class AgentRun:
         """Whether readers get the error raised: the call itself was wrong."""
         self.object: Any = None
         self.used_fallback = False
+        self.memory: Any = None
+        """The agent's memory, where the run belongs to a thread."""
         self.pipeline: Any = None
         """The run's processors, where there are some."""
         self.retry_count = 0

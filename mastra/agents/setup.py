@@ -17,12 +17,14 @@ from mastra.agents.options import (
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.processing import load_pipeline
 from mastra.agents.prompt import input_messages, system_messages
+from mastra.agents.remembering import memory_of, offer_notes, recall
 from mastra.agents.run import AgentRun, call_back
 from mastra.errors import ConfigError, InputValidationError
 from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
 from mastra.models.calling import ModelEntry
 from mastra.models.messages import Message
 from mastra.models.resolve import ModelInput, resolve_models
+from mastra.models.stored_messages import split_results
 from mastra.models.settings import ModelSettings
 from mastra.schema import SchemaMismatch, schema_of
 from mastra.tools.tool import Tool, named_tools
@@ -77,10 +79,13 @@ async def set_up(run: AgentRun) -> None:
         instructions = await resolve_dynamic(spec.instructions, context)
     run.system = [*system_messages(instructions), *system_messages(options.get("system"))]
     run.tools = await _tools(run)
+    run.memory = await memory_of(run)
     run.pipeline = await load_pipeline(run)
     if run.pipeline is not None and run.pipeline.sees_chunks:
         run.has_hooks = True
     if run.resumption is not None:
+        if run.memory is not None:
+            await offer_notes(run, run.memory)
         return
     given = input_messages(run.given)
     if not given:
@@ -88,8 +93,11 @@ async def set_up(run: AgentRun) -> None:
     # System messages among the input belong with the instructions: providers want them first.
     run.system += [message for message in given if message.role == "system"]
     extra = input_messages(options["context"]) if options.get("context") else []
-    run.messages = [*extra, *(message for message in given if message.role != "system")]
+    said = [message for message in given if message.role != "system"]
+    run.messages = split_results([*extra, *said])
     run.input_count = len(run.messages)
+    if run.memory is not None:
+        await recall(run, run.memory)
     if run.pipeline is not None:
         await run.pipeline.input()
 

@@ -113,22 +113,28 @@ def _parts(item: object) -> list[MessagePart]:
     if isinstance(item, Mapping):
         data = cast("Mapping[str, Any]", item)
         kind = str(data.get("type"))
+        if kind == "tool-invocation":
+            return _invocation(data["toolInvocation"])
         if kind.startswith("tool-") and kind not in _READERS:
             return _interface_tool(data, kind.removeprefix("tool-"))
         reader = _READERS.get(kind)
         if reader is not None:
             part = reader(data)
             return [] if part is None else [part]
-        if kind == "tool-invocation":
-            call: Mapping[str, Any] = data["toolInvocation"]
-            return _interface_tool(
-                {**call, "input": call.get("args"), "output": call.get("result")}, call["toolName"]
-            )
     elif isinstance(
         item, (TextPart, ImagePart, FilePart, ReasoningPart, ToolCallPart, ToolResultPart)
     ):
         return [item]
     raise _unknown("A message's part", item)
+
+
+def _invocation(call: Mapping[str, Any]) -> list[MessagePart]:
+    call_id, name, args = str(call["toolCallId"]), str(call["toolName"]), call.get("args")
+    found: list[MessagePart] = [ToolCallPart(call_id, name, args)]
+    if call.get("state") == "result":
+        is_error = bool(call.get("isError"))
+        found.append(ToolResultPart(call_id, name, call.get("result"), is_error, args))
+    return found
 
 
 def _interface_tool(data: Mapping[str, Any], name: str) -> list[MessagePart]:

@@ -1,0 +1,160 @@
+"""An agent's memory in a run: what is recalled before it, and kept after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mastra.agents.context import resolve_dynamic
+from mastra.agents.run import AgentRun
+from mastra.errors import ConfigError
+from mastra.jsonable import dump_json
+from mastra.logs import get_logger
+from mastra.memory.memory import DEFAULT_TEMPLATE, Memory, WorkingMemory
+from mastra.models.base import ModelRequest
+from mastra.models.calling import ModelEntry
+from mastra.models.collect import collect
+from mastra.models.messages import Message
+from mastra.models.resolve import resolve_models
+from mastra.schema import schema_of
+from mastra.tools.tool import Tool, create_tool
+from mastra.tools.tool_context import ToolContext
+
+__all__ = ["keep", "memory_of", "recall"]
+
+UPDATE_TOOL: Final = "updateWorkingMemory"
+
+_TITLE: Final = (
+    "Give the conversation that begins with this message a title of at most 80 characters. "
+    "Answer with the title alone, without quotes."
+)
+
+
+async def memory_of(run: AgentRun) -> Memory | None:
+    """Return the memory of a run that belongs to a thread, with the options of the call.
+
+    Raises:
+        ConfigError: The call names a thread and no resource.
+    """
+    option = run.options.get("memory")
+    # Without memory a thread is only a name, by which a run that waits can be found.
+    if run.thread_id is None or run.spec.memory is None:
+        return None
+    found: Memory | None = await resolve_dynamic(run.spec.memory, run.context)
+    if found is None:
+        return None
+    memory = found.bound_to(run.services)
+    if option is not None and option.get("options"):
+        memory = memory.with_options(option["options"]).bound_to(run.services)
+    if run.resource_id is None:
+        raise ConfigError(
+            f"Agent {run.spec.id!r} was called with thread {run.thread_id!r} and no resource: "
+            "pass memory={'thread': ..., 'resource': ...}."
+        )
+    return memory
+
+
+async def recall(run: AgentRun, memory: Memory) -> None:
+    """Show the agent what it remembers, before what it is asked."""
+    thread_id, resource_id = run.thread_id or "", run.resource_id or ""
+    thread: Any = (run.options.get("memory") or {}).get("thread")
+    given: Mapping[str, Any] = thread if isinstance(thread, Mapping) else {}
+    run.state["thread"] = await memory.thread_for(
+        thread_id,
+        resource_id,
+        title=given.get("title", ""),
+        metadata=given.get("metadata"),
+    )
+    if memory.last_messages:
+        before = await memory.recall(thread_id=thread_id, last=memory.last_messages)
+        known = {message.id for message in run.messages}
+        run.remembered = [message for message in before if message.id not in known]
+        run.messages = [*run.remembered, *run.messages]
+    await offer_notes(run, memory)
+
+
+async def offer_notes(run: AgentRun, memory: Memory) -> None:
+    """Show the agent its notes, and give it the tool to rewrite them."""
+    working = memory.working_memory
+    if working is None:
+        return
+    notes = await memory.get_working_memory(thread_id=run.thread_id, resource_id=run.resource_id)
+    run.system = [*run.system, Message("system", _about_notes(working, notes, memory.read_only))]
+    if not memory.read_only:
+        run.tools = {**run.tools, UPDATE_TOOL: _update_tool(memory, working)}
+
+
+def _about_notes(working: WorkingMemory, notes: str | None, is_read_only: bool) -> str:  # noqa: FBT001
+    if working.schema is not None:
+        form = dump_json(schema_of(working.schema).json_schema()).decode()
+        shape = f"They are JSON that meets this schema:\n{form}"
+    else:
+        shape = f"They have this form:\n{working.template or DEFAULT_TEMPLATE}"
+    told = (
+        "You keep notes on the user across conversations (working memory). "
+        f"{shape}\n\nThe notes so far:\n{notes or '(none)'}"
+    )
+    if is_read_only:
+        return told
+    return (
+        f"{told}\n\nWhen you learn something that belongs there, call {UPDATE_TOOL}. "
+        "Use the notes; do not talk about them."
+    )
+
+
+def _update_tool(memory: Memory, working: WorkingMemory) -> Tool[Any, Any]:
+    kind: dict[str, Any] = {"type": "string", "description": "The notes, whole, in their form"}
+    if working.schema is not None:
+        kind = schema_of(working.schema).json_schema()
+    definitions: Any = kind.pop("$defs", None)
+    parameters: dict[str, Any] = {
+        "type": "object",
+        "properties": {"memory": kind},
+        "required": ["memory"],
+    }
+    if definitions:
+        parameters["$defs"] = definitions
+
+    async def update(given: dict[str, Any], ctx: ToolContext) -> dict[str, bool]:
+        call = ctx.agent
+        await memory.update_working_memory(
+            given.get("memory"),
+            thread_id=None if call is None else call.thread_id,
+            resource_id=None if call is None else call.resource_id,
+        )
+        return {"success": True}
+
+    return create_tool(UPDATE_TOOL, "Rewrite your notes on the user.", parameters, execute=update)
+
+
+async def keep(run: AgentRun, memory: Memory) -> None:
+    """Store what was asked and answered, and give a new thread its title."""
+    if memory.read_only:
+        return
+    thread_id, resource_id = run.thread_id or "", run.resource_id or ""
+    remembered = {message.id for message in run.remembered}
+    fresh = [message for message in run.messages if message.id not in remembered]
+    await memory.save_messages(fresh, thread_id=thread_id, resource_id=resource_id)
+    thread = await memory.get_thread(thread_id)
+    if memory.generate_title and thread is not None and not thread.title and not run.remembered:
+        title = await _title(run, memory, fresh)
+        if title:
+            await memory.update_thread(thread_id, title=title)
+
+
+async def _title(run: AgentRun, memory: Memory, fresh: list[Message]) -> str:
+    said = next((message.text for message in fresh if message.role == "user"), "")
+    model = memory.generate_title
+    entries: list[ModelEntry] = (
+        run.entries if model is True or model is False else await resolve_models(model, run.context)
+    )
+    try:
+        answer = await collect(
+            entries, ModelRequest([Message("system", _TITLE), Message("user", said)])
+        )
+    except Exception as error:  # noqa: BLE001 - an answer is not lost for want of a title
+        get_logger({"agent": run.spec.id, "thread": run.thread_id}).warning(
+            "no title for the thread: %s", error
+        )
+        return ""
+    return answer.text.strip().strip('"')[:80]

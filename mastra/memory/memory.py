@@ -1,0 +1,350 @@
+"""`Memory`: what an agent remembers of its conversations.
+
+A thread is one conversation of one resource (a user, a tenant). The agent is shown the latest
+messages of the thread, and what it noted in its working memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
+
+from mastra.clock import now_ms
+from mastra.errors import ConfigError, InputValidationError
+from mastra.ids import new_id
+from mastra.jsonable import Json, dump_json, load_json
+from mastra.models.message_forms import message_from
+from mastra.models.messages import Message
+from mastra.models.resolve import ModelInput
+from mastra.models.stored_messages import merged_messages, split_results, stored_content
+from mastra.schema import SchemaMismatch, schema_of
+from mastra.services import Services
+from mastra.storage.memory_store import (
+    InMemoryMemoryStore,
+    MemoryStore,
+    MessagePage,
+    ResourceRecord,
+    StoredMessage,
+    ThreadPage,
+    ThreadRecord,
+)
+
+__all__ = ["DEFAULT_TEMPLATE", "Memory", "WorkingMemory"]
+
+DEFAULT_TEMPLATE: Final = """
+# User Information
+- **First Name**: 
+- **Last Name**: 
+- **Location**: 
+- **Occupation**: 
+- **Interests**: 
+- **Goals**: 
+- **Events**: 
+- **Facts**: 
+- **Projects**: 
+"""  # noqa: W291 - the template that Mastra's clients know
+"""What working memory looks like before anything is noted."""
+
+
+@dataclass(frozen=True)
+class WorkingMemory:
+    """Notes that an agent keeps and rewrites.
+
+    Args:
+        template: Text with gaps to fill in. Not together with `schema`.
+        schema: A type that pydantic can validate; the notes are then an object of it.
+        scope: One set of notes for all threads of a resource, or one a thread.
+    """
+
+    template: str | None = None
+    schema: Any = None
+    scope: Literal["resource", "thread"] = "resource"
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        if self.template is not None and self.schema is not None:
+            raise ConfigError("WorkingMemory takes a template or a schema, not both.")
+
+
+class Memory:
+    """Threads, messages and notes over a store.
+
+    Args:
+        store: Where they are kept. Left out: the application's storage, or this process.
+        last_messages: How many of the thread's messages the agent is shown; `False` for none.
+        working_memory: Notes that the agent keeps: `True`, or how they look.
+        generate_title: Give a thread a title after its first answer: `True` for the agent's own
+            model, or another model.
+        read_only: Show what is there and keep nothing.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore | None = None,
+        *,
+        last_messages: int | Literal[False] = 10,
+        working_memory: WorkingMemory | Mapping[str, Any] | bool | None = None,
+        generate_title: bool | ModelInput = False,
+        read_only: bool = False,
+    ) -> None:
+        self._store = store
+        self.last_messages = last_messages
+        self.working_memory = _working_memory(working_memory)
+        self.generate_title = generate_title
+        self.read_only = read_only
+
+    def with_options(self, options: Mapping[str, Any]) -> Memory:
+        """Return the same memory with options of one call, in snake_case or camelCase."""
+        known = {_SPELLINGS.get(key, key): value for key, value in options.items()}
+        unknown = known.keys() - set(_SPELLINGS.values())
+        if unknown:
+            raise ConfigError(f"Memory has no option {', '.join(map(repr, sorted(unknown)))}.")
+        return Memory(
+            self._store,
+            last_messages=known.get("last_messages", self.last_messages),
+            working_memory=known.get("working_memory", self.working_memory),
+            generate_title=known.get("generate_title", self.generate_title),
+            read_only=known.get("read_only", self.read_only),
+        )
+
+    def bound_to(self, services: Services | None) -> Memory:
+        """Return the same memory over the application's storage, unless it has a store."""
+        if self._store is not None:
+            return self
+        store: MemoryStore | None = getattr(
+            None if services is None else services.storage, "memory", None
+        )
+        if store is None:
+            # Kept here, so that the next call of the same agent finds what this one stored.
+            store = self._store = InMemoryMemoryStore()
+            return self
+        bound = self.with_options({})
+        bound._store = store  # noqa: SLF001 - our own copy
+        return bound
+
+    @property
+    def store(self) -> MemoryStore:
+        """Where everything is kept."""
+        if self._store is None:
+            self._store = InMemoryMemoryStore()
+        return self._store
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return the configuration as Mastra's JSON."""
+        working = self.working_memory
+        return {
+            "lastMessages": self.last_messages,
+            "semanticRecall": False,
+            "generateTitle": bool(self.generate_title),
+            "workingMemory": {
+                "enabled": working is not None and working.enabled,
+                "template": DEFAULT_TEMPLATE
+                if working is None or working.template is None
+                else working.template,
+            },
+        }
+
+    # -- threads -------------------------------------------------------------------------------
+
+    async def create_thread(
+        self,
+        *,
+        resource_id: str,
+        thread_id: str | None = None,
+        title: str = "",
+        metadata: Mapping[str, Json] | None = None,
+    ) -> ThreadRecord:
+        """Make a thread."""
+        now = now_ms()
+        thread = ThreadRecord(thread_id or new_id(), resource_id, title, metadata, now, now)
+        await self.store.save_thread(thread)
+        return thread
+
+    async def get_thread(self, thread_id: str) -> ThreadRecord | None:
+        """Return a thread, or `None`."""
+        return await self.store.get_thread(thread_id)
+
+    async def update_thread(
+        self,
+        thread_id: str,
+        *,
+        title: str | None = None,
+        metadata: Mapping[str, Json] | None = None,
+    ) -> ThreadRecord | None:
+        """Change a thread's title or add to its metadata; `None` where there is none."""
+        thread = await self.store.get_thread(thread_id)
+        if thread is None:
+            return None
+        changed = replace(
+            thread,
+            title=thread.title if title is None else title,
+            metadata=thread.metadata
+            if metadata is None
+            else {**(thread.metadata or {}), **metadata},
+            updated_at=now_ms(),
+        )
+        await self.store.save_thread(changed)
+        return changed
+
+    async def delete_thread(self, thread_id: str) -> bool:
+        """Delete a thread and its messages; return whether it was there."""
+        return await self.store.delete_thread(thread_id)
+
+    async def list_threads(self, **options: Any) -> ThreadPage:
+        """Return threads; the options are those of `MemoryStore.list_threads`."""
+        return await self.store.list_threads(**options)
+
+    async def thread_for(
+        self,
+        thread_id: str,
+        resource_id: str,
+        *,
+        title: str = "",
+        metadata: Mapping[str, Json] | None = None,
+    ) -> ThreadRecord:
+        """Return a thread, made where there is none.
+
+        Raises:
+            InputValidationError: It belongs to another resource.
+        """
+        thread = await self.store.get_thread(thread_id)
+        if thread is None:
+            if self.read_only:
+                return ThreadRecord(thread_id, resource_id)
+            return await self.create_thread(
+                thread_id=thread_id, resource_id=resource_id, title=title, metadata=metadata
+            )
+        if thread.resource_id != resource_id:
+            raise InputValidationError(
+                f"Thread {thread_id!r} does not belong to resource {resource_id!r}.",
+                code="THREAD_OF_ANOTHER_RESOURCE",
+                details={"thread_id": thread_id},
+            )
+        return thread
+
+    # -- messages ------------------------------------------------------------------------------
+
+    async def save_messages(
+        self, messages: Sequence[Message], *, thread_id: str, resource_id: str
+    ) -> list[StoredMessage]:
+        """Store messages in a thread, each answer with its tools' results as one."""
+        stored = [
+            StoredMessage(
+                message.id,
+                thread_id,
+                resource_id,
+                message.role,
+                stored_content(message),
+                message.created_at,
+            )
+            for message in merged_messages(messages)
+        ]
+        await self.store.save_messages(stored)
+        return stored
+
+    async def recall(
+        self, *, thread_id: str, resource_id: str | None = None, last: int | None = None
+    ) -> list[Message]:
+        """Return a thread's latest messages, the oldest first, as they go to a model."""
+        page = await self.store.list_messages(
+            thread_id=thread_id, resource_id=resource_id, per_page=last
+        )
+        return split_results([_message(stored) for stored in page.messages])
+
+    async def list_messages(self, **options: Any) -> MessagePage:
+        """Return messages as stored; the options are those of `MemoryStore.list_messages`."""
+        return await self.store.list_messages(**options)
+
+    async def delete_messages(self, message_ids: Sequence[str]) -> None:
+        """Delete messages."""
+        await self.store.delete_messages(message_ids)
+
+    # -- working memory ------------------------------------------------------------------------
+
+    async def get_working_memory(
+        self, *, thread_id: str | None = None, resource_id: str | None = None
+    ) -> str | None:
+        """Return the notes: text, or JSON where they have a schema."""
+        if self._notes_of_thread():
+            thread = None if thread_id is None else await self.store.get_thread(thread_id)
+            found = None if thread is None else (thread.metadata or {}).get("workingMemory")
+            return None if found is None else str(found)
+        resource = None if resource_id is None else await self.store.get_resource(resource_id)
+        return None if resource is None else resource.working_memory
+
+    async def update_working_memory(
+        self, notes: Any, *, thread_id: str | None = None, resource_id: str | None = None
+    ) -> str:
+        """Rewrite the notes; with a schema, what is given is laid over what was there.
+
+        Raises:
+            InputValidationError: The notes do not meet the schema, or there is nobody to keep
+                them for.
+        """
+        text = await self._new_notes(notes, thread_id, resource_id)
+        now = now_ms()
+        if self._notes_of_thread():
+            thread = None if thread_id is None else await self.store.get_thread(thread_id)
+            if thread is None:
+                raise InputValidationError(f"There is no thread {thread_id!r} to keep notes in.")
+            metadata = {**(thread.metadata or {}), "workingMemory": text}
+            await self.store.save_thread(replace(thread, metadata=metadata, updated_at=now))
+            return text
+        if resource_id is None:
+            raise InputValidationError("Notes need a resource to be kept for.")
+        known = await self.store.get_resource(resource_id)
+        known = known or ResourceRecord(resource_id, created_at=now)
+        await self.store.save_resource(replace(known, working_memory=text, updated_at=now))
+        return text
+
+    def _notes_of_thread(self) -> bool:
+        return self.working_memory is not None and self.working_memory.scope == "thread"
+
+    async def _new_notes(
+        self, notes: Any, thread_id: str | None, resource_id: str | None
+    ) -> str:
+        working = self.working_memory
+        if working is None or working.schema is None:
+            return notes if isinstance(notes, str) else dump_json(notes).decode()
+        given: Any = load_json(notes) if isinstance(notes, str) else notes
+        if isinstance(given, Mapping):
+            before = await self.get_working_memory(thread_id=thread_id, resource_id=resource_id)
+            old: Any = load_json(before) if before else {}
+            given = {**old, **given}
+        schema = schema_of(working.schema)
+        try:
+            return dump_json(schema.dump(schema.load(given))).decode()
+        except SchemaMismatch as mismatch:
+            raise mismatch.into(InputValidationError, "The working memory") from None
+
+
+def _message(stored: StoredMessage) -> Message:
+    data = asdict(stored)
+    message = message_from({"role": stored.role, "content": data["content"], "id": stored.id})
+    return replace(
+        message, created_at=stored.created_at, metadata=stored.content.get("metadata")
+    )
+
+
+def _working_memory(
+    value: WorkingMemory | Mapping[str, Any] | bool | None,  # noqa: FBT001
+) -> WorkingMemory | None:
+    if value is None or value is False:
+        return None
+    if value is True:
+        return WorkingMemory()
+    made = value if isinstance(value, WorkingMemory) else WorkingMemory(**value)
+    return made if made.enabled else None
+
+
+_SPELLINGS: Final[Mapping[str, str]] = {
+    "last_messages": "last_messages",
+    "lastMessages": "last_messages",
+    "working_memory": "working_memory",
+    "workingMemory": "working_memory",
+    "generate_title": "generate_title",
+    "generateTitle": "generate_title",
+    "read_only": "read_only",
+    "readOnly": "read_only",
+}

@@ -1,0 +1,140 @@
+"""Messages as Mastra's storage keeps them: a tool's result beside its call, in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mastra.clock import iso_from_ms
+from mastra.jsonable import Json, to_jsonable
+from mastra.models.message_forms import part_to_wire
+from mastra.models.messages import (
+    Message,
+    MessagePart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+
+__all__ = ["merged_messages", "split_results", "stored_content", "to_stored_wire"]
+
+
+def merged_messages(messages: Iterable[Message]) -> list[Message]:
+    """Return messages with each answer, its tools' results and what follows as one message."""
+    out: list[Message] = []
+    for message in messages:
+        if message.role == "system":
+            continue
+        last = out[-1] if out else None
+        is_answer = message.role in {"assistant", "tool"}
+        if is_answer and last is not None and last.role == "assistant":
+            out[-1] = Message(
+                "assistant",
+                (*last.parts, *message.parts),
+                id=last.id,
+                created_at=last.created_at,
+                metadata={**(last.metadata or {}), **(message.metadata or {})} or None,
+            )
+        else:
+            out.append(message)
+    return out
+
+
+def stored_content(message: Message) -> dict[str, Json]:
+    """Return the content of a merged message."""
+    results = {
+        part.tool_call_id: part for part in message.parts if isinstance(part, ToolResultPart)
+    }
+    parts: list[Json] = []
+    for part in message.parts:
+        if isinstance(part, ToolResultPart):
+            continue
+        wire = _invocation(part, results) if isinstance(part, ToolCallPart) else part_to_wire(part)
+        parts.append(wire)
+    content: dict[str, Json] = {"format": 2, "parts": parts, "content": message.text}
+    if message.metadata:
+        content["metadata"] = to_jsonable(dict(message.metadata), what="A message's metadata")
+    return content
+
+
+def _invocation(call: ToolCallPart, results: Mapping[str, ToolResultPart]) -> Json:
+    found = results.get(call.tool_call_id)
+    invocation: dict[str, Json] = {
+        "state": "call" if found is None else "result",
+        "toolCallId": call.tool_call_id,
+        "toolName": call.tool_name,
+        "args": call.args,
+    }
+    if found is not None:
+        invocation["result"] = to_jsonable(found.result, what="A tool's result")
+        if found.is_error:
+            invocation["isError"] = True
+    return {"type": "tool-invocation", "toolInvocation": invocation}
+
+
+def to_stored_wire(messages: Iterable[Message], **owner: str | None) -> list[dict[str, Json]]:
+    """Return messages as Mastra's storage, and `generate()` over HTTP, write them."""
+    named = {key: value for key, value in owner.items() if value is not None}
+    return [
+        {
+            "id": message.id,
+            "role": message.role,
+            "createdAt": iso_from_ms(message.created_at),
+            "content": stored_content(message),
+            **named,
+        }
+        for message in merged_messages(messages)
+    ]
+
+
+def split_results(messages: Sequence[Message]) -> list[Message]:
+    """Return messages with tools' results in messages of their own, as providers want them."""
+    out: list[Message] = []
+    for message in messages:
+        parts = message.parts
+        if message.role != "assistant" or not any(
+            isinstance(part, ToolResultPart) for part in parts
+        ):
+            out.append(message)
+        else:
+            out += _split(message, parts)
+    return out
+
+
+def _split(message: Message, parts: Sequence[MessagePart]) -> list[Message]:
+    """Cut after each group of calls: their results come before what the model said next."""
+    answered: dict[str, Any] = {
+        part.tool_call_id: part for part in parts if isinstance(part, ToolResultPart)
+    }
+    out: list[Message] = []
+    said: list[MessagePart] = []
+    results: list[ToolResultPart] = []
+
+    def close() -> None:
+        if said:
+            message_id = f"{message.id}-{len(out)}" if out else message.id
+            out.append(
+                Message("assistant", tuple(said), id=message_id, created_at=message.created_at)
+            )
+        if results:
+            out.append(
+                Message(
+                    "tool",
+                    tuple(results),
+                    id=f"{message.id}-{len(out)}",
+                    created_at=message.created_at,
+                )
+            )
+        said.clear()
+        results.clear()
+
+    for part in parts:
+        if isinstance(part, ToolResultPart):
+            continue
+        if results and isinstance(part, TextPart):
+            close()
+        said.append(part)
+        if isinstance(part, ToolCallPart) and part.tool_call_id in answered:
+            results.append(answered[part.tool_call_id])
+    close()
+    return out

@@ -1,0 +1,247 @@
+"""What a store of conversations has to do, and one that keeps them in this process.
+
+Records are plain data: a store knows threads, messages and resources, and nothing of models.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from mastra.jsonable import Json
+
+__all__ = [
+    "InMemoryMemoryStore",
+    "MemoryStore",
+    "MessagePage",
+    "ResourceRecord",
+    "StoredMessage",
+    "ThreadPage",
+    "ThreadRecord",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRecord:
+    """One conversation. Times in milliseconds since 1970."""
+
+    id: str
+    resource_id: str
+    """Whose it is."""
+    title: str = ""
+    metadata: Mapping[str, Json] | None = None
+    created_at: int = 0
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One message of a thread."""
+
+    id: str
+    thread_id: str
+    resource_id: str
+    role: str
+    """`user`, `assistant` or `system`; tool results are part of the assistant's."""
+    content: Mapping[str, Json]
+    """`{"format": 2, "parts": [...], "content": text}`, as Mastra stores it."""
+    created_at: int
+    """Milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRecord:
+    """What is kept of a user, a tenant or whatever owns threads."""
+
+    id: str
+    working_memory: str | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    created_at: int = 0
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadPage:
+    """Some of the threads there are."""
+
+    threads: list[ThreadRecord]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """Some of the messages there are, the oldest first."""
+
+    messages: list[StoredMessage]
+    total: int
+
+
+class MemoryStore(Protocol):
+    """Keeps threads, messages and resources. Every method may be called at once by many."""
+
+    async def get_thread(self, thread_id: str) -> ThreadRecord | None:
+        """Return a thread, or `None`."""
+        ...
+
+    async def save_thread(self, thread: ThreadRecord) -> None:
+        """Store a thread, in place of an older one of that id."""
+        ...
+
+    async def delete_thread(self, thread_id: str) -> bool:
+        """Delete a thread and its messages; return whether it was there."""
+        ...
+
+    async def list_threads(
+        self,
+        *,
+        resource_id: str | None = None,
+        metadata: Mapping[str, Json] | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+        order_by: str = "updated_at",
+        descending: bool = True,
+    ) -> ThreadPage:
+        """Return threads, of one resource or of all, whose metadata has all of these values.
+
+        Args:
+            resource_id: Whose.
+            metadata: What the metadata has to hold.
+            page: From 0.
+            per_page: All of them where it is left out.
+            order_by: `created_at` or `updated_at`.
+            descending: Whether the latest comes first.
+        """
+        ...
+
+    async def save_messages(self, messages: Sequence[StoredMessage]) -> None:
+        """Store messages, in place of older ones of the same ids, and touch their threads."""
+        ...
+
+    async def list_messages(
+        self,
+        *,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        ids: Sequence[str] | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+    ) -> MessagePage:
+        """Return messages, the oldest first; page 0 holds the latest."""
+        ...
+
+    async def delete_messages(self, message_ids: Sequence[str]) -> None:
+        """Delete messages."""
+        ...
+
+    async def get_resource(self, resource_id: str) -> ResourceRecord | None:
+        """Return a resource, or `None`."""
+        ...
+
+    async def save_resource(self, resource: ResourceRecord) -> None:
+        """Store a resource, in place of an older one of that id."""
+        ...
+
+
+class InMemoryMemoryStore:
+    """Keeps conversations in this process."""
+
+    def __init__(self) -> None:
+        self._threads: dict[str, ThreadRecord] = {}
+        self._messages: dict[str, StoredMessage] = {}
+        self._resources: dict[str, ResourceRecord] = {}
+
+    async def get_thread(self, thread_id: str) -> ThreadRecord | None:
+        """Return a thread, or `None`."""
+        return self._threads.get(thread_id)
+
+    async def save_thread(self, thread: ThreadRecord) -> None:
+        """Store a thread."""
+        self._threads[thread.id] = replace(thread, metadata=copy.deepcopy(thread.metadata))
+
+    async def delete_thread(self, thread_id: str) -> bool:
+        """Delete a thread and its messages."""
+        self._messages = {
+            key: item for key, item in self._messages.items() if item.thread_id != thread_id
+        }
+        return self._threads.pop(thread_id, None) is not None
+
+    async def list_threads(
+        self,
+        *,
+        resource_id: str | None = None,
+        metadata: Mapping[str, Json] | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+        order_by: str = "updated_at",
+        descending: bool = True,
+    ) -> ThreadPage:
+        """Return threads."""
+        found = [
+            thread
+            for thread in self._threads.values()
+            if resource_id in {None, thread.resource_id} and _holds(thread.metadata, metadata)
+        ]
+        # Python's sort keeps the order of equals, so the later stored of two is turned first.
+        found.sort(key=lambda thread: getattr(thread, order_by))
+        if descending:
+            found.reverse()
+        total = len(found)
+        if per_page is not None:
+            found = found[page * per_page : (page + 1) * per_page]
+        return ThreadPage(found, total)
+
+    async def save_messages(self, messages: Sequence[StoredMessage]) -> None:
+        """Store messages."""
+        for message in messages:
+            self._messages[message.id] = replace(message, content=copy.deepcopy(message.content))
+            thread = self._threads.get(message.thread_id)
+            if thread is not None:
+                touched = max(thread.updated_at, message.created_at)
+                self._threads[thread.id] = replace(thread, updated_at=touched)
+
+    async def list_messages(
+        self,
+        *,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        ids: Sequence[str] | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+    ) -> MessagePage:
+        """Return messages, the oldest first; page 0 holds the latest."""
+        found = [
+            message
+            for message in self._messages.values()
+            if thread_id in {None, message.thread_id}
+            and resource_id in {None, message.resource_id}
+            and (ids is None or message.id in ids)
+        ]
+        found.sort(key=lambda message: message.created_at)
+        total = len(found)
+        if per_page is not None:
+            end = total - page * per_page
+            found = found[max(0, end - per_page) : max(0, end)]
+        return MessagePage([copy.deepcopy(message) for message in found], total)
+
+    async def delete_messages(self, message_ids: Sequence[str]) -> None:
+        """Delete messages."""
+        for message_id in message_ids:
+            self._messages.pop(message_id, None)
+
+    async def get_resource(self, resource_id: str) -> ResourceRecord | None:
+        """Return a resource, or `None`."""
+        return self._resources.get(resource_id)
+
+    async def save_resource(self, resource: ResourceRecord) -> None:
+        """Store a resource."""
+        self._resources[resource.id] = resource
+
+
+def _holds(metadata: Mapping[str, Json] | None, wanted: Mapping[str, Json] | None) -> bool:
+    if not wanted:
+        return True
+    return metadata is not None and all(
+        key in metadata and metadata[key] == value for key, value in wanted.items()
+    )

@@ -1,0 +1,224 @@
+"""What an agent remembers: threads, the latest messages, notes and titles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mastra.agents.agent import Agent
+from mastra.errors import ConfigError, InputValidationError
+from mastra.memory import Memory, WorkingMemory
+from mastra.processors import Processor
+from mastra.request_context import RESOURCE_ID
+from mastra.storage.memory_store import InMemoryMemoryStore, StoredMessage, ThreadRecord
+from mastra.testing.models import ScriptedModel, ToolCall
+from mastra.tools.tool import tool
+
+HERE: Any = {"thread": "t1", "resource": "ann"}
+
+
+def agent(*turns: Any, memory: Memory | None = None, **options: Any) -> Agent:
+    return Agent(id="a", model=ScriptedModel(*turns), memory=memory or Memory(), **options)
+
+
+def asked(subject: Agent, call: int) -> list[tuple[str, str]]:
+    model: Any = subject.spec.model
+    return [(message.role, message.text) for message in model.requests[call].messages]
+
+
+@tool
+async def look(city: str) -> str:
+    """Look."""
+    return f"sunny in {city}"
+
+
+async def test_the_conversation_goes_on() -> None:
+    subject = agent("hello ann", "you said hi")
+    await subject.generate("hi", memory=HERE)
+    result = await subject.generate("what did I say?", memory=HERE)
+    assert asked(subject, 1) == [
+        ("user", "hi"),
+        ("assistant", "hello ann"),
+        ("user", "what did I say?"),
+    ]
+    assert [message.text for message in result.remembered_messages] == ["hi", "hello ann"]
+    memory: Any = subject.spec.memory
+    page = await memory.list_messages(thread_id="t1")
+    assert page.total == 4
+    assert page.messages[1].content["parts"] == [{"type": "text", "text": "hello ann"}]
+    thread = await memory.get_thread("t1")
+    assert thread.resource_id == "ann"
+
+
+async def test_other_threads_are_not_shown_and_no_thread_remembers_nothing() -> None:
+    subject = agent("a", "b", "c")
+    await subject.generate("one", memory=HERE)
+    await subject.generate("two", memory={"thread": "t2", "resource": "ann"})
+    assert asked(subject, 1) == [("user", "two")]
+    await subject.generate("three")
+    assert asked(subject, 2) == [("user", "three")]
+
+
+async def test_tool_calls_are_remembered_with_their_results() -> None:
+    subject = agent(ToolCall("look", {"city": "Rome"}), "sunny", "yes", tools=[look])
+    await subject.generate("weather?", memory=HERE)
+    await subject.generate("sure?", memory=HERE)
+    memory: Any = subject.spec.memory
+    page = await memory.list_messages(thread_id="t1", page=1, per_page=2)
+    assert page.messages[1].content["parts"] == [
+        {
+            "type": "tool-invocation",
+            "toolInvocation": {
+                "state": "result",
+                "toolCallId": "call_1",
+                "toolName": "look",
+                "args": {"city": "Rome"},
+                "result": "sunny in Rome",
+            },
+        },
+        {"type": "text", "text": "sunny"},
+    ]
+    model: Any = subject.spec.model
+    roles = [message.role for message in model.requests[2].messages]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+
+
+async def test_only_the_latest() -> None:
+    subject = agent("1", "2", "3", memory=Memory(last_messages=2))
+    for text in ("a", "b", "c"):
+        await subject.generate(text, memory=HERE)
+    assert asked(subject, 2) == [("user", "b"), ("assistant", "2"), ("user", "c")]
+    options: Any = {**HERE, "options": {"lastMessages": False}}
+    subject = agent("1", "2")
+    await subject.generate("a", memory=HERE)
+    await subject.generate("b", memory=options)
+    assert asked(subject, 1) == [("user", "b")]
+
+
+async def test_a_thread_of_somebody_else() -> None:
+    subject = agent("a", "b")
+    await subject.generate("hi", memory=HERE)
+    with pytest.raises(InputValidationError, match="does not belong"):
+        await subject.generate("hi", memory={"thread": "t1", "resource": "bob"})
+    with pytest.raises(InputValidationError, match="does not belong"):
+        await subject.generate("hi", memory=HERE, request_context={RESOURCE_ID: "bob"})
+    with pytest.raises(ConfigError, match="no resource"):
+        await subject.generate("hi", memory={"thread": "t1"})
+
+
+async def test_a_refused_answer_is_not_remembered() -> None:
+    class Refuse(Processor):
+        def process_output_step(self, ctx: Any) -> None:
+            ctx.abort("no")
+
+    subject = agent("bad", output_processors=[Refuse()])
+    await subject.generate("hi", memory=HERE)
+    memory: Any = subject.spec.memory
+    assert (await memory.list_messages(thread_id="t1")).total == 0
+
+
+async def test_read_only() -> None:
+    memory = Memory(read_only=True)
+    subject = agent("a", memory=memory)
+    await subject.generate("hi", memory=HERE)
+    assert await memory.get_thread("t1") is None
+
+
+async def test_working_memory_as_text() -> None:
+    memory = Memory(working_memory=WorkingMemory(template="# Name:"))
+    subject = agent(
+        ToolCall("updateWorkingMemory", {"memory": "# Name: Ann"}), "noted", "Ann!", memory=memory
+    )
+    await subject.generate("I am Ann", memory=HERE)
+    assert "# Name:" in asked(subject, 0)[0][1]
+    await subject.generate("who am I?", memory={"thread": "t2", "resource": "ann"})
+    assert "# Name: Ann" in asked(subject, 2)[0][1]
+    assert await memory.get_working_memory(resource_id="ann") == "# Name: Ann"
+
+
+class Profile(BaseModel):
+    name: str = ""
+    city: str = ""
+
+
+async def test_working_memory_with_a_schema() -> None:
+    memory = Memory(working_memory={"schema": Profile, "scope": "thread"})
+    subject = agent(
+        ToolCall("updateWorkingMemory", {"memory": {"name": "Ann"}}),
+        ToolCall("updateWorkingMemory", {"memory": {"city": "Rome"}}),
+        ToolCall("updateWorkingMemory", {"memory": {"city": 5}}),
+        "ok",
+        memory=memory,
+    )
+    result = await subject.generate("q", memory=HERE)
+    assert await memory.get_working_memory(thread_id="t1") == '{"name":"Ann","city":"Rome"}'
+    model: Any = subject.spec.model
+    assert model.requests[3].messages[-1].parts[0].is_error
+    assert len(result.steps) == 4
+    with pytest.raises(ConfigError):
+        WorkingMemory(template="x", schema=Profile)
+
+
+async def test_titles() -> None:
+    memory = Memory(generate_title=ScriptedModel('"About Rome"'))
+    subject = agent("a", "b", memory=memory)
+    await subject.generate("tell me of Rome", memory=HERE)
+    thread = await memory.get_thread("t1")
+    assert thread is not None
+    assert thread.title == "About Rome"
+    await subject.generate("more", memory=HERE)
+
+
+async def test_a_run_that_waits_belongs_to_its_thread() -> None:
+    @tool(require_approval=True)
+    async def act() -> str:
+        """Act."""
+        return "done"
+
+    memory = Memory()
+    subject = agent(ToolCall("act"), "all done", memory=memory, tools=[act])
+    first = await subject.generate("go", memory=HERE)
+    assert (await memory.list_messages(thread_id="t1")).total == 0
+    await subject.approve_tool_call_generate(first.run_id)
+    page = await memory.list_messages(thread_id="t1")
+    assert [message.role for message in page.messages] == ["user", "assistant"]
+
+
+async def test_the_store() -> None:
+    store = InMemoryMemoryStore()
+    for number in range(3):
+        await store.save_thread(
+            ThreadRecord(f"t{number}", "ann", metadata={"n": number}, updated_at=number)
+        )
+    page = await store.list_threads(resource_id="ann", per_page=2)
+    assert [thread.id for thread in page.threads] == ["t2", "t1"]
+    assert page.total == 3
+    assert (await store.list_threads(metadata={"n": 1})).total == 1
+    assert (await store.list_threads(resource_id="bob")).total == 0
+    await store.save_messages(
+        [StoredMessage(f"m{n}", "t0", "ann", "user", {"parts": []}, n) for n in range(5)]
+    )
+    latest = await store.list_messages(thread_id="t0", per_page=2)
+    assert [message.id for message in latest.messages] == ["m3", "m4"]
+    older = await store.list_messages(thread_id="t0", per_page=2, page=2)
+    assert [message.id for message in older.messages] == ["m0"]
+    await store.delete_messages(["m0"])
+    assert (await store.list_messages(ids=["m0", "m1"])).total == 1
+    assert await store.delete_thread("t0")
+    assert not await store.delete_thread("t0")
+    assert (await store.list_messages(thread_id="t0")).total == 0
+
+
+async def test_threads_by_hand() -> None:
+    memory = Memory()
+    thread = await memory.create_thread(resource_id="ann", title="One", metadata={"a": 1})
+    await memory.update_thread(thread.id, title="Two", metadata={"b": 2})
+    found = await memory.get_thread(thread.id)
+    assert found is not None
+    assert (found.title, found.metadata) == ("Two", {"a": 1, "b": 2})
+    assert (await memory.list_threads(resource_id="ann")).total == 1
+    assert await memory.delete_thread(thread.id)
+    assert await memory.update_thread(thread.id, title="x") is None
+    assert memory.to_wire()["lastMessages"] == 10
