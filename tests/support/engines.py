@@ -7,7 +7,7 @@ that the same case runs on an engine whose steps are driven by a server.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from mastra import InProcessEngine, Mastra, Run, Workflow
@@ -52,8 +52,10 @@ class Env:
         make_engine: Callable[[], Engine],
         storage: Any,
         reopen_storage: Callable[[Any], Awaitable[Any]],
+        on_build: Callable[[Mastra], None] | None = None,
     ) -> None:
         self.name = name
+        self._on_build = on_build
         self.storage = storage
         self._make_engine = make_engine
         self._reopen_storage = reopen_storage
@@ -76,6 +78,8 @@ class Env:
     def _build(self) -> Mastra:
         mastra = Mastra(storage=self.storage, engine=self._make_engine(), **self._registered)
         self._opened.append(mastra)
+        if self._on_build is not None:
+            self._on_build(mastra)
         return mastra
 
     def workflow(self, workflow: AnyWorkflow, **options: Any) -> AnyWorkflow:
@@ -143,23 +147,31 @@ async def _connect(url: str) -> Any:
 
 
 @asynccontextmanager
-async def engine_env(name: str, url: str | None) -> AsyncIterator[Env]:
+async def engine_env(name: str, url: str | None, server: Any = None) -> AsyncIterator[Env]:
     """Open an environment by its engine's name.
 
     Args:
         name: One of those that the fixture `env` is parametrised over.
         url: Of the database, where the engine is run with one.
+        server: The Inngest server, where the engine is run with one.
     """
-    make_engine = ReplayEngine if name == "replay" else InProcessEngine
-    if url is None:
-        env = Env(name, make_engine, InMemoryStorage(), _image_of)
-    else:
+    make_engine: Callable[[], Engine] = ReplayEngine if name == "replay" else InProcessEngine
+    on_build: Callable[[Mastra], None] | None = None
+    async with AsyncExitStack() as stack:
+        if server is not None:
+            from tests.support.inngest_env import inngest_host
 
-        async def reconnect(_: Any) -> Any:
-            return await _connect(url)
+            host = await stack.enter_async_context(
+                inngest_host(server, checkpoint=not name.endswith("-sdk"))
+            )
+            make_engine, on_build = host.make_engine, host.serve
+        if url is None:
+            env = Env(name, make_engine, InMemoryStorage(), _image_of, on_build)
+        else:
 
-        env = Env(name, make_engine, await _connect(url), reconnect)
-    try:
+            async def reconnect(_: Any) -> Any:
+                return await _connect(url)
+
+            env = Env(name, make_engine, await _connect(url), reconnect, on_build)
+        stack.push_async_callback(env.aclose)
         yield env
-    finally:
-        await env.aclose()

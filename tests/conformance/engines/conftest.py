@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.engines import Calls, Env, engine_env
 
-ENGINES = ("inprocess", "inprocess-sqlite", "inprocess-postgres", "replay")
+ENGINES = (
+    "inprocess",
+    "inprocess-sqlite",
+    "inprocess-postgres",
+    "replay",
+    "inngest-fake",
+    "inngest-fake-sdk",
+    pytest.param("inngest-dev", marks=pytest.mark.devserver),
+    pytest.param("inngest-dev-sdk", marks=pytest.mark.devserver),
+)
+"""Those on Inngest are driven by a small server of the tests, or by a real one; checkpointed, or
+through the SDK's own steps alone."""
 
 KNOWN_DIFFERENCES: dict[tuple[str, str], str] = {}
 """Why a case does not hold on an engine, by (engine, case).
@@ -46,10 +58,37 @@ def engine_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path)
             return None
 
 
+@pytest.fixture(scope="session")
+def inngest_dev_server() -> Iterator[Any]:
+    """A real Inngest server, started once."""
+    from tests.support.inngest_env import DevServer, free_ports, inngest_binary
+
+    if inngest_binary() is None:
+        pytest.skip("no Inngest server: set INNGEST_BIN, or put `inngest` on the PATH")
+    server = DevServer(free_ports(1)[0])
+    server.start()
+    yield server
+    server.kill()
+
+
 @pytest.fixture
-async def env(engine_name: str, engine_url: str | None) -> AsyncIterator[Env]:
+def inngest_server(engine_name: str, request: pytest.FixtureRequest) -> Any:
+    """The Inngest server of the engine, or nothing."""
+    if engine_name.startswith("inngest-dev"):
+        return request.getfixturevalue("inngest_dev_server")
+    if engine_name.startswith("inngest-fake"):
+        from tests.support.inngest_server import FakeInngest
+
+        return FakeInngest()
+    return None
+
+
+@pytest.fixture
+async def env(
+    engine_name: str, engine_url: str | None, inngest_server: Any
+) -> AsyncIterator[Env]:
     """One engine and one storage, closed after the test."""
-    async with engine_env(engine_name, engine_url) as opened:
+    async with engine_env(engine_name, engine_url, inngest_server) as opened:
         yield opened
 
 
