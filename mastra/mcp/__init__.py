@@ -1,0 +1,24 @@
+"""The Model Context Protocol: tools of other servers, and ours for other clients."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES: dict[str, str] = {
+    "MCPClient": "mastra.mcp.client",
+    "MCPServer": "mastra.mcp.server",
+    "MCPServerConfig": "mastra.mcp.client",
+}
+
+__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'mastra.mcp' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
