@@ -19,6 +19,7 @@ def examples() -> list[CodeExample]:
 
 
 @pytest.mark.xdist_group("embedded-model")
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("example", examples(), ids=lambda e: f"{e.path.name}:{e.start_line}")
 def test_an_example_runs(example: CodeExample, eval_example: EvalExample) -> None:
     eval_example.run(example)

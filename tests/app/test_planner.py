@@ -58,6 +58,7 @@ async def test_a_wet_day_takes_the_other_branch() -> None:
 
 
 @pytest.mark.xdist_group("embedded-model")
+@pytest.mark.timeout(150)
 async def test_the_embedded_model_plans_end_to_end() -> None:
     app = build_mastra(model="local/smollm2-135m", weather=weather)
     run = await app.get_workflow("activityPlanningWorkflow").create_run()

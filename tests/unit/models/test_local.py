@@ -28,7 +28,7 @@ from mastra.models.settings import ModelSettings
 ROOT = Path(__file__).parents[3]
 
 # One worker runs them all: they share a server, and more than one would fight for the processor.
-pytestmark = pytest.mark.xdist_group("embedded-model")
+pytestmark = [pytest.mark.xdist_group("embedded-model"), pytest.mark.timeout(150)]
 
 
 def request(text: str = "Name three museums in New York.", limit: int = 12) -> ModelRequest:
@@ -204,7 +204,7 @@ def test_a_program_that_ends_leaves_nothing_and_prints_nothing() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0
@@ -237,7 +237,7 @@ def test_an_exception_leaves_nothing() -> None:
         raise SystemError("boom")
     """
     done = subprocess.run(
-        script(body), cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+        script(body), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
     wait_until_gone(done.stdout.strip())
@@ -261,7 +261,7 @@ def test_a_fork_starts_its_own_and_leaves_the_parents_alone() -> None:
         print(first, flush=True)
     """
     done = subprocess.run(
-        script(body), cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+        script(body), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stderr == ""
     childs, parents = done.stdout.split()
