@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from mastra.dataclass import dataclass
@@ -85,12 +86,22 @@ class EventPayload:
     `id`, `step_name`, `step_call_id`, `payload`, `started_at`, `status` and what applies of
     `output`, `error`, `ended_at`, `suspend_payload`, `suspended_at`, `resume_payload`,
     `resumed_at`, `metadata`. Asking for one that does not apply gives `None`.
+
+    Made of the facts, or of a function that puts them together when the first is asked for:
+    readers look at the type of each event and at the facts of a few.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_facts",)
 
-    def __init__(self, values: dict[str, Any]) -> None:
-        self._values = values
+    def __init__(self, facts: dict[str, Any] | Callable[[], dict[str, Any]]) -> None:
+        self._facts = facts
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        facts = self._facts
+        if callable(facts):
+            facts = self._facts = facts()
+        return facts
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -183,6 +194,7 @@ def to_event(run_id: str, workflow_id: str, seq: int, entry: Entry) -> Event:
     """Return the public form of an entry."""
     kind, record, value = entry
     source = "WORKFLOW"
+    payload: dict[str, Any] | Callable[[], dict[str, Any]]
     if kind is Kind.START:
         name, payload = "workflow-start", {"workflowId": workflow_id}
     elif kind is Kind.FINISH:
@@ -196,10 +208,10 @@ def to_event(run_id: str, workflow_id: str, seq: int, entry: Entry) -> Event:
         if kind is Kind.CUSTOM:
             return Event(str(value["type"]), run_id, source, seq, None, value)
         if kind is Kind.STEP_START:
-            name, payload = "workflow-step-start", _start_payload(run_id, record)
+            name, payload = "workflow-step-start", partial(_start_payload, run_id, record)
         elif kind is Kind.STEP_END:
             name = _END_TYPES.get(record.status, "workflow-step-result")
-            payload = _end_payload(run_id, record)
+            payload = partial(_end_payload, run_id, record)
         elif kind is Kind.WAITING:
             name = "workflow-step-waiting"
             payload = {
@@ -336,8 +348,8 @@ class EventLog:
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
 
-    async def read(self, start: int = 0) -> AsyncIterator[tuple[int, Entry]]:
-        """Yield entries with their seq, from a place on, until the leg has ended.
+    async def read(self, run_id: str, workflow_id: str, start: int = 0) -> AsyncIterator[Event]:
+        """Yield the events of a run, from a place on, until the leg has ended.
 
         Raises:
             StreamOverflowError: An entry that is wanted is no longer kept.
@@ -354,7 +366,7 @@ class EventLog:
                         "stored result.",
                         details={"seq": seq, "newest": len(entries) - 1},
                     )
-                yield seq, entry
+                yield to_event(run_id, workflow_id, seq, entry)
                 seq += 1
             if self.is_closed:
                 return

@@ -216,11 +216,9 @@ class Leg:
                 details={"runId": self.run.run_id},
             ) from None
 
-    async def events(self, start: int) -> AsyncIterator[Event]:
+    def events(self, start: int) -> AsyncIterator[Event]:
         """Yield the run's events from a seq on."""
-        run_id, workflow_id = self.run.run_id, self.run.workflow_id
-        async for seq, entry in self.run.log.read(start):
-            yield to_event(run_id, workflow_id, seq, entry)
+        return self.run.log.read(self.run.run_id, self.run.workflow_id, start)
 
 
 class InProcessEngine:
