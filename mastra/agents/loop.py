@@ -26,10 +26,17 @@ from mastra.agents.structuring import structure
 from mastra.agents.suspended import agent_run_store
 from mastra.agents.tool_calls import CallRunner
 from mastra.agents.tool_outcomes import settle_calls
+from mastra.agents.tracing import (
+    close_agent_span,
+    close_model_span,
+    open_agent_span,
+    open_model_span,
+)
 from mastra.clock import now_ms
 from mastra.errors import ConfigError, ModelError, ValidationError
 from mastra.models.calling import Answer
 from mastra.models.chunks import ModelChunk
+from mastra.observability.spans import Span
 from mastra.processors.base import TripwireSignal
 
 __all__ = ["LoopSteps", "run_agent"]
@@ -92,6 +99,7 @@ async def run_agent(run: AgentRun) -> LoopSteps:
             run.status = "canceled"
         if run.resumption is not None:
             await let_go(run, run.resumption)
+        close_agent_span(run)
         run.release()
 
 
@@ -99,6 +107,7 @@ async def _begin(run: AgentRun) -> dict[str, Any] | None:
     """Work out what holds for the run; return its record if it goes on from one."""
     resume: Resume | None = run.resumption
     record = None if resume is None else await take(run, resume)
+    open_agent_span(run)
     await set_up(run)
     run.check()
     if record is None:
@@ -122,12 +131,15 @@ class _Step:
         self._answer: Answer | None = None
         self._read: asyncio.Task[Sequence[ModelChunk]] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._span: Span | None = None
 
     async def open(self) -> None:
         """Ask the model and stream its first chunks."""
         run, plan = self.run, self.plan
         started_at = now_ms()
         run.published_text = []
+        if run.span is not None:
+            self._span = open_model_span(run, plan)
         answer = await ask(run, plan)
         self._answer = answer
         self.recorder.result.model = answer.entry.name
@@ -198,6 +210,8 @@ class _Step:
         if recorder.is_resumed:
             return True
         recorder.close()
+        if self._span is not None:
+            close_model_span(self._span, recorder.result)
         await self._flush()
         if self.run.pipeline is not None and not await show_answer(self.run, recorder, self.plan):
             await self._flush()
@@ -238,6 +252,10 @@ class _Step:
 
     async def aclose(self) -> None:
         """Release whatever the step still holds."""
+        if self._span is not None and self._span.ended_ms is None:
+            error = self.run.error
+            self._span.fail(error or {"name": "Interrupted", "message": "The run was stopped."})
+            self._span.end()
         if self._timer is not None:
             self._timer.cancel()
         if self._read is not None:

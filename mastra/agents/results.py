@@ -234,6 +234,8 @@ class AgentResult(Generic[Obj]):
     """The JSON Schema of the answer it waits for, as text."""
     remembered_messages: list[Message] = field(default_factory=list[Message])
     """Those of the messages that came from memory."""
+    trace: Mapping[str, Json] | None = None
+    """`traceId` and `spanId`, where somebody traces."""
 
     @property
     def total_usage(self) -> Usage:
@@ -316,6 +318,7 @@ class AgentResult(Generic[Obj]):
             "resumeSchema": self.resume_schema,
         }
         wire.update({key: plain(value) for key, value in optional.items() if value is not None})
+        wire.update(self.trace or {})
         return wire
 
 

@@ -73,6 +73,8 @@ class AgentRun:
         self._unlisten: Callable[[], None] | None = None
 
         self.status = "running"
+        self.span: Any = None
+        """The span of the run, where somebody traces."""
         self.entries: list[ModelEntry] = []
         self.settings = ModelSettings()
         self.system: list[Message] = []
@@ -227,6 +229,7 @@ class AgentRun:
             suspend_payload=self.suspend_payload,
             resume_schema=self.resume_schema,
             remembered_messages=self.remembered,
+            trace=None if self.span is None else self.span.to_stored(),
         )
 
 

@@ -16,6 +16,7 @@ from mastra.agents.chunks import ToolOutputPayload
 from mastra.agents.options import ToolApproval, ToolCallHooks
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.run import AgentRun, call_back
+from mastra.agents.tracing import traced_tool
 from mastra.errors import MastraError, RunError, ToolNotFoundError, ValidationError
 from mastra.jsonable import Json, dump_json
 from mastra.logs import get_logger
@@ -221,7 +222,11 @@ class CallRunner:
         if not call.is_json:
             mismatch = SchemaMismatch([{"path": [], "message": "the arguments are not JSON"}])
             return Done(error_result(tool.id, mismatch, call.args), is_error=True)
-        return await self._execute(tool, call, resumption)
+        if self._run.span is None:
+            return await self._execute(tool, call, resumption)
+        return await traced_tool(
+            self._run, call, tool, lambda: self._execute(tool, call, resumption)
+        )
 
     async def _execute(
         self, tool: Tool[Any, Any], call: RequestedCall, resumption: Resumption | None

@@ -12,6 +12,7 @@ __all__ = [
     "AgentAnswerBody",
     "AgentBody",
     "AgentResumeBody",
+    "BreakdownBody",
     "CreateRunBody",
     "Identifier",
     "RestartBody",
@@ -19,6 +20,7 @@ __all__ = [
     "StartBody",
     "TimeTravelBody",
     "ToolBody",
+    "TraceQueryBody",
 ]
 
 Identifier = Annotated[
@@ -147,3 +149,23 @@ class AgentResumeBody(AgentAnswerBody):
 
     resume_data: Any = None
     """What the tool waits for."""
+
+
+class TraceQueryBody(WireModel):
+    """Of the query for traces."""
+
+    page: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """`limit`, and `after` from the page before."""
+    time_range: dict[str, Any] | None = None
+    """Accepted for Studio: what is kept in memory is recent."""
+    order_by: list[Any] | None = None
+    """Accepted for Studio: the latest is first."""
+
+
+class BreakdownBody(WireModel):
+    """Of the sums of a metric."""
+
+    name: list[str] = Field(default_factory=list[str])
+    """Which metrics."""
+    filters: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """`traceIds`."""

@@ -1,0 +1,100 @@
+"""Spans of runs and steps. Called only where somebody traces: a run without a span costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mastra.observability.config import tracer_of
+from mastra.observability.spans import Span, SpanRef
+from mastra.workflows.active import ActiveRun
+from mastra.workflows.engines.commands import Command
+from mastra.workflows.records import StepRecord
+
+__all__ = ["close_run_span", "open_run_span", "traced_step"]
+
+
+def open_run_span(command: Command, run: ActiveRun, stored: Any) -> Span | None:
+    """Begin the span of a leg of a run, if anybody traces.
+
+    Args:
+        command: What the engine was told to do.
+        run: The run.
+        stored: What the leg before kept of its trace, which this one goes on with.
+    """
+    tracer = tracer_of(command.target.services)
+    if tracer is None:
+        return None
+    name = run.workflow_id
+    span = tracer.start(
+        "workflow_run",
+        f"workflow run: '{name}'",
+        parent=SpanRef.of(stored),
+        attributes={
+            "gen_ai.operation.name": "invoke_workflow",
+            "gen_ai.workflow.name": name,
+            "mastra.workflow.id": name,
+            "mastra.run.id": run.run_id,
+            "mastra.run.leg": command.kind,
+        },
+        entity=(name, name),
+    )
+    span.facts = {"runId": run.run_id, "resourceId": run.resource_id}
+    if tracer.captures_content:
+        span.input = run.input
+    run.span = span
+    return span
+
+
+def close_run_span(span: Span, result: Any) -> None:
+    """End the span of a leg, with its result or the exception that cut it off."""
+    if isinstance(result, BaseException):
+        span.fail(result)
+    else:
+        span.set("mastra.run.status", result.status)
+        if result.status == "failed":
+            span.fail({"message": result.error.message, "name": type(result.error).__name__})
+        if span.tracer.captures_content:
+            span.output = getattr(result, "raw", None)
+    span.end()
+
+
+async def traced_step(
+    run: ActiveRun,
+    step_id: str,
+    component: str | None,
+    body: Callable[[], Awaitable[StepRecord]],
+) -> StepRecord:
+    """Run a step inside a span of its own."""
+    parent: Span = run.span
+    span = parent.tracer.start(
+        "workflow_step",
+        f"workflow step: '{step_id}'",
+        parent=parent,
+        attributes={
+            "mastra.step.id": step_id,
+            "mastra.step.component": component,
+            "mastra.workflow.id": run.workflow_id,
+            "mastra.run.id": run.run_id,
+        },
+        entity=(step_id, step_id),
+    )
+    span.facts = parent.facts
+    with span.active():
+        try:
+            record = await body()
+        except BaseException as error:
+            span.fail(error)
+            span.end()
+            raise
+    span.set("mastra.step.status", record.status)
+    if record.retry_count:
+        span.set("mastra.step.retry_count", record.retry_count)
+    if record.iteration is not None:
+        span.set("mastra.step.iteration", record.iteration)
+    if record.error is not None:
+        span.fail(record.error)
+    if parent.tracer.captures_content:
+        span.input, span.output = record.payload, record.output
+    span.end()
+    return record
