@@ -1,0 +1,82 @@
+"""Mastra's own client, from npm, drives the server: a development dependency, fetched when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.live import running
+from tests.server.wire_app import build
+
+FOLDER = Path(__file__).parent / "js"
+NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
+
+
+async def install() -> None:
+    if NODE.exists() and (FOLDER / "node_modules" / "@mastra" / "client-js").exists():
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    process = await asyncio.create_subprocess_exec(
+        npm,
+        "install",
+        "--no-package-lock",
+        cwd=FOLDER,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        pytest.skip(f"npm cannot be reached: {output.decode()[-300:]}")
+
+
+@pytest.mark.anyio
+@pytest.mark.timeout(240)
+async def test_the_official_client_drives_the_server() -> None:
+    await install()
+    async with running(build()) as (url, _):
+        process = await asyncio.create_subprocess_exec(
+            NODE,
+            FOLDER / "drive.mjs",
+            url,
+            cwd=FOLDER,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()[-3000:]
+    said: dict[str, Any] = {}
+    for line in output.decode().splitlines():
+        fact = json.loads(line)
+        said[fact["name"]] = fact.get("value")
+    text = "tok0 tok1 tok2 "
+    planned = ["workflow-start", "workflow-step-start", "workflow-step-result"]
+    planned += ["workflow-step-start", "workflow-step-result", "workflow-finish"]
+    weather = {"temperature": 18, "condition": "fine in Oslo"}
+    assert said["agents"] == ["planningAgent", "mailAgent"]
+    assert said["details"] == "planningAgent"
+    assert said["generate"] == said["text"] == text
+    assert said["stream"][0] == "start"
+    assert said["stream"][-1] == "finish"
+    assert {"tool-call", "tool-result"} <= set(said["tool-stream"])
+    assert said["object"] == {"a": "tok"}
+    assert said["agent-tool"] == said["tool"] == weather
+    assert said["tools"] == ["weatherTool", "send-mail"]
+    assert "kitchenWorkflow" in said["workflows"]
+    assert said["graph"] == ["step", "conditional"]
+    assert said["start-async"] == said["run"] == "success"
+    assert said["runs"] == 1
+    assert said["events"] == said["observed"] == planned
+    assert said["observed-tail"] == ["workflow-finish"]
+    assert said["suspended"] == ["suspended", [["approve"]]]
+    assert said["resumed"] == ["success", {"value": 8}]
+    assert said["resume-stream"] == {"value": 8}
+    assert said["cancel"] == {"message": "Workflow run cancelled"}
+    assert said["canceled"] == "canceled"
+    assert said["unknown"] == 404
