@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, cast
 
@@ -57,7 +58,6 @@ class LoopClients:
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=True,
             read_bufsize=1 << 18,
         )
         self.http = httpx.AsyncClient(transport=_Transport(self.session))
@@ -109,6 +109,14 @@ class _Transport(httpx.AsyncBaseTransport):
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
+        # Left to aiohttp, the environment is read in a worker thread for every request.
+        self._proxies = urllib.request.getproxies()
+
+    def _proxy_for(self, url: yarl.URL) -> str | None:
+        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
+        if proxy is None or urllib.request.proxy_bypass(url.host or ""):
+            return None
+        return proxy
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = yarl.URL(str(request.url), encoded=True)
@@ -124,6 +132,7 @@ class _Transport(httpx.AsyncBaseTransport):
                     if name.lower() not in _OWN_HEADERS
                 ],
                 allow_redirects=False,
+                proxy=self._proxy_for(url) if self._proxies else None,
                 ssl=tls_context() if url.scheme == "https" else True,
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=limits.get("connect"), sock_read=limits.get("read")
