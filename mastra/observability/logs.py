@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import dump_wire, to_jsonable
@@ -29,7 +29,7 @@ class JsonLogFormatter(logging.Formatter):
         }
         facts: Any = getattr(record, "mastra", None)
         if isinstance(facts, dict):
-            line.update(to_jsonable(facts))
+            line.update(to_jsonable(cast("dict[str, Any]", facts)))
         span = current_span()
         if span is not None:
             line["trace_id"], line["span_id"] = span.trace_id, span.span_id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol, TypeAlias
@@ -126,7 +126,7 @@ class Span(SpanRef):
         self.tracer.finish(self)
 
     @contextmanager
-    def active(self) -> Iterator[Span]:
+    def active(self) -> Generator[Span]:
         """Make this the span that others begin under, while the block lasts."""
         token = _current.set(self)
         outer = None if self.mirror is None else self.tracer.enter(self)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -14,10 +15,16 @@ __all__ = [
     "AgentResumeBody",
     "BreakdownBody",
     "CreateRunBody",
+    "DeleteMessagesBody",
+    "GivenMessage",
     "Identifier",
+    "NotesBody",
     "RestartBody",
     "ResumeBody",
+    "SaveMessagesBody",
     "StartBody",
+    "ThreadBody",
+    "ThreadChangesBody",
     "TimeTravelBody",
     "ToolBody",
     "TraceQueryBody",
@@ -169,3 +176,60 @@ class BreakdownBody(WireModel):
     """Which metrics."""
     filters: dict[str, Any] = Field(default_factory=dict[str, Any])
     """`traceIds`."""
+
+
+class ThreadBody(WireModel):
+    """Of a thread that is made."""
+
+    thread_id: Identifier | None = None
+    """Its id; left out, a new one."""
+    resource_id: Identifier | None = None
+    """Whose it is."""
+    agent_id: Identifier | None = None
+    """Whose memory it is kept in, where the query does not say."""
+    title: str | None = None
+    """What it is called."""
+    metadata: dict[str, Any] | None = None
+    """Facts of the application's."""
+
+
+class ThreadChangesBody(WireModel):
+    """Of a thread that is changed."""
+
+    title: str | None = None
+    """What it is called."""
+    metadata: dict[str, Any] | None = None
+    """In place of what it has."""
+
+
+class GivenMessage(WireModel):
+    """A message to store."""
+
+    id: Identifier | None = None
+    role: Literal["user", "assistant", "system", "tool"]
+    thread_id: Identifier
+    created_at: datetime | None = None
+    content: str | dict[str, Any]
+
+
+class SaveMessagesBody(WireModel):
+    """Of the route that stores messages."""
+
+    messages: list[GivenMessage]
+    """What to store."""
+    agent_id: Identifier | None = None
+    """In whose memory, where the query does not say."""
+
+
+class DeleteMessagesBody(WireModel):
+    """Of the route that deletes messages."""
+
+    message_ids: Identifier | list[Identifier]
+    """Which."""
+
+
+class NotesBody(WireModel):
+    """Of an agent's notes."""
+
+    working_memory: str
+    """The notes: text, or JSON where they have a schema."""

@@ -26,7 +26,7 @@ async def running(
     listener = socket.create_server(("127.0.0.1", 0))
     settings = {"lifespan": "on", "ws": "none", **options}
     runner = GracefulServer(uvicorn_config(app, server.config, **settings), server)
-    task = asyncio.create_task(runner._serve([listener]))
+    task = asyncio.ensure_future(runner._serve([listener]))
     try:
         while not runner.started:
             await asyncio.sleep(0.01)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mastra.memory import Memory
 from mastra.server import create_app
 from tests.server.wire_app import build
 
@@ -44,8 +45,6 @@ DIFFERENT_KEYS = {
         ".steps.two.payload",
     },
 }
-NOT_BUILT = pytest.mark.xfail(strict=True, reason="the routes of memory")
-
 # Facts of the provider that answered, of the machine, or of features that this port has not.
 IGNORED_KEYS = frozenset(
     {"headers", "raw", "providerMetadata", "providerOptions", "request", "body", "uiMessages"}
@@ -135,7 +134,7 @@ class Player:
 
 @pytest.fixture(scope="module")
 async def answers(anyio_backend: str) -> AsyncIterator[dict[str, httpx.Response]]:
-    app = create_app(build())
+    app = create_app(build(memory=Memory()))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         player = Player(client)
@@ -144,15 +143,7 @@ async def answers(anyio_backend: str) -> AsyncIterator[dict[str, httpx.Response]
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=NOT_BUILT)
-        if "memory" in name and name[0] == "0" and name[:3] > "067"
-        else name
-        for name in BY_NAME
-    ],
-)
+@pytest.mark.parametrize("name", list(BY_NAME))
 async def test_answers_as_the_original_does(name: str, answers: dict[str, httpx.Response]) -> None:
     call, answer = BY_NAME[name], answers[name]
     status = DIFFERENT_STATUS.get(name, call["status"])

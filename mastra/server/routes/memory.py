@@ -1,27 +1,379 @@
-"""Memory: what there is of it for an agent."""
+"""Memory: threads, messages and notes of agents."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
 
+from mastra.agents.context import AgentContext, resolve_dynamic
+from mastra.clock import iso_from_ms, now_ms
+from mastra.errors import NotFoundError
+from mastra.ids import new_id
 from mastra.jsonable import Json
-from mastra.server.context import ServerDep
+from mastra.memory import Memory
+from mastra.server.context import Server, ServerDep
+from mastra.server.errors import Refusal
 from mastra.server.handling import add
-from mastra.server.payloads import Identifier
+from mastra.server.payloads import (
+    DeleteMessagesBody,
+    Identifier,
+    NotesBody,
+    SaveMessagesBody,
+    ThreadBody,
+    ThreadChangesBody,
+)
+from mastra.storage.memory_store import StoredMessage, ThreadRecord
 
 __all__ = ["add_memory_routes"]
 
+AgentQuery = Annotated[Identifier | None, Query(alias="agentId")]
+ResourceQuery = Annotated[Identifier | None, Query(alias="resourceId")]
+ThreadId = Annotated[Identifier, Path(alias="threadId")]
+Page = Annotated[int, Query(ge=0, le=10**6)]
+PerPage = Annotated[int, Query(alias="perPage", ge=1, le=1000)]
+
+
+async def _memory_of(server: Server, request: Request, agent_id: str | None) -> Memory | None:
+    """Return the memory of an agent, or without an agent that of the application's storage."""
+    if agent_id is None:
+        return Memory().bound_to(server.mastra)
+    try:
+        agent = server.mastra.get_agent_by_id(agent_id)
+    except NotFoundError:
+        raise Refusal(404, f"Agent with id {agent_id} not found") from None
+    context = AgentContext(server.query_context(request), server.mastra, agent.id)
+    found = await resolve_dynamic(agent.spec.memory, context)
+    return found.bound_to(server.mastra) if isinstance(found, Memory) else None
+
+
+async def _memory(server: Server, request: Request, agent_id: str | None) -> Memory:
+    found = await _memory_of(server, request, agent_id)
+    if found is None:
+        raise Refusal(400, "Memory is not initialized")
+    return found
+
+
+async def _thread(server: Server, request: Request, memory: Memory, thread_id: str) -> ThreadRecord:
+    thread = await memory.get_thread(thread_id)
+    if thread is None:
+        raise Refusal(404, "Thread not found")
+    server.check_owner(request, thread.resource_id, "thread")
+    return thread
+
+
+def _thread_wire(thread: ThreadRecord) -> dict[str, Json]:
+    return {
+        "id": thread.id,
+        "resourceId": thread.resource_id,
+        "title": thread.title,
+        "metadata": None if thread.metadata is None else dict(thread.metadata),
+        "createdAt": iso_from_ms(thread.created_at),
+        "updatedAt": iso_from_ms(thread.updated_at),
+    }
+
+
+def _message_wire(message: StoredMessage) -> dict[str, Json]:
+    return {
+        "id": message.id,
+        "content": dict(message.content),
+        "role": message.role,
+        "createdAt": iso_from_ms(message.created_at),
+        "threadId": message.thread_id,
+        "resourceId": message.resource_id,
+    }
+
 
 async def status(
-    server: ServerDep, agent_id: Annotated[Identifier | None, Query(alias="agentId")] = None
+    server: ServerDep, request: Request, agent_id: AgentQuery = None
 ) -> dict[str, Json]:
     """Tell whether an agent has a memory."""
-    del server, agent_id
-    return {"result": False}
+    if await _memory_of(server, request, agent_id) is None:
+        return {"result": False}
+    return {"result": True, "memoryType": "local"}
+
+
+async def config(
+    server: ServerDep, request: Request, agent_id: AgentQuery = None
+) -> dict[str, Json]:
+    """Tell how an agent's memory is set up."""
+    found = await _memory_of(server, request, agent_id)
+    if found is None:
+        return {"config": None}
+    return {"config": {**found.to_wire(), "observationalMemory": {"enabled": False}}}
+
+
+# -- threads -----------------------------------------------------------------------------------
+
+
+async def list_threads(
+    server: ServerDep,
+    request: Request,
+    *,
+    agent_id: AgentQuery = None,
+    resource_id: ResourceQuery = None,
+    page: Page = 0,
+    per_page: PerPage = 100,
+) -> dict[str, Json]:
+    """List threads, the latest first."""
+    memory = await _memory_of(server, request, agent_id)
+    if memory is None:
+        return {"threads": [], "total": 0, "page": page, "perPage": per_page, "hasMore": False}
+    owner = server.owner(request, resource_id)
+    found = await memory.list_threads(resource_id=owner, page=page, per_page=per_page)
+    return {
+        "threads": [_thread_wire(thread) for thread in found.threads],
+        "total": found.total,
+        "page": page,
+        "perPage": per_page,
+        "hasMore": (page + 1) * per_page < found.total,
+    }
+
+
+async def create_thread(
+    server: ServerDep, request: Request, body: ThreadBody, agent_id: AgentQuery = None
+) -> dict[str, Json]:
+    """Make a thread."""
+    memory = await _memory(server, request, agent_id or body.agent_id)
+    owner = server.owner(request, body.resource_id)
+    if owner is None:
+        raise Refusal(400, "resourceId is required")
+    if body.thread_id is not None:
+        there = await memory.get_thread(body.thread_id)
+        if there is not None:
+            server.check_owner(request, there.resource_id, "thread")
+            if there.resource_id != owner:
+                raise Refusal(409, f"Thread {body.thread_id!r} belongs to another resource")
+    thread = await memory.create_thread(
+        resource_id=owner,
+        thread_id=body.thread_id,
+        title=body.title or "",
+        metadata=body.metadata,
+    )
+    return _thread_wire(thread)
+
+
+async def get_thread(
+    server: ServerDep, request: Request, thread_id: ThreadId, agent_id: AgentQuery = None
+) -> dict[str, Json]:
+    """Return a thread."""
+    memory = await _memory(server, request, agent_id)
+    return _thread_wire(await _thread(server, request, memory, thread_id))
+
+
+async def update_thread(
+    server: ServerDep,
+    request: Request,
+    thread_id: ThreadId,
+    body: ThreadChangesBody,
+    agent_id: AgentQuery = None,
+) -> dict[str, Json]:
+    """Change a thread's title, or put other metadata in place of what it has."""
+    memory = await _memory(server, request, agent_id)
+    thread = await _thread(server, request, memory, thread_id)
+    changed = ThreadRecord(
+        thread.id,
+        thread.resource_id,
+        thread.title if body.title is None else body.title,
+        thread.metadata if body.metadata is None else body.metadata,
+        thread.created_at,
+        now_ms(),
+    )
+    await memory.store.save_thread(changed)
+    return _thread_wire(changed)
+
+
+async def delete_thread(
+    server: ServerDep, request: Request, thread_id: ThreadId, agent_id: AgentQuery = None
+) -> dict[str, Json]:
+    """Delete a thread and its messages."""
+    memory = await _memory(server, request, agent_id)
+    await _thread(server, request, memory, thread_id)
+    await memory.delete_thread(thread_id)
+    return {"result": "Thread deleted"}
+
+
+# -- messages ----------------------------------------------------------------------------------
+
+
+async def list_messages(
+    server: ServerDep,
+    request: Request,
+    thread_id: ThreadId,
+    *,
+    agent_id: AgentQuery = None,
+    page: Page = 0,
+    per_page: PerPage = 40,
+) -> dict[str, Json]:
+    """List a page of a thread's messages, the page of the latest first, each in order."""
+    memory = await _memory(server, request, agent_id)
+    thread = await memory.get_thread(thread_id)
+    if thread is not None:
+        server.check_owner(request, thread.resource_id, "thread")
+    found = await memory.list_messages(thread_id=thread_id, page=page, per_page=per_page)
+    return {
+        "messages": [_message_wire(message) for message in found.messages],
+        "total": found.total,
+        "page": page,
+        "perPage": per_page,
+        "hasMore": (page + 1) * per_page < found.total,
+        "uiMessages": None,
+    }
+
+
+async def save_messages(
+    server: ServerDep, request: Request, body: SaveMessagesBody, agent_id: AgentQuery = None
+) -> dict[str, Json]:
+    """Store messages in threads that there are."""
+    memory = await _memory(server, request, agent_id or body.agent_id)
+    saved: list[StoredMessage] = []
+    for given in body.messages:
+        thread = await _thread(server, request, memory, given.thread_id)
+        content: Any = given.content
+        if isinstance(content, str):
+            content = {"format": 2, "parts": [{"type": "text", "text": content}]}
+        when = now_ms() if given.created_at is None else int(given.created_at.timestamp() * 1000)
+        saved.append(
+            StoredMessage(
+                given.id or new_id(),
+                thread.id,
+                thread.resource_id,
+                given.role,
+                cast("Mapping[str, Json]", content),
+                when,
+            )
+        )
+    await memory.store.save_messages(saved)
+    return {"messages": [{**_message_wire(message), "type": "text"} for message in saved]}
+
+
+async def delete_messages(
+    server: ServerDep, request: Request, body: DeleteMessagesBody, agent_id: AgentQuery = None
+) -> dict[str, Json]:
+    """Delete messages."""
+    memory = await _memory(server, request, agent_id)
+    wanted = body.message_ids
+    ids = [wanted] if isinstance(wanted, str) else list(wanted)
+    owner = server.owner(request)
+    if owner is not None:
+        mine = await memory.list_messages(resource_id=owner)
+        known = {message.id for message in mine.messages}
+        if not known.issuperset(ids):
+            raise Refusal(403, "Access denied: a message belongs to a different resource")
+    await memory.delete_messages(ids)
+    return {"success": True, "message": f"{len(ids)} message(s) deleted successfully"}
+
+
+async def search(
+    server: ServerDep,
+    request: Request,
+    query: Annotated[str, Query(alias="searchQuery", min_length=1, max_length=1000)],
+    *,
+    agent_id: AgentQuery = None,
+    resource_id: ResourceQuery = None,
+    thread_id: Annotated[Identifier | None, Query(alias="threadId")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+) -> dict[str, Json]:
+    """Find messages that hold a text."""
+    memory = await _memory(server, request, agent_id)
+    owner = server.owner(request, resource_id)
+    if owner is None:
+        raise Refusal(400, "resourceId is required")
+    options: dict[str, Any] = {"resource_id": owner}
+    if thread_id is not None:
+        options["thread_id"] = thread_id
+    found = await memory.list_messages(**options)
+    words = query.lower()
+    hits = [m for m in reversed(found.messages) if words in _text(m).lower()][:limit]
+    titles = {m.thread_id: await memory.get_thread(m.thread_id) for m in hits}
+    return {
+        "results": [_hit(message, titles[message.thread_id]) for message in hits],
+        "count": len(hits),
+        "query": query,
+        "searchScope": "resource" if thread_id is None else "thread",
+        "searchType": "text",
+    }
+
+
+def _text(message: StoredMessage) -> str:
+    parts = cast("list[dict[str, Any]]", message.content.get("parts") or [])
+    texts = [str(part.get("text", "")) for part in parts]
+    return " ".join(texts)
+
+
+def _hit(message: StoredMessage, thread: ThreadRecord | None) -> dict[str, Json]:
+    return {
+        "id": message.id,
+        "role": message.role,
+        "content": _text(message),
+        "createdAt": iso_from_ms(message.created_at),
+        "threadId": message.thread_id,
+        "threadTitle": "" if thread is None else thread.title,
+        "context": {"before": [], "after": []},
+    }
+
+
+# -- notes -------------------------------------------------------------------------------------
+
+
+async def get_notes(
+    server: ServerDep,
+    request: Request,
+    thread_id: ThreadId,
+    *,
+    agent_id: AgentQuery = None,
+    resource_id: ResourceQuery = None,
+) -> dict[str, Json]:
+    """Return an agent's notes about a resource, or in a thread."""
+    memory = await _memory(server, request, agent_id)
+    thread = await memory.get_thread(thread_id)
+    if thread is not None:
+        server.check_owner(request, thread.resource_id, "thread")
+    owner = server.owner(request, resource_id)
+    working = memory.working_memory
+    notes = await memory.get_working_memory(thread_id=thread_id, resource_id=owner)
+    template: Json = None
+    if working is not None and working.enabled:
+        content = memory.to_wire()["workingMemory"]["template"]
+        template = {"format": "markdown", "content": content}
+    return {
+        "workingMemory": notes,
+        "source": "resource" if working is None else working.scope,
+        "workingMemoryTemplate": template,
+        "threadExists": thread is not None,
+    }
+
+
+async def set_notes(
+    server: ServerDep,
+    request: Request,
+    thread_id: ThreadId,
+    body: NotesBody,
+    agent_id: AgentQuery = None,
+) -> dict[str, Json]:
+    """Rewrite an agent's notes."""
+    memory = await _memory(server, request, agent_id)
+    thread = await _thread(server, request, memory, thread_id)
+    notes: Any = body.working_memory
+    await memory.update_working_memory(notes, thread_id=thread_id, resource_id=thread.resource_id)
+    return {"success": True}
 
 
 def add_memory_routes(router: APIRouter) -> None:
     """Add the routes to a router."""
+    one = "/memory/threads/{threadId}"
     add(router, "GET", "/memory/status", status)
+    add(router, "GET", "/memory/config", config)
+    add(router, "GET", "/memory/threads", list_threads)
+    add(router, "POST", "/memory/threads", create_thread)
+    add(router, "GET", one, get_thread)
+    add(router, "PATCH", one, update_thread)
+    add(router, "DELETE", one, delete_thread)
+    add(router, "GET", f"{one}/messages", list_messages)
+    add(router, "GET", f"{one}/working-memory", get_notes)
+    add(router, "POST", f"{one}/working-memory", set_notes)
+    add(router, "POST", "/memory/save-messages", save_messages)
+    add(router, "POST", "/memory/messages/delete", delete_messages)
+    add(router, "GET", "/memory/search", search)
