@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 
 from mastra.clock import Clock, SystemClock
 from mastra.jsonable import dump_json, load_json
@@ -13,6 +14,12 @@ from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, Stored
 __all__ = ["InMemoryStorage", "InMemoryWorkflowStore"]
 
 _ENDED = frozenset({"success", "failed", "tripwire", "canceled"})
+_values_of = attrgetter(*(field.name for field in fields(RunHead)))
+
+
+def _copy(head: RunHead) -> RunHead:
+    # `dataclasses.replace` takes five times as long, and a head is copied twice a run.
+    return RunHead(*_values_of(head))
 
 
 class _Run:
@@ -49,15 +56,15 @@ class InMemoryWorkflowStore:
         if key in self._runs:
             return False
         now = self._now()
-        self._runs[key] = _Run(
-            replace(head, created_at=head.created_at or now, updated_at=head.updated_at or now)
-        )
+        kept = _copy(head)
+        kept.created_at, kept.updated_at = head.created_at or now, head.updated_at or now
+        self._runs[key] = _Run(kept)
         return True
 
     async def get_run(self, workflow_id: str, run_id: str) -> RunHead | None:
         """Return a copy of a run's head."""
         run = self._runs.get((workflow_id, run_id))
-        return None if run is None else replace(run.head)
+        return None if run is None else _copy(run.head)
 
     async def update_run(
         self,
@@ -140,7 +147,7 @@ class InMemoryWorkflowStore:
             and (to_ms is None or run.head.created_at <= to_ms)
         ]
         end = None if limit is None else offset + limit
-        return RunPage([replace(head) for head in found[offset:end]], len(found))
+        return RunPage([_copy(head) for head in found[offset:end]], len(found))
 
     async def delete_run(self, workflow_id: str, run_id: str) -> bool:
         """Remove a run."""

@@ -168,7 +168,8 @@ def outcome_of_value(run: ActiveRun, spec: WorkflowSpec, value: Json) -> Outcome
         error.code = "WORKFLOW_OUTPUT_VALIDATION_FAILED"
         run.causes[""] = error
         return Outcome("failed", error=error_to_json(error))
-    is_same = spec.value is not None and spec.value.type is schema.type
+    # `list[Item]` is another object each time it is written, and the same type.
+    is_same = spec.value is not None and spec.value.type == schema.type
     raw = value if is_same else schema.dump(typed)
     return Outcome("success", typed, raw, has_result=True)
 
