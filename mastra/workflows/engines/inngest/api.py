@@ -43,10 +43,7 @@ def _bearer(signing_key: str) -> str:
 class Subscription:
     """Messages of a realtime channel, as they come."""
 
-    def __init__(
-        self, http: httpx.AsyncClient, response: httpx.Response, lines: AsyncIterator[str]
-    ) -> None:
-        self._http = http
+    def __init__(self, response: httpx.Response, lines: AsyncIterator[str]) -> None:
         self._response = response
         self._lines = lines
 
@@ -64,7 +61,6 @@ class Subscription:
     async def aclose(self) -> None:
         """End the subscription."""
         await self._response.aclose()
-        await self._http.aclose()
 
 
 class InngestApi:
@@ -74,6 +70,8 @@ class InngestApi:
         self.client = client
         self.checkpoints = 0
         """How many results were posted."""
+        self.transport: httpx.AsyncBaseTransport | None = None
+        """Takes the place of the network, where the server is in this process."""
         self._http: httpx.AsyncClient | None = None
 
     @property
@@ -82,7 +80,10 @@ class InngestApi:
         if self._http is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
             self._http = httpx.AsyncClient(
-                base_url=self.client.api_origin, timeout=_TIMEOUT_S, limits=limits
+                base_url=self.client.api_origin,
+                timeout=_TIMEOUT_S,
+                limits=limits,
+                transport=self.transport,
             )
         return self._http
 
@@ -200,23 +201,22 @@ class InngestApi:
         answer = await self._post("/v1/realtime/token", dump_wire(ask))
         if answer.status_code >= 300:
             raise RunError(f"Inngest answered {answer.status_code} to a realtime subscription.")
-        # A client of its own: a stream holds its connection for as long as the run takes.
-        http = httpx.AsyncClient(
-            base_url=self.client.api_origin, timeout=httpx.Timeout(_TIMEOUT_S, read=None)
+        request = self.http.build_request(
+            "GET",
+            "/v1/realtime/sse",
+            params={"token": answer.json()["jwt"]},
+            timeout=httpx.Timeout(_TIMEOUT_S, read=None),
         )
+        response = await self.http.send(request, stream=True)
         try:
-            request = http.build_request(
-                "GET", "/v1/realtime/sse", params={"token": answer.json()["jwt"]}
-            )
-            response = await http.send(request, stream=True)
             if response.status_code >= 300:
                 raise RunError(f"Inngest answered {response.status_code} to a realtime stream.")
             lines = response.aiter_lines()
             await anext(lines)  # a comment that says that the subscription stands
         except BaseException:
-            await http.aclose()
+            await response.aclose()
             raise
-        return Subscription(http, response, lines)
+        return Subscription(response, lines)
 
     async def aclose(self) -> None:
         """Close the connection."""

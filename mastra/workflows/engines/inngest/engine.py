@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import inngest
 
-from mastra.errors import RunClaimedError, RunError, SerializationError
+from mastra.errors import RunError, SerializationError
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.logs import get_logger
+from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.base import RunChanges, RunHead, WorkflowStore
 from mastra.workflows.active import ActiveRun
@@ -27,8 +28,8 @@ from mastra.workflows.engines.inngest.legs import Key, Legs, key_of
 from mastra.workflows.engines.inngest.names import cancel_event, function_id
 from mastra.workflows.engines.inngest.publisher import Publisher
 from mastra.workflows.engines.journal import JournalWriter, load_run
-from mastra.workflows.engines.lifecycle import Outcome, begin
-from mastra.request_context import RequestContext
+from mastra.workflows.engines.lifecycle import begin
+from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
@@ -104,8 +105,9 @@ class InngestEngine:
     async def launch(self, command: Command) -> RunHandle:
         """Send the event that begins a leg.
 
+        A run that is to be restarted and that the server has not forgotten goes on by itself.
+
         Raises:
-            RunClaimedError: The server still has the run that is to be restarted.
             RunError: The server could not be reached.
         """
         target, store = command.target, command.target.store
@@ -117,8 +119,10 @@ class InngestEngine:
             if loaded is not None:
                 number, first_seq = loaded.legs, len(loaded.entries)
                 reopening = cast("Any", loaded.head.data.get("reopening"))
-                if command.kind == "restart":
-                    await self._check_forgotten(loaded.head)
+                if command.kind == "restart" and await self._is_known(loaded.head):
+                    feed = self._feed(target, first_seq)
+                    await feed.subscribe()
+                    return InngestHandle(self, feed, first_seq)
                 if command.kind == "resume":
                     event_id = f"{target.run_id}:{loaded.head.created_at}:resume:{number}"
         if command.is_created:
@@ -164,13 +168,10 @@ class InngestEngine:
                 expected_status=("running",),
             )
 
-    async def _check_forgotten(self, head: RunHead) -> None:
+    async def _is_known(self, head: RunHead) -> bool:
+        """Return whether the server still has a run, and so goes on with it by itself."""
         known: Any = head.data.get("inngest")
-        if known and head.owner and await self.api.is_known(known):
-            raise RunClaimedError(
-                f"Run {head.run_id!r} of workflow {head.workflow_id!r} goes on: the Inngest server "
-                f"has it as run {known['runId']!r}."
-            )
+        return bool(known and head.owner and await self.api.is_known(known))
 
     # -- looking -------------------------------------------------------------------------------
 

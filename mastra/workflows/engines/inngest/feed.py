@@ -16,7 +16,7 @@ from mastra.workflows.engines.inngest.api import InngestApi, Subscription
 from mastra.workflows.engines.inngest.names import channel
 from mastra.workflows.engines.inngest.publisher import EVENTS, PART, ROWS
 from mastra.workflows.engines.journal import LoadedRun, LogRow, fold_rows, load_run
-from mastra.workflows.engines.lifecycle import result_from_storage
+from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.engines.stored import no_such_run
 from mastra.workflows.events import Event, EventPayload, Kind, LegEnd, to_event
 from mastra.workflows.records import StepRecord, decode_record

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from mastra.errors import RunClaimedError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges
@@ -13,17 +14,12 @@ from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.publisher import Publisher
-from mastra.workflows.engines.journal import JournalWriter, LogRow
-from mastra.workflows.engines.lifecycle import (
-    Outcome,
-    _call_back,
-    _result,
-    _suspended,
-    head_data,
-)
-from mastra.workflows.events import Kind, LegEnd
+from mastra.workflows.engines.journal import JournalWriter
+from mastra.workflows.engines.lifecycle import conclude
+from mastra.workflows.engines.outcome import Outcome
+from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
-from mastra.workflows.results import RunFacts, WorkflowResult
+from mastra.workflows.results import WorkflowResult
 
 __all__ = ["Leg", "LegCanceled", "LegGone", "LegSuperseded", "owner_of"]
 
@@ -60,14 +56,16 @@ class Leg:
     owner: str
     canceled: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    result: WorkflowResult[Any] | None = None
     requests: int = 0
     """How many requests for it are being answered."""
+    is_ending: bool = False
     is_superseded: bool = False
     is_stopping: bool = False
     """Whether this process goes down: the server is to send the request again."""
     has_aborted: bool = False
     """Whether storage knows that a step asked for the end of the run."""
+    stored_context: dict[str, Json] = field(default_factory=dict[str, Any])
+    """The request context as storage has it."""
     _watch: asyncio.Task[None] | None = None
 
     @property
@@ -87,9 +85,15 @@ class Leg:
         stored = self.writer.commit(record)
         if stored is not None:
             await stored
-        if self.run.is_abort_requested and not self.has_aborted and not self.is_canceled:
+        run = self.run
+        if run.is_abort_requested and not self.has_aborted and not self.is_canceled:
             self.has_aborted = True
             await self.note({"abort": True})
+        # Kept by a process from step to step; here the next one may be another's.
+        context = run.request_context.to_json()
+        if context != self.stored_context:
+            self.stored_context = context
+            await self._write(RunChanges(request_context=context))
 
     async def note(self, facts: dict[str, Json]) -> None:
         """Store facts about the leg that another request for it needs.
@@ -99,15 +103,20 @@ class Leg:
         """
         target = self.command.target
         head = await target.store.get_run(target.workflow_id, target.run_id)
-        if head is None:
-            return
-        if not await target.store.update_run(
+        if head is not None:
+            await self._write(RunChanges(data={**head.data, **facts}))
+
+    async def _write(self, changes: RunChanges) -> None:
+        target = self.command.target
+        is_written = await target.store.update_run(
             target.workflow_id,
             target.run_id,
-            RunChanges(data={**head.data, **facts}),
+            changes,
             expected_status=("pending", "running", "waiting"),
             expected_owner=self.owner,
-        ):
+        )
+        # A run that the workflow does not want stored has no head.
+        if not is_written and target.spec.should_persist_snapshot is None:
             raise LegSuperseded
 
     async def adopt(self, record: StepRecord) -> None:
@@ -168,8 +177,10 @@ class Leg:
             except Exception as error:  # noqa: BLE001 - asked again in a second
                 get_logger().warning("Storage could not be asked about a run: %s", error)
                 continue
-            if head is not None and head.owner != self.owner and not self.ended.is_set():
-                self.is_superseded = True
+            if self.is_ending or head is None:
+                return
+            if head.owner != self.owner or head.status == "canceled":
+                self.is_superseded = head.owner != self.owner
                 self.cancel()
                 return
 
@@ -181,56 +192,12 @@ class Leg:
         Raises:
             LegSuperseded: It has been ended already, or somebody else drives the run.
         """
-        run, command, writer = self.run, self.command, self.writer
-        await self.flush()
-        if writer.wants(outcome.status) and not await self._claim_end(outcome):
-            raise LegSuperseded
-        ends: list[tuple[Kind, Any]] = []
-        if outcome.status == "canceled":
-            ends.append((Kind.CANCELED, None))
-        elif outcome.status == "paused":
-            ends.append((Kind.PAUSED, None))
-        end = LegEnd(
-            outcome.status,
-            outcome.raw,
-            outcome.has_result,
-            outcome.error,
-            outcome.tripwire,
-            dict(run.usage),
-        )
-        ends.append((Kind.FINISH, end))
-        place = len(run.log.entries)
-        row = LogRow([(place + i, kind, None, value) for i, (kind, value) in enumerate(ends)])
-        if writer.wants(outcome.status):
-            stored = writer.write(row)
-            if stored is not None:
-                await stored
-        facts = RunFacts(
-            run.run_id, run.workflow_id, run.input, run.state, run.latest, run.path, run.causes
-        )
-        self.result = _result(facts, outcome, list(_suspended(run.journal)))
-        self.ended.set()
-        for kind, value in ends:
-            run.log.append(kind, None, value)
-        await _call_back(command, facts, outcome)
-        run.log.close()
-        return self.result
-
-    async def _claim_end(self, outcome: Outcome) -> bool:
-        run, target = self.run, self.command.target
-        changes = RunChanges(
-            status=outcome.status,
-            result=outcome.raw,
-            error=outcome.error,
-            state=run.state,
-            owner=None,
-            lease_until=0,
-            data=head_data(run, self.command.initial_state, outcome),
-        )
-        return await target.store.update_run(
-            target.workflow_id,
-            target.run_id,
-            changes,
-            expected_status=("pending", "running", "waiting"),
-            expected_owner=self.owner,
-        )
+        self.run.owner = self.owner
+        self.is_ending = True
+        try:
+            result = await conclude(self.command, self.run, self.writer, outcome)
+        except RunClaimedError as error:
+            raise LegSuperseded from error
+        finally:
+            self.ended.set()
+        return result

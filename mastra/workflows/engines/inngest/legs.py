@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
+from mastra.clock import now_ms
 from mastra.errors import InputValidationError
 from mastra.jsonable import Json, to_jsonable
 from mastra.request_context import RequestContext
@@ -27,7 +28,6 @@ from mastra.workflows.events import Event, Kind
 from mastra.workflows.records import decode_record
 from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.step_context import _count_usage
-from mastra.clock import now_ms
 
 __all__ = ["Key", "Legs", "key_of"]
 
@@ -141,6 +141,7 @@ class Legs:
             run, self._api, start, lambda events: self._tell(key_of(target), events)
         )
         leg = Leg(command, run, writer, publisher, self._api, owner)
+        leg.stored_context = run.request_context.to_json()
         await self._note_server(leg, facts, loaded)
         if loaded is not None and loaded.head.data.get("abort"):
             run.is_abort_requested = leg.has_aborted = True

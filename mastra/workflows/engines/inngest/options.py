@@ -42,7 +42,9 @@ def _duration(value: Any, what: str) -> timedelta:
     text = str(value)
     if text[:-1].isdigit() and text[-1:] in _UNITS:
         return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
-    raise ConfigError(f"{what} must be seconds, a timedelta or a text such as '10s', not {value!r}.")
+    raise ConfigError(
+        f"{what} must be seconds, a timedelta or a text such as '10s', not {value!r}."
+    )
 
 
 def _build(kind: type[T], value: Any, what: str) -> T:
@@ -77,9 +79,7 @@ def function_options(options: Mapping[str, Any]) -> dict[str, Any]:
     concurrency = options.get("concurrency")
     if concurrency is not None:
         several: list[Any] = concurrency if isinstance(concurrency, list) else [concurrency]
-        found["concurrency"] = [
-            _build(inngest.Concurrency, one, "concurrency") for one in several
-        ]
+        found["concurrency"] = [_build(inngest.Concurrency, one, "concurrency") for one in several]
     kinds: dict[str, type[Any]] = {
         "throttle": inngest.Throttle,
         "rate_limit": inngest.RateLimit,

@@ -1,0 +1,214 @@
+"""The conformance suite's environments on Inngest: a server, and an app that it calls.
+
+Every `Mastra` that an environment builds takes the place of the one before it in the app, as a
+new process at the same address would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import inngest
+import uvicorn
+from inngest._internal import net
+
+from mastra import Mastra
+from mastra.workflows.engines.inngest.engine import InngestEngine
+from mastra.workflows.engines.inngest.serve import serving_app
+from tests.support.asgi_stream import StreamingASGITransport
+from tests.support.inngest_server import FakeInngest
+
+__all__ = ["DevServer", "Host", "ServedEngine", "free_ports", "inngest_binary", "inngest_host"]
+
+
+def inngest_binary() -> str | None:
+    """Return the path of an Inngest server that can be started here."""
+    named = os.environ.get("INNGEST_BIN")
+    return named if named and Path(named).exists() else shutil.which("inngest")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class DevServer:
+    """A real server, started for the tests."""
+
+    def __init__(self, app_port: int, *, tick_ms: int = 20, arguments: tuple[str, ...] = ()) -> None:
+        self.app_port = app_port
+        self.port, *others = free_ports(4)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = tempfile.mkdtemp(prefix="inngest-")
+        connect = ("gateway-port", "gateway-grpc-port", "executor-grpc-port")
+        self._arguments = [
+            str(inngest_binary()),
+            *(arguments or ("dev", "--no-discovery", "--no-poll", "--retry-interval", "1")),
+            *("--host", "127.0.0.1", "--port", str(self.port), "--tick", str(tick_ms)),
+        ]
+        for name, port in zip(connect, others, strict=True):
+            self._arguments += [f"--connect-{name}", str(port)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("INNGEST_")}
+        log = Path(self.folder, "server.log").open("ab")
+        self._process = subprocess.Popen(
+            self._arguments, cwd=self.folder, stdout=log, stderr=log, env=environ
+        )
+        log.close()
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                if httpx.get(f"{self.url}/health", timeout=1).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        raise RuntimeError(Path(self.folder, "server.log").read_text()[-2000:])
+
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        """Stop it."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait()
+            self._process = None
+
+
+class ServedEngine(InngestEngine):
+    """An engine that has its app registered before it sends the first event."""
+
+    def __init__(self, host: Host, **options: Any) -> None:
+        super().__init__(host.client, **options)
+        self.api.transport = host.transport
+        self._host = host
+
+    async def launch(self, command: Any) -> Any:
+        """Begin a leg."""
+        await self._host.sync()
+        return await super().launch(command)
+
+
+@functools.cache
+def _client(url: str) -> inngest.Inngest:
+    # Made once: each one prepares to talk TLS, which takes longer than many a test.
+    return inngest.Inngest(
+        app_id="conformance", is_production=False, api_base_url=url, event_api_base_url=url
+    )
+
+
+class Host:
+    """An app at one address, whose content changes."""
+
+    def __init__(self, url: str, *, checkpoint: bool, fake: FakeInngest | None) -> None:
+        self.client = _client(url)
+        self.fake = fake
+        self.transport: httpx.AsyncBaseTransport | None = None
+        self.port = 0
+        self.requests = 0
+        self._checkpoint = checkpoint
+        self._app: Any = None
+        self._workflows: dict[str, Any] = {}
+        self._is_synced = False
+        self._lock = asyncio.Lock()
+
+    def make_engine(self) -> ServedEngine:
+        """Return an engine on this server."""
+        return ServedEngine(self, checkpoint=self._checkpoint)
+
+    def serve(self, mastra: Mastra) -> None:
+        """Make the workflows of a `Mastra` those that are called."""
+        self._workflows |= {w.id: w for w in mastra.list_workflows().values()}
+        if self._workflows:
+            self._app = serving_app(self, self.client)
+            self._is_synced = False
+
+    def list_workflows(self) -> dict[str, Any]:
+        """Return the latest of each workflow, as the app has them."""
+        return self._workflows
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            self.requests += scope["method"] == "POST"
+            await self._app(scope, receive, send)
+
+    def connect_in_memory(self, fake: FakeInngest) -> None:
+        """Have the SDK's client and the engine call the small server without a network."""
+        self.transport = StreamingASGITransport(fake.asgi())
+        http = net.ThreadAwareAsyncHTTPClient(transport=self.transport).initialize()
+        self.client._http_client._http_client = http
+
+    async def aclose(self) -> None:
+        """Close the SDK's connections."""
+        http = self.client._http_client
+        await http._http_client.aclose()
+        http._http_client = net.ThreadAwareAsyncHTTPClient(verify=False).initialize()
+
+    async def sync(self) -> None:
+        """Have the server know the functions."""
+        async with self._lock:
+            if self._is_synced:
+                return
+            if self.fake is not None:
+                await self.fake.sync()
+            else:
+                async with httpx.AsyncClient() as http:
+                    answer = await http.put(f"http://127.0.0.1:{self.port}/api/inngest")
+                    assert answer.status_code == 200, answer.text
+            self._is_synced = True
+
+
+@asynccontextmanager
+async def inngest_host(
+    server: FakeInngest | DevServer, *, checkpoint: bool
+) -> AsyncIterator[Host]:
+    """Open a host for a server: called in memory by the small one, over HTTP by the real one."""
+    if isinstance(server, FakeInngest):
+        host = Host(server.url, checkpoint=checkpoint, fake=server)
+        host.connect_in_memory(server)
+        server.app = host
+        try:
+            yield host
+        finally:
+            await server.stop()
+            await host.aclose()
+        return
+    host = Host(server.url, checkpoint=checkpoint, fake=None)
+    host.port = server.app_port
+    config = uvicorn.Config(
+        host,
+        port=host.port,
+        log_level="error",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    app = uvicorn.Server(config)
+    serving = asyncio.create_task(app.serve())
+    while not app.started:
+        await asyncio.sleep(0.005)
+    try:
+        yield host
+    finally:
+        app.should_exit = True
+        await serving
+        await host.aclose()
+

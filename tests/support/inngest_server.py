@@ -1,0 +1,362 @@
+"""A small Inngest server in memory: the part of its HTTP protocol that workflows need.
+
+It calls the real ASGI app as the real server does, keeps the results of steps as a Go program
+would (numbers as floats, keys sorted), plans and targets steps, retries, sleeps, cancels, takes
+checkpoints and carries realtime messages. The same cases run on the real server, which is what
+keeps this one honest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mastra.ids import new_id
+
+__all__ = ["FakeInngest", "FakeRun"]
+
+RETRY_S = 0.05
+
+
+def as_go_keeps(value: Any) -> Any:
+    """Return a JSON value as a program keeps it that reads every number as a float."""
+    if isinstance(value, dict):
+        return {key: as_go_keeps(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [as_go_keeps(item) for item in value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+        return int(number) if number.is_integer() and abs(number) < 1e21 else number
+    return value
+
+
+def _no_constants(name: str) -> Any:
+    raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
+
+
+@dataclass
+class FakeRun:
+    """One run of a function."""
+
+    run_id: str
+    function: dict[str, Any]
+    event: dict[str, Any]
+    memos: dict[str, Any] = field(default_factory=dict)
+    status: str = "Running"
+    output: Any = None
+    requests: list[str] = field(default_factory=list)
+    """The target of each request, in order."""
+    checkpoints: int = 0
+    steps: list[str] = field(default_factory=list)
+    """Names of the operations that it learned of, in order."""
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def slug(self) -> str:
+        return str(self.function["id"])
+
+
+class FakeInngest:
+    """The server. Give it an ASGI app; it asks the app for its functions."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        """What is called for each step. May be another one at any time."""
+        self.path = "/api/inngest"
+        self.functions: list[dict[str, Any]] = []
+        self.runs: dict[str, FakeRun] = {}
+        self.events: list[dict[str, Any]] = []
+        self.signing_key: str | None = None
+        self.takes_checkpoints = True
+        self.messages: list[tuple[str, Any]] = []
+        """Every realtime message: channel and what was said."""
+        self.lose_messages = False
+        self._seen: set[str] = set()
+        self._listeners: dict[str, set[asyncio.Queue[bytes | None]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._server: uvicorn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.url = "http://inngest.test"
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def asgi(self) -> Starlette:
+        """Return what answers the app and its clients."""
+        routes = [
+            Route("/e/{key}", self._take_events, methods=["POST"]),
+            Route("/fn/register", self._register, methods=["POST"]),
+            Route("/v1/checkpoint/{run_id}/async", self._checkpoint, methods=["POST"]),
+            Route("/v1/runs/{run_id}", self._run),
+            Route("/v1/realtime/token", self._token, methods=["POST"]),
+            Route("/v1/realtime/publish", self._publish, methods=["POST"]),
+            Route("/v1/realtime/sse", self._listen),
+        ]
+        return Starlette(routes=routes)
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on loopback, for other processes."""
+        config = uvicorn.Config(
+            self.asgi(), port=port, log_level="error", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._serving = asyncio.create_task(self._server.serve())
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    async def stop(self) -> None:
+        """Stop everything."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for queues in self._listeners.values():
+            for queue in queues:
+                queue.put_nowait(None)
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+
+    def forget(self) -> None:
+        """Lose the state of every run, as a server without a Redis does when it dies."""
+        for task in list(self._tasks):
+            task.cancel()
+        self.runs.clear()
+
+    async def sync(self) -> None:
+        """Ask the app for its functions."""
+        answer = await self._call("PUT", b"", {})
+        assert answer.status_code == 200, answer.text
+
+    # -- calling the app -----------------------------------------------------------------------
+
+    async def _call(self, method: str, body: bytes, query: dict[str, str]) -> httpx.Response:
+        headers = {"content-type": "application/json", "x-inngest-server-kind": "dev"}
+        if self.signing_key is not None:
+            from inngest._internal import net
+
+            headers["x-inngest-server-kind"] = "cloud"
+            headers["x-inngest-signature"] = str(net.sign_request(body, self.signing_key))
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        url = f"http://127.0.0.1{self.path}?{urlencode(query)}"
+        async with httpx.AsyncClient(transport=transport, timeout=None) as http:
+            return await http.request(method, url, content=body, headers=headers)
+
+    def _start_run(self, function: dict[str, Any], event: dict[str, Any]) -> FakeRun:
+        run = FakeRun(f"01FAKE{new_id().replace('-', '')[:20].upper()}", function, event)
+        self.runs[run.run_id] = run
+        run.task = self._spawn(self._drive(run))
+        return run
+
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _drive(self, run: FakeRun) -> None:
+        must_plan = False
+        while run.status == "Running":
+            ops = await self._ask(run, "step", must_plan=must_plan)
+            if ops is None or run.status != "Running":
+                return
+            await asyncio.gather(*(self._do(run, op) for op in ops))
+            must_plan = len(ops) > 1
+
+    async def _ask(
+        self, run: FakeRun, target: str, *, must_plan: bool = False
+    ) -> list[dict[str, Any]] | None:
+        """Send a request, again and again where it fails; return the operations told of."""
+        attempts = 1 + int(run.function["steps"]["step"]["retries"]["attempts"])
+        attempt = 0
+        while True:
+            run.requests.append(target)
+            answer = await self._call(
+                "POST",
+                self._body(run, attempt, attempts, must_plan),
+                {"fnId": run.slug, "stepId": target},
+            )
+            if run.status != "Running":
+                return None
+            try:
+                told = json.loads(answer.text, parse_constant=_no_constants)
+            except ValueError as error:
+                self._end(run, "Failed", str(error))
+                return None
+            if answer.status_code == 200:
+                self._end(run, "Completed", as_go_keeps(told))
+                return None
+            is_error = answer.status_code != 206 or told[0]["op"] == "StepError"
+            if not is_error:
+                return told
+            attempt += 1
+            if attempt >= attempts or answer.headers.get("x-inngest-no-retry") == "true":
+                self._end(run, "Failed", told)
+                return None
+            await asyncio.sleep(RETRY_S)
+
+    def _body(self, run: FakeRun, attempt: int, attempts: int, must_plan: bool) -> bytes:
+        ctx = {
+            "run_id": run.run_id,
+            "fn_id": "7f8ff506-1712-50f5-b66c-c5041692c4f1",
+            "qi_id": "item",
+            "request_id": new_id(),
+            "generation_id": 0,
+            "attempt": attempt,
+            "max_attempts": attempts,
+            "disable_immediate_execution": must_plan,
+            "stack": {"stack": list(run.memos), "current": len(run.memos)},
+        }
+        body = {
+            "ctx": ctx,
+            "event": run.event,
+            "events": [run.event],
+            "steps": run.memos,
+            "use_api": False,
+        }
+        return json.dumps(body).encode()
+
+    async def _do(self, run: FakeRun, op: dict[str, Any]) -> None:
+        kind = op["op"]
+        if kind == "StepPlanned":
+            done = await self._ask(run, op["id"])
+            for inner in done or ():
+                await self._do(run, inner)
+        elif kind == "StepRun":
+            self._keep(run, op)
+        elif kind == "Sleep":
+            run.steps.append(op["displayName"])
+            until = datetime.fromisoformat(op["name"]).timestamp()
+            # Whole seconds only, and what is left over is dropped.
+            await asyncio.sleep(max(0, int(until - time.time() + 0.05)))
+            run.memos[op["id"]] = None
+        elif kind == "StepFailed":
+            self._end(run, "Failed", op.get("error"))
+        else:
+            raise NotImplementedError(kind)
+
+    def _keep(self, run: FakeRun, op: dict[str, Any]) -> None:
+        run.steps.append(op["displayName"])
+        run.memos[op["id"]] = {"data": as_go_keeps(op.get("data"))}
+
+    def _end(self, run: FakeRun, status: str, output: Any) -> None:
+        if run.status == "Running":
+            run.status, run.output = status, output
+
+    # -- what the app and its clients call ------------------------------------------------------
+
+    async def _register(self, request: Request) -> Response:
+        self.functions = (await request.json())["functions"]
+        return JSONResponse({"ok": True, "modified": True})
+
+    async def _take_events(self, request: Request) -> Response:
+        ids: list[str] = []
+        sent = json.loads(await request.body(), parse_constant=_no_constants)
+        for event in sent if isinstance(sent, list) else [sent]:
+            event_id = str(event.get("id") or new_id())
+            ids.append(event_id)
+            if event_id not in self._seen:
+                self._seen.add(event_id)
+                self.send({**event, "id": event_id})
+        return JSONResponse({"ids": ids, "status": 200})
+
+    def send(self, event: dict[str, Any]) -> list[FakeRun]:
+        """Take an event, as from the dashboard; return the runs that it starts."""
+        event = as_go_keeps({"ts": int(time.time() * 1000), "id": new_id(), **event})
+        self.events.append(event)
+        for run in list(self.runs.values()):
+            self._cancel_by(run, event)
+        return [
+            self._start_run(function, event)
+            for function in self.functions
+            if any(trigger.get("event") == event["name"] for trigger in function["triggers"])
+        ]
+
+    def fire(self, function_id: str) -> FakeRun:
+        """Run a function whose schedule is due."""
+        function = next(f for f in self.functions if f["id"].endswith(function_id))
+        event = {"name": "inngest/scheduled.timer", "data": {"cron": "*"}, "id": new_id(), "ts": 1}
+        return self._start_run(function, event)
+
+    def _cancel_by(self, run: FakeRun, event: dict[str, Any]) -> None:
+        for trigger in run.function.get("cancel") or ():
+            own = run.event["data"].get("runId")
+            is_meant = not trigger.get("if") or own == event["data"].get("runId")
+            if trigger["event"] == event["name"] and is_meant:
+                self.cancel(run)
+
+    def cancel(self, run: FakeRun) -> None:
+        """Cancel a run, as from the dashboard. What its worker does goes on."""
+        self._end(run, "Cancelled", {})
+
+    async def _checkpoint(self, request: Request) -> Response:
+        run = self.runs.get(request.path_params["run_id"])
+        if not self.takes_checkpoints:
+            return JSONResponse({"error": "not enabled"}, 404)
+        if run is None or run.status != "Running":
+            return JSONResponse({"error": "run not found in state store", "status": 400}, 400)
+        body = json.loads(await request.body(), parse_constant=_no_constants)
+        for op in body["steps"]:
+            run.checkpoints += 1
+            self._keep(run, op)
+        return JSONResponse({})
+
+    async def _run(self, request: Request) -> Response:
+        run = self.runs.get(request.path_params["run_id"])
+        if run is None:
+            return JSONResponse({"error": "sql: no rows", "data": None, "status": 500})
+        return JSONResponse(
+            {"data": {"run_id": run.run_id, "status": run.status, "output": run.output}}
+        )
+
+    # -- realtime ------------------------------------------------------------------------------
+
+    async def _token(self, request: Request) -> Response:
+        asked = await request.json()
+        jwt = base64.urlsafe_b64encode(asked[0]["channel"].encode()).decode()
+        return JSONResponse({"jwt": jwt}, 201)
+
+    async def _publish(self, request: Request) -> Response:
+        channel, content = request.query_params["channel"], await request.body()
+        try:
+            data = json.loads(content[: 512 * 1024], parse_constant=_no_constants)
+            text = content.decode()
+        except ValueError:  # what is no JSON is carried as text, and what is too long is cut
+            data = content[: 512 * 1024].decode(errors="replace")
+            text = json.dumps(data)
+        self.messages.append((channel, data))
+        line = '{"kind":"data","channel":%s,"topic":"watch","data":%s}'
+        message = (line % (json.dumps(channel), text)).encode()
+        if not self.lose_messages:
+            for queue in self._listeners.get(channel, ()):
+                queue.put_nowait(message)
+        return Response(status_code=200)
+
+    async def _listen(self, request: Request) -> Response:
+        channel = base64.urlsafe_b64decode(request.query_params["token"]).decode()
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._listeners.setdefault(channel, set()).add(queue)
+
+        async def lines() -> AsyncIterator[bytes]:
+            try:
+                yield b": \n\n"
+                while (message := await queue.get()) is not None:
+                    yield b"data: " + message + b"\n\n"
+            finally:
+                self._listeners[channel].discard(queue)
+
+        return StreamingResponse(lines(), media_type="text/event-stream")
