@@ -221,9 +221,7 @@ async def measure(options: Options) -> list[Row]:
             await bare.client.aclose()
 
 
-async def _rows(
-    bare: _Bare, ours: _Ours, sdk: openai.AsyncOpenAI, options: Options
-) -> list[Row]:
+async def _rows(bare: _Bare, ours: _Ours, sdk: openai.AsyncOpenAI, options: Options) -> list[Row]:
     streaming = await compare(
         GROUP,
         f"text_stream of {CHUNKS} chunks over httpx, a chunk",
@@ -235,7 +233,7 @@ async def _rows(
     )
     beside_sdk = await compare(
         GROUP,
-        f"the same over the openai SDK, a chunk",
+        "the same over the openai SDK, a chunk",
         ours=Subject(ours.text(CHUNKS), CHUNKS),
         limit=Subject(_sdk_text(sdk, CHUNKS), CHUNKS),
         turns=options.turns(8),

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.context import AgentContext, resolve_dynamic
-from mastra.agents.options import AgentOptions, AgentSpec, ToolCallHooks, ToolSet, merged
+from mastra.agents.options import (
+    AgentOptions,
+    AgentSpec,
+    CallOptions,
+    ToolCallHooks,
+    ToolSet,
+    merged,
+)
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions
 from mastra.agents.results import AgentResult
@@ -72,18 +79,18 @@ class Agent:
         name: str | None = None,
         instructions: Instructions = "",
         model: ModelInput,
-        tools: Any = None,
-        agents: Any = None,
-        workflows: Any = None,
+        tools: ToolSet | Callable[..., Any] | None = None,
+        agents: Mapping[str, Any] | Callable[..., Any] | None = None,
+        workflows: Mapping[str, Any] | Callable[..., Any] | None = None,
         memory: Any = None,
         description: str = "",
-        default_options: Any = None,
+        default_options: Mapping[str, Any] | Callable[..., Any] | None = None,
         max_retries: int | None = None,
-        input_processors: Any = (),
-        output_processors: Any = (),
-        error_processors: Any = (),
+        input_processors: Sequence[Any] | Callable[..., Any] = (),
+        output_processors: Sequence[Any] | Callable[..., Any] = (),
+        error_processors: Sequence[Any] | Callable[..., Any] = (),
         max_processor_retries: int | None = None,
-        metadata: Any = None,
+        metadata: Mapping[str, Any] | Callable[..., Any] | None = None,
         request_context_schema: Any = None,
         hooks: ToolCallHooks | None = None,
     ) -> None:
@@ -91,9 +98,9 @@ class Agent:
         if not agent_id:
             raise ConfigError("An agent needs an id: Agent(id='planner', ...).")
         if isinstance(default_options, Mapping):
-            merged(default_options, {})
+            merged(cast("Mapping[str, Any]", default_options), {})
         if isinstance(tools, (Mapping, Sequence)):
-            tools = named_tools(tools)
+            tools = named_tools(cast("ToolSet", tools))
         self._services: Services | None = None
         self._spec = AgentSpec(
             id=agent_id,
@@ -105,7 +112,7 @@ class Agent:
             workflows=workflows,
             memory=memory,
             description=description,
-            default_options=default_options,
+            default_options=cast("Any", default_options),
             max_retries=max_retries,
             input_processors=input_processors,
             output_processors=output_processors,
@@ -193,7 +200,8 @@ class Agent:
         messages: MessageInput,
         *,
         structured_output: type[T] | StructuredOutput[T],
-        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+        run_id: str = ...,
+        **options: Unpack[CallOptions],
     ) -> AgentStream[T]: ...
     @overload
     def stream(
@@ -217,7 +225,8 @@ class Agent:
         messages: MessageInput,
         *,
         structured_output: type[T] | StructuredOutput[T],
-        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+        run_id: str = ...,
+        **options: Unpack[CallOptions],
     ) -> AgentResult[T]: ...
     @overload
     async def generate(
@@ -245,7 +254,7 @@ class Agent:
         *,
         run_id: str,
         tool_call_id: str | None = None,
-        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+        **options: Unpack[CallOptions],
     ) -> AgentStream[Any]:
         """Go on with a run whose tool suspended.
 
@@ -263,7 +272,7 @@ class Agent:
         *,
         run_id: str,
         tool_call_id: str | None = None,
-        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+        **options: Unpack[CallOptions],
     ) -> AgentResult[Any]:
         """Go on with a run whose tool suspended, and return the whole answer."""
         resume = Resume(self._runs, tool_call_id, data=resume_data)
@@ -274,7 +283,7 @@ class Agent:
         self,
         run_id: str,
         tool_call_id: str | None = None,
-        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+        **options: Unpack[CallOptions],
     ) -> AgentStream[Any]:
         """Let a tool call that waits for approval run, and go on."""
         return self._resume(Resume(self._runs, tool_call_id, approved=True), run_id, options)
@@ -285,7 +294,7 @@ class Agent:
         tool_call_id: str | None = None,
         *,
         reason: str | None = None,
-        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+        **options: Unpack[CallOptions],
     ) -> AgentStream[Any]:
         """Refuse a tool call that waits for approval, tell the model why, and go on."""
         resume = Resume(self._runs, tool_call_id, approved=False, reason=reason)
@@ -295,7 +304,7 @@ class Agent:
         self,
         run_id: str,
         tool_call_id: str | None = None,
-        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+        **options: Unpack[CallOptions],
     ) -> AgentResult[Any]:
         """Let a tool call run, go on, and return the whole answer."""
         async with self.approve_tool_call(run_id, tool_call_id, **options) as stream:
@@ -307,18 +316,14 @@ class Agent:
         tool_call_id: str | None = None,
         *,
         reason: str | None = None,
-        **options: Unpack[AgentOptions],  # pyright: ignore[reportGeneralTypeIssues]
+        **options: Unpack[CallOptions],
     ) -> AgentResult[Any]:
         """Refuse a tool call, go on, and return the whole answer."""
-        async with self.decline_tool_call(
-            run_id, tool_call_id, reason=reason, **options
-        ) as stream:
+        async with self.decline_tool_call(run_id, tool_call_id, reason=reason, **options) as stream:
             return await stream.result()
 
     def _resume(self, resume: Resume, run_id: str, options: Mapping[str, Any]) -> AgentStream[Any]:
-        run = AgentRun(
-            self._spec, self._services, [], merged({}, {**options, "run_id": run_id})
-        )
+        run = AgentRun(self._spec, self._services, [], merged({}, {**options, "run_id": run_id}))
         run.resumption = resume
         return AgentStream(run)
 

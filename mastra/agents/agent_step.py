@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from mastra.agents.delegation import resumed, what_it_waits_for
+from mastra.agents.delegation import SubAgent, resumed, what_it_waits_for
 from mastra.agents.options import output_of
 from mastra.errors import TripwireError
 from mastra.tools.tool_step import services_of
 from mastra.workflows.step import Step, create_step
 from mastra.workflows.step_context import StepContext
 
-if TYPE_CHECKING:
-    from mastra.agents.agent import Agent
-
 __all__ = ["AgentStepInput", "AgentStepOutput", "agent_as_step"]
+
+
+class StepAgent(SubAgent, Protocol):
+    """An agent that may stand as a step."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
 
 
 class AgentStepInput(BaseModel):
@@ -37,7 +43,7 @@ class AgentStepOutput(BaseModel):
 _STEP_OPTIONS = ("id", "description", "retries", "metadata")
 
 
-def agent_as_step(agent: Agent, options: Mapping[str, Any]) -> Step[Any, Any]:
+def agent_as_step(agent: StepAgent, options: Mapping[str, Any]) -> Step[Any, Any]:
     """Return a step that asks an agent: `{prompt}` in, `{text}` or the structured output out.
 
     What the agent streams reaches the readers of the workflow's run. An agent that waits for
@@ -49,7 +55,7 @@ def agent_as_step(agent: Agent, options: Mapping[str, Any]) -> Step[Any, Any]:
     async def execute(ctx: StepContext[Any]) -> Any:
         services = services_of(ctx)
         own = agent if services is None else agent.bound_to(services)
-        call = {
+        call: dict[str, Any] = {
             "request_context": ctx.request_context,
             "abort_signal": ctx.abort_signal,
             **asked,
@@ -71,13 +77,14 @@ def agent_as_step(agent: Agent, options: Mapping[str, Any]) -> Step[Any, Any]:
             return await ctx.suspend(what_it_waits_for(result))
         return AgentStepOutput(text=result.text) if output is None else result.object
 
-    return create_step(
-        id=options.get("id", agent.id),
-        description=options.get("description", agent.description),
-        retries=options.get("retries"),
-        metadata=options.get("metadata"),
-        input_schema=AgentStepInput,
-        output_schema=AgentStepOutput if output is None else output.validator,
-        execute=execute,
-        component="AGENT",
-    )  # pyright: ignore[reportCallIssue]
+    # Given as one, since `component` is for the library alone and in no overload.
+    made: dict[str, Any] = {
+        "id": options.get("id", agent.id),
+        "description": options.get("description", agent.description),
+        "retries": options.get("retries"),
+        "metadata": options.get("metadata"),
+        "input_schema": AgentStepInput,
+        "output_schema": AgentStepOutput if output is None else output.validator,
+        "component": "AGENT",
+    }
+    return create_step(execute=execute, **made)

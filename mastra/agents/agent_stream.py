@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from typing import Any, Generic, Self
+from typing import Any, Generic, Self, cast
 
 from typing_extensions import TypeVar
 
@@ -95,7 +95,7 @@ class AgentStream(Generic[Obj]):
         given = 0
         async for chunk in self._chunks():
             if chunk.type in {"object", "object-result"} and isinstance(chunk.payload, list):
-                found: list[Any] = chunk.payload
+                found = cast("list[Any]", chunk.payload)
                 # The last element of a partial list may still grow.
                 whole = len(found) if chunk.type == "object-result" else len(found) - 1
                 while given < whole:

@@ -6,11 +6,11 @@ neither is a pydantic model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mastra.jsonable import Json, to_jsonable
+from mastra.agents.wire import camel, error_to_wire, plain
+from mastra.jsonable import Json
 
 __all__ = [
     "AgentChunk",
@@ -37,38 +37,6 @@ __all__ = [
     "TripwirePayload",
     "error_to_wire",
 ]
-
-
-def camel(name: str) -> str:
-    """Return a snake_case name in camelCase."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-def plain(value: Any) -> Json:
-    """Return any value of a payload as JSON data, in Mastra's spelling where it has one."""
-    if type(value) is str or value is None:
-        return value
-    to_wire: Callable[[], Json] | None = getattr(value, "to_wire", None)
-    if to_wire is not None:
-        return to_wire()
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    return to_jsonable(value, what="An agent's chunk")
-
-
-def error_to_wire(error: BaseException) -> dict[str, Json]:
-    """Return an error as Mastra sends it."""
-    wire: dict[str, Json] = {"message": str(error), "name": type(error).__name__}
-    code = getattr(error, "code", None)
-    if code is not None:
-        wire["code"] = str(code)
-    details = getattr(error, "details", None)
-    if details:
-        wire["details"] = to_jsonable(details)
-    return wire
 
 
 class Payload:

@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic import Field
 
+from mastra.services import AgentStreamHandle, Services
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
 from mastra.wire import WireModel
 
-if TYPE_CHECKING:
-    from mastra.agents.agent import Agent
-    from mastra.agents.agent_stream import AgentStream
-    from mastra.agents.results import AgentResult
+__all__ = ["DelegationInput", "SubAgent", "agent_tool", "resumed", "what_it_waits_for"]
 
-__all__ = ["DelegationInput", "agent_tool", "resumed", "what_it_waits_for"]
+
+class SubAgent(Protocol):
+    """An agent, as another one sees it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is for."""
+        ...
+
+    @property
+    def mastra(self) -> Services | None:
+        """The application it belongs to, if any."""
+        ...
+
+    def bound_to(self, services: Services) -> SubAgent:
+        """Return the same agent as one of an application."""
+        ...
+
+    def stream(self, messages: Any, **options: Any) -> AgentStreamHandle:
+        """Start an answer."""
+        ...
+
+    def resume_stream(self, resume_data: Any, *, run_id: str, **options: Any) -> AgentStreamHandle:
+        """Go on with a run that waits."""
+        ...
 
 
 class DelegationInput(WireModel):
@@ -29,11 +56,13 @@ class DelegationInput(WireModel):
     max_steps: int | None = Field(None, description="The most steps it may take")
 
 
-def agent_tool(key: str, agent: Agent) -> Tool[Any, Any]:
+def agent_tool(key: str, agent: SubAgent) -> Tool[Any, Any]:
     """Return the tool `agent-<key>`, which asks an agent and streams what it streams."""
 
     async def ask(asked: DelegationInput, ctx: ToolContext) -> dict[str, Any]:
-        own = agent if agent.mastra is not None or ctx.mastra is None else agent.bound_to(ctx.mastra)
+        own = (
+            agent if agent.mastra is not None or ctx.mastra is None else agent.bound_to(ctx.mastra)
+        )
         options: dict[str, Any] = {
             "request_context": ctx.request_context,
             "abort_signal": ctx.abort_signal,
@@ -73,7 +102,7 @@ def agent_tool(key: str, agent: Agent) -> Tool[Any, Any]:
     )
 
 
-def what_it_waits_for(result: AgentResult[Any]) -> dict[str, Any]:
+def what_it_waits_for(result: Any) -> dict[str, Any]:
     """Return what the tool or the step that asked suspends with."""
     return {
         "runId": result.run_id,
@@ -82,7 +111,7 @@ def what_it_waits_for(result: AgentResult[Any]) -> dict[str, Any]:
     }
 
 
-def resumed(agent: Agent, ctx: Any, options: Mapping[str, Any]) -> AgentStream[Any] | None:
+def resumed(agent: SubAgent, ctx: Any, options: Mapping[str, Any]) -> AgentStreamHandle | None:
     """Return the stream of an agent's run that goes on, where the tool or the step was suspended."""
     if ctx.resume_data is None or not isinstance(ctx.suspend_data, Mapping):
         return None

@@ -14,7 +14,7 @@ from mastra.agents.setup import StepPlan
 from mastra.errors import ModelError
 from mastra.models.calling import Answer, IteratorSource, open_answer
 from mastra.models.chunks import FinishChunk, ModelChunk, TextDelta
-from mastra.models.messages import Message, TextPart
+from mastra.models.messages import Message, MessagePart, TextPart
 from mastra.processors.base import TripwireSignal
 
 __all__ = ["ask", "show_answer", "trip"]
@@ -60,9 +60,7 @@ async def show_answer(run: AgentRun, recorder: StepRecorder, plan: StepPlan) -> 
     result = recorder.result
     if run.pipeline.sees_chunks:
         _keep_published(run, recorder)
-    await run.pipeline.response(
-        list(plan.request.messages), result.text, from_cache=plan.is_cached
-    )
+    await run.pipeline.response(list(plan.request.messages), result.text, from_cache=plan.is_cached)
     try:
         await run.pipeline.output_step(
             result.text, result.tool_calls, result.finish_reason, result.usage
@@ -94,7 +92,7 @@ def _keep_published(run: AgentRun, recorder: StepRecorder) -> None:
     result = recorder.result
     text = "".join(run.published_text)
     result.text = text
-    others = [part for part in result.content if not isinstance(part, TextPart)]
+    others: list[MessagePart] = [part for part in result.content if not isinstance(part, TextPart)]
     result.content = [TextPart(text), *others] if text else others
 
 

@@ -76,31 +76,44 @@ async def run_agent(run: AgentRun) -> LoopSteps:
                 yield
             is_over = await step.end()
             yield
-        if run.pipeline is not None and run.status == "running":
-            await run.pipeline.output_result()
-        if run.memory is not None and run.status == "running":
-            await keep(run, run.memory)
-        output = output_of(run.options)
-        if output is not None and output.model is not None and run.status == "running":
-            async with aclosing(structure(run, output)) as structuring:
-                async for _ in structuring:
-                    yield
-        await emit_finish(run)
-        await flush(run)
+        async with aclosing(_wind_up(run)) as winding:
+            async for _ in winding:
+                yield
         yield
     except BaseException as error:
         if isinstance(error, GeneratorExit) or not await _conclude(run, step, error):
             raise
         yield
     finally:
-        if step is not None:
-            await step.aclose()
-        if run.status == "running":
-            run.status = "canceled"
-        if run.resumption is not None:
-            await let_go(run, run.resumption)
-        close_agent_span(run)
-        run.release()
+        await _clean_up(run, step)
+
+
+async def _wind_up(run: AgentRun) -> AsyncGenerator[None, None]:
+    """Do what is left after the last step, and stream the run's end."""
+    if run.status == "running":
+        if run.pipeline is not None:
+            await run.pipeline.output_result()
+        if run.memory is not None:
+            await keep(run, run.memory)
+        output = output_of(run.options)
+        if output is not None and output.model is not None:
+            async with aclosing(structure(run, output)) as structuring:
+                async for _ in structuring:
+                    yield
+    await emit_finish(run)
+    await flush(run)
+
+
+async def _clean_up(run: AgentRun, step: _Step | None) -> None:
+    """Leave nothing behind, however the run ended."""
+    if step is not None:
+        await step.aclose()
+    if run.status == "running":
+        run.status = "canceled"
+    if run.resumption is not None:
+        await let_go(run, run.resumption)
+    close_agent_span(run)
+    run.release()
 
 
 async def _begin(run: AgentRun) -> dict[str, Any] | None:
@@ -277,8 +290,8 @@ async def flush(run: AgentRun) -> None:
         waiting, run.pending = run.pending, []
         on_chunk = run.options.get("on_chunk")
         for chunk in waiting:
-            sees = pipeline is not None and pipeline.sees_chunks
-            for shown in await pipeline.chunk(chunk) if sees else (chunk,):
+            seen = pipeline is not None and pipeline.sees_chunks
+            for shown in await pipeline.chunk(chunk) if pipeline is not None and seen else (chunk,):
                 if shown.type == "text-delta":
                     run.published_text.append(shown.payload.text)
                 run.publish(shown)

@@ -25,6 +25,7 @@ __all__ = [
     "AbortEvent",
     "AgentOptions",
     "AgentSpec",
+    "CallOptions",
     "ErrorEvent",
     "MemoryOption",
     "PreparedStep",
@@ -120,8 +121,8 @@ class ToolCallHooks(TypedDict, total=False):
     """Gets the call with its output or its error."""
 
 
-class AgentOptions(TypedDict, total=False):
-    """Options of `Agent.stream` and `Agent.generate`; all may be left out."""
+class CallOptions(TypedDict, total=False):
+    """Options of everything that runs an agent; all may be left out."""
 
     max_steps: int
     stop_when: StopCondition | Sequence[StopCondition]
@@ -134,7 +135,6 @@ class AgentOptions(TypedDict, total=False):
     instructions: StaticInstructions
     system: StaticInstructions
     context: MessageInput
-    structured_output: Any
     memory: MemoryOption
     request_context: RequestContext | Mapping[str, Any]
     prepare_step: Callable[[StepPreparation], PreparedStep | Awaitable[PreparedStep | None] | None]
@@ -150,10 +150,16 @@ class AgentOptions(TypedDict, total=False):
     output_processors: Sequence[Any]
     error_processors: Sequence[Any]
     max_processor_retries: int
-    run_id: str
     provider_options: Mapping[str, Any]
     include_raw_chunks: bool
     hooks: ToolCallHooks
+
+
+class AgentOptions(CallOptions, total=False):
+    """Options of `Agent.stream` and `Agent.generate`; all may be left out."""
+
+    run_id: str
+    structured_output: Any
 
 
 _KNOWN = frozenset(AgentOptions.__annotations__)

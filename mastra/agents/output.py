@@ -49,13 +49,13 @@ class StructuredOutput(Generic[T]):
         """Return it for itself, a type, a JSON Schema, or a dict with `schema` in it."""
         if isinstance(value, StructuredOutput):
             return cast("StructuredOutput[Any]", value)
-        if isinstance(value, Mapping) and "schema" in value:
+        if isinstance(value, Mapping) and "schema" in cast("Mapping[str, Any]", value):
             known = {_snake(key): item for key, item in cast("Mapping[str, Any]", value).items()}
             try:
                 return StructuredOutput(**known)
             except TypeError as error:
                 raise ConfigError(f"structured_output: {error}") from error
-        return StructuredOutput(value)
+        return StructuredOutput(cast("Any", value))
 
     @property
     def json_schema(self) -> dict[str, Json]:
@@ -137,7 +137,9 @@ def is_strict(node: Any) -> bool:
     known = cast("dict[str, Any]", node)
     if known.get("type") == "object":
         names = set(known.get("properties", {}))
-        if known.get("additionalProperties") is not False or names != set(known.get("required", ())):
+        if known.get("additionalProperties") is not False or names != set(
+            known.get("required", ())
+        ):
             return False
     return "default" not in known and all(is_strict(child) for child in known.values())
 
@@ -178,7 +180,7 @@ class OutputReader:
         if self._wraps and isinstance(data, dict) and set(cast("Any", data)) == {"value"}:
             data = cast("dict[str, Any]", data)["value"]
         try:
-            return self._output.validator.load(data)
+            return self._output.validator.load(cast("object", data))
         except SchemaMismatch as mismatch:
             raise ModelError(
                 f"Structured output validation failed: the answer does not match "

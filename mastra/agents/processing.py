@@ -248,7 +248,9 @@ async def load_pipeline(run: AgentRun, first: Sequence[Any] = ()) -> Pipeline | 
         lists.append(list(found or ()))
         for item in lists[-1]:
             if not any(method_of(item, name) for name in _METHODS):
-                raise ConfigError(f"{item!r} in {key} is not a processor: it has none of its methods.")
+                raise ConfigError(
+                    f"{item!r} in {key} is not a processor: it has none of its methods."
+                )
     inputs, outputs, errors = lists
     if not any((first, inputs, outputs, errors)):
         return None

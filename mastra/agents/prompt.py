@@ -11,10 +11,14 @@ from mastra.models.messages import Message, MessageInput
 
 __all__ = ["Instructions", "StaticInstructions", "input_messages", "system_messages"]
 
-StaticInstructions: TypeAlias = "str | Message | Mapping[str, Any] | Sequence[str | Message | Mapping[str, Any]]"
+StaticInstructions: TypeAlias = (
+    "str | Message | Mapping[str, Any] | Sequence[str | Message | Mapping[str, Any]]"
+)
 """Text, system messages, or a list of those."""
 
-Instructions: TypeAlias = "StaticInstructions | Callable[..., StaticInstructions | Awaitable[StaticInstructions]]"
+Instructions: TypeAlias = (
+    "StaticInstructions | Callable[..., StaticInstructions | Awaitable[StaticInstructions]]"
+)
 """The same, or a function of the agent's context that gives it."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mastra.agents.context import resolve_dynamic
+from mastra.agents.options import MemoryOption
 from mastra.agents.run import AgentRun
 from mastra.errors import ConfigError
 from mastra.jsonable import dump_json
@@ -36,7 +37,7 @@ async def memory_of(run: AgentRun) -> Memory | None:
     Raises:
         ConfigError: The call names a thread and no resource.
     """
-    option = run.options.get("memory")
+    option = run.options.get("memory") or MemoryOption()
     # Without memory a thread is only a name, by which a run that waits can be found.
     if run.thread_id is None or run.spec.memory is None:
         return None
@@ -44,8 +45,9 @@ async def memory_of(run: AgentRun) -> Memory | None:
     if found is None:
         return None
     memory = found.bound_to(run.services)
-    if option is not None and option.get("options"):
-        memory = memory.with_options(option["options"]).bound_to(run.services)
+    overrides = option.get("options")
+    if overrides:
+        memory = memory.with_options(overrides).bound_to(run.services)
     if run.resource_id is None:
         raise ConfigError(
             f"Agent {run.spec.id!r} was called with thread {run.thread_id!r} and no resource: "
@@ -58,7 +60,9 @@ async def recall(run: AgentRun, memory: Memory) -> None:
     """Show the agent what it remembers, before what it is asked."""
     thread_id, resource_id = run.thread_id or "", run.resource_id or ""
     thread: Any = (run.options.get("memory") or {}).get("thread")
-    given: Mapping[str, Any] = thread if isinstance(thread, Mapping) else {}
+    given: Mapping[str, Any] = {}
+    if isinstance(thread, Mapping):
+        given = cast("Mapping[str, Any]", thread)
     run.state["thread"] = await memory.thread_for(
         thread_id,
         resource_id,
@@ -84,7 +88,7 @@ async def offer_notes(run: AgentRun, memory: Memory) -> None:
         run.tools = {**run.tools, UPDATE_TOOL: _update_tool(memory, working)}
 
 
-def _about_notes(working: WorkingMemory, notes: str | None, is_read_only: bool) -> str:  # noqa: FBT001
+def _about_notes(working: WorkingMemory, notes: str | None, is_read_only: bool) -> str:
     if working.schema is not None:
         form = dump_json(schema_of(working.schema).json_schema()).decode()
         shape = f"They are JSON that meets this schema:\n{form}"

@@ -125,9 +125,7 @@ async def put_to_wait(run: AgentRun, store: AgentRunStore, runner: CallRunner) -
         else:
             payload = to_jsonable(outcome.payload, what=f"What tool {call.name!r} suspended with")
             schema = runner.resume_schema(call.name)
-            waiting.append(
-                WaitingCall(call.id, call.name, call.args, "suspended", payload, schema)
-            )
+            waiting.append(WaitingCall(call.id, call.name, call.args, "suspended", payload, schema))
     first = waiting[0]
     run.suspend_payload = (
         first.suspend_payload

@@ -32,7 +32,7 @@ class Interrupted(Exception):  # noqa: N818 - caught inside the loop; never seen
 class AgentRun:
     """One run of an agent. The loop writes it, the stream's readers read it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - a run's state, told in one place
         self,
         spec: AgentSpec,
         services: Services | None,

@@ -24,8 +24,8 @@ from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
 from mastra.models.calling import ModelEntry
 from mastra.models.messages import Message
 from mastra.models.resolve import ModelInput, resolve_models
-from mastra.models.stored_messages import split_results
 from mastra.models.settings import ModelSettings
+from mastra.models.stored_messages import split_results
 from mastra.schema import SchemaMismatch, schema_of
 from mastra.tools.tool import Tool, named_tools
 
@@ -92,7 +92,8 @@ async def set_up(run: AgentRun) -> None:
         raise InputValidationError(f"Agent {spec.id!r} was called without a message.")
     # System messages among the input belong with the instructions: providers want them first.
     run.system += [message for message in given if message.role == "system"]
-    extra = input_messages(options["context"]) if options.get("context") else []
+    shown = options.get("context")
+    extra = input_messages(shown) if shown else []
     said = [message for message in given if message.role != "system"]
     run.messages = split_results([*extra, *said])
     run.input_count = len(run.messages)
@@ -113,9 +114,11 @@ def _check_context(run: AgentRun) -> None:
 
 async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
     tools = named_tools(await resolve_dynamic(run.spec.tools, run.context))
-    for key, agent in (await resolve_dynamic(run.spec.agents, run.context) or {}).items():
+    agents: Mapping[str, Any] = await resolve_dynamic(run.spec.agents, run.context) or {}
+    for key, agent in agents.items():
         tools[f"agent-{key}"] = agent_tool(key, agent)
-    for key, workflow in (await resolve_dynamic(run.spec.workflows, run.context) or {}).items():
+    workflows: Mapping[str, Any] = await resolve_dynamic(run.spec.workflows, run.context) or {}
+    for key, workflow in workflows.items():
         from mastra.tools.from_workflow import workflow_tool  # noqa: PLC0415 - only what is used
 
         tools[f"workflow-{key}"] = workflow_tool(key, workflow)
@@ -141,8 +144,9 @@ async def plan_step(run: AgentRun) -> StepPlan:
     model: ModelInput | None = changes.get("model")
     entries = run.entries if model is None else await resolve_models(model, run.context)
     settings = run.settings
-    if changes.get("model_settings") is not None:
-        settings = ModelSettings.of(changes["model_settings"]).over(settings)
+    own_settings = changes.get("model_settings")
+    if own_settings is not None:
+        settings = ModelSettings.of(own_settings).over(settings)
     output = output_of(options)
     if "structured_output" in changes:
         output = StructuredOutput.of(changes["structured_output"])

@@ -95,9 +95,7 @@ def _stream(
             )
             recorder.result.tool_results.append(run.emit("tool-result", payload))
         case Raised():
-            run.emit(
-                "tool-error", ToolErrorPayload(call.args, call.id, call.name, outcome.error)
-            )
+            run.emit("tool-error", ToolErrorPayload(call.args, call.id, call.name, outcome.error))
         case NeedsApproval():
             run.emit(
                 "tool-call-approval",
@@ -129,19 +127,13 @@ def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -
     results: list[ToolResultPart] = []
     for call in recorder.calls:
         outcome = outcomes[call.id]
-        match outcome:
-            case Done():
-                shown: Any = outcome.result if outcome.model_output is None else outcome.model_output
-                results.append(_part(call, shown, is_error=outcome.is_error))
-            case Raised():
-                results.append(_part(call, told(outcome.error), is_error=True))
-            case Denied():
-                results.append(_part(call, outcome.reason, is_error=False))
-            case Elsewhere():
-                if not call.provider_executed:
-                    run.state["client_side"] = True
-            case NeedsApproval() | Suspended():
-                run.waiting[call.id] = (call, outcome)
+        told_of = _told(call, outcome)
+        if told_of is not None:
+            results.append(told_of)
+        elif isinstance(outcome, Elsewhere):
+            run.state["client_side"] = not call.provider_executed
+        else:
+            run.waiting[call.id] = (call, outcome)
     if results:
         recorder.result.content.extend(results)
         run.messages.append(Message("tool", tuple(results)))
@@ -149,5 +141,15 @@ def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -
         run.status = "suspended"
 
 
-def _part(call: RequestedCall, shown: Any, *, is_error: bool) -> ToolResultPart:
-    return ToolResultPart(call.id, call.name, shown, is_error, call.args)
+def _told(call: RequestedCall, outcome: Outcome) -> ToolResultPart | None:
+    """Return what the model is told of a call, where there is something to tell."""
+    match outcome:
+        case Done(result, is_error, shown):
+            seen: Any = result if shown is None else shown
+            return ToolResultPart(call.id, call.name, seen, is_error, call.args)
+        case Raised(error):
+            return ToolResultPart(call.id, call.name, told(error), is_error=True, args=call.args)
+        case Denied(reason):
+            return ToolResultPart(call.id, call.name, reason, args=call.args)
+        case _:
+            return None

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES: dict[str, str] = {
+if TYPE_CHECKING:
+    from mastra.mcp.client import MCPClient, MCPServerConfig
+    from mastra.mcp.server import MCPServer
+
+__all__ = [
+    "MCPClient",
+    "MCPServer",
+    "MCPServerConfig",
+]
+
+_HOMES = {
     "MCPClient": "mastra.mcp.client",
     "MCPServer": "mastra.mcp.server",
     "MCPServerConfig": "mastra.mcp.client",
 }
-
-__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -97,14 +97,14 @@ class MCPClient:
         async def call(given: dict[str, Any], ctx: ToolContext) -> Any:
             connection = await self._connected(server)
 
-            async def progress(done: float, total: float | None, message: str | None) -> None:
-                await ctx.writer.write({"progress": done, "total": total, "message": message})
+            async def report(progress: float, total: float | None, message: str | None) -> None:
+                await ctx.writer.write({"progress": progress, "total": total, "message": message})
 
             result = await connection.client.call_tool(
                 name,
                 given,
                 read_timeout_seconds=self._timeout_s,
-                progress_callback=progress,
+                progress_callback=report,
             )
             return _result(server, name, result)
 
@@ -246,4 +246,6 @@ def _result(server: str, name: str, result: Any) -> Any:
         return structured["result"] if set(structured) == {"result"} else structured
     if len(texts) == len(result.content):
         return "\n".join(texts)
-    return [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in result.content]
+    return [
+        item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in result.content
+    ]

@@ -37,7 +37,7 @@ class MCPServer:
         instructions: What clients may tell their model about the server.
     """
 
-    def __init__(  # noqa: PLR0913 - Mastra's options
+    def __init__(
         self,
         name: str,
         *,

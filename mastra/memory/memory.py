@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from mastra.clock import now_ms
 from mastra.errors import ConfigError, InputValidationError
@@ -301,17 +301,15 @@ class Memory:
     def _notes_of_thread(self) -> bool:
         return self.working_memory is not None and self.working_memory.scope == "thread"
 
-    async def _new_notes(
-        self, notes: Any, thread_id: str | None, resource_id: str | None
-    ) -> str:
+    async def _new_notes(self, notes: Any, thread_id: str | None, resource_id: str | None) -> str:
         working = self.working_memory
         if working is None or working.schema is None:
             return notes if isinstance(notes, str) else dump_json(notes).decode()
         given: Any = load_json(notes) if isinstance(notes, str) else notes
-        if isinstance(given, Mapping):
+        if isinstance(given, dict):
             before = await self.get_working_memory(thread_id=thread_id, resource_id=resource_id)
             old: Any = load_json(before) if before else {}
-            given = {**old, **given}
+            given = {**old, **cast("dict[str, Any]", given)}
         schema = schema_of(working.schema)
         try:
             return dump_json(schema.dump(schema.load(given))).decode()
@@ -322,13 +320,11 @@ class Memory:
 def _message(stored: StoredMessage) -> Message:
     data = asdict(stored)
     message = message_from({"role": stored.role, "content": data["content"], "id": stored.id})
-    return replace(
-        message, created_at=stored.created_at, metadata=stored.content.get("metadata")
-    )
+    return replace(message, created_at=stored.created_at, metadata=stored.content.get("metadata"))
 
 
 def _working_memory(
-    value: WorkingMemory | Mapping[str, Any] | bool | None,  # noqa: FBT001
+    value: WorkingMemory | Mapping[str, Any] | bool | None,
 ) -> WorkingMemory | None:
     if value is None or value is False:
         return None

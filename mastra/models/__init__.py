@@ -3,9 +3,59 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES: dict[str, str] = {
+if TYPE_CHECKING:
+    from mastra.models.base import Model, ModelRequest
+    from mastra.models.chunks import (
+        FinishChunk,
+        ReasoningDelta,
+        ResponseMetadata,
+        TextDelta,
+        ToolCallDelta,
+        ToolCallEnd,
+        ToolCallStart,
+        Usage,
+    )
+    from mastra.models.messages import (
+        FilePart,
+        ImagePart,
+        Message,
+        ReasoningPart,
+        TextPart,
+        ToolCallPart,
+        ToolResultPart,
+    )
+    from mastra.models.openai import OpenAIModel
+    from mastra.models.resolve import Fallback, ModelConfig
+    from mastra.models.settings import ModelSettings, Timeouts
+
+__all__ = [
+    "Fallback",
+    "FilePart",
+    "FinishChunk",
+    "ImagePart",
+    "Message",
+    "Model",
+    "ModelConfig",
+    "ModelRequest",
+    "ModelSettings",
+    "OpenAIModel",
+    "ReasoningDelta",
+    "ReasoningPart",
+    "ResponseMetadata",
+    "TextDelta",
+    "TextPart",
+    "Timeouts",
+    "ToolCallDelta",
+    "ToolCallEnd",
+    "ToolCallPart",
+    "ToolCallStart",
+    "ToolResultPart",
+    "Usage",
+]
+
+_HOMES = {
     "Fallback": "mastra.models.resolve",
     "FilePart": "mastra.models.messages",
     "FinishChunk": "mastra.models.chunks",
@@ -29,8 +79,6 @@ _HOMES: dict[str, str] = {
     "ToolResultPart": "mastra.models.messages",
     "Usage": "mastra.models.chunks",
 }
-
-__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

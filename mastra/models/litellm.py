@@ -173,7 +173,9 @@ class LiteLLMModel:
             status_code=status,
             model_id=self.model_id,
             is_retryable=status in RETRYABLE_STATUS or status >= 500,
-            details={"retry_after_s": None if response is None else retry_after_of(response.headers)},
+            details={
+                "retry_after_s": None if response is None else retry_after_of(response.headers)
+            },
         )
 
 

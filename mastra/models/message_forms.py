@@ -82,8 +82,8 @@ def message_from(value: object) -> Message:
 
 def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ...]:
     content: Any = data.get("content")
-    if isinstance(content, Mapping) and "parts" in content:  # Mastra's stored form
-        content = cast("Any", content)["parts"]
+    if isinstance(content, Mapping) and "parts" in cast("Mapping[str, Any]", content):
+        content = cast("Any", content)["parts"]  # Mastra's stored form
     elif data.get("parts") is not None:  # the user interface's form
         content = data["parts"]
     if role == "tool" and "tool_call_id" in data:  # the OpenAI API's form
@@ -97,7 +97,7 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
         for item in cast("Sequence[Any]", content):
             parts += _parts(item)
     elif content is not None or "tool_calls" not in data:
-        raise _unknown("A message's content", content)
+        raise _unknown("A message's content", cast("object", content))
     parts += [_openai_call(call) for call in data.get("tool_calls") or ()]
     return tuple(parts)
 
@@ -125,7 +125,7 @@ def _parts(item: object) -> list[MessagePart]:
         item, (TextPart, ImagePart, FilePart, ReasoningPart, ToolCallPart, ToolResultPart)
     ):
         return [item]
-    raise _unknown("A message's part", item)
+    raise _unknown("A message's part", cast("object", item))
 
 
 def _invocation(call: Mapping[str, Any]) -> list[MessagePart]:
@@ -152,7 +152,9 @@ def _text(data: Mapping[str, Any]) -> MessagePart:
 
 
 def _reasoning(data: Mapping[str, Any]) -> MessagePart:
-    return ReasoningPart(str(data.get("text") or data.get("reasoning") or ""), data.get("signature"))
+    return ReasoningPart(
+        str(data.get("text") or data.get("reasoning") or ""), data.get("signature")
+    )
 
 
 def _image(data: Mapping[str, Any]) -> MessagePart:

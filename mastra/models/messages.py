@@ -111,7 +111,9 @@ MessagePart: TypeAlias = (
 )
 """One piece of a message."""
 
-MessageInput: TypeAlias = "str | Message | Mapping[str, Any] | Sequence[str | Message | Mapping[str, Any]]"
+MessageInput: TypeAlias = (
+    "str | Message | Mapping[str, Any] | Sequence[str | Message | Mapping[str, Any]]"
+)
 """What a caller may pass as messages."""
 
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from mastra.errors import ConfigError, MissingDependencyError, ModelError
@@ -185,9 +186,8 @@ class OpenAIModel:
 def _import() -> None:
     """Import what calls need, in a worker thread: half a second that the event loop goes on."""
     try:
-        import openai  # noqa: F401, PLC0415
-
-        import mastra.models.http  # noqa: F401, PLC0415
+        for name in ("openai", "mastra.models.http"):
+            import_module(name)
     except ImportError as error:
         raise MissingDependencyError(
             f"This model needs a package that is not installed: {error.name}. "

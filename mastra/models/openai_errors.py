@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import openai
 
@@ -77,14 +77,14 @@ def explain_status(status: int, model_id: str, said: str, *, key: str, url: str 
 
 def said_by(body: object) -> str | None:
     """Return the message in an error's body."""
-    if isinstance(body, Mapping):
-        known: Mapping[str, Any] = body  # pyright: ignore[reportUnknownVariableType]
-        inner: Any = known.get("error", known)
-        if isinstance(inner, Mapping):
-            found: Any = inner.get("message")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-            return str(found) if found else None
+    if not isinstance(body, Mapping):
+        return str(body) if body else None
+    known = cast("Mapping[str, Any]", body)
+    inner: Any = known.get("error", known)
+    if not isinstance(inner, Mapping):
         return str(inner)
-    return str(body) if body else None
+    found: Any = cast("Mapping[str, Any]", inner).get("message")
+    return str(found) if found else None
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:

@@ -225,7 +225,8 @@ class ResponsesDecoder(SseDecoder):
 
     def _end(self, response: dict[str, Any], out: list[ModelChunk]) -> None:
         reason: FinishReason = "tool-calls" if self._has_calls else "stop"
-        raw = (response.get("incomplete_details") or {}).get("reason")
+        details: dict[str, Any] = response.get("incomplete_details") or {}
+        raw: str | None = details.get("reason")
         if raw is not None:
             reason = _INCOMPLETE.get(raw, "other")
         usage = response.get("usage")
@@ -251,13 +252,13 @@ class ResponsesDecoder(SseDecoder):
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
-    cached = (usage.get("input_tokens_details") or {}).get("cached_tokens") or 0
-    reasoning = (usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0
+    read: Mapping[str, Any] = usage.get("input_tokens_details") or {}
+    written: Mapping[str, Any] = usage.get("output_tokens_details") or {}
     return usage_of(
         usage.get("input_tokens"),
         usage.get("output_tokens"),
         usage.get("total_tokens"),
-        cached,
-        reasoning,
+        read.get("cached_tokens") or 0,
+        written.get("reasoning_tokens") or 0,
         dict(usage),
     )

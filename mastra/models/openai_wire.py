@@ -51,8 +51,9 @@ def usage_from(usage: Mapping[str, Any]) -> Usage:
     total: int | None = usage.get("total_tokens")
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
-    cached: int = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    reasoning: int = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+    read: Mapping[str, Any] = usage.get("prompt_tokens_details") or {}
+    written: Mapping[str, Any] = usage.get("completion_tokens_details") or {}
+    cached, reasoning = read.get("cached_tokens") or 0, written.get("reasoning_tokens") or 0
     return usage_of(prompt, completion, total, cached, reasoning, dict(usage))
 
 
@@ -155,10 +156,11 @@ class SseDecoder:
 
     def fail(self, error: Any) -> ModelError:
         """Return the error for one that the provider sent inside the stream."""
-        known: Mapping[str, Any] = cast("Any", error) if isinstance(error, Mapping) else {}
-        said = known.get("message") or error
+        known: dict[str, Any] = {"message": str(error)}
+        if isinstance(error, dict):
+            known = cast("dict[str, Any]", error)
         return ModelError(
-            f"{self.model_id} failed while it answered: {said}",
+            f"{self.model_id} failed while it answered: {known.get('message') or known}",
             model_id=self.model_id,
             details={"code": known.get("code"), "type": known.get("type")},
         )
@@ -224,6 +226,10 @@ class ChatDecoder(SseDecoder):
                 self._raw_reason = choice["finish_reason"]
         elif "error" in event:
             raise self.fail(event["error"])
+        if "usage" in event or "timings" in event:
+            self._count(event)
+
+    def _count(self, event: dict[str, Any]) -> None:
         if event.get("usage"):
             self._usage = usage_from(event["usage"])
         elif event.get("timings") and self._usage is None:

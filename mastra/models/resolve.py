@@ -198,7 +198,7 @@ async def resolve_models(value: ModelInput, *arguments: object) -> list[ModelEnt
     if isinstance(value, (str, ModelConfig)):
         return [ModelEntry(resolve_model(value))]
     if isinstance(value, Sequence):
-        return await _from_list(value, arguments)
+        return await _from_list(cast("Sequence[OneModel]", value), arguments)
     if isinstance(value, Fallback):
         return await _from_fallback(value, arguments)
     if callable(getattr(value, "stream", None)):
@@ -211,9 +211,7 @@ async def resolve_models(value: ModelInput, *arguments: object) -> list[ModelEnt
     return [ModelEntry(resolve_model(value))]
 
 
-async def _from_list(
-    value: Sequence[OneModel], arguments: tuple[object, ...]
-) -> list[ModelEntry]:
+async def _from_list(value: Sequence[OneModel], arguments: tuple[object, ...]) -> list[ModelEntry]:
     if not value:
         raise ConfigError("The list of models is empty.")
     entries: list[ModelEntry] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from mastra.models.messages import Message
 from mastra.request_context import RequestContext
@@ -87,9 +87,7 @@ class ProcessorContext:
             retry: Ask the model again with the reason, if it may still be asked.
             metadata: Facts for the application.
         """
-        raise TripwireSignal(
-            reason, retry=retry, metadata=metadata, processor_id=self.processor_id
-        )
+        raise TripwireSignal(reason, retry=retry, metadata=metadata, processor_id=self.processor_id)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -273,7 +271,8 @@ def processor_id(processor: Any) -> str:
 
 def method_of(processor: Any, name: str) -> Any:
     """Return a processor's method, or `None` where it does not have its own."""
-    method = getattr(type(processor), name, None)
+    kind: type[Any] = type(processor)
+    method = getattr(kind, name, None)
     if method is None or method is getattr(Processor, name):
         return None
     return getattr(processor, name)
@@ -291,4 +290,4 @@ def changed(value: Any) -> Mapping[str, Any]:
     """Return what a method returned as a dict of changes."""
     if value is None:
         return {}
-    return value if isinstance(value, Mapping) else {"messages": value}  # pyright: ignore[reportUnknownVariableType]
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {"messages": value}

@@ -88,7 +88,9 @@ class _Judge(Processor):
         answer = await collect(entries, request)
         verdict = _verdict(answer.text)
         if verdict is None:
-            ctx.abort(f"{self.id}: the judging model gave no verdict.", metadata={"text": answer.text})
+            ctx.abort(
+                f"{self.id}: the judging model gave no verdict.", metadata={"text": answer.text}
+            )
         found = [
             name for name in self._categories if verdict.scores.get(name, 0) >= self._threshold
         ]

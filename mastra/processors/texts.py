@@ -98,7 +98,7 @@ class TokenLimiter(Processor):
     ) -> None:
         self._limit = limit
         self._output_limit = output_limit
-        self._count = count or (lambda text: (len(text) + 3) // 4)
+        self._count = count or _estimate
 
     def process_input(self, ctx: InputContext) -> list[Message]:
         """Drop the oldest messages until the rest fits; the last always stays."""
@@ -123,6 +123,10 @@ class TokenLimiter(Processor):
         used: int = ctx.state.get("used", 0) + self._count(part.payload.text)
         ctx.state["used"] = used
         return part if used <= self._output_limit else None
+
+
+def _estimate(text: str) -> int:
+    return (len(text) + 3) // 4
 
 
 class _Filter(Processor):

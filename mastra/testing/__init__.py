@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES: dict[str, str] = {
+if TYPE_CHECKING:
+    from mastra.testing.models import (
+        FunctionModel,
+        ScriptedModel,
+        ToolCall,
+        Turn,
+        block_model_requests,
+        model_failure,
+    )
+    from mastra.testing.replay import ReplayEngine
+
+__all__ = [
+    "FunctionModel",
+    "ReplayEngine",
+    "ScriptedModel",
+    "ToolCall",
+    "Turn",
+    "block_model_requests",
+    "model_failure",
+]
+
+_HOMES = {
     "FunctionModel": "mastra.testing.models",
     "ReplayEngine": "mastra.testing.replay",
     "ScriptedModel": "mastra.testing.models",
@@ -14,8 +35,6 @@ _HOMES: dict[str, str] = {
     "block_model_requests": "mastra.testing.models",
     "model_failure": "mastra.testing.models",
 }
-
-__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import pydantic
 
@@ -54,7 +54,9 @@ def hints_of(function: Callable[..., Any], namespace: Mapping[str, Any]) -> dict
 def describe(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Return what a docstring says of a function and, in its `Args:`, of each parameter."""
     text = inspect.getdoc(function) or ""
-    head, *sections = re.split(r"\n\s*(?=(?:Args|Arguments|Returns|Raises|Yields|Examples?):\n)", text)
+    head, *sections = re.split(
+        r"\n\s*(?=(?:Args|Arguments|Returns|Raises|Yields|Examples?):\n)", text
+    )
     found: dict[str, str] = {}
     for section in sections:
         if section.lstrip().startswith("Arg"):
@@ -106,8 +108,7 @@ def _nothing(function: Callable[..., Any], *, spread: bool) -> Any:
 def _is_context(parameter: inspect.Parameter, hint: Any) -> bool:
     if hint is None:
         return parameter.name in {"ctx", "context"}
-    origin = typing.get_origin(hint) or hint
-    if isinstance(origin, type) and issubclass(origin, ToolContext):
+    if isinstance(hint, type) and issubclass(hint, ToolContext):
         return True
     return ToolContext in typing.get_args(hint)
 
@@ -118,11 +119,11 @@ def _is_variadic(parameter: inspect.Parameter) -> bool:
 
 def _is_model(hint: Any) -> bool:
     """Return whether a type is an object of named fields by itself."""
-    return isinstance(hint, type) and (
-        issubclass(hint, pydantic.BaseModel)
-        or dataclasses.is_dataclass(hint)
-        or typing.is_typeddict(hint)
-    )
+    if not isinstance(hint, type):
+        return False
+    kind: type[Any] = hint
+    is_plain = dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
+    return is_plain or issubclass(kind, pydantic.BaseModel)
 
 
 def _model_of(
@@ -137,9 +138,7 @@ def _model_of(
         fields[item.name] = (hints.get(item.name, Any), default)
     name = "".join(word.title() for word in function.__name__.split("_")) + "Input"
     config = pydantic.ConfigDict(extra="forbid")
-    return cast(
-        "type[pydantic.BaseModel]", pydantic.create_model(name, __config__=config, **fields)
-    )
+    return pydantic.create_model(name, __config__=config, **fields)
 
 
 def _spread(

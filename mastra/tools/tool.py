@@ -104,7 +104,9 @@ class Tool(Generic[In, Out]):
         """
         if self.call is None:
             raise ConfigError(f"Tool {self.id!r} has no function: its client runs it.")
-        value, problem = load_input(self.id, self.input_schema, {} if input_data is None else input_data)
+        value, problem = load_input(
+            self.id, self.input_schema, {} if input_data is None else input_data
+        )
         if problem is not None:
             return problem
         result = await self.call(value, ToolContext() if ctx is None else ctx)

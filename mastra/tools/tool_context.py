@@ -105,3 +105,4 @@ class ToolContext:
             RunStateError: Nothing that can be suspended calls the tool.
         """
         await self.suspender(payload, resume_label)
+        raise AssertionError("a suspender never returns")  # pragma: no cover

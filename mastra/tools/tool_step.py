@@ -26,16 +26,18 @@ def tool_as_step(tool: Tool[Any, Any], options: Mapping[str, Any]) -> Step[Any, 
             raise StepValidationError(str(result["message"]), code="TOOL_VALIDATION_FAILED")
         return result
 
-    given = {"id": tool.id, "description": tool.description, **options}
-    return create_step(
-        execute=execute,
-        input_schema=tool.input_schema,
-        output_schema=tool.output_schema or ANY,
-        suspend_schema=tool.suspend_schema,
-        resume_schema=tool.resume_schema,
-        component="TOOL",
-        **given,
-    )  # pyright: ignore[reportCallIssue] - the options are checked by create_step
+    # Given as one, since `component` is for the library alone and in no overload.
+    made: dict[str, Any] = {
+        "id": tool.id,
+        "description": tool.description,
+        "input_schema": tool.input_schema,
+        "output_schema": tool.output_schema or ANY,
+        "suspend_schema": tool.suspend_schema,
+        "resume_schema": tool.resume_schema,
+        "component": "TOOL",
+        **options,
+    }
+    return create_step(execute=execute, **made)
 
 
 def _context(ctx: StepContext[Any]) -> ToolContext:

@@ -374,9 +374,7 @@ async def test_callbacks() -> None:
     async def finished(result: Any) -> None:
         seen.append(("finish", result.text))
 
-    subject = agent(
-        ToolCall("get_weather", {"city": "x"}), "it is", tools=[get_weather]
-    )
+    subject = agent(ToolCall("get_weather", {"city": "x"}), "it is", tools=[get_weather])
     await subject.generate(
         "q",
         on_chunk=lambda chunk: seen.append(chunk.type),

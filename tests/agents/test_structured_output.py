@@ -62,7 +62,7 @@ async def test_partial_objects_are_streamed() -> None:
 
 
 async def test_elements() -> None:
-    stream = agent({"text": ['{"value": [1', "0, 2", '0, 30]}']}).stream(
+    stream = agent({"text": ['{"value": [1', "0, 2", "0, 30]}"]}).stream(
         "q", structured_output=list[int]
     )
     assert [item async for item in stream.element_stream] == [10, 20, 30]
@@ -88,9 +88,7 @@ async def test_with_tools_first() -> None:
         """Look."""
         return "Rome"
 
-    result = await agent(ToolCall("look"), PLAN, tools=[look]).generate(
-        "q", structured_output=Plan
-    )
+    result = await agent(ToolCall("look"), PLAN, tools=[look]).generate("q", structured_output=Plan)
     assert result.object.city == "Rome"
 
 

@@ -103,9 +103,7 @@ async def test_a_refusal_in_the_middle() -> None:
             return ctx.part
 
     stream = agent("the secret is 42", output_processors=[Stop()]).stream("q")
-    assert await kinds(stream) == [
-        *("start", "step-start", "text-start", "text-delta", "tripwire")
-    ]
+    assert await kinds(stream) == [*("start", "step-start", "text-start", "text-delta", "tripwire")]
     assert stream.tripwire is not None
     assert stream.tripwire.processor_id == "stop"
 
@@ -137,9 +135,9 @@ async def test_asking_the_model_again() -> None:
 
 
 async def test_not_for_ever() -> None:
-    stream = agent(
-        "no", "no", "no", output_processors=[Polite()], max_processor_retries=1
-    ).stream("q")
+    stream = agent("no", "no", "no", output_processors=[Polite()], max_processor_retries=1).stream(
+        "q"
+    )
     assert (await kinds(stream))[-1] == "tripwire"
     assert stream.tripwire is not None
     assert stream.tripwire.retry is True
