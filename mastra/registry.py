@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from mastra.errors import ConfigError, NotFoundError
 from mastra.logs import get_logger
 from mastra.workflows.engines.base import Engine
-from mastra.workflows.run import Runtime
+from mastra.workflows.runtime import Runtime
 from mastra.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Mastra:
             WorkflowDefinitionError: It is not committed.
             ConfigError: It is no workflow, or another one has its id.
         """
-        if not isinstance(workflow, Workflow):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(workflow, Workflow):
             raise ConfigError(
                 f"Workflow {key!r} must be a Workflow, not {type(workflow).__name__}."
             )
@@ -201,6 +201,10 @@ class Mastra:
     def observability(self) -> Any:
         """What spans are sent to, or `None`."""
         return self._observability
+
+    def observe(self, observability: Any) -> None:
+        """Send spans somewhere else from here on."""
+        self._observability = observability
 
     # -- running -------------------------------------------------------------------------------
 

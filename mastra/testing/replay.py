@@ -8,19 +8,18 @@ anything that a durable engine would lose.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from mastra.clock import now_ms
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Body, Halt
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inprocess import InProcessEngine
+from mastra.workflows.engines.inprocess_ops import sleep_until
 from mastra.workflows.engines.journal import JournalWriter
-from mastra.workflows.engines.lifecycle import Outcome
-from mastra.workflows.events import Kind
+from mastra.workflows.engines.outcome import Outcome
+from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord, decode_record
 
 __all__ = ["ReplayEngine"]
@@ -35,8 +34,9 @@ class _Interrupt(BaseException):
 class _ReplayOps:
     """Plans operations in place of running them."""
 
-    def __init__(self, run: ActiveRun) -> None:
+    def __init__(self, run: ActiveRun, writer: JournalWriter) -> None:
         self._run = run
+        self._writer = writer
         self.inline_delay_s = 0.05
         self.planned: dict[str, Body] = {}
 
@@ -73,20 +73,16 @@ class _ReplayOps:
         known = self._run.journal.get(record.op_id)
         if known is not None and known.status == "success":
             return known
+        if known is None:
+            stored = self._writer.commit(record)
+            if stored is not None:
+                await stored
         self.planned[record.op_id] = partial(self._sleep, record)
         raise _Interrupt
 
     async def _sleep(self, record: StepRecord) -> StepRecord:
-        run = self._run
-        await asyncio.sleep(max(0.0, (record.wake_at or 0) - time.time()))
-        done = StepRecord(record.op_id, record.step_id, record.payload, record.started_at)
-        done.kind, done.wake_at, done.start_seq = record.kind, record.wake_at, record.start_seq
-        done.output, done.status, done.ended_at = record.output, "success", now_ms()
-        run.order += 1
-        done.order = run.order
-        if done.start_seq >= 0:
-            done.end_seq = run.log.append(Kind.STEP_END, done)
-        return done
+        await sleep_until(self._run, self._writer, record)
+        return wake(self._run, record)
 
 
 class ReplayEngine(InProcessEngine):
@@ -108,7 +104,7 @@ class ReplayEngine(InProcessEngine):
         await self._go_back(command, run, writer)
         while True:
             self.walks += 1
-            ops = _ReplayOps(run)
+            ops = _ReplayOps(run, writer)
             try:
                 return await self._walk_once(run, ops, command)
             except _Interrupt:

@@ -19,7 +19,7 @@ from mastra.stream.abort import AbortController
 from mastra.workflows.events import EventLog, Kind
 from mastra.workflows.records import Journal, StepRecord
 
-__all__ = ["ActiveRun", "Reopening", "Scope", "Target", "TimeTravel"]
+__all__ = ["ActiveRun", "Reopening", "Scope", "Target", "TimeTravel", "no_usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ class Scope:
     validates_outputs: bool = True
 
 
-def _no_usage() -> dict[str, int]:
+def no_usage() -> dict[str, int]:
+    """Return what a run has used of tokens when it begins."""
     return {
         "inputTokens": 0,
         "outputTokens": 0,
@@ -131,7 +132,7 @@ class ActiveRun:
     """A step asked to end the run after it, or the run was cancelled."""
     signal_was_seen: bool = False
     """A step holds the abort signal, so it may end by itself when it is set."""
-    usage: dict[str, int] = field(default_factory=_no_usage)
+    usage: dict[str, int] = field(default_factory=no_usage)
     order: int = 0
     merged_at: dict[str, int] = field(default_factory=dict[str, int])
     """The order of the record that last wrote each key of the state."""
@@ -147,13 +148,21 @@ class ActiveRun:
     """Suspended operations that this leg resumes and has not yet run."""
     base_ops: frozenset[str] = frozenset()
     """Operations that the journal knew when this leg began."""
+    sleeping: int = 0
+    """How many branches sleep."""
     stepping: str | None = None
     """Of a run that goes step by step: the one step that this leg runs."""
     begun: set[str] = field(default_factory=set[str])
     """Blocks in which this leg found finished operations."""
     leg: int = 0
     """Which leg of the run this is: 0 for the start, one more for each resume."""
+    first_seq: int = 0
+    """Where the events of this leg begin."""
+    owner: str | None = None
+    """Under which name this process drives the run, where that has to be claimed."""
     engine_facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    span: Any = None
+    """The span of this leg, where somebody traces."""
     last_yield_ms: int = 0
     max_output_bytes: int | None = None
     """How large what a step gives may be, where the engine has a limit."""

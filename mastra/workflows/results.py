@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
-import mastra.errors as errors
+from mastra import errors
 from mastra.dataclass import dataclass
 from mastra.errors import MastraError, StepError, TripwireError, WorkflowFailedError
 from mastra.jsonable import Json, to_jsonable
@@ -54,6 +54,8 @@ def error_to_json(error: BaseException, depth: int = 0) -> dict[str, Json]:
     Such as its code, its cause, and those of its public attributes that JSON can hold.
     """
     data = _error_facts(error)
+    if isinstance(error, StepError) and "name" in error.details:
+        return data  # made from what was stored of its cause, and that is all of it
     if error.__cause__ is not None and depth < 8:
         data.setdefault("cause", error_to_json(error.__cause__, depth + 1))
     return data
@@ -194,6 +196,8 @@ class RunFacts:
     """Ids of the top-level entries that ran by themselves, in order."""
     causes: Mapping[str, BaseException]
     """Exceptions raised in this process, by operation id."""
+    trace: Mapping[str, Json] | None = None
+    """`traceId` and `spanId` of the leg, where somebody traces."""
 
 
 @dataclass(frozen=True)
@@ -280,6 +284,8 @@ class _Result(Generic[Out]):
             **self._own_wire(),
             "runId": facts.run_id,
         }
+        if facts.trace is not None:
+            wire.update(facts.trace)
         if state:
             wire["state"] = dict(facts.state)
         if resume_labels:
@@ -294,7 +300,7 @@ class _Result(Generic[Out]):
 class WorkflowSuccess(_Result[Out]):
     """The run reached its end, or a step bailed."""
 
-    status: ClassVar[RunStatus] = "success"
+    status: ClassVar[Literal["success"]] = "success"
     result: Out
     """The output, as a value of the workflow's output type."""
     raw: Json = field(default=None, repr=False)
@@ -312,7 +318,7 @@ class WorkflowSuccess(_Result[Out]):
 class WorkflowFailed(_Result[Out]):
     """A step failed, and with it the run."""
 
-    status: ClassVar[RunStatus] = "failed"
+    status: ClassVar[Literal["failed"]] = "failed"
     error: MastraError
     """What failed; the step's own exception is its `__cause__` where it was raised here."""
 
@@ -332,7 +338,7 @@ class WorkflowFailed(_Result[Out]):
 class WorkflowSuspended(_Result[Out]):
     """One or more steps wait for resume data."""
 
-    status: ClassVar[RunStatus] = "suspended"
+    status: ClassVar[Literal["suspended"]] = "suspended"
     suspended: list[list[str]]
     """The path of each suspended step: its ids from the outside in."""
     suspend_payload: dict[str, Json]
@@ -358,7 +364,7 @@ class WorkflowSuspended(_Result[Out]):
 class WorkflowTripwire(_Result[Out]):
     """A processor of an agent refused, and with it the run."""
 
-    status: ClassVar[RunStatus] = "tripwire"
+    status: ClassVar[Literal["tripwire"]] = "tripwire"
     tripwire: Mapping[str, Json]
     """`{"reason", "retry", "metadata", "processorId"}`."""
 
@@ -380,14 +386,14 @@ class WorkflowTripwire(_Result[Out]):
 class WorkflowPaused(_Result[Out]):
     """A run that goes entry by entry stopped after one."""
 
-    status: ClassVar[RunStatus] = "paused"
+    status: ClassVar[Literal["paused"]] = "paused"
 
 
 @dataclass(frozen=True)
 class WorkflowCanceled(_Result[Out]):
     """The run was cancelled, or a step aborted it."""
 
-    status: ClassVar[RunStatus] = "canceled"
+    status: ClassVar[Literal["canceled"]] = "canceled"
 
 
 WorkflowResult: TypeAlias = (

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from mastra.clock import now_ms
-from mastra.dataclass import dataclass
-from mastra.errors import InputValidationError, ResumeClaimedError, RunStateError
+from mastra.errors import (
+    ResumeClaimedError,
+    RunClaimedError,
+    RunStateError,
+)
 from mastra.jsonable import Json, to_jsonable
-from mastra.logs import get_logger
 from mastra.request_context import RequestContext
-from mastra.schema import SchemaMismatch
-from mastra.services import Services
-from mastra.storage.base import RunChanges, RunHead, WorkflowStore
+from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import Reopening, Target
-from mastra.workflows.engines.base import Engine, RunHandle
+from mastra.workflows.engines.base import RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.lifecycle import call_on_start
@@ -25,22 +23,16 @@ from mastra.workflows.engines.reopen import find_targets, reopening_after_crash,
 from mastra.workflows.engines.stored import no_such_run
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
+from mastra.workflows.run_input import check_context, checked_input, checked_state
 from mastra.workflows.run_stream import RunStream
+from mastra.workflows.run_watch import Watchers
+from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import WorkflowSpec
 
-__all__ = ["Run", "Runtime"]
+__all__ = ["Run"]
 
 Out = TypeVar("Out")
 _UNDER_WAY = ("running", "waiting")
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """Where a workflow runs: its engine, its store, and what its steps may ask for."""
-
-    engine: Engine
-    store: WorkflowStore
-    services: Services | None
 
 
 class Run(Generic[Out]):
@@ -64,8 +56,7 @@ class Run(Generic[Out]):
         self._is_stored = is_stored
         self._target = RunTarget(spec, runtime.store, run_id, runtime.services)
         self._handle: RunHandle | None = None
-        self._watchers: list[Callable[[Event], object]] = []
-        self._watch_tasks: set[asyncio.Task[None]] = set()
+        self._watchers = Watchers(run_id)
 
     @property
     def workflow_id(self) -> str:
@@ -146,10 +137,10 @@ class Run(Generic[Out]):
     ) -> RunHandle:
         if self._handle is not None:
             return self._handle
-        data = self._checked_input(input_data)
-        state = self._checked_state(initial_state)
+        data = checked_input(self._spec, input_data)
+        state = checked_state(self._spec, initial_state)
         context = RequestContext.of(request_context)
-        self._check_context(context)
+        check_context(self._spec, context)
         command = Command(
             kind="start",
             target=self._target,
@@ -184,53 +175,16 @@ class Run(Generic[Out]):
         )
 
     async def _launch(self, command: Command) -> RunHandle:
-        self._handle = handle = await self._runtime.engine.launch(command)
-        for callback in self._watchers:
-            self._begin_watch(callback, handle)
+        try:
+            handle = await self._runtime.engine.launch(command)
+        except RunClaimedError:
+            if command.kind == "restart":
+                raise
+            # Restarted by another process in the moment before it was claimed here.
+            handle = self._runtime.engine.attach(self._target)
+        self._handle = handle
+        self._watchers.begin(handle)
         return handle
-
-    def _checked_input(self, value: Any) -> Json:
-        spec = self._spec
-        schema = spec.input_schema
-        what = f"Input of workflow {spec.id!r}"
-        if not spec.validate_inputs or schema.is_any:
-            return to_jsonable(value, what=what)
-        try:
-            return schema.dump(schema.load(value), what=what)
-        except SchemaMismatch as mismatch:
-            raise mismatch.into(InputValidationError, what, workflowId=spec.id) from None
-
-    def _checked_state(self, value: Any) -> dict[str, Json]:
-        spec = self._spec
-        what = f"Initial state of workflow {spec.id!r}"
-        schema = spec.state_schema
-        if schema is None or not spec.validate_inputs:
-            state: Json = to_jsonable({} if value is None else value, what=what)
-        else:
-            if value is None:
-                # Defaults are filled where the schema has them for all; else steps set the state.
-                try:
-                    return schema.dump(schema.load({}), what=what)
-                except SchemaMismatch:
-                    return {}
-            try:
-                state = schema.dump(schema.load(value), what=what)
-            except SchemaMismatch as mismatch:
-                raise mismatch.into(InputValidationError, what, workflowId=spec.id) from None
-        if not isinstance(state, dict):
-            raise InputValidationError(f"{what} must be a mapping, not {type(value).__name__}.")
-        return cast("dict[str, Json]", state)
-
-    def _check_context(self, context: RequestContext) -> None:
-        schema = self._spec.request_context_schema
-        if schema is None:
-            return
-        try:
-            schema.load(context.to_dict())
-        except SchemaMismatch as mismatch:
-            raise mismatch.into(
-                InputValidationError, f"Request context of workflow {self._spec.id!r}"
-            ) from None
 
     # -- go on -------------------------------------------------------------------------------
 
@@ -414,7 +368,8 @@ class Run(Generic[Out]):
                 details={"runId": self.run_id, "status": status},
             )
         reopening = reopening_after_crash(loaded)
-        return await self._reopen("restart", loaded, reopening, request_context)
+        kind = "resume" if status == "paused" else "restart"
+        return await self._reopen(kind, loaded, reopening, request_context)
 
     async def time_travel(self, **options: Any) -> WorkflowResult[Out]:
         """Run again from a step, with the results that the steps before it have.
@@ -470,7 +425,7 @@ class Run(Generic[Out]):
             context=context,
             nested_context=nested_steps_context,
         )
-        state = None if initial_state is None else self._checked_state(initial_state)
+        state = None if initial_state is None else checked_state(self._spec, initial_state)
         if context and "input" in context:
             loaded.head.input = to_jsonable(context["input"], what="Input in the context")
         return await self._reopen(
@@ -541,30 +496,4 @@ class Run(Generic[Out]):
 
         Watching a run that is not started yet begins with its start.
         """
-        self._watchers.append(callback)
-        if self._handle is not None:
-            self._begin_watch(callback, self._handle)
-
-        def stop() -> None:
-            if callback in self._watchers:
-                self._watchers.remove(callback)
-
-        return stop
-
-    def _begin_watch(self, callback: Callable[[Event], object], handle: RunHandle) -> None:
-        async def follow() -> None:
-            async for event in handle.events(handle.first_seq):
-                if callback not in self._watchers:
-                    return
-                try:
-                    answer = callback(event)
-                    if inspect.isawaitable(answer):
-                        await answer
-                except Exception:  # noqa: BLE001 - a watcher cannot stop the run; it is told
-                    get_logger({"run_id": self.run_id}).exception(
-                        "A watcher of run %r raised.", self.run_id
-                    )
-
-        task = asyncio.create_task(follow(), name=f"mastra watch {self.run_id}")  # noqa: TID251
-        self._watch_tasks.add(task)
-        task.add_done_callback(self._watch_tasks.discard)
+        return self._watchers.add(callback, self._handle)

@@ -14,12 +14,15 @@ from mastra.jsonable import Json
 from mastra.schema import SchemaMismatch
 from mastra.workflows.describe import describe_nodes
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.engines.lifecycle import path_of
+from mastra.workflows.engines.outcome import path_of
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import StepResult, error_from_json, step_to_wire
 from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["RunInfo", "RunList"]
+
+
+_ENDED = frozenset({"success", "failed", "tripwire", "canceled"})
 
 
 def _moment(ms: int) -> datetime:
@@ -120,7 +123,8 @@ class RunInfo:
         return {
             name: _index_path(record)
             for name, record in self._loaded.latest.items()
-            if record.status == status
+            # A run that has ended waits for nothing, whatever it waited for at its end.
+            if record.status == status and not (status == "waiting" and self.status in _ENDED)
         }
 
     def _labels(self) -> dict[str, Json]:

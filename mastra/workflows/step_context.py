@@ -217,9 +217,7 @@ class StepContext(Generic[In]):
             try:
                 self._state = schema.load(values) if schema else values
             except SchemaMismatch as mismatch:
-                raise mismatch.into(
-                    StepValidationError, f"State, as step {self._record.step_id!r} sees it,"
-                ) from None
+                raise self._bad_state("State, as seen by", mismatch) from None
         return self._state
 
     def _state_schema(self) -> Schema[Any] | None:
@@ -245,13 +243,15 @@ class StepContext(Generic[In]):
             try:
                 checked = schema.dump(schema.load(merged))
             except SchemaMismatch as mismatch:
-                raise mismatch.into(
-                    StepValidationError,
-                    f"State set by step {self._record.step_id!r}",
-                    stepId=self._record.step_id,
-                ) from None
+                raise self._bad_state("State set by", mismatch) from None
             delta = {key: checked.get(key, value) for key, value in delta.items()}
         self._delta = {**(self._delta or {}), **delta}
+
+    def _bad_state(self, what: str, mismatch: SchemaMismatch) -> MastraValidationError:
+        step_id = self._record.step_id
+        error = mismatch.into(StepValidationError, f"{what} step {step_id!r}", stepId=step_id)
+        error.code = "WORKFLOW_STEP_STATE_VALIDATION_FAILED"
+        return error
 
     def get_init_data(self) -> Any:
         """Return the workflow's input, as a value of its input type."""

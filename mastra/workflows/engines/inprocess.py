@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
-import os
-import socket
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,25 +17,19 @@ from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import Body, Halt, Ops, RunHandle
+from mastra.workflows.engines.base import Halt, Ops, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
+from mastra.workflows.engines.inprocess_ops import InProcessOps
 from mastra.workflows.engines.journal import JournalWriter, load_run
-from mastra.workflows.engines.lifecycle import (
-    Outcome,
-    begin,
-    conclude,
-    drop_ops,
-    head_of,
-    outcome_of_halt,
-    outcome_of_value,
-)
+from mastra.workflows.engines.lifecycle import begin, conclude, drop_ops, head_of
+from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
+from mastra.workflows.engines.owners import dead_owners, numbers, open_numbers, process_owner
 from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.walker import walk
-from mastra.workflows.events import Event, Kind, to_event
-from mastra.workflows.records import StepRecord
+from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 
-__all__ = ["InProcessEngine", "dead_owners", "process_owner"]
+__all__ = ["InProcessEngine"]
 
 T = TypeVar("T")
 
@@ -46,141 +37,9 @@ LEASE_MS = 30_000
 """For how long the driver of a run is trusted to be alive without another sign of it."""
 
 HEARTBEAT_S = 5.0
-YIELD_AFTER_MS = 20
-"""How long steps that never wait may keep the event loop to themselves."""
-
 DRAIN_POLL_S = 0.02
 CANCEL_GRACE_S = 1.0
 """How long a step that holds the abort signal may take to end by itself."""
-
-
-def _start_time(pid: int) -> str:
-    # Tells a process from a later one with the same number, where the system says.
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - no Path on this path
-            return stat.read().rpartition(b")")[2].split()[19].decode()
-    except OSError:
-        return ""
-
-
-_owners: dict[int, str] = {}
-_numbers = itertools.count(1)
-_open: set[int] = set()
-"""Numbers of the engines of this process that are not closed."""
-
-
-def process_owner() -> str:
-    """Return the name of this process: `host:pid:start`."""
-    pid = os.getpid()
-    if pid not in _owners:
-        _owners[pid] = f"{socket.gethostname()}:{pid}:{_start_time(pid)}"
-    return _owners[pid]
-
-
-def dead_owners(owner: str | None) -> tuple[str, ...]:
-    """Return the owner if it was an engine of this machine that is gone, else nothing."""
-    if not owner:
-        return ()
-    process, _, number = owner.rpartition(":")
-    if process == process_owner():
-        return () if int(number) in _open else (owner,)
-    host, _, rest = process.rpartition(":")[0].rpartition(":")
-    if host != socket.gethostname() or not rest.isdigit():
-        return ()
-    pid = int(rest)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return (owner,)
-    except PermissionError:
-        return ()
-    return () if _start_time(pid) == process.rpartition(":")[2] else (owner,)
-
-
-class InProcessOps:
-    """Operations as plain awaits, branches as tasks."""
-
-    __slots__ = ("_run", "_writer", "active", "inline_delay_s", "is_draining", "is_shared")
-
-    def __init__(self, run: ActiveRun, writer: JournalWriter, *, is_shared: bool) -> None:
-        self._run = run
-        self._writer = writer
-        self.is_shared = is_shared
-        self.active = 0
-        """Operations under way: where there are none, nothing is lost by stopping."""
-        self.is_draining = False
-        """Whether no further operation may begin."""
-        # A wait that a crash would cut short is worth an operation of its own only where
-        # something is left after the crash.
-        self.inline_delay_s = 5.0 if is_shared else float("inf")
-
-    async def record(self, op_id: str, body: Body) -> StepRecord:
-        """Run an operation and store its record before anything else happens."""
-        del op_id
-        if self.is_draining:
-            await asyncio.Future()  # until the engine cancels the leg
-        self.active += 1
-        try:
-            record = await body()
-            stored = self._writer.commit(record)
-            if stored is not None:
-                await stored
-        finally:
-            self.active -= 1
-        run, ended_at = self._run, record.ended_at or 0
-        if ended_at - run.last_yield_ms > YIELD_AFTER_MS:
-            run.last_yield_ms = ended_at
-            await asyncio.sleep(0)
-        return record
-
-    async def gather(
-        self, branches: Sequence[Callable[[], Awaitable[T]]], limit: int | None
-    ) -> list[T | Halt | None]:
-        """Run branches as tasks, or one after the other where that is the limit."""
-        results: list[T | Halt | None] = [None] * len(branches)
-        at_once = len(branches) if limit is None else min(limit, len(branches))
-        places: Iterator[int | None] = iter(range(at_once, len(branches)))
-        halted: list[int] = []
-
-        async def work(place: int | None) -> None:
-            while place is not None:
-                try:
-                    results[place] = await branches[place]()
-                except Halt as halt:
-                    results[place] = halt
-                    halted.append(place)
-                place = None if halted else next(places, None)
-
-        if at_once < 2:
-            await work(0 if branches else None)
-            return results
-        async with asyncio.TaskGroup() as group:
-            # The first ones start together, whatever becomes of any of them.
-            for place in range(at_once):
-                group.create_task(work(place))
-        return results
-
-    async def sleep(self, record: StepRecord) -> StepRecord:
-        """Sleep until the record's time, which a restart of the process does not change."""
-        run = self._run
-        if record.op_id not in run.journal:
-            stored = self._writer.commit(record)
-            if stored is not None:
-                await stored
-        delay = (record.wake_at or 0) - time.time()
-        if delay > 0:
-            await asyncio.sleep(delay)
-        done = StepRecord(record.op_id, record.step_id, record.payload, record.started_at)
-        done.kind, done.wake_at = record.kind, record.wake_at
-        done.output, done.status, done.ended_at = record.output, "success", now_ms()
-        run.order += 1
-        done.order = run.order
-        if record.start_seq >= 0:  # where that is, the record that waits has stored
-            done.end_seq = run.log.append(Kind.STEP_END, done)
-        stored = self._writer.commit(done)
-        if stored is not None:
-            await stored
-        return done
 
 
 class Leg:
@@ -235,14 +94,16 @@ class InProcessEngine:
         self._launching: set[tuple[int, str, str]] = set()
         self._heartbeats: dict[int, asyncio.Task[None]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
-        self._number = next(_numbers)
-        weakref.finalize(self, _open.discard, self._number)
+        self._left: list[RunTarget] = []
+        """Runs that this engine still claims and no longer drives."""
+        self._number = next(numbers)
+        self._driving: WeakKeyDictionary[asyncio.Task[Any], InProcessOps] = WeakKeyDictionary()
+        weakref.finalize(self, open_numbers.discard, self._number)
 
     @property
     def owner(self) -> str:
         """Under which name it drives runs in a store that others see, too."""
         return f"{process_owner()}:{self._number}"
-        self._driving: WeakKeyDictionary[asyncio.Task[Any], InProcessOps] = WeakKeyDictionary()
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
         return (id(target.store), target.spec.id, target.run_id)
@@ -278,7 +139,7 @@ class InProcessEngine:
         target = command.target
         store = target.store
         if store.is_shared:
-            _open.add(self._number)
+            open_numbers.add(self._number)
             if command.is_created:
                 await self._claim(target)
         loaded = None
@@ -301,9 +162,7 @@ class InProcessEngine:
         Raises:
             RunClaimedError: Another one is, and there are signs that it is alive.
         """
-        claim = functools.partial(
-            target.store.claim, target.workflow_id, target.run_id, self.owner
-        )
+        claim = functools.partial(target.store.claim, target.workflow_id, target.run_id, self.owner)
         now = now_ms()
         if await claim(now + LEASE_MS, now_ms=now):
             return
@@ -377,11 +236,15 @@ class InProcessEngine:
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if not run.is_abort_requested or task is None:
-                    raise  # the process is going down; the run can be restarted
+                    # The process is going down, and the run can be restarted.
+                    if target.store.is_shared:
+                        self._left.append(target)
+                    raise
                 while task.uncancel():
                     pass
                 outcome = Outcome("canceled")
-            if run.is_abort_requested and outcome.status not in ("failed", "tripwire"):
+            if run.is_abort_requested:
+                # Also where a step failed because it was told to stop.
                 outcome = Outcome("canceled")
             leg.is_ending = True
             return await conclude(command, run, writer, outcome)
@@ -476,15 +339,14 @@ class InProcessEngine:
 
     async def aclose(self) -> None:
         """Stop every run of this process where it is; with a shared storage it can be restarted."""
-        legs = list(self._legs.values())
-        tasks = [leg.task for leg in legs if leg.task is not None]
+        tasks = [leg.task for leg in self._legs.values() if leg.task is not None]
         tasks = [*tasks, *self._heartbeats.values(), *self._stopping]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._heartbeats.clear()
-        _open.discard(self._number)
-        for target in (leg.command.target for leg in legs):
-            if target.store.is_shared:
-                with contextlib.suppress(StorageError):
-                    await self._release(target)
+        open_numbers.discard(self._number)
+        left, self._left = self._left, []
+        for target in left:
+            with contextlib.suppress(StorageError):
+                await self._release(target)

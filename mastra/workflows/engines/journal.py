@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import field
 from typing import Any, cast
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json, dump_json, load_json
-from mastra.storage.base import JournalRow, RunHead, StoredRow, WorkflowStore
-from mastra.workflows.active import ActiveRun
+from mastra.storage.base import JournalRow, RunChanges, RunHead, StoredRow, WorkflowStore
+from mastra.workflows.active import ActiveRun, no_usage
 from mastra.workflows.events import Entry, Kind, LegEnd
 from mastra.workflows.records import Journal, StepRecord, decode_record
 from mastra.workflows.results import StepResult
 from mastra.workflows.spec import WorkflowSpec
 
-__all__ = ["DropRow", "JournalWriter", "LoadedRun", "LogRow", "SnapshotQuestion", "load_run"]
+__all__ = [
+    "CLOSED_UP",
+    "FINAL",
+    "DropRow",
+    "JournalWriter",
+    "LoadedRun",
+    "LogRow",
+    "SnapshotQuestion",
+    "fold_rows",
+    "load_run",
+]
 
 _BLOCK_KINDS = (Kind.STEP_START, Kind.STEP_END)
+FINAL = ("success", "failed", "tripwire", "canceled")
+"""States of a run that has ended."""
+
+CLOSED_UP = -1
+"""In place of a seq: from this row on, the events before it are counted without gaps."""
 
 
 class LogRow:
@@ -136,6 +151,11 @@ class JournalWriter:
         self._lock = asyncio.Lock()
         return self._first(stored, self._lock)
 
+    async def update(self, changes: RunChanges, expected_status: Collection[str]) -> None:
+        """Rewrite columns of the run's head, where that is stored and in one of these states."""
+        if self._head is None:
+            await self._store.update_run(*self._key, changes, expected_status=expected_status)
+
     def wants(self, status: str) -> bool:
         """Return whether a run in this state is to be stored."""
         if self._filter is None:
@@ -184,7 +204,13 @@ class LoadedRun:
     journal: Journal = field(default_factory=dict[str, StepRecord])
     latest: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
     blocks: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
+    by_seq: dict[int, Entry] = field(default_factory=dict[int, Entry])
     entries: list[Entry | None] = field(default_factory=list[Any])
+    """The run's log. While the run goes on: as far as nothing of it is still to come."""
+    has_gaps: bool = False
+    """Whether the stored log has gaps, which a process leaves that was killed."""
+    added: int = 0
+    """How many entries at the end of the log are not stored: what the head says of the end."""
     order: int = 0
     legs: int = 0
     last_position: int = -1
@@ -193,6 +219,19 @@ class LoadedRun:
     def suspended(self) -> list[StepRecord]:
         """The operations that wait to be resumed."""
         return [record for record in self.journal.values() if record.status == "suspended"]
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the run has begun and not stopped."""
+        return self.head.status in ("running", "waiting")
+
+    def close_up(self) -> bool:
+        """Count events without gaps; return whether there were any."""
+        ordered = [self.by_seq[seq] for seq in sorted(self.by_seq)]
+        has_gaps = bool(ordered) and max(self.by_seq) >= len(ordered)
+        self.by_seq = dict(enumerate(ordered))
+        self.entries = [*ordered]
+        return has_gaps
 
     @property
     def initial_state(self) -> dict[str, Json]:
@@ -212,31 +251,58 @@ async def load_run(store: WorkflowStore, workflow_id: str, run_id: str) -> Loade
 
 def fold_rows(loaded: LoadedRun, rows: Sequence[StoredRow]) -> None:
     """Add rows to what is known of a run."""
-    found: dict[int, Entry] = {
-        seq: entry for seq, entry in enumerate(loaded.entries) if entry is not None
-    }
     outputs: dict[tuple[str, str], StepRecord] = {}
     for row in rows:
         loaded.last_position = row.position
         data = row.data
         if isinstance(data, StepRecord):
-            _fold_record(loaded, found, data)
+            _fold_record(loaded, data)
         elif isinstance(data, LogRow):
             for seq, kind, record, value in data.entries:
-                _fold_entry(loaded, found, seq, Kind(kind), record, value)
+                _fold_entry(loaded, seq, Kind(kind), record, value)
         elif isinstance(data, DropRow):
             _drop(loaded, data.ops)
         else:
             stored = load_json(data if isinstance(data, (bytes, str)) else data.encode())
-            _fold_stored(loaded, found, stored, outputs)
-    # Places of events that a killed process never stored close up: a stream has no gaps.
-    loaded.entries = [found[seq] for seq in sorted(found)]
-    loaded.legs = sum(1 for entry in loaded.entries if entry and entry[0] is Kind.START)
+            _fold_stored(loaded, stored, outputs)
+    if loaded.is_under_way:
+        known = loaded.by_seq
+        place = len(loaded.entries)
+        while place in known:
+            loaded.entries.append(known[place])
+            place += 1
+    else:
+        loaded.has_gaps = loaded.close_up()
+        _complete(loaded)
+    loaded.legs = sum(1 for entry in loaded.by_seq.values() if entry[0] is Kind.START)
+
+
+def _complete(loaded: LoadedRun) -> None:
+    """Add the end of a run that nobody drove when it ended, or whose driver was killed then."""
+    head, entries = loaded.head, loaded.entries
+    if head.status not in FINAL:
+        return
+    last = entries[-1] if entries else None
+    if last is not None and last[0] is Kind.FINISH and last[2].status == head.status:
+        return
+    data = cast("dict[str, Any]", head.data)
+    end = LegEnd(
+        head.status,
+        head.result,
+        bool(data.get("hasResult")),
+        head.error,
+        data.get("tripwire"),
+        data.get("usage") or no_usage(),
+    )
+    ends: list[Entry] = [(Kind.FINISH, None, end)]
+    if head.status == "canceled":
+        ends.insert(0, (Kind.CANCELED, None, None))
+    entries += ends
+    loaded.added = len(ends)
 
 
 def _fold_stored(
     loaded: LoadedRun,
-    found: dict[int, Entry],
     stored: dict[str, Any],
     outputs: dict[tuple[str, str], StepRecord],
 ) -> None:
@@ -255,32 +321,34 @@ def _fold_stored(
                     record = outputs[key] = StepRecord(op_id, step_id, None, started_at)
             if kind == Kind.FINISH:
                 value = LegEnd.from_stored(value)  # noqa: PLW2901 - the same value, decoded
-            _fold_entry(loaded, found, seq, Kind(kind), record, value)
+            _fold_entry(loaded, seq, Kind(kind), record, value)
     else:
-        _fold_record(loaded, found, decode_record(stored))
+        _fold_record(loaded, decode_record(stored))
 
 
-def _fold_record(loaded: LoadedRun, found: dict[int, Entry], record: StepRecord) -> None:
+def _fold_record(loaded: LoadedRun, record: StepRecord) -> None:
     loaded.journal[record.op_id] = record
     loaded.order = max(loaded.order, record.order)
     if record.index is None and record.kind != "decision":
         loaded.latest[record.step_id] = record
     if record.start_seq >= 0:
         kind = Kind.WAITING if record.kind == "sleep" else Kind.STEP_START
-        found[record.start_seq] = (kind, record, None)
+        loaded.by_seq[record.start_seq] = (kind, record, None)
     if record.end_seq >= 0:
-        found[record.end_seq] = (Kind.STEP_END, record, None)
+        loaded.by_seq[record.end_seq] = (Kind.STEP_END, record, None)
 
 
 def _fold_entry(
     loaded: LoadedRun,
-    found: dict[int, Entry],
     seq: int,
     kind: Kind,
     record: StepRecord | None,
     value: Any,
 ) -> None:
-    found[seq] = (kind, record, value)
+    if seq == CLOSED_UP:
+        loaded.close_up()
+        return
+    loaded.by_seq[seq] = (kind, record, value)
     if record is not None and kind in _BLOCK_KINDS:
         loaded.blocks[record.op_id] = record
         loaded.latest[record.step_id] = record

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from mastra.clock import now_ms
 from mastra.dataclass import dataclass
-from mastra.errors import MastraError, StepValidationError
+from mastra.errors import MastraError, RunClaimedError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
+from mastra.observability.config import tracer_of
 from mastra.request_context import RequestContext
-from mastra.schema import SchemaMismatch
 from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import Halt
 from mastra.workflows.engines.commands import Command
-from mastra.workflows.engines.journal import DropRow, JournalWriter, LoadedRun
+from mastra.workflows.engines.journal import (
+    CLOSED_UP,
+    FINAL,
+    DropRow,
+    JournalWriter,
+    LoadedRun,
+)
+from mastra.workflows.engines.outcome import Outcome, result_of
+from mastra.workflows.engines.tracing import close_run_span, open_run_span
 from mastra.workflows.events import EventLog, Kind, LegEnd
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import (
     RunFacts,
     StepResult,
-    WorkflowCanceled,
-    WorkflowFailed,
-    WorkflowPaused,
     WorkflowResult,
-    WorkflowSuccess,
-    WorkflowSuspended,
-    WorkflowTripwire,
     error_from_json,
-    error_to_json,
 )
-from mastra.workflows.spec import WorkflowSpec
 
 __all__ = [
     "CallbackArgument",
-    "Outcome",
     "begin",
     "call_on_start",
     "conclude",
-    "outcome_of_halt",
-    "outcome_of_value",
-    "result_from_storage",
 ]
 
 
@@ -67,19 +62,6 @@ class CallbackArgument:
     step_execution_path: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Outcome:
-    """How a leg ended, before it is stored and told."""
-
-    status: str
-    value: Any = None
-    """The output, as a value of the workflow's type where it is one."""
-    raw: Json = None
-    has_result: bool = False
-    error: dict[str, Json] | None = None
-    tripwire: Mapping[str, Json] | None = None
-
-
 def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
     """Return the run as this leg finds it: its journal, its state and its log so far."""
     target = command.target
@@ -94,31 +76,57 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
         reopening=command.reopening,
         per_step=command.per_step,
     )
+    reopening = command.reopening
     if loaded is not None:
-        run.journal = loaded.journal
-        run.latest = loaded.latest
-        run.blocks = loaded.blocks
-        run.log = EventLog(loaded.entries)
-        run.order = loaded.order
-        run.leg = loaded.legs
-        for record in loaded.journal.values():
-            run.merge_state(record)
-            _remember_blocks(run, record)
-        run.base_ops = frozenset(loaded.journal)
-        for seq, entry in enumerate(loaded.entries):
-            if entry is not None and entry[0] is Kind.PROGRESS and entry[1] is not None:
-                _remember_progress(run, entry[1], entry[2], seq)
-        for block in loaded.blocks.values():
-            turn = block.resumed_at or ""
-            run.marks.add(f"{block.op_id}:start:{turn}")
-            if block.status != "running":
-                run.marks.add(f"{block.op_id}:end:{turn}")
-    if command.reopening.target is not None:
-        run.open_ops = set(command.reopening.target.op_ids)
-    if command.kind != "restart" or not run.log.entries:
-        seq = run.log.append(Kind.START)
-        run.pending.append((seq, Kind.START, None, None))
+        _continue(run, loaded)
+    if reopening.target is not None:
+        run.open_ops = set(reopening.target.op_ids)
+    entries = run.log.entries
+    run.first_seq = len(entries)
+    last = entries[-1] if entries else None
+    # A restart goes on with the leg that was cut off, unless nothing of that is stored.
+    is_at_end = last is not None and last[0] is Kind.FINISH
+    is_told = last is not None and not (is_at_end and (reopening.target or reopening.travel))
+    if command.kind != "restart" or not is_told:
+        run.pending.append((run.log.append(Kind.START), Kind.START, None, None))
+    if tracer_of(target.services) is not None:
+        open_run_span(command, run, None if loaded is None else loaded.head.data.get("trace"))
     return run
+
+
+def _continue(run: ActiveRun, loaded: LoadedRun) -> None:
+    """Take up what earlier legs of a run have left."""
+    if loaded.is_under_way:
+        loaded.has_gaps = loaded.close_up()
+    if loaded.has_gaps:
+        run.pending.append((CLOSED_UP, Kind.START, None, None))
+    run.journal = loaded.journal
+    run.latest = loaded.latest
+    run.blocks = loaded.blocks
+    run.log = EventLog(loaded.entries)
+    run.order = loaded.order
+    run.leg = loaded.legs
+    travel = run.reopening.travel
+    dropped = () if travel is None else frozenset(travel.dropped)
+    for record in loaded.journal.values():
+        if record.op_id not in dropped:
+            run.merge_state(record)
+        _remember_blocks(run, record)
+    run.base_ops = frozenset(loaded.journal)
+    stored = len(loaded.entries) - loaded.added
+    for seq, entry in enumerate(loaded.entries):
+        if entry is None:
+            continue
+        kind, block, value = entry
+        if kind is Kind.PROGRESS and block is not None:
+            _remember_progress(run, block, value)
+        if seq >= stored:
+            run.pending.append((seq, kind, block, value))
+    for block in loaded.blocks.values():
+        turn = block.resumed_at or ""
+        run.marks.add(f"{block.op_id}:start:{turn}")
+        if block.status != "running":
+            run.marks.add(f"{block.op_id}:end:{turn}")
 
 
 def _remember_blocks(run: ActiveRun, record: StepRecord) -> None:
@@ -130,8 +138,7 @@ def _remember_blocks(run: ActiveRun, record: StepRecord) -> None:
             run.marks.add(f"{op_id[: place + 1]}:suspended:{record.suspended_at}")
 
 
-def _remember_progress(run: ActiveRun, block: StepRecord, value: dict[str, Any], seq: int) -> None:
-    del seq
+def _remember_progress(run: ActiveRun, block: StepRecord, value: dict[str, Any]) -> None:
     index, status = value["currentIndex"], value["iterationStatus"]
     if status == "success":
         run.marks.add(f"{block.op_id}[{index}]:success:")
@@ -149,45 +156,6 @@ def drop_ops(run: ActiveRun, writer: JournalWriter, ops: list[str]) -> Any:
 
 
 # -- how it ended ------------------------------------------------------------------------------
-
-
-def outcome_of_value(run: ActiveRun, spec: WorkflowSpec, value: Json) -> Outcome:
-    """Return the outcome of a walk that reached its end."""
-    schema = spec.output_schema
-    if schema.is_any or not spec.validate_outputs:
-        return Outcome("success", value, value, has_result=True)
-    try:
-        typed = schema.load(value)
-    except SchemaMismatch as mismatch:
-        if not spec.strict:
-            # As in the original: an output that is not of its type is given as it is.
-            return Outcome("success", value, value, has_result=True)
-        error = mismatch.into(
-            StepValidationError, f"Output of workflow {spec.id!r}", workflowId=spec.id
-        )
-        error.code = "WORKFLOW_OUTPUT_VALIDATION_FAILED"
-        run.causes[""] = error
-        return Outcome("failed", error=error_to_json(error))
-    # `list[Item]` is another object each time it is written, and the same type.
-    is_same = spec.value is not None and spec.value.type == schema.type
-    raw = value if is_same else schema.dump(typed)
-    return Outcome("success", typed, raw, has_result=True)
-
-
-def outcome_of_halt(run: ActiveRun, spec: WorkflowSpec, halt: Halt) -> Outcome:
-    """Return the outcome of a walk that ended before."""
-    record = halt.record
-    match halt.status:
-        case "bailed":
-            return outcome_of_value(run, spec, None if record is None else record.output)
-        case "tripwire":
-            return Outcome("tripwire", tripwire=None if record is None else record.tripwire)
-        case "failed":
-            if record is not None and record.op_id in run.causes:
-                run.causes[""] = run.causes[record.op_id]
-            return Outcome("failed", error=None if record is None else record.error)
-        case _:
-            return Outcome(halt.status)
 
 
 async def call_on_start(command: Command) -> None:
@@ -241,34 +209,36 @@ def _argument(command: Command, facts: RunFacts, outcome: Outcome) -> CallbackAr
 async def conclude(
     command: Command, run: ActiveRun, writer: JournalWriter, outcome: Outcome
 ) -> WorkflowResult[Any]:
-    """Store how the leg ended, then tell the readers, then call back."""
+    """Store how the leg ended, then tell the readers, then call back.
+
+    Raises:
+        RunClaimedError: Another process has taken the run over.
+    """
     log = run.log
-    ends: list[tuple[Kind, Any]] = []
-    if outcome.status == "canceled":
-        ends.append((Kind.CANCELED, None))
-    elif outcome.status == "paused":
-        ends.append((Kind.PAUSED, None))
-    end = LegEnd(
-        outcome.status,
-        outcome.raw,
-        outcome.has_result,
-        outcome.error,
-        outcome.tripwire,
-        dict(run.usage),
-    )
-    ends.append((Kind.FINISH, end))
-    place = len(log.entries)
-    for offset, (kind, value) in enumerate(ends):
-        run.pending.append((place + offset, kind, None, value))
-    await _save(command, run, writer, outcome)
+    await _done(writer.flush(outcome.status))
+    if outcome.status in FINAL:
+        # Whoever cancelled the run elsewhere wins, and that is then how it ended.
+        outcome = await _save(command, run, writer, outcome)
+        ends = await _store_ends(run, writer, outcome, len(log.entries))
+    else:
+        # Whoever resumes the run as soon as it may must find its log whole.
+        ends = await _store_ends(run, writer, outcome, len(log.entries))
+        settled = await _save(command, run, writer, outcome)
+        if settled is not outcome:
+            outcome = settled
+            ends += await _store_ends(run, writer, outcome, len(log.entries) + len(ends))
     # Only what is stored is told: whoever sees the end may ask the store for the result.
     for kind, value in ends:
         log.append(kind, None, value)
     facts = RunFacts(
         run.run_id, run.workflow_id, run.input, run.state, run.latest, run.path, run.causes
     )
+    if run.span is not None:
+        facts.trace = run.span.to_stored()
     await _call_back(command, facts, outcome)
-    result = _result(facts, outcome, list(_suspended(run.journal)))
+    result = result_of(facts, outcome, list(_suspended(run.journal)))
+    if run.span is not None:
+        close_run_span(run.span, result)
     log.close()
     return result
 
@@ -277,29 +247,73 @@ def _suspended(journal: Mapping[str, StepRecord]) -> list[StepRecord]:
     return [record for record in journal.values() if record.status == "suspended"]
 
 
-async def _save(command: Command, run: ActiveRun, writer: JournalWriter, outcome: Outcome) -> None:
-    target = command.target
-    stored = writer.flush(outcome.status)
+async def _done(stored: Awaitable[None] | None) -> None:
     if stored is not None:
         await stored
+
+
+async def _store_ends(
+    run: ActiveRun, writer: JournalWriter, outcome: Outcome, place: int
+) -> list[tuple[Kind, Any]]:
+    """Store the events that end the leg, from a seq on, and return them."""
+    entries = run.log.entries
+    last = entries[-1] if place == len(entries) and entries else None
+    if last is not None and last[0] is Kind.FINISH:
+        return []  # a process had got so far, and was killed before the head was written
+    end = LegEnd(
+        outcome.status,
+        outcome.raw,
+        outcome.has_result,
+        outcome.error,
+        outcome.tripwire,
+        dict(run.usage),
+    )
+    ends: list[tuple[Kind, Any]] = [(Kind.FINISH, end)]
+    if outcome.status == "canceled":
+        ends.insert(0, (Kind.CANCELED, None))
+    elif outcome.status == "paused":
+        ends.insert(0, (Kind.PAUSED, None))
+    for offset, (kind, value) in enumerate(ends):
+        run.pending.append((place + offset, kind, None, value))
+    await _done(writer.flush(outcome.status))
+    return ends
+
+
+async def _save(
+    command: Command, run: ActiveRun, writer: JournalWriter, outcome: Outcome
+) -> Outcome:
+    """Write the head; return how the run has ended, which somebody else may have said."""
+    target = command.target
     changes = RunChanges(
         status=outcome.status,
         result=outcome.raw,
         error=outcome.error,
         state=run.state,
+        request_context=run.request_context.to_json(),
         owner=None,
         lease_until=0,
         data=head_data(run, command.initial_state, outcome),
     )
     if not writer.wants(outcome.status):
-        return
-    await target.store.update_run(
-        target.workflow_id,
-        target.run_id,
+        return outcome
+    key = (target.workflow_id, target.run_id)
+    if await target.store.update_run(
+        *key,
         changes,
-        # A run that somebody else cancelled or deleted meanwhile stays so.
         expected_status=("pending", "running", "waiting", outcome.status),
-    )
+        expected_owner=run.owner,
+    ):
+        return outcome
+    head = await target.store.get_run(*key)
+    if head is not None and head.owner != run.owner:
+        raise RunClaimedError(
+            f"Run {run.run_id!r} of workflow {run.workflow_id!r} was taken over by process "
+            f"{head.owner!r}, since this one gave no sign of life."
+        )
+    if head is not None and head.status == "canceled":
+        await target.store.update_run(*key, RunChanges(owner=None, lease_until=0))
+        return Outcome("canceled")
+    return outcome  # deleted meanwhile
 
 
 def head_data(run: ActiveRun, initial_state: dict[str, Json], outcome: Outcome) -> dict[str, Json]:
@@ -309,6 +323,10 @@ def head_data(run: ActiveRun, initial_state: dict[str, Json], outcome: Outcome) 
         data["tripwire"] = dict(outcome.tripwire)
     if outcome.has_result:
         data["hasResult"] = True
+    if any(run.usage.values()):
+        data["usage"] = dict(run.usage)
+    if run.span is not None:
+        data["trace"] = run.span.to_stored()
     return data
 
 
@@ -352,74 +370,3 @@ async def _call_back(command: Command, facts: RunFacts, outcome: Outcome) -> Non
                 spec.id,
                 facts.run_id,
             )
-
-
-# -- results -----------------------------------------------------------------------------------
-
-
-def _result(facts: RunFacts, outcome: Outcome, suspended: list[StepRecord]) -> WorkflowResult[Any]:
-    match outcome.status:
-        case "success":
-            return WorkflowSuccess(facts, outcome.value, outcome.raw)
-        case "suspended":
-            return WorkflowSuspended(facts, *_suspension(suspended))
-        case "canceled":
-            return WorkflowCanceled(facts)
-        case "paused":
-            return WorkflowPaused(facts)
-        case "tripwire":
-            return WorkflowTripwire(facts, outcome.tripwire or {})
-        case _:
-            error = error_from_json(
-                outcome.error or {"message": "The run failed.", "name": "RunError"},
-                facts.causes.get(""),
-            )
-            return WorkflowFailed(facts, error)
-
-
-def path_of(record: StepRecord) -> list[str]:
-    """Return the ids of a step from the outside in, without places in a foreach."""
-    return [part.partition("[")[0] for part in record.step_id.split(".")]
-
-
-def _suspension(
-    records: list[StepRecord],
-) -> tuple[list[list[str]], dict[str, Json], dict[str, dict[str, Json]]]:
-    paths: list[list[str]] = []
-    payloads: dict[str, Json] = {}
-    labels: dict[str, dict[str, Json]] = {}
-    tops = [path_of(record)[0] for record in records]
-    for record in records:
-        path = path_of(record)
-        if path not in paths:
-            paths.append(path)
-        payloads.setdefault(path[0], record.suspend_payload)
-        if len(path) > 1 and tops.count(path[0]) > 1:
-            payloads.setdefault(".".join(path), record.suspend_payload)
-        for label in record.labels:
-            labels[label] = {"stepId": ".".join(path)}
-            if record.index is not None:
-                labels[label]["foreachIndex"] = record.index
-    return paths, payloads, labels
-
-
-def result_from_storage(spec: WorkflowSpec, loaded: LoadedRun) -> WorkflowResult[Any] | None:
-    """Return the result of a run as storage has it, or `None` while it goes on."""
-    head = loaded.head
-    if head.status in ("pending", "running", "waiting"):
-        return None
-    state = head.state
-    path = cast("list[str]", head.data.get("path") or [])
-    facts = RunFacts(head.run_id, head.workflow_id, head.input, state, loaded.latest, path, {})
-    outcome = Outcome(
-        head.status,
-        raw=head.result,
-        error=head.error,
-        tripwire=cast("Any", head.data.get("tripwire")),
-    )
-    if head.status == "success":
-        try:
-            outcome.value = spec.output_schema.load(head.result)
-        except SchemaMismatch:
-            outcome.value = head.result
-    return _result(facts, outcome, loaded.suspended)

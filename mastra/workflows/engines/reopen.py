@@ -11,7 +11,7 @@ from mastra.jsonable import Json, to_jsonable
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Reopening, Target, TimeTravel
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.engines.lifecycle import path_of
+from mastra.workflows.engines.outcome import path_of
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import (
     BranchNode,

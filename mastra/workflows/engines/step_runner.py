@@ -90,8 +90,17 @@ class StepTask:
         self.began_at: int | None = None
         """When the first of those operations began: readers were told of the start then."""
 
-    async def __call__(self) -> StepRecord:
+    def __call__(self) -> Awaitable[StepRecord]:
         """Run the step and return its finished record."""
+        run = self.run
+        if run.span is None:
+            return self._work()
+        from mastra.workflows.engines.tracing import traced_step  # noqa: PLC0415 - only then
+
+        step = self.node.step
+        return traced_step(run, self.scope.names + step.id, step.component, self._work)
+
+    async def _work(self) -> StepRecord:
         run, node = self.run, self.node
         step = node.step
         names = self.scope.names
@@ -116,9 +125,8 @@ class StepTask:
             try:
                 await self._attempts(record)
             except BaseException:
-                record.status = "canceled"
-                record.ended_at = int(_now() * 1000)
-                run.log.append(_STEP_END, record)
+                if run.is_abort_requested:
+                    self._cut_off(record)
                 raise
             record.ended_at = int(_now() * 1000)
             if record.status != "retry":
@@ -131,6 +139,16 @@ class StepTask:
             run.latest[record.step_id] = record  # a condition may ask for the step's result
             record.decision = await self.decide(record)
         return record
+
+    def _cut_off(self, record: StepRecord) -> None:
+        # It is no finished operation, so its events go to storage with the end of the run.
+        run = self.run
+        record.status = "canceled"
+        record.ended_at = int(_now() * 1000)
+        run.latest[record.step_id] = record
+        end_seq = run.log.append(_STEP_END, record)
+        run.pending.append((record.start_seq, _STEP_START, record, None))
+        run.pending.append((end_seq, _STEP_END, record, None))
 
     def _reopen(self, record: StepRecord, earlier: StepRecord) -> None:
         target = self.run.reopening.target

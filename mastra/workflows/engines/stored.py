@@ -9,7 +9,7 @@ from typing import Any, Final
 from mastra.errors import RunNotFoundError
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.journal import LoadedRun, fold_rows, load_run
-from mastra.workflows.engines.lifecycle import result_from_storage
+from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.events import Event, to_event
 from mastra.workflows.results import WorkflowResult
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mastra.clock import now_ms
 from mastra.jsonable import Json
-from mastra.workflows.active import Scope
+from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.blocks import end_block
 from mastra.workflows.engines.conditions import ask, decision
@@ -17,7 +17,7 @@ from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import Dynamic, SleepNode, seconds_of
 
-__all__ = ["run_sleep"]
+__all__ = ["run_sleep", "wake"]
 
 
 async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> Json:
@@ -74,3 +74,15 @@ def _moment(duration: float | timedelta | datetime, node: SleepNode) -> float:
     if isinstance(duration, datetime):
         return duration.timestamp()
     return time.time() + seconds_of(duration, f"Sleep {node.id!r}")
+
+
+def wake(run: ActiveRun, record: StepRecord) -> StepRecord:
+    """Return the finished record of a sleep whose time has come, and tell readers."""
+    done = StepRecord(record.op_id, record.step_id, record.payload, record.started_at)
+    done.kind, done.wake_at = record.kind, record.wake_at
+    done.output, done.status, done.ended_at = record.output, "success", now_ms()
+    run.order += 1
+    done.order = run.order
+    if record.start_seq >= 0:  # the record that waits tells where that is
+        done.end_seq = run.log.append(Kind.STEP_END, done)
+    return done

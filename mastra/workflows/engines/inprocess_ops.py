@@ -1,0 +1,135 @@
+"""What a walk does to the world in process: plain awaits, and tasks for branches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+
+from mastra.storage.base import RunChanges
+from mastra.workflows.active import ActiveRun
+from mastra.workflows.engines.base import Body, Halt
+from mastra.workflows.engines.journal import JournalWriter
+from mastra.workflows.engines.waits import wake
+from mastra.workflows.records import StepRecord
+
+__all__ = ["InProcessOps", "sleep_until"]
+
+T = TypeVar("T")
+
+YIELD_AFTER_MS = 20
+"""How long steps that never wait may keep the event loop to themselves."""
+
+
+class InProcessOps:
+    """Operations as plain awaits, branches as tasks."""
+
+    __slots__ = (
+        "_changes",
+        "_run",
+        "_writer",
+        "active",
+        "inline_delay_s",
+        "is_draining",
+        "is_shared",
+    )
+
+    def __init__(self, run: ActiveRun, writer: JournalWriter, *, is_shared: bool) -> None:
+        self._run = run
+        self._writer = writer
+        self._changes = run.request_context.changes
+        self.is_shared = is_shared
+        self.active = 0
+        """Operations under way: where there are none, nothing is lost by stopping."""
+        self.is_draining = False
+        """Whether no further operation may begin."""
+        # A wait that a crash would cut short is worth an operation of its own only where
+        # something is left after the crash.
+        self.inline_delay_s = 5.0 if is_shared else float("inf")
+
+    async def record(self, op_id: str, body: Body) -> StepRecord:
+        """Run an operation and store its record before anything else happens."""
+        del op_id
+        if self.is_draining:
+            await asyncio.Future()  # until the engine cancels the leg
+        self.active += 1
+        try:
+            record = await body()
+            if self._changes != self._run.request_context.changes and self.is_shared:
+                await self._store_context()
+            stored = self._writer.commit(record)
+            if stored is not None:
+                await stored
+        finally:
+            self.active -= 1
+        run, ended_at = self._run, record.ended_at or 0
+        if ended_at - run.last_yield_ms > YIELD_AFTER_MS:
+            run.last_yield_ms = ended_at
+            await asyncio.sleep(0)
+        return record
+
+    async def _store_context(self) -> None:
+        # Stored before the step that changed it is: after a crash in between, it runs again.
+        context = self._run.request_context
+        self._changes = context.changes
+        changes = RunChanges(request_context=context.to_json())
+        await self._writer.update(changes, ("running", "waiting"))
+
+    async def gather(
+        self, branches: Sequence[Callable[[], Awaitable[T]]], limit: int | None
+    ) -> list[T | Halt | None]:
+        """Run branches as tasks, or one after the other where that is the limit."""
+        results: list[T | Halt | None] = [None] * len(branches)
+        at_once = len(branches) if limit is None else min(limit, len(branches))
+        places: Iterator[int | None] = iter(range(at_once, len(branches)))
+        halted: list[int] = []
+
+        async def work(place: int | None) -> None:
+            while place is not None:
+                try:
+                    results[place] = await branches[place]()
+                except Halt as halt:
+                    results[place] = halt
+                    halted.append(place)
+                place = None if halted else next(places, None)
+
+        if at_once < 2:
+            await work(0 if branches else None)
+            return results
+        async with asyncio.TaskGroup() as group:
+            # The first ones start together, whatever becomes of any of them.
+            for place in range(at_once):
+                group.create_task(work(place))
+        return results
+
+    async def sleep(self, record: StepRecord) -> StepRecord:
+        """Sleep until the record's time, which a restart of the process does not change."""
+        run = self._run
+        if record.op_id not in run.journal:
+            stored = self._writer.commit(record)
+            if stored is not None:
+                await stored
+        await sleep_until(run, self._writer, record)
+        done = wake(run, record)
+        stored = self._writer.commit(done)
+        if stored is not None:
+            await stored
+        return done
+
+
+async def sleep_until(run: ActiveRun, writer: JournalWriter, record: StepRecord) -> None:
+    """Sleep until a record's time. The run is stored as waiting, unless it waits for a retry."""
+    delay = (record.wake_at or 0) - time.time()
+    if delay <= 0:
+        return
+    if record.kind != "sleep":
+        await asyncio.sleep(delay)
+        return
+    run.sleeping += 1
+    if run.sleeping == 1:
+        await writer.update(RunChanges(status="waiting"), ("running",))
+    await asyncio.sleep(delay)
+    run.sleeping -= 1
+    if not run.sleeping:
+        await writer.update(RunChanges(status="running"), ("waiting",))

@@ -1,0 +1,159 @@
+"""How a leg ended: from the walk's value or halt, or from storage, to the public result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from mastra.dataclass import dataclass
+from mastra.errors import StepValidationError
+from mastra.jsonable import Json
+from mastra.schema import SchemaMismatch
+from mastra.workflows.active import ActiveRun
+from mastra.workflows.engines.base import Halt
+from mastra.workflows.engines.journal import LoadedRun
+from mastra.workflows.records import StepRecord
+from mastra.workflows.results import (
+    RunFacts,
+    WorkflowCanceled,
+    WorkflowFailed,
+    WorkflowPaused,
+    WorkflowResult,
+    WorkflowSuccess,
+    WorkflowSuspended,
+    WorkflowTripwire,
+    error_from_json,
+    error_to_json,
+)
+from mastra.workflows.spec import WorkflowSpec
+
+__all__ = [
+    "Outcome",
+    "outcome_of_halt",
+    "outcome_of_value",
+    "path_of",
+    "result_from_storage",
+    "result_of",
+]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a leg ended, before it is stored and told."""
+
+    status: str
+    value: Any = None
+    """The output, as a value of the workflow's type where it is one."""
+    raw: Json = None
+    has_result: bool = False
+    error: dict[str, Json] | None = None
+    tripwire: Mapping[str, Json] | None = None
+
+
+def outcome_of_value(run: ActiveRun, spec: WorkflowSpec, value: Json) -> Outcome:
+    """Return the outcome of a walk that reached its end."""
+    schema = spec.output_schema
+    if schema.is_any or not spec.validate_outputs:
+        return Outcome("success", value, value, has_result=True)
+    try:
+        typed = schema.load(value)
+    except SchemaMismatch as mismatch:
+        if not spec.strict:
+            # As in the original: an output that is not of its type is given as it is.
+            return Outcome("success", value, value, has_result=True)
+        error = mismatch.into(
+            StepValidationError, f"Output of workflow {spec.id!r}", workflowId=spec.id
+        )
+        error.code = "WORKFLOW_OUTPUT_VALIDATION_FAILED"
+        run.causes[""] = error
+        return Outcome("failed", error=error_to_json(error))
+    # `list[Item]` is another object each time it is written, and the same type.
+    is_same = spec.value is not None and spec.value.type == schema.type
+    raw = value if is_same else schema.dump(typed)
+    return Outcome("success", typed, raw, has_result=True)
+
+
+def outcome_of_halt(run: ActiveRun, spec: WorkflowSpec, halt: Halt) -> Outcome:
+    """Return the outcome of a walk that ended before."""
+    record = halt.record
+    match halt.status:
+        case "bailed":
+            return outcome_of_value(run, spec, None if record is None else record.output)
+        case "tripwire":
+            return Outcome("tripwire", tripwire=None if record is None else record.tripwire)
+        case "failed":
+            if record is not None and record.op_id in run.causes:
+                run.causes[""] = run.causes[record.op_id]
+            return Outcome("failed", error=None if record is None else record.error)
+        case _:
+            return Outcome(halt.status)
+
+
+def result_of(
+    facts: RunFacts, outcome: Outcome, suspended: list[StepRecord]
+) -> WorkflowResult[Any]:
+    match outcome.status:
+        case "success":
+            return WorkflowSuccess(facts, outcome.value, outcome.raw)
+        case "suspended":
+            return WorkflowSuspended(facts, *_suspension(suspended))
+        case "canceled":
+            return WorkflowCanceled(facts)
+        case "paused":
+            return WorkflowPaused(facts)
+        case "tripwire":
+            return WorkflowTripwire(facts, outcome.tripwire or {})
+        case _:
+            error = error_from_json(
+                outcome.error or {"message": "The run failed.", "name": "RunError"},
+                facts.causes.get(""),
+            )
+            return WorkflowFailed(facts, error)
+
+
+def path_of(record: StepRecord) -> list[str]:
+    """Return the ids of a step from the outside in, without places in a foreach."""
+    return [part.partition("[")[0] for part in record.step_id.split(".")]
+
+
+def _suspension(
+    records: list[StepRecord],
+) -> tuple[list[list[str]], dict[str, Json], dict[str, dict[str, Json]]]:
+    paths: list[list[str]] = []
+    payloads: dict[str, Json] = {}
+    labels: dict[str, dict[str, Json]] = {}
+    tops = [path_of(record)[0] for record in records]
+    for record in records:
+        path = path_of(record)
+        if path not in paths:
+            paths.append(path)
+        payloads.setdefault(path[0], record.suspend_payload)
+        if len(path) > 1 and tops.count(path[0]) > 1:
+            payloads.setdefault(".".join(path), record.suspend_payload)
+        for label in record.labels:
+            labels[label] = {"stepId": ".".join(path)}
+            if record.index is not None:
+                labels[label]["foreachIndex"] = record.index
+    return paths, payloads, labels
+
+
+def result_from_storage(spec: WorkflowSpec, loaded: LoadedRun) -> WorkflowResult[Any] | None:
+    """Return the result of a run as storage has it, or `None` while it goes on."""
+    head = loaded.head
+    if head.status in ("pending", "running", "waiting"):
+        return None
+    state = head.state
+    path = cast("list[str]", head.data.get("path") or [])
+    facts = RunFacts(head.run_id, head.workflow_id, head.input, state, loaded.latest, path, {})
+    outcome = Outcome(
+        head.status,
+        raw=head.result,
+        error=head.error,
+        tripwire=cast("Any", head.data.get("tripwire")),
+    )
+    if head.status == "success":
+        try:
+            outcome.value = spec.output_schema.load(head.result)
+        except SchemaMismatch:
+            outcome.value = head.result
+    return result_of(facts, outcome, loaded.suspended)

@@ -1,0 +1,59 @@
+"""Functions that are called with each event of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+
+from mastra.logs import get_logger
+from mastra.workflows.engines.base import RunHandle
+from mastra.workflows.events import Event
+
+__all__ = ["Watchers"]
+
+
+class Watchers:
+    """The functions that watch one run, each fed by a task of its own while the run goes on."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._callbacks: list[Callable[[Event], object]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(
+        self, callback: Callable[[Event], object], handle: RunHandle | None
+    ) -> Callable[[], None]:
+        """Add a function; return how to remove it. A run that is under way begins to feed it."""
+        self._callbacks.append(callback)
+        if handle is not None:
+            self._feed(callback, handle)
+
+        def stop() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return stop
+
+    def begin(self, handle: RunHandle) -> None:
+        """Feed every function from a leg that has begun."""
+        for callback in self._callbacks:
+            self._feed(callback, handle)
+
+    def _feed(self, callback: Callable[[Event], object], handle: RunHandle) -> None:
+        async def follow() -> None:
+            async for event in handle.events(handle.first_seq):
+                if callback not in self._callbacks:
+                    return
+                try:
+                    answer = callback(event)
+                    if inspect.isawaitable(answer):
+                        await answer
+                except Exception:  # noqa: BLE001 - a watcher cannot stop the run; it is told
+                    get_logger({"run_id": self._run_id}).exception(
+                        "A watcher of run %r raised.", self._run_id
+                    )
+
+        task = asyncio.create_task(follow(), name=f"mastra watch {self._run_id}")  # noqa: TID251
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,238 @@
+"""A workflow as something that runs: its engine and store, and its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, Self
+
+from typing_extensions import TypeVar
+
+from mastra.clock import now_ms
+from mastra.errors import RunClaimedError, RunStateError, WorkflowDefinitionError
+from mastra.ids import new_id
+from mastra.schema import Schema
+from mastra.storage.base import RunHead
+from mastra.workflows.engines.base import Engine
+from mastra.workflows.engines.commands import RunTarget
+from mastra.workflows.engines.journal import SnapshotQuestion, load_run
+from mastra.workflows.records import StepRecord
+from mastra.workflows.run import Run
+from mastra.workflows.run_info import RunInfo, RunList
+from mastra.workflows.runtime import Runtime
+from mastra.workflows.spec import WorkflowSpec
+
+__all__ = ["WorkflowRuns"]
+
+In = TypeVar("In", default=Any)
+Out = TypeVar("Out", default=Any)
+
+
+class WorkflowRuns(Generic[In, Out]):
+    """What a workflow is and how it is run; how it is built is in `Workflow`."""
+
+    def __init__(self, spec: WorkflowSpec, runtime: Runtime | None) -> None:
+        self._spec = spec
+        self._is_committed = False
+        self._runtime = runtime
+        self._engine: Engine | None = None
+
+    # -- what it is --------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        return self._spec.id
+
+    @property
+    def description(self) -> str | None:
+        """What it is for."""
+        return self._spec.description
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Facts of the author's own."""
+        return self._spec.metadata or {}
+
+    @property
+    def input_schema(self) -> Schema[In]:
+        """The input of a run."""
+        return self._spec.input_schema
+
+    @property
+    def output_schema(self) -> Schema[Out]:
+        """The output of a run."""
+        return self._spec.output_schema
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether `commit()` was called."""
+        return self._is_committed
+
+    @property
+    def spec(self) -> WorkflowSpec:
+        """The committed graph, which is all that engines see.
+
+        Raises:
+            WorkflowDefinitionError: The workflow is not committed.
+        """
+        if not self._is_committed:
+            raise WorkflowDefinitionError(
+                f"Workflow {self.id!r} is not committed: call `.commit()` at the end of its chain.",
+                code="WORKFLOW_NOT_COMMITTED",
+            )
+        return self._spec
+
+    def bind(self, runtime: Runtime) -> None:
+        """Make an engine, a store and a `Mastra` those of this workflow's own runs."""
+        self._runtime = runtime if self._engine is None else replace(runtime, engine=self._engine)
+
+    def use_engine(self, engine: Engine) -> Self:
+        """Tie the workflow to an engine, whatever `Mastra` it is registered on."""
+        self._engine = engine
+        if self._runtime is not None:
+            self._runtime = replace(self._runtime, engine=engine)
+        return self
+
+    @property
+    def runtime(self) -> Runtime:
+        """What runs it. A workflow that is not registered runs in process, stored in memory."""
+        if self._runtime is None:
+            from mastra.storage.memory import InMemoryWorkflowStore  # noqa: PLC0415
+            from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
+
+            engine = self._engine or InProcessEngine()
+            self._runtime = Runtime(engine, InMemoryWorkflowStore(), None)
+        return self._runtime
+
+    # -- runs ----------------------------------------------------------------------------------
+
+    async def create_run(
+        self, run_id: str | None = None, *, resource_id: str | None = None
+    ) -> Run[Out]:
+        """Return a run, stored as pending.
+
+        Args:
+            run_id: Its id; by default a random one. The id of a run that is there gives that run.
+            resource_id: The resource (user, tenant) that it belongs to.
+
+        Raises:
+            WorkflowDefinitionError: The workflow is not committed.
+        """
+        spec, runtime = self.spec, self.runtime
+        name = new_id() if run_id is None else run_id
+        head = RunHead(spec.id, name, "pending", resource_id=resource_id)
+        is_stored = _wants_pending(spec)
+        if is_stored:
+            is_fresh = await runtime.store.create_run(head)
+            if not is_fresh and resource_id is None:
+                known = await runtime.store.get_run(spec.id, name)
+                resource_id = None if known is None else known.resource_id
+        elif run_id is not None and await runtime.store.get_run(spec.id, name) is not None:
+            is_stored = True
+        return Run(spec, runtime, name, resource_id, is_stored=is_stored)
+
+    create_run_async = create_run
+
+    async def list_runs(
+        self,
+        *,
+        status: str | Sequence[str] | None = None,
+        resource_id: str | None = None,
+        from_date: datetime | None = None,
+        to_date: datetime | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+    ) -> RunList:
+        """Return stored runs, the newest first.
+
+        Args:
+            status: Only those in this state, or in one of these.
+            resource_id: Only those of this resource.
+            from_date: Only those created then or later.
+            to_date: Only those created then or earlier.
+            page: Which page, from 0.
+            per_page: How many a page has; `None` for all.
+        """
+        spec, store = self.spec, self.runtime.store
+        found = await store.list_runs(
+            spec.id,
+            status=(status,) if isinstance(status, str) else status,
+            resource_id=resource_id,
+            from_ms=None if from_date is None else int(from_date.timestamp() * 1000),
+            to_ms=None if to_date is None else int(to_date.timestamp() * 1000),
+            offset=page * per_page if per_page else 0,
+            limit=per_page,
+        )
+        runs: list[RunInfo] = []
+        for head in found.runs:
+            info = await self.get_run(head.run_id)
+            if info is not None:
+                runs.append(info)
+        return RunList(runs, found.total)
+
+    async def get_run(self, run_id: str) -> RunInfo | None:
+        """Return a stored run, or `None` where there is none under that id."""
+        spec, runtime = self.spec, self.runtime
+        loaded = await load_run(runtime.store, spec.id, run_id)
+        if loaded is None:
+            return None
+        active = getattr(runtime.engine, "active", None)
+        live = None if active is None else active(_target(spec, runtime, run_id))
+        if live is not None:
+            for entry in live.log.entries:
+                if entry is not None and isinstance(entry[1], StepRecord):
+                    record = entry[1]
+                    if record.status == "running" and record.index is None:
+                        loaded.latest.setdefault(record.step_id, record)
+        return RunInfo.of(spec, loaded)
+
+    async def delete_run(self, run_id: str) -> bool:
+        """Remove a run from storage, cancelling it where it is under way here.
+
+        Returns:
+            Whether it was there.
+        """
+        spec, runtime = self.spec, self.runtime
+        await runtime.engine.cancel(_target(spec, runtime, run_id))
+        return await runtime.store.delete_run(spec.id, run_id)
+
+    async def delete_runs_older_than(self, age: timedelta) -> int:
+        """Remove runs that ended longer ago than this. Return how many."""
+        before = now_ms() - int(age.total_seconds() * 1000)
+        ended = ("success", "failed", "tripwire", "canceled")
+        store = self.runtime.store
+        return await store.delete_runs_before(before, statuses=ended, workflow_id=self.spec.id)
+
+    async def list_active_runs(self) -> RunList:
+        """Return the runs that are running or waiting."""
+        return await self.list_runs(status=("running", "waiting"))
+
+    async def restart_all_active_runs(self) -> list[str]:
+        """Go on with every run that was cut off, except those another live process drives.
+
+        Returns:
+            The ids of the runs that go on.
+        """
+        restarted: list[str] = []
+        for info in (await self.list_active_runs()).runs:
+            run = await self.create_run(info.run_id)
+            try:
+                await run.restart_async()
+            except (RunClaimedError, RunStateError):
+                continue
+            restarted.append(info.run_id)
+        return restarted
+
+
+def _target(spec: WorkflowSpec, runtime: Runtime, run_id: str) -> Any:
+
+    return RunTarget(spec, runtime.store, run_id, runtime.services)
+
+
+def _wants_pending(spec: WorkflowSpec) -> bool:
+    if spec.should_persist_snapshot is None:
+        return True
+
+    return bool(spec.should_persist_snapshot(SnapshotQuestion("pending", {})))
