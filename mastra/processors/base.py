@@ -271,8 +271,7 @@ def processor_id(processor: Any) -> str:
 
 def method_of(processor: Any, name: str) -> Any:
     """Return a processor's method, or `None` where it does not have its own."""
-    kind: type[Any] = type(processor)
-    method = getattr(kind, name, None)
+    method = getattr(processor.__class__, name, None)
     if method is None or method is getattr(Processor, name):
         return None
     return getattr(processor, name)
