@@ -80,12 +80,19 @@ examples: install ## Run the examples
 	@$(PY) -m pytest tests/test_examples.py
 
 .PHONY: bench
-bench: install ## Measure
+bench: install ## Measure beside the bare limits (under 5 minutes)
 	@$(PY) -m bench
 
+# The peers have an environment of their own: some take import names that are ours.
+.venv-peers/.installed: bench/peers/requirements.txt
+	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh .venv-peers
+	@echo "Setting up .venv-peers (once)"
+	@.venv-peers/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 .PHONY: bench-peers
-bench-peers: install ## Measure beside comparable libraries
-	@$(PY) -m bench --peers
+bench-peers: install .venv-peers/.installed ## Measure beside comparable libraries
+	@$(PY) -m bench.peers
 
 .PHONY: check
 check: install ## Everything that CI runs; the tests come last
@@ -101,9 +108,11 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: install ## Write requirements/*.txt anew, with the latest versions
 	@$(LOCK) --upgrade --all-extras pyproject.toml requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) --upgrade --no-deps requirements/local-model.in -o requirements/local-model.txt
-	@! grep -nE -e '--(extra-)?index-url' -e '--find-links' -e '://' requirements/*.txt
+	@$(LOCK) --upgrade bench/peers/requirements.in -o bench/peers/requirements.txt
+	@! grep -nE -e '--(extra-)?index-url' -e '--find-links' -e '://' requirements/*.txt \
+		bench/peers/requirements.txt
 
 .PHONY: clean
 clean: ## Remove .venv and everything generated
-	@rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov
+	@rm -rf $(VENV) .venv-peers .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

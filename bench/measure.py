@@ -89,6 +89,8 @@ class Subject:
     """Whether it waits for anything outside the process. What never does is timed by the
     processor's clock, which stands still while another process has the processor."""
     repeats: int = 1
+    close: Callable[[], Awaitable[object]] | None = None
+    """Ends what the work has opened, in the loop where it runs."""
 
     @property
     def _clock(self) -> Callable[[], float]:
@@ -159,6 +161,9 @@ async def take_turns(
             samples[name].append(await subject.sample())
             await asyncio.sleep(0)
     gc.unfreeze()
+    for subject in subjects.values():
+        if subject.close is not None:
+            await subject.close()
     return Turns(samples)
 
 

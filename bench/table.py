@@ -7,7 +7,7 @@ from statistics import median
 
 from bench.measure import FLAT, Row
 
-__all__ = ["render", "summary"]
+__all__ = ["aligned", "render", "summary"]
 
 HEADINGS = ("row", "ours", "limit", "ratio", "target", "reached", "at 10 x the size")
 
@@ -46,14 +46,15 @@ def render(rows: Iterable[Row]) -> str:
             group = row.group
             lines.append((group.upper(),))
         lines.append(_cells(row))
-    widths = [
-        max(len(HEADINGS[column]), *(len(line[column]) for line in lines if len(line) > 1))
-        for column in range(len(HEADINGS))
-    ]
-    return "\n".join(
-        _aligned(line, widths)
-        for line in (HEADINGS, tuple("-" * width for width in widths), *lines)
-    )
+    return "\n".join(aligned((HEADINGS, *lines)))
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of cells with their columns aligned; a line of one cell is a heading."""
+    columns = range(len(lines[0]))
+    widths = [max(len(line[column]) for line in lines if len(line) > 1) for column in columns]
+    rule = ["-" * width for width in widths]
+    return [_aligned(line, widths) for line in (lines[0], rule, *lines[1:])]
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:

@@ -1,0 +1,1 @@
+"""The same rows with comparable libraries, in an environment of their own."""
