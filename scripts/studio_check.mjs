@@ -25,13 +25,12 @@ const open = async path => {
   await page.goto(studio + path, { waitUntil: 'domcontentloaded' });
   await page.waitForLoadState('networkidle', { timeout: 8000 }).catch(() => {});
 };
-const text = async () => page.evaluate(() => document.body.innerText);
+const seen = word => page.waitForFunction(w => document.body.innerText.includes(w), word, { timeout: 15000 });
 const has = async (name, ...words) => {
-  const shown = await text();
-  const missing = words.filter(word => !shown.includes(word));
+  const missing = [];
+  for (const word of words) await seen(word).catch(() => missing.push(word));
   say(name, missing.length ? { missing } : true);
 };
-const seen = word => page.waitForFunction(w => document.body.innerText.includes(w), word, { timeout: 15000 });
 
 await open('/agents');
 await has('agents listed', 'planningAgent', 'Mail agent');
@@ -48,47 +47,37 @@ await shot('3-graph');
 const field = page.locator('form input, form textarea').first();
 await field.fill('Rainytown');
 await page.getByRole('button', { name: /^run$/i }).first().click();
-await seen('success').catch(() => {});
-await page.waitForTimeout(1500);
+await has('planner ran with step states', 'Success', 'Completed', 'Not started');
 await shot('4-run');
-await has('planner ran with step states', 'success');
 
 await open('/workflows/approvalWorkflow/graph');
 await page.locator('form input').first().fill('3');
 await page.getByRole('button', { name: /^run$/i }).first().click();
 await page.getByRole('button', { name: /resume/i }).first().waitFor({ timeout: 15000 }).catch(() => {});
+await has('run suspended', 'Suspended');
 await shot('5-suspended');
-await has('run suspended', 'suspended');
 await page.locator('form input').last().fill('5');
 await page.getByRole('button', { name: /resume/i }).first().click();
-await page.waitForTimeout(2500);
+await has('run resumed from its form', 'Success');
 await shot('6-resumed');
-await has('run resumed from its form', 'success');
 
 await open('/agents/planningAgent/chat/new');
 const box = page.locator('textarea').first();
 await box.fill('hello from the check');
 await box.press('Enter');
-await seen('tok2').catch(() => {});
-await page.waitForTimeout(1000);
-await shot('7-chat');
 await has('agent answered', 'tok0 tok1 tok2');
+await shot('7-chat');
 
 await open('/workflows/approvalWorkflow/graph');
-await page.waitForTimeout(1000);
+await has('runs listed', 'Recent runs');
 await shot('8-runs');
 
 await open('/observability');
-await page.waitForTimeout(2000);
+await has('traces listed', 'approval-workflow', 'planningAgent');
 await shot('9-traces');
-await has('traces listed', 'workflow run', 'agent run');
-const row = page.getByText(/workflow run/).first();
-if (await row.count()) {
-  await row.click();
-  await page.waitForTimeout(2000);
-  await shot('10-trace');
-  await has('trace opened', 'workflow step');
-}
+await page.getByText('approval-workflow').first().click();
+await has('trace opened', 'workflow step');
+await shot('10-trace');
 
 say('problems', problems);
 await browser.close();

@@ -22,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from mastra.memory import Memory  # noqa: E402 - found through the path above
 from tests.server.live import running  # noqa: E402 - found through the path above
 from tests.server.wire_app import build  # noqa: E402
 
@@ -61,7 +62,7 @@ async def check(out: Path, packages: Path, browser: str) -> list[dict[str, Any]]
     """Run the check and return what was seen."""
     node = packages / "node_modules" / "node" / "bin" / "node"
     port = free_port()
-    async with running(build()) as (url, _):
+    async with running(build(memory=Memory())) as (url, _):
         environment = {
             **os.environ,
             "MASTRA_TELEMETRY_DISABLED": "1",

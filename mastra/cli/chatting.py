@@ -1,0 +1,87 @@
+"""`mastra chat`: talk to an agent."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from mastra.cli.load import load_app
+from mastra.cli.terminal import AppOption, JsonOption, in_loop, notes, print_json
+from mastra.errors import ConfigError, ModelError
+from mastra.ids import new_id
+from mastra.models.messages import Message
+
+__all__ = ["chat"]
+
+
+def chat(
+    agent: Annotated[str | None, typer.Argument(help="The agent's key or id.")] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", help="Say one thing and leave.")
+    ] = None,
+    thread: Annotated[str | None, typer.Option(help="The thread of the agent's memory.")] = None,
+    resource: Annotated[str, typer.Option(help="Whose thread it is.")] = "cli",
+    app: AppOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Talk to an agent. An empty line, Ctrl-D or `exit` leaves."""
+    in_loop(_chat, app, agent, message, thread, resource, as_json)
+
+
+async def _chat(
+    app: str | None,
+    name: str | None,
+    message: str | None,
+    thread: str | None,
+    resource: str,
+    as_json: bool,
+) -> None:
+    mastra = load_app(app)
+    async with mastra:
+        agents = mastra.list_agents()
+        if name is None and len(agents) != 1:
+            raise ConfigError(f"Which agent? There are: {', '.join(agents) or 'none'}.")
+        agent = mastra.get_agent_by_id(name or next(iter(agents)))
+        options: dict[str, Any] = {}
+        if agent.spec.memory is not None:
+            options["memory"] = {"thread": thread or new_id(), "resource": resource}
+        if message is not None or as_json:
+            said = message if message is not None else sys.stdin.read()
+            if as_json:
+                print_json((await agent.generate(said, **options)).to_wire())
+            else:
+                await _say(agent, said, options)
+            return
+        await _talk(agent, options)
+
+
+async def _talk(agent: Any, options: dict[str, Any]) -> None:
+    history: list[Message] = []
+    console = notes()
+    console.print(Text(f"{agent.name}. Leave with an empty line.", "dim"))
+    while True:
+        try:
+            said = console.input("[bold]> [/]")
+        except EOFError:
+            return
+        if said.strip() in {"", "exit", "quit"}:
+            return
+        # With a memory the thread holds what was said; without, the conversation is sent again.
+        given: Any = said if "memory" in options else [*history, {"role": "user", "content": said}]
+        try:
+            history = await _say(agent, given, options)
+        except ModelError as error:
+            console.print(Text(error.message, "red"))
+
+
+async def _say(agent: Any, said: Any, options: dict[str, Any]) -> list[Message]:
+    async with agent.stream(said, **options) as stream:
+        async for text in stream.text_stream:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        messages: list[Message] = await stream.messages()
+        return messages

@@ -1,0 +1,76 @@
+"""Find the `Mastra` object of the project that the command line is called in."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from mastra.errors import ConfigError
+from mastra.registry import Mastra
+
+__all__ = ["APP_VARIABLE", "find_app", "load_app"]
+
+APP_VARIABLE = "MASTRA_APP"
+"""Names the object where no option does: `module:name`."""
+
+_USUAL = ("app.main:mastra", "main:mastra", "app:mastra", "src.main:mastra")
+
+
+def find_app(given: str | None, folder: Path | None = None) -> str:
+    """Return `module:name`: as given, from the environment, from pyproject.toml, or usual.
+
+    Raises:
+        ConfigError: It is nowhere to be found.
+    """
+    here = folder or Path.cwd()
+    named = given or os.environ.get(APP_VARIABLE) or _from_pyproject(here)
+    if named:
+        return named if ":" in named else f"{named}:mastra"
+    for usual in _USUAL:
+        path = here.joinpath(*usual.partition(":")[0].split("."))
+        if path.with_suffix(".py").exists() or (path / "__init__.py").exists():
+            return usual
+    raise ConfigError(
+        "No application found. Say where the Mastra object is: --app module:name, the variable "
+        f'{APP_VARIABLE}, or app = "module:name" under [tool.mastra] in pyproject.toml.'
+    )
+
+
+def _from_pyproject(folder: Path) -> str | None:
+    path = folder / "pyproject.toml"
+    if not path.exists():
+        return None
+    try:
+        tables: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name} cannot be read: {error}") from error
+    found: Any = tables.get("tool", {}).get("mastra", {}).get("app")
+    return cast("str | None", found)
+
+
+def load_app(given: str | None) -> Mastra:
+    """Import the object.
+
+    Raises:
+        ConfigError: It is not there, or is no `Mastra`.
+    """
+    named = find_app(given)
+    module_name, _, name = named.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise ConfigError(f"There is no module {module_name!r} in {here}.") from error
+    found: Any = getattr(module, name, None)
+    if not isinstance(found, Mastra):
+        kind = "nothing" if found is None else f"a {type(found).__name__}"
+        raise ConfigError(f"{named} is {kind}, not a Mastra object.")
+    return found

@@ -1,0 +1,151 @@
+"""`mastra run`: one run of a workflow, with its progress."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mastra.cli.load import load_app
+from mastra.cli.terminal import FAILED, AppOption, JsonOption, in_loop, notes, print_json, read_json
+from mastra.errors import ConfigError
+from mastra.jsonable import Json
+
+__all__ = ["Progress", "run"]
+
+_MARKS = {
+    "running": ("…", "yellow"),
+    "success": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "suspended": ("⏸", "blue"),
+    "waiting": ("⏱", "cyan"),
+    "canceled": ("■", "red"),
+}
+
+
+def input_of(text: str | None, fields: list[str]) -> Json:
+    """Return a workflow's input from JSON text, `-` for stdin, or `key=value` words.
+
+    Raises:
+        ConfigError: A word has no `=`, or the text is not JSON.
+    """
+    if text is not None:
+        return read_json(sys.stdin.read() if text == "-" else text, "--input")
+    given: dict[str, Json] = {}
+    for word in fields:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"{word!r} is not key=value. Whole inputs go to --input as JSON.")
+        try:
+            given[key] = read_json(value, key)
+        except ConfigError:
+            given[key] = value  # plain text needs no quotes
+    return given or None
+
+
+class Progress:
+    """Shows the steps of a run as they go; in a terminal in place, else a line each."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._steps: dict[str, str] = {}
+        self._live = Live(console=console, transient=False, auto_refresh=False)
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def show(self, event: Any) -> None:
+        """Take an event in."""
+        payload = event.payload
+        if payload is None:
+            return
+        if event.type == "workflow-step-output":
+            if isinstance(payload.output, str):
+                sys.stdout.write(payload.output)
+                sys.stdout.flush()
+            return
+        if not event.type.startswith("workflow-step-") or payload.status is None:
+            return
+        name, status = str(payload.id), str(payload.status)
+        self._steps[name] = status
+        if self._console.is_terminal:
+            self._live.update(self._table(), refresh=True)
+        else:
+            self._console.print(f"{_MARKS.get(status, ('·', ''))[0]} {name} {status}")
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        for name, status in self._steps.items():
+            mark, colour = _MARKS.get(status, ("·", "dim"))
+            table.add_row(Text(mark, colour), name, Text(status, "dim"))
+        return table
+
+
+def run(
+    workflow: Annotated[str, typer.Argument(help="The workflow's key or id.")],
+    fields: Annotated[
+        list[str] | None, typer.Argument(help="The input, as key=value words.")
+    ] = None,
+    given: Annotated[
+        str | None, typer.Option("--input", "-i", help="The input as JSON; - reads stdin.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option(help="The run's id.")] = None,
+    app: AppOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a workflow and print its result."""
+    wire = in_loop(_run, app, workflow, given, fields or [], run_id, as_json)
+    conclude(wire, as_json=as_json)
+
+
+def conclude(wire: dict[str, Json], *, as_json: bool) -> None:
+    """Print a result, and leave with a code that says how it ended.
+
+    Raises:
+        Exit: The run did not end in success, nor suspended.
+    """
+    status = wire["status"]
+    if as_json:
+        print_json(wire)
+    elif status == "success":
+        print_json(wire.get("result"))
+    else:
+        console = notes()
+        error: dict[str, Json] = wire.get("error") or {}
+        console.print(Text(f"The run {wire['runId']} is {status}. {error.get('message', '')}"))
+        if status == "suspended":
+            print_json(wire.get("suspendPayload"))
+            console.print(Text(f"Go on: mastra runs resume {wire['runId']} --data '{{…}}'", "dim"))
+    if status not in ("success", "suspended"):
+        raise typer.Exit(FAILED)
+
+
+async def _run(
+    app: str | None,
+    name: str,
+    text: str | None,
+    fields: list[str],
+    run_id: str | None,
+    as_json: bool,
+) -> dict[str, Json]:
+    data = input_of(text, fields)
+    mastra = load_app(app)
+    async with mastra:
+        started = await mastra.get_workflow_by_id(name).create_run(run_id)
+        async with started.stream(data) as stream:
+            if as_json:
+                return (await stream.result()).to_wire()
+            with Progress(notes()) as progress:
+                async for event in stream:
+                    progress.show(event)
+        return (await stream.result()).to_wire()

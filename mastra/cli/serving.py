@@ -1,0 +1,95 @@
+"""`mastra dev` and `mastra start`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from rich.logging import RichHandler
+from rich.text import Text
+
+from mastra.cli.load import APP_VARIABLE, find_app, load_app
+from mastra.cli.terminal import AppOption, notes, reporting
+from mastra.observability.config import Observability
+from mastra.observability.logs import JsonLogFormatter
+from mastra.registry import Mastra
+from mastra.server.app import create_app
+from mastra.server.config import ServerConfig
+from mastra.server.runner import serve
+
+__all__ = ["dev", "dev_app", "start"]
+
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on.")]
+PortOption = Annotated[int | None, typer.Option(help="Port to listen on.")]
+_HOST, _PORT = "MASTRA_HOST", "MASTRA_PORT"
+
+
+def _config(mastra: Mastra, host: str | None, port: int | None) -> ServerConfig:
+    config: ServerConfig = mastra.server or ServerConfig()
+    if host is not None:
+        config = replace(config, host=host)
+    return config if port is None else replace(config, port=port)
+
+
+def dev_app() -> Any:
+    """Return the application that `mastra dev` serves; called in each process that it starts."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=notes(), show_path=False)],
+    )
+    mastra = load_app(None)
+    if mastra.observability is None:
+        # Studio shows traces, and this is the developer's own machine.
+        mastra.observe(Observability())
+    port = os.environ.get(_PORT)
+    config = _config(mastra, os.environ.get(_HOST), None if port is None else int(port))
+    return create_app(mastra, config)
+
+
+def dev(
+    app: AppOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    reload: Annotated[bool, typer.Option(help="Start again when a file changes.")] = True,
+) -> None:
+    """Serve the project, and start again when a file changes."""
+    with reporting():
+        os.environ[APP_VARIABLE] = find_app(app)
+        config = _config(load_app(app), host, port)
+    os.environ[_HOST], os.environ[_PORT] = config.host, str(config.port)
+    base = f"http://{config.host}:{config.port}"
+    notes().print(
+        Text.assemble(("Mastra ", "bold"), f"{base}{config.api_prefix}  docs {base}/docs")
+    )
+    uvicorn.run(
+        "mastra.cli.serving:dev_app",
+        factory=True,
+        host=config.host,
+        port=config.port,
+        reload=reload,
+        reload_dirs=[str(Path.cwd())] if reload else None,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+    )
+
+
+def start(
+    app: AppOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    json_logs: Annotated[bool, typer.Option("--json", help="Log as JSON lines.")] = False,
+) -> None:
+    """Serve the project for production: no reload, and a stop that lets runs reach a safe point."""
+    handler = logging.StreamHandler()
+    if json_logs:
+        handler.setFormatter(JsonLogFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    with reporting():
+        mastra = load_app(app)
+        serve(mastra, _config(mastra, host, port))
