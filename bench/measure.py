@@ -25,7 +25,7 @@ class Options:
     """How long to measure."""
 
     quick: bool = False
-    """A few turns only: shows that the harness works; the figures mean little."""
+    """A few turns only, and little at ten times the size: shows that the harness works."""
 
     def turns(self, full: int) -> int:
         """Return how many turns to take where `full` are wanted."""

@@ -181,8 +181,9 @@ def _bare(call: Callable[..., Awaitable[object]], *args: int) -> Callable[[], Aw
     return lambda: call(*args)
 
 
-async def _chains(turns: int) -> list[Row]:
+async def _chains(options: Options) -> list[Row]:
     rows: list[Row] = []
+    turns = options.turns(32)
     for size in (10, 100):
         small, large = chain(size), chain(size * 10)
         limit = _cpu(_bare(bare_chain, size), size)
@@ -197,7 +198,7 @@ async def _chains(turns: int) -> list[Row]:
                     f"chain of {size}, {reading}, a step",
                     ours=_cpu(work(small, {"n": 1}), size),
                     limit=limit,
-                    larger=_cpu(work(large, {"n": 1}), size * 10),
+                    larger=None if options.quick else _cpu(work(large, {"n": 1}), size * 10),
                     turns=turns,
                     target=target,
                     target_text=text,
@@ -206,7 +207,8 @@ async def _chains(turns: int) -> list[Row]:
     return rows
 
 
-async def _wide(turns: int) -> list[Row]:
+async def _wide(options: Options) -> list[Row]:
+    turns = options.turns(32)
     target, text = limit_target(12, 4.6)
     rows = [
         await compare(
@@ -214,7 +216,7 @@ async def _wide(turns: int) -> list[Row]:
             "parallel of 50, a branch",
             ours=_cpu(run(parallel(50), {"n": 1}), 50),
             limit=_cpu(_bare(bare_parallel, 50), 50),
-            larger=_cpu(run(parallel(500), {"n": 1}), 500),
+            larger=None if options.quick else _cpu(run(parallel(500), {"n": 1}), 500),
             turns=turns,
             target=target,
             target_text=text,
@@ -231,7 +233,7 @@ async def _wide(turns: int) -> list[Row]:
                 ours=_cpu(run(workflow, small), 1000),
                 # The issue's limit starts all at once; a lower concurrency has less to do.
                 limit=_cpu(_bare(bare_foreach_gather, 1000), 1000),
-                larger=_cpu(run(workflow, large), 10_000),
+                larger=None if options.quick else _cpu(run(workflow, large), 10_000),
                 turns=max(2, turns // 2),
                 target=target,
                 target_text=text,
@@ -240,7 +242,8 @@ async def _wide(turns: int) -> list[Row]:
     return rows
 
 
-async def _rest(turns: int) -> list[Row]:
+async def _rest(options: Options) -> list[Row]:
+    turns = options.turns(32)
     target, text = limit_target(8, 1.5)
     return [
         await compare(
@@ -248,7 +251,7 @@ async def _rest(turns: int) -> list[Row]:
             "dountil of 1,000, an iteration",
             ours=_cpu(run(loop(1000), {"n": 0}), 1000),
             limit=_cpu(_bare(bare_loop, 1000), 1000),
-            larger=_cpu(run(loop(10_000), {"n": 0}), 10_000),
+            larger=None if options.quick else _cpu(run(loop(10_000), {"n": 0}), 10_000),
             turns=max(2, turns // 2),
             target=target,
             target_text=text,
@@ -265,5 +268,4 @@ async def _rest(turns: int) -> list[Row]:
 
 async def measure(options: Options) -> list[Row]:
     """Measure the group."""
-    turns = options.turns(32)
-    return [*await _chains(turns), *await _wide(turns), *await _rest(turns)]
+    return [*await _chains(options), *await _wide(options), *await _rest(options)]
