@@ -67,16 +67,28 @@ class Answer:
 class IteratorSource:
     """Reads a model that only has `stream`, chunk by chunk."""
 
-    __slots__ = ("_chunks", "request")
+    __slots__ = ("_chunks", "_name", "request")
 
-    def __init__(self, chunks: AsyncIterator[ModelChunk]) -> None:
+    def __init__(self, chunks: AsyncIterator[ModelChunk], name: str = "the model") -> None:
         self._chunks = chunks
+        self._name = name
         self.request: Mapping[str, Any] = {}
 
     async def read(self) -> Sequence[ModelChunk]:
-        """Return the next chunk; nothing at the end."""
-        async for chunk in self._chunks:
-            return (chunk,)
+        """Return the next chunk; nothing at the end.
+
+        Raises:
+            ModelError: The model raised something of its own.
+        """
+        try:
+            async for chunk in self._chunks:
+                return (chunk,)
+        except MastraError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{self._name} failed: {error or type(error).__name__}", model_id=self._name
+            ) from error
         return ()
 
     def interrupt(self) -> None:
@@ -149,7 +161,9 @@ async def _first(entry: ModelEntry, request: ModelRequest) -> Answer:
     model = entry.model
     is_source = isinstance(model, SourceModel)
     source: ChunkSource = (
-        await model.open(request) if is_source else IteratorSource(model.stream(request))
+        await model.open(request)
+        if is_source
+        else IteratorSource(model.stream(request), entry.name)
     )
     first: list[ModelChunk] = []
     try:

@@ -135,11 +135,12 @@ async def test_an_agent_and_a_tool_as_steps() -> None:
     )
     mastra = Mastra(agents={"poet": agent}, workflows={"w": workflow})
     run = await mastra.get_workflow("w").create_run()
-    written: list[Any] = []
     async with run.stream(input_data={"prompt": "write"}) as stream:
-        async for event in stream:
-            if event.type == "workflow-step-output":
-                written.append(event.to_wire()["payload"]["output"]["type"])
+        written = [
+            event.to_wire()["payload"]["output"]["type"]
+            async for event in stream
+            if event.type == "workflow-step-output"
+        ]
         result = await stream.result()
     assert result.unwrap() == 26
     assert written[0] == "start"

@@ -12,7 +12,13 @@ from pydantic import BaseModel
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.stop import has_tool_call, step_count_is
-from mastra.errors import ConfigError, InputValidationError, ModelError, RunStateError
+from mastra.errors import (
+    ConfigError,
+    InputValidationError,
+    MastraError,
+    ModelError,
+    RunStateError,
+)
 from mastra.models.messages import Message
 from mastra.request_context import RequestContext
 from mastra.stream.abort import AbortController
@@ -297,6 +303,13 @@ async def test_a_model_that_fails_after_the_first_chunk() -> None:
         await stream.result()
 
 
+async def test_what_a_model_raises_is_a_model_error() -> None:
+    for turn in (ValueError("odd"), Turn("some", error=ValueError("odd"))):
+        with pytest.raises(ModelError, match="odd") as caught:
+            await agent(turn).generate("q")
+        assert isinstance(caught.value.__cause__, ValueError)
+
+
 async def test_a_call_that_is_wrong_raises_where_it_is_read() -> None:
     subject = Agent(id="a", model="nonsense")
     with pytest.raises(ConfigError, match="provider/model"):
@@ -481,9 +494,9 @@ async def test_reasoning() -> None:
 
 
 async def test_script_models_fail_on_too_much_and_too_little() -> None:
-    with pytest.raises(Exception, match="called 2 times"):
-        subject = agent("one")
-        await subject.generate("q")
+    subject = agent("one")
+    await subject.generate("q")
+    with pytest.raises(MastraError, match="called 2 times"):
         await subject.generate("q")
     with pytest.raises(AssertionError, match="1 unused"):
         async with ScriptedModel("one", "two") as model:

@@ -252,7 +252,7 @@ async def test_a_wrong_key_from_the_environment_names_the_variable(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     server.queue(error_reply(401, "Incorrect API key provided"))
-    with pytest.raises(ModelError, match="OPENAI_API_KEY.*Incorrect API key"):
+    with pytest.raises(ModelError, match=r"OPENAI_API_KEY.*Incorrect API key"):
         await Agent(id="a", model="openai/gpt-4o").generate("q")
 
 
