@@ -141,6 +141,23 @@ class Leg:
         if stored is not None:
             await stored
 
+    async def wait_for_time(self, record: StepRecord, delay_s: float) -> None:
+        """Sleep in this process; the run is stored as waiting, unless it waits for a retry."""
+        if record.kind != "sleep":
+            await asyncio.sleep(delay_s)
+            return
+        self.run.sleeping += 1
+        if self.run.sleeping == 1:
+            await self.mark_waiting()
+        await asyncio.sleep(delay_s)
+        self.run.sleeping -= 1
+        if not self.run.sleeping:
+            await self.writer.update(RunChanges(status="running"), ("waiting",))
+
+    async def mark_waiting(self) -> None:
+        """Store that nothing goes on but time."""
+        await self.writer.update(RunChanges(status="waiting"), ("running",))
+
     # -- being cancelled -----------------------------------------------------------------------
 
     def cancel(self) -> None:

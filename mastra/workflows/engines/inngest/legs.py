@@ -147,6 +147,8 @@ class Legs:
             run.is_abort_requested = leg.has_aborted = True
         if is_first:
             await _go_back(leg)
+        elif loaded is not None and loaded.head.status == "waiting":
+            await writer.update(RunChanges(status="running"), ("waiting",))
         if event.store and event.store != store_identity(store):
             publisher.needs_rows = lambda: _head_for_reader(leg)
         publisher.start()

@@ -19,7 +19,6 @@ from typing import Any, Final, Literal, TypeVar
 
 import inngest
 
-from mastra.clock import now_ms
 from mastra.errors import RunError
 from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
@@ -28,7 +27,7 @@ from mastra.workflows.engines.inngest.envelope import decode_memo, encode_memo
 from mastra.workflows.engines.inngest.leg import Leg, LegCanceled, LegGone
 from mastra.workflows.engines.inngest.names import step_hash, step_name
 from mastra.workflows.engines.inngest.request import RequestFacts
-from mastra.workflows.events import Kind
+from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
 
 __all__ = ["FrontierOps"]
@@ -51,6 +50,8 @@ class Parked:
     body: Body
     future: asyncio.Future[StepRecord]
     wake_at: float = 0.0
+    is_visible_sleep: bool = False
+    """Whether the run is stored as waiting while nothing else goes on."""
 
 
 class FrontierOps:
@@ -142,18 +143,17 @@ class FrontierOps:
         memos = self._facts.memos
         if step_hash(leg.workflow_id, record.op_id) in memos:
             wake_at = min(wake_at, time.time() + SHORT_SLEEP_S)  # the server has slept for us
-        return await self._park(Parked(record.op_id, "sleep", body, self._future(), wake_at))
+        is_visible = record.kind == "sleep"
+        return await self._park(
+            Parked(record.op_id, "sleep", body, self._future(), wake_at, is_visible)
+        )
 
     async def _finish_sleep(self, record: StepRecord) -> StepRecord:
-        run = self._leg.run
-        done = StepRecord(record.op_id, record.step_id, record.payload, record.started_at)
-        done.kind, done.wake_at, done.start_seq = record.kind, record.wake_at, record.start_seq
-        done.output, done.status, done.ended_at = record.output, "success", now_ms()
-        run.order += 1
-        done.order = run.order
-        if done.start_seq >= 0:
-            done.end_seq = run.log.append(Kind.STEP_END, done)
-        return done
+        leg = self._leg
+        delay = (record.wake_at or 0.0) - time.time()
+        if 0 < delay:
+            await leg.wait_for_time(record, delay)
+        return wake(leg.run, record)
 
     # -- parking -------------------------------------------------------------------------------
 
@@ -271,7 +271,6 @@ class FrontierOps:
     async def _run_here(self, parked: Parked) -> None:
         started_ns = time.time_ns()
         if parked.kind == "sleep":
-            await asyncio.sleep(max(0.0, parked.wake_at - time.time()))
             record = await parked.body()
             await self._leg.commit(record)
             self._wake(parked, record)
@@ -329,6 +328,8 @@ class FrontierOps:
             if not chosen:
                 await self._report_known(facts.target)
         await self._leg.flush()
+        if all(parked.is_visible_sleep for parked in chosen):
+            await self._leg.mark_waiting()
         if len(chosen) == 1:
             await self._report(chosen[0])
         else:

@@ -1,0 +1,59 @@
+"""How many requests a run costs the app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.inngest import flows
+from tests.support.inngest_env import DevServer, Host, inngest_host
+from tests.support.inngest_server import FakeInngest
+
+# Name, workflow, requests where results are posted, how many are posted, requests through the SDK.
+TABLE = [
+    ("planner", flows.planner, 1, 3, 4),
+    ("chain of 10", lambda: flows.chain(10), 1, 10, 11),
+    ("dountil to 10", flows.counting, 1, 10, 11),
+    ("parallel of 10", lambda: flows.wide(10), 1, 10, 12),
+]
+
+
+@pytest.mark.parametrize(("build", "checkpointed", "posts", "sdk"), [row[1:] for row in TABLE])
+async def test_a_run_costs(
+    host: Host, fake: FakeInngest, build: Any, checkpointed: int, posts: int, sdk: int
+) -> None:
+    async with flows.on(host, build()) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        assert (await run.start({"value": 0})).status == "success"
+    (server_run,) = fake.runs.values()
+    is_sdk = server_run.checkpoints == 0
+    assert len(server_run.requests) == (sdk if is_sdk else checkpointed)
+    assert server_run.checkpoints == (0 if is_sdk else posts)
+
+
+async def test_a_suspended_and_resumed_run_costs_two(checkpointed: Host) -> None:
+    async with flows.on(checkpointed, flows.suspending()) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        await run.start({"value": 0})
+        assert checkpointed.requests == 1
+        result = await run.resume({"add": 5})
+    assert result.unwrap().value == 6
+    assert checkpointed.requests == 2
+
+
+@pytest.mark.devserver
+@pytest.mark.parametrize(("build", "checkpointed", "posts", "sdk"), [row[1:] for row in TABLE])
+@pytest.mark.parametrize("checkpoint", [True, False])
+async def test_it_costs_the_same_on_a_real_server(
+    dev_server: DevServer, build: Any, checkpointed: int, posts: int, sdk: int, checkpoint: bool
+) -> None:
+    async with inngest_host(dev_server, checkpoint=checkpoint) as host:
+        async with flows.on(host, build()) as mastra:
+            await host.sync()
+            host.requests = 0
+            run = await mastra.get_workflow("w").create_run()
+            assert (await run.start({"value": 0})).status == "success"
+            engine: Any = mastra.engine
+        assert host.requests == (checkpointed if checkpoint else sdk)
+        assert engine.api.checkpoints == (posts if checkpoint else 0)

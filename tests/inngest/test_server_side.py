@@ -1,0 +1,280 @@
+"""What comes from the server: events that are not ours, repeats, failures, cancellations."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import inngest
+import pytest
+
+from mastra import Mastra, StepContext, create_step
+from mastra.inngest import init
+from tests.inngest import flows
+from tests.inngest.flows import Value
+from tests.support.inngest_env import Host
+from tests.support.inngest_server import FakeInngest, FakeRun
+
+
+async def until(holds: Any) -> None:
+    """Wait for something that nothing tells of."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def ended(run: FakeRun) -> FakeRun:
+    await until(lambda: run.status != "Running")
+    return run
+
+
+async def test_an_event_without_our_client_runs_and_is_listed(
+    host: Host, fake: FakeInngest
+) -> None:
+    async with flows.on(host, flows.chain(2)) as mastra:
+        await host.sync()
+        (run,) = fake.send({"name": "workflow.w", "data": {"inputData": {"value": 5}}})
+        await ended(run)
+        assert run.status == "Completed"
+        assert run.output["result"] == {"value": 7}
+        (info,) = (await mastra.get_workflow("w").list_runs()).runs
+        assert (info.status, info.result.value, info.run_id) == ("success", 7, run.run_id)
+
+
+async def test_bad_input_from_elsewhere_fails_at_once(host: Host, fake: FakeInngest) -> None:
+    async with flows.on(host, flows.chain(1)):
+        await host.sync()
+        (run,) = fake.send({"name": "workflow.w", "data": {"inputData": {"value": "x"}}})
+        await ended(run)
+        assert run.status == "Failed"
+        assert len(run.requests) == 1
+
+
+async def test_a_resume_from_elsewhere(host: Host, fake: FakeInngest) -> None:
+    async with flows.on(host, flows.suspending()) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        await run.start({"value": 0})
+        event = {
+            "name": "workflow.w",
+            "data": {"runId": run.run_id, "inputData": {"add": 2}, "resume": {"steps": ["ask"]}},
+        }
+        (server_run,) = fake.send(event)
+        await ended(server_run)
+        assert (await run.result()).unwrap().value == 3
+
+
+async def test_the_same_event_again_changes_nothing(host: Host, fake: FakeInngest) -> None:
+    async with flows.on(host, flows.chain(2)) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        await run.start({"value": 0})
+        (again,) = fake.send({**fake.events[-1], "id": "other"})
+        await ended(again)
+        assert again.steps == []
+        assert again.output == {"runId": run.run_id, "status": "success", "isRepeated": True}
+
+
+async def test_a_failed_run_is_shown_as_failed(host: Host, fake: FakeInngest) -> None:
+    async def fail(ctx: StepContext[Value]) -> Value:
+        raise ValueError("no luck")
+
+    async with flows.on(host, flows.begin().then(create_step(execute=fail)).commit()) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        result = await run.start({"value": 0})
+        assert result.status == "failed"
+        (server_run,) = fake.runs.values()
+        await ended(server_run)
+        assert server_run.status == "Failed"
+        assert "no luck" in str(server_run.output)
+
+
+async def test_a_run_that_is_cancelled_in_the_dashboard(host: Host, fake: FakeInngest) -> None:
+    gate = asyncio.Event()
+
+    async def hold(ctx: StepContext[Value]) -> Value:
+        await gate.wait()
+        return ctx.input_data
+
+    workflow = flows.begin().then(create_step(execute=hold)).then(flows.plus_one("b")).commit()
+    async with flows.on(host, workflow) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        await run.start_async({"value": 0})
+        await until(lambda: bool(fake.runs))
+        (server_run,) = fake.runs.values()
+        fake.cancel(server_run)
+        gate.set()
+        if server_run.checkpoints or host.make_engine()._functions._max_request_s is not None:
+            assert (await run.result()).status == "canceled"
+
+
+@pytest.mark.parametrize(
+    "value", [2**70, 9007199254740993, math.inf, -0.5, 1.0, "NaN", {"b": 1, "a": [None, True]}]
+)
+async def test_values_survive_the_server(host: Host, fake: FakeInngest, value: Any) -> None:
+    seen: list[Any] = []
+
+    async def give(ctx: StepContext[Any]) -> Any:
+        return value
+
+    async def take(ctx: StepContext[Any]) -> Any:
+        seen.append(ctx.input_data)
+        return ctx.input_data
+
+    workflow = flows.begin(output=Any)
+    workflow.then(create_step(id="give", execute=give)).sleep(1.1)
+    workflow.then(create_step(id="take", execute=take)).commit()
+    async with flows.on(host, workflow) as mastra:
+        # What our storage knew is gone between the requests: the server's memory is all.
+        run = await mastra.get_workflow("w").create_run()
+        await run.start_async({"value": 0})
+        await until(lambda: any(".sleep_" in s for r in fake.runs.values() for s in r.steps))
+        store: Any = mastra.storage.workflows
+        store._runs.clear()
+        (server_run,) = fake.runs.values()
+        await ended(server_run)
+    assert seen == [value]
+    assert type(seen[0]) is type(value)
+
+
+async def test_the_functions_of_an_app(fake: FakeInngest, host: Host) -> None:
+    ing = init(host.client)
+    inner = flows.begin("inner").then(flows.plus_one("x")).commit()
+    workflow = ing.create_workflow(
+        id="flow",
+        input_schema=Value,
+        output_schema=Value,
+        concurrency=2,
+        throttle={"limit": 5, "period": 60},
+        rate_limit={"limit": 1, "period": "10s"},
+        debounce={"period": "5s"},
+        priority="event.data.urgent * 100",
+        timeouts={"finish": "1h"},
+        idempotency="event.data.key",
+        retries=4,
+        cron="0 0 * * *",
+        input_data={"value": 1},
+    )
+    workflow.then(inner).commit()
+
+    async def custom(ctx: inngest.Context) -> None:
+        return None
+
+    own = host.client.create_function(fn_id="mine", trigger=inngest.TriggerEvent(event="x"))(custom)
+    from mastra.workflows.engines.inngest.serve import app_functions
+
+    mastra = Mastra(workflows={"flow": workflow})
+    configs = {f.id: f.get_config("http://x").main for f in app_functions(mastra, host.client, [own])}
+    assert set(configs) == {
+        "conformance-workflow.flow",
+        "conformance-workflow.flow.cron",
+        "conformance-workflow.inner",
+        "conformance-mine",
+    }
+    told = configs["conformance-workflow.flow"].to_dict()
+    assert isinstance(told, dict)
+    assert told["triggers"] == [{"event": "workflow.flow", "expression": None}]
+    assert told["cancel"] == [
+        {
+            "event": "cancel.workflow.flow",
+            "if": "event.data.runId == async.data.runId",
+            "timeout": None,
+        }
+    ]
+    assert told["steps"]["step"]["retries"] == {"attempts": 4}
+    assert told["concurrency"] == [{"key": None, "limit": 2, "scope": None}]
+    assert told["throttle"]["period"] == "1m"
+    assert told["rateLimit"]["period"] == "10s"
+    assert told["debounce"]["period"] == "5s"
+    assert told["priority"] == {"run": "event.data.urgent * 100"}
+    assert told["timeouts"]["finish"] == "1h"
+    assert told["idempotency"] == "event.data.key"
+    cron = configs["conformance-workflow.flow.cron"].to_dict()
+    assert isinstance(cron, dict)
+    assert cron["triggers"] == [{"cron": "0 0 * * *", "jitter": None}]
+    await mastra.aclose()
+
+
+async def test_a_schedule_runs_with_its_input(host: Host, fake: FakeInngest) -> None:
+    ing = init(host.client)
+    workflow = ing.create_workflow(
+        id="w", input_schema=Value, output_schema=Value, cron="* * * * *", input_data={"value": 41}
+    )
+    workflow.then(flows.plus_one("a")).commit().use_engine(host.make_engine())
+    async with Mastra(workflows={"w": workflow}) as mastra:
+        host.serve(mastra)
+        await host.sync()
+        run = await ended(fake.fire("workflow.w.cron"))
+        assert run.output["result"] == {"value": 42}
+        assert (await mastra.get_workflow("w").list_runs()).total == 1
+
+
+async def test_an_output_over_the_limit_names_step_and_size(host: Host) -> None:
+    async def give(ctx: StepContext[Value]) -> str:
+        return "x" * (4 * 1024 * 1024)
+
+    workflow = flows.begin(output=str).then(create_step(id="big", execute=give)).commit()
+    async with flows.on(host, workflow) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        result: Any = await run.start({"value": 0})
+    assert result.status == "failed"
+    assert "'big'" in result.error.message
+    assert "4,194,3" in result.error.message
+    assert result.error.code == "STEP_OUTPUT_TOO_LARGE"
+
+
+async def test_without_checkpoints_the_result_in_hand_is_reported(
+    checkpointed: Host, fake: FakeInngest
+) -> None:
+    fake.takes_checkpoints = False
+    ran: list[str] = []
+
+    def step(name: str) -> Any:
+        async def execute(ctx: StepContext[Value]) -> Value:
+            ran.append(name)
+            return ctx.input_data
+
+        return create_step(id=name, execute=execute)
+
+    workflow = flows.begin(output=Any).then(step("a"))
+    workflow.parallel([step("b"), step("c")]).commit()
+    async with flows.on(checkpointed, workflow) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        assert (await run.start({"value": 0})).status == "success"
+    assert sorted(ran) == ["a", "b", "c"]
+
+
+async def test_lost_messages_are_found_in_storage(host: Host, fake: FakeInngest) -> None:
+    fake.lose_messages = True
+    async with flows.on(host, flows.chain(2)) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        async with run.stream({"value": 0}) as stream:
+            events = [event async for event in stream]
+        assert [event.seq for event in events] == list(range(6))
+
+
+async def test_runs_that_the_server_forgot_are_brought_back(
+    checkpointed: Host, fake: FakeInngest
+) -> None:
+    ran: list[str] = []
+    gates = [asyncio.Event(), asyncio.Event()]
+
+    async def first(ctx: StepContext[Value]) -> Value:
+        ran.append("first")
+        return ctx.input_data
+
+    async def second(ctx: StepContext[Value]) -> Value:
+        ran.append("second")
+        await gates[ran.count("second") - 1].wait()
+        return ctx.input_data
+
+    workflow = flows.begin().then(create_step(execute=first)).then(create_step(execute=second))
+    async with flows.on(checkpointed, workflow.commit()) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        await run.start_async({"value": 3})
+        await until(lambda: "second" in ran)
+        fake.forget()
+        gates[1].set()
+        assert await mastra.restart_all_active_workflow_runs() == {"w": [run.run_id]}
+        again = await mastra.get_workflow("w").create_run(run.run_id)
+        assert (await again.result()).unwrap().value == 3
+    assert ran.count("first") == 1
