@@ -68,7 +68,8 @@ async def test_every_route_but_health_refuses_an_anonymous_caller() -> None:
     walked.append(("GET", "/api/openapi.json"))
     assert len(walked) > 70
     async with client(app=app) as anonymous:
-        for method, path in walked:
+        for method, template in walked:
+            path = template
             known = {
                 "workflowId": "slowWorkflow",
                 "agentId": "planningAgent",

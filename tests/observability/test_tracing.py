@@ -1,0 +1,155 @@
+"""Spans of runs, steps, agents, model calls and tools, in OpenTelemetry and in memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import BaseModel
+
+from mastra import Agent, Mastra, create_step, create_tool, create_workflow
+from mastra.observability import JsonLogFormatter, Observability, TraceStore, current_span
+from mastra.observability.spans import Tracer
+from mastra.testing import ScriptedModel, ToolCall
+
+pytestmark = pytest.mark.anyio
+
+
+class City(BaseModel):
+    city: str
+
+
+async def look_up(city: City) -> str:
+    assert current_span() is not None
+    return f"fine in {city.city}"
+
+
+def application(observability: Observability) -> Mastra:
+    model = ScriptedModel([ToolCall("weather", {"city": "Oslo"})], "It is fine.")
+    weather = create_tool("get-weather", "Weather of a city", City, execute=look_up)
+    agent = Agent(id="guide", name="Guide", model=model, tools={"weather": weather})
+
+    async def ask(ctx: Any) -> str:
+        answer = await ctx.mastra.get_agent("guide").generate(f"secret {ctx.input_data.city}")
+        return answer.text
+
+    async def approve(ctx: Any) -> str:
+        if ctx.resume_data is None:
+            return await ctx.suspend({"need": "a word"})
+        return f"{ctx.input_data} {ctx.resume_data}"
+
+    flow = (
+        create_workflow(id="flow", input_schema=City, output_schema=str)
+        .then(create_step(id="ask", input_schema=City, output_schema=str, execute=ask))
+        .then(create_step(id="approve", input_schema=str, output_schema=str, execute=approve))
+        .commit()
+    )
+    return Mastra(agents={"guide": agent}, workflows={"flow": flow}, observability=observability)
+
+
+async def play(mastra: Mastra) -> Any:
+    run = await mastra.get_workflow("flow").create_run()
+    await run.start({"city": "Oslo"})
+    return await run.resume("yes")
+
+
+async def test_opentelemetry_gets_one_trace_across_suspend_and_resume() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    result = await play(application(Observability(tracer_provider=provider, traces=None)))
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    assert len({span.context.trace_id for span in exporter.get_finished_spans()}) == 1
+    assert list(spans) == [
+        "chat script",
+        "execute_tool weather",
+        "invoke_agent Guide",
+        "step ask",
+        "step approve",
+        "invoke_workflow flow",
+    ] or set(spans) >= {"execute_tool weather", "invoke_agent Guide", "step ask"}
+    agent, step, tool = (
+        spans["invoke_agent Guide"],
+        spans["step ask"],
+        spans["execute_tool weather"],
+    )
+    assert parent_of(agent) == step.context.span_id
+    assert parent_of(tool) == agent.context.span_id
+    legs = [s for s in exporter.get_finished_spans() if s.name == "invoke_workflow flow"]
+    assert [leg.attributes["mastra.run.leg"] for leg in legs] == ["start", "resume"]
+    assert parent_of(legs[1]) == legs[0].context.span_id
+    assert result.to_wire()["traceId"] == f"{legs[0].context.trace_id:032x}"
+    assert agent.attributes["gen_ai.operation.name"] == "invoke_agent"
+    assert agent.attributes["gen_ai.agent.name"] == "Guide"
+    assert agent.attributes["gen_ai.usage.input_tokens"] > 0
+    assert tool.attributes["gen_ai.tool.name"] == "weather"
+    model = next(s for s in exporter.get_finished_spans() if s.name.startswith("chat "))
+    assert model.kind.name == "CLIENT"
+    assert model.attributes["gen_ai.usage.output_tokens"] > 0
+    assert "secret" not in json.dumps([span.to_json() for span in exporter.get_finished_spans()])
+
+
+def parent_of(span: ReadableSpan) -> int | None:
+    return None if span.parent is None else span.parent.span_id
+
+
+async def test_content_is_kept_only_where_that_is_asked_for() -> None:
+    silent, telling = Observability(), Observability(capture_content=True)
+    for observability in (silent, telling):
+        await play(application(observability))
+    kept = [span for span in silent.traces.spans()]
+    assert [(span.input, span.output) for span in kept if span.input or span.output] == []
+    told = {span.kind: span for span in telling.traces.spans()}
+    assert "secret Oslo" in json.dumps(told["model_generation"].input)
+    assert told["tool_call"].output == "fine in Oslo"
+
+
+async def test_a_failure_is_told() -> None:
+    async def boom(ctx: Any) -> None:
+        raise RuntimeError("boom")
+
+    flow = create_workflow(id="flow", input_schema=Any, output_schema=Any)
+    made = flow.then(create_step(id="boom", execute=boom)).commit()
+    observability = Observability()
+    mastra = Mastra(workflows={"flow": made}, observability=observability)
+    await (await mastra.get_workflow("flow").create_run()).start({})
+    errors = {span.kind: span.error for span in observability.traces.spans()}
+    assert errors["workflow_step"]["message"] == "boom"
+    assert errors["workflow_run"]["message"] == "boom"
+
+
+async def test_without_a_tracer_a_run_has_no_span() -> None:
+    mastra = application(Observability(traces=None))
+    result = await play(mastra)
+    assert "traceId" not in result.to_wire()
+
+
+def test_the_latest_traces_are_kept_up_to_a_bound() -> None:
+    store = TraceStore(max_traces=3, max_spans=2)
+    tracer = Tracer(store, None)
+    for number in range(10):
+        root = tracer.start("workflow_run", f"run {number}")
+        with root.active():
+            for _ in range(5):
+                tracer.start("workflow_step", "step").end()
+        root.end()
+    assert len(store) == 3
+    assert [root.name for root in store.roots()] == ["run 9", "run 8", "run 7"]
+    assert len(store.trace(store.roots()[0].trace_id)) == 3
+
+
+def test_a_log_record_becomes_one_line_of_json() -> None:
+    record = logging.LogRecord("mastra", logging.WARNING, "", 0, "step %s", ("a",), None)
+    record.mastra = {"run_id": "r", "step_id": "a", "attempt": 2}
+    span = Tracer(None, None).start("workflow_step", "a")
+    with span.active():
+        line = json.loads(JsonLogFormatter().format(record))
+    assert line["message"] == "step a"
+    assert line["level"] == "warning"
+    assert (line["run_id"], line["attempt"]) == ("r", 2)
+    assert (line["trace_id"], line["span_id"]) == (span.trace_id, span.span_id)

@@ -1,0 +1,56 @@
+"""The description: each workflow's own models, and nothing in it that makes the server fail."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from mastra.memory import Memory
+from mastra.server import ServerConfig, create_app
+from tests.server.wire_app import build
+
+APP = create_app(build(memory=Memory()), ServerConfig(timeout=5))
+
+
+@pytest.mark.anyio
+async def test_each_workflow_has_routes_with_its_own_models() -> None:
+    transport = httpx.ASGITransport(create_app(build()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        described = (await client.get("/api/openapi.json")).json()
+        assert (await client.get("/docs")).status_code == 200
+    schemas = described["components"]["schemas"]
+    operation = described["paths"]["/api/workflows/activityPlanningWorkflow/start-async"]["post"]
+    name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    body = schemas[name.rpartition("/")[2]]
+    given = schemas[body["properties"]["inputData"]["$ref"].rpartition("/")[2]]
+    assert given["properties"]["city"]["type"] == "string"
+    result = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    output = schemas[result["properties"]["result"]["$ref"].rpartition("/")[2]]
+    assert list(output["properties"]) == ["activities"]
+
+
+@pytest.mark.anyio
+async def test_the_description_can_be_turned_off() -> None:
+    transport = httpx.ASGITransport(create_app(build(), ServerConfig(openapi=False)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        answer = await client.get("/api/openapi.json")
+        assert (answer.status_code, answer.text) == (404, "404 Not Found")
+
+
+schema = schemathesis.openapi.from_asgi("/api/openapi.json", APP).exclude(
+    # One workflow of its own stands for all: they share the code.
+    path_regex=r"/workflows/(?!incrementWorkflow|\{|run-counts)"
+)
+schema.config.phases.coverage.enabled = False
+
+
+@schema.parametrize()
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(120)
+def test_no_request_of_the_description_makes_the_server_fail(case: schemathesis.Case) -> None:
+    answer = case.call()
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400 and "json" in answer.headers.get("content-type", [""])[0]:
+        assert "error" in answer.json()

@@ -1,0 +1,180 @@
+"""Streams over real sockets: framing, reconnecting, slow readers, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mastra import Agent, Mastra, SQLStorage, create_step, create_workflow
+from mastra.server import ServerConfig
+from mastra.testing import FunctionModel
+from tests.server.live import running
+from tests.server.wire_app import Value, build
+
+pytestmark = pytest.mark.anyio
+EVENTS = {"accept": "text/event-stream"}
+
+
+def sse(text: str) -> list[tuple[int | None, Any]]:
+    found: list[tuple[int | None, Any]] = []
+    for frame in text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in frame.splitlines() if ": " in line)
+        if "data" in lines and lines["data"] != "[DONE]":
+            seq = int(lines["id"]) if "id" in lines else None
+            found.append((seq, json.loads(lines["data"])))
+    return found
+
+
+def gated() -> tuple[Any, asyncio.Event]:
+    """Return a workflow of two steps, the second of which waits for the event."""
+    gate = asyncio.Event()
+
+    async def first(ctx: Any) -> Value:
+        await ctx.writer.write("one")
+        return ctx.input_data
+
+    async def second(ctx: Any) -> Value:
+        await gate.wait()
+        return ctx.input_data
+
+    def step(name: str, function: Any) -> Any:
+        return create_step(id=name, input_schema=Value, output_schema=Value, execute=function)
+
+    flow = create_workflow(id="gated", input_schema=Value, output_schema=Value)
+    return flow.then(step("first", first)).then(step("second", second)).commit(), gate
+
+
+async def test_a_reader_that_was_cut_off_goes_on_by_the_last_event_id() -> None:
+    flow, gate = gated()
+    async with (
+        running(Mastra(workflows={"flow": flow})) as (url, _),
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        base = "/api/workflows/flow"
+        text = ""
+        async with client.stream(
+            "POST", f"{base}/stream?runId=r", json={"inputData": {"value": 1}}, headers=EVENTS
+        ) as answer:
+            assert answer.headers["content-type"] == "text/event-stream"
+            async for part in answer.aiter_text():
+                text += part
+                if '"second"' in text:
+                    break
+        seen = sse(text)
+        gate.set()
+        rest = await client.post(
+            f"{base}/observe?runId=r", headers={**EVENTS, "last-event-id": str(seen[1][0])}
+        )
+        assert rest.text.endswith("data: [DONE]\n\n")
+        later = sse(rest.text)
+        assert [seq for seq, _ in later] == list(range(2, 7))
+        assert later[: len(seen) - 2] == seen[2:]
+        assert later[-1][1]["type"] == "workflow-finish"
+
+
+async def test_records_are_ended_by_the_record_separator() -> None:
+    async with running(build()) as (url, _), httpx.AsyncClient(base_url=url) as client:
+        answer = await client.post(
+            "/api/workflows/kitchenWorkflow/stream?runId=k", json={"inputData": {"value": 1}}
+        )
+        assert answer.headers["content-type"] == "text/plain"
+        assert answer.content.endswith(b"\x1e")
+        events = [json.loads(part) for part in answer.text.split("\x1e")[:-1]]
+        assert events[-1]["payload"]["workflowStatus"] == "success"
+        again = await client.post("/api/workflows/kitchenWorkflow/stream?runId=k", json={})
+        assert again.status_code == 409
+
+
+async def test_a_run_goes_on_when_its_reader_goes() -> None:
+    flow, gate = gated()
+    mastra = Mastra(workflows={"flow": flow})
+    async with running(mastra) as (url, _), httpx.AsyncClient(base_url=url) as client:
+        path = "/api/workflows/flow/stream?runId=r"
+        async with client.stream("POST", path, json={"inputData": {"value": 1}}) as answer:
+            async for _ in answer.aiter_raw():
+                break
+        gate.set()
+        run = await mastra.get_workflow("flow").create_run("r")
+        assert (await run.result()).status == "success"
+
+
+async def test_the_model_stops_when_the_reader_of_an_agent_goes() -> None:
+    closed = asyncio.Event()
+
+    async def endless(_: Any) -> Any:
+        try:
+            while True:
+                yield "word "
+                await asyncio.sleep(0.001)
+        finally:
+            closed.set()
+
+    agent = Agent(id="talker", model=FunctionModel(endless))
+    async with (
+        running(Mastra(agents={"talker": agent})) as (url, _),
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        path = "/api/agents/talker/stream"
+        async with client.stream("POST", path, json={"messages": "hi"}) as answer:
+            async for _ in answer.aiter_raw():
+                break
+        await asyncio.wait_for(closed.wait(), 5)
+
+
+async def test_a_silent_stream_says_that_it_is_alive() -> None:
+    flow, gate = gated()
+    config = ServerConfig(keep_alive=0.02)
+    async with (
+        running(Mastra(workflows={"flow": flow}), config) as (url, _),
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        path, body = "/api/workflows/flow/stream?runId=r", {"inputData": {"value": 1}}
+        text = ""
+        async with client.stream("POST", path, json=body, headers=EVENTS) as answer:
+            async for part in answer.aiter_text():
+                text += part
+                if text.count(": keep-alive\n\n") > 2:
+                    gate.set()
+        assert text.endswith("data: [DONE]\n\n")
+
+
+async def test_stopping_lets_a_step_end_and_the_next_process_goes_on(tmp_path: Path) -> None:
+    url_of_store = f"sqlite:///{tmp_path / 'runs.db'}"
+    began, ran = asyncio.Event(), []
+
+    async def slow(ctx: Any) -> Value:
+        ran.append("slow")
+        began.set()
+        await asyncio.sleep(0.2)
+        return ctx.input_data
+
+    async def last(ctx: Any) -> Value:
+        ran.append("last")
+        await asyncio.sleep(0 if ran.count("slow") == len(ran) - 1 else 30)
+        return ctx.input_data
+
+    def make() -> Mastra:
+        def step(name: str, function: Any) -> Any:
+            return create_step(id=name, input_schema=Value, output_schema=Value, execute=function)
+
+        flow = create_workflow(id="flow", input_schema=Value, output_schema=Value)
+        made = flow.then(step("slow", slow)).then(step("last", last)).commit()
+        return Mastra(workflows={"flow": made}, storage=SQLStorage(url_of_store))
+
+    async with running(make()) as (url, server):
+        async with httpx.AsyncClient(base_url=url) as client:
+            body = {"inputData": {"value": 1}}
+            await client.post("/api/workflows/flow/start?runId=r", json=body)
+            await began.wait()
+            server.handle_exit(15, None)
+    assert ran == ["slow"]
+    second = make()
+    async with running(second):
+        run = await second.get_workflow("flow").create_run("r")
+        assert (await run.result()).status == "success"
+    assert ran == ["slow", "last"]
