@@ -27,10 +27,12 @@ AUTH_TOKEN = "mastra__authToken"  # noqa: S105 - a key's name, not a secret
 class RequestContext:
     """A map of text keys to values, alive for one request or run."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_values", "changes")
 
     def __init__(self, values: Mapping[str, Any] | RequestContext | None = None) -> None:
         self._values: dict[str, Any] = dict(values.items()) if values else {}
+        self.changes = 0
+        """How often it was changed: tells whoever stores it when to do so again."""
 
     @classmethod
     def of(cls, values: RequestContext | Mapping[str, Any] | None) -> RequestContext:
@@ -43,6 +45,7 @@ class RequestContext:
 
     def set(self, key: str, value: Any) -> None:
         """Put a value under a key."""
+        self.changes += 1
         self._values[key] = value
 
     def has(self, key: str) -> bool:
@@ -51,10 +54,12 @@ class RequestContext:
 
     def delete(self, key: str) -> bool:
         """Remove a key; return whether it was there."""
+        self.changes += 1
         return self._values.pop(key, self) is not self
 
     def clear(self) -> None:
         """Remove everything."""
+        self.changes += 1
         self._values.clear()
 
     def keys(self) -> KeysView[str]:
@@ -89,7 +94,7 @@ class RequestContext:
         return self._values[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._values[key] = value
+        self.set(key, value)
 
     def __contains__(self, key: object) -> bool:
         return key in self._values

@@ -113,6 +113,7 @@ class ReplayEngine(InProcessEngine):
     async def _run_planned(self, planned: dict[str, Body], writer: JournalWriter) -> None:
         async def one(body: Body) -> None:
             record = decode_record((await body()).encode())
+            await writer.store_context()
             stored = writer.commit(record)
             if stored is not None:
                 await stored

@@ -271,6 +271,8 @@ class _Result(Generic[Out]):
         before = facts.input
         path = set(facts.path)
         for step_id, record in facts.records.items():
+            if "." in step_id or "[" in step_id:
+                continue  # of a nested workflow: the original tells of those in stored runs only
             # As the original: left out where a reader can tell it from the entry before.
             told = step_id in path and record.payload == before
             steps[step_id] = step_to_wire(record, with_payload=not told)

@@ -16,7 +16,7 @@ from mastra.errors import WorkflowDefinitionError
 from mastra.schema import ANY, Schema, schema_of
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["Execute", "Step", "StepSource", "clone_step", "create_step", "step"]
+__all__ = ["Execute", "Step", "StepSource", "check_id", "clone_step", "create_step", "step"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -189,6 +189,7 @@ class _StepDecorator(Protocol):
 
 def clone_step(source: Step[In, Out], *, id: str) -> Step[In, Out]:
     """Return the same step under another id."""
+    check_id(id, "Step")
     return replace(source, id=id)
 
 
@@ -206,6 +207,25 @@ _OPTIONS = {
 }
 
 
+def check_id(value: Any, what: str) -> None:
+    """Refuse the id of a step or a workflow that could not be told from a path.
+
+    Raises:
+        WorkflowDefinitionError: It is no text, or holds what separates nested ids.
+    """
+    if not isinstance(value, str) or not value or set(value) & set("./[]"):
+        raise WorkflowDefinitionError(
+            f"{what} id {value!r} must be text without '.', '/', '[' and ']', which stand between "
+            "nested ids and items.",
+            code="WORKFLOW_ID_INVALID",
+        )
+    if value == "input":
+        raise WorkflowDefinitionError(
+            f"{what} id 'input' is taken: it is where results keep the run's input.",
+            code="WORKFLOW_ID_INVALID",
+        )
+
+
 def _make(
     function: Callable[..., Any], options: dict[str, Any], namespace: Mapping[str, Any]
 ) -> Step[Any, Any]:
@@ -215,11 +235,7 @@ def _make(
             f"create_step has no option {', '.join(map(repr, sorted(unknown)))}."
         )
     step_id = options.get("id") or getattr(function, "__name__", "step")
-    # A dot separates a nested step's id from its workflow's, so an id cannot hold one.
-    if not isinstance(step_id, str) or "." in step_id or "/" in step_id:
-        raise WorkflowDefinitionError(
-            f"Step id {step_id!r} must be text without '.' and '/', which separate nested ids."
-        )
+    check_id(step_id, "Step")
     retries = options.get("retries")
     if retries is not None and (not isinstance(retries, int) or retries < 0):
         raise WorkflowDefinitionError(f"Step {step_id!r}: retries must be 0 or more.")

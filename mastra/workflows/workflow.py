@@ -30,7 +30,7 @@ from mastra.workflows.spec import (
     WorkflowSpec,
     seconds_of,
 )
-from mastra.workflows.step import Step, create_step
+from mastra.workflows.step import Step, check_id, create_step
 from mastra.workflows.step_context import StepContext
 from mastra.workflows.validate import check_spec, flow_of
 from mastra.workflows.workflow_runs import WorkflowRuns
@@ -337,10 +337,7 @@ def create_workflow(
         metadata: Facts of your own.
         strict: Whether a run fails whose last value does not meet `output_schema`.
     """
-    if not isinstance(id, str) or not id or "." in id or "/" in id:
-        raise WorkflowDefinitionError(
-            f"Workflow id {id!r} must be text without '.' and '/', which separate nested ids."
-        )
+    check_id(id, "Workflow")
     retry = retry_config
     if isinstance(retry, Mapping):
         retry = RetryConfig(**dict(retry))
@@ -370,6 +367,7 @@ def create_workflow(
 
 def clone_workflow(workflow: Workflow[In, Out, Value], *, id: str) -> Workflow[In, Out, Value]:
     """Return the same workflow under another id, committed if the original is."""
+    check_id(id, "Workflow")
     cloned = copy.copy(workflow)
     cloned._spec = replace(workflow._spec, id=id)  # noqa: SLF001
     cloned._nodes = list(workflow._nodes)  # noqa: SLF001

@@ -26,7 +26,6 @@ class InProcessOps:
     """Operations as plain awaits, branches as tasks."""
 
     __slots__ = (
-        "_changes",
         "_run",
         "_writer",
         "active",
@@ -38,7 +37,6 @@ class InProcessOps:
     def __init__(self, run: ActiveRun, writer: JournalWriter, *, is_shared: bool) -> None:
         self._run = run
         self._writer = writer
-        self._changes = run.request_context.changes
         self.is_shared = is_shared
         self.active = 0
         """Operations under way: where there are none, nothing is lost by stopping."""
@@ -56,8 +54,8 @@ class InProcessOps:
         self.active += 1
         try:
             record = await body()
-            if self._changes != self._run.request_context.changes and self.is_shared:
-                await self._store_context()
+            if self._writer.context_changes != self._run.request_context.changes:
+                await self._writer.store_context()
             stored = self._writer.commit(record)
             if stored is not None:
                 await stored
@@ -68,13 +66,6 @@ class InProcessOps:
             run.last_yield_ms = ended_at
             await asyncio.sleep(0)
         return record
-
-    async def _store_context(self) -> None:
-        # Stored before the step that changed it is: after a crash in between, it runs again.
-        context = self._run.request_context
-        self._changes = context.changes
-        changes = RunChanges(request_context=context.to_json())
-        await self._writer.update(changes, ("running", "waiting"))
 
     async def gather(
         self, branches: Sequence[Callable[[], Awaitable[T]]], limit: int | None

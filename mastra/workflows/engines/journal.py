@@ -108,6 +108,8 @@ class JournalWriter:
         self._store = store
         self._key = (spec.id, run.run_id)
         self._filter = spec.should_persist_snapshot
+        self.context_changes = run.request_context.changes
+        """How often the request context had been changed when it was stored last."""
         self._head = head
         self._held: list[JournalRow] = []
         self._lock: asyncio.Lock | None = None
@@ -155,6 +157,16 @@ class JournalWriter:
         """Rewrite columns of the run's head, where that is stored and in one of these states."""
         if self._head is None:
             await self._store.update_run(*self._key, changes, expected_status=expected_status)
+
+    async def store_context(self) -> None:
+        """Store the request context, which a step has changed.
+
+        That is to be done before its record is stored: after a crash in between, it runs again.
+        """
+        context = self._run.request_context
+        self.context_changes = context.changes
+        changes = RunChanges(request_context=context.to_json())
+        await self.update(changes, ("running", "waiting"))
 
     def wants(self, status: str) -> bool:
         """Return whether a run in this state is to be stored."""
