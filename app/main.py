@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from agents.planning_agent import DEFAULT_MODEL, build_planning_agent
-from mastra import Mastra
+from mastra import Mastra, SQLStorage
 from tools.weather import ForecastSource, get_weather
 from workflows.activity_planner import build_activity_planner
 from workflows.increment import increment_workflow
@@ -30,8 +31,15 @@ def build_mastra(
             "incrementWorkflow": increment_workflow,
         },
         tools={"get_weather": get_weather},
+        storage=_storage(),
         engine=engine,
     )
+
+
+def _storage() -> Any:
+    """Return the database that the environment names; without one, runs are kept in memory."""
+    url = os.environ.get("DATABASE_URL")
+    return SQLStorage(url) if url else None
 
 
 mastra = build_mastra()

@@ -38,6 +38,8 @@ _SSE = {
 }
 _RECORDS = {"content-type": "text/plain"}
 _DONE = b"data: [DONE]\n\n"
+_TURN = 16
+"""How many chunks a stream may send before others have their turn."""
 
 
 def wants_events(request: Request) -> bool:
@@ -75,7 +77,7 @@ class EventStreamResponse(StreamingResponse):
             self._sent_at = time.monotonic()
             ticker = asyncio.create_task(self._tick(send))  # noqa: TID251 - ended right below
             try:
-                async for chunk in content:
+                async for chunk in _fairly(content):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
                     self._sent_at = time.monotonic()
             finally:
@@ -92,6 +94,16 @@ class EventStreamResponse(StreamingResponse):
             await send(
                 {"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True}
             )
+
+
+async def _fairly(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield chunks, and let others have their turn where many are ready at once."""
+    count = 0
+    async for chunk in chunks:
+        yield chunk
+        count += 1
+        if count % _TURN == 0:
+            await asyncio.sleep(0)
 
 
 def _sse(chunk: Json) -> bytes:
@@ -178,4 +190,4 @@ def run_response(server: Server, request: Request, events: AsyncIterator[Any]) -
 
     if as_events:
         return EventStreamResponse(frames(), _SSE, server.config.keep_alive)
-    return StreamingResponse(frames(), headers=_RECORDS)
+    return StreamingResponse(_fairly(frames()), headers=_RECORDS)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
 import httpx
 import pytest
 import schemathesis
+import uvicorn
 from hypothesis import HealthCheck, settings
 
 from mastra.memory import Memory
 from mastra.server import ServerConfig, create_app
 from tests.server.wire_app import build
-
-APP = create_app(build(memory=Memory()), ServerConfig(timeout=5))
 
 
 @pytest.mark.anyio
@@ -39,16 +43,31 @@ async def test_the_description_can_be_turned_off() -> None:
         assert (answer.status_code, answer.text) == (404, "404 Not Found")
 
 
-schema = schemathesis.openapi.from_asgi("/api/openapi.json", APP).exclude(
+@pytest.fixture(scope="module")
+def described() -> Iterator[schemathesis.BaseSchema]:
+    """Serve in a thread: a client of the description makes thousands of requests."""
+    app = create_app(build(memory=Memory()), ServerConfig(timeout=5))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = listener.getsockname()[1]
+    made = schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/api/openapi.json")
+    made.config.phases.coverage.enabled = False
     # One workflow of its own stands for all: they share the code.
-    path_regex=r"/workflows/(?!incrementWorkflow|\{|run-counts)"
-)
-schema.config.phases.coverage.enabled = False
+    yield made.exclude(path_regex=r"/workflows/(?!incrementWorkflow|\{|run-counts)")
+    server.should_exit = True
+    thread.join()
+
+
+schema = schemathesis.pytest.from_fixture("described")
 
 
 @schema.parametrize()
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@pytest.mark.timeout(120)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(240)
 def test_no_request_of_the_description_makes_the_server_fail(case: schemathesis.Case) -> None:
     answer = case.call()
     assert answer.status_code < 500, answer.text

@@ -166,12 +166,11 @@ async def test_stopping_lets_a_step_end_and_the_next_process_goes_on(tmp_path: P
         made = flow.then(step("slow", slow)).then(step("last", last)).commit()
         return Mastra(workflows={"flow": made}, storage=SQLStorage(url_of_store))
 
-    async with running(make()) as (url, server):
-        async with httpx.AsyncClient(base_url=url) as client:
-            body = {"inputData": {"value": 1}}
-            await client.post("/api/workflows/flow/start?runId=r", json=body)
-            await began.wait()
-            server.handle_exit(15, None)
+    async with running(make()) as (url, server), httpx.AsyncClient(base_url=url) as client:
+        body = {"inputData": {"value": 1}}
+        await client.post("/api/workflows/flow/start?runId=r", json=body)
+        await began.wait()
+        server.handle_exit(15, None)
     assert ran == ["slow"]
     second = make()
     async with running(second):
