@@ -234,7 +234,8 @@ def _names(run_id: str, record: StepRecord) -> dict[str, Json]:
     names: dict[str, Json] = {"stepName": record.step_id, "id": record.step_id}
     if record.kind != "block" or record.total is None:
         # What follows `#` in an operation's id is which try it is: all are one call of the step.
-        turn = f"{record.op_id.partition('#')[0]}@{record.resumed_at or record.started_at}"
+        moment = f"{record.started_at}:{record.resumed_at or 0}"
+        turn = f"{record.op_id.partition('#')[0]}@{moment}"
         names["stepCallId"] = stable_id(run_id, turn)
     return names
 
