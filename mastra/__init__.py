@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ValidationError,
         WorkflowDefinitionError,
         WorkflowFailedError,
+        WorkflowOutputWarning,
     )
     from mastra.models.messages import Message
     from mastra.models.resolve import Fallback, ModelConfig
@@ -116,6 +117,7 @@ __all__ = [
     "WorkflowDefinitionError",
     "WorkflowFailed",
     "WorkflowFailedError",
+    "WorkflowOutputWarning",
     "WorkflowPaused",
     "WorkflowResult",
     "WorkflowSuccess",

@@ -47,7 +47,16 @@ PROMISED = {
 }
 
 # Not made by hand, but wanted in annotations.
-FOR_ANNOTATIONS = {"AgentStream", "Run", "Step", "Tool", "Workflow", "WorkflowResult"}
+FOR_ANNOTATIONS = {
+    "AgentStream",
+    "Event",
+    "Run",
+    "Step",
+    "StepResult",
+    "Tool",
+    "Workflow",
+    "WorkflowResult",
+}
 
 # Promised and not built. A name leaves this list when it is offered.
 NOT_BUILT: set[str] = set()

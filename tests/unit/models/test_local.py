@@ -149,9 +149,6 @@ def test_it_serves_one_event_loop_after_another() -> None:
         assert asyncio.run(answer(LocalModel(), request(limit=4)))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="mastra.models.http sends requests to loopback through HTTP_PROXY"
-)
 async def test_a_proxy_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
