@@ -8,6 +8,7 @@ simply ends leaves no open connection and no warning.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -87,6 +88,13 @@ async def loop_clients() -> LoopClients:
     return found
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class _Body(httpx.AsyncByteStream):
     """A response's body for those who read it through httpx: the SDK, for an error's text."""
 
@@ -114,7 +122,9 @@ class _Transport(httpx.AsyncBaseTransport):
 
     def _proxy_for(self, url: yarl.URL) -> str | None:
         proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
-        if proxy is None or urllib.request.proxy_bypass(url.host or ""):
+        host = url.host or ""
+        # A proxy could not reach this machine's loopback, least of all the embedded model's.
+        if proxy is None or _is_loopback(host) or urllib.request.proxy_bypass(host):
             return None
         return proxy
 
