@@ -21,18 +21,23 @@ from typing import Any
 
 import httpx
 import psutil
+from pydantic import BaseModel
+
+from mastra import Mastra, create_step, create_workflow
+from mastra.server import ServerConfig
+from mastra.server import serve as run
 
 PIECE = "x" * 200
 
 
+class Size(BaseModel):
+    """What a run is told."""
+
+    pieces: int
+
+
 def build() -> Any:
     """Return the application: one workflow that writes, one that does not."""
-    from pydantic import BaseModel
-
-    from mastra import Mastra, create_step, create_workflow
-
-    class Size(BaseModel):
-        pieces: int
 
     async def write(ctx: Any) -> int:
         for number in range(ctx.input_data.pieces):
@@ -48,9 +53,6 @@ def build() -> Any:
 
 def serve(port: int) -> None:
     """Run the server in a process of its own."""
-    from mastra.server import ServerConfig
-    from mastra.server import serve as run
-
     run(build(), ServerConfig(port=port, drain_timeout=0))
 
 
@@ -89,7 +91,7 @@ async def measure(port: int, pid: int, readers: int, seconds: float, pieces: int
     before = process.memory_info().rss
     stop = asyncio.Event()
     tasks = [
-        asyncio.create_task(slow_reader(port, number, pieces, stop)) for number in range(readers)
+        asyncio.ensure_future(slow_reader(port, number, pieces, stop)) for number in range(readers)
     ]
     await asyncio.sleep(0.5)
     busy = await quick_requests(port, seconds)

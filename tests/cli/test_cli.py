@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-APP = '''
+APP = """
 from pydantic import BaseModel
 from mastra import Agent, Mastra, SQLStorage, create_step, create_workflow
 from mastra.testing import FunctionModel
@@ -56,7 +56,7 @@ mastra = Mastra(
     },
     storage=SQLStorage("sqlite:///runs.db"),
 )
-'''
+"""
 
 
 @pytest.fixture

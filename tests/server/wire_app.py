@@ -135,7 +135,7 @@ def activity_workflow() -> Any:
         create_workflow(
             id="activity-planning-workflow-step2-if-else",
             input_schema=City,
-            output_schema=Activities,
+            output_schema=dict[str, Activities],
         )
         .then(
             create_step(

@@ -1,0 +1,53 @@
+"""The deployment files, as far as they can be tested without the services they are for."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.anyio
+async def test_the_entry_that_vercel_looks_for_is_the_application() -> None:
+    [build] = json.loads((ROOT / "vercel.json").read_text())["builds"]
+    module = import_module(build["src"].removesuffix(".py").replace("/", "."))
+    transport = httpx.ASGITransport(module.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        assert (await client.get("/health")).json() == {"success": True}
+        assert "planningAgent" in (await client.get("/api/agents")).json()
+
+
+def test_what_the_image_copies_is_there_and_not_left_out() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    taken = {
+        name
+        for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE)
+        for name in line.split()[:-1]
+    }
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"}
+    assert {name for name in taken if not (ROOT / name).exists()} == set()
+    assert taken <= kept
+
+
+def test_the_images_command_is_one_that_there_is() -> None:
+    [command] = re.findall(r"^CMD (\[.*mastra.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    name, *words = json.loads(command)
+    assert name == "mastra"
+    done = subprocess.run(
+        [sys.executable, "-c", "from mastra.cli.main import main; main()", words[0], "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"COLUMNS": "200", "NO_COLOR": "1", "PATH": ""},
+    )
+    for word in words[1:]:
+        assert not word.startswith("--") or word in done.stdout
