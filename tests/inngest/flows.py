@@ -78,8 +78,6 @@ def suspending() -> Workflow[Any, Any, Any]:
 
 def on(host: Host, *workflows: Any, **options: Any) -> Mastra:
     """Return a `Mastra` that is served by a host."""
-    mastra = Mastra(
-        workflows={w.id: w for w in workflows}, engine=host.make_engine(), **options
-    )
+    mastra = Mastra(workflows={w.id: w for w in workflows}, engine=host.make_engine(), **options)
     host.serve(mastra)
     return mastra

@@ -163,7 +163,9 @@ async def test_the_functions_of_an_app(fake: FakeInngest, host: Host) -> None:
     from mastra.workflows.engines.inngest.serve import app_functions
 
     mastra = Mastra(workflows={"flow": workflow})
-    configs = {f.id: f.get_config("http://x").main for f in app_functions(mastra, host.client, [own])}
+    configs = {
+        f.id: f.get_config("http://x").main for f in app_functions(mastra, host.client, [own])
+    }
     assert set(configs) == {
         "conformance-workflow.flow",
         "conformance-workflow.flow.cron",

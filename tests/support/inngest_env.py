@@ -54,7 +54,9 @@ def free_ports(count: int) -> list[int]:
 class DevServer:
     """A real server, started for the tests."""
 
-    def __init__(self, app_port: int, *, tick_ms: int = 20, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, app_port: int, *, tick_ms: int = 20, arguments: tuple[str, ...] = ()
+    ) -> None:
         self.app_port = app_port
         self.port, *others = free_ports(4)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -178,9 +180,7 @@ class Host:
 
 
 @asynccontextmanager
-async def inngest_host(
-    server: FakeInngest | DevServer, *, checkpoint: bool
-) -> AsyncIterator[Host]:
+async def inngest_host(server: FakeInngest | DevServer, *, checkpoint: bool) -> AsyncIterator[Host]:
     """Open a host for a server: called in memory by the small one, over HTTP by the real one."""
     if isinstance(server, FakeInngest):
         host = Host(server.url, checkpoint=checkpoint, fake=server)
@@ -211,4 +211,3 @@ async def inngest_host(
         app.should_exit = True
         await serving
         await host.aclose()
-

@@ -145,7 +145,7 @@ class InngestApi:
 
         Its list of runs is no answer: it shows runs as running whose state it has lost.
         """
-        body = {
+        body: dict[str, Json] = {
             "run_id": facts["runId"],
             "fn_id": facts["fnId"],
             "qi_id": facts["qiId"],
@@ -208,9 +208,10 @@ class InngestApi:
             timeout=httpx.Timeout(_TIMEOUT_S, read=None),
         )
         response = await self.http.send(request, stream=True)
+        if response.status_code >= 300:
+            await response.aclose()
+            raise RunError(f"Inngest answered {response.status_code} to a realtime stream.")
         try:
-            if response.status_code >= 300:
-                raise RunError(f"Inngest answered {response.status_code} to a realtime stream.")
             lines = response.aiter_lines()
             await anext(lines)  # a comment that says that the subscription stands
         except BaseException:

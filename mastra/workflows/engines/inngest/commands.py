@@ -97,12 +97,13 @@ def read_leg(data: Mapping[str, Any]) -> LegEvent:
     facts: dict[str, Any] = {**ours, **data}
     if "exact" in ours:
         facts |= decode_exact(ours["exact"], is_text=True)
-    reopening = facts.get("reopening")
-    is_resume = bool(reopening) and "ops" in reopening
-    if is_resume:
+    reopening = cast("dict[str, Json] | None", facts.get("reopening"))
+    is_resume = reopening is not None and "ops" in reopening
+    if reopening is not None and is_resume:
         reopening = {**reopening, "data": facts.get("inputData")}
-    resume = data.get("resume")
-    steps: Any = resume.get("steps") if isinstance(resume, Mapping) else None
+    resume: Any = data.get("resume")
+    asked = cast("dict[str, Any]", resume) if isinstance(resume, dict) else {}
+    steps = cast("list[Any] | None", asked.get("steps"))
     run_id = data.get("runId")
     return LegEvent(
         run_id=None if run_id is None else str(run_id),

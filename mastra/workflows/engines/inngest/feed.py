@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, cast
 
-from mastra.errors import StreamOverflowError
+from mastra.errors import RunStateError, StreamOverflowError
 from mastra.jsonable import load_json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, RunHead, StoredRow
@@ -69,6 +69,7 @@ class Feed:
         self._parts: dict[str, list[str | None]] = {}
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     # -- the live side -------------------------------------------------------------------------
 
@@ -165,7 +166,9 @@ class Feed:
         self._result = result_from_storage(target.spec, loaded)
 
     async def close(self) -> None:
-        """End the subscription."""
+        """End the subscription, and tell whoever waits."""
+        self._is_closed = True
+        self._changed.set()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -181,12 +184,25 @@ class Feed:
         return await load_run(target.store, target.workflow_id, target.run_id)
 
     async def _wait(self, timeout_s: float) -> bool:
-        """Wait for news; return whether there were any."""
+        """Wait for news; return whether there were any.
+
+        Raises:
+            RunStateError: The engine was closed.
+        """
+        if self._is_closed:
+            raise RunStateError(
+                f"Run {self.target.run_id!r} of workflow {self.target.workflow_id!r} is no longer "
+                "followed here: its engine was closed.",
+                code="RUN_STOPPED",
+                details={"runId": self.target.run_id},
+            )
         try:
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()
         except TimeoutError:
             return False
+        if self._is_closed:
+            return await self._wait(0)
         return True
 
     async def result(self) -> WorkflowResult[Any]:

@@ -154,7 +154,7 @@ class WorkflowFunctions:
             return await leg.conclude(Outcome("failed", error=error_to_json(error)))
 
 
-class _WorkerStops(RunError):
+class _WorkerStops(RunError):  # noqa: N818 - says why the server is to ask again
     code = "WORKER_STOPS"
 
 

@@ -12,7 +12,7 @@ from mastra.errors import InputValidationError
 from mastra.jsonable import Json, to_jsonable
 from mastra.request_context import RequestContext
 from mastra.schema import Schema, SchemaMismatch
-from mastra.storage.base import RunChanges
+from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, Reopening, Target, TimeTravel
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.inngest.api import InngestApi
@@ -112,29 +112,20 @@ class Legs:
         loaded = await load_run(store, target.workflow_id, target.run_id)
         head = None
         if loaded is None:
-            command = self._fresh(target, event)
-            if event.token is None:
-                await call_on_start(command)
-            head = replace(head_of(command), owner=owner)
-            if event.reopening:
-                head.data["reopening"] = event.reopening
-            if spec.should_persist_snapshot is None:
-                await store.create_run(head)
+            head = await self._create(target, event, owner)
+            if head is None:
                 loaded = await load_run(store, target.workflow_id, target.run_id)
-                head = None
-        if loaded is not None:
+        if loaded is None:
+            is_first, command = True, self._fresh(target, event)
+        else:
             if loaded.head.owner != owner or loaded.head.status not in _ACTIVE:
                 await self._adopt(target, event, loaded, owner)
             is_first = loaded.legs <= event.number and event.kind != "restart"
             command = self._command(target, event, loaded, is_first=is_first)
-        else:
-            is_first, command = True, self._fresh(target, event)
         run = begin(command, loaded)
         run.max_output_bytes = MAX_OUTPUT_BYTES
-        start = len(run.log.entries)
-        if is_first:
-            start -= 1
-        else:
+        start = len(run.log.entries) - is_first
+        if not is_first:
             _restore(run)
         writer = JournalWriter(run, spec, store, head)
         publisher = Publisher(
@@ -143,16 +134,27 @@ class Legs:
         leg = Leg(command, run, writer, publisher, self._api, owner)
         leg.stored_context = run.request_context.to_json()
         await self._note_server(leg, facts, loaded)
-        if loaded is not None and loaded.head.data.get("abort"):
-            run.is_abort_requested = leg.has_aborted = True
+        if loaded is not None:
+            await _take_up(leg, loaded)
         if is_first:
             await _go_back(leg)
-        elif loaded is not None and loaded.head.status == "waiting":
-            await writer.update(RunChanges(status="running"), ("waiting",))
         if event.store and event.store != store_identity(store):
             publisher.needs_rows = lambda: _head_for_reader(leg)
         publisher.start()
         return leg
+
+    async def _create(self, target: RunTarget, event: LegEvent, owner: str) -> RunHead | None:
+        """Store a run that is not there; return its head if it is to be stored later, or never."""
+        command = self._fresh(target, event)
+        if event.token is None:
+            await call_on_start(command)
+        head = replace(head_of(command), owner=owner)
+        if event.reopening:
+            head.data["reopening"] = event.reopening
+        if target.spec.should_persist_snapshot is not None:
+            return head
+        await target.store.create_run(head)
+        return None
 
     async def _note_server(self, leg: Leg, facts: RequestFacts, loaded: LoadedRun | None) -> None:
         known: Any = None if loaded is None else loaded.head.data.get("inngest")
@@ -279,6 +281,13 @@ def _restore(run: ActiveRun) -> None:
     for entry in entries[begun:]:
         if entry is not None and entry[0] is Kind.OUTPUT:
             _count_usage(run, entry[2])
+
+
+async def _take_up(leg: Leg, loaded: LoadedRun) -> None:
+    if loaded.head.data.get("abort"):
+        leg.run.is_abort_requested = leg.has_aborted = True
+    if loaded.head.status == "waiting":
+        await leg.writer.update(RunChanges(status="running"), ("waiting",))
 
 
 async def _go_back(leg: Leg) -> None:

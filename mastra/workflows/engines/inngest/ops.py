@@ -151,7 +151,7 @@ class FrontierOps:
     async def _finish_sleep(self, record: StepRecord) -> StepRecord:
         leg = self._leg
         delay = (record.wake_at or 0.0) - time.time()
-        if 0 < delay:
+        if delay > 0:
             await leg.wait_for_time(record, delay)
         return wake(leg.run, record)
 
@@ -354,9 +354,11 @@ class FrontierOps:
         workflow_id = self._leg.workflow_id
         for op_id, record in self._leg.run.journal.items():
             if step_hash(workflow_id, op_id) == target:
-
-                async def known(memo: Json = encode_memo(record)) -> Any:
-                    return memo
-
-                await self._ctx.step.run(step_name(workflow_id, op_id), known)
+                await self._tell(op_id, encode_memo(record))
         raise RunError("The server asked for an operation that this run does not have.")
+
+    async def _tell(self, op_id: str, memo: Json) -> None:
+        async def known() -> Any:
+            return memo
+
+        await self._ctx.step.run(step_name(self._leg.workflow_id, op_id), known)

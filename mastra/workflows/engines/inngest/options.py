@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import inngest
 
@@ -56,9 +56,9 @@ def _build(kind: type[T], value: Any, what: str) -> T:
         value = {"run": value}
     if not isinstance(value, Mapping):
         raise ConfigError(f"{what} must be a mapping or {kind.__name__}, not {value!r}.")
-    fields = {
-        str(name): _duration(part, f"{what}.{name}") if name in _DURATIONS else part
-        for name, part in value.items()
+    fields: dict[str, Any] = {
+        name: _duration(part, f"{what}.{name}") if name in _DURATIONS else part
+        for name, part in cast("Mapping[str, Any]", value).items()
     }
     return kind(**fields)
 
@@ -78,7 +78,7 @@ def function_options(options: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     concurrency = options.get("concurrency")
     if concurrency is not None:
-        several: list[Any] = concurrency if isinstance(concurrency, list) else [concurrency]
+        several = cast("list[Any]", concurrency if isinstance(concurrency, list) else [concurrency])
         found["concurrency"] = [_build(inngest.Concurrency, one, "concurrency") for one in several]
     kinds: dict[str, type[Any]] = {
         "throttle": inngest.Throttle,
