@@ -1,0 +1,128 @@
+"""What the app answers to whom."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import fastapi
+import httpx
+import inngest
+import pytest
+from inngest._internal import net
+
+from mastra import ConfigError, Mastra
+from mastra.inngest import serve
+from mastra.workflows.engines.inngest.engine import InngestEngine
+from tests.inngest import flows
+
+KEY = "signkey-test-" + "ab" * 16
+
+
+def app_of(*, is_production: bool = True, **options: Any) -> fastapi.FastAPI:
+    client = inngest.Inngest(
+        app_id="secret-app", is_production=is_production, signing_key=KEY, event_key="e"
+    )
+    mastra = Mastra(workflows={"w": flows.chain(1)}, engine=InngestEngine(client))
+    app = fastapi.FastAPI()
+    if is_production:
+        options.setdefault("serve_origin", "https://app.example.com")
+    serve(app, mastra, client, **options)
+    return app
+
+
+async def ask(
+    app: fastapi.FastAPI,
+    method: str = "POST",
+    body: bytes = b"{}",
+    *,
+    address: str = "127.0.0.1",
+    **headers: str,
+) -> httpx.Response:
+    transport = httpx.ASGITransport(app=app, client=(address, 1))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{address}") as http:
+        query = {"fnId": "secret-app-workflow.w", "stepId": "step"}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await http.request(
+            method, "/api/inngest", content=body, params=query, headers=named
+        )
+
+
+def signed(body: bytes, *, age_s: int = 0, key: str = KEY) -> dict[str, str]:
+    moment = int(time.time()) - age_s
+    return {"x-inngest-signature": str(net.sign_request(body, key, moment))}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+async def test_unsigned_requests_learn_nothing(method: str) -> None:
+    answer = await ask(app_of(), method)
+    assert answer.status_code == 401
+    assert answer.json() == {"message": "Unauthorized"}
+    assert "inngest" not in str(answer.headers).lower()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_wrong_signature_is_refused(method: str) -> None:
+    answer = await ask(app_of(), method, b"{}", **signed(b"{}", key="signkey-test-" + "cd" * 16))
+    assert answer.status_code == 401
+    assert "secret" not in answer.text
+    assert "workflow" not in answer.text
+
+
+async def test_a_changed_body_is_refused() -> None:
+    answer = await ask(app_of(), body=b'{"a":1}', **signed(b'{"a":2}'))
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("age_s", [400, -400, 31_536_000])
+async def test_an_old_or_early_signature_is_refused(age_s: int) -> None:
+    answer = await ask(app_of(), **signed(b"{}", age_s=age_s))
+    assert answer.status_code == 401
+    assert answer.json() == {"message": "Unauthorized"}
+
+
+@pytest.mark.parametrize("header", ["", "t=&s=", "t=x&s=y", "s=y", "t=99999999999999999999&s=1"])
+async def test_a_signature_that_is_none_is_refused(header: str) -> None:
+    answer = await ask(app_of(), x_inngest_signature=header)
+    assert answer.status_code == 401
+
+
+async def test_too_much_is_refused_before_it_is_parsed() -> None:
+    body = b"[" + b"[]," * 4_500_000 + b"[]]"
+    begun = time.perf_counter()
+    answer = await ask(app_of(), body=body, x_inngest_signature=f"t={int(time.time())}&s=00")
+    assert answer.status_code == 413
+    assert time.perf_counter() - begun < 1
+
+
+async def test_a_length_that_is_no_number_is_refused() -> None:
+    answer = await ask(app_of(), content_length="many")
+    assert answer.status_code == 400
+
+
+async def test_a_signed_request_reaches_the_function() -> None:
+    answer = await ask(app_of(), "GET", b"", **signed(b""))
+    assert answer.status_code == 200
+    assert answer.json()["function_count"] == 1
+
+
+async def test_production_needs_an_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INNGEST_SERVE_ORIGIN", raising=False)
+    with pytest.raises(ConfigError, match="serve_origin"):
+        app_of(serve_origin="")
+
+
+async def test_dev_mode_answers_loopback_only() -> None:
+    app = app_of(is_production=False)
+    assert (await ask(app, "GET")).status_code == 200
+    refused = await ask(app, "GET", address="10.1.2.3")
+    assert refused.status_code == 403
+    assert refused.json() == {"message": "Forbidden"}
+    allowed = app_of(is_production=False, allow_remote_dev=True)
+    assert (await ask(allowed, "GET", address="10.1.2.3")).status_code == 200
+
+
+async def test_dev_mode_does_not_answer_a_page_of_another_origin() -> None:
+    app = app_of(is_production=False)
+    assert (await ask(app, origin="https://evil.example.com")).status_code == 403
+    assert (await ask(app, "GET", origin="http://localhost:8288")).status_code == 200
