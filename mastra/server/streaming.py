@@ -38,8 +38,8 @@ _SSE = {
 }
 _RECORDS = {"content-type": "text/plain"}
 _DONE = b"data: [DONE]\n\n"
-_TURN = 16
-"""How many chunks a stream may send before others have their turn."""
+_TURN = 4
+"""How many chunks a stream may send before others have their turn, and a hang-up is noticed."""
 
 
 def wants_events(request: Request) -> bool:

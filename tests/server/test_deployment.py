@@ -32,13 +32,17 @@ def test_what_the_image_copies_is_there_and_not_left_out() -> None:
         for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE)
         for name in line.split()[:-1]
     }
-    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"}
+    kept = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"
+    }
     assert {name for name in taken if not (ROOT / name).exists()} == set()
     assert taken <= kept
 
 
 def test_the_images_command_is_one_that_there_is() -> None:
-    [command] = re.findall(r"^CMD (\[.*mastra.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    [command] = re.findall(
+        r"^CMD (\[.*mastra.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
     name, *words = json.loads(command)
     assert name == "mastra"
     done = subprocess.run(
