@@ -16,6 +16,11 @@ from typing import Any
 
 __all__ = ["Options", "Row", "Subject", "Turns", "compare", "missing", "take_turns"]
 
+LONGEST_ROW_S = 5.0
+"""A row that has taken this long takes no more turns, on whatever machine."""
+
+FEWEST_TURNS = 4
+
 FLAT = 1.3
 """By how much the cost of a unit may grow at ten times the size and still count as flat."""
 
@@ -156,7 +161,10 @@ async def take_turns(
     gc.collect()
     gc.freeze()  # what the imports left behind is not collected again in every sample
     samples: dict[str, list[float]] = {name: [] for name in subjects}
-    for _ in range(turns):
+    begun = time.perf_counter()
+    for turn in range(turns):
+        if turn >= FEWEST_TURNS and time.perf_counter() - begun > LONGEST_ROW_S:
+            break
         for name, subject in subjects.items():
             samples[name].append(await subject.sample())
             await asyncio.sleep(0)
