@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Self, TypeAlias, cast, overload
@@ -122,7 +123,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
 
         async def call(ctx: StepContext[Any]) -> Any:
             value = function(ctx)
-            return await value if isinstance(value, Awaitable) else value
+            return await value if inspect.isawaitable(value) else value
 
         value = flow_of(self._nodes, self._spec.input_schema)
         step: Step[Any, Any] = Step(map_id, value, ANY, function, call)

@@ -339,8 +339,8 @@ class InProcessEngine:
 
     async def aclose(self) -> None:
         """Stop every run of this process where it is; with a shared storage it can be restarted."""
-        tasks = [leg.task for leg in self._legs.values() if leg.task is not None]
-        tasks = [*tasks, *self._heartbeats.values(), *self._stopping]
+        legs = [leg.task for leg in self._legs.values() if leg.task is not None]
+        tasks: list[asyncio.Task[Any]] = [*legs, *self._heartbeats.values(), *self._stopping]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

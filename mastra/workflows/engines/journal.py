@@ -297,7 +297,7 @@ def _complete(loaded: LoadedRun) -> None:
     last = entries[-1] if entries else None
     if last is not None and last[0] is Kind.FINISH and last[2].status == head.status:
         return
-    data = cast("dict[str, Any]", head.data)
+    data = head.data
     end = LegEnd(
         head.status,
         head.result,
