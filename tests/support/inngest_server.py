@@ -29,7 +29,7 @@ from mastra.ids import new_id
 
 __all__ = ["FakeInngest", "FakeRun"]
 
-RETRY_S = 0.05
+RETRY_S = 0.1
 
 
 def as_go_keeps(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import inngest
 
-from mastra.errors import RunError, SerializationError
+from mastra.errors import RunError, RunStateError, SerializationError
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -85,6 +85,8 @@ class InngestEngine:
         seconds = max_request.total_seconds() if isinstance(max_request, timedelta) else max_request
         self.api = InngestApi(client)
         self._feeds: dict[Key, set[Feed]] = {}
+        self._launched: set[Key] = set()
+        """Runs of which a leg was begun through this engine."""
         self.legs = Legs(self.api, self._tell)
         self._functions = WorkflowFunctions(
             client, self.api, self.legs, seconds if checkpoint else None
@@ -108,9 +110,18 @@ class InngestEngine:
         A run that is to be restarted and that the server has not forgotten goes on by itself.
 
         Raises:
+            RunStateError: The run is to be restarted, and a step of it runs here.
             RunError: The server could not be reached.
         """
         target, store = command.target, command.target.store
+        key = key_of(target)
+        # One that the server sent here by itself, after a crash, is what the caller asks for.
+        if command.kind == "restart" and self.legs.get(key) and key in self._launched:
+            raise RunStateError(
+                f"Run {target.run_id!r} of workflow {target.workflow_id!r} is being driven already.",
+                code="RUN_ALREADY_RUNNING",
+            )
+        self.legs.is_closed = False
         token, number, first_seq = new_id(), 0, 0
         reopening: dict[str, Json] | None = None
         event_id = f"{target.run_id}:{command.kind}:{token}"
@@ -139,6 +150,7 @@ class InngestEngine:
             await self._drop(feed)
             await self._take_back(command)
             raise
+        self._launched.add(key)
         return InngestHandle(self, feed, first_seq)
 
     async def _send(self, name: str, data: dict[str, Json], event_id: str = "") -> None:
@@ -183,6 +195,7 @@ class InngestEngine:
         feeds = self._feeds.setdefault(key_of(target), set())
         for old in [old for old in feeds if old.has_ended]:
             feeds.discard(old)
+            self._launched.discard(key_of(target))
         feeds.add(feed)
         return feed
 
@@ -274,6 +287,7 @@ class InngestEngine:
 
     async def aclose(self) -> None:
         """Stop what goes on in this process; the server sends it again, here or elsewhere."""
+        self.legs.is_closed = True
         for leg in self.legs.all():
             leg.stop()
         for _ in range(200):

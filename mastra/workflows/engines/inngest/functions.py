@@ -101,6 +101,8 @@ class WorkflowFunctions:
         self, ctx: inngest.Context, target: Callable[[str], RunTarget], event: LegEvent
     ) -> Json:
         facts = current_request()
+        if self._legs.is_closed:
+            raise _WorkerStops("The worker is going down; send the request again.")
         run_id = event.run_id = event.run_id or facts.run_id
         try:
             leg = await self._legs.open(target(run_id), event, facts)

@@ -49,6 +49,8 @@ class Legs:
         self._open: dict[Key, Leg] = {}
         self._lock = asyncio.Lock()
         self._ending = 0
+        self.is_closed = False
+        """Whether requests are refused, so that the server sends them elsewhere, or later."""
 
     @property
     def are_idle(self) -> bool:
