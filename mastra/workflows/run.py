@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from mastra.clock import now_ms
-from mastra.errors import (
-    ResumeClaimedError,
-    RunClaimedError,
-    RunStateError,
-)
+from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError
 from mastra.jsonable import Json, to_jsonable
 from mastra.request_context import RequestContext
 from mastra.storage.base import RunChanges, RunHead
@@ -25,7 +22,7 @@ from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.run_input import check_context, checked_input, checked_state
 from mastra.workflows.run_stream import RunStream
-from mastra.workflows.run_watch import Watchers
+from mastra.workflows.run_watch import Watchers, live_leg
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import WorkflowSpec
 
@@ -56,6 +53,7 @@ class Run(Generic[Out]):
         self._is_stored = is_stored
         self._target = RunTarget(spec, runtime.store, run_id, runtime.services)
         self._handle: RunHandle | None = None
+        self._start_lock = asyncio.Lock()
         self._watchers = Watchers(run_id)
 
     @property
@@ -135,32 +133,31 @@ class Run(Generic[Out]):
         *,
         per_step: bool,
     ) -> RunHandle:
-        if self._handle is not None:
-            return self._handle
-        data = checked_input(self._spec, input_data)
-        state = checked_state(self._spec, initial_state)
-        context = RequestContext.of(request_context)
-        check_context(self._spec, context)
-        command = Command(
-            kind="start",
-            target=self._target,
-            resource_id=self.resource_id,
-            input=data,
-            initial_state=state,
-            request_context=context,
-            per_step=per_step,
-            is_created=self._is_stored,
-        )
-        if self._is_stored:
-            head = await self._runtime.store.get_run(self._spec.id, self.run_id)
-            if head is not None and head.status != "pending":
-                self._handle = self._runtime.engine.attach(self._target)
+        async with self._start_lock:  # so that `on_start` is called once
+            if self._handle is not None:
                 return self._handle
-        await call_on_start(command)
-        if self._is_stored and not await self._claim_start(command):
-            self._handle = self._runtime.engine.attach(self._target)
-            return self._handle
-        return await self._launch(command)
+            if self._is_stored:
+                head = await self._runtime.store.get_run(self._spec.id, self.run_id)
+                if head is not None and head.status != "pending":
+                    return self._join(self._runtime.engine.attach(self._target))
+            data = checked_input(self._spec, input_data)
+            state = checked_state(self._spec, initial_state)
+            context = RequestContext.of(request_context)
+            check_context(self._spec, context)
+            command = Command(
+                kind="start",
+                target=self._target,
+                resource_id=self.resource_id,
+                input=data,
+                initial_state=state,
+                request_context=context,
+                per_step=per_step,
+                is_created=self._is_stored,
+            )
+            await call_on_start(command)
+            if self._is_stored and not await self._claim_start(command):
+                return self._join(self._runtime.engine.attach(self._target))
+            return await self._launch(command)
 
     async def _claim_start(self, command: Command) -> bool:
         changes = RunChanges(
@@ -182,6 +179,9 @@ class Run(Generic[Out]):
                 raise
             # Restarted by another process in the moment before it was claimed here.
             handle = self._runtime.engine.attach(self._target)
+        return self._join(handle)
+
+    def _join(self, handle: RunHandle) -> RunHandle:
         self._handle = handle
         self._watchers.begin(handle)
         return handle
@@ -496,4 +496,5 @@ class Run(Generic[Out]):
 
         Watching a run that is not started yet begins with its start.
         """
+        self._handle = self._handle or live_leg(self._runtime.engine, self._target)
         return self._watchers.add(callback, self._handle)

@@ -7,10 +7,17 @@ import inspect
 from collections.abc import Callable
 
 from mastra.logs import get_logger
-from mastra.workflows.engines.base import RunHandle
+from mastra.workflows.engines.base import Engine, RunHandle
+from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.events import Event
 
-__all__ = ["Watchers"]
+__all__ = ["Watchers", "live_leg"]
+
+
+def live_leg(engine: Engine, target: RunTarget) -> RunHandle | None:
+    """Return the leg of a run that an engine drives in this process, if it does."""
+    is_active = getattr(engine, "active", None)
+    return engine.attach(target) if is_active is not None and is_active(target) else None
 
 
 class Watchers:
