@@ -49,6 +49,12 @@ async def test_journals_of_runs_are_apart(store: WorkflowStore) -> None:
     assert keys(await store.load_rows("w", "r2")) == ["k1", "k3", "k5"]
 
 
+async def test_the_first_thing_may_be_an_append(store: WorkflowStore) -> None:
+    await append(store, "r", TestRow("a"))
+    await store.create_run(head())
+    assert await store.load_rows("w", "r") == []
+
+
 async def test_appending_nothing_does_nothing(store: WorkflowStore) -> None:
     await store.create_run(head())
     await append(store, "r")

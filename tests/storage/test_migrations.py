@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from mastra.errors import StorageError
+from mastra.storage.memory_store import ThreadRecord
 from mastra.storage.sql import SQLStorage, migrations, postgres, sqlite_connections
 from mastra.storage.sql.migrations import LATEST, MIGRATIONS, Migration, pending
 from mastra.storage.sql.tables import METADATA
@@ -88,6 +89,8 @@ async def check_old_data(storage: SQLStorage) -> None:
     assert keys(await storage.workflows.load_rows("w", "r")) == ["k"]
     await storage.agent_runs.save_agent_run("r", "a", {"createdAt": 1})
     assert len(await storage.agent_runs.list_agent_runs("a")) == 1
+    await storage.memory.save_thread(ThreadRecord("t", "ann"))
+    assert await storage.memory.get_thread("t") is not None
 
 
 @pytest.mark.parametrize("version", range(1, LATEST + 1))

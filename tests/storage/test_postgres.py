@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -158,3 +159,75 @@ async def test_full_durability_is_asked_of_the_server(postgres_url: str) -> None
             pool = await database._ready()
             shown = await pool.run(lambda on: on.fetchval("SHOW synchronous_commit"))
             assert shown == setting
+
+
+class DeadConnection:
+    """What a connection is that the server has ended, before the driver has understood."""
+
+    def __init__(self, message: str = "cannot switch to state 12; another is in progress") -> None:
+        self.message = message
+        self.is_terminated = False
+
+    def is_closed(self) -> bool:
+        return self.is_terminated
+
+    async def execute(self, query: str, *arguments: object) -> str:
+        raise asyncpg.InternalClientError(self.message)
+
+    async def close(self, **_: object) -> None:
+        raise ConnectionResetError
+
+    def terminate(self) -> None:
+        self.is_terminated = True
+
+
+async def test_a_write_that_was_never_sent_begins_again(postgres_url: str) -> None:
+    async with SQLStorage(postgres_url) as storage:
+        database: Any = storage._database
+        dead = [DeadConnection(), DeadConnection(), DeadConnection()]
+        idle = (await database._ready())._idle
+        idle += dead[:2]
+        await storage.workflows.create_run(head())
+        await append(storage.workflows, "r", TestRow("a"))
+        assert keys(await storage.workflows.load_rows("w", "r")) == ["a"]
+        idle.append(dead[2])
+    assert [connection.is_terminated for connection in dead] == [True] * 3
+
+
+async def test_a_driver_that_fails_otherwise_is_not_asked_twice(postgres_url: str) -> None:
+    async with SQLStorage(postgres_url) as storage:
+        database: Any = storage._database
+        (await database._ready())._idle.append(DeadConnection("out of its depth"))
+        with pytest.raises(StorageError, match=r"store run 'r'.*out of its depth"):
+            await storage.workflows.create_run(head())
+
+
+async def test_a_run_that_is_deleted_during_an_append_keeps_nothing(postgres_url: str) -> None:
+    async with SQLStorage(postgres_url) as storage:
+        store = storage.workflows
+        await store.create_run(head())
+        other = await asyncpg.connect(postgres_url)
+        async with anyio.create_task_group() as tasks, other.transaction():
+            await other.execute("DELETE FROM mastra_workflow_runs")
+            tasks.start_soon(append, store, "r", TestRow("a"))
+            await anyio.sleep(0.1)
+        assert await other.fetchval("SELECT count(*) FROM mastra_workflow_journal") == 0
+        await other.close()
+
+
+def loops_after_each_run(url: str) -> list[int]:
+    """Use one storage in three loops without ever closing it; count what it remembers."""
+    storage = SQLStorage(url)
+
+    async def use() -> int:
+        await storage.workflows.get_run("w", "r")
+        database: Any = storage._database
+        return len(database._loops)
+
+    return [asyncio.run(use()) for _ in range(3)]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_loop_that_ended_without_closing_is_forgotten(postgres_url: str) -> None:
+    assert loops_after_each_run(postgres_url) == [1, 1, 1]
+    gc.collect()  # here, where the warnings are expected

@@ -28,18 +28,20 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 def start_writer(shared: tuple[str, str], run_id: str, count: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.support.journal_writer", *shared, run_id, str(count)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
 
 
 def kill_after(writer: subprocess.Popen[str], rows: int) -> int:
     """Kill a writer while it goes on after some rows, and return the last that it had stored."""
     assert writer.stdout is not None
     for _ in range(rows):
-        assert writer.stdout.readline() != ""
+        if writer.stdout.readline() == "":
+            raise AssertionError(writer.communicate()[1])
     writer.kill()
-    said = writer.stdout.read().split("\n")
-    writer.stdout.close()
-    writer.wait()
+    said = writer.stdout.read().split("\n")  # what `readline` has buffered included
+    writer.communicate()
     # The last line may be cut off, and is then as good as not said.
     return max([rows - 1, *map(int, said[:-1])])
 
@@ -65,8 +67,8 @@ async def test_what_a_killed_process_had_stored_is_there(shared: tuple[str, str]
 async def test_processes_write_at_the_same_time(shared: tuple[str, str]) -> None:
     writers = [start_writer(shared, f"r{number}", 150) for number in range(3)]
     for writer in writers:
-        await anyio.to_thread.run_sync(writer.communicate)
-        assert writer.returncode == 0
+        _, errors = await anyio.to_thread.run_sync(writer.communicate)
+        assert (writer.returncode, errors) == (0, "")
     async with SQLStorage(shared[0]) as storage:
         for number in range(3):
             rows = await storage.workflows.load_rows("w", f"r{number}")

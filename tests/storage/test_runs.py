@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mastra.errors import SerializationError
+from mastra.errors import SerializationError, StorageError
 from mastra.storage.base import WorkflowStore
 from tests.support.storage import SQL_STORES, SettableClock, TestRow, append, head, keys
 
@@ -46,6 +46,27 @@ async def test_a_run_whose_id_is_taken_is_not_stored(store: WorkflowStore) -> No
     run = await store.get_run("w", "r")
     assert run is not None
     assert run.input == 1
+
+
+async def test_a_store_may_be_opened_and_closed_any_number_of_times(
+    store: WorkflowStore, storage_name: str
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(store.open)
+    await store.open()
+    await store.create_run(head())
+    await store.aclose()
+    await store.aclose()
+    await store.open()
+    is_kept = storage_name != "sqlite-memory"
+    assert (await store.get_run("w", "r") is not None) is is_kept
+
+
+async def test_a_store_says_whether_other_processes_see_it(
+    store: WorkflowStore, storage_name: str
+) -> None:
+    assert store.is_shared is (storage_name not in {"memory", "sqlite-memory"})
 
 
 async def test_two_workflows_may_use_one_run_id(store: WorkflowStore) -> None:
@@ -98,6 +119,22 @@ async def test_nan_comes_back_as_nan(store: WorkflowStore) -> None:
 async def test_what_json_cannot_hold_is_refused_with_its_path(store: WorkflowStore) -> None:
     with pytest.raises(SerializationError, match=r"input of run 'r'.*a\.0 is builtins\.object"):
         await store.create_run(head(input={"a": [object()]}))
+
+
+@pytest.mark.parametrize("storage_name", SQL_STORES, indirect=True)
+async def test_what_a_database_cannot_hold_is_refused(store: WorkflowStore) -> None:
+    await store.create_run(head())
+    with pytest.raises(StorageError, match=r"Could not update run 'r' of workflow 'w' in the "):
+        await store.update_run("w", "r", {"lease_until": 2**70})
+    odd = "\ud800"  # half of a character
+    for work, what in (
+        (store.get_run("w", odd), "read run"),
+        (store.create_run(head(odd)), "store run"),
+        (store.delete_run("w", odd), "delete run"),
+    ):
+        with pytest.raises(StorageError, match=f"Could not {what}"):
+            await work
+    assert await store.get_run("w", "r") is not None
 
 
 async def test_an_update_rewrites_what_it_names(store: WorkflowStore, clock: SettableClock) -> None:

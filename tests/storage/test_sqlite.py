@@ -229,6 +229,13 @@ async def test_closing_writes_what_is_queued(storage: SQLStorage, writer: Any) -
     assert keys(await store.load_rows("w", "r")) == ["a"]
 
 
+async def test_what_comes_too_late_is_refused(storage: SQLStorage) -> None:
+    opened = connections_of(storage)
+    await storage.aclose()
+    with pytest.raises(sqlite3.ProgrammingError, match=r"closed meanwhile"):
+        opened.submit(opened.writer)
+
+
 async def test_the_log_does_not_grow_with_the_journal(storage: SQLStorage, file: Path) -> None:
     for number in range(6_000):
         assert storage.workflows.append("w", "r", [TestRow(f"k{number}", "x" * 500)]) is None
@@ -294,3 +301,49 @@ async def test_a_loop_that_ended_does_not_stop_the_queue(storage: SQLStorage, wr
     writer.execute("COMMIT")
     await pending
     assert keys(await store.load_rows("w", "r")) == ["a", "b"]
+
+
+async def test_a_small_read_goes_elsewhere_while_the_connection_is_busy(
+    storage: SQLStorage,
+) -> None:
+    opened = connections_of(storage)
+    with opened._guard:  # as another thread with a loop of its own holds it
+        assert await storage.workflows.get_run("w", "r") is not None
+
+
+async def test_a_mistake_of_ours_reaches_the_caller(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SQLStorage(f"sqlite:///{file}", durability="full") as storage:
+        await storage.workflows.create_run(head())
+
+        def fail(*_: object) -> None:
+            raise LookupError("a mistake")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite_journal, "_put_rows", fail)
+            with pytest.raises(LookupError, match="a mistake"):
+                await append(storage.workflows, "r", TestRow("a"))
+        await append(storage.workflows, "r", TestRow("b"))
+        assert keys(await storage.workflows.load_rows("w", "r")) == ["b"]
+
+
+async def test_a_connection_that_cannot_be_set_up_is_closed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_connections, "_LARGEST_IDLE_WAL", "(")
+    with pytest.raises(StorageError, match=r"Could not open .*syntax error"):
+        await SQLStorage(f"sqlite:///{file}").open()
+
+
+def test_a_transaction_that_sqlite_ended_by_itself_is_left_alone() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+
+    def lose() -> None:
+        with sqlite_connections.transaction(connection):
+            connection.execute("ROLLBACK")
+            raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.raises(sqlite3.OperationalError, match=r"disk I/O error"):
+        lose()
+    connection.close()

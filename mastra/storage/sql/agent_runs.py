@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sqlalchemy import Delete, Select, Update, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import Insert
 
 from mastra.clock import Clock, SystemClock
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.sql.database import Database
-from mastra.storage.sql.statements import StatementCache, named
+from mastra.storage.sql.statements import StatementCache, named, upsert
 from mastra.storage.sql.tables import agent_runs
 
 __all__ = ["SQLAgentRuns"]
 
 _columns = agent_runs.c
+_SAVED = ("run_id", "agent_id", "saved_at", "is_waiting", "record")
 
 
 class SQLAgentRuns:
@@ -42,7 +41,10 @@ class SQLAgentRuns:
             "new_is_waiting": True,
             "new_record": dump_json(whole, what=f"Run {run_id!r} of agent {agent_id!r}").decode(),
         }
-        statement = self._statements.get(("save",), lambda: _save(self._database.dialect.name))
+        statement = self._statements.get(
+            ("save",),
+            lambda: upsert(agent_runs, _SAVED, "run_id", self._database.dialect.name),
+        )
         await self._database.change(statement, values, what=f"store agent run {run_id!r}")
 
     async def claim_agent_run(self, run_id: str) -> dict[str, Json] | None:
@@ -87,17 +89,6 @@ class SQLAgentRuns:
             what=f"list runs of agent {agent_id!r}",
         )
         return [load_json(record) for (record,) in found]
-
-
-def _save(dialect: str) -> Insert:
-    columns = ("run_id", "agent_id", "saved_at", "is_waiting", "record")
-    values = {name: named(f"new_{name}", _columns[name]) for name in columns}
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(agent_runs).values(values)
-    return statement.on_conflict_do_update(
-        index_elements=["run_id"],
-        set_={name: statement.excluded[name] for name in columns if name != "run_id"},
-    )
 
 
 def _read() -> Select[str]:

@@ -63,8 +63,9 @@ class PostgresDatabase:
         loop = asyncio.get_running_loop()
         state = self._loops.get(loop)
         if state is None:
-            for other in [other for other in self._loops if other.is_closed()]:
-                del self._loops[other]
+            for other in list(self._loops):
+                if other.is_closed():
+                    self._loops.pop(other, None)  # its connections ended with it
             state = self._loops[loop] = _LoopState(self._url, self._settings)
         if not state.is_ready:
             try:
@@ -163,9 +164,10 @@ class _LoopState:
 
     async def prepare(self) -> None:
         async with self._lock:
-            if not self.is_ready:
-                await self.pool.run(upgrade)
-                self.is_ready = True
+            if self.is_ready:
+                return  # somebody else has done it meanwhile
+            await self.pool.run(upgrade)
+            self.is_ready = True
 
 
 async def _execute(connection: Connection, statement: Statement, values: Values) -> int:

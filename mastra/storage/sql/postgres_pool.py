@@ -116,9 +116,8 @@ class ConnectionPool:
             raise
 
     def _give_back(self, connection: Connection, *, is_usable: bool) -> None:
-        if is_usable and not self._is_closed:
-            if not connection.is_closed():
-                self._idle.append(connection)
+        if is_usable and not self._is_closed and not connection.is_closed():
+            self._idle.append(connection)
         else:
             connection.terminate()  # whatever it is in the middle of
         self._places.release()
@@ -149,7 +148,12 @@ class ConnectionPool:
         for connection in idle:
             try:
                 await connection.close(timeout=RETRY_S)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                OSError,
+            ):
                 connection.terminate()  # the server is gone, so there is nobody to say goodbye to
 
 

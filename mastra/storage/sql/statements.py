@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy import BindParameter, Column, bindparam
+from sqlalchemy import BindParameter, Column, Table, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.dml import Insert
 
 __all__ = [
     "Statement",
@@ -94,3 +96,18 @@ def padded(name: str, values: Sequence[str]) -> tuple[int, dict[str, object]]:
 def in_chunks(values: Sequence[T], size: int = _LARGEST_LIST) -> list[Sequence[T]]:
     """Cut a list into pieces that an `IN` list can take."""
     return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+def upsert(table: Table, columns: Sequence[str], key: str, dialect: str) -> Insert:
+    """Build the statement that stores a row, in place of an older one of that key.
+
+    The values are given as `new_<column>`.
+    """
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = insert(table).values(
+        {name: named(f"new_{name}", table.c[name]) for name in columns}
+    )
+    return statement.on_conflict_do_update(
+        index_elements=[key],
+        set_={name: statement.excluded[name] for name in columns if name != key},
+    )

@@ -10,6 +10,7 @@ from mastra.clock import Clock
 from mastra.errors import ConfigError, MissingDependencyError
 from mastra.storage.sql.agent_runs import SQLAgentRuns
 from mastra.storage.sql.database import Database, Durability
+from mastra.storage.sql.memory import SQLMemoryStore
 from mastra.storage.sql.sqlite import SqliteDatabase
 from mastra.storage.sql.workflows import SQLWorkflowStore
 
@@ -35,6 +36,7 @@ class SQLStorage:
     Attributes:
         workflows: Runs of workflows and their journals.
         agent_runs: Runs of agents that wait for somebody's answer.
+        memory: Threads, messages and resources.
 
     Raises:
         ConfigError: The URL is not one of these.
@@ -48,6 +50,7 @@ class SQLStorage:
         self._database = _database(url, durability)
         self.workflows = SQLWorkflowStore(self._database, clock=clock)
         self.agent_runs = SQLAgentRuns(self._database, clock=clock)
+        self.memory = SQLMemoryStore(self._database)
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. May be called again.

@@ -13,8 +13,11 @@ __all__ = [
     "METADATA",
     "agent_runs",
     "journal",
+    "messages",
+    "resources",
     "run_journal",
     "runs",
+    "threads",
     "versions",
 ]
 
@@ -85,3 +88,40 @@ agent_runs = Table(
     Column("record", Text, nullable=False),
 )
 """Runs of agents that wait for somebody's answer."""
+
+threads = Table(
+    "mastra_threads",
+    METADATA,
+    Column("thread_key", BigInteger, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("resource_id", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("metadata", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+"""Conversations."""
+
+messages = Table(
+    "mastra_messages",
+    METADATA,
+    Column("message_key", BigInteger, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("resource_id", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+"""Messages of conversations. The key tells which of two of one moment was stored first."""
+
+resources = Table(
+    "mastra_resources",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("working_memory", Text),
+    Column("metadata", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+"""Owners of conversations, and what is remembered of them."""

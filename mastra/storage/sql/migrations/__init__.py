@@ -10,6 +10,7 @@ from sqlalchemy.engine import Dialect
 from mastra.errors import StorageError
 from mastra.storage.sql.migrations.v1_workflows import workflow_tables
 from mastra.storage.sql.migrations.v2_agents import agent_tables
+from mastra.storage.sql.migrations.v3_memory import memory_tables
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -31,7 +32,11 @@ class Migration:
     """Gives the SQL to run, in order, in one transaction."""
 
 
-MIGRATIONS = (Migration(1, workflow_tables), Migration(2, agent_tables))
+MIGRATIONS = (
+    Migration(1, workflow_tables),
+    Migration(2, agent_tables),
+    Migration(3, memory_tables),
+)
 LATEST = MIGRATIONS[-1].version
 
 

@@ -1,0 +1,252 @@
+"""Threads, messages and resources in a SQL database."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Table
+
+from mastra.errors import ConfigError
+from mastra.jsonable import Json, dump_json, load_json
+from mastra.storage.memory_store import (
+    MessagePage,
+    ResourceRecord,
+    StoredMessage,
+    ThreadPage,
+    ThreadRecord,
+)
+from mastra.storage.sql import memory_statements as build
+from mastra.storage.sql import tables
+from mastra.storage.sql.database import Database, Row, Values
+from mastra.storage.sql.statements import Statement, StatementCache, in_chunks, padded, upsert
+
+__all__ = ["SQLMemoryStore"]
+
+
+class SQLMemoryStore:
+    """Keeps conversations in three tables.
+
+    Args:
+        database: Where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements = StatementCache(database.dialect)
+
+    def _save(self, table: Table, columns: Sequence[str]) -> Statement:
+        dialect = self._database.dialect.name
+        return self._statements.get(
+            ("save", table.name), functools.partial(upsert, table, columns, "id", dialect)
+        )
+
+    async def get_thread(self, thread_id: str) -> ThreadRecord | None:
+        """Return a thread, or `None`."""
+        found = await self._database.fetch(
+            self._statements.get(
+                ("thread",), functools.partial(build.select_by_id, tables.threads)
+            ),
+            {"of_id": thread_id},
+            what=f"read thread {thread_id!r}",
+            is_point=True,
+        )
+        return _thread(found[0]) if found else None
+
+    async def save_thread(self, thread: ThreadRecord) -> None:
+        """Store a thread, in place of an older one of that id."""
+        what = f"thread {thread.id!r}"
+        values = {
+            "new_id": thread.id,
+            "new_resource_id": thread.resource_id,
+            "new_title": thread.title,
+            "new_metadata": None if thread.metadata is None else _json(thread.metadata, what),
+            "new_created_at": thread.created_at,
+            "new_updated_at": thread.updated_at,
+        }
+        statement = self._save(tables.threads, build.THREAD_COLUMNS)
+        await self._database.change(statement, values, what=f"store {what}")
+
+    async def delete_thread(self, thread_id: str) -> bool:
+        """Delete a thread and its messages; return whether it was there."""
+        of_thread = self._statements.get(("delete messages of",), build.delete_messages_of)
+        thread = self._statements.get(("delete thread",), build.delete_thread)
+        values = {"of_id": thread_id}
+        _, deleted = await self._database.change_all(
+            [(of_thread, values), (thread, values)], what=f"delete thread {thread_id!r}"
+        )
+        return deleted == 1
+
+    async def list_threads(
+        self,
+        *,
+        resource_id: str | None = None,
+        metadata: Mapping[str, Json] | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+        order_by: str = "updated_at",
+        descending: bool = True,
+    ) -> ThreadPage:
+        """Return threads, of one resource or of all, whose metadata has all of these values."""
+        if order_by not in ("created_at", "updated_at"):
+            raise ConfigError(f"Threads are ordered by created_at or updated_at, not {order_by!r}.")
+        values: dict[str, object] = {} if resource_id is None else {"of_resource_id": resource_id}
+        # What equal means for JSON is Python's here: the databases' own functions differ, and
+        # know neither NaN nor large integers.
+        is_paged = per_page is not None and not metadata
+        listed = self._statements.get(
+            ("threads", tuple(values), order_by, descending, is_paged),
+            functools.partial(
+                build.list_threads,
+                tuple(values),
+                order_by,
+                descending=descending,
+                is_paged=is_paged,
+            ),
+        )
+        window = {"limit": per_page, "offset": page * (per_page or 0)}
+        rows = await self._rows(listed, {**values, **window}, "threads")
+        found = [thread for thread in map(_thread, rows) if _holds(thread.metadata, metadata)]
+        if is_paged:
+            return ThreadPage(found, await self._count(tables.threads, values))
+        total = len(found)
+        if per_page is not None:
+            found = found[page * per_page : (page + 1) * per_page]
+        return ThreadPage(found, total)
+
+    async def save_messages(self, messages: Sequence[StoredMessage]) -> None:
+        """Store messages, in place of older ones of the same ids, and touch their threads."""
+        statement = self._save(tables.messages, build.MESSAGE_COLUMNS)
+        latest: dict[str, int] = {}
+        writes: list[tuple[Statement, Values]] = []
+        for message in messages:
+            at = message.created_at
+            latest[message.thread_id] = max(at, latest.get(message.thread_id, at))
+            values = {
+                "new_id": message.id,
+                "new_thread_id": message.thread_id,
+                "new_resource_id": message.resource_id,
+                "new_role": message.role,
+                "new_content": _json(message.content, f"message {message.id!r}"),
+                "new_created_at": at,
+            }
+            writes.append((statement, values))
+        touch = self._statements.get(("touch",), build.touch_thread)
+        # In one order, so that two callers never wait for each other.
+        writes += [
+            (touch, {"of_id": thread_id, "new_updated_at": at})
+            for thread_id, at in sorted(latest.items())
+        ]
+        if writes:
+            await self._database.change_all(writes, what=f"store {len(messages)} messages")
+
+    async def list_messages(
+        self,
+        *,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        ids: Sequence[str] | None = None,
+        page: int = 0,
+        per_page: int | None = None,
+    ) -> MessagePage:
+        """Return messages, the oldest first; page 0 holds the latest."""
+        exact = {"of_thread_id": thread_id, "of_resource_id": resource_id}
+        values: dict[str, object] = {k: value for k, value in exact.items() if value is not None}
+        is_paged = per_page is not None and ids is None
+        rows: list[Row] = []
+        for chunk in [None] if ids is None else in_chunks(list(dict.fromkeys(ids))):
+            count, wanted = (None, {}) if chunk is None else padded("id", chunk)
+            listed = self._statements.get(
+                ("messages", tuple(values), count, is_paged),
+                functools.partial(build.list_messages, tuple(values), count, is_paged=is_paged),
+            )
+            window = {"limit": per_page, "offset": page * (per_page or 0)}
+            rows += await self._rows(listed, {**values, **wanted, **window}, "messages")
+        if ids is not None:
+            rows.sort(key=lambda row: (row[-2], row[-1]), reverse=True)  # time, then key
+        if is_paged:
+            total = await self._count(tables.messages, values)
+        else:
+            total = len(rows)
+            if per_page is not None:
+                rows = rows[page * per_page : (page + 1) * per_page]
+        return MessagePage([_message(row) for row in reversed(rows)], total)
+
+    async def delete_messages(self, message_ids: Sequence[str]) -> None:
+        """Delete messages, all or none."""
+        deletions = [
+            (
+                self._statements.get(
+                    ("delete messages", count), functools.partial(build.delete_messages, count)
+                ),
+                values,
+            )
+            for count, values in (padded("id", chunk) for chunk in in_chunks(message_ids))
+        ]
+        if deletions:
+            what = f"delete {len(message_ids)} messages"
+            await self._database.change_all(deletions, what=what)
+
+    async def get_resource(self, resource_id: str) -> ResourceRecord | None:
+        """Return a resource, or `None`."""
+        found = await self._database.fetch(
+            self._statements.get(
+                ("resource",), functools.partial(build.select_by_id, tables.resources)
+            ),
+            {"of_id": resource_id},
+            what=f"read resource {resource_id!r}",
+            is_point=True,
+        )
+        if not found:
+            return None
+        identifier, working_memory, metadata, created_at, updated_at = found[0]
+        return ResourceRecord(
+            identifier, working_memory, load_json(metadata), created_at, updated_at
+        )
+
+    async def save_resource(self, resource: ResourceRecord) -> None:
+        """Store a resource, in place of an older one of that id."""
+        what = f"resource {resource.id!r}"
+        values = {
+            "new_id": resource.id,
+            "new_working_memory": resource.working_memory,
+            "new_metadata": _json(resource.metadata, what),
+            "new_created_at": resource.created_at,
+            "new_updated_at": resource.updated_at,
+        }
+        statement = self._save(tables.resources, build.RESOURCE_COLUMNS)
+        await self._database.change(statement, values, what=f"store {what}")
+
+    async def _rows(self, statement: Statement, values: Values, what: str) -> Sequence[Row]:
+        return await self._database.fetch(statement, values, what=f"list {what}")
+
+    async def _count(self, table: Table, values: Values) -> int:
+        names = tuple(values)
+        statement = self._statements.get(
+            ("count", table.name, names), functools.partial(build.count_rows, table, names)
+        )
+        [[count]] = await self._database.fetch(statement, values, what="count")
+        return count
+
+
+def _json(value: object, what: str) -> str:
+    return dump_json(value, what=what).decode()
+
+
+def _thread(row: Row) -> ThreadRecord:
+    identifier, resource_id, title, metadata, created_at, updated_at, _ = row
+    known = None if metadata is None else load_json(metadata)
+    return ThreadRecord(identifier, resource_id, title, known, created_at, updated_at)
+
+
+def _message(row: Row) -> StoredMessage:
+    identifier, thread_id, resource_id, role, content, created_at, _ = row
+    return StoredMessage(identifier, thread_id, resource_id, role, load_json(content), created_at)
+
+
+def _holds(metadata: Mapping[str, Json] | None, wanted: Mapping[str, Json] | None) -> bool:
+    if not wanted:
+        return True
+    return metadata is not None and all(
+        key in metadata and metadata[key] == value for key, value in wanted.items()
+    )
