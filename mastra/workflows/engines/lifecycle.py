@@ -113,6 +113,11 @@ def _continue(run: ActiveRun, loaded: LoadedRun) -> None:
             run.merge_state(record)
         _remember_blocks(run, record)
     run.base_ops = frozenset(loaded.journal)
+    _continue_log(run, loaded)
+
+
+def _continue_log(run: ActiveRun, loaded: LoadedRun) -> None:
+    """Remember what readers were told, so that another walk does not tell it again."""
     stored = len(loaded.entries) - loaded.added
     for seq, entry in enumerate(loaded.entries):
         if entry is None:

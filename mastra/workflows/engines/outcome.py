@@ -92,6 +92,7 @@ def outcome_of_halt(run: ActiveRun, spec: WorkflowSpec, halt: Halt) -> Outcome:
 def result_of(
     facts: RunFacts, outcome: Outcome, suspended: list[StepRecord]
 ) -> WorkflowResult[Any]:
+    """Return the public result of a leg."""
     match outcome.status:
         case "success":
             return WorkflowSuccess(facts, outcome.value, outcome.raw)

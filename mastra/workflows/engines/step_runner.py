@@ -113,24 +113,12 @@ class StepTask:
             record.iteration = self.iteration
         if self.earlier is not None:
             self._reopen(record, self.earlier)
-        if self.index is not None:
+        if self.index is None:
+            await self._tell_and_try(record)
+        else:
             record.index = self.index  # items of a foreach are silent: its progress tells of them
             await self._attempts(record)
             record.ended_at = int(_now() * 1000)
-        else:
-            if self.began_at is None:
-                record.start_seq = run.log.append(_STEP_START, record)
-            else:
-                record.started_at = self.began_at
-            try:
-                await self._attempts(record)
-            except BaseException:
-                if run.is_abort_requested:
-                    self._cut_off(record)
-                raise
-            record.ended_at = int(_now() * 1000)
-            if record.status != "retry":
-                record.end_seq = run.log.append(_STEP_END, record)
         run.order += 1
         record.order = run.order
         if record.state is not None:
@@ -139,6 +127,22 @@ class StepTask:
             run.latest[record.step_id] = record  # a condition may ask for the step's result
             record.decision = await self.decide(record)
         return record
+
+    async def _tell_and_try(self, record: StepRecord) -> None:
+        log = self.run.log
+        if self.began_at is None:
+            record.start_seq = log.append(_STEP_START, record)
+        else:
+            record.started_at = self.began_at
+        try:
+            await self._attempts(record)
+        except BaseException:
+            if self.run.is_abort_requested:
+                self._cut_off(record)
+            raise
+        record.ended_at = int(_now() * 1000)
+        if record.status != "retry":
+            record.end_seq = log.append(_STEP_END, record)
 
     def _cut_off(self, record: StepRecord) -> None:
         # It is no finished operation, so its events go to storage with the end of the run.
