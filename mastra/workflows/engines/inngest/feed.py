@@ -119,6 +119,8 @@ class Feed:
                 del self._parts[data["id"]]
                 await self._take(load_json("".join(cast("list[str]", parts))))
         elif kind == ROWS:
+            if data["seq"] < self._first:
+                return  # how the leg before ended, told late
             await self._mirror(data["head"], data["rows"])
         elif kind == EVENTS:
             first: int = data["seq"]
@@ -133,7 +135,7 @@ class Feed:
                 continue
             self._events[event.seq] = event
             self._newest = max(self._newest, event.seq)
-            if event.type == "workflow-finish":
+            if event.type == "workflow-finish" and event.seq >= self._first:
                 self._end_seq = event.seq
         while len(self._events) > KEPT:
             del self._events[min(self._events)]
@@ -152,7 +154,8 @@ class Feed:
         journal = [_row_of(row) for row in rows]
         fold_rows(loaded, [StoredRow(i, row.key, row) for i, row in enumerate(journal)])
         own = await target.store.get_run(target.workflow_id, target.run_id)
-        if own is not None and own.status in ACTIVE:
+        # A leg that has begun since is not undone by how the one before it ended.
+        if own is not None and own.status in ACTIVE and own.owner == found.owner:
             keys = {row.key for row in journal}
             await target.store.delete_rows(target.workflow_id, target.run_id, keys)
             stored = target.store.append(target.workflow_id, target.run_id, journal)
@@ -161,7 +164,11 @@ class Feed:
             changes = RunChanges(**head)
             changes["owner"] = None
             await target.store.update_run(
-                target.workflow_id, target.run_id, changes, expected_status=ACTIVE
+                target.workflow_id,
+                target.run_id,
+                changes,
+                expected_status=ACTIVE,
+                expected_owner=own.owner,
             )
         self._result = result_from_storage(target.spec, loaded)
 

@@ -128,7 +128,8 @@ class Legs:
         run.max_output_bytes = MAX_OUTPUT_BYTES
         start = len(run.log.entries) - is_first
         if not is_first:
-            _restore(run)
+            stored: Any = None if loaded is None else loaded.head.data.get("reopening")
+            _restore(run, stored["at"] if stored else 0)
         writer = JournalWriter(run, spec, store, head)
         publisher = Publisher(
             run, self._api, start, lambda events: self._tell(key_of(target), events)
@@ -267,7 +268,7 @@ def _checked(
         raise mismatch.into(InputValidationError, text, workflowId=spec.id) from None
 
 
-def _restore(run: ActiveRun) -> None:
+def _restore(run: ActiveRun, reopened_at: int) -> None:
     """Bring back what an earlier request for the same leg knew."""
     entries = run.log.entries
     starts = [seq for seq, entry in enumerate(entries) if entry and entry[0] is Kind.START]
@@ -277,12 +278,29 @@ def _restore(run: ActiveRun) -> None:
     run.base_ops = frozenset(
         op
         for op, record in run.journal.items()
-        if record.start_seq <= begun and record.order <= last_order
+        # Items of a foreach have no events of their own; when they ended tells.
+        if (record.ended_at or record.started_at) < reopened_at
+        or (record.start_seq <= begun and record.order <= last_order)
     )
     run.leg = max(0, run.leg - 1)
+    _forget_untold(run, begun)
     for entry in entries[begun:]:
         if entry is not None and entry[0] is Kind.OUTPUT:
             _count_usage(run, entry[2])
+
+
+def _forget_untold(run: ActiveRun, begun: int) -> None:
+    """Let the walk tell of items that suspended in a request which ended there."""
+    told: set[str] = set()
+    for entry in run.log.entries[begun:]:
+        if entry is not None and entry[0] is Kind.PROGRESS and entry[1] is not None:
+            told.add(f"{entry[1].op_id}[{entry[2]['currentIndex']}]:suspended:")
+    fresh = [r for op, r in run.journal.items() if op not in run.base_ops]
+    moments = {str(r.suspended_at) for r in fresh if r.status == "suspended"}
+    for mark in list(run.marks):
+        item, is_suspended, moment = mark.rpartition(":suspended:")
+        if is_suspended and moment in moments and f"{item}:suspended:" not in told:
+            run.marks.discard(mark)
 
 
 async def _take_up(leg: Leg, loaded: LoadedRun) -> None:
@@ -316,6 +334,7 @@ def _head_for_reader(leg: Leg) -> dict[str, Json] | None:
     if end.has_result:
         data["hasResult"] = True
     return {
+        "owner": leg.owner,
         "status": end.status,
         "input": run.input,
         "result": end.result,

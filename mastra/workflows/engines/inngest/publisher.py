@@ -135,7 +135,9 @@ class Publisher:
         if batch[-1].type == "workflow-finish":
             head = self.needs_rows()
             if head is not None:
-                await self._post({"type": ROWS, "head": head, "rows": rows_of(self._run)})
+                seq = batch[-1].seq
+                rows = rows_of(self._run)
+                await self._post({"type": ROWS, "seq": seq, "head": head, "rows": rows})
         first = 0
         while first < len(batch):
             last = first
