@@ -10,11 +10,11 @@ import asyncio
 import itertools
 import os
 import pwd
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -116,11 +116,37 @@ def find_postgres(folder: Path) -> PostgresServer | None:
     return DebianServer(folder, binaries[-1].parent) if binaries else None
 
 
+# Waits for the tests to end, however they do, and stops what they have left running.
+WATCH = """
+cat
+for file in "$0/postmaster.pid" "$0/data/postmaster.pid"; do
+    if [ -f "$file" ]; then kill -INT "$(head -n 1 "$file")"; fi
+done
+while [ -f "$0/postmaster.pid" ] || [ -f "$0/data/postmaster.pid" ]; do sleep 0.1; done
+rm -rf "$0"
+"""
+
+
+@contextmanager
+def watched(folder: Path) -> Iterator[None]:
+    """Stop the server in a folder and remove it even where this process is killed."""
+    watch = subprocess.Popen(
+        ["sh", "-c", WATCH, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        watch.communicate()
+
+
 def new_server() -> Iterator[PostgresServer]:
     """Start a server in a new folder, and remove both afterwards."""
     # Not pytest's own folder: a socket's path may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="mastra-pg-"))
-    try:
+    with watched(folder):
         server = find_postgres(folder)
         if server is None:
             pytest.skip(MISSING)
@@ -129,8 +155,6 @@ def new_server() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
