@@ -46,7 +46,32 @@ class TimeTravel:
     dropped: tuple[str, ...] = ()
     """Operations to forget: the one gone back to and what came after it."""
     given: tuple[StepRecord, ...] = ()
-    """Results given from outside for steps before it."""
+    """Results given from outside for steps before it, and a state."""
+    suspend_payload: Json = None
+    """What the step gone back to had suspended with, where it is given resume data."""
+
+    def to_stored(self) -> dict[str, Json]:
+        """Return what later legs need to know of it, as JSON data."""
+        return {
+            "path": list(self.path),
+            "op": self.op_id,
+            "hasInput": self.has_input,
+            "input": self.input,
+            "resumeData": self.resume_data,
+            "suspendPayload": self.suspend_payload,
+        }
+
+    @classmethod
+    def from_stored(cls, stored: dict[str, Any]) -> TimeTravel:
+        """Return what `to_stored` gave."""
+        return cls(
+            tuple(stored["path"]),
+            stored["op"],
+            stored["hasInput"],
+            stored["input"],
+            stored["resumeData"],
+            suspend_payload=stored.get("suspendPayload"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +87,7 @@ class Reopening:
             ops: list[Json] = sorted(self.target.op_ids)
             return {"at": now_ms, "ops": ops, "data": self.target.data}
         if self.travel is not None:
-            travel = self.travel
-            return {
-                "at": now_ms,
-                "path": list(travel.path),
-                "op": travel.op_id,
-                "hasInput": travel.has_input,
-                "input": travel.input,
-                "resumeData": travel.resume_data,
-            }
+            return {"at": now_ms, **self.travel.to_stored()}
         return None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from mastra.clock import now_ms
 from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError
-from mastra.jsonable import Json, to_jsonable
+from mastra.jsonable import to_jsonable
 from mastra.request_context import RequestContext
 from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import Reopening, Target
@@ -295,29 +295,23 @@ class Run(Generic[Out]):
         request_context: RequestContext | Mapping[str, Any] | None,
         *,
         per_step: bool = False,
-        initial_state: dict[str, Json] | None = None,
     ) -> RunHandle:
         head = loaded.head
         context = RequestContext(head.request_context)
         for key, value in RequestContext.of(request_context).items():
             context.set(key, value)
-        state = loaded.initial_state if initial_state is None else initial_state
         command = Command(
             kind=kind,
             target=self._target,
             resource_id=head.resource_id,
             input=head.input,
-            initial_state=state,
+            initial_state=loaded.initial_state,
             request_context=context,
             reopening=reopening,
             per_step=per_step,
         )
         if kind != "restart":
-            data = {
-                **head.data,
-                "initialState": state,
-                "reopening": reopening.to_stored(now_ms()),
-            }
+            data = {**head.data, "reopening": reopening.to_stored(now_ms())}
             changes = RunChanges(
                 status="running",
                 result=None,
@@ -416,16 +410,17 @@ class Run(Generic[Out]):
                 "it or wait for its end before going back in time.",
                 code="RUN_ALREADY_RUNNING",
             )
+        state = None if initial_state is None else checked_state(self._spec, initial_state)
         travel = travel_to(
             self._spec,
             loaded,
             step,
             input_data=input_data,
             resume_data=resume_data,
+            state=state,
             context=context,
             nested_context=nested_steps_context,
         )
-        state = None if initial_state is None else checked_state(self._spec, initial_state)
         if context and "input" in context:
             loaded.head.input = to_jsonable(context["input"], what="Input in the context")
         return await self._reopen(
@@ -434,7 +429,6 @@ class Run(Generic[Out]):
             Reopening(travel=travel),
             request_context,
             per_step=per_step,
-            initial_state=state,
         )
 
     async def cancel(self) -> None:

@@ -21,6 +21,7 @@ from mastra.workflows.engines.conditions import (
 )
 from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.engines.step_runner import Decide, StepTask, fail_record
+from mastra.workflows.engines.travel import travel_input
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import (
@@ -198,9 +199,9 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
         value: What flows in.
         outcome: Positions of the arms to take, where the step before has them in its record.
     """
-    forced = _forced_arm(walk, scope, node)
-    if forced is not None:
-        outcome = [forced]
+    forced = _forced_arms(walk, scope, node)
+    if forced:
+        outcome = forced
     if outcome is None:
         decide = partial(decide_branch, walk, scope, node)
         outcome = await decision(walk, scope, f"{scope.prefix}{node.op}?", value, decide)
@@ -211,16 +212,16 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
     return {unit.id: result for unit, result in zip(taken, results, strict=True)}
 
 
-def _forced_arm(walk: Walk, scope: Scope, node: BranchNode) -> int | None:
-    """Return the arm that a run goes back into, whatever its condition says now."""
-    travel = walk.run.reopening.travel
+def _forced_arms(walk: Walk, scope: Scope, node: BranchNode) -> list[int]:
+    """Return the arm that a run goes back into, whatever its condition says, and those known."""
+    run, travel = walk.run, walk.run.reopening.travel
     if travel is None:
-        return None
-    for position, (_, unit) in enumerate(node.arms):
-        stem = scope.prefix + unit.op
-        if travel.op_id == stem or travel.op_id.startswith((f"{stem}/", f"{stem}[")):
-            return position
-    return None
+        return []
+    stems = [scope.prefix + unit.op for _, unit in node.arms]
+    entered = [travel.op_id == stem or travel.op_id.startswith(f"{stem}/") for stem in stems]
+    if not any(entered):
+        return []
+    return [place for place, stem in enumerate(stems) if entered[place] or run.has_begun(stem)]
 
 
 async def run_loop(walk: Walk, scope: Scope, node: LoopNode, value: Json) -> Json:
@@ -249,6 +250,8 @@ async def run_foreach(walk: Walk, scope: Scope, node: ForeachNode, value: Json) 
     """Run a unit for each item of a list; give the outputs in the order of the items."""
     run, unit = walk.run, node.unit
     op_id = scope.prefix + node.op
+    if run.reopening.travel is not None:
+        value = travel_input(walk, op_id, value)
     block = open_block(walk, scope, op_id, unit.id, value)
     if not isinstance(value, list):
         error = StepValidationError(
@@ -368,6 +371,8 @@ async def run_workflow(
 ) -> Json:
     """Walk a nested workflow in place; its steps are named `<workflow>.<step>`."""
     run, spec = walk.run, node.spec
+    if run.reopening.travel is not None:
+        value = travel_input(walk, op_id, value)
     block = open_block(walk, scope, op_id, name, value)
     block.iteration = iteration
     is_silent = index is not None
@@ -376,16 +381,7 @@ async def run_workflow(
     try:
         checked = value
         if spec.validate_inputs and not spec.input_schema.is_any:
-            try:
-                checked = spec.input_schema.dump(spec.input_schema.load(value))
-            except SchemaMismatch as mismatch:
-                error = mismatch.into(
-                    StepValidationError,
-                    f"Input of nested workflow {block.step_id!r} in workflow {scope.workflow_id!r}",
-                    stepId=block.step_id,
-                )
-                error.code = "WORKFLOW_STEP_INPUT_VALIDATION_FAILED"
-                raise Halt("failed", fail_record(run, block, error)) from None
+            checked = _nested_input(walk, scope, spec, block, value)
         inner = scope_of(spec, f"{op_id}/", f"{block.step_id}.", checked)
         output = await walk.nested(walk, inner, spec, checked)
     except Halt as halt:
@@ -395,3 +391,21 @@ async def run_workflow(
     block.status = "success"
     end_block(walk, block, is_silent=is_silent)
     return output
+
+
+def _nested_input(
+    walk: Walk, scope: Scope, spec: WorkflowSpec, block: StepRecord, value: Json
+) -> Json:
+    run, travel = walk.run, walk.run.reopening.travel
+    try:
+        return spec.input_schema.dump(spec.input_schema.load(value))
+    except SchemaMismatch as mismatch:
+        if travel is not None and travel.op_id.startswith(f"{block.op_id}/"):
+            return value  # the run goes back to a step inside, and nothing may be known before it
+        error = mismatch.into(
+            StepValidationError,
+            f"Input of nested workflow {block.step_id!r} in workflow {scope.workflow_id!r}",
+            stepId=block.step_id,
+        )
+        error.code = "WORKFLOW_STEP_INPUT_VALIDATION_FAILED"
+        raise Halt("failed", fail_record(run, block, error)) from None

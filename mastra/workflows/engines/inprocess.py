@@ -21,7 +21,7 @@ from mastra.workflows.engines.base import Halt, Ops, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.inprocess_ops import InProcessOps
 from mastra.workflows.engines.journal import JournalWriter, load_run
-from mastra.workflows.engines.lifecycle import begin, conclude, drop_ops, head_of
+from mastra.workflows.engines.lifecycle import begin, conclude, go_back, head_of
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.owners import dead_owners, numbers, open_numbers, process_owner
 from mastra.workflows.engines.stored import StoredHandle
@@ -278,15 +278,8 @@ class InProcessEngine:
         return outcome_of_value(run, spec, value)
 
     async def _go_back(self, command: Command, run: ActiveRun, writer: JournalWriter) -> None:
-        travel = command.reopening.travel
-        if travel is None:
-            return
-        stored = [drop_ops(run, writer, list(travel.dropped))] if travel.dropped else []
-        stored += [writer.commit(record) for record in travel.given]
-        for write in stored:
-            if write is not None:
-                await write
-        run.base_ops = frozenset(run.journal)
+        if command.reopening.travel is not None:
+            await go_back(run, writer, command.reopening.travel)
 
     def attach(self, target: RunTarget) -> RunHandle:
         """Return the leg that runs here, or what storage tells of it."""

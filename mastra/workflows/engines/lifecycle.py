@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from mastra.clock import now_ms
 from mastra.dataclass import dataclass
@@ -14,7 +15,7 @@ from mastra.logs import get_logger
 from mastra.observability.config import tracer_of
 from mastra.request_context import RequestContext
 from mastra.storage.base import RunChanges, RunHead
-from mastra.workflows.active import ActiveRun
+from mastra.workflows.active import ActiveRun, TimeTravel
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import (
     CLOSED_UP,
@@ -39,6 +40,7 @@ __all__ = [
     "begin",
     "call_on_start",
     "conclude",
+    "go_back",
 ]
 
 
@@ -106,7 +108,10 @@ def _continue(run: ActiveRun, loaded: LoadedRun) -> None:
     run.log = EventLog(loaded.entries)
     run.order = loaded.order
     run.leg = loaded.legs
-    travel = run.reopening.travel
+    travel, known = run.reopening.travel, cast("Any", loaded.head.data.get("travel"))
+    if travel is None and known:
+        # Steps before the one that an earlier leg went back to are still not to be run.
+        run.reopening = replace(run.reopening, travel=TimeTravel.from_stored(known))
     dropped = () if travel is None else frozenset(travel.dropped)
     for record in loaded.journal.values():
         if record.op_id not in dropped:
@@ -147,6 +152,17 @@ def _remember_progress(run: ActiveRun, block: StepRecord, value: dict[str, Any])
     index, status = value["currentIndex"], value["iterationStatus"]
     if status == "success":
         run.marks.add(f"{block.op_id}[{index}]:success:")
+
+
+async def go_back(run: ActiveRun, writer: JournalWriter, travel: TimeTravel) -> None:
+    """Forget what a run goes back behind, and take the results that are given."""
+    if travel.dropped:
+        await _done(drop_ops(run, writer, list(travel.dropped)))
+    for record in travel.given:
+        run.order = max(run.order, record.order)
+        run.merge_state(record)
+        await _done(writer.commit(record))
+    run.base_ops = frozenset(run.journal)
 
 
 def drop_ops(run: ActiveRun, writer: JournalWriter, ops: list[str]) -> Any:
@@ -330,6 +346,8 @@ def head_data(run: ActiveRun, initial_state: dict[str, Json], outcome: Outcome) 
         data["hasResult"] = True
     if any(run.usage.values()):
         data["usage"] = dict(run.usage)
+    if run.reopening.travel is not None:
+        data["travel"] = run.reopening.travel.to_stored()
     if run.span is not None:
         data["trace"] = run.span.to_stored()
     return data

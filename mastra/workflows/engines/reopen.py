@@ -175,14 +175,7 @@ def reopening_after_crash(loaded: LoadedRun) -> Reopening:
             and (record.resumed_at or 0) < stored["at"]
         ]
         return Reopening(target=Target(frozenset(still), stored["data"])) if still else Reopening()
-    travel = TimeTravel(
-        tuple(stored["path"]),
-        stored["op"],
-        stored["hasInput"],
-        stored["input"],
-        stored["resumeData"],
-    )
-    return Reopening(travel=travel)
+    return Reopening(travel=TimeTravel.from_stored(stored))
 
 
 # -- back in time --------------------------------------------------------------------------------
@@ -195,27 +188,43 @@ def travel_to(
     *,
     input_data: Any,
     resume_data: Any,
+    state: dict[str, Json] | None,
     context: Mapping[str, Any] | None,
     nested_context: Mapping[str, Any] | None,
 ) -> TimeTravel:
-    """Return where to go back to; put results given from outside into what is loaded.
+    """Return where to go back to, what to forget, and what is given from outside.
 
     Raises:
         NotFoundError: The workflow has no such step.
+        RunStateError: The step is one of a workflow that is an item of a foreach.
     """
     names = _path_given(step)
     path, op_id = _locate(spec, names, "")
-    given = tuple(_results_given(spec, context or {}, nested_context or {}, "", ""))
+    given = list(_results_given(spec, context or {}, nested_context or {}, "", ""))
+    known = loaded.journal.get(op_id)
     dropped = tuple(op for op in (*loaded.journal, *loaded.blocks) if _is_dropped(op, path, op_id))
     return TimeTravel(
         path=path,
         op_id=op_id,
         has_input=input_data is not ...,
         input=None if input_data is ... else to_jsonable(input_data, what="Input data"),
-        resume_data=to_jsonable(resume_data),
+        resume_data=to_jsonable(resume_data, what="Resume data"),
         dropped=dropped,
-        given=tuple(record for record in given if not _is_dropped(record.op_id, path, op_id)),
+        given=(
+            *(record for record in given if not _is_dropped(record.op_id, path, op_id)),
+            *(() if state is None else (_state_given(state, path, loaded.order + 1),)),
+        ),
+        suspend_payload=None if known is None else known.suspend_payload,
     )
+
+
+def _state_given(state: dict[str, Json], path: tuple[int, ...], order: int) -> StepRecord:
+    # A record among the others, so that what it says holds after a restart, too, until the run
+    # goes back to before it.
+    record = StepRecord(f"{path[0]}.~state", "~state", None, now_ms())
+    record.kind, record.status, record.state = "decision", "success", state
+    record.order, record.ended_at = order, record.started_at
+    return record
 
 
 def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[int, ...], str]:
@@ -231,6 +240,12 @@ def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[in
             turn = "[1]" if isinstance(node, LoopNode) else ""
             if len(names) == 1:
                 return (index,), stem + turn
+            if isinstance(node, ForeachNode):
+                raise RunStateError(
+                    f"Step {'.'.join(names)!r} belongs to the items of a foreach. Go back to the "
+                    f"foreach itself: step={unit.id!r}.",
+                    code="TIME_TRAVEL_INTO_ITEM",
+                )
             if isinstance(unit, WorkflowNode):
                 rest, op_id = _locate(unit.spec, names[1:], f"{stem}{turn}/")
                 return (index, *rest), op_id

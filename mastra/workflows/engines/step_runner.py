@@ -207,8 +207,8 @@ class StepTask:
         ctx = StepContext(self.run, self.scope, record, self._input(), step)
         if tries:
             ctx.retry_count = tries
-        if self.earlier is not None:
-            self._give_resume_data(ctx, self.earlier)
+        if self.earlier is not None or self.run.reopening.travel is not None:
+            self._give_answer(ctx, record)
         try:
             output = await step.call(ctx)
         except Suspend as signal:
@@ -284,9 +284,17 @@ class StepTask:
             record.output = to_jsonable(signal.result, what=f"Result of step {record.step_id!r}")
             record.status = "bailed"
 
-    def _give_resume_data(self, ctx: StepContext[Any], earlier: StepRecord) -> None:
-        target = self.run.reopening.target
-        data = None if target is None else target.data
+    def _give_answer(self, ctx: StepContext[Any], record: StepRecord) -> None:
+        """Give the step what it was resumed with, or what it is given by going back to it."""
+        target, travel = self.run.reopening.target, self.run.reopening.travel
+        if self.earlier is not None:
+            data = None if target is None else target.data
+            self._give_resume_data(ctx, data, self.earlier.suspend_payload)
+        elif travel is not None and travel.op_id == self.op_id and travel.resume_data is not None:
+            record.resume_payload, record.resumed_at = travel.resume_data, record.started_at
+            self._give_resume_data(ctx, travel.resume_data, travel.suspend_payload)
+
+    def _give_resume_data(self, ctx: StepContext[Any], data: Json, payload: Json) -> None:
         step = self.node.step
         if step.resume_schema is not None and data is not None:
             try:
@@ -294,7 +302,6 @@ class StepTask:
             except SchemaMismatch as mismatch:
                 raise _BadInput(self._mismatch("Resume data", mismatch)) from None
         ctx.resume_data = data
-        payload = earlier.suspend_payload
         if step.suspend_schema is not None and payload is not None:
             payload = step.suspend_schema.load(payload)
         ctx.suspend_data = payload

@@ -16,7 +16,7 @@ from mastra.workflows.spec import (
     WorkflowSpec,
 )
 
-__all__ = ["travel_start"]
+__all__ = ["travel_input", "travel_start"]
 
 
 def travel_start(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> tuple[int, Json]:
@@ -27,6 +27,12 @@ def travel_start(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> t
         return 0, value
     index = travel.path[depth]
     return index, _value_before(walk, scope, spec, index, value)
+
+
+def travel_input(walk: Walk, op_id: str, value: Json) -> Json:
+    """Return what flows into an operation or a block: what was given for it, or a value."""
+    travel = walk.run.reopening.travel
+    return travel.input if travel and travel.has_input and travel.op_id == op_id else value
 
 
 def _value_before(walk: Walk, scope: Scope, spec: WorkflowSpec, index: int, value: Json) -> Json:

@@ -62,6 +62,8 @@ async def _walk_nodes(
     decision: Any = None
     for index, node in enumerate(spec.nodes):
         if index < start:
+            if path is not None and isinstance(node, (StepNode, SleepNode, WorkflowNode)):
+                path += [node.id] if node.id in run.latest else []
             continue
         if run.per_step and isinstance(node, (StepNode, SleepNode, WorkflowNode)):
             pause_before(run, scope.prefix + node.op)
