@@ -43,9 +43,7 @@ async def ask(
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{address}") as http:
         query = {"fnId": "secret-app-workflow.w", "stepId": "step"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await http.request(
-            method, "/api/inngest", content=body, params=query, headers=named
-        )
+        return await http.request(method, "/api/inngest", content=body, params=query, headers=named)
 
 
 def signed(body: bytes, *, age_s: int = 0, key: str = KEY) -> dict[str, str]:

@@ -74,11 +74,10 @@ class DevServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         environ = {k: v for k, v in os.environ.items() if not k.startswith("INNGEST_")}
-        log = Path(self.folder, "server.log").open("ab")
-        self._process = subprocess.Popen(
-            self._arguments, cwd=self.folder, stdout=log, stderr=log, env=environ
-        )
-        log.close()
+        with Path(self.folder, "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._arguments, cwd=self.folder, stdout=log, stderr=log, env=environ
+            )
         until = time.monotonic() + 20
         while time.monotonic() < until:
             try:

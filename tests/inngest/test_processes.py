@@ -1,0 +1,153 @@
+"""Callers and workers that are different processes, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mastra import Mastra, ResumeClaimedError
+from tests.inngest.worker_app import build
+from tests.support.inngest_env import DevServer
+
+pytestmark = pytest.mark.devserver
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@asynccontextmanager
+async def opened(url: str, folder: Path, *, is_shared: bool) -> AsyncIterator[Mastra]:
+    """Open what a caller has, and close the SDK's connections after it."""
+    mastra, client = build(url, folder, is_shared=is_shared)
+    async with mastra:
+        yield mastra
+    await client._http_client._http_client.aclose()
+    client._http_client._http_client_sync.close()
+
+
+class Worker:
+    """The worker's process."""
+
+    def __init__(self, server: DevServer, folder: Path, shared: str) -> None:
+        self._arguments = [server.url, str(server.app_port), str(folder), shared]
+        self._url = f"http://127.0.0.1:{server.app_port}/api/inngest"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until the server knows its functions."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.inngest.worker_app", *self._arguments], cwd=ROOT
+        )
+        for _ in range(200):
+            if self.process.poll() is not None:
+                break
+            try:
+                if httpx.put(self._url, timeout=5).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        self.kill()
+        raise RuntimeError("the worker does not answer")
+
+    def kill(self) -> None:
+        """Kill it, as `kill -9` does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(params=["shared", "apart"])
+def shared(request: pytest.FixtureRequest) -> str:
+    """Whether caller and worker see the same storage."""
+    return str(request.param)
+
+
+@pytest.fixture
+def worker(dev_server: DevServer, tmp_path: Path, shared: str) -> Iterator[Worker]:
+    """A worker that is running."""
+    started = Worker(dev_server, tmp_path, shared)
+    started.start()
+    yield started
+    started.kill()
+
+
+@pytest.mark.usefixtures("worker")
+async def test_tokens_reach_another_process_in_order(
+    dev_server: DevServer, tmp_path: Path, shared: str
+) -> None:
+    async with opened(dev_server.url, tmp_path, is_shared=shared == "shared") as mastra:
+        run = await mastra.get_workflow("tokens").create_run()
+        delays: list[float] = []
+        numbers: list[int] = []
+        seqs: list[int] = []
+        async with run.stream({"value": 200}) as stream:
+            async for event in stream:
+                seqs.append(event.seq)
+                if event.type == "workflow-step-output" and event.payload is not None:
+                    delays.append(time.time() - event.payload.output["at"])
+                    numbers.append(event.payload.output["number"])
+        result = await stream.result()
+        assert result.status == "success"
+        assert numbers == list(range(200))
+        assert seqs == list(range(len(seqs)))
+        assert statistics.median(delays) < 0.08
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_is_suspended_and_resumed_from_here(
+    dev_server: DevServer, tmp_path: Path, shared: str
+) -> None:
+    async with opened(dev_server.url, tmp_path, is_shared=shared == "shared") as mastra:
+        run = await mastra.get_workflow("ask").create_run()
+        assert (await run.start({"value": 1})).status == "suspended"
+        answers = await asyncio.gather(
+            *[run.resume({"add": 2}) for _ in range(4)], return_exceptions=True
+        )
+        won = [answer for answer in answers if not isinstance(answer, BaseException)]
+        assert len(won) == 1
+        assert won[0].unwrap().value == 3
+        assert sum(isinstance(answer, ResumeClaimedError) for answer in answers) == 3
+        (info,) = (await mastra.get_workflow("ask").list_runs()).runs
+        assert info.status == "success"
+
+
+async def _killed(server: DevServer, folder: Path, rounds: int) -> None:
+    worker = Worker(server, folder, "shared")
+    worker.start()
+    try:
+        async with opened(server.url, folder, is_shared=True) as mastra:
+            for _ in range(rounds):
+                (folder / "ran.txt").write_text("")
+                run = await mastra.get_workflow("long").create_run()
+                await run.start_async({"value": 0})
+                await asyncio.sleep(0.15 + random.random() * 0.7)
+                worker.kill()
+                await asyncio.to_thread(worker.start)
+                async with asyncio.timeout(30):
+                    assert (await run.result()).unwrap().value == 10
+                ran = Counter((folder / "ran.txt").read_text().splitlines())
+                # A step that was cut off begins again; one that has finished does not.
+                assert all(ran[f"begin {number}"] <= 2 for number in range(10))
+                assert sum(ran[f"begin {number}"] for number in range(10)) <= 11
+    finally:
+        worker.kill()
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_is_killed_at_random(dev_server: DevServer, tmp_path: Path) -> None:
+    await _killed(dev_server, tmp_path, 3)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+async def test_a_worker_is_killed_fifty_times(dev_server: DevServer, tmp_path: Path) -> None:
+    await _killed(dev_server, tmp_path, 50)

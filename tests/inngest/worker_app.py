@@ -1,0 +1,79 @@
+"""A worker in a process of its own: `python -m tests.inngest.worker_app SERVER_URL PORT FOLDER SHARED`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import fastapi
+import inngest
+import uvicorn
+
+from mastra import Mastra, StepContext, create_step
+from mastra.inngest import init, serve
+from tests.inngest.flows import Value, begin, waiting
+
+
+def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.Inngest]:
+    """Return the app of the worker, which its callers have too."""
+    client = inngest.Inngest(
+        app_id="worker", is_production=False, api_base_url=url, event_api_base_url=url
+    )
+    ing = init(client)
+
+    def noting(number: int) -> Any:
+        async def execute(ctx: StepContext[Value]) -> Value:
+            with (folder / "ran.txt").open("a") as ran:
+                ran.write(f"begin {number}\n")
+            await asyncio.sleep(0.05)
+            with (folder / "ran.txt").open("a") as ran:
+                ran.write(f"end {number}\n")
+            return Value(value=ctx.input_data.value + 1)
+
+        return create_step(id=f"n{number}", execute=execute)
+
+    async def speak(ctx: StepContext[Value]) -> Value:
+        begun = time.perf_counter()
+        for number in range(ctx.input_data.value):
+            await ctx.writer.write({"number": number, "at": time.time()})
+            await asyncio.sleep(0.01)
+        return Value(value=int((time.perf_counter() - begun) * 1000))
+
+    long = begin("long")
+    for number in range(10):
+        long.then(noting(number))
+    workflows = {
+        "long": long.commit(),
+        "tokens": begin("tokens").then(create_step(execute=speak)).commit(),
+        "ask": begin("ask").then(waiting("wait")).commit(),
+    }
+    storage: Any = None
+    if is_shared:
+        from mastra import SQLStorage
+
+        storage = SQLStorage(f"sqlite:///{folder / 'runs.db'}")
+    return Mastra(workflows=workflows, engine=ing.engine, storage=storage), client
+
+
+def main() -> None:
+    """Serve until killed."""
+    url, port, folder, shared = sys.argv[1:5]
+    mastra, client = build(url, Path(folder), is_shared=shared == "shared")
+
+    @asynccontextmanager
+    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        async with mastra:
+            yield
+
+    app = fastapi.FastAPI(lifespan=lifespan)
+    serve(app, mastra, client)
+    uvicorn.run(app, port=int(port), log_level="error")
+
+
+if __name__ == "__main__":
+    main()
