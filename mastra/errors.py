@@ -23,6 +23,8 @@ MastraError
 │   └── ToolError                a tool could not be run
 ├── ModelError                   the model's provider failed
 └── NonRetryableError            raise it in a step to stop its retries
+
+And one warning: WorkflowOutputWarning, at `commit()`.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ __all__ = [
     "ValidationError",
     "WorkflowDefinitionError",
     "WorkflowFailedError",
+    "WorkflowOutputWarning",
 ]
 
 
@@ -251,3 +254,10 @@ class NonRetryableError(MastraError):
     """Raise this in a step, or subclass it, to fail the step at once, whatever its retries."""
 
     code = "NON_RETRYABLE"
+
+
+class WorkflowOutputWarning(UserWarning):
+    """What a workflow's last node gives can never meet its `output_schema`.
+
+    With `strict=True` it is a `WorkflowDefinitionError`.
+    """

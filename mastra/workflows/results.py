@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
-from mastra import errors
 from mastra.dataclass import dataclass
-from mastra.errors import MastraError, StepError, TripwireError, WorkflowFailedError
-from mastra.jsonable import Json, to_jsonable
+from mastra.errors import MastraError, TripwireError, WorkflowFailedError
+from mastra.jsonable import Json
+from mastra.workflows.error_data import error_from_json, error_to_json
 from mastra.workflows.records import StepRecord, StepStatus
 
 __all__ = [
@@ -26,8 +25,6 @@ __all__ = [
     "WorkflowSuccess",
     "WorkflowSuspended",
     "WorkflowTripwire",
-    "error_from_json",
-    "error_to_json",
 ]
 
 Out = TypeVar("Out")
@@ -42,68 +39,6 @@ RunStatus: TypeAlias = Literal[
     "tripwire",
     "canceled",
 ]
-
-_PUBLIC_ERRORS: dict[str, type[MastraError]] = {
-    name: getattr(errors, name) for name in errors.__all__
-}
-
-
-def error_to_json(error: BaseException, depth: int = 0) -> dict[str, Json]:
-    """Return an exception as Mastra writes it: `message`, `name`, and what else it tells.
-
-    Such as its code, its cause, and those of its public attributes that JSON can hold.
-    """
-    data = _error_facts(error)
-    if isinstance(error, StepError) and "name" in error.details:
-        return data  # made from what was stored of its cause, and that is all of it
-    if error.__cause__ is not None and depth < 8:
-        data.setdefault("cause", error_to_json(error.__cause__, depth + 1))
-    return data
-
-
-def _error_facts(error: BaseException) -> dict[str, Json]:
-    if isinstance(error, MastraError):
-        data: dict[str, Json] = {"message": error.message, "name": type(error).__name__}
-        if isinstance(error, StepError) and "name" in error.details:
-            return {**error.details}
-        data["code"] = error.code
-        if error.details:
-            data["details"] = to_jsonable(error.details)
-        issues = getattr(error, "issues", None)
-        if issues:
-            data["issues"] = issues
-        return data
-    name = type(error).__name__
-    facts: dict[str, Json] = {"message": str(error) or name, "name": name}
-    for key, value in vars(error).items():
-        if not key.startswith("_") and key not in facts:
-            with contextlib.suppress(errors.SerializationError):
-                facts[key] = to_jsonable(value)
-    return facts
-
-
-def error_from_json(data: Mapping[str, Json], cause: BaseException | None = None) -> MastraError:
-    """Return the exception that stored error data stands for.
-
-    Args:
-        data: What `error_to_json` gave.
-        cause: The step's own exception, where it was raised in this process.
-    """
-    if isinstance(cause, MastraError):
-        return cause
-    name = str(data.get("name", "Error"))
-    message = str(data.get("message", name))
-    known = _PUBLIC_ERRORS.get(name)
-    if known is None or known is StepError:
-        code = str(data["code"]) if data.get("code") else None
-        error: MastraError = StepError(message, code=code, details=dict(data))
-    else:
-        error = known(message, code=data.get("code"), details=dict(data.get("details") or {}))
-        if isinstance(error, errors.ValidationError):
-            error.issues = list(data.get("issues") or [])
-    error.__cause__ = cause
-    return error
-
 
 _TOLD_AS: dict[StepStatus, StepStatus] = {"bailed": "success", "retry": "running"}
 _NOT_ENDED = ("suspended", "retry")

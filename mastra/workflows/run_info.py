@@ -15,8 +15,9 @@ from mastra.schema import SchemaMismatch
 from mastra.workflows.describe import describe_nodes
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.outcome import path_of
+from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord
-from mastra.workflows.results import StepResult, error_from_json, step_to_wire
+from mastra.workflows.results import StepResult, step_to_wire
 from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["RunInfo", "RunList"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, cast
 
 from typing_extensions import TypedDict
 
-from mastra.errors import WorkflowDefinitionError
-from mastra.schema import Schema, schema_of
+from mastra.errors import WorkflowDefinitionError, WorkflowOutputWarning
+from mastra.schema import ANY, Schema, schema_of
+from mastra.workflows.compatibility import Clash, Flow, Keyed, Listed, find_clash
 from mastra.workflows.spec import (
     BranchNode,
     ForeachNode,
@@ -59,29 +61,154 @@ def check_spec(spec: WorkflowSpec, *, stacklevel: int) -> None:
     """Refuse a graph that cannot run.
 
     Raises:
-        WorkflowDefinitionError: Empty, an empty block, or the same id twice in a block.
+        WorkflowDefinitionError: Empty, an empty block, the same id twice in a block, or a step
+            that cannot take what the one before it gives.
     """
-    del stacklevel
     where = f"Workflow {spec.id!r}"
     if not spec.nodes:
         raise WorkflowDefinitionError(
             f"{where} has no steps: add some before `commit()`.", code="WORKFLOW_EMPTY"
         )
     for node in spec.nodes:
-        if isinstance(node, (ParallelNode, BranchNode)):
-            units = node.units if isinstance(node, ParallelNode) else [u for _, u in node.arms]
-            kind = "parallel" if isinstance(node, ParallelNode) else "branch"
-            if not units:
-                raise WorkflowDefinitionError(
-                    f"{where} has an empty {kind} at position {node.op.partition('.')[0]}.",
-                    code="WORKFLOW_BLOCK_EMPTY",
-                )
-            seen: set[str] = set()
-            for unit in units:
-                if unit.id in seen:
-                    raise WorkflowDefinitionError(
-                        f"{where} has step {unit.id!r} twice in one {kind}; its outputs are kept "
-                        "by id, so give one of them another with `clone_step`.",
-                        code="WORKFLOW_STEP_DUPLICATE",
-                    )
-                seen.add(unit.id)
+        if isinstance(node, ParallelNode):
+            _check_block(node.units, f"{where} has %s in a parallel at position {_place(node)}")
+        elif isinstance(node, BranchNode):
+            arms = [unit for _, unit in node.arms]
+            _check_block(arms, f"{where} has %s in a branch at position {_place(node)}")
+    _check_chain(spec, where, stacklevel + 1)
+
+
+def _place(node: ParallelNode | BranchNode) -> str:
+    return node.op.partition(".")[0]
+
+
+def _check_block(units: Sequence[Unit], text: str) -> None:
+    if not units:
+        raise WorkflowDefinitionError(f"{text % 'nothing'}.", code="WORKFLOW_BLOCK_EMPTY")
+    seen: set[str] = set()
+    for unit in units:
+        if unit.id in seen:
+            raise WorkflowDefinitionError(
+                f"{text % f'step {unit.id!r} twice'}; outputs are kept by id, so give one of them "
+                "another with `clone_step`.",
+                code="WORKFLOW_STEP_DUPLICATE",
+            )
+        seen.add(unit.id)
+
+
+# -- what flows from node to node --------------------------------------------------------------
+
+
+def _flow(unit: Unit) -> Flow:
+    """Return what a unit gives, as far as that is known."""
+    if isinstance(unit, StepNode) and unit.kind == "map":
+        return None
+    schema = _output_of(unit)
+    return None if schema.is_any else schema
+
+
+def _named(unit: Unit) -> str:
+    return f"{'step' if isinstance(unit, StepNode) else 'workflow'} {unit.id!r}"
+
+
+def _check_chain(spec: WorkflowSpec, where: str, stacklevel: int) -> None:
+    """Check what each node takes against what flows into it, and the last value at the end."""
+    value: Flow = None if spec.input_schema.is_any else spec.input_schema
+    source = "the workflow's input"
+    for node in spec.nodes:
+        if isinstance(node, SleepNode):
+            continue
+        if spec.validate_inputs:
+            _check_node(node, value, source, where)
+        value, source = _after(node)
+    clash = find_clash(value, spec.output_schema)
+    if clash is None:
+        return
+    text = f"{where}: its output_schema needs {_needs(clash)}, which {_gives(clash, source)}."
+    if spec.strict:
+        raise WorkflowDefinitionError(text, code="WORKFLOW_SCHEMA_MISMATCH")
+    warnings.warn(
+        f"{text} A run gives the value as it is; with strict=True it fails.",
+        WorkflowOutputWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _after(node: Node) -> tuple[Flow, str]:
+    """Return what flows out of a node, and how to name where it comes from."""
+    match node:
+        case StepNode() | WorkflowNode():
+            return _flow(node), _named(node)
+        case ParallelNode():
+            names = ", ".join(repr(unit.id) for unit in node.units)
+            parts = {unit.id: _flow(unit) for unit in node.units}
+            return Keyed(parts, is_complete=True), f"the parallel of {names}"
+        case BranchNode():
+            names = ", ".join(repr(unit.id) for _, unit in node.arms)
+            parts = {unit.id: _flow(unit) for _, unit in node.arms}
+            return Keyed(parts, is_complete=False), f"the branch of {names}"
+        case LoopNode():
+            return _flow(node.unit), _named(node.unit)
+        case ForeachNode():
+            return Listed(_flow(node.unit)), f"the foreach over {_named(node.unit)}"
+        case SleepNode():
+            return None, ""
+
+
+def _check_node(node: Node, value: Flow, source: str, where: str) -> None:
+    match node:
+        case StepNode() | WorkflowNode():
+            _check_unit(node, value, source, where)
+        case ParallelNode():
+            for unit in node.units:
+                _check_unit(unit, value, source, where)
+        case BranchNode():
+            for _, unit in node.arms:
+                _check_unit(unit, value, source, where)
+        case LoopNode():
+            _check_unit(node.unit, value, source, where)
+            _check_unit(node.unit, _flow(node.unit), "its own turn before", where)
+        case ForeachNode():
+            _check_items(node, value, source, where)
+        case SleepNode():
+            return
+
+
+def _check_unit(unit: Unit, value: Flow, source: str, where: str) -> None:
+    if isinstance(unit, StepNode):
+        if unit.kind == "map":
+            return
+    elif not unit.spec.validate_inputs:
+        return
+    wanted = unit.step.input_schema if isinstance(unit, StepNode) else unit.spec.input_schema
+    _refuse(find_clash(value, wanted), _named(unit), source, where)
+
+
+def _check_items(node: ForeachNode, value: Flow, source: str, where: str) -> None:
+    unit = node.unit
+    wanted = unit.step.input_schema if isinstance(unit, StepNode) else unit.spec.input_schema
+    if value is None:
+        return
+    if wanted.is_any:
+        wanted = ANY
+    listed = schema_of(list[wanted.type])
+    _refuse(find_clash(value, listed), f"the foreach over {_named(unit)}", source, where)
+
+
+def _refuse(clash: Clash | None, name: str, source: str, where: str) -> None:
+    if clash is not None:
+        raise WorkflowDefinitionError(
+            f"{where}: {name} needs {_needs(clash)}, which {_gives(clash, source)}.",
+            code="WORKFLOW_SCHEMA_MISMATCH",
+            details={"path": clash.path},
+        )
+
+
+def _needs(clash: Clash) -> str:
+    return f"{clash.path!r} ({clash.wanted})" if clash.path else clash.wanted
+
+
+def _gives(clash: Clash, source: str) -> str:
+    if clash.given is None:
+        return f"{source} does not give"
+    return f"{source} gives as {clash.given}"

@@ -152,7 +152,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         op = f"{len(self._nodes)}."
         value = flow_of(self._nodes, self._spec.input_schema)
         for position, arm in enumerate(arms):
-            if len(arm) != 2 or not callable(arm[0]):
+            if len(arm) != 2 or not _is_condition(arm[0]):
                 raise WorkflowDefinitionError(
                     f"Arm {position} of a branch in workflow {self.id!r} must be a pair of a "
                     "condition and a step."
@@ -176,7 +176,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         return self._loop(step, condition, "dountil")
 
     def _loop(self, step: Stepable, condition: Condition, kind: Any) -> Any:
-        if not callable(condition):
+        if not _is_condition(condition):
             raise WorkflowDefinitionError(f"{kind} in workflow {self.id!r} needs a condition.")
         unit = self._unit(step, f"{len(self._nodes)}.")
         return self._add(LoopNode(unit.op, unit, condition, kind, flow_of([unit], ANY)))
@@ -299,6 +299,11 @@ def _outputs(nodes: Sequence[Node]) -> dict[str, Schema[Any]]:
             is_each = isinstance(node, ForeachNode)
             outputs[unit.id] = schema_of(list[schema.type]) if is_each else schema
     return outputs
+
+
+def _is_condition(given: Any) -> bool:
+    # A step can be called, too, and stands in a condition's place only by mistake.
+    return callable(given) and not isinstance(given, Step)
 
 
 def create_workflow(

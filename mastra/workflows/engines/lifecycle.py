@@ -26,13 +26,13 @@ from mastra.workflows.engines.journal import (
 )
 from mastra.workflows.engines.outcome import Outcome, result_of
 from mastra.workflows.engines.tracing import close_run_span, open_run_span
+from mastra.workflows.error_data import error_from_json
 from mastra.workflows.events import EventLog, Kind, LegEnd
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import (
     RunFacts,
     StepResult,
     WorkflowResult,
-    error_from_json,
 )
 
 __all__ = [

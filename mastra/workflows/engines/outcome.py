@@ -12,6 +12,7 @@ from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Halt
 from mastra.workflows.engines.journal import LoadedRun
+from mastra.workflows.error_data import error_from_json, error_to_json
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import (
     RunFacts,
@@ -22,8 +23,6 @@ from mastra.workflows.results import (
     WorkflowSuccess,
     WorkflowSuspended,
     WorkflowTripwire,
-    error_from_json,
-    error_to_json,
 )
 from mastra.workflows.spec import WorkflowSpec
 

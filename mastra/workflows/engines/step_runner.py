@@ -21,9 +21,9 @@ from mastra.errors import (
 from mastra.jsonable import Json, copy_json, dump_json, to_jsonable
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
+from mastra.workflows.error_data import error_to_json
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
-from mastra.workflows.results import error_to_json
 from mastra.workflows.signals import Bail, Suspend
 from mastra.workflows.spec import StepNode
 from mastra.workflows.step_context import StepContext

@@ -82,7 +82,8 @@ async def test_a_failure_fails_the_run_and_the_siblings_end(env: Env, calls: Cal
         calls.add("slow")
         return number
 
-    workflow = parallel(failing("bad"), create_step(execute=slow)).then(adding("never")).commit()
+    workflow = parallel(failing("bad"), create_step(execute=slow))
+    workflow.map(lambda ctx: ctx.input_data, id="never").commit()
     result = await env.start(workflow, {"value": 0})
     assert isinstance(result, WorkflowFailed)
     assert calls["slow"] == 1

@@ -30,7 +30,8 @@ from mastra.workflows.engines.inngest.options import function_options
 from mastra.workflows.engines.inngest.request import RequestMiddleware, current_request
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.walker import walk
-from mastra.workflows.results import WorkflowResult, error_to_json
+from mastra.workflows.error_data import error_to_json
+from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["WorkflowFunctions"]
