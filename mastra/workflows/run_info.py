@@ -154,13 +154,13 @@ class RunInfo:
                         **cast("dict[str, Json]", payload),
                         "__workflow_meta": meta,
                     }
-        return {
+        snapshot: dict[str, Json] = {
             "runId": head.run_id,
             "status": head.status,
             "timestamp": head.updated_at,
             "value": head.state,
             "context": context,
-            "activePaths": [],
+            "activePaths": self._active_path(),
             "activeStepsPath": self._paths("running"),
             "suspendedPaths": {
                 path_of(record)[0]: _index_path(record) for record in self._suspended()
@@ -169,11 +169,17 @@ class RunInfo:
             "resumeLabels": self._labels(),
             "stepExecutionPath": head.data.get("path") or [],
             "serializedStepGraph": describe_nodes(self._spec),
-            "result": head.result,
-            "error": head.error,
-            "tripwire": head.data.get("tripwire"),
             "requestContext": head.request_context,
         }
+        ends = {"error": head.error, "tripwire": head.data.get("tripwire")}
+        if head.status == "success":
+            ends["result"] = head.result
+        return {**snapshot, **{name: value for name, value in ends.items() if value is not None}}
+
+    def _active_path(self) -> list[Json]:
+        """Return the place of the last top-level entry that was begun."""
+        places = [_index_path(record)[0] for record in self._loaded.latest.values()]
+        return [max(places)] if places else []
 
 
 def _index_path(record: StepRecord) -> list[int]:

@@ -185,7 +185,7 @@ class WorkflowRuns(Generic[In, Out]):
                 if entry is not None and isinstance(entry[1], StepRecord):
                     record = entry[1]
                     if record.status == "running" and record.index is None:
-                        loaded.latest.setdefault(record.step_id, record)
+                        loaded.latest[record.step_id] = record
         return RunInfo.of(spec, loaded)
 
     async def delete_run(self, run_id: str) -> bool:
