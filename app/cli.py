@@ -9,7 +9,6 @@ import json
 import sys
 import time
 from enum import StrEnum
-from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import anyio
@@ -109,15 +108,28 @@ def plan(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4111,
+    model: Annotated[
+        str | None, typer.Option(help="provider/model; `openai/gpt-4o` if left out.")
+    ] = None,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="Embedded model; a sample forecast where there is no network."),
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Serve agents and workflows over HTTP."""
+    """Serve agents and workflows over HTTP, and to an Inngest server at /api/inngest."""
     console = Console(stderr=True, highlight=False)
-    console.print(Text(f"Serving on http://{host}:{port} (REST under /api, documents at /docs)"))
+    console.print(
+        Text(f"Serving on http://{host}:{port} (REST under /api, Inngest at /api/inngest, /docs)")
+    )
     from app.server import run  # noqa: PLC0415 - only this command needs a web framework
 
     try:
-        run(host, port)
+        app = build_mastra(
+            model=model or (DEMO_MODEL if demo else DEFAULT_MODEL),
+            weather=demo_weather(lambda note: console.print(Text(note))) if demo else None,
+        )
+        run(host, port, app)
     except MastraError as error:
         _fail(console, error, debug=debug)
 
@@ -134,13 +146,9 @@ async def _run(app: Any, city: str, view: RunView) -> Any:
 def _engine(name: Engine) -> Any:
     if name is Engine.INPROCESS:
         return None
-    try:
-        engine = import_module("mastra.inngest").InngestEngine
-    except ImportError as error:
-        raise ConfigError(
-            "This version has no Inngest engine yet. Leave out --engine, or use --engine inprocess."
-        ) from error
-    return engine(import_module("inngest").Inngest(app_id="mastra", is_production=False))
+    from app.durable import build_engine  # noqa: PLC0415 - imports the SDK
+
+    return build_engine()
 
 
 def _conclude(console: Console, result: Any, seconds: float) -> None:
