@@ -37,7 +37,7 @@ async def test_an_event_without_our_client_runs_and_is_listed(
         (run,) = fake.send({"name": "workflow.w", "data": {"inputData": {"value": 5}}})
         await ended(run)
         assert run.status == "Completed"
-        assert run.output["result"] == {"value": 7}
+        assert run.output == {"runId": run.run_id, "status": "success", "result": {"value": 7}}
         (info,) = (await mastra.get_workflow("w").list_runs()).runs
         assert (info.status, info.result.value, info.run_id) == ("success", 7, run.run_id)
 
@@ -275,7 +275,10 @@ async def test_runs_that_the_server_forgot_are_brought_back(
         await run.start_async({"value": 3})
         await until(lambda: "second" in ran)
         fake.forget()
-        gates[1].set()
+        for gate in gates:
+            gate.set()
+        engine: Any = mastra.engine
+        await until(lambda: engine.legs.are_idle)
         assert await mastra.restart_all_active_workflow_runs() == {"w": [run.run_id]}
         again = await mastra.get_workflow("w").create_run(run.run_id)
         assert (await again.result()).unwrap().value == 3

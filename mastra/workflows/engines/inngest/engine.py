@@ -205,7 +205,9 @@ class InngestEngine:
 
     def attach(self, target: RunTarget) -> RunHandle:
         """Return a handle of a run that is under way, or has been."""
-        return InngestHandle(self, self._feed(target, 0), 0)
+        feed = self._feed(target, 0)
+        feed.is_attached = True
+        return InngestHandle(self, feed, 0)
 
     def active(self, target: RunTarget) -> ActiveRun | None:
         """Return the run if this process drives it."""

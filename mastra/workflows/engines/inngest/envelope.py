@@ -18,13 +18,18 @@ MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024 - 64 * 1024
 """What a step may give: the server's limit of 4 MiB, less what is sent beside the output."""
 
 _INEXACT = re.compile(rb"NaN|Infinity|\d{16}|\.0[,\]}]|\d[eE][+-]?\d")
-"""What might be changed on the way. It may match inside of texts, which does no harm."""
+"""What might be changed on the way, outside of texts."""
+
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def encode_exact(value: Json, *, what: str = "value") -> tuple[Json, bool]:
     """Return a value in a form that the server keeps, and whether that form is text."""
     encoded = dump_json(value, what=what)
-    return (encoded.decode(), True) if _INEXACT.search(encoded + b",") else (value, False)
+    if not _INEXACT.search(encoded + b","):
+        return value, False
+    is_inexact = _INEXACT.search(_TEXTS.sub(b'""', encoded) + b",")
+    return (encoded.decode(), True) if is_inexact else (value, False)
 
 
 def decode_exact(value: Json, *, is_text: bool) -> Json:

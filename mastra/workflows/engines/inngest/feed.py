@@ -70,6 +70,8 @@ class Feed:
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
+        self.is_attached = False
+        """Whether it stands for a run that somebody else began, and storage has to know."""
 
     # -- the live side -------------------------------------------------------------------------
 
@@ -278,6 +280,8 @@ class Feed:
         """Take what storage has from a seq on; return whether the run has ended there."""
         loaded = await self._load()
         if loaded is None:
+            if self.is_attached and not self._events:
+                raise no_such_run(self.target)
             return self.has_ended
         target, entries = self.target, loaded.entries
         for place in range(seq, min(len(entries), seq + KEPT // 2)):

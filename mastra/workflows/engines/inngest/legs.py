@@ -22,7 +22,7 @@ from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
 from mastra.workflows.engines.inngest.publisher import Publisher
 from mastra.workflows.engines.inngest.request import RequestFacts
 from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
-from mastra.workflows.engines.lifecycle import begin, call_on_start, drop_ops, head_of
+from mastra.workflows.engines.lifecycle import begin, call_on_start, go_back, head_of
 from mastra.workflows.engines.reopen import find_targets, reopening_after_crash
 from mastra.workflows.events import Event, Kind
 from mastra.workflows.records import decode_record
@@ -139,8 +139,9 @@ class Legs:
         await self._note_server(leg, facts, loaded)
         if loaded is not None:
             await _take_up(leg, loaded)
-        if is_first:
-            await _go_back(leg)
+        travel = command.reopening.travel
+        if is_first and travel is not None:
+            await go_back(run, writer, travel)
         if event.store and event.store != store_identity(store):
             publisher.needs_rows = lambda: _head_for_reader(leg)
         publisher.start()
@@ -199,17 +200,9 @@ class Legs:
         reopening = reopening_after_crash(loaded)
         stored = cast("dict[str, Any]", head.data.get("reopening") or {})
         if is_first and "op" in stored:
-            reopening = Reopening(
-                travel=TimeTravel(
-                    tuple(stored["path"]),
-                    stored["op"],
-                    stored["hasInput"],
-                    stored["input"],
-                    stored["resumeData"],
-                    tuple(event.dropped),
-                    tuple(decode_record(given) for given in event.given),
-                )
-            )
+            travel = TimeTravel.from_stored(stored)
+            given = tuple(decode_record(record) for record in event.given)
+            reopening = Reopening(travel=replace(travel, dropped=tuple(event.dropped), given=given))
         return Command(
             kind=cast("Any", event.kind if is_first else "restart"),
             target=target,
@@ -308,18 +301,6 @@ async def _take_up(leg: Leg, loaded: LoadedRun) -> None:
         leg.run.is_abort_requested = leg.has_aborted = True
     if loaded.head.status == "waiting":
         await leg.writer.update(RunChanges(status="running"), ("waiting",))
-
-
-async def _go_back(leg: Leg) -> None:
-    travel, run, writer = leg.command.reopening.travel, leg.run, leg.writer
-    if travel is None:
-        return
-    stored = [drop_ops(run, writer, list(travel.dropped))] if travel.dropped else []
-    stored += [writer.commit(record) for record in travel.given]
-    for write in stored:
-        if write is not None:
-            await write
-    run.base_ops = frozenset(run.journal)
 
 
 def _head_for_reader(leg: Leg) -> dict[str, Json] | None:
