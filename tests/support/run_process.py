@@ -40,7 +40,7 @@ def numbered(number: int) -> Any:
     """Return a step of the run of 30."""
 
     async def execute(ctx: StepContext[int]) -> int:
-        note(f"begin {number}")
+        note(f"begin {number} {os.getpid()}")
         await asyncio.sleep(0.001)
         await ctx.set_state({f"s{number}": ctx.input_data})
         note(f"end {number} {os.getpid()}")
