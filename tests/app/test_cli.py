@@ -197,14 +197,12 @@ async def test_wrong_usage() -> None:
     assert "steam" in no_engine.err
 
 
-async def test_an_engine_that_is_not_there_is_named() -> None:
-    program = """
-        import sys, app.cli
-        sys.modules["mastra.inngest"] = None
-        app.cli.main()
-    """
-    ended = await run("New York", "--engine", "inngest", env={}, program=textwrap.dedent(program))
-    failed_with(ended, 2, "no Inngest engine yet")
+async def test_an_inngest_server_that_is_not_there_is_named() -> None:
+    nobody = "http://127.0.0.1:9"
+    ended = await run("New York", "--engine", "inngest", env={"INNGEST_DEV": nobody})
+    assert ended.code == 1
+    assert nobody in ended.err
+    assert "Traceback" not in ended.err
 
 
 async def test_the_backend_serves_the_workflows_and_stops_when_told() -> None:

@@ -82,7 +82,7 @@ async def test_over_http() -> None:
     config = uvicorn.Config(server().asgi_app(), port=0, log_level="warning", lifespan="on")
     running = uvicorn.Server(config)
     task = asyncio.ensure_future(running.serve())
-    while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
+    while not running.started:
         await asyncio.sleep(0.01)
     port = running.servers[0].sockets[0].getsockname()[1]
     try:

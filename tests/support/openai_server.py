@@ -209,5 +209,5 @@ async def openai_server() -> AsyncIterator[OpenAIServer]:
         listener.close()
         for writer in list(connections):
             writer.transport.abort()
-        while connections:  # noqa: ASYNC110 - each of them goes by itself
+        while connections:
             await asyncio.sleep(0.005)

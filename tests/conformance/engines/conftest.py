@@ -84,9 +84,7 @@ def inngest_server(engine_name: str, request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-async def env(
-    engine_name: str, engine_url: str | None, inngest_server: Any
-) -> AsyncIterator[Env]:
+async def env(engine_name: str, engine_url: str | None, inngest_server: Any) -> AsyncIterator[Env]:
     """One engine and one storage, closed after the test."""
     async with engine_env(engine_name, engine_url, inngest_server) as opened:
         yield opened

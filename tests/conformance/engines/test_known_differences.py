@@ -20,7 +20,9 @@ def test_every_line_names_an_engine_and_a_case_that_are_there() -> None:
         for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
     }
     assert {case for _, case in KNOWN_DIFFERENCES} <= cases
-    assert {engine for engine, _ in KNOWN_DIFFERENCES} <= {getattr(name, "values", (name,))[0] for name in ENGINES}
+    assert {engine for engine, _ in KNOWN_DIFFERENCES} <= {
+        getattr(name, "values", (name,))[0] for name in ENGINES
+    }
 
 
 def test_every_line_has_a_reason() -> None:

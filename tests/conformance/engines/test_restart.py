@@ -346,7 +346,7 @@ async def test_all_active_runs_are_restarted(env: Env, calls: Calls) -> None:
         await (await mastra.get_workflow(name).create_run(f"run-{name}")).start_async(1)
     await (await mastra.get_workflow("u").create_run()).start(1)
     await (await mastra.get_workflow("t").create_run()).start(1)
-    while calls["b"] + calls["c"] < 2:  # noqa: ASYNC110 - of two runs, one gate
+    while calls["b"] + calls["c"] < 2:
         await asyncio.sleep(0)
     mastra = await env.crash()
     gate.opened.set()

@@ -133,7 +133,7 @@ async def test_while_it_sleeps_the_run_waits(env: Env) -> None:
             if event.type == "workflow-step-waiting":
                 assert event.payload.id == "nap"
                 assert event.payload.status == "waiting"
-                while await run.status() != "waiting":  # noqa: ASYNC110 - nobody tells of it
+                while await run.status() != "waiting":
                     await asyncio.sleep(0.001)
     assert (await stream.result()).status == "success"
     assert await run.status() == "success"

@@ -1,0 +1,178 @@
+"""What the type checker takes and refuses of workflows. Read by basedpyright, never run.
+
+An expected refusal carries the name of its rule; one that stops being refused fails the check.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+from typing_extensions import assert_type
+
+from mastra import (
+    Run,
+    RunStream,
+    Step,
+    StepContext,
+    Workflow,
+    WorkflowResult,
+    WorkflowSuccess,
+    clone_step,
+    clone_workflow,
+    create_step,
+    create_workflow,
+    step,
+)
+
+
+class City(BaseModel):
+    city: str
+
+
+class Forecast(BaseModel):
+    rain: int
+
+
+class Plan(BaseModel):
+    text: str
+
+
+# -- steps -------------------------------------------------------------------------------------
+
+
+@step
+async def fetch(city: City) -> Forecast:
+    return Forecast(rain=len(city.city))
+
+
+@step(id="plan-activities", retries=2)
+async def plan(ctx: StepContext[Forecast]) -> Plan:
+    return Plan(text=str(ctx.input_data.rain))
+
+
+@step
+def blocking(forecast: Forecast) -> Plan:
+    return Plan(text=str(forecast.rain))
+
+
+@step
+async def nothing() -> Plan:
+    return Plan(text="")
+
+
+@step
+async def both(ctx: StepContext[Forecast], forecast: Forecast) -> Plan:
+    return Plan(text=f"{ctx.run_id} {forecast.rain}")
+
+
+async def plan_function(ctx: StepContext[Forecast]) -> Plan:
+    return Plan(text=str(ctx.input_data.rain))
+
+
+async def fetch_function(city: City) -> Forecast:
+    return Forecast(rain=len(city.city))
+
+
+assert_type(fetch, Step[City, Forecast])
+assert_type(plan, Step[Forecast, Plan])
+assert_type(blocking, Step[Forecast, Plan])
+assert_type(nothing, Step[Any, Plan])
+assert_type(both, Step[Forecast, Plan])
+assert_type(create_step(execute=fetch_function), Step[City, Forecast])
+assert_type(create_step(id="plan", execute=plan_function), Step[Forecast, Plan])
+assert_type(
+    create_step(id="plan", input_schema=Forecast, output_schema=Plan, execute=plan_function),
+    Step[Forecast, Plan],
+)
+assert_type(create_step(id="x", execute=lambda ctx: ctx), Step[Any, Any])
+assert_type(clone_step(fetch, id="again"), Step[City, Forecast])
+
+
+# -- chains that are taken ---------------------------------------------------------------------
+
+begun = create_workflow(id="w", input_schema=City, output_schema=Plan)
+assert_type(begun, Workflow[City, Plan, City])
+assert_type(begun.then(fetch), Workflow[City, Plan, Forecast])
+assert_type(begun.then(fetch).then(plan), Workflow[City, Plan, Plan])
+assert_type(begun.then(fetch).then(plan).commit(), Workflow[City, Plan, Plan])
+assert_type(begun.then(fetch).sleep(1).then(plan).commit(), Workflow[City, Plan, Plan])
+assert_type(begun.then(fetch).sleep(timedelta(seconds=1)), Workflow[City, Plan, Forecast])
+assert_type(begun.then(fetch).sleep_until(datetime.now), Workflow[City, Plan, Forecast])
+
+whole = begun.then(fetch).then(plan).commit()
+nested = create_workflow(id="outer", input_schema=City, output_schema=Plan)
+assert_type(nested.then(whole), Workflow[City, Plan, Plan])
+assert_type(whole.as_step(), Step[City, Plan])
+assert_type(clone_workflow(whole, id="again"), Workflow[City, Plan, Plan])
+
+# After a map anything may flow.
+begun.then(fetch).map(lambda ctx: Plan(text=str(ctx.input_data))).then(fetch)
+
+# After a block its outputs flow by id, and any step may take them.
+assert_type(begun.parallel([fetch, clone_step(fetch, id="b")]), Workflow[City, Plan, dict[str, Any]])
+begun.parallel([fetch]).then(plan)
+begun.branch([(lambda ctx: ctx.input_data.city == "Rome", fetch)]).then(plan)
+begun.branch([(lambda ctx: True, fetch)], first_match=True)
+
+# A loop's condition sees the output.
+loop = create_workflow(id="l", input_schema=Forecast, output_schema=Forecast)
+
+
+@step
+async def more(forecast: Forecast) -> Forecast:
+    return Forecast(rain=forecast.rain + 1)
+
+
+assert_type(
+    loop.dountil(more, lambda ctx: ctx.input_data.rain >= 10), Workflow[Forecast, Forecast, Forecast]
+)
+assert_type(loop.dowhile(more, lambda ctx: True), Workflow[Forecast, Forecast, Forecast])
+
+# A foreach takes a list and gives one.
+items = create_workflow(id="f", input_schema=list[City], output_schema=list[Forecast])
+assert_type(items.foreach(fetch), Workflow[list[City], list[Forecast], list[Forecast]])
+assert_type(items.foreach(fetch, concurrency=3).commit().id, str)
+
+
+# -- chains that are refused -------------------------------------------------------------------
+
+begun.then(plan)  # pyright: ignore[reportCallIssue, reportArgumentType]
+begun.then(fetch).then(fetch)  # pyright: ignore[reportCallIssue, reportArgumentType]
+begun.then(fetch).then(whole)  # pyright: ignore[reportCallIssue, reportArgumentType]
+begun.then(7)  # pyright: ignore[reportCallIssue, reportArgumentType]
+begun.dountil(plan, lambda ctx: True)  # pyright: ignore[reportCallIssue, reportArgumentType]
+begun.foreach(fetch)  # pyright: ignore[reportAttributeAccessIssue]
+begun.branch([(lambda ctx: "yes", fetch)])  # pyright: ignore[reportArgumentType]
+begun.sleep("a while")  # pyright: ignore[reportArgumentType]
+
+
+# -- runs --------------------------------------------------------------------------------------
+
+
+async def runs() -> None:
+    run = await whole.create_run()
+    assert_type(run, Run[Plan])
+    result = await run.start(City(city="Rome"))
+    assert_type(result, WorkflowResult[Plan])
+    assert_type(result.unwrap(), Plan)
+    if result.status == "success":
+        assert_type(result, WorkflowSuccess[Plan])
+        assert_type(result.result, Plan)
+    if isinstance(result, WorkflowSuccess):
+        assert_type(result.result, Plan)
+    match result.status:
+        case "failed":
+            assert_type(result.error.code, str)
+        case "suspended":
+            assert_type(result.suspended, list[list[str]])
+        case _:
+            pass
+    async with run.stream(City(city="Rome")) as stream:
+        assert_type(stream, RunStream[Plan])
+        async for event in stream:
+            assert_type(event.type, str)
+            assert_type(event.seq, int)
+    assert_type((await stream.result()).unwrap(), Plan)
+    assert_type((await run.resume({"ok": True})).unwrap(), Plan)
