@@ -173,6 +173,7 @@ class Feed:
                 expected_owner=own.owner,
             )
         self._result = result_from_storage(target.spec, loaded)
+        self._changed.set()
 
     async def close(self) -> None:
         """End the subscription, and tell whoever waits."""
@@ -222,7 +223,7 @@ class Feed:
             if self._result is not None:
                 return self._result
             loaded = await self._load()
-            if loaded is None and self._end_seq is None:
+            if loaded is None and self.is_attached:
                 raise no_such_run(self.target)
             if loaded is not None and loaded.head.status not in ACTIVE:
                 found = result_from_storage(self.target.spec, loaded)

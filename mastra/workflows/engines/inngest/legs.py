@@ -142,7 +142,8 @@ class Legs:
         travel = command.reopening.travel
         if is_first and travel is not None:
             await go_back(run, writer, travel)
-        if event.store and event.store != store_identity(store):
+        is_elsewhere = event.store and event.store != store_identity(store)
+        if is_elsewhere or spec.should_persist_snapshot is not None:
             publisher.needs_rows = lambda: _head_for_reader(leg)
         publisher.start()
         return leg

@@ -345,6 +345,8 @@ class FrontierOps:
         async def run() -> Any:
             record = await self._perform(parked.body)
             await self._leg.commit(record)
+            if self._leg.is_canceled:
+                raise LegCanceled  # the server would not ask for anything after it
             return encode_memo(record)
 
         await step.run(name, run)
