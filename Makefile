@@ -67,6 +67,10 @@ imports: install ## Check the layers
 test: install ## Run the fast tests (under 5 minutes)
 	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup
 
+.PHONY: test-engines
+test-engines: install ## Run the conformance cases on the engines that the fast tests leave out
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup -m every_engine
+
 .PHONY: soak
 soak: install ## Run the tests that take minutes
 	@$(PY) -m pytest -m soak --timeout 1800

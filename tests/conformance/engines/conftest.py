@@ -13,10 +13,10 @@ from tests.support.engines import Calls, Env, engine_env
 ENGINES = (
     "inprocess",
     "inprocess-sqlite",
-    "inprocess-postgres",
+    pytest.param("inprocess-postgres", marks=pytest.mark.every_engine),
     "replay",
     "inngest-fake",
-    "inngest-fake-sdk",
+    pytest.param("inngest-fake-sdk", marks=pytest.mark.every_engine),
     pytest.param("inngest-dev", marks=pytest.mark.devserver),
     pytest.param("inngest-dev-sdk", marks=pytest.mark.devserver),
 )
