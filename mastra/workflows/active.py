@@ -6,7 +6,7 @@ to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -157,6 +157,12 @@ class ActiveRun:
         default_factory=list[tuple[int, int, StepRecord | None, Any]]
     )
     """Entries of the log that are not yet in storage: seq, kind, record, value."""
+    announced: int = 0
+    """Up to which seq the steps under way have been told of in storage."""
+    tell: Callable[[], Awaitable[None]] | None = None
+    """Stores what steps have written so far, where another process may read it."""
+    told_at: float = 0.0
+    """When it was called last."""
     marks: set[str] = field(default_factory=set[str])
     """Entries already made for blocks, which a second walk must not make again."""
     blocks: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])

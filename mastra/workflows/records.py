@@ -104,6 +104,13 @@ class StepRecord:
     def __repr__(self) -> str:
         return f"StepRecord({self.op_id!r}, {self.status})"
 
+    def begun(self) -> StepRecord:
+        """Return the record as it was when its step began."""
+        begun = StepRecord(self.op_id, self.step_id, self.payload, self.started_at)
+        begun.kind, begun.iteration = self.kind, self.iteration
+        begun.resumed_at, begun.resume_payload = self.resumed_at, self.resume_payload
+        return begun
+
     @property
     def duration_ms(self) -> int:
         """How long it took so far."""

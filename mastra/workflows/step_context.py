@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any, Generic, NoReturn, cast
 
 from typing_extensions import TypeVar
@@ -28,8 +29,11 @@ __all__ = ["StepContext", "StepWriter"]
 
 In = TypeVar("In", default=Any)
 
-_FLUSH_AT = 256
-"""How many written values wait in memory before they go to storage."""
+_TELL_AT = 256
+"""How many written values wait in memory before they go to a storage that others see."""
+
+_TELL_AFTER_S = 0.25
+"""For how long they wait there."""
 
 
 class StepWriter:
@@ -53,6 +57,8 @@ class StepWriter:
             _count_usage(run, value)
         seq = run.log.append_output(Kind.OUTPUT, record, value)
         run.pending.append((seq, Kind.OUTPUT, record, value))
+        if run.tell is not None:
+            await _tell(run)
 
     async def custom(self, chunk: Mapping[str, Any]) -> None:
         """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as an event of that type.
@@ -72,6 +78,15 @@ class StepWriter:
         run = self._run
         seq = run.log.append_output(Kind.CUSTOM, self._record, value)
         run.pending.append((seq, Kind.CUSTOM, self._record, value))
+        if run.tell is not None:
+            await _tell(run)
+
+
+async def _tell(run: ActiveRun) -> None:
+    now = monotonic()
+    if run.tell and (now - run.told_at > _TELL_AFTER_S or len(run.pending) >= _TELL_AT):
+        run.told_at = now
+        await run.tell()
 
 
 def _wire_of(value: Any, record: StepRecord) -> Json:

@@ -208,6 +208,8 @@ class InProcessEngine:
         head = await target.store.get_run(target.workflow_id, target.run_id)
         if head is None or task is None or leg.is_ending:
             return
+        if leg.run.tell is not None:
+            await leg.run.tell()
         if head.owner not in (None, self.owner):
             get_logger().error(
                 "Run %r of workflow %r was taken over by process %r, since this one gave no sign "
@@ -230,6 +232,8 @@ class InProcessEngine:
             head = head_of(command)
             head.owner, head.lease_until = run.owner, now_ms() + LEASE_MS
         writer = JournalWriter(run, target.spec, target.store, head)
+        if target.store.is_shared:
+            run.tell = writer.tell
         try:
             try:
                 outcome = await self._walk(command, run, writer)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import field
 from typing import Any, cast
 
 from mastra.dataclass import dataclass
+from mastra.errors import StorageError
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, StoredRow, WorkflowStore
 from mastra.workflows.active import ActiveRun, no_usage
@@ -142,16 +144,41 @@ class JournalWriter:
             rows.append(row)
         if self._filter is not None:
             return self._append_filtered(rows, status)
-        if not rows:
+        if not rows and not self._held:
             return None
         if self._lock is not None:
             return self._append_in_turn(rows)
-        stored = self._store.append(*self._key, rows)
+        try:
+            stored = self._store.append(*self._key, rows)
+        except StorageError:
+            self._held, self._lock = rows, asyncio.Lock()
+            raise
         if stored is None:
             return None
         # Only a store that takes time needs its calls kept apart.
         self._lock = asyncio.Lock()
-        return self._first(stored, self._lock)
+        return self._first(stored, self._lock, rows)
+
+    async def tell(self) -> None:
+        """Store what steps under way have written, for readers in other processes.
+
+        What cannot be stored now is stored with the next operation.
+        """
+        run = self._run
+        entries = run.log.entries
+        for seq in range(run.announced, len(entries)):
+            entry = entries[seq]
+            record = None if entry is None else entry[1]
+            is_step = record is not None and record.kind != "block"
+            if entry is None or record is None or not is_step or entry[0] is not Kind.STEP_START:
+                continue
+            if record.status == "running":
+                run.pending.insert(0, (seq, Kind.STEP_START, record.begun(), None))
+        run.announced = len(entries)
+        with contextlib.suppress(StorageError):
+            stored = self._append(None, "running")
+            if stored is not None:
+                await stored
 
     async def update(self, changes: RunChanges, expected_status: Collection[str]) -> None:
         """Rewrite columns of the run's head, where that is stored and in one of these states."""
@@ -187,25 +214,32 @@ class JournalWriter:
                 self._head = None
             batch, self._held = self._held, []
             if batch:
-                stored = self._store.append(*self._key, batch)
-                if stored is not None:
-                    await stored
+                await self._finish(self._store.append(*self._key, batch), batch)
 
-    async def _first(self, stored: Awaitable[None], lock: asyncio.Lock) -> None:
+    async def _first(
+        self, stored: Awaitable[None], lock: asyncio.Lock, rows: list[JournalRow]
+    ) -> None:
         async with lock:
-            await stored
+            await self._finish(stored, rows)
+
+    async def _finish(self, stored: Awaitable[None] | None, batch: list[JournalRow]) -> None:
+        try:
+            if stored is not None:
+                await stored
+        except BaseException:
+            # Others may wait for the same rows, and nothing may be taken for stored that is not.
+            self._held = batch + self._held
+            raise
 
     async def _append_in_turn(self, rows: list[JournalRow]) -> None:
         # Whoever comes while one append is under way shares the next.
         self._held += rows
         lock = cast("asyncio.Lock", self._lock)
         async with lock:
-            if not self._held or rows[0] not in self._held:
+            if not self._held or (rows and rows[0] not in self._held):
                 return
             batch, self._held = self._held, []
-            stored = self._store.append(*self._key, batch)
-            if stored is not None:
-                await stored
+            await self._finish(self._store.append(*self._key, batch), batch)
 
 
 @dataclass(slots=True)
@@ -362,8 +396,12 @@ def _fold_entry(
         return
     loaded.by_seq[seq] = (kind, record, value)
     if record is not None and kind in _BLOCK_KINDS:
-        loaded.blocks[record.op_id] = record
-        loaded.latest[record.step_id] = record
+        if record.kind == "block":
+            loaded.blocks[record.op_id] = record
+        if record.status == "running" and record.kind != "block":
+            loaded.latest.setdefault(record.step_id, record)  # it may have ended in another turn
+        else:
+            loaded.latest[record.step_id] = record
 
 
 def _drop(loaded: LoadedRun, ops: Sequence[str]) -> None:

@@ -84,7 +84,7 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
     if reopening.target is not None:
         run.open_ops = set(reopening.target.op_ids)
     entries = run.log.entries
-    run.first_seq = len(entries)
+    run.first_seq = run.announced = len(entries)
     last = entries[-1] if entries else None
     # A restart goes on with the leg that was cut off, unless nothing of that is stored.
     is_at_end = last is not None and last[0] is Kind.FINISH

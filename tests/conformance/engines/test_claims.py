@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mastra import Mastra, ResumeClaimedError, RunClaimedError, RunStateError, create_workflow
+from tests.support.databases import *  # noqa: F403 - a fixture
 from tests.support.engines import Calls, Env, engine_env
 from tests.support.run_process import build
 from tests.support.waiting import Gate, blocking
@@ -46,14 +47,6 @@ class Other:
 def notes(tmp_path: Path) -> Path:
     """What the steps of other processes have done."""
     return tmp_path / "notes"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database that several processes see."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'runs.db'}"
-    return str(request.getfixturevalue("postgres_url"))
 
 
 @asynccontextmanager
