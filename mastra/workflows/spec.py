@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
@@ -21,6 +21,7 @@ __all__ = [
     "BranchNode",
     "Callback",
     "Condition",
+    "ConditionOn",
     "Dynamic",
     "ForeachNode",
     "LoopNode",
@@ -34,6 +35,8 @@ __all__ = [
     "WorkflowSpec",
     "seconds_of",
 ]
+
+Value = TypeVar("Value")
 
 Callback: TypeAlias = Callable[[Any], "Awaitable[object] | object"]
 """Called with a `CallbackArgument`; sync or async."""
@@ -97,6 +100,9 @@ class RetryConfig:
 
 
 Condition: TypeAlias = Callable[[StepContext[Any]], "bool | Awaitable[bool]"]
+ConditionOn: TypeAlias = Callable[[StepContext[Value]], "bool | Awaitable[bool]"]
+"""A condition that knows what it is asked about."""
+
 Dynamic: TypeAlias = Callable[[StepContext[Any]], Any]
 
 

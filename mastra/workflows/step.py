@@ -2,44 +2,78 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import inspect
 import sys
-import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field, replace
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import (
+    Any,
+    Generic,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
-from mastra.schema import ANY, Schema, schema_of
+from mastra.schema import Schema, schema_of
+from mastra.workflows.adapt import Execute, adapt
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["Execute", "Step", "StepSource", "check_id", "clone_step", "create_step", "step"]
+__all__ = [
+    "Execute",
+    "Step",
+    "StepLike",
+    "StepSource",
+    "check_id",
+    "clone_step",
+    "create_step",
+    "step",
+]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
 
-Execute: TypeAlias = Callable[[StepContext[Any]], Awaitable[Any]]
-"""What engines call, whatever parameters the user's function takes."""
+Taking: TypeAlias = (
+    Callable[[StepContext[In]], Awaitable[Out]]
+    | Callable[[StepContext[In], In], Awaitable[Out]]
+    | Callable[[In, StepContext[In]], Awaitable[Out]]
+    | Callable[[In], Awaitable[Out]]
+    | Callable[[StepContext[In]], Out]
+    | Callable[[In], Out]
+)
+"""A function that takes an input, a context or both; a plain one runs in a worker thread."""
+
+Giving: TypeAlias = Callable[[], Awaitable[Out]] | Callable[[], Out]
+"""A function that takes nothing."""
 
 
-class StepSource(Protocol):
+class StepSource(Protocol[In_contra, Out_co]):
     """Something that can stand in a workflow as a step: an agent, a tool, a workflow."""
 
-    def as_step(self) -> Step[Any, Any]:
+    def as_step(self) -> Step[In_contra, Out_co]:
         """Return the step it stands for."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Step(Generic[In, Out]):
-    """One unit of a workflow. Made by `create_step` or `@step`; holds nothing of any run."""
+class Step(Generic[In_contra, Out_co]):
+    """One unit of a workflow. Made by `create_step` or `@step`; holds nothing of any run.
+
+    Type parameters:
+        In_contra: Its input; a step that takes more may stand where one that takes less may.
+        Out_co: Its output.
+    """
 
     id: str
-    input_schema: Schema[In]
-    output_schema: Schema[Out]
+    input_schema: Schema[Any]
+    output_schema: Schema[Any]
     execute: Callable[..., Any]
     """The function as the user wrote it."""
     call: Execute = field(repr=False)
@@ -60,49 +94,55 @@ class Step(Generic[In, Out]):
         return self.execute(*args, **kwargs)
 
 
+StepLike: TypeAlias = Step[In, Out] | StepSource[In, Out]
+"""A step, or what stands for one."""
+
+
+class StepOptions(TypedDict, total=False):
+    """What `create_step` and `@step` take beside the function and its two schemas."""
+
+    id: str | None
+    description: str | None
+    resume_schema: Any
+    suspend_schema: Any
+    state_schema: Any
+    retries: int | None
+    metadata: Mapping[str, Any] | None
+
+
 @overload
-def create_step(source: StepSource, /, **options: Any) -> Step[Any, Any]: ...
+def create_step(source: StepSource[In, Out], /, **options: Any) -> Step[In, Out]: ...
 @overload
 def create_step(
     *,
     execute: Callable[..., Any],
     input_schema: type[In],
     output_schema: type[Out],
-    id: str | None = None,
-    description: str | None = None,
-    resume_schema: Any = None,
-    suspend_schema: Any = None,
-    state_schema: Any = None,
-    retries: int | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    **options: Unpack[StepOptions],
 ) -> Step[In, Out]: ...
 @overload
 def create_step(
     *,
-    execute: Callable[[StepContext[In]], Awaitable[Out]],
-    id: str | None = None,
+    execute: Taking[In, Out],
     input_schema: Any = None,
     output_schema: Any = None,
-    description: str | None = None,
-    resume_schema: Any = None,
-    suspend_schema: Any = None,
-    state_schema: Any = None,
-    retries: int | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    **options: Unpack[StepOptions],
 ) -> Step[In, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Giving[Out],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[Any, Out]: ...
 @overload
 def create_step(
     *,
     execute: Callable[..., Any],
-    id: str | None = None,
     input_schema: Any = None,
     output_schema: Any = None,
-    description: str | None = None,
-    resume_schema: Any = None,
-    suspend_schema: Any = None,
-    state_schema: Any = None,
-    retries: int | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    **options: Unpack[StepOptions],
 ) -> Step[Any, Any]: ...
 def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
     """Make a step of a function, an agent or a tool.
@@ -142,23 +182,14 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
 
 
 @overload
-def step(function: Callable[[StepContext[In]], Awaitable[Out]], /) -> Step[In, Out]: ...
+def step(function: Taking[In, Out], /) -> Step[In, Out]: ...
 @overload
-def step(function: Callable[[In], Awaitable[Out]], /) -> Step[In, Out]: ...
+def step(function: Giving[Out], /) -> Step[Any, Out]: ...
 @overload
 def step(function: Callable[..., Any], /) -> Step[Any, Any]: ...
 @overload
 def step(
-    *,
-    id: str | None = None,
-    description: str | None = None,
-    input_schema: Any = None,
-    output_schema: Any = None,
-    resume_schema: Any = None,
-    suspend_schema: Any = None,
-    state_schema: Any = None,
-    retries: int | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    *, input_schema: Any = None, output_schema: Any = None, **options: Unpack[StepOptions]
 ) -> _StepDecorator: ...
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a step of the function below, as a decorator, with or without options.
@@ -178,11 +209,9 @@ def step(function: Any = None, /, **options: Any) -> Any:
 
 class _StepDecorator(Protocol):
     @overload
-    def __call__(
-        self, function: Callable[[StepContext[In]], Awaitable[Out]], /
-    ) -> Step[In, Out]: ...
+    def __call__(self, function: Taking[In, Out], /) -> Step[In, Out]: ...
     @overload
-    def __call__(self, function: Callable[[In], Awaitable[Out]], /) -> Step[In, Out]: ...
+    def __call__(self, function: Giving[Out], /) -> Step[Any, Out]: ...
     @overload
     def __call__(self, function: Callable[..., Any], /) -> Step[Any, Any]: ...
 
@@ -239,7 +268,7 @@ def _make(
     retries = options.get("retries")
     if retries is not None and (not isinstance(retries, int) or retries < 0):
         raise WorkflowDefinitionError(f"Step {step_id!r}: retries must be 0 or more.")
-    call, takes, gives = _adapt(function, step_id, namespace)
+    call, takes, gives = adapt(function, step_id, namespace)
     given_in, given_out = options.get("input_schema"), options.get("output_schema")
     doc = inspect.getdoc(function) if not isinstance(function, type) else None
     return Step(
@@ -260,112 +289,3 @@ def _make(
 
 def _optional(type_: Any) -> Schema[Any] | None:
     return None if type_ is None else schema_of(type_)
-
-
-def _adapt(
-    function: Callable[..., Any], step_id: str, namespace: Mapping[str, Any]
-) -> tuple[Execute, Schema[Any], Schema[Any]]:
-    """Return how to call the function with a context, and the schemas of its annotations.
-
-    The signature is read here, once: a run never looks at it.
-    """
-    parameters = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        and (parameter.default is parameter.empty or _is_context_like(parameter))
-    ]
-    hints = _hints(function, namespace)
-    context = [p for p in parameters if _is_context(p, hints.get(p.name))]
-    data = [p for p in parameters if p not in context]
-    if len(context) > 1 or len(data) > 1:
-        names = ", ".join(p.name for p in parameters)
-        raise WorkflowDefinitionError(
-            f"Step {step_id!r} takes ({names}): a step's function takes its input, a parameter "
-            "annotated `StepContext` (or named `ctx`), both or neither."
-        )
-    takes: Any = None
-    if data:
-        takes = hints.get(data[0].name)
-    elif context:
-        arguments = typing.get_args(hints.get(context[0].name))
-        takes = arguments[0] if arguments else None
-    gives = hints.get("return")
-    input_schema = ANY if isinstance(takes, TypeVar) else schema_of(takes)
-    output_schema = schema_of(type(None)) if _returns_none(hints) else schema_of(gives)
-    return _caller(function, context, data), input_schema, output_schema
-
-
-def _returns_none(hints: Mapping[str, Any]) -> bool:
-    return "return" in hints and hints["return"] in (None, type(None))
-
-
-def _is_context_like(parameter: inspect.Parameter) -> bool:
-    return parameter.name in ("ctx", "context")
-
-
-def _is_context(parameter: inspect.Parameter, hint: Any) -> bool:
-    if hint is None or hint is Any:
-        return parameter.name == "ctx"
-    origin = typing.get_origin(hint) or hint
-    return isinstance(origin, type) and issubclass(origin, StepContext)
-
-
-def _hints(function: Callable[..., Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    target: Any = function if inspect.isroutine(function) else type(function).__call__
-    # Names of the enclosing function's own scope are not among the module's: tried with both.
-    with contextlib.suppress(Exception):
-        return typing.get_type_hints(target, include_extras=True)
-    try:
-        return typing.get_type_hints(target, localns=dict(namespace), include_extras=True)
-    except Exception as error:
-        raise WorkflowDefinitionError(
-            f"The annotations of {getattr(target, '__qualname__', target)!r} cannot be read: "
-            f"{error}. Import what they name at run time, or pass input_schema and output_schema."
-        ) from error
-
-
-def _caller(
-    function: Callable[..., Any],
-    context: list[inspect.Parameter],
-    data: list[inspect.Parameter],
-) -> Execute:
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - a callable object with async __call__
-    )
-    bound = _bind(function, context, data)
-    if is_async:
-        return bound
-
-    async def in_thread(ctx: StepContext[Any]) -> Any:
-        result = await asyncio.to_thread(bound, ctx)
-        return await result if inspect.isawaitable(result) else result
-
-    return in_thread
-
-
-def _bind(
-    function: Callable[..., Any],
-    context: list[inspect.Parameter],
-    data: list[inspect.Parameter],
-) -> Callable[[StepContext[Any]], Any]:
-    if not context and not data:
-        return lambda _: function()
-    if not data:
-        if context[0].kind is not inspect.Parameter.KEYWORD_ONLY:
-            return function
-        name = context[0].name
-        return lambda ctx: function(**{name: ctx})
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    if not context:
-        if data[0].kind is not keyword:
-            return lambda ctx: function(ctx.input_data)
-        name = data[0].name
-        return lambda ctx: function(**{name: ctx.input_data})
-    first, second = context[0], data[0]
-    if keyword in (first.kind, second.kind):
-        return lambda ctx: function(**{first.name: ctx, second.name: ctx.input_data})
-    names = list(inspect.signature(function).parameters)
-    if names.index(first.name) < names.index(second.name):
-        return lambda ctx: function(ctx, ctx.input_data)
-    return lambda ctx: function(ctx.input_data, ctx)

@@ -24,7 +24,7 @@ from mastra.workflows.spec import (
     WorkflowSpec,
 )
 
-__all__ = ["check_spec", "flow_of"]
+__all__ = ["check_spec", "flow_of", "outputs_of"]
 
 
 def _output_of(unit: Unit) -> Schema[Any]:
@@ -55,6 +55,26 @@ def _keyed(outputs: dict[str, Schema[Any]]) -> Schema[Any]:
     # A branch gives only what ran, so no key is required.
     fields = {name: schema.type for name, schema in outputs.items()}
     return Schema(cast("Any", TypedDict)("Outputs", fields, total=False))
+
+
+def outputs_of(nodes: Sequence[Node]) -> dict[str, Schema[Any]]:
+    """Return what each step of a graph gives, by its id."""
+    outputs: dict[str, Schema[Any]] = {}
+    for node in nodes:
+        match node:
+            case StepNode() | WorkflowNode():
+                outputs[node.id] = _output_of(node)
+            case ParallelNode():
+                outputs |= {unit.id: _output_of(unit) for unit in node.units}
+            case BranchNode():
+                outputs |= {unit.id: _output_of(unit) for _, unit in node.arms}
+            case LoopNode():
+                outputs[node.unit.id] = _output_of(node.unit)
+            case ForeachNode():
+                outputs[node.unit.id] = schema_of(list[_output_of(node.unit).type])
+            case SleepNode():
+                continue
+    return outputs
 
 
 def check_spec(spec: WorkflowSpec, *, stacklevel: int) -> None:

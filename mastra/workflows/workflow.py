@@ -12,12 +12,13 @@ from typing import Any, Generic, Self, TypeAlias, cast, overload
 from typing_extensions import TypeVar
 
 from mastra.errors import WorkflowDefinitionError
-from mastra.schema import ANY, Schema, schema_of
+from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import (
     BranchNode,
     Condition,
+    ConditionOn,
     Dynamic,
     ForeachNode,
     LoopNode,
@@ -31,9 +32,9 @@ from mastra.workflows.spec import (
     WorkflowSpec,
     seconds_of,
 )
-from mastra.workflows.step import Step, check_id, create_step
+from mastra.workflows.step import Step, StepLike, check_id, create_step
 from mastra.workflows.step_context import StepContext
-from mastra.workflows.validate import check_spec, flow_of
+from mastra.workflows.validate import check_spec, flow_of, outputs_of
 from mastra.workflows.workflow_runs import WorkflowRuns
 
 __all__ = ["Workflow", "clone_workflow", "create_workflow"]
@@ -41,10 +42,18 @@ __all__ = ["Workflow", "clone_workflow", "create_workflow"]
 In = TypeVar("In", default=Any)
 Out = TypeVar("Out", default=Any)
 Value = TypeVar("Value", default=Any)
-Next = TypeVar("Next")
-Item = TypeVar("Item")
+Next = TypeVar("Next", default=Any)
+Item = TypeVar("Item", default=Any)
 
-Stepable: TypeAlias = "Step[Any, Any] | Workflow[Any, Any, Any] | Any"
+Stepable: TypeAlias = StepLike[Any, Any]
+# Of a dict by step id the checker knows too little: any step may take it.
+Keyed: TypeAlias = "Workflow[In, Out, dict[str, Any]]"
+Listing: TypeAlias = """(
+    Workflow[In, Out, list[Item]]
+    | Workflow[In, Out, tuple[Item, ...]]
+    | Workflow[In, Out, set[Item]]
+    | Workflow[In, Out, Sequence[Item]]
+)"""
 
 
 class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
@@ -90,13 +99,9 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         return StepNode(f"{op}{step.id}", step)
 
     @overload
-    def then(self, step: Step[Value, Next]) -> Workflow[In, Out, Next]: ...
+    def then(self, step: StepLike[Value, Next]) -> Workflow[In, Out, Next]: ...
     @overload
-    def then(self, step: Workflow[Value, Next, Any]) -> Workflow[In, Out, Next]: ...
-    @overload
-    def then(
-        self: Workflow[In, Out, dict[str, Any]], step: Step[Any, Next]
-    ) -> Workflow[In, Out, Next]: ...
+    def then(self: Keyed[In, Out], step: StepLike[Any, Next]) -> Workflow[In, Out, Next]: ...
     def then(self, step: Stepable) -> Any:
         """Run a step (or a workflow, an agent, a tool) on what flows out so far."""
         self._add(self._unit(step, f"{len(self._nodes)}."))
@@ -104,7 +109,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
 
     def map(
         self,
-        source: Callable[[StepContext[Any]], Any] | Mapping[str, Any],
+        source: Callable[[StepContext[Value]], Any] | Mapping[str, Any],
         *,
         id: str | None = None,
     ) -> Workflow[In, Out, Any]:
@@ -130,16 +135,34 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         self._add(StepNode(f"{len(self._nodes)}.{map_id}", step, "map", config=source))
         return cast("Workflow[In, Out, Any]", self)
 
-    def parallel(self, steps: Sequence[Stepable]) -> Workflow[In, Out, dict[str, Any]]:
+    @overload
+    def parallel(self, steps: Sequence[StepLike[Value, Any]]) -> Keyed[In, Out]: ...
+    @overload
+    def parallel(self: Keyed[In, Out], steps: Sequence[Stepable]) -> Keyed[In, Out]: ...
+    def parallel(self, steps: Sequence[Stepable]) -> Keyed[In, Out]:
         """Run steps at once on the same input; a dict of their outputs by id flows out."""
         op = f"{len(self._nodes)}."
         units = tuple(self._unit(step, f"{op}{i}.") for i, step in enumerate(steps))
         self._add(ParallelNode(f"{op}parallel", units))
-        return cast("Workflow[In, Out, dict[str, Any]]", self)
+        return cast("Keyed[In, Out]", self)
 
+    @overload
     def branch(
-        self, arms: Sequence[tuple[Condition, Stepable]], *, first_match: bool = False
-    ) -> Workflow[In, Out, dict[str, Any]]:
+        self,
+        arms: Sequence[tuple[ConditionOn[Value], StepLike[Value, Any]]],
+        *,
+        first_match: bool = False,
+    ) -> Keyed[In, Out]: ...
+    @overload
+    def branch(
+        self: Keyed[In, Out],
+        arms: Sequence[tuple[Condition, Stepable]],
+        *,
+        first_match: bool = False,
+    ) -> Keyed[In, Out]: ...
+    def branch(
+        self, arms: Sequence[tuple[Any, Stepable]], *, first_match: bool = False
+    ) -> Keyed[In, Out]:
         """Run the steps whose condition holds, at once; their outputs by id flow out.
 
         As in the original, every condition is evaluated and every step whose condition holds
@@ -161,17 +184,29 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             (condition, self._unit(step, f"{op}{i}.")) for i, (condition, step) in enumerate(arms)
         )
         self._add(BranchNode(f"{op}branch", built, first_match, value))
-        return cast("Workflow[In, Out, dict[str, Any]]", self)
+        return cast("Keyed[In, Out]", self)
 
+    @overload
     def dowhile(
-        self, step: Step[Any, Next] | Workflow[Any, Next, Any], condition: Condition
-    ) -> Workflow[In, Out, Next]:
+        self, step: StepLike[Value, Next], condition: ConditionOn[Next]
+    ) -> Workflow[In, Out, Next]: ...
+    @overload
+    def dowhile(
+        self: Keyed[In, Out], step: StepLike[Any, Next], condition: ConditionOn[Next]
+    ) -> Workflow[In, Out, Next]: ...
+    def dowhile(self, step: Stepable, condition: Any) -> Any:
         """Run a step on its own output for as long as a condition of that output holds."""
         return self._loop(step, condition, "dowhile")
 
+    @overload
     def dountil(
-        self, step: Step[Any, Next] | Workflow[Any, Next, Any], condition: Condition
-    ) -> Workflow[In, Out, Next]:
+        self, step: StepLike[Value, Next], condition: ConditionOn[Next]
+    ) -> Workflow[In, Out, Next]: ...
+    @overload
+    def dountil(
+        self: Keyed[In, Out], step: StepLike[Any, Next], condition: ConditionOn[Next]
+    ) -> Workflow[In, Out, Next]: ...
+    def dountil(self, step: Stepable, condition: Any) -> Any:
         """Run a step on its own output until a condition of that output holds."""
         return self._loop(step, condition, "dountil")
 
@@ -182,10 +217,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         return self._add(LoopNode(unit.op, unit, condition, kind, flow_of([unit], ANY)))
 
     def foreach(
-        self,
-        step: Step[Any, Next] | Workflow[Any, Next, Any],
-        *,
-        concurrency: int | Dynamic = 1,
+        self: Listing[In, Out, Item], step: StepLike[Item, Next], *, concurrency: int | Dynamic = 1
     ) -> Workflow[In, Out, list[Next]]:
         """Run a step once for each item of the list that flows in; a list of outputs flows out.
 
@@ -244,7 +276,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             spec = replace(
                 self._spec,
                 nodes=nodes,
-                steps=_outputs(nodes),
+                steps=outputs_of(nodes),
                 value=flow_of(nodes, self._spec.input_schema),
             )
             check_spec(spec, stacklevel=3)
@@ -285,20 +317,6 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         bound = copy.copy(self)
         bound.bind(runtime)
         return bound
-
-
-def _outputs(nodes: Sequence[Node]) -> dict[str, Schema[Any]]:
-    from mastra.workflows.engines.reopen import units_of  # noqa: PLC0415
-
-    outputs: dict[str, Schema[Any]] = {}
-    for node in nodes:
-        for unit in units_of(node):
-            schema = (
-                unit.step.output_schema if isinstance(unit, StepNode) else unit.spec.output_schema
-            )
-            is_each = isinstance(node, ForeachNode)
-            outputs[unit.id] = schema_of(list[schema.type]) if is_each else schema
-    return outputs
 
 
 def _is_condition(given: Any) -> bool:

@@ -5,15 +5,14 @@ An expected refusal carries the name of its rule; one that stops being refused f
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
 
 from pydantic import BaseModel
-from typing_extensions import assert_type
 
 from mastra import (
+    Agent,
     Run,
-    RunStream,
     Step,
     StepContext,
     Workflow,
@@ -24,7 +23,9 @@ from mastra import (
     create_step,
     create_workflow,
     step,
+    tool,
 )
+from mastra.workflows.run_stream import RunStream
 
 
 class City(BaseModel):
@@ -86,7 +87,6 @@ assert_type(
     create_step(id="plan", input_schema=Forecast, output_schema=Plan, execute=plan_function),
     Step[Forecast, Plan],
 )
-assert_type(create_step(id="x", execute=lambda ctx: ctx), Step[Any, Any])
 assert_type(clone_step(fetch, id="again"), Step[City, Forecast])
 
 
@@ -99,7 +99,9 @@ assert_type(begun.then(fetch).then(plan), Workflow[City, Plan, Plan])
 assert_type(begun.then(fetch).then(plan).commit(), Workflow[City, Plan, Plan])
 assert_type(begun.then(fetch).sleep(1).then(plan).commit(), Workflow[City, Plan, Plan])
 assert_type(begun.then(fetch).sleep(timedelta(seconds=1)), Workflow[City, Plan, Forecast])
-assert_type(begun.then(fetch).sleep_until(datetime.now), Workflow[City, Plan, Forecast])
+assert_type(
+    begun.then(fetch).sleep_until(lambda ctx: datetime.now(UTC)), Workflow[City, Plan, Forecast]
+)
 
 whole = begun.then(fetch).then(plan).commit()
 nested = create_workflow(id="outer", input_schema=City, output_schema=Plan)
@@ -111,7 +113,9 @@ assert_type(clone_workflow(whole, id="again"), Workflow[City, Plan, Plan])
 begun.then(fetch).map(lambda ctx: Plan(text=str(ctx.input_data))).then(fetch)
 
 # After a block its outputs flow by id, and any step may take them.
-assert_type(begun.parallel([fetch, clone_step(fetch, id="b")]), Workflow[City, Plan, dict[str, Any]])
+assert_type(
+    begun.parallel([fetch, clone_step(fetch, id="b")]), Workflow[City, Plan, dict[str, Any]]
+)
 begun.parallel([fetch]).then(plan)
 begun.branch([(lambda ctx: ctx.input_data.city == "Rome", fetch)]).then(plan)
 begun.branch([(lambda ctx: True, fetch)], first_match=True)
@@ -126,7 +130,8 @@ async def more(forecast: Forecast) -> Forecast:
 
 
 assert_type(
-    loop.dountil(more, lambda ctx: ctx.input_data.rain >= 10), Workflow[Forecast, Forecast, Forecast]
+    loop.dountil(more, lambda ctx: ctx.input_data.rain >= 10),
+    Workflow[Forecast, Forecast, Forecast],
 )
 assert_type(loop.dowhile(more, lambda ctx: True), Workflow[Forecast, Forecast, Forecast])
 
@@ -136,15 +141,64 @@ assert_type(items.foreach(fetch), Workflow[list[City], list[Forecast], list[Fore
 assert_type(items.foreach(fetch, concurrency=3).commit().id, str)
 
 
+# A step that takes less than it is given is taken.
+
+
+class DetailedForecast(Forecast):
+    wind: int
+
+
+@step
+async def fetch_detailed(city: City) -> DetailedForecast:
+    return DetailedForecast(rain=1, wind=len(city.city))
+
+
+assert_type(begun.then(fetch_detailed).then(plan), Workflow[City, Plan, Plan])
+begun.then(fetch_detailed).parallel([plan, blocking])
+begun.then(fetch_detailed).dountil(more, lambda ctx: ctx.input_data.rain > 1)
+
+# Agents and tools stand where steps do.
+
+
+@tool
+async def get_rain(city: str) -> int:
+    return len(city)
+
+
+def mixed(agent: Agent) -> None:
+    begun.then(agent).then(plan)
+    begun.then(get_rain).then(plan)
+    begun.parallel([agent, get_rain, fetch])
+    begun.branch([(lambda ctx: True, agent), (lambda ctx: False, get_rain)])
+    create_step(agent, structured_output=Plan)
+
+
+# What the checker knows too little of is taken, and checked when it is there.
+anything = create_workflow(id="a", input_schema=City | None, output_schema=None)
+assert_type(anything, Workflow[Any, Any, Any])
+anything.then(fetch).parallel([plan]).parallel([fetch]).branch([(lambda ctx: True, plan)])
+create_workflow(id="t", input_schema=tuple[City, ...], output_schema=Plan).foreach(fetch)
+
+
 # -- chains that are refused -------------------------------------------------------------------
 
-begun.then(plan)  # pyright: ignore[reportCallIssue, reportArgumentType]
-begun.then(fetch).then(fetch)  # pyright: ignore[reportCallIssue, reportArgumentType]
-begun.then(fetch).then(whole)  # pyright: ignore[reportCallIssue, reportArgumentType]
-begun.then(7)  # pyright: ignore[reportCallIssue, reportArgumentType]
-begun.dountil(plan, lambda ctx: True)  # pyright: ignore[reportCallIssue, reportArgumentType]
-begun.foreach(fetch)  # pyright: ignore[reportAttributeAccessIssue]
+begun.then(plan)  # pyright: ignore[reportArgumentType]
+begun.then(fetch).then(fetch)  # pyright: ignore[reportArgumentType]
+begun.then(fetch).then(whole)  # pyright: ignore[reportArgumentType]
+begun.then(7)  # pyright: ignore[reportArgumentType]
+begun.dountil(plan, lambda ctx: True)  # pyright: ignore[reportArgumentType]
+begun.foreach(fetch)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 begun.branch([(lambda ctx: "yes", fetch)])  # pyright: ignore[reportArgumentType]
+begun.then(fetch).parallel([plan, fetch])  # pyright: ignore[reportArgumentType]
+begun.then(fetch).branch([(lambda ctx: True, fetch)])  # pyright: ignore[reportArgumentType]
+begun.then(fetch).branch(
+    [(lambda ctx: ctx.input_data.rian > 1, plan)]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownLambdaType, reportUnknownMemberType]
+)
+loop.dountil(
+    more,
+    lambda ctx: ctx.input_data.text == "",  # pyright: ignore[reportAttributeAccessIssue, reportUnknownLambdaType, reportUnknownMemberType]
+)
+items.foreach(plan)  # pyright: ignore[reportArgumentType]
 begun.sleep("a while")  # pyright: ignore[reportArgumentType]
 
 
