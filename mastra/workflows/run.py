@@ -211,6 +211,7 @@ class Run(Generic[Out]):
 
         Raises:
             RunNotFoundError: There is no such run.
+            NotFoundError: The workflow has no such step.
             RunStateError: The run is not suspended, or not there, or at several places of which
                 none was named.
             ResumeValidationError: The data does not meet the step's resume schema. The run

@@ -287,7 +287,8 @@ class StepContext(Generic[In]):
             if record is None and step_id.partition(".")[0] not in self._scope.steps:
                 known = ", ".join(repr(name) for name in self._scope.steps)
                 raise NotFoundError(
-                    f"Workflow {self._scope.workflow_id!r} has no step {step_id!r}. It has {known}."
+                    f"Workflow {self._scope.workflow_id!r} has no step {step_id!r}. It has {known}.",
+                    code="STEP_NOT_FOUND",
                 )
             return None
         schema = self._scope.steps.get(step_id, ANY)

@@ -48,6 +48,7 @@ def find_targets(
     """Return the operations that a resume is for, and its data as JSON.
 
     Raises:
+        NotFoundError: The workflow has no such step.
         RunStateError: No suspended step fits, or several do and none was named.
         ResumeValidationError: The data does not meet the resume schema of one of them.
     """
@@ -55,7 +56,10 @@ def find_targets(
     if label is not None:
         chosen = _under_label(run_id, suspended, label)
     else:
-        chosen = suspended if step is None else _at_step(run_id, suspended, _path_given(step))
+        path = [] if step is None else _path_given(step)
+        if path and not _has_step(spec, path):
+            _locate(spec, path, "")  # says which steps there are
+        chosen = _at_step(run_id, suspended, path) if path else suspended
         if len({tuple(path_of(record)) for record in chosen}) > 1:
             raise RunStateError(
                 f"Run {run_id!r} is suspended at several steps: {_names_of(chosen)}. Say which "
@@ -225,6 +229,20 @@ def _state_given(state: dict[str, Json], path: tuple[int, ...], order: int) -> S
     record.kind, record.status, record.state = "decision", "success", state
     record.order, record.ended_at = order, record.started_at
     return record
+
+
+def _has_step(spec: WorkflowSpec, names: list[str]) -> bool:
+    """Return whether a path leads to a step, from the top or from a workflow inside."""
+    for node in spec.nodes:
+        for unit in units_of(node):
+            inner = unit.spec if isinstance(unit, WorkflowNode) else None
+            if unit.id == names[0]:
+                rest = names[1:]
+                if not rest or (inner is not None and _has_step(inner, rest)):
+                    return True
+            if inner is not None and _has_step(inner, names):
+                return True
+    return False
 
 
 def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[int, ...], str]:

@@ -149,7 +149,7 @@ async def test_a_step_that_is_not_suspended_is_refused(env: Env, calls: Calls) -
 
 async def test_an_unknown_step_is_refused(env: Env, calls: Calls) -> None:
     run = await suspended(env, flow().then(asking(calls, "ask")).commit())
-    with pytest.raises(RunStateError, match="'nope'"):
+    with pytest.raises(NotFoundError, match="'nope'"):
         await run.resume({"add": 1}, step="nope")
 
 
