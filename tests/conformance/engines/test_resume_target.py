@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from mastra import (
+    NotFoundError,
     ResumeValidationError,
     Run,
     RunNotFoundError,
