@@ -135,9 +135,6 @@ def _milliseconds(moment: datetime | None) -> int | None:
 def _row(info: RunInfo) -> dict[str, Json]:
     wire = info.to_wire(frozenset())
     snapshot = info.to_snapshot()
-    for name in ("result", "error", "tripwire"):
-        if snapshot[name] is None:
-            del snapshot[name]
     return {
         "workflowName": wire["workflowName"],
         "runId": wire["runId"],
