@@ -18,13 +18,16 @@ import aiohttp
 import httpx
 import yarl
 
-__all__ = ["RESPONSE", "LoopClients", "loop_clients"]
+__all__ = ["RESPONSE", "LoopClients", "let_end", "loop_clients"]
+
 
 RESPONSE = "mastra.response"
 """Where the transport puts aiohttp's response among an httpx response's extensions."""
 
 _OWN_HEADERS = frozenset((b"host", b"content-length", b"transfer-encoding"))
 _DECODED = frozenset((b"content-encoding", b"content-length"))
+
+_END_S = 1.0
 
 _tls: ssl.SSLContext | None = None
 
@@ -40,11 +43,12 @@ def tls_context() -> ssl.SSLContext:
 class LoopClients:
     """What one event loop keeps open: a session, and the SDK's clients by what they were made of."""
 
-    __slots__ = ("_owner", "by_key", "http", "session")
+    __slots__ = ("_ending", "_owner", "by_key", "http", "session")
 
     def __init__(self) -> None:
         self.by_key: dict[Any, Any] = {}
         """The SDK's clients."""
+        self._ending: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
         self._owner: AsyncGenerator[None, None] | None = None
         self.session: aiohttp.ClientSession
         self.http: httpx.AsyncClient
@@ -67,7 +71,19 @@ class LoopClients:
         finally:
             if _clients.get(loop) is self:
                 del _clients[loop]
+            for response, timer in self._ending.items():
+                timer.cancel()
+                response.close()
             await self.session.close()
+
+    def let_end(self, response: aiohttp.ClientResponse) -> None:
+        """See the function of this name."""
+        loop = asyncio.get_running_loop()
+        self._ending[response] = loop.call_later(_END_S, self._end, response)
+
+    def _end(self, response: aiohttp.ClientResponse) -> None:
+        del self._ending[response]
+        response.close()
 
     async def aclose(self) -> None:
         """Close every connection; the next call opens new ones."""
@@ -86,6 +102,18 @@ async def loop_clients() -> LoopClients:
         found = _clients[loop] = LoopClients()
         await found.start(loop)
     return found
+
+
+def let_end(response: aiohttp.ClientResponse) -> None:
+    """Wait a second for the mark that ends a body: aiohttp then puts the connection back.
+
+    Nothing waits for a server that never sends it, and a loop that shuts down closes it.
+    """
+    clients = _clients.get(asyncio.get_running_loop())
+    if clients is None:
+        response.close()
+    else:
+        clients.let_end(response)
 
 
 def _is_loopback(host: str) -> bool:

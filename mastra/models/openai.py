@@ -263,6 +263,6 @@ class OpenAISource:
         if not self._decoder.done:
             response.close()
         elif not self._content.is_eof():
-            # The mark that ends the body is still under way; when it comes, aiohttp puts the
-            # connection back into the pool. A server that never sends it is not waited for.
-            asyncio.get_running_loop().call_later(1.0, response.close)
+            from mastra.models.http import let_end  # noqa: PLC0415 - imports aiohttp
+
+            let_end(response)

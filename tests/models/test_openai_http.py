@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from tests.support.openai_server import (
     Reply,
     chunk,
     error_reply,
+    openai_server,
     text_reply,
     tool_reply,
 )
@@ -440,6 +443,19 @@ async def test_two_readers_of_which_one_is_cancelled(server: OpenAIServer) -> No
     await asyncio.sleep(0.01)
     first.cancel()
     assert await second == "one two three four"
+
+
+def test_a_program_that_ends_before_the_body_does_leaves_no_connection() -> None:
+    async def main() -> str:
+        async with openai_server() as server:
+            server.queue(text_reply("a", ended=False))
+            return await agent(server).stream("hi").text()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert asyncio.run(main()) == "a"
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 async def test_many_at_once(server: OpenAIServer) -> None:

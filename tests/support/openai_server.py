@@ -42,6 +42,8 @@ class Reply:
     """Send each event's `type` as its name, as the responses API does."""
     done: bool = True
     """Whether `[DONE]` ends it."""
+    ended: bool = True
+    """Whether the body's end mark is sent; without it, the server waits for the client to go."""
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -162,6 +164,9 @@ async def _send(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.Stre
         return False
     if reply.body is None and reply.done:
         _write(writer, "data: [DONE]\n\n")
+    if not reply.ended:
+        await reader.read()
+        return False
     writer.write(b"0\r\n\r\n")
     await writer.drain()
     return True
