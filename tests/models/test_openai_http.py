@@ -400,6 +400,13 @@ async def test_connections_are_reused(server: OpenAIServer) -> None:
     assert server.open_connections == 1
 
 
+async def test_cookies_are_not_kept(server: OpenAIServer) -> None:
+    for _ in range(2):
+        server.queue(text_reply("a", headers={"set-cookie": "who=me"}))
+        assert await agent(server).stream("hi").text() == "a"
+    assert ["cookie" in headers for headers in server.headers] == [False, False]
+
+
 async def test_closing_early_closes_the_connection(server: OpenAIServer) -> None:
     server.queue(text_reply("one", "two", "three", pause=0.02))
     tasks = asyncio.all_tasks()
