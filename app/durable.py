@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-
 import inngest
 
-from mastra.inngest import InngestEngine, inngest_route
+from mastra.inngest import InngestEngine, InngestRoute, inngest_route
 
 __all__ = ["build_client", "build_engine", "build_route"]
 
@@ -24,6 +22,6 @@ def build_engine() -> InngestEngine:
     return InngestEngine(build_client())
 
 
-def build_route() -> Any:
+def build_route() -> InngestRoute:
     """Return the route that the Inngest server calls, at `/api/inngest`."""
     return inngest_route(build_client())

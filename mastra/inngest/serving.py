@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mastra.errors import MissingDependencyError
 
@@ -60,8 +60,8 @@ class InngestRoute:
     path: str
     create_handler: Callable[[Any], Any]
     """Makes the ASGI app that answers, from the `Mastra`."""
-    method: str = "ALL"
-    handler: Any = None
+    method: Literal["ALL"] = "ALL"
+    """An ASGI app looks at the method by itself."""
     requires_auth: bool = False
     """Whether the server's own authentication stands before it. Inngest signs its requests."""
 

@@ -5,16 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from mastra.errors import ConfigError
 
-__all__ = ["ApiRoute", "Auth", "CorsConfig", "Method", "ServerConfig", "is_loopback"]
+__all__ = ["ApiRoute", "Auth", "CorsConfig", "Method", "Mountable", "ServerConfig", "is_loopback"]
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "ALL"]
 
 Auth: TypeAlias = Any
 """A `BearerAuth` or `JWTAuth`, an async function of the request, or FastAPI dependencies."""
+
+
+class Mountable(Protocol):
+    """What may stand among a server's routes: an `ApiRoute`, or what `inngest_route` returns."""
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def method(self) -> Method:
+        """Which HTTP method; of an ASGI application, all of them."""
+        ...
+
+    @property
+    def requires_auth(self) -> bool:
+        """Whether the server's `auth` guards it."""
+        ...
+
+    def resolve(self, mastra: Any) -> Any:
+        """Return the handler."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +113,8 @@ class ServerConfig:
     """Functions `async (request, call_next) -> response`, or Starlette's `Middleware` objects, the
     first outermost. One may set `request.state.request_context`, whose values go before those of
     the client."""
-    api_routes: Sequence[ApiRoute] = ()
-    """Routes of your own."""
+    api_routes: Sequence[Mountable] = ()
+    """Routes of your own: `ApiRoute`s, and what `inngest_route` returns."""
     auth: Auth = None
     """Who may call: a `BearerAuth`, a `JWTAuth`, an async function of the request that gives a
     `Caller` or `None`, or a list of FastAPI dependencies."""

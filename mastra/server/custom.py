@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mastra.server.config import ApiRoute
+from mastra.server.config import Mountable
 from mastra.server.context import SERVER_KEY, Server
 from mastra.server.errors import answer_to, error_response
 from mastra.server.handling import GuardedRoute, guarded
@@ -33,7 +33,7 @@ def add_api_routes(app: FastAPI, server: Server) -> None:
             _add(app, server, route, path, handler)
 
 
-def _add(app: FastAPI, server: Server, route: ApiRoute, path: str, handler: Any) -> None:
+def _add(app: FastAPI, server: Server, route: Mountable, path: str, handler: Any) -> None:
     if _is_asgi(handler):
         app.router.routes.append(Route(path, endpoint=_GuardedApp(server, route, handler)))
         return
@@ -72,7 +72,7 @@ class _GuardedApp:
     Its bodies and its time are its own affair: it may take uploads and hold connections.
     """
 
-    def __init__(self, server: Server, route: ApiRoute, app: ASGIApp) -> None:
+    def __init__(self, server: Server, route: Mountable, app: ASGIApp) -> None:
         self._server = server
         self._route = route
         self._app = app
