@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from mastra.clock import now_ms
 from mastra.errors import StepValidationError
@@ -265,10 +265,7 @@ async def run_foreach(walk: Walk, scope: Scope, node: ForeachNode, value: Json) 
     block.total = len(items)
     start_block(walk, block)
     counter = [0]
-    branches = [
-        partial(_run_item, walk, scope, unit, block, counter, index, item)
-        for index, item in enumerate(items)
-    ]
+    branches = _Items(items, partial(_run_item, walk, scope, unit, block, counter))
     try:
         limit = await ask_concurrency(walk, scope, node, value, op_id)
         results = await _run_items(walk, op_id, branches, limit)
@@ -280,6 +277,30 @@ async def run_foreach(walk: Walk, scope: Scope, node: ForeachNode, value: Json) 
     block.status = "success"
     end_block(walk, block)
     return results
+
+
+class _Items(Sequence[Callable[[], Awaitable[Json]]]):
+    """The branches of a foreach, each made when it is asked for: there may be very many."""
+
+    __slots__ = ("_items", "_run")
+
+    def __init__(
+        self, items: Sequence[Json], run_item: Callable[[int, Json], Awaitable[Json]]
+    ) -> None:
+        self._items = items
+        self._run = run_item
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, place: int) -> Callable[[], Awaitable[Json]]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Callable[[], Awaitable[Json]]]: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self[index] for index in range(*place.indices(len(self)))]
+        return partial(self._run, place, self._items[place])
 
 
 async def _run_items(

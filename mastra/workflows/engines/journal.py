@@ -38,14 +38,15 @@ CLOSED_UP = -1
 """In place of a seq: from this row on, the events before it are counted without gaps."""
 
 
-class LogRow:
-    """Entries of the run's log that belong to no finished operation."""
+class LogRow(list[tuple[int, int, StepRecord | None, Any]]):
+    """Entries of the run's log that belong to no finished operation.
 
-    __slots__ = ("entries",)
+    A list itself, since in memory each item of a foreach keeps one: the garbage collector looks
+    through every object that is kept.
+    """
+
+    __slots__ = ()
     key = ""
-
-    def __init__(self, entries: list[tuple[int, int, StepRecord | None, Any]]) -> None:
-        self.entries = entries
 
     def encode(self) -> bytes:
         """Return the row as JSON."""
@@ -53,7 +54,7 @@ class LogRow:
 
     def to_stored(self) -> dict[str, Json]:
         """Return the row as JSON data."""
-        return {"log": [self._entry(*entry) for entry in self.entries]}
+        return {"log": [self._entry(*entry) for entry in self]}
 
     @staticmethod
     def _entry(seq: int, kind: int, record: StepRecord | None, value: Any) -> list[Json]:
@@ -304,7 +305,7 @@ def fold_rows(loaded: LoadedRun, rows: Sequence[StoredRow]) -> None:
         if isinstance(data, StepRecord):
             _fold_record(loaded, data)
         elif isinstance(data, LogRow):
-            for seq, kind, record, value in data.entries:
+            for seq, kind, record, value in data:
                 _fold_entry(loaded, seq, Kind(kind), record, value)
         elif isinstance(data, DropRow):
             _drop(loaded, data.ops)
