@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+
 import inngest
 
 from mastra.inngest import InngestEngine, InngestRoute, inngest_route
