@@ -237,7 +237,9 @@ async def restart_async(
     else:
         context = server.request_context(request, body.request_context)
         result = await run.restart(request_context=context)
-    return result.to_wire(resume_labels=True)
+    wire = result.to_wire(resume_labels=True)
+    # As the original: whoever restarts a run is not who traces it.
+    return {key: value for key, value in wire.items() if key not in {"traceId", "spanId"}}
 
 
 async def restart_all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any, Literal
+from typing import Literal
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
@@ -45,4 +45,3 @@ class Command:
     per_step: bool = False
     is_created: bool = True
     """Whether the run's head is in storage yet."""
-    tracing: dict[str, Any] = field(default_factory=dict[str, Any])

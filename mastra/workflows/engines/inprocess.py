@@ -25,6 +25,7 @@ from mastra.workflows.engines.lifecycle import begin, conclude, go_back, head_of
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.owners import dead_owners, numbers, open_numbers, process_owner
 from mastra.workflows.engines.stored import StoredHandle
+from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
@@ -128,8 +129,11 @@ class InProcessEngine:
         finally:
             self._launching.discard(key)
         leg = self._legs[key] = Leg(command, run)
+        driving = self._drive(key, leg)
+        if run.span is not None:
+            driving = traced_leg(run.span, driving)
         leg.task = asyncio.create_task(  # noqa: TID251 - a run outlives whoever started it
-            self._drive(key, leg), name=f"mastra run {target.run_id}"
+            driving, name=f"mastra run {target.run_id}"
         )
         if target.store.is_shared:
             self._keep_alive(target.store)
@@ -154,6 +158,8 @@ class InProcessEngine:
             )
         run = begin(command, loaded)
         run.owner = self.owner if store.is_shared else None
+        if run.span is not None and command.is_created:
+            await keep_trace(command, run, None if loaded is None else loaded.head.data)
         return run
 
     async def _claim(self, target: RunTarget) -> None:
@@ -230,6 +236,7 @@ class InProcessEngine:
         head = None
         if not command.is_created:
             head = head_of(command)
+            head.data |= trace_data(run)
             head.owner, head.lease_until = run.owner, now_ms() + LEASE_MS
         writer = JournalWriter(run, target.spec, target.store, head)
         if target.store.is_shared:

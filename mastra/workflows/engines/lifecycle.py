@@ -25,7 +25,7 @@ from mastra.workflows.engines.journal import (
     LoadedRun,
 )
 from mastra.workflows.engines.outcome import Outcome, result_of
-from mastra.workflows.engines.tracing import close_run_span, open_run_span
+from mastra.workflows.engines.tracing import close_run_span, open_run_span, trace_data
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.events import EventLog, Kind, LegEnd
 from mastra.workflows.records import StepRecord
@@ -348,9 +348,7 @@ def head_data(run: ActiveRun, initial_state: dict[str, Json], outcome: Outcome) 
         data["usage"] = dict(run.usage)
     if run.reopening.travel is not None:
         data["travel"] = run.reopening.travel.to_stored()
-    if run.span is not None:
-        data["trace"] = run.span.to_stored()
-    return data
+    return data | trace_data(run)
 
 
 def head_of(command: Command, status: str = "running") -> RunHead:

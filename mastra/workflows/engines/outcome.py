@@ -145,6 +145,7 @@ def result_from_storage(spec: WorkflowSpec, loaded: LoadedRun) -> WorkflowResult
     state = head.state
     path = cast("list[str]", head.data.get("path") or [])
     facts = RunFacts(head.run_id, head.workflow_id, head.input, state, loaded.latest, path, {})
+    facts.trace = cast("Any", head.data.get("trace"))
     outcome = Outcome(
         head.status,
         raw=head.result,

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
+from mastra.jsonable import Json
 from mastra.observability.config import tracer_of
 from mastra.observability.spans import Span, SpanRef
+from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.records import StepRecord
 
-__all__ = ["close_run_span", "open_run_span", "traced_step"]
+__all__ = [
+    "close_run_span",
+    "keep_trace",
+    "open_run_span",
+    "trace_data",
+    "traced_leg",
+    "traced_step",
+]
+
+T = TypeVar("T")
 
 
 def open_run_span(command: Command, run: ActiveRun, stored: Any) -> Span | None:
@@ -46,6 +57,30 @@ def open_run_span(command: Command, run: ActiveRun, stored: Any) -> Span | None:
     return span
 
 
+def trace_data(run: ActiveRun) -> dict[str, Json]:
+    """Return what a run's head keeps of its trace, for the legs that follow."""
+    return {} if run.span is None else {"trace": run.span.to_stored()}
+
+
+async def keep_trace(
+    command: Command, run: ActiveRun, known: Mapping[str, Json] | None = None
+) -> None:
+    """Store the trace of a leg that begins, so that after a crash the next one goes on with it.
+
+    Args:
+        command: What the engine was told to do.
+        run: The run, with its span.
+        known: What the run's head keeps; a trace that is there stays.
+    """
+    data = known or {"initialState": command.initial_state}
+    if "trace" in data:
+        return
+    target = command.target
+    await target.store.update_run(
+        target.workflow_id, target.run_id, RunChanges(data={**data, **trace_data(run)})
+    )
+
+
 def close_run_span(span: Span, result: Any) -> None:
     """End the span of a leg, with its result or the exception that cut it off."""
     if isinstance(result, BaseException):
@@ -57,6 +92,15 @@ def close_run_span(span: Span, result: Any) -> None:
         if span.tracer.captures_content:
             span.output = getattr(result, "raw", None)
     span.end()
+
+
+async def traced_leg(span: Span, leg: Awaitable[T]) -> T:
+    """Drive a leg, and end its span also where the leg is cut off."""
+    try:
+        return await leg
+    except BaseException as error:
+        close_run_span(span, error)
+        raise
 
 
 async def traced_step(

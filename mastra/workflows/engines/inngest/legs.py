@@ -24,6 +24,7 @@ from mastra.workflows.engines.inngest.request import RequestFacts
 from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
 from mastra.workflows.engines.lifecycle import begin, call_on_start, go_back, head_of
 from mastra.workflows.engines.reopen import find_targets, reopening_after_crash
+from mastra.workflows.engines.tracing import trace_data
 from mastra.workflows.events import Event, Kind
 from mastra.workflows.records import decode_record
 from mastra.workflows.spec import WorkflowSpec
@@ -95,6 +96,8 @@ class Legs:
                 return
             leg.unwatch()
             await leg.publisher.stop()
+            if leg.run.span is not None:
+                leg.run.span.end()
         finally:
             self._ending -= 1
         target = leg.command.target
@@ -165,13 +168,16 @@ class Legs:
         known: Any = None if loaded is None else loaded.head.data.get("inngest")
         if isinstance(known, dict) and cast("dict[str, Any]", known).get("runId") == facts.run_id:
             return
+        known_trace = loaded is not None and "trace" in loaded.head.data
         await leg.note(
             {
                 "inngest": {
                     "runId": facts.run_id,
                     "fnId": facts.function_uuid,
                     "qiId": facts.queue_item,
-                }
+                },
+                # Kept from the first request on, so that after a crash the next goes on with it.
+                **({} if known_trace else trace_data(leg.run)),
             }
         )
 
