@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mastra.errors import ConfigError, NotFoundError
 from mastra.logs import get_logger
+from mastra.storage.base import Storage
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.workflow import Workflow
@@ -48,7 +49,7 @@ class Mastra:
         agents: Mapping[str, Agent] | None = None,
         workflows: Mapping[str, Workflow[Any, Any, Any]] | None = None,
         tools: Mapping[str, Tool[Any, Any]] | None = None,
-        storage: Any = None,
+        storage: Storage | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         engine: Engine | None = None,
         server: Any = None,
@@ -63,7 +64,7 @@ class Mastra:
             from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
 
             engine = InProcessEngine()
-        self._storage = storage
+        self._storage: Storage = storage
         self._engine = engine
         self._logger = logger or get_logger()
         self._server = server
@@ -173,7 +174,7 @@ class Mastra:
         return dict(self._tools)
 
     @property
-    def storage(self) -> Any:
+    def storage(self) -> Storage:
         """Where runs and memory are kept."""
         return self._storage
 

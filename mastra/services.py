@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol, Self
 
+from mastra.storage.base import Storage
 from mastra.stream.writer import Writer
 
 __all__ = ["AgentHandle", "AgentStreamHandle", "Services", "WorkflowHandle"]
@@ -123,7 +124,7 @@ class Services(Protocol):
         ...
 
     @property
-    def storage(self) -> Any:
+    def storage(self) -> Storage:
         """The storage of runs and memory."""
         ...
 

@@ -23,16 +23,17 @@ from mastra.agents.results import AgentResult
 from mastra.agents.resuming import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.suspended import (
-    AgentRunStore,
     SuspendedRuns,
     agent_run_store,
     run_from_record,
 )
+from mastra.clock import now_ms
 from mastra.errors import ConfigError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
 from mastra.request_context import RequestContext
 from mastra.services import Services
+from mastra.storage.agent_runs import AgentRunStore
 from mastra.tools.tool import Tool, named_tools
 
 if TYPE_CHECKING:
@@ -342,7 +343,8 @@ class Agent:
         per_page: int | None = None,
     ) -> SuspendedRuns:
         """Return the runs of this agent that wait for somebody's answer, the latest first."""
-        found = [run_from_record(item) for item in await self._runs.list_agent_runs(self.id)]
+        records = await self._runs.list_agent_runs(self.id, now_ms=now_ms())
+        found = [run_from_record(record) for record in records]
         found = [
             run
             for run in found

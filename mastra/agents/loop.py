@@ -18,7 +18,7 @@ from mastra.agents.guarding import ask, show_answer, trip
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.remembering import keep
-from mastra.agents.resuming import Resume, begin_resumed, let_go, put_to_wait, take
+from mastra.agents.resuming import Resume, begin_resumed, put_to_wait, take
 from mastra.agents.run import AgentRun, call_back
 from mastra.agents.setup import StepPlan, plan_step, set_up
 from mastra.agents.stop import should_stop
@@ -110,8 +110,8 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
         await step.aclose()
     if run.status == "running":
         run.status = "canceled"
-    if run.resumption is not None:
-        await let_go(run, run.resumption)
+    if run.claim is not None:
+        await run.claim.end(is_over=run.has_gone_on)
     close_agent_span(run)
     run.release()
 

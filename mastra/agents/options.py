@@ -11,13 +11,13 @@ from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions, StaticInstructions
 from mastra.agents.results import AgentResult, StepResult
 from mastra.agents.stop import StopCondition
-from mastra.agents.suspended import AgentRunStore, InMemoryAgentRuns
 from mastra.errors import ConfigError
 from mastra.models.base import ToolChoice
 from mastra.models.messages import Message, MessageInput
 from mastra.models.resolve import ModelInput
 from mastra.models.settings import ModelSettings, SettingsInput
 from mastra.request_context import RequestContext
+from mastra.storage.agent_runs import AgentRunStore, InMemoryAgentRuns
 from mastra.stream.abort import AbortSignal
 from mastra.tools.tool import ToolInput
 
@@ -208,7 +208,7 @@ class AgentSpec:
     request_context_schema: Any = None
     hooks: ToolCallHooks = field(default_factory=ToolCallHooks)
     runs: AgentRunStore = field(default_factory=InMemoryAgentRuns)
-    """Where runs wait, where the application has no storage for them."""
+    """Where the runs of an agent wait that belongs to no application."""
 
 
 def output_of(options: AgentOptions) -> StructuredOutput[Any] | None:

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mastra.agents.claim import Claim
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.run import AgentRun
-from mastra.agents.run_record import chosen_call, claim, restore, to_record
-from mastra.agents.suspended import AgentRunStore, WaitingCall
+from mastra.agents.run_record import chosen_call, restore, to_record
+from mastra.agents.suspended import WaitingCall
 from mastra.agents.tool_calls import CallRunner, NeedsApproval, Resumption, Suspended
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.errors import ResumeValidationError
 from mastra.jsonable import to_jsonable
 from mastra.request_context import RequestContext
 from mastra.schema import SchemaMismatch
+from mastra.storage.agent_runs import AgentRunStore
 
 __all__ = ["Resume", "begin_resumed", "put_to_wait"]
 
@@ -38,8 +40,8 @@ class Resume:
 
 async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
     """Claim the run's record and take over what the call does not say itself."""
-    record = await claim(resume.store, run.run_id, run.spec.id)
-    run.is_taken = True
+    run.claim = Claim(resume.store, run.run_id, run.spec.id)
+    record = await run.claim.take()
     chosen_call(record, resume.tool_call_id)
     kept = RequestContext(record["requestContext"])
     for key, value in run.request_context.items():
@@ -133,14 +135,8 @@ async def put_to_wait(run: AgentRun, store: AgentRunStore, runner: CallRunner) -
         else {"toolCallId": first.tool_call_id, "toolName": first.tool_name, "args": first.args}
     )
     run.resume_schema = first.resume_schema
-    await store.save_agent_run(run.run_id, run.spec.id, to_record(run, waiting))
-
-
-async def let_go(run: AgentRun, resume: Resume) -> None:
-    """Forget the record of a run that went on, or leave it to the next who answers."""
-    if run.status == "suspended":
-        return
-    if run.has_gone_on:
-        await resume.store.delete_agent_run(run.run_id)
-    elif run.is_taken:
-        await resume.store.release_agent_run(run.run_id)
+    record = to_record(run, waiting)
+    if run.claim is not None:
+        await run.claim.save(record)
+    else:
+        await store.save_agent_run(run.run_id, run.spec.id, record)

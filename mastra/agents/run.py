@@ -105,8 +105,8 @@ class AgentRun:
         self.resume_schema: str | None = None
         self.resumption: Any = None
         """Of a run that goes on: what it goes on with."""
-        self.is_taken = False
-        """Whether its record has been claimed."""
+        self.claim: Any = None
+        """Of a run that goes on: its claim, which no other process has then."""
         self.has_gone_on = False
         """Whether a step has ended since."""
         self.waiting: dict[str, Any] = {}

@@ -10,15 +10,15 @@ from mastra.agents.chunks import AgentChunk, ToolCallPayload, ToolResultPayload,
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import StepResult, stored_form
 from mastra.agents.run import AgentRun
-from mastra.agents.suspended import AgentRunStore, WaitingCall
+from mastra.agents.suspended import WaitingCall
 from mastra.clock import now_ms
-from mastra.errors import RunNotFoundError, RunStateError
+from mastra.errors import RunStateError
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.message_forms import message_from, part_to_wire
 from mastra.models.messages import Message
 
-__all__ = ["chosen_call", "claim", "restore", "to_record"]
+__all__ = ["chosen_call", "restore", "to_record"]
 
 
 def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
@@ -130,22 +130,6 @@ def _message(stored: Mapping[str, Any]) -> Message:
     known = {**stored}
     known.pop("createdAt", None)
     return message_from({**known, "metadata": stored["content"].get("metadata")})
-
-
-async def claim(store: AgentRunStore, run_id: str, agent_id: str) -> dict[str, Any]:
-    """Take a run that waits.
-
-    Raises:
-        RunNotFoundError: There is none, or somebody else has taken it.
-    """
-    record = await store.claim_agent_run(run_id)
-    if record is None:
-        raise RunNotFoundError(
-            f"Agent {agent_id!r} has no run {run_id!r} that waits: it has ended, or somebody "
-            "else has resumed it.",
-            details={"run_id": run_id},
-        )
-    return record
 
 
 def chosen_call(record: Mapping[str, Any], tool_call_id: str | None) -> Mapping[str, Any]:

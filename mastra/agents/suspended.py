@@ -1,23 +1,17 @@
-"""Runs that wait for a person: what is kept of them, and where.
-
-A record is plain JSON data and holds only what a resume needs. It is claimed before a run goes
-on, so that two answers to one question never run a tool twice, and deleted when the run ends.
-"""
+"""Runs that wait for a person, as their readers see them."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
 from mastra.services import Services
+from mastra.storage.agent_runs import AgentRunStore
 
 __all__ = [
-    "AgentRunStore",
-    "InMemoryAgentRuns",
     "SuspendedRun",
     "SuspendedRuns",
     "WaitingCall",
@@ -25,81 +19,9 @@ __all__ = [
 ]
 
 
-class AgentRunStore(Protocol):
-    """Keeps the records of agents' runs that wait."""
-
-    async def save_agent_run(self, run_id: str, agent_id: str, record: Mapping[str, Json]) -> None:
-        """Store a record as waiting, in place of an older one of the run.
-
-        `record` has `createdAt` (milliseconds), `threadId` and `resourceId` to search by.
-        """
-        ...
-
-    async def claim_agent_run(self, run_id: str) -> dict[str, Json] | None:
-        """Return a record that waits and mark it as taken, in one step.
-
-        Returns:
-            `None` where there is none, or somebody else took it first.
-        """
-        ...
-
-    async def release_agent_run(self, run_id: str) -> None:
-        """Mark a record that was taken as waiting again."""
-        ...
-
-    async def delete_agent_run(self, run_id: str) -> None:
-        """Delete a record, if there is one."""
-        ...
-
-    async def list_agent_runs(self, agent_id: str) -> list[dict[str, Json]]:
-        """Return an agent's records that wait, the latest first."""
-        ...
-
-
-class InMemoryAgentRuns:
-    """Keeps the records in this process."""
-
-    def __init__(self) -> None:
-        self._records: dict[str, dict[str, Json]] = {}
-        self._waiting: set[str] = set()
-
-    async def save_agent_run(self, run_id: str, agent_id: str, record: Mapping[str, Json]) -> None:
-        """Store a record as waiting."""
-        self._records.pop(run_id, None)
-        self._records[run_id] = copy.deepcopy({**record, "agentId": agent_id, "runId": run_id})
-        self._waiting.add(run_id)
-
-    async def claim_agent_run(self, run_id: str) -> dict[str, Json] | None:
-        """Return a record that waits and mark it as taken."""
-        if run_id not in self._waiting:
-            return None
-        self._waiting.discard(run_id)
-        return copy.deepcopy(self._records[run_id])
-
-    async def release_agent_run(self, run_id: str) -> None:
-        """Mark a record that was taken as waiting again."""
-        if run_id in self._records:
-            self._waiting.add(run_id)
-
-    async def delete_agent_run(self, run_id: str) -> None:
-        """Delete a record."""
-        self._records.pop(run_id, None)
-        self._waiting.discard(run_id)
-
-    async def list_agent_runs(self, agent_id: str) -> list[dict[str, Json]]:
-        """Return an agent's records that wait."""
-        return [
-            copy.deepcopy(record)
-            for run_id, record in reversed(self._records.items())
-            if run_id in self._waiting and record["agentId"] == agent_id
-        ]
-
-
 def agent_run_store(services: Services | None, own: AgentRunStore) -> AgentRunStore:
-    """Return the application's store, where its storage has one, or the agent's own."""
-    storage: Any = None if services is None else services.storage
-    found: AgentRunStore | None = getattr(storage, "agent_runs", None)
-    return own if found is None else found
+    """Return the application's store, or the own one of an agent that belongs to none."""
+    return own if services is None else services.storage.agent_runs
 
 
 @dataclass(frozen=True, slots=True)

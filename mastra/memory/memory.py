@@ -112,15 +112,12 @@ class Memory:
         """Return the same memory over the application's storage, unless it has a store."""
         if self._store is not None:
             return self
-        store: MemoryStore | None = getattr(
-            None if services is None else services.storage, "memory", None
-        )
-        if store is None:
+        if services is None:
             # Kept here, so that the next call of the same agent finds what this one stored.
-            store = self._store = InMemoryMemoryStore()
+            self._store = InMemoryMemoryStore()
             return self
         bound = self.with_options({})
-        bound._store = store  # noqa: SLF001 - our own copy
+        bound._store = services.storage.memory  # noqa: SLF001 - our own copy
         return bound
 
     @property

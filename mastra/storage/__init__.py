@@ -6,18 +6,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mastra.storage.base import RunHead, WorkflowStore
+    from mastra.storage.agent_runs import AgentRunStore
+    from mastra.storage.base import RunHead, Storage, WorkflowStore
     from mastra.storage.memory import InMemoryStorage
     from mastra.storage.memory_store import MemoryStore
     from mastra.storage.sql import SQLStorage
 
-__all__ = ["InMemoryStorage", "MemoryStore", "RunHead", "SQLStorage", "WorkflowStore"]
+__all__ = [
+    "AgentRunStore",
+    "InMemoryStorage",
+    "MemoryStore",
+    "RunHead",
+    "SQLStorage",
+    "Storage",
+    "WorkflowStore",
+]
 
 _HOMES = {
+    "AgentRunStore": "mastra.storage.agent_runs",
     "InMemoryStorage": "mastra.storage.memory",
     "MemoryStore": "mastra.storage.memory_store",
     "RunHead": "mastra.storage.base",
     "SQLStorage": "mastra.storage.sql",
+    "Storage": "mastra.storage.base",
     "WorkflowStore": "mastra.storage.base",
 }
 

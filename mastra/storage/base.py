@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import field
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 
-__all__ = ["JournalRow", "RunChanges", "RunHead", "RunPage", "StoredRow", "WorkflowStore"]
+if TYPE_CHECKING:
+    from mastra.storage.agent_runs import AgentRunStore
+    from mastra.storage.memory_store import MemoryStore
+
+__all__ = [
+    "JournalRow",
+    "RunChanges",
+    "RunHead",
+    "RunPage",
+    "Storage",
+    "StoredRow",
+    "WorkflowStore",
+]
 
 
 class JournalRow(Protocol):
@@ -207,4 +219,31 @@ class WorkflowStore(Protocol):
 
     async def aclose(self) -> None:
         """Close what is open. The store can be opened again."""
+        ...
+
+
+class Storage(Protocol):
+    """Everything that an application keeps, in its domains."""
+
+    @property
+    def workflows(self) -> WorkflowStore:
+        """Runs of workflows and their journals."""
+        ...
+
+    @property
+    def agent_runs(self) -> AgentRunStore:
+        """Runs of agents that wait for somebody's answer."""
+        ...
+
+    @property
+    def memory(self) -> MemoryStore:
+        """Threads, messages and resources."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date. May be called again."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open. The storage can be opened again."""
         ...

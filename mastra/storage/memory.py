@@ -6,10 +6,15 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from mastra.clock import Clock, SystemClock
 from mastra.jsonable import dump_json, load_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow
+
+if TYPE_CHECKING:
+    from mastra.storage.agent_runs import AgentRunStore
+    from mastra.storage.memory_store import MemoryStore
 
 __all__ = ["InMemoryStorage", "InMemoryWorkflowStore"]
 
@@ -230,10 +235,35 @@ class InMemoryStorage:
         max_ended_runs: How many runs that have ended are kept; older ones are forgotten. Runs
             that are under way or suspended are always kept.
         clock: Where times come from.
+
+    Attributes:
+        workflows: Runs of workflows and their journals.
     """
 
     def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
         self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
+        self._agent_runs: AgentRunStore | None = None
+        self._memory: MemoryStore | None = None
+
+    # Loaded when they are used: a program of workflows alone starts faster without them.
+
+    @property
+    def agent_runs(self) -> AgentRunStore:
+        """Runs of agents that wait for somebody's answer."""
+        if self._agent_runs is None:
+            from mastra.storage.agent_runs import InMemoryAgentRuns  # noqa: PLC0415
+
+            self._agent_runs = InMemoryAgentRuns()
+        return self._agent_runs
+
+    @property
+    def memory(self) -> MemoryStore:
+        """Threads, messages and resources."""
+        if self._memory is None:
+            from mastra.storage.memory_store import InMemoryMemoryStore  # noqa: PLC0415
+
+            self._memory = InMemoryMemoryStore()
+        return self._memory
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""

@@ -1,4 +1,4 @@
-"""Runs of agents that wait for an answer: kept, taken by one, given back, forgotten."""
+"""Runs of agents that wait for an answer: kept, taken by one for a time, given back, forgotten."""
 
 from __future__ import annotations
 
@@ -8,41 +8,51 @@ from typing import Any
 import anyio
 import pytest
 
-from mastra.agents.suspended import AgentRunStore, InMemoryAgentRuns
 from mastra.errors import SerializationError
+from mastra.storage import AgentRunStore
 from tests.support.storage import SQL_STORES, SettableClock
 
 
 @pytest.fixture
 async def runs(storage: Any) -> AsyncIterator[AgentRunStore]:
     """Its runs of agents."""
-    yield getattr(storage, "agent_runs", None) or InMemoryAgentRuns()
+    yield storage.agent_runs
     await storage.aclose()
 
 
+NOW = 1_000_000
+
+
 async def ids(runs: AgentRunStore, agent_id: str = "a") -> list[str]:
-    return [record["runId"] for record in await runs.list_agent_runs(agent_id)]
+    return [record["runId"] for record in await runs.list_agent_runs(agent_id, now_ms=NOW)]
+
+
+async def take(runs: AgentRunStore, run_id: str = "r", owner: str = "me", **options: Any) -> Any:
+    """Claim a run until a second from now."""
+    return await runs.claim_agent_run(run_id, owner, NOW + 1000, now_ms=NOW, **options)
 
 
 async def test_a_record_that_waits_is_claimed_once(runs: AgentRunStore) -> None:
     await runs.save_agent_run("r", "a", {"createdAt": 5, "waiting": [{"x": 1}]})
-    record = await runs.claim_agent_run("r")
+    record = await take(runs)
     assert record == {"createdAt": 5, "waiting": [{"x": 1}], "agentId": "a", "runId": "r"}
-    assert await runs.claim_agent_run("r") is None
+    assert await take(runs) is None
     assert await ids(runs) == []
 
 
 async def test_a_record_that_is_not_there_cannot_be_claimed(runs: AgentRunStore) -> None:
-    assert await runs.claim_agent_run("r") is None
+    assert await take(runs) is None
 
 
 async def test_a_record_that_is_released_waits_again(runs: AgentRunStore) -> None:
     await runs.save_agent_run("r", "a", {"createdAt": 5})
-    await runs.claim_agent_run("r")
-    await runs.release_agent_run("r")
+    await take(runs)
+    await runs.release_agent_run("r", "you")
+    assert await ids(runs) == []
+    await runs.release_agent_run("r", "me")
     assert await ids(runs) == ["r"]
-    assert await runs.claim_agent_run("r") is not None
-    await runs.release_agent_run("nobody")
+    assert await take(runs) is not None
+    await runs.release_agent_run("nobody", "me")
 
 
 async def test_saving_again_replaces_the_record_and_makes_it_wait(
@@ -51,11 +61,11 @@ async def test_saving_again_replaces_the_record_and_makes_it_wait(
     for number, run_id in enumerate(["r1", "r2", "r3"]):
         clock.ms += 1
         await runs.save_agent_run(run_id, "a", {"createdAt": number})
-    await runs.claim_agent_run("r1")
+    await take(runs, "r1")
     clock.ms += 1
     await runs.save_agent_run("r1", "a", {"createdAt": 9})
     assert await ids(runs) == ["r1", "r3", "r2"]
-    record = await runs.claim_agent_run("r1")
+    record = await take(runs, "r1")
     assert record is not None
     assert record["createdAt"] == 9
 
@@ -71,7 +81,7 @@ async def test_a_deleted_record_is_gone(runs: AgentRunStore) -> None:
     await runs.save_agent_run("r", "a", {"createdAt": 1})
     await runs.delete_agent_run("r")
     await runs.delete_agent_run("r")
-    assert await runs.claim_agent_run("r") is None
+    assert await take(runs) is None
     assert await ids(runs) == []
 
 
@@ -80,13 +90,61 @@ async def test_one_of_many_claims_wins(runs: AgentRunStore) -> None:
     won: list[Any] = []
 
     async def claim() -> None:
-        if (record := await runs.claim_agent_run("r")) is not None:
+        if (record := await take(runs)) is not None:
             won.append(record)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(claim)
     assert len(won) == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "dead", "is_won"),
+    [
+        pytest.param(NOW + 1000, (), False, id="its owner has time left"),
+        pytest.param(NOW + 1001, (), True, id="its lease is over"),
+        pytest.param(NOW, ("she", "me"), True, id="its owner is dead"),
+        pytest.param(NOW, ("she",), False, id="somebody else is dead"),
+    ],
+)
+async def test_a_claim_is_a_lease(runs: AgentRunStore, now: int, dead: Any, is_won: bool) -> None:
+    await runs.save_agent_run("r", "a", {"createdAt": 1})
+    await take(runs)
+    taken = await runs.claim_agent_run("r", "you", now + 9, now_ms=now, dead_owners=dead)
+    assert (taken is not None) is is_won
+    assert await runs.agent_run_owner("r") == ("you" if is_won else "me")
+
+
+async def test_a_run_whose_lease_is_over_is_listed_as_waiting(runs: AgentRunStore) -> None:
+    await runs.save_agent_run("r", "a", {"createdAt": 1})
+    await take(runs)
+    assert await runs.list_agent_runs("a", now_ms=NOW + 1000) == []
+    assert len(await runs.list_agent_runs("a", now_ms=NOW + 1001)) == 1
+
+
+async def test_its_owner_prolongs_a_claim(runs: AgentRunStore) -> None:
+    await runs.save_agent_run("r", "a", {"createdAt": 1})
+    await take(runs)
+    assert await runs.prolong_agent_run("r", "me", NOW + 5000)
+    assert await runs.claim_agent_run("r", "you", NOW + 9000, now_ms=NOW + 5000) is None
+    assert not await runs.prolong_agent_run("r", "you", NOW + 9000)
+    assert not await runs.prolong_agent_run("nobody", "me", NOW + 9000)
+
+
+async def test_who_has_lost_a_run_can_no_longer_change_it(runs: AgentRunStore) -> None:
+    await runs.save_agent_run("r", "a", {"createdAt": 1})
+    await take(runs)
+    await take(runs, owner="you", dead_owners=["me"])
+    assert not await runs.save_agent_run("r", "a", {"createdAt": 2}, expected_owner="me")
+    await runs.release_agent_run("r", "me")
+    await runs.delete_agent_run("r", "me")
+    assert await runs.agent_run_owner("r") == "you"
+    assert await runs.save_agent_run("r", "a", {"createdAt": 2}, expected_owner="you")
+    assert (await take(runs))["createdAt"] == 2
+    await runs.delete_agent_run("r", "me")
+    assert await runs.agent_run_owner("r") is None
+    assert await take(runs) is None
 
 
 @pytest.mark.parametrize("storage_name", SQL_STORES, indirect=True)

@@ -10,7 +10,6 @@ import pytest
 
 from mastra.errors import ConfigError, SerializationError
 from mastra.storage.memory_store import (
-    InMemoryMemoryStore,
     MemoryStore,
     ResourceRecord,
     StoredMessage,
@@ -22,7 +21,7 @@ from tests.support.storage import SQL_STORES
 @pytest.fixture
 async def memory(storage: Any) -> AsyncIterator[MemoryStore]:
     """Its conversations."""
-    yield getattr(storage, "memory", None) or InMemoryMemoryStore()
+    yield storage.memory
     await storage.aclose()
 
 

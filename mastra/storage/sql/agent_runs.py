@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Collection, Mapping
 
-from sqlalchemy import Delete, Select, Update, delete, select, update
+from sqlalchemy import ColumnElement, Delete, Select, Update, delete, false, or_, select, update
+from sqlalchemy.sql.dml import Insert
 
 from mastra.clock import Clock, SystemClock
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.sql.database import Database
-from mastra.storage.sql.statements import StatementCache, named, upsert
+from mastra.storage.sql.statements import StatementCache, matches, named, padded, upsert
 from mastra.storage.sql.tables import agent_runs
 
 __all__ = ["SQLAgentRuns"]
 
 _columns = agent_runs.c
-_SAVED = ("run_id", "agent_id", "saved_at", "is_waiting", "record")
+_SAVED = ("run_id", "agent_id", "saved_at", "is_waiting", "record", "owner", "lease_until")
 
 
 class SQLAgentRuns:
-    """Keeps one record a run, as JSON, and whether it waits.
+    """Keeps one record a run, as JSON, and who has claimed it.
 
     Args:
         database: Where they are.
@@ -31,84 +33,166 @@ class SQLAgentRuns:
         self._statements = StatementCache(database.dialect)
         self._clock = clock or SystemClock()
 
-    async def save_agent_run(self, run_id: str, agent_id: str, record: Mapping[str, Json]) -> None:
+    async def save_agent_run(
+        self,
+        run_id: str,
+        agent_id: str,
+        record: Mapping[str, Json],
+        *,
+        expected_owner: str | None = None,
+    ) -> bool:
         """Store a record as waiting, in place of an older one of the run."""
         whole = {**record, "agentId": agent_id, "runId": run_id}
-        values = {
+        values: dict[str, object] = {
             "new_run_id": run_id,
             "new_agent_id": agent_id,
             "new_saved_at": int(self._clock.time() * 1000),
             "new_is_waiting": True,
             "new_record": dump_json(whole, what=f"Run {run_id!r} of agent {agent_id!r}").decode(),
+            "new_owner": None,
+            "new_lease_until": 0,
         }
+        is_owned = expected_owner is not None
+        if is_owned:
+            values["expected_owner"] = expected_owner
         statement = self._statements.get(
-            ("save",),
-            lambda: upsert(agent_runs, _SAVED, "run_id", self._database.dialect.name),
+            ("save", is_owned), functools.partial(_save, self._database.dialect.name, is_owned)
         )
-        await self._database.change(statement, values, what=f"store agent run {run_id!r}")
+        what = f"store agent run {run_id!r}"
+        return await self._database.change(statement, values, what=what) == 1
 
-    async def claim_agent_run(self, run_id: str) -> dict[str, Json] | None:
-        """Return a record that waits and mark it as taken; one of several callers wins."""
-        if not await self._mark(run_id, is_waiting=False):
+    async def claim_agent_run(
+        self,
+        run_id: str,
+        owner: str,
+        lease_until: int,
+        *,
+        now_ms: int,
+        dead_owners: Collection[str] = (),
+    ) -> dict[str, Json] | None:
+        """Return a record that waits and make it somebody's; one of several callers wins."""
+        count, values = padded("dead", list(dead_owners))
+        values |= {
+            "of_run_id": run_id,
+            "new_owner": owner,
+            "new_lease_until": lease_until,
+            "new_is_waiting": False,
+            "now": now_ms,
+        }
+        statement = self._statements.get(("claim", count), functools.partial(_claim, count))
+        what = f"claim agent run {run_id!r}"
+        if await self._database.change(statement, values, what=what) != 1:
             return None
+        found = await self._read(run_id)
+        return None if found is None else load_json(found[0])
+
+    async def agent_run_owner(self, run_id: str) -> str | None:
+        """Return who has claimed a run."""
+        found = await self._read(run_id)
+        return None if found is None else found[1]
+
+    async def _read(self, run_id: str) -> tuple[str, str | None] | None:
         found = await self._database.fetch(
             self._statements.get(("read",), _read),
             {"of_run_id": run_id},
             what=f"read agent run {run_id!r}",
             is_point=True,
         )
-        return load_json(found[0][0]) if found else None
+        return (found[0][0], found[0][1]) if found else None
 
-    async def release_agent_run(self, run_id: str) -> None:
-        """Mark a record that was taken as waiting again."""
-        await self._mark(run_id, is_waiting=True)
-
-    async def _mark(self, run_id: str, *, is_waiting: bool) -> bool:
-        values = {
-            "of_run_id": run_id,
-            "new_is_waiting": is_waiting,
-            "expected_is_waiting": not is_waiting,
-        }
-        statement = self._statements.get(("mark",), _mark)
-        what = f"update agent run {run_id!r}"
+    async def prolong_agent_run(self, run_id: str, owner: str, lease_until: int) -> bool:
+        """Prolong a claim."""
+        values = {"of_run_id": run_id, "expected_owner": owner, "new_lease_until": lease_until}
+        statement = self._statements.get(("prolong",), _prolong)
+        what = f"prolong the claim of agent run {run_id!r}"
         return await self._database.change(statement, values, what=what) == 1
 
-    async def delete_agent_run(self, run_id: str) -> None:
+    async def release_agent_run(self, run_id: str, owner: str) -> None:
+        """Let a run wait again."""
+        values = {
+            "of_run_id": run_id,
+            "expected_owner": owner,
+            "new_is_waiting": True,
+            "new_owner": None,
+        }
+        statement = self._statements.get(("release",), _release)
+        await self._database.change(statement, values, what=f"release agent run {run_id!r}")
+
+    async def delete_agent_run(self, run_id: str, owner: str | None = None) -> None:
         """Delete a record, if there is one."""
+        values: dict[str, object] = {"of_run_id": run_id}
+        if owner is not None:
+            values["expected_owner"] = owner
+        is_owned = owner is not None
         await self._database.change(
-            self._statements.get(("delete",), _delete),
-            {"of_run_id": run_id},
+            self._statements.get(("delete", is_owned), functools.partial(_delete, is_owned)),
+            values,
             what=f"delete agent run {run_id!r}",
         )
 
-    async def list_agent_runs(self, agent_id: str) -> list[dict[str, Json]]:
+    async def list_agent_runs(self, agent_id: str, *, now_ms: int) -> list[dict[str, Json]]:
         """Return an agent's records that wait, the latest first."""
         found = await self._database.fetch(
             self._statements.get(("list",), _list),
-            {"of_agent_id": agent_id, "expected_is_waiting": True},
+            {"of_agent_id": agent_id, "expected_is_waiting": True, "now": now_ms},
             what=f"list runs of agent {agent_id!r}",
         )
         return [load_json(record) for (record,) in found]
 
 
-def _read() -> Select[str]:
-    return select(_columns.record).where(_columns.run_id == named("of_run_id", _columns.run_id))
+def _is_run() -> ColumnElement[bool]:
+    return _columns.run_id == named("of_run_id", _columns.run_id)
 
 
-def _mark() -> Update:
-    waiting = _columns.is_waiting
+def _is_owned() -> ColumnElement[bool]:
+    return _columns.owner == named("expected_owner", _columns.owner)
+
+
+def _is_over() -> ColumnElement[bool]:
+    return _columns.lease_until < named("now", _columns.lease_until)
+
+
+def _save(dialect: str, is_owned: bool) -> Insert:
+    return upsert(agent_runs, _SAVED, "run_id", dialect, where=_is_owned() if is_owned else None)
+
+
+def _claim(dead_owners: int) -> Update:
+    owner, waiting = _columns.owner, _columns.is_waiting
+    is_dead = owner.in_(matches("dead", owner, dead_owners)) if dead_owners else false()
     return (
         update(agent_runs)
-        .where(
-            _columns.run_id == named("of_run_id", _columns.run_id),
-            waiting == named("expected_is_waiting", waiting),
+        .where(_is_run(), or_(waiting, is_dead, _is_over()))
+        .values(
+            is_waiting=named("new_is_waiting", waiting),
+            owner=named("new_owner", owner),
+            lease_until=named("new_lease_until", _columns.lease_until),
         )
-        .values(is_waiting=named("new_is_waiting", waiting))
     )
 
 
-def _delete() -> Delete:
-    return delete(agent_runs).where(_columns.run_id == named("of_run_id", _columns.run_id))
+def _read() -> Select[str, str]:
+    return select(_columns.record, _columns.owner).where(_is_run())
+
+
+def _prolong() -> Update:
+    until = named("new_lease_until", _columns.lease_until)
+    return update(agent_runs).where(_is_run(), _is_owned()).values(lease_until=until)
+
+
+def _release() -> Update:
+    return (
+        update(agent_runs)
+        .where(_is_run(), _is_owned())
+        .values(
+            is_waiting=named("new_is_waiting", _columns.is_waiting),
+            owner=named("new_owner", _columns.owner),
+        )
+    )
+
+
+def _delete(is_owned: bool) -> Delete:
+    conditions = (_is_run(), _is_owned()) if is_owned else (_is_run(),)
+    return delete(agent_runs).where(*conditions)
 
 
 def _list() -> Select[str]:
@@ -117,7 +201,7 @@ def _list() -> Select[str]:
         select(_columns.record)
         .where(
             _columns.agent_id == named("of_agent_id", _columns.agent_id),
-            waiting == named("expected_is_waiting", waiting),
+            or_(waiting == named("expected_is_waiting", waiting), _is_over()),
         )
         .order_by(_columns.saved_at.desc(), _columns.run_key.desc())
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy import BindParameter, Column, Table, bindparam
+from sqlalchemy import BindParameter, Column, ColumnElement, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
@@ -98,10 +98,17 @@ def in_chunks(values: Sequence[T], size: int = _LARGEST_LIST) -> list[Sequence[T
     return [values[start : start + size] for start in range(0, len(values), size)]
 
 
-def upsert(table: Table, columns: Sequence[str], key: str, dialect: str) -> Insert:
+def upsert(
+    table: Table,
+    columns: Sequence[str],
+    key: str,
+    dialect: str,
+    *,
+    where: ColumnElement[bool] | None = None,
+) -> Insert:
     """Build the statement that stores a row, in place of an older one of that key.
 
-    The values are given as `new_<column>`.
+    The values are given as `new_<column>`. An older row that does not meet `where` stays.
     """
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = insert(table).values(
@@ -110,4 +117,5 @@ def upsert(table: Table, columns: Sequence[str], key: str, dialect: str) -> Inse
     return statement.on_conflict_do_update(
         index_elements=[key],
         set_={name: statement.excluded[name] for name in columns if name != key},
+        where=where,
     )

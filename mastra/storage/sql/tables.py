@@ -86,6 +86,8 @@ agent_runs = Table(
     Column("saved_at", BigInteger, nullable=False),
     Column("is_waiting", Boolean, nullable=False),
     Column("record", Text, nullable=False),
+    Column("owner", Text),
+    Column("lease_until", BigInteger, nullable=False),
 )
 """Runs of agents that wait for somebody's answer."""
 

@@ -11,6 +11,7 @@ from mastra.errors import StorageError
 from mastra.storage.sql.migrations.v1_workflows import workflow_tables
 from mastra.storage.sql.migrations.v2_agents import agent_tables
 from mastra.storage.sql.migrations.v3_memory import memory_tables
+from mastra.storage.sql.migrations.v4_agent_claims import agent_claims
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -36,6 +37,7 @@ MIGRATIONS = (
     Migration(1, workflow_tables),
     Migration(2, agent_tables),
     Migration(3, memory_tables),
+    Migration(4, agent_claims),
 )
 LATEST = MIGRATIONS[-1].version
 

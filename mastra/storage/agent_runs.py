@@ -1,0 +1,165 @@
+"""What a store of agents' waiting runs has to do, and one that keeps them in this process.
+
+A record is plain JSON data and holds only what a resume needs. It is claimed before a run goes
+on, so that two answers to one question never run a tool twice, and deleted when the run ends. A
+claim is a lease, which its owner prolongs: a process that dies leaves the run to others.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+from mastra.jsonable import Json
+
+__all__ = ["AgentRunStore", "InMemoryAgentRuns"]
+
+
+class AgentRunStore(Protocol):
+    """Keeps the records of agents' runs that wait. Times in milliseconds since 1970."""
+
+    async def save_agent_run(
+        self,
+        run_id: str,
+        agent_id: str,
+        record: Mapping[str, Json],
+        *,
+        expected_owner: str | None = None,
+    ) -> bool:
+        """Store a record as waiting, in place of an older one of the run.
+
+        Args:
+            run_id: The run.
+            agent_id: Whose run it is.
+            record: Has `createdAt`, `threadId` and `resourceId` to search by.
+            expected_owner: Change nothing where somebody else has claimed the run meanwhile.
+
+        Returns:
+            Whether it was stored.
+        """
+        ...
+
+    async def claim_agent_run(
+        self,
+        run_id: str,
+        owner: str,
+        lease_until: int,
+        *,
+        now_ms: int,
+        dead_owners: Collection[str] = (),
+    ) -> dict[str, Json] | None:
+        """Return a record that waits and make it somebody's, in one atomic step.
+
+        One that was claimed waits again once its lease is over, or where its owner is dead.
+
+        Returns:
+            `None` where there is none, or somebody else has it.
+        """
+        ...
+
+    async def agent_run_owner(self, run_id: str) -> str | None:
+        """Return who has claimed a run, if somebody has."""
+        ...
+
+    async def prolong_agent_run(self, run_id: str, owner: str, lease_until: int) -> bool:
+        """Prolong a claim. Return whether it is still the owner's."""
+        ...
+
+    async def release_agent_run(self, run_id: str, owner: str) -> None:
+        """Let a run wait again, unless it is no longer the owner's."""
+        ...
+
+    async def delete_agent_run(self, run_id: str, owner: str | None = None) -> None:
+        """Delete a record, if there is one; with an owner, only where it is still theirs."""
+        ...
+
+    async def list_agent_runs(self, agent_id: str, *, now_ms: int) -> list[dict[str, Json]]:
+        """Return an agent's records that wait, the latest first."""
+        ...
+
+
+class _Kept:
+    __slots__ = ("agent_id", "lease_until", "owner", "record")
+
+    def __init__(self, agent_id: str, record: dict[str, Json]) -> None:
+        self.agent_id = agent_id
+        self.record = record
+        self.owner: str | None = None
+        self.lease_until = 0
+
+
+class InMemoryAgentRuns:
+    """Keeps the records in this process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+
+    async def save_agent_run(
+        self,
+        run_id: str,
+        agent_id: str,
+        record: Mapping[str, Json],
+        *,
+        expected_owner: str | None = None,
+    ) -> bool:
+        """Store a record as waiting."""
+        known = self._kept.get(run_id)
+        if expected_owner is not None and known is not None and known.owner != expected_owner:
+            return False
+        self._kept.pop(run_id, None)
+        whole: dict[str, Any] = {**record, "agentId": agent_id, "runId": run_id}
+        self._kept[run_id] = _Kept(agent_id, copy.deepcopy(whole))
+        return True
+
+    async def claim_agent_run(
+        self,
+        run_id: str,
+        owner: str,
+        lease_until: int,
+        *,
+        now_ms: int,
+        dead_owners: Collection[str] = (),
+    ) -> dict[str, Json] | None:
+        """Return a record that waits and make it somebody's."""
+        kept = self._kept.get(run_id)
+        if kept is None:
+            return None
+        is_free = kept.owner is None or kept.lease_until < now_ms or kept.owner in dead_owners
+        if not is_free:
+            return None
+        kept.owner, kept.lease_until = owner, lease_until
+        return copy.deepcopy(kept.record)
+
+    async def agent_run_owner(self, run_id: str) -> str | None:
+        """Return who has claimed a run."""
+        kept = self._kept.get(run_id)
+        return None if kept is None else kept.owner
+
+    async def prolong_agent_run(self, run_id: str, owner: str, lease_until: int) -> bool:
+        """Prolong a claim."""
+        kept = self._kept.get(run_id)
+        if kept is None or kept.owner != owner:
+            return False
+        kept.lease_until = lease_until
+        return True
+
+    async def release_agent_run(self, run_id: str, owner: str) -> None:
+        """Let a run wait again."""
+        kept = self._kept.get(run_id)
+        if kept is not None and kept.owner == owner:
+            kept.owner = None
+
+    async def delete_agent_run(self, run_id: str, owner: str | None = None) -> None:
+        """Delete a record."""
+        kept = self._kept.get(run_id)
+        if kept is not None and owner in (None, kept.owner):
+            del self._kept[run_id]
+
+    async def list_agent_runs(self, agent_id: str, *, now_ms: int) -> list[dict[str, Json]]:
+        """Return an agent's records that wait."""
+        return [
+            copy.deepcopy(kept.record)
+            for kept in reversed(self._kept.values())
+            if kept.agent_id == agent_id and (kept.owner is None or kept.lease_until < now_ms)
+        ]
