@@ -194,6 +194,14 @@ class ActiveRun:
         """Return whether anything is known of an operation, or of one inside that block."""
         return op_id in self.journal or op_id in self.blocks or op_id in self.begun
 
+    def add(self, record: StepRecord) -> None:
+        """Put a finished operation into the journal."""
+        self.journal[record.op_id] = record
+        if record.index is None and record.kind != "decision":
+            self.latest[record.step_id] = record
+        if self.open_ops:
+            self.open_ops.discard(record.op_id)
+
     def merge_state(self, record: StepRecord) -> None:
         """Apply what a record merges into the state: the later record wins, key by key.
 

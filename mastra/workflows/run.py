@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from mastra.clock import now_ms
 from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError
 from mastra.jsonable import to_jsonable
 from mastra.request_context import RequestContext
@@ -16,7 +15,12 @@ from mastra.workflows.engines.base import RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.lifecycle import call_on_start
-from mastra.workflows.engines.reopen import find_targets, reopening_after_crash, travel_to
+from mastra.workflows.engines.reopen import (
+    find_targets,
+    reopening_after_crash,
+    stored_reopening,
+    travel_to,
+)
 from mastra.workflows.engines.stored import no_such_run
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
@@ -312,7 +316,7 @@ class Run(Generic[Out]):
             per_step=per_step,
         )
         if kind != "restart":
-            data = {**head.data, "reopening": reopening.to_stored(now_ms())}
+            data = {**head.data, "reopening": stored_reopening(loaded, reopening)}
             changes = RunChanges(
                 status="running",
                 result=None,

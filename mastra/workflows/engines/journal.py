@@ -119,30 +119,24 @@ class JournalWriter:
 
     def commit(self, record: StepRecord) -> Awaitable[None] | None:
         """Put a finished operation into the journal, with what was logged before it."""
-        run = self._run
-        run.journal[record.op_id] = record
-        if record.index is None and record.kind != "decision":
-            run.latest[record.step_id] = record
-        if run.open_ops:
-            run.open_ops.discard(record.op_id)
-        return self._append(record, "running")
+        self._run.add(record)
+        return self._append((record,), "running")
 
     def flush(self, status: str) -> Awaitable[None] | None:
         """Store what was logged since the last operation."""
-        return self._append(None, status)
+        return self._append((), status)
 
-    def write(self, row: JournalRow) -> Awaitable[None] | None:
-        """Store a row of another kind."""
-        return self._append(row, "running")
+    def write(self, rows: Sequence[JournalRow]) -> Awaitable[None] | None:
+        """Store rows together: all of them or none."""
+        return self._append(rows, "running")
 
-    def _append(self, row: JournalRow | None, status: str) -> Awaitable[None] | None:
+    def _append(self, more: Sequence[JournalRow], status: str) -> Awaitable[None] | None:
         run = self._run
         rows: list[JournalRow] = []
         if run.pending:
             rows.append(LogRow(run.pending))
             run.pending = []
-        if row is not None:
-            rows.append(row)
+        rows += more
         if self._filter is not None:
             return self._append_filtered(rows, status)
         if not rows and not self._held:
@@ -177,7 +171,7 @@ class JournalWriter:
                 run.pending.insert(0, (seq, Kind.STEP_START, record.begun(), None))
         run.announced = len(entries)
         with contextlib.suppress(StorageError):
-            stored = self._append(None, "running")
+            stored = self._append((), "running")
             if stored is not None:
                 await stored
 

@@ -14,7 +14,7 @@ from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.observability.config import tracer_of
 from mastra.request_context import RequestContext
-from mastra.storage.base import RunChanges, RunHead
+from mastra.storage.base import JournalRow, RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, TimeTravel
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import (
@@ -155,25 +155,33 @@ def _remember_progress(run: ActiveRun, block: StepRecord, value: dict[str, Any])
 
 
 async def go_back(run: ActiveRun, writer: JournalWriter, travel: TimeTravel) -> None:
-    """Forget what a run goes back behind, and take the results that are given."""
+    """Forget what a run goes back behind, and take the results that are given.
+
+    Both are stored together, with the start of the leg: a restart after a crash does this again
+    where that is not stored.
+    """
+    rows: list[JournalRow] = []
     if travel.dropped:
-        await _done(drop_ops(run, writer, list(travel.dropped)))
+        rows.append(drop_ops(run, list(travel.dropped)))
     for record in travel.given:
         run.order = max(run.order, record.order)
         run.merge_state(record)
-        await _done(writer.commit(record))
+        run.add(record)
+        rows.append(record)
+    if rows:
+        await _done(writer.write(rows))
     run.base_ops = frozenset(run.journal)
 
 
-def drop_ops(run: ActiveRun, writer: JournalWriter, ops: list[str]) -> Any:
-    """Forget operations, in memory and in storage."""
+def drop_ops(run: ActiveRun, ops: list[str]) -> DropRow:
+    """Forget operations, and return the row that makes storage do so."""
     for op_id in ops:
         for known in (run.journal, run.blocks):
             record = known.pop(op_id, None)
             if record is not None and run.latest.get(record.step_id) is record:
                 del run.latest[record.step_id]
         run.marks -= {key for key in run.marks if key.startswith((f"{op_id}:", f"{op_id}["))}
-    return writer.write(DropRow(ops))
+    return DropRow(ops)
 
 
 # -- how it ended ------------------------------------------------------------------------------

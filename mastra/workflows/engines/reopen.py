@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from mastra.clock import now_ms
@@ -12,7 +13,7 @@ from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Reopening, Target, TimeTravel
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.outcome import path_of
-from mastra.workflows.records import StepRecord
+from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.spec import (
     BranchNode,
     ForeachNode,
@@ -26,7 +27,7 @@ from mastra.workflows.spec import (
     WorkflowSpec,
 )
 
-__all__ = ["find_targets", "reopening_after_crash", "travel_to"]
+__all__ = ["find_targets", "reopening_after_crash", "stored_reopening", "travel_to"]
 
 
 def _path_given(step: Any) -> list[str]:
@@ -164,6 +165,15 @@ def units_of(node: Node) -> Iterator[Unit]:
             return
 
 
+def stored_reopening(loaded: LoadedRun, reopening: Reopening) -> dict[str, Json] | None:
+    """Return how a leg begins, as its run's head says it until the leg has ended."""
+    stored = reopening.to_stored(now_ms())
+    if stored is not None and reopening.travel is not None:
+        stored["legs"] = loaded.legs
+        stored["given"] = [record.to_stored() for record in reopening.travel.given]
+    return stored
+
+
 def reopening_after_crash(loaded: LoadedRun) -> Reopening:
     """Return how the leg that a crash cut off had begun, for what of it is still to do."""
     stored = cast("dict[str, Any] | None", loaded.head.data.get("reopening"))
@@ -179,7 +189,12 @@ def reopening_after_crash(loaded: LoadedRun) -> Reopening:
             and (record.resumed_at or 0) < stored["at"]
         ]
         return Reopening(target=Target(frozenset(still), stored["data"])) if still else Reopening()
-    return Reopening(travel=TimeTravel.from_stored(stored))
+    travel = TimeTravel.from_stored(stored)
+    if loaded.legs <= stored.get("legs", -1):  # nothing of the leg is stored
+        given = tuple(decode_record(record) for record in stored["given"])
+        dropped = _dropped_by(loaded, travel.path, travel.op_id)
+        travel = replace(travel, dropped=dropped, given=given)
+    return Reopening(travel=travel)
 
 
 # -- back in time --------------------------------------------------------------------------------
@@ -206,14 +221,13 @@ def travel_to(
     path, op_id = _locate(spec, names, "")
     given = list(_results_given(spec, context or {}, nested_context or {}, "", ""))
     known = loaded.journal.get(op_id)
-    dropped = tuple(op for op in (*loaded.journal, *loaded.blocks) if _is_dropped(op, path, op_id))
     return TimeTravel(
         path=path,
         op_id=op_id,
         has_input=input_data is not ...,
         input=None if input_data is ... else to_jsonable(input_data, what="Input data"),
         resume_data=to_jsonable(resume_data, what="Resume data"),
-        dropped=dropped,
+        dropped=_dropped_by(loaded, path, op_id),
         given=(
             *(record for record in given if not _is_dropped(record.op_id, path, op_id)),
             *(() if state is None else (_state_given(state, path, loaded.order + 1),)),
@@ -271,6 +285,11 @@ def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[in
         f"Workflow {spec.id!r} has no step {names[0]!r}. It has {', '.join(map(repr, known))}.",
         code="STEP_NOT_FOUND",
     )
+
+
+def _dropped_by(loaded: LoadedRun, path: tuple[int, ...], op_id: str) -> tuple[str, ...]:
+    known = (*loaded.journal, *loaded.blocks)
+    return tuple(op for op in known if _is_dropped(op, path, op_id))
 
 
 def _is_dropped(op: str, path: tuple[int, ...], op_id: str) -> bool:

@@ -461,3 +461,27 @@ async def test_the_stored_run_has_the_later_results(env: Env, calls: Calls) -> N
     assert info.result == 111
     assert info.steps["a"].output == 2
     assert info.steps["b"].output == 110
+
+
+# -- crashes -----------------------------------------------------------------------------------
+
+
+async def test_a_crash_before_the_leg_began_goes_back_nevertheless(
+    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def launch(*_: Any) -> Any:
+        raise Killed
+
+    run = await finished(env, abc(calls))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(run._runtime.engine), "launch", launch)
+        with pytest.raises(Killed):
+            await run.time_travel(step="b", context={"a": {"output": 5}}, initial_state={"s": 1})
+    restarted = await env.again(run)
+    result = await restarted.restart()
+    assert result.unwrap() == 16
+    assert result.state == {"s": 1}
+    assert calls.names == ["a", "b", "c", "b", "c"]

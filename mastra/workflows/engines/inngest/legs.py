@@ -143,7 +143,7 @@ class Legs:
         if loaded is not None:
             await _take_up(leg, loaded)
         travel = command.reopening.travel
-        if is_first and travel is not None:
+        if travel is not None:
             await go_back(run, writer, travel)
         is_elsewhere = event.store and event.store != store_identity(store)
         if is_elsewhere or spec.should_persist_snapshot is not None:
