@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "iso_from_ms", "now_ms"]
+__all__ = ["Clock", "SystemClock", "datetime_from_ms", "iso_from_ms", "now_ms"]
 
 
 class Clock(Protocol):
@@ -33,7 +33,12 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def datetime_from_ms(ms: float) -> datetime:
+    """Return a time in milliseconds as a date and time in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
 def iso_from_ms(ms: float) -> str:
     """Return a time in milliseconds as ISO 8601 in UTC with milliseconds, as Mastra writes it."""
-    stamp = datetime.fromtimestamp(ms / 1000, UTC)
+    stamp = datetime_from_ms(ms)
     return stamp.strftime("%Y-%m-%dT%H:%M:%S.") + f"{stamp.microsecond // 1000:03d}Z"

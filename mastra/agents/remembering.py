@@ -8,15 +8,19 @@ from typing import Any, Final, cast
 from mastra.agents.context import resolve_dynamic
 from mastra.agents.options import MemoryOption
 from mastra.agents.run import AgentRun
-from mastra.errors import ConfigError
+from mastra.errors import ConfigError, ModelError
 from mastra.jsonable import dump_json
 from mastra.logs import get_logger
-from mastra.memory.memory import DEFAULT_TEMPLATE, Memory, WorkingMemory
+from mastra.memory.memory import Memory, message_of
+from mastra.memory.notes import DEFAULT_TEMPLATE, WorkingMemory
+from mastra.memory.semantic import about_other_threads
 from mastra.models.base import ModelRequest
 from mastra.models.calling import ModelEntry
 from mastra.models.collect import collect
 from mastra.models.messages import Message
 from mastra.models.resolve import resolve_models
+from mastra.models.stored_messages import split_results
+from mastra.processors.base import text_of_last_user
 from mastra.schema import schema_of
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
@@ -69,12 +73,34 @@ async def recall(run: AgentRun, memory: Memory) -> None:
         title=given.get("title", ""),
         metadata=given.get("metadata"),
     )
-    if memory.last_messages:
-        before = await memory.recall(thread_id=thread_id, last=memory.last_messages)
-        known = {message.id for message in run.messages}
-        run.remembered = [message for message in before if message.id not in known]
-        run.messages = [*run.remembered, *run.messages]
+    await _show_messages(run, memory)
     await offer_notes(run, memory)
+
+
+async def _show_messages(run: AgentRun, memory: Memory) -> None:
+    """Show the latest messages, and those like what is asked."""
+    thread_id = run.thread_id or ""
+    asked = text_of_last_user(run.messages) if memory.semantic_recall is not None else ""
+    last = memory.last_messages or 0
+    if not last and not asked:
+        return
+    options: dict[str, Any] = {"thread_id": thread_id, "resource_id": run.resource_id, "last": last}
+    try:
+        found = await memory.recall_stored(**options, search=asked)
+    except ModelError as error:
+        # As when nothing is found: the question itself can still be answered.
+        get_logger({"agent": run.spec.id, "thread": thread_id}).warning(
+            "nothing is recalled by its meaning: %s", error
+        )
+        found = await memory.recall_stored(**options)
+    known = {message.id for message in run.messages}
+    fresh = [stored for stored in found if stored.id not in known]
+    here = [message_of(stored) for stored in fresh if stored.thread_id == thread_id]
+    run.remembered = split_results(here)
+    run.messages = [*run.remembered, *run.messages]
+    elsewhere = [stored for stored in fresh if stored.thread_id != thread_id]
+    if elsewhere:
+        run.system = [*run.system, Message("system", about_other_threads(elsewhere))]
 
 
 async def offer_notes(run: AgentRun, memory: Memory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mastra.memory.memory import Memory as Memory
-from mastra.memory.memory import WorkingMemory as WorkingMemory
+from mastra.memory.notes import WorkingMemory as WorkingMemory
+from mastra.memory.semantic import SemanticRecall as SemanticRecall
 
-__all__ = ["Memory", "WorkingMemory"]
+__all__ = ["Memory", "SemanticRecall", "WorkingMemory"]

@@ -7,13 +7,16 @@ messages of the thread, and what it noted in its working memory.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Final, Literal, cast
 
 from mastra.clock import now_ms
 from mastra.errors import ConfigError, InputValidationError
 from mastra.ids import new_id
 from mastra.jsonable import Json, dump_json, load_json
+from mastra.memory.notes import DEFAULT_TEMPLATE, WorkingMemory, working_memory_of
+from mastra.memory.semantic import Recaller, SemanticRecall, TextVectors, semantic_recall_of
+from mastra.models.embedding import Embedder, EmbedderInput, resolve_embedder
 from mastra.models.message_forms import message_from
 from mastra.models.messages import Message
 from mastra.models.resolve import ModelInput
@@ -30,41 +33,7 @@ from mastra.storage.memory_store import (
     ThreadRecord,
 )
 
-__all__ = ["DEFAULT_TEMPLATE", "Memory", "WorkingMemory"]
-
-DEFAULT_TEMPLATE: Final = """
-# User Information
-- **First Name**: 
-- **Last Name**: 
-- **Location**: 
-- **Occupation**: 
-- **Interests**: 
-- **Goals**: 
-- **Events**: 
-- **Facts**: 
-- **Projects**: 
-"""  # noqa: W291 - the template that Mastra's clients know
-"""What working memory looks like before anything is noted."""
-
-
-@dataclass(frozen=True)
-class WorkingMemory:
-    """Notes that an agent keeps and rewrites.
-
-    Args:
-        template: Text with gaps to fill in. Not together with `schema`.
-        schema: A type that pydantic can validate; the notes are then an object of it.
-        scope: One set of notes for all threads of a resource, or one a thread.
-    """
-
-    template: str | None = None
-    schema: Any = None
-    scope: Literal["resource", "thread"] = "resource"
-    enabled: bool = True
-
-    def __post_init__(self) -> None:
-        if self.template is not None and self.schema is not None:
-            raise ConfigError("WorkingMemory takes a template or a schema, not both.")
+__all__ = ["Memory", "message_of"]
 
 
 class Memory:
@@ -77,6 +46,14 @@ class Memory:
         generate_title: Give a thread a title after its first answer: `True` for the agent's own
             model, or another model.
         read_only: Show what is there and keep nothing.
+        semantic_recall: Show the agent what was said before that is like what it is asked:
+            `True`, or how. Needs an `embedder`.
+        embedder: Tells what texts mean: `provider/model`, a `ModelConfig`, an object with
+            `embed(texts)`, or a function of a list of texts.
+        embedder_options: Further fields of an embedding request, such as `dimensions`.
+
+    Raises:
+        ConfigError: There is no embedder for semantic recall.
     """
 
     def __init__(
@@ -87,10 +64,23 @@ class Memory:
         working_memory: WorkingMemory | Mapping[str, Any] | bool | None = None,
         generate_title: bool | ModelInput = False,
         read_only: bool = False,
+        semantic_recall: SemanticRecall | Mapping[str, Any] | bool | None = None,
+        embedder: EmbedderInput | None = None,
+        embedder_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._store = store
+        self.semantic_recall = semantic_recall_of(semantic_recall)
+        self.embedder: Embedder | None = (
+            None if embedder is None else resolve_embedder(embedder, embedder_options)
+        )
+        self._texts = None if self.embedder is None else TextVectors(self.embedder)
+        if self.semantic_recall is not None and self.embedder is None:
+            raise ConfigError(
+                "Memory(semantic_recall=...) needs an embedder, which tells what texts mean: pass "
+                "embedder='openai/text-embedding-3-small', or a function of a list of texts."
+            )
         self.last_messages = last_messages
-        self.working_memory = _working_memory(working_memory)
+        self.working_memory = working_memory_of(working_memory)
         self.generate_title = generate_title
         self.read_only = read_only
 
@@ -100,13 +90,17 @@ class Memory:
         unknown = known.keys() - set(_SPELLINGS.values())
         if unknown:
             raise ConfigError(f"Memory has no option {', '.join(map(repr, sorted(unknown)))}.")
-        return Memory(
+        made = Memory(
             self._store,
             last_messages=known.get("last_messages", self.last_messages),
             working_memory=known.get("working_memory", self.working_memory),
             generate_title=known.get("generate_title", self.generate_title),
             read_only=known.get("read_only", self.read_only),
+            semantic_recall=known.get("semantic_recall", self.semantic_recall),
+            embedder=self.embedder,
         )
+        made._texts = self._texts
+        return made
 
     def bound_to(self, services: Services | None) -> Memory:
         """Return the same memory over the application's storage, unless it has a store."""
@@ -132,7 +126,9 @@ class Memory:
         working = self.working_memory
         return {
             "lastMessages": self.last_messages,
-            "semanticRecall": False,
+            "semanticRecall": False
+            if self.semantic_recall is None
+            else self.semantic_recall.to_wire(),
             "generateTitle": bool(self.generate_title),
             "workingMemory": {
                 "enabled": working is not None and working.enabled,
@@ -237,17 +233,92 @@ class Memory:
             )
             for message in merged_messages(messages)
         ]
-        await self.store.save_messages(stored)
+        await self.store_messages(stored)
         return stored
 
+    async def store_messages(self, messages: Sequence[StoredMessage]) -> None:
+        """Store messages as they are; with semantic recall, what they mean too.
+
+        A message whose meaning cannot be told is stored without it, and the log says so: what
+        was said is worth more than finding it.
+        """
+        await self.store.save_messages(messages)
+        if self._recaller is not None:
+            await self._recaller.index(messages)
+
+    @property
+    def _recaller(self) -> Recaller | None:
+        if self.semantic_recall is None or self._texts is None:
+            return None
+        return Recaller(self.store, self._texts, self.semantic_recall)
+
     async def recall(
-        self, *, thread_id: str, resource_id: str | None = None, last: int | None = None
+        self,
+        *,
+        thread_id: str,
+        resource_id: str | None = None,
+        last: int | None = None,
+        search: str | None = None,
     ) -> list[Message]:
-        """Return a thread's latest messages, the oldest first, as they go to a model."""
-        page = await self.store.list_messages(
-            thread_id=thread_id, resource_id=resource_id, per_page=last
+        """Return a thread's latest messages, the oldest first, as they go to a model.
+
+        Args:
+            thread_id: The thread.
+            resource_id: Whose.
+            last: How many; all where it is left out.
+            search: With semantic recall, also messages like this text, of whatever thread the
+                recall reaches, with those around them.
+        """
+        recalled = await self.recall_stored(
+            thread_id=thread_id, resource_id=resource_id, last=last, search=search
         )
-        return split_results([_message(stored) for stored in page.messages])
+        return split_results([message_of(stored) for stored in recalled])
+
+    async def recall_stored(
+        self,
+        *,
+        thread_id: str,
+        resource_id: str | None = None,
+        last: int | None = None,
+        search: str | None = None,
+    ) -> list[StoredMessage]:
+        """Return what `recall` returns, as it is stored."""
+        found: list[StoredMessage] = []
+        if last != 0:
+            page = await self.store.list_messages(
+                thread_id=thread_id, resource_id=resource_id, per_page=last
+            )
+            found = page.messages
+        if search and self._recaller is not None:
+            near = await self._recaller.find(search, thread_id=thread_id, resource_id=resource_id)
+            known = {message.id for message in found}
+            more = [message for message in near if message.id not in known]
+            # Of one moment, what was found by its meaning is the older.
+            found = sorted([*more, *found], key=lambda message: message.created_at)
+        return found
+
+    async def search(
+        self,
+        text: str,
+        *,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        top_k: int | None = None,
+    ) -> list[tuple[StoredMessage, float]]:
+        """Return messages like a text with their scores (1 for the same meaning), the best first.
+
+        Raises:
+            ConfigError: There is no semantic recall.
+            ModelError: The embedder failed.
+        """
+        recaller = self._recaller
+        if recaller is None:
+            raise ConfigError(
+                "Memory.search() needs semantic recall: Memory(semantic_recall=True, embedder=...)."
+            )
+        return await recaller.search(
+            text, thread_id=thread_id, resource_id=resource_id, top_k=top_k
+        )
 
     async def list_messages(self, **options: Any) -> MessagePage:
         """Return messages as stored; the options are those of `MemoryStore.list_messages`."""
@@ -314,21 +385,11 @@ class Memory:
             raise mismatch.into(InputValidationError, "The working memory") from None
 
 
-def _message(stored: StoredMessage) -> Message:
+def message_of(stored: StoredMessage) -> Message:
+    """Return a stored message as a model sees it, an answer with its tools' results as one."""
     data = asdict(stored)
     message = message_from({"role": stored.role, "content": data["content"], "id": stored.id})
     return replace(message, created_at=stored.created_at, metadata=stored.content.get("metadata"))
-
-
-def _working_memory(
-    value: WorkingMemory | Mapping[str, Any] | bool | None,
-) -> WorkingMemory | None:
-    if value is None or value is False:
-        return None
-    if value is True:
-        return WorkingMemory()
-    made = value if isinstance(value, WorkingMemory) else WorkingMemory(**value)
-    return made if made.enabled else None
 
 
 _SPELLINGS: Final[Mapping[str, str]] = {
@@ -340,4 +401,6 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "generateTitle": "generate_title",
     "read_only": "read_only",
     "readOnly": "read_only",
+    "semantic_recall": "semantic_recall",
+    "semanticRecall": "semantic_recall",
 }

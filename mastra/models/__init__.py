@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ToolCallStart,
         Usage,
     )
+    from mastra.models.embedding import Embedder, FunctionEmbedder
     from mastra.models.messages import (
         FilePart,
         ImagePart,
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from mastra.models.settings import ModelSettings, Timeouts
 
 __all__ = [
+    "Embedder",
     "Fallback",
     "FilePart",
     "FinishChunk",
+    "FunctionEmbedder",
     "ImagePart",
     "Message",
     "Model",
@@ -56,9 +59,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Embedder": "mastra.models.embedding",
     "Fallback": "mastra.models.resolve",
     "FilePart": "mastra.models.messages",
     "FinishChunk": "mastra.models.chunks",
+    "FunctionEmbedder": "mastra.models.embedding",
     "ImagePart": "mastra.models.messages",
     "Message": "mastra.models.messages",
     "Model": "mastra.models.base",

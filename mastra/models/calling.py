@@ -20,7 +20,7 @@ from mastra.models.settings import NO_SETTINGS, ModelSettings
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["DEFAULT_RETRIES", "Answer", "ModelEntry", "open_answer"]
+__all__ = ["DEFAULT_RETRIES", "Answer", "ModelEntry", "open_answer", "with_retries"]
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ async def open_answer(
     failure: ModelError | None = None
     for entry in entries:
         try:
-            return await _with_retries(
+            return await with_retries(
                 lambda entry=entry: _open(entry, request),
                 entry.max_retries if max_retries is None else max_retries,
             )
@@ -183,7 +183,12 @@ def _least(*limits: float | None) -> float | None:
     return min(known) if known else None
 
 
-async def _with_retries(attempt: Callable[[], Awaitable[T]], retries: int) -> T:
+async def with_retries(attempt: Callable[[], Awaitable[T]], retries: int) -> T:
+    """Call a model, and again after failures that may pass.
+
+    Raises:
+        ModelError: It failed every time, or in a way that will not pass.
+    """
     try:
         return await attempt()
     except ModelError as error:

@@ -104,6 +104,36 @@ class LiteLLMModel:
             if close is not None:
                 await close()
 
+    async def embeddings(
+        self, texts: Sequence[str], options: Mapping[str, Any]
+    ) -> Sequence[Sequence[float]]:
+        """Return what texts mean, one vector each.
+
+        Args:
+            texts: What to look at.
+            options: Further arguments of `litellm.aembedding`, such as `dimensions`.
+
+        Raises:
+            ConfigError: There is no key, or requests are blocked.
+            ModelError: The provider refused, or could not be reached.
+        """
+        self.check()
+        check_request_allowed(self.model_id, self.base_url)
+        litellm = await self._litellm()
+        try:
+            answer: Any = await litellm.aembedding(
+                model=self.model_id,
+                input=list(texts),
+                api_key=self.api_key,
+                api_base=self.base_url,
+                num_retries=0,
+                max_retries=0,
+                **options,
+            )
+        except Exception as error:
+            raise self._error(error) from error
+        return [item["embedding"] for item in answer.data]
+
     async def _events(self, answer: Any) -> AsyncIterator[dict[str, Any]]:
         try:
             async for chunk in answer:

@@ -114,12 +114,8 @@ class OpenAIModel:
         import httpx  # noqa: PLC0415 - comes with openai
         import openai  # noqa: PLC0415 - imported by now
 
-        client = await self._client()
-        headers: dict[str, Any] = {**self.headers, **(request.settings.headers or {})}
-        if self._key() is None:
-            # Without a key of its own an endpoint is sent none: least of all OpenAI's.
-            headers.setdefault("Authorization", openai.Omit())
-        options: Any = {"headers": headers}
+        client = await self.client()
+        options: Any = {"headers": self.extra_headers(request.settings.headers)}
         try:
             response = await client.post(
                 path,
@@ -139,6 +135,37 @@ class OpenAIModel:
         return OpenAISource(
             self, raw.extensions[RESPONSE], decoder, {"body": body, "url": self.url + path}
         )
+
+    async def embeddings(
+        self, texts: Sequence[str], options: Mapping[str, Any]
+    ) -> Sequence[Sequence[float]]:
+        """Return what texts mean, one vector each.
+
+        Args:
+            texts: What to look at.
+            options: Further fields of the request, such as `dimensions`.
+
+        Raises:
+            ConfigError: There is no key, or requests are blocked.
+            ModelError: The provider refused, or could not be reached.
+        """
+        from mastra.models.openai_embeddings import embeddings  # noqa: PLC0415 - seldom used
+
+        self.check()
+        check_request_allowed(self.model_id, self.url)
+        if "openai" not in sys.modules:
+            await asyncio.to_thread(_import)
+        return await embeddings(self, await self.client(), texts, options)
+
+    def extra_headers(self, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return the headers of a request."""
+        import openai  # noqa: PLC0415 - imported by now
+
+        headers: dict[str, Any] = {**self.headers, **(more or {})}
+        if self._key() is None:
+            # Without a key of its own an endpoint is sent none: least of all OpenAI's.
+            headers.setdefault("Authorization", openai.Omit())
+        return headers
 
     def _call(self, request: ModelRequest) -> tuple[str, dict[str, Any], SseDecoder]:
         if self.api == "responses":
@@ -162,7 +189,8 @@ class OpenAIModel:
             return os.environ.get("OPENAI_API_KEY")
         return self.api_key
 
-    async def _client(self) -> openai.AsyncOpenAI:
+    async def client(self) -> openai.AsyncOpenAI:
+        """Return the SDK's client of the running event loop."""
         from mastra.models.http import loop_clients  # noqa: PLC0415 - imports aiohttp
 
         clients = await loop_clients()

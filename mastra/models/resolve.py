@@ -107,8 +107,12 @@ _LOCAL_MODELS: Final = ("smollm2-135m",)
 _resolved: dict[str, Model] = {}
 
 
-def resolve_model(value: str | ModelConfig | Model) -> Model:
+def resolve_model(value: str | ModelConfig | Model, *, check: bool = True) -> Model:
     """Return the model that a string or a config names.
+
+    Args:
+        value: What the user wrote.
+        check: Whether it must be possible to call it at once.
 
     Raises:
         ConfigError: The string is not `provider/model`, or a key is missing.
@@ -117,12 +121,15 @@ def resolve_model(value: str | ModelConfig | Model) -> Model:
         found = _resolved.get(value)
         if found is None:
             found = _resolved[value] = _from_config(ModelConfig(value))
-        _check(found)
+    elif isinstance(value, ModelConfig):
+        found = _from_config(value)
+    else:
+        found = None
+    if found is not None:
+        if check:
+            _check(found)
         return found
-    if isinstance(value, ModelConfig):
-        model = _from_config(value)
-        _check(model)
-        return model
+    value = cast("Model", value)
     if callable(getattr(value, "stream", None)):
         return value
     raise ConfigError(

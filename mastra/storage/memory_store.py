@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mastra.jsonable import Json
+from mastra.storage.vectors import InMemoryVectors
 
 __all__ = [
     "InMemoryMemoryStore",
@@ -79,7 +80,11 @@ class MessagePage:
 
 
 class MemoryStore(Protocol):
-    """Keeps threads, messages and resources. Every method may be called at once by many."""
+    """Keeps threads, messages and resources. Every method may be called at once by many.
+
+    A store with an attribute `vectors`, a `MessageVectors`, can also find messages by what they
+    mean.
+    """
 
     async def get_thread(self, thread_id: str) -> ThreadRecord | None:
         """Return a thread, or `None`."""
@@ -131,6 +136,15 @@ class MemoryStore(Protocol):
         """Return messages, the oldest first; page 0 holds the latest."""
         ...
 
+    async def list_around(
+        self, message_ids: Sequence[str], *, before: int, after: int
+    ) -> list[StoredMessage]:
+        """Return messages with those said just before and after each in its thread.
+
+        Each comes once, the oldest first.
+        """
+        ...
+
     async def delete_messages(self, message_ids: Sequence[str]) -> None:
         """Delete messages."""
         ...
@@ -151,6 +165,11 @@ class InMemoryMemoryStore:
         self._threads: dict[str, ThreadRecord] = {}
         self._messages: dict[str, StoredMessage] = {}
         self._resources: dict[str, ResourceRecord] = {}
+        self.vectors = InMemoryVectors(self._owner_of)
+
+    def _owner_of(self, message_id: str) -> tuple[str, str] | None:
+        message = self._messages.get(message_id)
+        return None if message is None else (message.thread_id, message.resource_id)
 
     async def get_thread(self, thread_id: str) -> ThreadRecord | None:
         """Return a thread, or `None`."""
@@ -162,9 +181,9 @@ class InMemoryMemoryStore:
 
     async def delete_thread(self, thread_id: str) -> bool:
         """Delete a thread and its messages."""
-        self._messages = {
-            key: item for key, item in self._messages.items() if item.thread_id != thread_id
-        }
+        await self.delete_messages(
+            [key for key, item in self._messages.items() if item.thread_id == thread_id]
+        )
         return self._threads.pop(thread_id, None) is not None
 
     async def list_threads(
@@ -225,10 +244,28 @@ class InMemoryMemoryStore:
             found = found[max(0, end - per_page) : max(0, end)]
         return MessagePage([copy.deepcopy(message) for message in found], total)
 
+    async def list_around(
+        self, message_ids: Sequence[str], *, before: int, after: int
+    ) -> list[StoredMessage]:
+        """Return messages with those said just before and after each in its thread."""
+        found: dict[str, StoredMessage] = {}
+        for message_id in message_ids:
+            anchor = self._messages.get(message_id)
+            if anchor is None:
+                continue
+            thread = [m for m in self._messages.values() if m.thread_id == anchor.thread_id]
+            thread.sort(key=lambda message: message.created_at)
+            at = next(index for index, message in enumerate(thread) if message is anchor)
+            near = thread[max(0, at - before) : at + after + 1]
+            found.update((message.id, message) for message in near)
+        ordered = sorted(found.values(), key=lambda message: message.created_at)
+        return [copy.deepcopy(message) for message in ordered]
+
     async def delete_messages(self, message_ids: Sequence[str]) -> None:
         """Delete messages."""
         for message_id in message_ids:
             self._messages.pop(message_id, None)
+        self.vectors.forget(message_ids)
 
     async def get_resource(self, resource_id: str) -> ResourceRecord | None:
         """Return a resource, or `None`."""

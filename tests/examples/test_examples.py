@@ -27,6 +27,9 @@ OTHERS = {
         "counting words\ncounting letters\ncounted\ncounted\n4 words, 15 letters",
     ],
     "scripted_test": ["passed"],
+    "semantic_recall": [
+        "user: My cat is called Tom.\nuser: What is my cat called?\n",
+    ],
     "suspend_and_resume": [
         "suspended {'question': 'Pay 120.00 for a chair?'}",
         "success paid",

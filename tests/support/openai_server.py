@@ -6,8 +6,10 @@ A test queues answers; each request takes the next. It reads what was asked in `
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from array import array
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,6 +108,19 @@ def error_reply(status: int, message: str = "no", **headers: str) -> Reply:
     )
 
 
+def embeddings_reply(vectors: Sequence[Sequence[float]], encoding: str | None = None) -> Reply:
+    """Vectors, as OpenAI sends them, but not in order."""
+    sent: list[Any] = [list(vector) for vector in vectors]
+    if encoding == "base64":
+        sent = [base64.b64encode(array("f", vector).tobytes()).decode() for vector in vectors]
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector}
+        for index, vector in enumerate(sent)
+    ]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    return Reply(body={"object": "list", "data": data[::-1], "model": "e", "usage": usage})
+
+
 class OpenAIServer:
     """The server. `url` is its base URL; `open_connections` counts its clients."""
 
@@ -116,6 +131,8 @@ class OpenAIServer:
         self.paths: list[str] = []
         self.open_connections = 0
         self.url = ""
+        self.embed: Callable[[str], Sequence[float]] = lambda text: [float(len(text)), 1.0]
+        """What a text means, for requests to `/embeddings` that no reply is queued for."""
 
     def queue(self, *replies: Reply) -> None:
         """Answer the next requests so."""
@@ -139,7 +156,14 @@ class OpenAIServer:
         self.paths.append(first.split()[1])
         self.headers.append(headers)
         self.requests.append(json.loads(body))
-        reply = self.replies.pop(0) if self.replies else error_reply(400, "no reply queued")
+        if self.replies:
+            reply = self.replies.pop(0)
+        elif self.paths[-1].endswith("/embeddings"):
+            asked = self.requests[-1]
+            vectors = [self.embed(text) for text in asked["input"]]
+            reply = embeddings_reply(vectors, asked.get("encoding_format"))
+        else:
+            reply = error_reply(400, "no reply queued")
         return await _send(reply, reader, writer)
 
 

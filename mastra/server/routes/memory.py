@@ -245,7 +245,7 @@ async def save_messages(
                 when,
             )
         )
-    await memory.store.save_messages(saved)
+    await memory.store_messages(saved)
     return {"messages": [{**_message_wire(message), "type": "text"} for message in saved]}
 
 

@@ -20,6 +20,7 @@ from mastra.storage.sql import memory_statements as build
 from mastra.storage.sql import tables
 from mastra.storage.sql.database import Database, Row, Values
 from mastra.storage.sql.statements import Statement, StatementCache, in_chunks, padded, upsert
+from mastra.storage.sql.vectors import SQLVectors
 
 __all__ = ["SQLMemoryStore"]
 
@@ -29,9 +30,13 @@ class SQLMemoryStore:
 
     Args:
         database: Where they are.
+
+    Attributes:
+        vectors: What messages mean, in a fourth.
     """
 
     def __init__(self, database: Database) -> None:
+        self.vectors = SQLVectors(database)
         self._database = database
         self._statements = StatementCache(database.dialect)
 
@@ -171,6 +176,39 @@ class SQLMemoryStore:
             if per_page is not None:
                 rows = rows[page * per_page : (page + 1) * per_page]
         return MessagePage([_message(row) for row in reversed(rows)], total)
+
+    async def list_around(
+        self, message_ids: Sequence[str], *, before: int, after: int
+    ) -> list[StoredMessage]:
+        """Return messages with those said just before and after each in its thread."""
+        found: dict[str, Row] = {}
+        for chunk in in_chunks(list(dict.fromkeys(message_ids))):
+            count, wanted = padded("id", chunk)
+            listed = self._statements.get(
+                ("messages", (), count, False),
+                functools.partial(build.list_messages, (), count, is_paged=False),
+            )
+            for anchor in await self._rows(listed, wanted, "messages"):
+                found[anchor[0]] = anchor
+                for limit, is_before in ((before, True), (after, False)):
+                    if limit:
+                        near = await self._neighbours(anchor, limit, is_before=is_before)
+                        found.update((row[0], row) for row in near)
+        rows = sorted(found.values(), key=lambda row: (row[-2], row[-1]))  # time, then key
+        return [_message(row) for row in rows]
+
+    async def _neighbours(self, anchor: Row, limit: int, *, is_before: bool) -> Sequence[Row]:
+        statement = self._statements.get(
+            ("neighbours", is_before),
+            functools.partial(build.list_neighbours, is_before=is_before),
+        )
+        values = {
+            "of_thread_id": anchor[1],
+            "of_created_at": anchor[-2],
+            "of_message_key": anchor[-1],
+            "limit": limit,
+        }
+        return await self._rows(statement, values, "messages")
 
     async def delete_messages(self, message_ids: Sequence[str]) -> None:
         """Delete messages, all or none."""

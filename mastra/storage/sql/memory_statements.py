@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.types import BigInteger
@@ -31,6 +32,7 @@ __all__ = [
     "delete_messages_of",
     "delete_thread",
     "list_messages",
+    "list_neighbours",
     "list_threads",
     "select_by_id",
     "touch_thread",
@@ -76,6 +78,25 @@ def list_messages(names: Iterable[str], ids: int | None, *, is_paged: bool) -> S
         query = query.where(columns.id.in_(matches("id", columns.id, ids)))
     query = query.order_by(columns.created_at.desc(), columns.message_key.desc())
     return _paged(query) if is_paged else query
+
+
+def list_neighbours(*, is_before: bool) -> Select[Any]:
+    """Build the query for the messages of a thread next to a place in it, the nearest first."""
+    columns = messages.c
+    place = tuple_(columns.created_at, columns.message_key)
+    anchor = tuple_(
+        named("of_created_at", columns.created_at), named("of_message_key", columns.message_key)
+    )
+    order = [columns.created_at, columns.message_key]
+    return (
+        select(*_row(messages))
+        .where(
+            columns.thread_id == named("of_thread_id", columns.thread_id),
+            place < anchor if is_before else place > anchor,
+        )
+        .order_by(*(column.desc() if is_before else column.asc() for column in order))
+        .limit(bindparam("limit", type_=BigInteger))
+    )
 
 
 def count_rows(table: Table, names: Iterable[str]) -> Select[int]:

@@ -5,7 +5,16 @@ How a database gets there is in `mastra.storage.sql.migrations`, which keeps its
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 
 __all__ = [
     "HEAD_COLUMNS",
@@ -13,6 +22,7 @@ __all__ = [
     "METADATA",
     "agent_runs",
     "journal",
+    "message_vectors",
     "messages",
     "resources",
     "run_journal",
@@ -116,6 +126,17 @@ messages = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 """Messages of conversations. The key tells which of two of one moment was stored first."""
+
+message_vectors = Table(
+    "mastra_message_vectors",
+    METADATA,
+    Column("message_key", BigInteger, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("sketch", LargeBinary, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+)
+"""What messages mean. The sketch stands before the vector, which spills over to other pages."""
 
 resources = Table(
     "mastra_resources",

@@ -12,6 +12,7 @@ from mastra.storage.sql.migrations.v1_workflows import workflow_tables
 from mastra.storage.sql.migrations.v2_agents import agent_tables
 from mastra.storage.sql.migrations.v3_memory import memory_tables
 from mastra.storage.sql.migrations.v4_agent_claims import agent_claims
+from mastra.storage.sql.migrations.v5_vectors import vector_tables
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -38,6 +39,7 @@ MIGRATIONS = (
     Migration(2, agent_tables),
     Migration(3, memory_tables),
     Migration(4, agent_claims),
+    Migration(5, vector_tables),
 )
 LATEST = MIGRATIONS[-1].version
 

@@ -1,0 +1,132 @@
+"""What messages mean, in a SQL database: no extension of it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+
+from mastra.storage.sql.database import Database
+from mastra.storage.sql.statements import StatementCache, in_chunks, matches, named, padded
+from mastra.storage.sql.tables import message_vectors, messages
+from mastra.storage.vectors import MessageMatch, MessageVector, ranked, shortlist, sketch_of
+
+__all__ = ["SQLVectors"]
+
+_columns = message_vectors.c
+_OF_MESSAGE = messages.c.message_key == _columns.message_key
+
+
+class SQLVectors:
+    """Keeps vectors beside the messages, which take them along when they are deleted.
+
+    Args:
+        database: Where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements = StatementCache(database.dialect)
+
+    async def save(self, vectors: Sequence[MessageVector]) -> None:
+        """Store vectors, in place of older ones; those of unknown messages are dropped."""
+        statement = self._statements.get(
+            ("save",), functools.partial(_save, self._database.dialect.name)
+        )
+        writes = [
+            (
+                statement,
+                {
+                    "of_id": vector.message_id,
+                    "new_model": vector.model,
+                    "new_digest": vector.digest,
+                    "new_sketch": sketch_of(vector.vector),
+                    "new_vector": vector.vector,
+                },
+            )
+            for vector in vectors
+        ]
+        if writes:
+            await self._database.change_all(writes, what=f"store {len(writes)} vectors")
+
+    async def digests(self, message_ids: Sequence[str], *, model: str) -> dict[str, str]:
+        """Return the digests of those messages that have a vector of this model."""
+        rows = await self._by_id("digest", message_ids, model)
+        return dict(rows)
+
+    async def search(
+        self,
+        vector: bytes,
+        *,
+        model: str,
+        top_k: int,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        threshold: float | None = None,
+    ) -> list[MessageMatch]:
+        """Return the messages that are nearest, the nearest first."""
+        scope = {"of_thread_id": thread_id, "of_resource_id": resource_id}
+        values = {name: value for name, value in scope.items() if value is not None}
+        sketches = await self._database.fetch(
+            self._statements.get(
+                ("sketches", tuple(values)), functools.partial(_sketches, tuple(values))
+            ),
+            {**values, "of_model": model},
+            what="search messages",
+        )
+        pairs = [(name, sketch) for name, sketch in sketches]
+        # Products are the processor's work, so that the event loop goes on meanwhile.
+        names = await asyncio.to_thread(shortlist, vector, pairs)
+        found = await self._by_id("vector", names, model)
+        return await asyncio.to_thread(ranked, vector, found, top_k=top_k, threshold=threshold)
+
+    async def _by_id(
+        self, column: str, message_ids: Sequence[str], model: str
+    ) -> list[tuple[str, Any]]:
+        found: list[tuple[str, Any]] = []
+        for chunk in in_chunks(message_ids):
+            count, values = padded("id", chunk)
+            statement = self._statements.get(
+                (column, count), functools.partial(_of_messages, column, count)
+            )
+            rows = await self._database.fetch(
+                statement, {**values, "of_model": model}, what="read vectors"
+            )
+            found += [(name, value) for name, value in rows]
+        return found
+
+
+def _save(dialect: str) -> Insert:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    given = ("model", "digest", "sketch", "vector")
+    values = [named(f"new_{name}", _columns[name]).label(name) for name in given]
+    # From the message itself: where it has been deleted meanwhile, there is nothing to store.
+    found = select(messages.c.message_key, *values).where(
+        messages.c.id == named("of_id", messages.c.id)
+    )
+    statement = insert(message_vectors).from_select(["message_key", *given], found)
+    return statement.on_conflict_do_update(
+        index_elements=["message_key", "model"],
+        set_={name: statement.excluded[name] for name in given if name != "model"},
+    )
+
+
+def _sketches(names: Iterable[str]) -> Select[str, Any]:
+    columns = [(name, messages.c[name.removeprefix("of_")]) for name in names]
+    scope: list[ColumnElement[bool]] = [column == named(name, column) for name, column in columns]
+    return select(messages.c.id, _columns.sketch).where(
+        _OF_MESSAGE, _columns.model == named("of_model", _columns.model), *scope
+    )
+
+
+def _of_messages(column: str, count: int) -> Select[str, Any]:
+    return select(messages.c.id, _columns[column]).where(
+        _OF_MESSAGE,
+        _columns.model == named("of_model", _columns.model),
+        messages.c.id.in_(matches("id", messages.c.id, count)),
+    )
