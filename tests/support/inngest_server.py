@@ -85,6 +85,13 @@ class FakeInngest:
         self.messages: list[tuple[str, Any]] = []
         """Every realtime message: channel and what was said."""
         self.lose_messages = False
+        self.event_key: str | None = None
+        """The only one that is taken."""
+        self.is_down = False
+        """Whether its address refuses connections."""
+        self.questions = 0
+        """How often it was asked for the runs of an event."""
+        self._runs_of_events: dict[str, list[str]] = {}
         self._seen: set[str] = set()
         self._listeners: dict[str, set[asyncio.Queue[bytes | None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -94,12 +101,30 @@ class FakeInngest:
 
     # -- life ----------------------------------------------------------------------------------
 
-    def asgi(self) -> Starlette:
+    def asgi(self) -> Any:
         """Return what answers the app and its clients."""
+        app = self._asgi()
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            if self.is_down:
+                raise httpx.ConnectError("Connection refused")
+            await app(scope, receive, send)
+
+        return answer
+
+    def go_down(self) -> None:
+        """Refuse connections from now on, and cut off those that are open."""
+        self.is_down = True
+        for queues in self._listeners.values():
+            for queue in queues:
+                queue.put_nowait(None)
+
+    def _asgi(self) -> Starlette:
         routes = [
             Route("/e/{key}", self._take_events, methods=["POST"]),
             Route("/fn/register", self._register, methods=["POST"]),
             Route("/v1/checkpoint/{run_id}/async", self._checkpoint, methods=["POST"]),
+            Route("/v1/events/{event_id}/runs", self._runs_of_event),
             Route("/v1/runs/{run_id}", self._run),
             Route("/v1/realtime/token", self._token, methods=["POST"]),
             Route("/v1/realtime/publish", self._publish, methods=["POST"]),
@@ -264,14 +289,17 @@ class FakeInngest:
         return JSONResponse({"ok": True, "modified": True})
 
     async def _take_events(self, request: Request) -> Response:
+        if self.event_key not in (None, request.path_params["key"]):
+            return JSONResponse({"error": "Event key not found", "ids": [], "status": 401}, 401)
         ids: list[str] = []
         sent = json.loads(await request.body(), parse_constant=_no_constants)
         for event in sent if isinstance(sent, list) else [sent]:
             event_id = str(event.get("id") or new_id())
-            ids.append(event_id)
+            ids.append(new_id())
             if event_id not in self._seen:
                 self._seen.add(event_id)
-                self.send({**event, "id": event_id})
+                runs = self.send({**event, "id": event_id})
+                self._runs_of_events[ids[-1]] = [run.run_id for run in runs]
         return JSONResponse({"ids": ids, "status": 200})
 
     def send(self, event: dict[str, Any]) -> list[FakeRun]:
@@ -314,6 +342,11 @@ class FakeInngest:
             run.checkpoints += 1
             self._keep(run, op)
         return JSONResponse({})
+
+    async def _runs_of_event(self, request: Request) -> Response:
+        self.questions += 1
+        found = self._runs_of_events.get(request.path_params["event_id"], [])
+        return JSONResponse({"data": [{"run_id": run_id} for run_id in found]})
 
     async def _run(self, request: Request) -> Response:
         run = self.runs.get(request.path_params["run_id"])

@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from mastra.jsonable import Json, dump_wire, load_json
 from mastra.workflows.engines.inngest.names import TOPIC, step_hash, step_name
 from mastra.workflows.engines.inngest.request import RequestFacts
 
-__all__ = ["Checkpoint", "InngestApi", "Subscription"]
+__all__ = ["Checkpoint", "InngestApi", "ServerRun", "Subscription"]
 
 _TIMEOUT_S = 30.0
 _count = itertools.count(1)
@@ -33,6 +34,27 @@ class Checkpoint(Enum):
     """It knows no such run: cancelled, or forgotten."""
     FAILED = "failed"
     """It could not be reached, or does not take checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRun:
+    """How the server says that a run of a function stands."""
+
+    status: str
+    """`Running`, `Completed`, `Failed`, `Cancelled`, `Skipped` …."""
+    reason: str
+    """Why it failed, where it did; may be empty."""
+
+
+def _reason_of(output: Any) -> str:
+    """Return the message of an error, as the SDK or the server itself puts it."""
+    if not isinstance(output, dict):
+        return ""
+    told = cast("dict[str, Any]", output)
+    inner = told.get("error")
+    if isinstance(inner, dict):
+        told = cast("dict[str, Any]", inner)
+    return str(told.get("message") or "")
 
 
 def _bearer(signing_key: str) -> str:
@@ -162,20 +184,48 @@ class InngestApi:
             return False
         return True if answer.status_code < 300 else None
 
-    async def run_status(self, run_id: str) -> str | None:
-        """Return how the server says that a run stands: `Completed`, `Failed`, `Cancelled` …."""
+    async def _ask(self, path: str) -> Any:
+        """Return what the server knows at a path, or `None` if that is nothing to us.
+
+        Raises:
+            httpx.TransportError: It could not be reached.
+        """
         # Answers are cached by address, so each question has its own.
+        answer = await self.http.get(
+            path,
+            params={"_": f"{time.time_ns()}{next(_count)}"},
+            headers=self._headers(self.client.signing_key),
+        )
         try:
-            answer = await self.http.get(
-                f"/v1/runs/{run_id}",
-                params={"_": f"{time.time_ns()}{next(_count)}"},
-                headers=self._headers(self.client.signing_key),
-            )
             found: Any = answer.json()
-        except (httpx.HTTPError, json.JSONDecodeError):
+        except json.JSONDecodeError:
             return None
-        data = cast("dict[str, Any]", found).get("data") if isinstance(found, dict) else None
-        return None if not data else str(data.get("status"))
+        if answer.status_code >= 300 or not isinstance(found, dict):
+            return None
+        return cast("dict[str, Any]", found).get("data")
+
+    async def server_run(self, run_id: str) -> ServerRun | None:
+        """Return how the server says that a run stands, or `None` if it does not say.
+
+        Raises:
+            httpx.TransportError: It could not be reached.
+        """
+        data = await self._ask(f"/v1/runs/{run_id}")
+        if not data:
+            return None
+        return ServerRun(str(data.get("status")), _reason_of(data.get("output")))
+
+    async def runs_of(self, event_id: str) -> list[str] | None:
+        """Return the ids of the runs that an event began, or `None` if the server does not say.
+
+        Args:
+            event_id: The id that the server gave the event.
+
+        Raises:
+            httpx.TransportError: It could not be reached.
+        """
+        data = await self._ask(f"/v1/events/{event_id}/runs")
+        return None if data is None else [str(run["run_id"]) for run in data]
 
     # -- realtime ------------------------------------------------------------------------------
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
+import weakref
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, cast
+from weakref import WeakSet
 
+import httpx
 import inngest
 
 from mastra.errors import RunError, RunStateError, SerializationError
@@ -21,8 +26,9 @@ from mastra.workflows.engines.base import RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.commands import encode_leg
-from mastra.workflows.engines.inngest.feed import ACTIVE, Feed
+from mastra.workflows.engines.inngest.feed import Feed
 from mastra.workflows.engines.inngest.functions import WorkflowFunctions
+from mastra.workflows.engines.inngest.inquiry import ACTIVE, Inquiry, Sent
 from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
 from mastra.workflows.engines.inngest.legs import Key, Legs, key_of
 from mastra.workflows.engines.inngest.names import cancel_event, function_id
@@ -30,6 +36,7 @@ from mastra.workflows.engines.inngest.publisher import Publisher
 from mastra.workflows.engines.journal import JournalWriter, load_run
 from mastra.workflows.engines.lifecycle import begin
 from mastra.workflows.engines.outcome import Outcome
+from mastra.workflows.error_data import error_to_json
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
@@ -84,9 +91,10 @@ class InngestEngine:
         """The SDK's client."""
         seconds = max_request.total_seconds() if isinstance(max_request, timedelta) else max_request
         self.api = InngestApi(client)
-        self._feeds: dict[Key, set[Feed]] = {}
-        self._launched: set[Key] = set()
-        """Runs of which a leg was begun through this engine."""
+        self._feeds: dict[Key, WeakSet[Feed]] = {}
+        """Those that somebody reads, or that still follow their run."""
+        self._sent: dict[Key, Sent] = {}
+        """The latest leg that was begun through this engine, of runs that have not ended."""
         self.legs = Legs(self.api, self._tell)
         self._functions = WorkflowFunctions(
             client, self.api, self.legs, seconds if checkpoint else None
@@ -99,7 +107,7 @@ class InngestEngine:
         return self._functions.of(spec, store, services)
 
     def _tell(self, key: Key, events: list[Event]) -> None:
-        for feed in self._feeds.get(key, ()):
+        for feed in list(self._feeds.get(key, ())):
             feed.push(events)
 
     # -- beginning -----------------------------------------------------------------------------
@@ -116,7 +124,7 @@ class InngestEngine:
         target, store = command.target, command.target.store
         key = key_of(target)
         # One that the server sent here by itself, after a crash, is what the caller asks for.
-        if command.kind == "restart" and self.legs.get(key) and key in self._launched:
+        if command.kind == "restart" and self.legs.get(key) and key in self._sent:
             raise RunStateError(
                 f"Run {target.run_id!r} of workflow {target.workflow_id!r} is being driven already.",
                 code="RUN_ALREADY_RUNNING",
@@ -143,42 +151,56 @@ class InngestEngine:
             )
         feed = self._feed(target, first_seq)
         await feed.subscribe()
+        name = function_id(target.workflow_id)
         try:
             data = encode_leg(command, token, number, reopening)
-            await self._send(function_id(target.workflow_id), data, event_id)
-        except Exception:
+            sent_id = await self._send(name, data, event_id)
+        except Exception as error:
             await self._drop(feed)
-            await self._take_back(command)
+            await self.take_back(command, error)
             raise
-        self._launched.add(key)
+
+        async def tell_again() -> None:
+            await self._send(name, data, f"{event_id}:again")
+
+        self._sent[key] = feed.inquiry.sent = Sent(
+            command,
+            sent_id,
+            owner_of(token),
+            None if target.store.is_shared else tell_again,
+            time.monotonic(),
+        )
         return InngestHandle(self, feed, first_seq)
 
-    async def _send(self, name: str, data: dict[str, Json], event_id: str = "") -> None:
+    async def _send(self, name: str, data: dict[str, Json], event_id: str = "") -> str:
+        """Send an event; return the id that the server gave it."""
         try:
-            await self.client.send(inngest.Event(name=name, data=data, id=event_id))
+            ids = await self.client.send(inngest.Event(name=name, data=data, id=event_id))
         except SerializationError:
             raise
         except Exception as error:
-            raise RunError(
-                f"Event {name!r} could not be sent to Inngest at "
-                f"{self.client.event_api_origin}: {error or type(error).__name__}. Is the server "
-                "running? `npx inngest-cli@latest dev` starts one.",
-                code="INNGEST_NOT_REACHED",
-            ) from error
+            raise _not_sent(name, self.client.event_api_origin, error) from error
+        return ids[0] if ids else ""
 
-    async def _take_back(self, command: Command) -> None:
-        """Undo the claim of a leg whose event could not be sent."""
-        status = {"start": "pending", "resume": "suspended"}.get(command.kind)
+    async def take_back(self, command: Command, error: Exception) -> None:
+        """Undo the claim of a leg that did not begin: its event was not sent, or went nowhere."""
+        target = command.target
+        if not command.is_created:
+            return
+        if command.kind == "travel":  # how it stood before is gone
+            head = await target.store.get_run(target.workflow_id, target.run_id)
+            if head is not None:
+                await self.end(target, head, Outcome("failed", error=error_to_json(error)))
+            return
+        status = {"start": "pending", "resume": "suspended"}.get(command.kind, "running")
         if command.kind == "resume" and command.reopening.target is None:
             status = "paused"
-        if status is not None and command.is_created:
-            target = command.target
-            await target.store.update_run(
-                target.workflow_id,
-                target.run_id,
-                RunChanges(status=status, owner=None),
-                expected_status=("running",),
-            )
+        await target.store.update_run(
+            target.workflow_id,
+            target.run_id,
+            RunChanges(status=status, owner=None),
+            expected_status=("running",),
+        )
 
     async def _is_known(self, head: RunHead) -> bool:
         """Return whether the server still has a run, and so goes on with it by itself."""
@@ -188,19 +210,26 @@ class InngestEngine:
     # -- looking -------------------------------------------------------------------------------
 
     def _feed(self, target: RunTarget, first_seq: int) -> Feed:
-        async def ask_server() -> None:
-            await self._ask_server(target)
-
-        feed = Feed(target, self.api, first_seq, ask_server)
-        feeds = self._feeds.setdefault(key_of(target), set())
+        inquiry = Inquiry(target, self.api, self, self._sent.get(key_of(target)))
+        feed = Feed(target, self.api, first_seq, inquiry)
+        key = key_of(target)
+        feeds = self._feeds.setdefault(key, WeakSet())
         for old in [old for old in feeds if old.has_ended]:
             feeds.discard(old)
-            self._launched.discard(key_of(target))
+            self._sent.pop(key, None)
         feeds.add(feed)
+        weakref.finalize(feed, self._forget, key).atexit = False
         return feed
 
+    def _forget(self, key: Key) -> None:
+        """Keep nothing of a run that nobody here looks at any more."""
+        # The set may still count one that is just going.
+        if not list(self._feeds.get(key, ())):
+            self._feeds.pop(key, None)
+            self._sent.pop(key, None)
+
     async def _drop(self, feed: Feed) -> None:
-        self._feeds.get(key_of(feed.target), set()).discard(feed)
+        self._feeds[key_of(feed.target)].discard(feed)
         await feed.close()
 
     def attach(self, target: RunTarget) -> RunHandle:
@@ -213,22 +242,6 @@ class InngestEngine:
         """Return the run if this process drives it."""
         leg = self.legs.get(key_of(target))
         return None if leg is None else leg.run
-
-    async def _ask_server(self, target: RunTarget) -> None:
-        """End a run in storage that the server has ended without our hearing of it."""
-        head = await target.store.get_run(target.workflow_id, target.run_id)
-        known: Any = None if head is None else head.data.get("inngest")
-        if head is None or not known or head.status not in ACTIVE:
-            return
-        status = await self.api.run_status(known["runId"])
-        if status == "Cancelled":
-            await self._end(target, head, Outcome("canceled"))
-        elif status == "Failed":
-            error: dict[str, Json] = {
-                "name": "RunError",
-                "message": "Inngest gave the run up: its worker could not be reached, or failed.",
-            }
-            await self._end(target, head, Outcome("failed", error=error))
 
     # -- ending --------------------------------------------------------------------------------
 
@@ -255,9 +268,9 @@ class InngestEngine:
                 return True
         if head is None:
             return False
-        return await self._end(target, head, Outcome("canceled"))
+        return await self.end(target, head, Outcome("canceled"))
 
-    async def _end(self, target: RunTarget, head: RunHead, outcome: Outcome) -> bool:
+    async def end(self, target: RunTarget, head: RunHead, outcome: Outcome) -> bool:
         """End a run that no worker is answering requests for."""
         loaded = await load_run(target.store, target.workflow_id, target.run_id)
         if loaded is None:
@@ -301,3 +314,20 @@ class InngestEngine:
         for feed in feeds:
             await feed.close()
         await self.api.aclose()
+
+
+def _not_sent(name: str, url: str, error: Exception) -> RunError:
+    """Return what a caller is told whose event did not arrive."""
+    text = str(error) or type(error).__name__
+    # The SDK does not export its errors; this one says that it had no answer to any attempt.
+    if isinstance(error, httpx.HTTPError | json.JSONDecodeError) or "never received" in text:
+        return RunError(
+            f"Event {name!r} could not be sent to Inngest at {url}: {text}. Is the server running? "
+            "`npx inngest-cli@latest dev` starts one.",
+            code="INNGEST_NOT_REACHED",
+        )
+    return RunError(
+        f"Inngest at {url} did not take event {name!r}: {text}. Check the client's `event_key`, or "
+        "the environment variable INNGEST_EVENT_KEY, and how large the input is.",
+        code="INNGEST_EVENT_REFUSED",
+    )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Final, cast
 
-from mastra.errors import RunStateError, StreamOverflowError
+from mastra.errors import RunError, RunStateError, StreamOverflowError
 from mastra.jsonable import load_json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, RunHead, StoredRow
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.inngest.api import InngestApi, Subscription
+from mastra.workflows.engines.inngest.inquiry import ACTIVE, Inquiry
 from mastra.workflows.engines.inngest.names import channel
 from mastra.workflows.engines.inngest.publisher import EVENTS, PART, ROWS
 from mastra.workflows.engines.journal import LoadedRun, LogRow, fold_rows, load_run
@@ -22,9 +23,7 @@ from mastra.workflows.events import Event, EventPayload, Kind, LegEnd, to_event
 from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.results import WorkflowResult
 
-__all__ = ["ACTIVE", "Feed"]
-
-ACTIVE: Final = ("pending", "running", "waiting")
+__all__ = ["Feed"]
 
 KEPT: Final = 50_000
 """Events that are kept for readers that are behind; older ones are in storage."""
@@ -47,7 +46,7 @@ class Feed:
         target: RunTarget,
         api: InngestApi,
         first_seq: int,
-        ask_server: Callable[[], Awaitable[None]],
+        inquiry: Inquiry,
     ) -> None:
         """Prepare; nothing is sent.
 
@@ -55,11 +54,11 @@ class Feed:
             target: The run.
             api: The server.
             first_seq: Where the events begin that come live.
-            ask_server: Called when nothing has been heard of the run for long.
+            inquiry: Asked when nothing has been heard of the run for long.
         """
         self.target = target
         self._api = api
-        self._ask_server = ask_server
+        self.inquiry = inquiry
         self._first = first_seq
         self._events: dict[int, Event] = {}
         self._newest = first_seq - 1
@@ -70,6 +69,8 @@ class Feed:
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._error: RunError | None = None
+        """Why there is nothing to wait for."""
         self.is_attached = False
         """Whether it stands for a run that somebody else began, and storage has to know."""
 
@@ -145,8 +146,8 @@ class Feed:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the end of the leg has been told."""
-        return self._end_seq is not None
+        """Whether the end of the leg has been told, or will never be."""
+        return self._end_seq is not None or self._error is not None
 
     async def _mirror(self, head: dict[str, Any], rows: list[Any]) -> None:
         """Take a whole run from a worker whose storage is not ours."""
@@ -179,6 +180,9 @@ class Feed:
         """End the subscription, and tell whoever waits."""
         self._is_closed = True
         self._changed.set()
+        await self._unsubscribe()
+
+    async def _unsubscribe(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -193,12 +197,26 @@ class Feed:
         target = self.target
         return await load_run(target.store, target.workflow_id, target.run_id)
 
+    async def _ask(self) -> float | None:
+        """Ask the server; return after how many seconds to ask again, if that is known."""
+        try:
+            return await self.inquiry.ask()
+        except RunError as error:
+            if self._error is None:
+                self._error = error
+                self._changed.set()
+                await self._unsubscribe()
+            raise
+
     async def _wait(self, timeout_s: float) -> bool:
         """Wait for news; return whether there were any.
 
         Raises:
             RunStateError: The engine was closed.
+            RunError: There will never be any.
         """
+        if self._error is not None:
+            raise self._error
         if self._is_closed:
             raise RunStateError(
                 f"Run {self.target.run_id!r} of workflow {self.target.workflow_id!r} is no longer "
@@ -222,16 +240,16 @@ class Feed:
             self._changed.clear()
             if self._result is not None:
                 return self._result
-            loaded = await self._load()
-            if loaded is None and self.is_attached:
+            head = await self._head()
+            if head is None and self.is_attached:
                 raise no_such_run(self.target)
-            if loaded is not None and loaded.head.status not in ACTIVE:
-                found = result_from_storage(self.target.spec, loaded)
+            if head is not None and head.status not in ACTIVE:
+                loaded = await self._load()
+                found = loaded and result_from_storage(self.target.spec, loaded)
                 if found is not None:
                     return found
             if not await self._wait(quiet):
-                quiet = min(quiet * 2, QUIET_MAX_S)
-                await self._ask_server()
+                quiet = await self._ask() or min(quiet * 2, QUIET_MAX_S)
 
     async def read(self, start: int) -> AsyncIterator[Event]:
         """Yield events from a seq on, in order and without gaps, until the leg has ended."""
@@ -256,12 +274,14 @@ class Feed:
                 # Something is late or was lost; what storage does not have yet may still come.
                 asks = not await self._wait_for(seq)
             elif not await self._wait(quiet):
-                quiet, asks = min(quiet * 2, QUIET_MAX_S), True
-                await self._ask_server()
+                asks, quiet = True, await self._ask() or min(quiet * 2, QUIET_MAX_S)
+
+    async def _head(self) -> RunHead | None:
+        target = self.target
+        return await target.store.get_run(target.workflow_id, target.run_id)
 
     async def _is_active(self) -> bool:
-        target = self.target
-        head = await target.store.get_run(target.workflow_id, target.run_id)
+        head = await self._head()
         return head is not None and head.status in ACTIVE
 
     async def _ends_at(self, seq: int) -> bool:

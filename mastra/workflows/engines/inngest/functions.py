@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import httpx
 import inngest
 
 from mastra.errors import ConfigError, RunError
@@ -28,6 +30,7 @@ from mastra.workflows.engines.inngest.names import (
 from mastra.workflows.engines.inngest.ops import FrontierOps
 from mastra.workflows.engines.inngest.options import function_options
 from mastra.workflows.engines.inngest.request import RequestMiddleware, current_request
+from mastra.workflows.engines.inngest.retelling import tell_again
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.error_data import error_to_json
@@ -108,6 +111,7 @@ class WorkflowFunctions:
         try:
             leg = await self._legs.open(target(run_id), event, facts)
         except LegSuperseded:
+            await tell_again(self._api, target(run_id), event)
             return await _stored_answer(target(run_id))
         except ConfigError:
             raise
@@ -140,7 +144,7 @@ class WorkflowFunctions:
                 _raise_if_lost(leg)
                 outcome = Outcome("canceled")
             except LegGone:
-                if await self._api.run_status(facts.run_id) != "Cancelled":
+                if not await self._is_cancelled(facts.run_id):
                     return None  # the server forgot it; our storage can bring it back
                 outcome = Outcome("canceled")
             if run.is_abort_requested and outcome.status not in ("failed", "tripwire"):
@@ -155,6 +159,12 @@ class WorkflowFunctions:
                 "Run %r of workflow %r failed outside of its steps.", run.run_id, run.workflow_id
             )
             return await leg.conclude(Outcome("failed", error=error_to_json(error)))
+
+    async def _is_cancelled(self, run_id: str) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            found = await self._api.server_run(run_id)
+            return found is not None and found.status == "Cancelled"
+        return False
 
 
 class _WorkerStops(RunError):  # noqa: N818 - says why the server is to ask again

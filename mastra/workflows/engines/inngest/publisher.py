@@ -6,7 +6,7 @@ One task a run. What runs never waits for it: the log of the run is all that bot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from mastra.ids import new_id
@@ -16,10 +16,10 @@ from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.names import channel
 from mastra.workflows.engines.journal import LogRow
-from mastra.workflows.events import Event, Kind, to_event
-from mastra.workflows.records import StepRecord
+from mastra.workflows.events import Entry, Event, Kind, to_event
+from mastra.workflows.records import Journal, StepRecord
 
-__all__ = ["EVENTS", "PART", "ROWS", "Publisher"]
+__all__ = ["EVENTS", "PART", "ROWS", "Publisher", "message_of", "post", "rows_of"]
 
 EVENTS: Final = "workflow-events"
 """Several events in one message, with the seq of the first."""
@@ -136,31 +136,35 @@ class Publisher:
             head = self.needs_rows()
             if head is not None:
                 seq = batch[-1].seq
-                rows = rows_of(self._run)
+                rows = rows_of(self._run.journal, self._run.log.entries)
                 await self._post({"type": ROWS, "seq": seq, "head": head, "rows": rows})
         first = 0
         while first < len(batch):
             last = first
             while last + 1 < len(batch) and batch[last + 1].seq == batch[last].seq + 1:
                 last += 1
-            await self._post(_message(batch[first : last + 1]))
+            await self._post(message_of(batch[first : last + 1]))
             first = last + 1
 
     async def _post(self, message: dict[str, Json]) -> None:
-        run = self._run
-        where = channel(run.workflow_id, run.run_id)
-        content = dump_json(message, what="An event")
-        if len(content) <= MESSAGE_BYTES:
-            await self._api.publish(where, content)
-            return
-        text, name = content.decode(), new_id()
-        pieces = [text[i : i + PART_CHARACTERS] for i in range(0, len(text), PART_CHARACTERS)]
-        for place, piece in enumerate(pieces):
-            part = {"type": PART, "id": name, "part": place, "of": len(pieces), "text": piece}
-            await self._api.publish(where, dump_json(part))
+        await post(self._api, channel(self._run.workflow_id, self._run.run_id), message)
 
 
-def _message(events: list[Event]) -> dict[str, Json]:
+async def post(api: InngestApi, where: str, message: dict[str, Json]) -> None:
+    """Send a message to a channel, in pieces where it is too large for one."""
+    content = dump_json(message, what="An event")
+    if len(content) <= MESSAGE_BYTES:
+        await api.publish(where, content)
+        return
+    text, name = content.decode(), new_id()
+    pieces = [text[i : i + PART_CHARACTERS] for i in range(0, len(text), PART_CHARACTERS)]
+    for place, piece in enumerate(pieces):
+        part = {"type": PART, "id": name, "part": place, "of": len(pieces), "text": piece}
+        await api.publish(where, dump_json(part))
+
+
+def message_of(events: list[Event]) -> dict[str, Json]:
+    """Return what is sent of events that follow each other."""
     first = events[0]
     if len(events) == 1 and first.payload is not None:
         return {**first.to_wire(), "seq": first.seq}
@@ -172,14 +176,14 @@ def _message(events: list[Event]) -> dict[str, Json]:
     }
 
 
-def rows_of(run: ActiveRun) -> list[Any]:
+def rows_of(journal: Journal, entries: Sequence[Entry | None]) -> list[Any]:
     """Return a run as the rows of a journal."""
-    rows: list[Any] = [record.to_stored() for record in run.journal.values()]
+    rows: list[Any] = [record.to_stored() for record in journal.values()]
     told: set[int] = set()
-    for record in run.journal.values():
+    for record in journal.values():
         told |= {record.start_seq, record.end_seq}
     log: list[tuple[int, int, StepRecord | None, Any]] = []
-    for seq, entry in enumerate(run.log.entries):
+    for seq, entry in enumerate(entries):
         if entry is not None and seq not in told:
             log.append((seq, int(entry[0]), entry[1], entry[2]))
     rows.append(LogRow(log).to_stored())

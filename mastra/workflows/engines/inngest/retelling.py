@@ -1,0 +1,51 @@
+"""Tells once more how a leg ended, to a caller that has another storage and did not hear of it."""
+
+from __future__ import annotations
+
+from mastra.jsonable import Json
+from mastra.workflows.engines.commands import RunTarget
+from mastra.workflows.engines.inngest.api import InngestApi
+from mastra.workflows.engines.inngest.commands import LegEvent, store_identity
+from mastra.workflows.engines.inngest.inquiry import ACTIVE
+from mastra.workflows.engines.inngest.leg import owner_of
+from mastra.workflows.engines.inngest.names import channel
+from mastra.workflows.engines.inngest.publisher import ROWS, message_of, post, rows_of
+from mastra.workflows.engines.journal import load_run
+from mastra.workflows.events import Kind, to_event
+
+__all__ = ["tell_again"]
+
+_KEPT_FACTS = ("initialState", "path", "tripwire", "hasResult")
+
+
+async def tell_again(api: InngestApi, target: RunTarget, event: LegEvent) -> None:
+    """Publish a leg that has ended, where its event came again and its sender cannot look.
+
+    Raises:
+        RunError: The server did not take it.
+    """
+    if not event.token or event.store == store_identity(target.store):
+        return
+    workflow_id, run_id = target.workflow_id, target.run_id
+    loaded = await load_run(target.store, workflow_id, run_id)
+    # A later leg is not for whoever waits for this one.
+    if loaded is None or loaded.head.status in ACTIVE or loaded.legs != event.number + 1:
+        return
+    head, entries = loaded.head, loaded.entries
+    seq = len(entries) - 1
+    last = entries[seq] if entries else None
+    if last is None or last[0] is not Kind.FINISH:
+        return
+    facts: dict[str, Json] = {
+        "owner": owner_of(event.token),
+        "status": head.status,
+        "input": head.input,
+        "result": head.result,
+        "error": head.error,
+        "state": head.state,
+        "data": {name: head.data[name] for name in _KEPT_FACTS if name in head.data},
+    }
+    where = channel(workflow_id, run_id)
+    rows = rows_of(loaded.journal, entries)
+    await post(api, where, {"type": ROWS, "seq": seq, "head": facts, "rows": rows})
+    await post(api, where, message_of([to_event(run_id, workflow_id, seq, last)]))
