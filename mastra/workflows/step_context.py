@@ -315,7 +315,11 @@ class StepContext(Generic[In]):
         raise Suspend(payload, labels)
 
     def bail(self, result: Any = None) -> NoReturn:
-        """End the whole workflow here, in success, with this result."""
+        """End the workflow that the step is in, in success, with this result.
+
+        A nested workflow is the only one that it ends: the result is what the outer one goes on
+        with.
+        """
         self._refuse_outside_a_step("bail")
         raise Bail(result)
 

@@ -406,8 +406,10 @@ async def run_workflow(
         inner = scope_of(spec, f"{op_id}/", f"{block.step_id}.", checked)
         output = await walk.nested(walk, inner, spec, checked)
     except Halt as halt:
-        end_halted(walk, block, halt, is_silent=is_silent)
-        raise
+        if halt.status != "bailed" or halt.record is None:
+            end_halted(walk, block, halt, is_silent=is_silent)
+            raise
+        output = halt.record.output  # as in the original, what bails ends the workflow it is in
     block.output = output
     block.status = "success"
     end_block(walk, block, is_silent=is_silent)

@@ -190,14 +190,35 @@ async def test_the_inner_retry_config_holds_inside(env: Env, calls: Calls) -> No
     assert calls["in"] == 3
 
 
-async def test_bail_inside_ends_the_whole_run(env: Env, calls: Calls) -> None:
-    async def leave(ctx: StepContext[Number]) -> Number:
-        ctx.bail({"value": 99})
+async def leave(ctx: StepContext[Number]) -> Number:
+    ctx.bail({"value": 99})
 
+
+async def test_bail_inside_ends_the_inner_workflow_alone(env: Env, calls: Calls) -> None:
     inner = chain("inner", create_step(id="leave", execute=leave), adding("y", 1, calls))
     result = await env.start(chain("w", inner, adding("after", 1, calls)), {"value": 0})
-    assert (result.status, result.unwrap()) == ("success", Number(value=99))
-    assert calls.names == []
+    assert (result.status, result.unwrap()) == ("success", Number(value=100))
+    assert calls.names == ["after"]
+    assert result.steps["inner"].status == "success"
+    assert result.steps["inner"].output == {"value": 99}
+    assert result.step_execution_path == ["inner", "after"]
+
+
+async def test_bail_in_a_block_inside_ends_the_inner_workflow_alone(env: Env) -> None:
+    inner = create_workflow(id="inner", input_schema=Number, output_schema=Number)
+    inner.parallel([adding("x"), create_step(id="leave", execute=leave)])
+    inner.map(lambda ctx: 1 / 0).commit()
+    workflow = create_workflow(id="w", input_schema=Number, output_schema=Number)
+    workflow.parallel([inner, adding("beside")])
+    workflow.map(lambda ctx: ctx.input_data["inner"]).then(adding("after")).commit()
+    assert (await env.start(workflow, {"value": 0})).unwrap() == Number(value=100)
+
+
+async def test_bail_in_the_items_of_a_foreach_gives_their_outputs(env: Env) -> None:
+    inner = chain("inner", create_step(id="leave", execute=leave), adding("y"))
+    workflow = create_workflow(id="w", input_schema=list[Number], output_schema=list[Number])
+    result = await env.start(workflow.foreach(inner).commit(), [{"value": 1}, {"value": 2}])
+    assert result.unwrap() == [Number(value=99), Number(value=99)]
 
 
 async def test_inner_events_stand_between_those_of_the_workflow(env: Env) -> None:
