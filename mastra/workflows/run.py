@@ -493,7 +493,8 @@ class Run(Generic[Out]):
     def watch(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Call a function (sync or async) with each event; return how to stop that.
 
-        Watching a run that is not started yet begins with its start.
+        Watching a run that is not started yet begins with its start. Only watchers get a
+        `workflow-step-finish`, after each `workflow-step-result` and with its `seq`.
         """
         self._handle = self._handle or live_leg(self._runtime.engine, self._target)
         return self._watchers.add(callback, self._handle)

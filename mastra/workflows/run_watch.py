@@ -9,7 +9,7 @@ from collections.abc import Callable
 from mastra.logs import get_logger
 from mastra.workflows.engines.base import Engine, RunHandle
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.events import Event
+from mastra.workflows.events import Event, EventPayload
 
 __all__ = ["Watchers", "live_leg"]
 
@@ -52,15 +52,30 @@ class Watchers:
             async for event in handle.events(handle.first_seq):
                 if callback not in self._callbacks:
                     return
-                try:
-                    answer = callback(event)
-                    if inspect.isawaitable(answer):
-                        await answer
-                except Exception:  # noqa: BLE001 - a watcher cannot stop the run; it is told
-                    get_logger({"run_id": self._run_id}).exception(
-                        "A watcher of run %r raised.", self._run_id
-                    )
+                await self._call(callback, event)
+                if event.type == "workflow-step-result":
+                    await self._call(callback, _step_finish(event))
 
         task = asyncio.create_task(follow(), name=f"mastra watch {self._run_id}")  # noqa: TID251
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _call(self, callback: Callable[[Event], object], event: Event) -> None:
+        try:
+            answer = callback(event)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:  # noqa: BLE001 - a watcher cannot stop the run; it is told
+            get_logger({"run_id": self._run_id}).exception(
+                "A watcher of run %r raised.", self._run_id
+            )
+
+
+def _step_finish(result: Event) -> Event:
+    """Return the event that only watchers are told, after a step's result and with its seq."""
+    facts = {} if result.payload is None else result.payload.to_wire()
+    told = {key: facts[key] for key in ("stepName", "id", "stepCallId") if key in facts}
+    told["metadata"] = facts.get("metadata", {})
+    return Event(
+        "workflow-step-finish", result.run_id, result.from_, result.seq, EventPayload(told)
+    )

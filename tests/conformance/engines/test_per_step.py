@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from mastra import Run, WorkflowPaused, WorkflowSuccess, create_step, create_workflow
 from tests.support.engines import Calls, Env
 from tests.support.flows import Number, adding, chain, failing, outline
@@ -101,17 +103,34 @@ async def test_a_nested_workflow_is_gone_through_step_by_step(env: Env, calls: C
     assert await walk_through(env, calls, workflow) == [["a"], ["x"], ["y"], ["b"]]
 
 
-async def test_a_loop_is_gone_through_turn_by_turn(env: Env, calls: Calls) -> None:
+async def test_a_loop_over_a_step_is_one_step(env: Env, calls: Calls) -> None:
     workflow = start().dountil(adding("a", 1, calls), lambda ctx: ctx.input_data.value >= 2)
     workflow.then(adding("b", 1, calls)).commit()
-    assert await walk_through(env, calls, workflow) == [["a"], ["a"], ["b"]]
+    assert await walk_through(env, calls, workflow) == [["a", "a"], ["b"]]
 
 
-async def test_a_foreach_is_gone_through_item_by_item(env: Env, calls: Calls) -> None:
-    workflow = create_workflow(id="w", input_schema=list[Number], output_schema=list[Number])
-    workflow.foreach(adding("a", 1, calls), concurrency=3).commit()
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_a_foreach_over_a_step_is_one_step(env: Env, calls: Calls, concurrency: int) -> None:
+    workflow = create_workflow(id="w", input_schema=list[Number], output_schema=Any)
+    workflow.foreach(adding("a", 1, calls), concurrency=concurrency)
+    workflow.map(lambda ctx: calls.add("map")).commit()
     legs = await walk_through(env, calls, workflow, [{"value": 1}, {"value": 2}, {"value": 3}])
-    assert legs == [["a"], ["a"], ["a"]]
+    assert legs == [["a", "a", "a"], ["map"]]
+
+
+async def test_a_workflow_in_a_loop_is_gone_through_step_by_step(env: Env, calls: Calls) -> None:
+    inner = chain("inner", adding("x", 1, calls), adding("y", 1, calls))
+    workflow = start().dountil(inner, lambda ctx: ctx.input_data.value >= 4).commit()
+    assert await walk_through(env, calls, workflow) == [["x"], ["y"], ["x"], ["y"]]
+
+
+async def test_a_workflow_in_a_foreach_is_gone_through_step_by_step(env: Env, calls: Calls) -> None:
+    inner = chain("inner", adding("x", 1, calls), adding("y", 1, calls))
+    workflow = create_workflow(id="w", input_schema=list[Number], output_schema=list[Number])
+    legs = await walk_through(
+        env, calls, workflow.foreach(inner).commit(), [{"value": 1}, {"value": 2}]
+    )
+    assert legs == [["x"], ["y"], ["x"], ["y"]]
 
 
 async def test_a_map_counts_as_a_step(env: Env, calls: Calls) -> None:
