@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeAlias
 
-__all__ = ["BoundLogger", "get_logger"]
+__all__ = ["BoundLogger", "cause_of", "get_logger", "show_cause"]
 
 
 class BoundLogger(logging.LoggerAdapter[logging.Logger]):
@@ -27,7 +28,26 @@ class BoundLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 def get_logger(
-    facts: Mapping[str, object] | None = None, logger: logging.Logger | None = None
+    facts: Mapping[str, object] | None = None,
+    logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
 ) -> BoundLogger:
-    """Return the `mastra` logger with facts bound to it."""
-    return BoundLogger(logger or logging.getLogger("mastra"), dict(facts or {}))
+    """Return the `mastra` logger, or another, with facts bound to it."""
+    plain: Any = getattr(logger, "logger", logger)
+    return BoundLogger(plain or logging.getLogger("mastra"), dict(facts or {}))
+
+
+Raised: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def cause_of(record: logging.LogRecord) -> Raised | None:
+    """Return what a failed step raised, which its record carries without showing it."""
+    cause: Any = getattr(record, "cause", None)
+    if not isinstance(cause, BaseException):
+        return None
+    return type(cause), cause, cause.__traceback__
+
+
+def show_cause(record: logging.LogRecord) -> bool:
+    """Let a record show the traceback of a failed step; a filter for handlers of a server."""
+    record.exc_info = record.exc_info or cause_of(record)
+    return True

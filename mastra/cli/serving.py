@@ -15,6 +15,7 @@ from rich.text import Text
 
 from mastra.cli.load import APP_VARIABLE, find_app, load_app
 from mastra.cli.terminal import AppOption, notes, reporting
+from mastra.logs import show_cause
 from mastra.observability.config import Observability
 from mastra.observability.logs import JsonLogFormatter
 from mastra.registry import Mastra
@@ -38,11 +39,9 @@ def _config(mastra: Mastra, host: str | None, port: int | None) -> ServerConfig:
 
 def dev_app() -> Any:
     """Return the application that `mastra dev` serves; called in each process that it starts."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        handlers=[RichHandler(console=notes(), show_path=False)],
-    )
+    handler = RichHandler(console=notes(), show_path=False)
+    handler.addFilter(show_cause)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     mastra = load_app(None)
     if mastra.observability is None:
         # Studio shows traces, and this is the developer's own machine.
@@ -87,6 +86,7 @@ def start(
 ) -> None:
     """Serve the project for production: no reload, and a stop that lets runs reach a safe point."""
     handler = logging.StreamHandler()
+    handler.addFilter(show_cause)
     if json_logs:
         handler.setFormatter(JsonLogFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

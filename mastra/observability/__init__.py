@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mastra.observability.config import Observability
     from mastra.observability.logs import JsonLogFormatter
+    from mastra.observability.records import LogStore
     from mastra.observability.spans import Span, current_span
     from mastra.observability.store import TraceStore
 
-__all__ = ["JsonLogFormatter", "Observability", "Span", "TraceStore", "current_span"]
+__all__ = ["JsonLogFormatter", "LogStore", "Observability", "Span", "TraceStore", "current_span"]
 
 _HOMES = {
     "JsonLogFormatter": "mastra.observability.logs",
+    "LogStore": "mastra.observability.records",
     "Observability": "mastra.observability.config",
     "Span": "mastra.observability.spans",
     "TraceStore": "mastra.observability.store",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from mastra.observability.otel import OpenTelemetryMirror, configured_provider
+from mastra.observability.records import LogCollector, LogStore
 from mastra.observability.spans import Tracer
 from mastra.observability.store import TraceStore
 
-__all__ = ["Observability", "tracer_of"]
+__all__ = ["Observability", "collecting_logs", "tracer_of"]
 
 
 class Observability:
@@ -20,6 +24,7 @@ class Observability:
         traces: Keeps the latest traces for Studio; `None` keeps none.
         tracer_provider: OpenTelemetry's; left out, the one that the process has set up.
         max_traces: How many traces are kept where `traces` is left out.
+        logs: Keeps the latest log records for Studio while a server runs; `None` keeps none.
     """
 
     def __init__(
@@ -29,12 +34,17 @@ class Observability:
         traces: TraceStore | bool | None = True,
         tracer_provider: Any = None,
         max_traces: int = 500,
+        logs: LogStore | bool | None = True,
     ) -> None:
         self.capture_content = capture_content
         self.traces = traces if isinstance(traces, TraceStore) else None
         """The traces that are kept, or `None`."""
         if traces is True:
             self.traces = TraceStore(max_traces=max_traces)
+        self.logs = logs if isinstance(logs, LogStore) else None
+        """The log records that are kept, or `None`."""
+        if logs is True:
+            self.logs = LogStore()
         self._provider = tracer_provider
         self._tracer: Tracer | None = None
         self._seen: Any = None
@@ -52,7 +62,33 @@ class Observability:
         return self._tracer
 
 
-_default = Observability(traces=None)
+_default = Observability(traces=None, logs=None)
+
+
+@contextmanager
+def collecting_logs(
+    observability: Any, logger: logging.Logger | logging.LoggerAdapter[Any]
+) -> Generator[None]:
+    """Keep what is logged while the block lasts, if the application wants that.
+
+    Args:
+        observability: The application's `Observability`, or `None`.
+        logger: The application's logger; what the framework itself logs is kept as well.
+    """
+    store: Any = getattr(observability, "logs", None)
+    if not isinstance(store, LogStore):
+        yield
+        return
+    collector = LogCollector(store, observability.tracer)
+    own: Any = getattr(logger, "logger", logger)
+    found = {id(item): item for item in (own, logging.getLogger("mastra"))}
+    for item in found.values():
+        item.addHandler(collector)
+    try:
+        yield
+    finally:
+        for item in found.values():
+            item.removeHandler(collector)
 
 
 def tracer_of(services: Any) -> Tracer | None:

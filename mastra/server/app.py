@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
+from mastra.observability.config import collecting_logs
 from mastra.registry import Mastra
 from mastra.server.auth import authenticator_of
 from mastra.server.config import ServerConfig
@@ -25,7 +26,9 @@ from mastra.server.errors import answer_to, error_response, not_found_page
 from mastra.server.handling import WireResponse, bound_route
 from mastra.server.openapi import add_documentation
 from mastra.server.routes.agents import add_agent_routes
+from mastra.server.routes.logs import add_log_routes
 from mastra.server.routes.memory import add_memory_routes
+from mastra.server.routes.metrics import add_metric_routes
 from mastra.server.routes.observability import add_observability_routes
 from mastra.server.routes.runs import add_run_routes
 from mastra.server.routes.system import add_system_routes
@@ -117,6 +120,8 @@ def _build(mastra: Mastra, config: ServerConfig) -> tuple[Server, APIRouter]:
         add_tool_routes,
         add_memory_routes,
         add_observability_routes,
+        add_metric_routes,
+        add_log_routes,
         add_system_routes,
     ):
         add_routes(api)
@@ -144,7 +149,8 @@ def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[Non
             for workflow_id, run_ids in restarted.items():
                 server.logger.info("%d runs of %r go on", len(run_ids), workflow_id)
         try:
-            yield
+            with collecting_logs(mastra.observability, mastra.logger):
+                yield
         finally:
             await drain(server)
             await mastra.aclose()

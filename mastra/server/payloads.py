@@ -13,15 +13,19 @@ __all__ = [
     "AgentAnswerBody",
     "AgentBody",
     "AgentResumeBody",
+    "AggregateBody",
     "BreakdownBody",
     "CreateRunBody",
     "DeleteMessagesBody",
     "GivenMessage",
     "Identifier",
+    "MetricBody",
     "NotesBody",
+    "PercentilesBody",
     "RestartBody",
     "ResumeBody",
     "SaveMessagesBody",
+    "SeriesBody",
     "StartBody",
     "ThreadBody",
     "ThreadChangesBody",
@@ -169,13 +173,49 @@ class TraceQueryBody(WireModel):
     """Accepted for Studio: the latest is first."""
 
 
-class BreakdownBody(WireModel):
-    """Of the sums of a metric."""
+class MetricBody(WireModel):
+    """Of every question after metrics that are put together from many values."""
 
     name: list[str] = Field(default_factory=list[str])
-    """Which metrics."""
+    """Which metrics, such as `mastra_agent_duration_ms`."""
     filters: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """`traceIds`."""
+    """`timestamp` with `start` and `end`, `traceIds`, and dimensions such as `entityName`."""
+    aggregation: Literal["sum", "avg", "min", "max", "count", "last", "count_distinct"] = "sum"
+    """How many values become one."""
+    distinct_column: str | None = None
+    """What `count_distinct` counts."""
+
+
+class AggregateBody(MetricBody):
+    """Of one value of a metric."""
+
+    compare_period: Literal["previous_period", "previous_day", "previous_week"] | None = None
+    """What to compare it with."""
+
+
+class BreakdownBody(MetricBody):
+    """Of the values of a metric by dimensions."""
+
+    group_by: list[str] = Field(default_factory=list[str])
+    """Which dimensions."""
+    order: Literal["ASC", "DESC"] = Field("DESC", alias="orderDirection")
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+
+class SeriesBody(MetricBody):
+    """Of the values of a metric over time."""
+
+    interval: Literal["1m", "5m", "15m", "1h", "1d"] = "1h"
+    group_by: list[str] = Field(default_factory=list[str])
+
+
+class PercentilesBody(WireModel):
+    """Of the percentiles of a metric over time."""
+
+    name: str
+    percentiles: list[Annotated[float, Field(ge=0, le=1)]]
+    interval: Literal["1m", "5m", "15m", "1h", "1d"] = "1h"
+    filters: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
 class ThreadBody(WireModel):

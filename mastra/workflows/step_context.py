@@ -197,9 +197,9 @@ class StepContext(Generic[In]):
                 "run_id": self._run.run_id,
                 "workflow_id": self._scope.workflow_id,
                 "step_id": self._record.step_id,
-                "attempt": self.retry_count,
+                "attempt": self.retry_count + 1,
             },
-            getattr(base, "logger", base),
+            base,
         )
 
     @property

@@ -14,7 +14,7 @@ from mastra.observability.store import TraceStore, span_to_wire
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
-from mastra.server.payloads import BreakdownBody, TraceQueryBody
+from mastra.server.payloads import TraceQueryBody
 
 __all__ = ["add_observability_routes"]
 
@@ -29,10 +29,6 @@ _NAMES = (
     "status",
 )
 _OPERATORS = ["eq", "ne", "in", "notIn", "exists", "notExists"]
-_TOKENS = {
-    "mastra_model_total_input_tokens": "gen_ai.usage.input_tokens",
-    "mastra_model_total_output_tokens": "gen_ai.usage.output_tokens",
-}
 
 
 def _store(server: Server) -> TraceStore:
@@ -171,38 +167,6 @@ async def entity_names(
     return {"names": sorted(names)}
 
 
-async def break_down(server: ServerDep, body: BreakdownBody) -> dict[str, Json]:
-    """Sum the tokens of traces."""
-    wanted: Any = body.filters.get("traceIds")
-    sums: dict[tuple[str, str], int] = {}
-    for span in _store(server).spans():
-        if isinstance(wanted, list) and span.trace_id not in wanted:
-            continue
-        for name, attribute in _TOKENS.items():
-            if span.kind == "model_generation" and name in body.name:
-                key = (span.trace_id, name)
-                sums[key] = sums.get(key, 0) + int(span.attributes.get(attribute) or 0)
-    groups: list[Json] = [
-        {
-            "dimensions": {"traceId": trace_id, "name": name},
-            "value": value,
-            "estimatedCost": None,
-            "costUnit": None,
-        }
-        for (trace_id, name), value in sums.items()
-    ]
-    return {"groups": groups}
-
-
-async def list_logs(
-    page: Annotated[int, Query(ge=0, le=10**6)] = 0,
-    per_page: Annotated[int, Query(alias="perPage", ge=1, le=1000)] = 10,
-) -> dict[str, Json]:
-    """List log records: they go where the application's logger sends them, so there are none."""
-    pagination = {"total": 0, "page": page, "perPage": per_page, "hasMore": False}
-    return {"pagination": pagination, "logs": [], "deltaCursor": "0"}
-
-
 async def list_scores(trace_id: str, span_id: str) -> dict[str, Json]:
     """List the scores of a span: there are none."""
     del trace_id, span_id
@@ -234,5 +198,3 @@ def add_observability_routes(router: APIRouter) -> None:
         ("tags", "tags"),
     ):
         add(router, "GET", f"{base}/discovery/{path}", _discovery(name))
-    add(router, "POST", f"{base}/metrics/breakdown", break_down)
-    add(router, "GET", f"{base}/logs", list_logs)

@@ -35,8 +35,17 @@ _NOTHING: dict[str, Json] = {
         "feedback": [],
         "deltaCursor": "0",
     },
-    "/logs/transports": {"transports": []},
-    "/logs": {"logs": [], "total": 0, "page": 1, "perPage": 100, "hasMore": False},
+    "/experiments": {
+        "experiments": [],
+        "pagination": {"total": 0, "page": 0, "perPage": 10, "hasMore": False},
+    },
+    "/stored/prompt-blocks": {
+        "promptBlocks": [],
+        "total": 0,
+        "page": 0,
+        "perPage": 50,
+        "hasMore": False,
+    },
 }
 
 
@@ -57,6 +66,7 @@ async def list_mcp_servers(server: ServerDep) -> dict[str, Json]:
 async def system_packages(server: ServerDep) -> dict[str, Json]:
     """Tell about storage and tracing."""
     has_traces = getattr(server.mastra.observability, "traces", None) is not None
+    has_logs = getattr(server.mastra.observability, "logs", None) is not None
     return {
         "packages": [],
         "isDev": False,
@@ -67,7 +77,7 @@ async def system_packages(server: ServerDep) -> dict[str, Json]:
         "observabilityStorageType": "TraceStore" if has_traces else None,
         "observabilityStorageCapabilities": {
             "metrics": has_traces,
-            "logs": False,
+            "logs": has_logs,
             "traceQueryDiscovery": has_traces,
         },
         "observabilityRuntimeStrategy": "event-sourced",

@@ -228,7 +228,7 @@ def _argument(command: Command, facts: RunFacts, outcome: Outcome) -> CallbackAr
         request_context=command.request_context,
         logger=get_logger(
             {"run_id": facts.run_id, "workflow_id": facts.workflow_id},
-            getattr(getattr(services, "logger", None), "logger", getattr(services, "logger", None)),
+            getattr(services, "logger", None),
         ),
         tripwire=outcome.tripwire,
         step_execution_path=tuple(facts.path),

@@ -7,6 +7,7 @@ exception or signal of the user's leaves it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,6 +20,7 @@ from mastra.errors import (
     TripwireError,
 )
 from mastra.jsonable import Json, copy_json, dump_json, to_jsonable
+from mastra.logs import get_logger
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.error_data import error_to_json
@@ -177,9 +179,11 @@ class StepTask:
                 ):
                     cause = error.error if isinstance(error, _BadInput) else error
                     fail_record(self.run, record, cause)
+                    self._log_failure(record, tries, cause)
                     return None
                 delay = self.scope.retry_delay(tries)
                 record.retry_count = tries
+                self._log_failure(record, tries, error, retries + 1)
                 if delay > self.inline_delay_s:
                     # The wait is an operation of its own, and so is the next try.
                     record.status = "retry"
@@ -191,6 +195,42 @@ class StepTask:
                     return None
             if delay:
                 await asyncio.sleep(delay)
+
+    def _log_failure(
+        self, record: StepRecord, tries: int, error: BaseException, of: int | None = None
+    ) -> None:
+        """Log that a try has failed.
+
+        Args:
+            record: The step's record.
+            tries: Which try it was, from 1.
+            error: What was raised.
+            of: How many tries there may be, where another follows.
+        """
+        run, workflow_id = self.run, self.scope.workflow_id
+        if run.is_abort_requested or isinstance(error, TripwireError):
+            return  # a person or a processor has said so
+        logger = get_logger(
+            {
+                "run_id": run.run_id,
+                "workflow_id": workflow_id,
+                "step_id": record.step_id,
+                "attempt": tries,
+            },
+            getattr(run.services, "logger", None),
+        )
+        what = "failed" if of is None else f"failed at attempt {tries} of {of} and is tried again"
+        logger.log(
+            logging.ERROR if of is None else logging.WARNING,
+            "Step %r of workflow %r %s: %s: %s",
+            record.step_id,
+            workflow_id,
+            what,
+            type(error).__name__,
+            error,
+            # For handlers that show tracebacks: a library's users get one line.
+            extra={"cause": error},
+        )
 
     def _input(self) -> Any:
         # The step may do with its input what it likes: the records keep theirs.

@@ -1,0 +1,123 @@
+"""Durations and token counts, taken from the spans that are kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mastra.jsonable import Json
+from mastra.observability.spans import Span
+from mastra.observability.store import span_to_wire
+
+__all__ = ["AGGREGATIONS", "INTERVALS_MS", "Point", "aggregate", "grouped", "percentile", "points"]
+
+_DURATIONS = {
+    "agent_run": "mastra_agent_duration_ms",
+    "workflow_run": "mastra_workflow_duration_ms",
+    "tool_call": "mastra_tool_duration_ms",
+    "model_generation": "mastra_model_duration_ms",
+}
+_TOKENS = {
+    "mastra_model_total_input_tokens": "gen_ai.usage.input_tokens",
+    "mastra_model_total_output_tokens": "gen_ai.usage.output_tokens",
+}
+_DIMENSIONS = (
+    "traceId",
+    "spanId",
+    "entityType",
+    "entityName",
+    "runId",
+    "threadId",
+    "resourceId",
+    "serviceName",
+    "environment",
+)
+
+INTERVALS_MS: Final[Mapping[str, int]] = {
+    "1m": 60_000,
+    "5m": 300_000,
+    "15m": 900_000,
+    "1h": 3_600_000,
+    "1d": 86_400_000,
+}
+"""How long a bucket of a series is, by its name on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of one metric."""
+
+    name: str
+    at_ms: float
+    value: float
+    dimensions: dict[str, Json] = field(default_factory=dict[str, Any])
+    """What it can be grouped and filtered by, under the names of the wire."""
+
+
+def points(spans: Iterable[Span]) -> Iterator[Point]:
+    """Yield what spans that have ended tell: how long they took, and what models were given."""
+    for span in spans:
+        if span.ended_ms is None or span.kind not in _DURATIONS:
+            continue
+        wire = span_to_wire(span)
+        dimensions = {name: wire[name] for name in _DIMENSIONS}
+        dimensions["status"] = "error" if span.error is not None else "ok"
+        if span.kind == "model_generation":
+            dimensions["model"] = span.attributes.get("gen_ai.request.model")
+            dimensions["provider"] = span.attributes.get("gen_ai.provider.name")
+            dimensions["entityName"] = span.entity_id  # tokens belong to the agent
+        names = {_DURATIONS[span.kind]: span.ended_ms - span.started_ms}
+        if span.kind == "model_generation":
+            for name, attribute in _TOKENS.items():
+                names[name] = float(span.attributes.get(attribute) or 0)
+        for name, value in names.items():
+            yield Point(name, span.ended_ms, value, {**dimensions, "name": name})
+
+
+def _distinct(found: list[Point], column: str | None) -> float:
+    known = {point.dimensions.get(column or "") for point in found}
+    return float(len(known - {None}))
+
+
+AGGREGATIONS: Final[Mapping[str, Callable[[list[Point], str | None], float]]] = {
+    "sum": lambda found, _: math.fsum(point.value for point in found),
+    "avg": lambda found, _: math.fsum(point.value for point in found) / len(found),
+    "min": lambda found, _: min(point.value for point in found),
+    "max": lambda found, _: max(point.value for point in found),
+    "count": lambda found, _: float(len(found)),
+    "last": lambda found, _: max(found, key=lambda point: point.at_ms).value,
+    "count_distinct": _distinct,
+}
+"""How many values become one, by the name on the wire."""
+
+
+def aggregate(found: list[Point], how: str, column: str | None = None) -> float | None:
+    """Return one value for many, or `None` where there are none."""
+    return AGGREGATIONS[how](found, column) if found else None
+
+
+def grouped(
+    found: Iterable[Point], names: list[str]
+) -> list[tuple[dict[str, str | None], list[Point]]]:
+    """Return points by the values of some dimensions."""
+    groups: dict[tuple[str | None, ...], list[Point]] = {}
+    for point in found:
+        values = (point.dimensions.get(name) for name in names)
+        key = tuple(None if value is None else str(value) for value in values)
+        groups.setdefault(key, []).append(point)
+    return [(dict(zip(names, key, strict=True)), points) for key, points in groups.items()]
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value below which a share of the values lies, between the two nearest.
+
+    Args:
+        values: At least one.
+        share: From 0 to 1.
+    """
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * min(max(share, 0.0), 1.0)
+    low, high = math.floor(place), math.ceil(place)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)

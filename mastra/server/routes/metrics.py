@@ -1,0 +1,189 @@
+"""Metrics, as Studio reads them: counted from the traces that this process keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from fastapi import APIRouter
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+
+from mastra.clock import iso_from_ms
+from mastra.jsonable import Json
+from mastra.observability.metrics import (
+    INTERVALS_MS,
+    Point,
+    aggregate,
+    grouped,
+    percentile,
+    points,
+)
+from mastra.observability.store import TraceStore
+from mastra.server.context import Server, ServerDep
+from mastra.server.errors import Refusal
+from mastra.server.handling import add
+from mastra.server.payloads import AggregateBody, BreakdownBody, PercentilesBody, SeriesBody
+
+__all__ = ["add_metric_routes", "time_of"]
+
+_MOMENT = TypeAdapter(datetime)
+_BACK_MS = {"previous_day": 86_400_000, "previous_week": 7 * 86_400_000}
+
+
+def time_of(value: Any, what: str) -> float:
+    """Return a moment of a filter, ISO 8601 or milliseconds since 1970, in milliseconds.
+
+    Raises:
+        Refusal: It is neither.
+    """
+    try:
+        found = _MOMENT.validate_python(value)
+        return found.replace(tzinfo=found.tzinfo or UTC).timestamp() * 1000
+    except (ValidationError, OverflowError, OSError, ValueError):
+        raise Refusal(400, f"{what} must be a time, such as 2026-01-31T12:00:00Z") from None
+
+
+def _period(filters: dict[str, Any]) -> tuple[float | None, float | None]:
+    found = filters.get("timestamp")
+    if found is None:
+        return None, None
+    if not isinstance(found, dict):
+        raise Refusal(400, "filters.timestamp must be an object with start and end")
+    known = cast("dict[str, Any]", found)
+    ends = (known.get("start"), known.get("end"))
+    start, end = (None if value is None else time_of(value, "timestamp") for value in ends)
+    return start, end
+
+
+def _fits(point: Point, filters: dict[str, Any]) -> bool:
+    for name, wanted in filters.items():
+        if name == "timestamp" or wanted is None:
+            continue
+        key = "traceId" if name == "traceIds" else name
+        # What no point is told of, such as tags and experiments, no point has.
+        value = point.dimensions.get(key)
+        if value not in wanted if isinstance(wanted, list) else value != wanted:
+            return False
+    return True
+
+
+def _selected(
+    server: Server, request: Request, names: list[str], filters: dict[str, Any]
+) -> list[Point]:
+    store: Any = getattr(server.mastra.observability, "traces", None)
+    if not isinstance(store, TraceStore):
+        return []
+    owner = server.owner(request)
+    return [
+        point
+        for point in points(store.spans())
+        if point.name in names
+        and (owner is None or point.dimensions["resourceId"] == owner)
+        and _fits(point, filters)
+    ]
+
+
+def _within(found: Iterable[Point], start: float | None, end: float | None) -> list[Point]:
+    return [
+        point
+        for point in found
+        if (start is None or point.at_ms >= start) and (end is None or point.at_ms < end)
+    ]
+
+
+async def aggregate_metric(
+    server: ServerDep, request: Request, body: AggregateBody
+) -> dict[str, Json]:
+    """Return one value of a metric, and what it was in the time before where that is asked for."""
+    found = _selected(server, request, body.name, body.filters)
+    start, end = _period(body.filters)
+    value = aggregate(_within(found, start, end), body.aggregation, body.distinct_column)
+    answer: dict[str, Json] = {"value": value, "estimatedCost": None, "costUnit": None}
+    if body.compare_period is None or start is None or end is None:
+        return answer
+    back = _BACK_MS.get(body.compare_period, end - start)
+    earlier = _within(found, start - back, end - back)
+    before = aggregate(earlier, body.aggregation, body.distinct_column)
+    change = None if value is None or not before else (value - before) / before * 100
+    return answer | {
+        "previousValue": before,
+        "changePercent": change,
+        "previousEstimatedCost": None,
+        "costChangePercent": None,
+    }
+
+
+async def break_down(server: ServerDep, request: Request, body: BreakdownBody) -> dict[str, Json]:
+    """Return values of a metric by the values of some dimensions."""
+    found = _within(_selected(server, request, body.name, body.filters), *_period(body.filters))
+    groups: list[dict[str, Json]] = [
+        {
+            "dimensions": dimensions,
+            "value": aggregate(members, body.aggregation, body.distinct_column),
+            "estimatedCost": None,
+            "costUnit": None,
+        }
+        for dimensions, members in grouped(found, body.group_by)
+    ]
+    groups.sort(key=lambda group: cast("float", group["value"]), reverse=body.order == "DESC")
+    return {"groups": groups if body.limit is None else groups[: body.limit]}
+
+
+def _buckets(found: list[Point], interval: str) -> list[tuple[float, list[Point]]]:
+    length = INTERVALS_MS[interval]
+    buckets: dict[float, list[Point]] = {}
+    for point in found:
+        buckets.setdefault(point.at_ms // length * length, []).append(point)
+    return sorted(buckets.items())
+
+
+async def metric_series(server: ServerDep, request: Request, body: SeriesBody) -> dict[str, Json]:
+    """Return values of a metric over time."""
+    found = _within(_selected(server, request, body.name, body.filters), *_period(body.filters))
+    series: list[Json] = []
+    for dimensions, members in grouped(found, body.group_by) if found else []:
+        name = "|".join(value or "" for value in dimensions.values()) or ",".join(body.name)
+        values: list[Json] = [
+            {
+                "timestamp": iso_from_ms(at),
+                "value": aggregate(bucket, body.aggregation, body.distinct_column),
+                "estimatedCost": None,
+            }
+            for at, bucket in _buckets(members, body.interval)
+        ]
+        series.append({"name": name, "costUnit": None, "points": values})
+    return {"series": series}
+
+
+async def metric_percentiles(
+    server: ServerDep, request: Request, body: PercentilesBody
+) -> dict[str, Json]:
+    """Return percentiles of a metric over time."""
+    found = _within(_selected(server, request, [body.name], body.filters), *_period(body.filters))
+    buckets = _buckets(found, body.interval)
+    return {
+        "series": [
+            {
+                "percentile": share,
+                "points": [
+                    {
+                        "timestamp": iso_from_ms(at),
+                        "value": percentile([point.value for point in bucket], share),
+                    }
+                    for at, bucket in buckets
+                ],
+            }
+            for share in body.percentiles
+        ]
+    }
+
+
+def add_metric_routes(router: APIRouter) -> None:
+    """Add the routes to a router."""
+    base = "/observability/metrics"
+    add(router, "POST", f"{base}/aggregate", aggregate_metric)
+    add(router, "POST", f"{base}/breakdown", break_down)
+    add(router, "POST", f"{base}/timeseries", metric_series)
+    add(router, "POST", f"{base}/percentiles", metric_percentiles)

@@ -1,0 +1,208 @@
+"""Logs and metrics as Studio reads them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from mastra import Mastra, ServerConfig, StepContext, create_step, create_workflow
+from mastra.observability import Observability
+from mastra.server import BearerAuth, create_app
+from tests.server.wire_app import build
+
+pytestmark = pytest.mark.anyio
+LOGS = "/api/observability/logs"
+METRICS = "/api/observability/metrics"
+
+
+@asynccontextmanager
+async def served(mastra: Mastra, **config: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(mastra, ServerConfig(**config))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            yield client
+
+
+def talking(observability: Observability | None) -> Mastra:
+    async def talk(ctx: StepContext[Any]) -> Any:
+        ctx.logger.warning("attempt %s", ctx.retry_count + 1)
+        if ctx.retry_count == 0:
+            raise RuntimeError("not yet")
+        raise ValueError("never")
+
+    step = create_step(id="talk", execute=talk, retries=1)
+    flow = create_workflow(id="flow", input_schema=Any, output_schema=Any).then(step).commit()
+    return Mastra(workflows={"flow": flow}, observability=observability)
+
+
+async def run(client: httpx.AsyncClient, run_id: str = "r", **options: Any) -> None:
+    path = f"/api/workflows/flow/start-async?runId={run_id}"
+    (await client.post(path, json={"inputData": 1}, **options)).raise_for_status()
+
+
+async def logs(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
+    answer = await client.get(LOGS, params={"perPage": 100, "direction": "ASC", **query})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["logs"]
+    return found
+
+
+async def test_what_steps_log_is_kept_with_run_step_attempt_and_trace() -> None:
+    async with served(talking(Observability())) as client:
+        await run(client)
+        first, failed, _, last = await logs(client)
+        traces = (await client.get("/api/observability/traces")).json()["spans"]
+    assert (first["level"], first["message"], first["runId"]) == ("warn", "attempt 1", "r")
+    assert first["data"]["step_id"] == "talk"
+    assert first["data"]["attempt"] == 1
+    assert first["traceId"] == traces[0]["traceId"]
+    assert first["entityName"] == "talk"
+    assert "attempt 1 of 2" in failed["message"]
+    assert (last["level"], last["data"]["attempt"]) == ("error", 2)
+    assert "ValueError: never" in last["data"]["exception"]
+
+
+async def test_logs_are_filtered_and_paged() -> None:
+    async with served(talking(Observability())) as client:
+        await run(client, "one")
+        await run(client, "two")
+        assert len(await logs(client)) == 8
+        assert {log["runId"] for log in await logs(client, runId="two")} == {"two"}
+        assert {log["level"] for log in await logs(client, level="error")} == {"error"}
+        assert len(await logs(client, level=["error", "warn"])) == 8
+        start = json.dumps({"start": "2999-01-01T00:00:00Z"})
+        assert await logs(client, timestamp=start) == []
+        page = (await client.get(LOGS, params={"perPage": 3, "page": 2})).json()
+        assert page["pagination"] == {"total": 8, "page": 2, "perPage": 3, "hasMore": False}
+        assert len(page["logs"]) == 2
+        for wrong in ({"timestamp": "now"}, {"timestamp": '{"start":"x"}'}, {"level": "loud"}):
+            assert (await client.get(LOGS, params=wrong)).status_code == 400
+
+
+async def test_clients_read_them_as_a_transport() -> None:
+    async with served(talking(Observability())) as client:
+        await run(client, "one")
+        await run(client, "two")
+        assert (await client.get("/api/logs/transports")).json() == {"transports": ["memory"]}
+        found = (await client.get("/api/logs", params={"transportId": "memory"})).json()
+        assert found["total"] == 8
+        assert {"level", "msg", "time", "pid", "hostname", "name", "runId"} <= set(found["logs"][0])
+        one = (await client.get("/api/logs/one", params={"logLevel": "error"})).json()
+        assert [log["runId"] for log in one["logs"]] == ["one"]
+        other = await client.get("/api/logs", params={"transportId": "other"})
+        assert other.json()["logs"] == []
+
+
+async def test_without_observability_there_are_no_logs() -> None:
+    async with served(talking(None)) as client:
+        await run(client)
+        assert await logs(client) == []
+        assert (await client.get("/api/logs/transports")).json() == {"transports": []}
+
+
+async def test_two_applications_do_not_see_what_the_steps_of_the_other_log() -> None:
+    async with served(talking(Observability())) as one, served(talking(Observability())) as two:
+        await run(one)
+        assert await logs(two) == []
+
+
+async def test_nothing_is_collected_once_the_server_has_stopped() -> None:
+    before = list(logging.getLogger("mastra").handlers)
+    async with served(talking(Observability())):
+        assert len(logging.getLogger("mastra").handlers) == len(before) + 1
+    assert logging.getLogger("mastra").handlers == before
+
+
+async def test_a_caller_sees_the_logs_of_its_own_resource() -> None:
+    auth = BearerAuth({"a": "ada", "b": "bob"})
+    ada, bob = ({"authorization": f"Bearer {token}"} for token in "ab")
+    async with served(talking(Observability()), auth=auth) as client:
+        await run(client, headers=ada)
+        for headers, count in ((ada, 4), (bob, 0)):
+            found = (await client.get(LOGS, headers=headers)).json()
+            assert found["pagination"]["total"] == count
+            query = {"name": ["mastra_workflow_duration_ms"], "aggregation": "count"}
+            answer = await client.post(f"{METRICS}/aggregate", json=query, headers=headers)
+            assert answer.json()["value"] == (1 if count else None)
+
+
+async def ask(client: httpx.AsyncClient, what: str, **body: Any) -> Any:
+    answer = await client.post(f"{METRICS}/{what}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_metrics_are_counted_from_the_spans() -> None:
+    mastra = build()
+    async with served(mastra) as client:
+        for _ in range(3):
+            await client.post("/api/agents/planningAgent/generate", json={"messages": "hello"})
+        await client.post(
+            "/api/workflows/failWorkflow/start-async", json={"inputData": {"value": 1}}
+        )
+        runs = await ask(
+            client, "aggregate", name=["mastra_agent_duration_ms"], aggregation="count"
+        )
+        assert runs["value"] == 3
+        tokens = await ask(
+            client,
+            "breakdown",
+            name=["mastra_model_total_output_tokens"],
+            groupBy=["entityName", "model"],
+        )
+        (group,) = tokens["groups"]
+        assert group["dimensions"]["entityName"] == "planningAgent"
+        assert group["value"] > 0
+        failed = await ask(
+            client,
+            "breakdown",
+            name=["mastra_workflow_duration_ms"],
+            groupBy=["status"],
+            aggregation="count",
+        )
+        assert failed["groups"][0]["dimensions"] == {"status": "error"}
+        series = await ask(
+            client,
+            "timeseries",
+            name=["mastra_agent_duration_ms"],
+            aggregation="count",
+            interval="1d",
+        )
+        assert sum(point["value"] for point in series["series"][0]["points"]) == 3
+        shares = await ask(
+            client,
+            "percentiles",
+            name="mastra_agent_duration_ms",
+            percentiles=[0.5, 0.95],
+            interval="1d",
+        )
+        assert [item["percentile"] for item in shares["series"]] == [0.5, 0.95]
+
+
+async def test_a_metric_is_compared_with_the_time_before() -> None:
+    async with served(build()) as client:
+        await client.post("/api/agents/planningAgent/generate", json={"messages": "hello"})
+        period = {"start": "2000-01-01T00:00:00Z", "end": "2999-01-01T00:00:00Z"}
+        body = {"name": ["mastra_agent_duration_ms"], "aggregation": "count"}
+        now = await ask(
+            client,
+            "aggregate",
+            **body,
+            filters={"timestamp": period},
+            comparePeriod="previous_period",
+        )
+        assert (now["value"], now["previousValue"], now["changePercent"]) == (1, None, None)
+        later = {"start": "2998-01-01T00:00:00Z", "end": "2999-01-01T00:00:00Z"}
+        assert (await ask(client, "aggregate", **body, filters={"timestamp": later}))[
+            "value"
+        ] is None
+        for wrong in ({"timestamp": 1}, {"timestamp": {"start": "x"}}):
+            answer = await client.post(f"{METRICS}/aggregate", json={**body, "filters": wrong})
+            assert answer.status_code == 400
