@@ -184,6 +184,8 @@ class ActiveRun:
     owner: str | None = None
     """Under which name this process drives the run, where that has to be claimed."""
     engine_facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    kept: dict[str, Json] = field(default_factory=dict[str, Json])
+    """What the engine wants to find in the run's head after this leg."""
     span: Any = None
     """The span of this leg, where somebody traces."""
     last_yield_ms: int = 0

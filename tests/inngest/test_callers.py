@@ -11,6 +11,7 @@ import pytest
 
 from mastra import Mastra, RunError, SQLStorage, StepContext, create_step
 from mastra.workflows.engines.inngest import feed, inquiry
+from mastra.workflows.engines.inngest.names import FUNCTION_RETRIES
 from tests.inngest import flows
 from tests.inngest.flows import Value
 from tests.inngest.test_server_side import until
@@ -49,11 +50,7 @@ def apart(host: Host, workflow: Any) -> tuple[Mastra, Mastra]:
 class Broken:
     """An app that answers every request with an error."""
 
-    def __init__(self) -> None:
-        self.requests = 0
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.requests += 1
         body = json.dumps({"code": "function_not_found", "message": "no such function"}).encode()
         await send({"type": "http.response.start", "status": 500, "headers": []})
         await send({"type": "http.response.body", "body": body})
@@ -173,11 +170,12 @@ async def test_a_function_that_fails_before_it_could_store_anything(
 ) -> None:
     async with flows.on(host, flows.chain(1)) as mastra:
         await host.sync()
-        fake.app = broken = Broken()
+        fake.app = Broken()
         run = await mastra.get_workflow("w").create_run()
         async with asyncio.timeout(10):
             result: Any = await run.start({"value": 0})
-        assert broken.requests == 4
+        (server_run,) = fake.runs.values()
+        assert len(server_run.requests) == 1 + FUNCTION_RETRIES
         assert result.status == "failed"
         assert result.error.code == "INNGEST_GAVE_UP"
         assert "no such function" in result.error.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -17,13 +18,20 @@ from mastra.workflows.engines.inngest.engine import InngestEngine
 from tests.inngest import flows
 
 KEY = "signkey-test-" + "ab" * 16
+NOWHERE = "http://127.0.0.1:9"
 
 
 def app_of(*, is_production: bool = True, **options: Any) -> fastapi.FastAPI:
     client = inngest.Inngest(
-        app_id="secret-app", is_production=is_production, signing_key=KEY, event_key="e"
+        app_id="secret-app",
+        is_production=is_production,
+        signing_key=KEY,
+        event_key="e",
+        api_base_url=NOWHERE,
+        event_api_base_url=NOWHERE,
     )
-    mastra = Mastra(workflows={"w": flows.chain(1)}, engine=InngestEngine(client))
+    engine = InngestEngine(client, checkpoint=False)
+    mastra = Mastra(workflows={"w": flows.chain(1)}, engine=engine)
     app = fastapi.FastAPI()
     if is_production:
         options.setdefault("serve_origin", "https://app.example.com")
@@ -101,7 +109,57 @@ async def test_a_length_that_is_no_number_is_refused() -> None:
 async def test_a_signed_request_reaches_the_function() -> None:
     answer = await ask(app_of(), "GET", b"", **signed(b""))
     assert answer.status_code == 200
-    assert answer.json()["function_count"] == 1
+    assert answer.json()["function_count"] == 2  # the workflow, and what hears of ended runs
+
+
+def call_of(value: int = 1, **data: Any) -> dict[str, Any]:
+    """Return a server's request to run the workflow."""
+    event = {
+        "id": "e",
+        "name": "workflow.w",
+        "ts": 1,
+        "data": {"inputData": {"value": value}, **data},
+    }
+    ctx = {
+        "run_id": "01RUN", "attempt": 0, "stack": {"stack": [], "current": 0}, "fn_id": "f",
+        "disable_immediate_execution": False, "use_api": False, "qi_id": "q", "request_id": "r",
+    }  # fmt: skip
+    return {"ctx": ctx, "event": event, "events": [event], "steps": {}, "use_api": False}
+
+
+def canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+async def test_a_signed_call_runs_a_step_once(pretty: bool) -> None:
+    body = json.dumps(call_of(), indent=1).encode() if pretty else canonical(call_of())
+    app, header = app_of(), signed(body)
+    answer = await ask(app, body=body, **header)
+    assert answer.status_code == 206
+    (told,) = answer.json()
+    assert told["op"] == "StepRun"
+    assert {"value": 2} in told["data"].values()
+    again = await ask(app, body=body, **header)
+    assert again.status_code == 401
+    assert again.json() == {"message": "Unauthorized"}
+
+
+async def test_the_key_before_the_one_in_use_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = "signkey-test-" + "ef" * 16
+    monkeypatch.setenv("INNGEST_SIGNING_KEY_FALLBACK", old)
+    app = app_of()
+    answer = await ask(app, body=canonical(call_of()), **signed(canonical(call_of()), key=old))
+    assert answer.status_code == 206
+
+
+async def test_a_wrong_signature_of_a_large_body_costs_little() -> None:
+    # Parsed and brought into canonical form, as the SDK does before it looks, it takes seconds.
+    body = b"[" + b"[]," * 3_400_000 + b"[]]"
+    begun = time.process_time()
+    answer = await ask(app_of(), body=body, x_inngest_signature=f"t={int(time.time())}&s=00")
+    assert answer.status_code == 401
+    assert time.process_time() - begun < 0.5
 
 
 async def test_production_needs_an_origin(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,7 @@ async def test_the_functions_of_an_app(fake: FakeInngest, host: Host) -> None:
         "conformance-workflow.flow.cron",
         "conformance-workflow.inner",
         "conformance-mine",
+        "conformance-mastra.run-ended",
     }
     told = configs["conformance-workflow.flow"].to_dict()
     assert isinstance(told, dict)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -29,7 +30,19 @@ from mastra.ids import new_id
 
 __all__ = ["FakeInngest", "FakeRun"]
 
-RETRY_S = 0.1
+RETRY_S = 0.02
+INVOKED = "inngest/function.invoked"
+
+
+def _fires(trigger: dict[str, Any], event: dict[str, Any]) -> bool:
+    if trigger.get("event") != event["name"]:
+        return False
+    expression = trigger.get("expression")
+    if not expression:
+        return True
+    form = re.fullmatch(r'event\.data\.function_id\.startsWith\((".*")\)', expression)
+    assert form, f"not understood here: {expression}"
+    return str(event["data"]["function_id"]).startswith(json.loads(form[1]))
 
 
 def as_go_keeps(value: Any) -> Any:
@@ -79,6 +92,9 @@ class FakeInngest:
         self.path = "/api/inngest"
         self.functions: list[dict[str, Any]] = []
         self.runs: dict[str, FakeRun] = {}
+        """Those of workflows."""
+        self.others: list[FakeRun] = []
+        """Those of functions that hear of other runs."""
         self.events: list[dict[str, Any]] = []
         self.signing_key: str | None = None
         self.takes_checkpoints = True
@@ -183,7 +199,10 @@ class FakeInngest:
 
     def _start_run(self, function: dict[str, Any], event: dict[str, Any]) -> FakeRun:
         run = FakeRun(f"01FAKE{new_id().replace('-', '')[:20].upper()}", function, event)
-        self.runs[run.run_id] = run
+        if event["name"].startswith("inngest/function.") and event["name"] != INVOKED:
+            self.others.append(run)
+        else:
+            self.runs[run.run_id] = run
         run.task = self._spawn(self._drive(run))
         return run
 
@@ -279,8 +298,19 @@ class FakeInngest:
         run.memos[op["id"]] = {"data": as_go_keeps(op.get("data"))}
 
     def _end(self, run: FakeRun, status: str, output: Any) -> None:
-        if run.status == "Running":
-            run.status, run.output = status, output
+        if run.status != "Running":
+            return
+        run.status, run.output = status, output
+        if status in ("Failed", "Cancelled"):
+            data: dict[str, Any] = {
+                "function_id": run.slug,
+                "run_id": run.run_id,
+                "event": run.event,
+                "_inngest": {"status": status},
+            }
+            if status == "Failed":
+                data["error"] = {"message": str(output)}
+            self.send({"name": f"inngest/function.{status.lower()}", "data": data})
 
     # -- what the app and its clients call ------------------------------------------------------
 
@@ -311,8 +341,14 @@ class FakeInngest:
         return [
             self._start_run(function, event)
             for function in self.functions
-            if any(trigger.get("event") == event["name"] for trigger in function["triggers"])
+            if any(_fires(trigger, event) for trigger in function["triggers"])
         ]
+
+    def invoke(self, function_id: str, data: dict[str, Any]) -> FakeRun:
+        """Run a function, as by the dashboard's button."""
+        function = next(f for f in self.functions if f["id"].endswith(function_id))
+        data = {**data, "_inngest": {"fn_id": function["id"]}}
+        return self._start_run(function, {"name": INVOKED, "data": data, "id": new_id(), "ts": 1})
 
     def fire(self, function_id: str) -> FakeRun:
         """Run a function whose schedule is due."""

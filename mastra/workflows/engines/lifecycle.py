@@ -347,7 +347,7 @@ async def _save(
 
 def head_data(run: ActiveRun, initial_state: dict[str, Json], outcome: Outcome) -> dict[str, Json]:
     """Return what is stored of a run in no column of its own."""
-    data: dict[str, Json] = {"initialState": initial_state, "path": list(run.path)}
+    data: dict[str, Json] = {"initialState": initial_state, "path": list(run.path), **run.kept}
     if outcome.tripwire is not None:
         data["tripwire"] = dict(outcome.tripwire)
     if outcome.has_result:

@@ -270,6 +270,22 @@ class InngestEngine:
             return False
         return await self.end(target, head, Outcome("canceled"))
 
+    async def take_end(self, target: RunTarget, owner: str, outcome: Outcome) -> None:
+        """End a run in storage that the server has ended, if that leg is still under way there.
+
+        Args:
+            target: The run.
+            owner: Who drives the leg that the server has ended.
+            outcome: How.
+        """
+        leg = self.legs.get(key_of(target))
+        if leg is not None and leg.owner == owner and outcome.status == "canceled":
+            leg.cancel()  # the step under way may want to end by itself
+            return
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        if head is not None and head.owner == owner and head.status in ACTIVE:
+            await self.end(target, head, outcome)
+
     async def end(self, target: RunTarget, head: RunHead, outcome: Outcome) -> bool:
         """End a run that no worker is answering requests for."""
         loaded = await load_run(target.store, target.workflow_id, target.run_id)

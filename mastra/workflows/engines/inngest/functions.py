@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final, cast
 
 import httpx
 import inngest
@@ -39,6 +39,12 @@ from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["WorkflowFunctions"]
 
+INVOKED: Final = "inngest/function.invoked"
+"""The event by which the dashboard and other functions call a function."""
+
+TIMER: Final = "inngest/scheduled.timer"
+"""The event of a schedule."""
+
 
 class WorkflowFunctions:
     """Makes the functions of workflows and answers requests to them."""
@@ -64,18 +70,21 @@ class WorkflowFunctions:
         common["retries"] = retries
         common["middleware"] = [RequestMiddleware]
 
+        name = function_id(spec.id)
+
         def target(run_id: str) -> RunTarget:
             return RunTarget(spec, store, run_id, services)
 
         async def run_workflow(ctx: inngest.Context) -> Json:
+            _refuse_others(ctx.event, f"{self._client.app_id}-{name}", name)
             event = read_leg(ctx.event.data)
             return await self._answer(ctx, target, event)
 
         async def run_on_schedule(ctx: inngest.Context) -> Json:
+            _refuse_others(ctx.event, f"{self._client.app_id}-{cron_id(spec.id)}", TIMER)
             event = LegEvent(None, input=cron_input, initial_state=cron_state)
             return await self._answer(ctx, target, event)
 
-        name = function_id(spec.id)
         found = [
             self._client.create_function(
                 fn_id=name,
@@ -116,7 +125,7 @@ class WorkflowFunctions:
         except ConfigError:
             raise
         except Exception as error:
-            if facts.is_last_attempt or not event.token:
+            if facts.is_error_final or not event.token:
                 raise inngest.NonRetriableError(str(error)) from error
             raise
         try:
@@ -153,7 +162,7 @@ class WorkflowFunctions:
         except (LegSuperseded, _WorkerStops):
             raise
         except Exception as error:
-            if not facts.is_last_attempt:
+            if not facts.is_error_final:
                 raise
             get_logger({"run_id": run.run_id}).exception(
                 "Run %r of workflow %r failed outside of its steps.", run.run_id, run.workflow_id
@@ -165,6 +174,20 @@ class WorkflowFunctions:
             found = await self._api.server_run(run_id)
             return found is not None and found.status == "Cancelled"
         return False
+
+
+def _refuse_others(event: inngest.Event, function: str, trigger: str) -> None:
+    """Refuse what was not sent to this function.
+
+    Which function is called stands beside the body, which alone is signed: whoever has seen one
+    request could send it to another function.
+    """
+    if event.name == trigger:
+        return
+    invoked: Any = event.data.get("_inngest")
+    known = cast("dict[str, Any]", invoked) if isinstance(invoked, dict) else {}
+    if event.name != INVOKED or known.get("fn_id", function) != function:
+        raise inngest.NonRetriableError(f"This event is not for function {function!r}.")
 
 
 class _WorkerStops(RunError):  # noqa: N818 - says why the server is to ask again

@@ -17,12 +17,12 @@ from mastra.errors import RunError
 from mastra.jsonable import Json
 from mastra.storage.base import RunHead
 from mastra.workflows.engines.commands import Command, RunTarget
-from mastra.workflows.engines.inngest.api import InngestApi, ServerRun
+from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.names import function_id
 from mastra.workflows.engines.inngest.options import function_options
 from mastra.workflows.engines.outcome import Outcome
 
-__all__ = ["ACTIVE", "Inquiry", "Sent"]
+__all__ = ["ACTIVE", "Inquiry", "Sent", "given_up"]
 
 ACTIVE: Final = ("pending", "running", "waiting")
 
@@ -66,6 +66,17 @@ class Ender(Protocol):
     async def take_back(self, command: Command, error: RunError) -> None:
         """Undo the claim of a leg that did not begin."""
         ...
+
+
+def given_up(reason: str | None) -> Outcome:
+    """Return how a run ends that the server has given up."""
+    error: dict[str, Json] = {
+        "name": "RunError",
+        "code": "INNGEST_GAVE_UP",
+        "message": "Inngest gave the run up: its worker could not be reached, or failed"
+        + (f": {reason}" if reason else "."),
+    }
+    return Outcome("failed", error=error)
 
 
 class Inquiry:
@@ -132,7 +143,9 @@ class Inquiry:
         elif statuses == {"Skipped"} and sent is not None:
             return await self._not_begun(sent, is_skipped=True)
         elif "Failed" in statuses and statuses <= {"Failed", "Completed", "Cancelled"}:
-            await self._end(head, _failure(next(run for run in ended if run.status == "Failed")))
+            await self._end(
+                head, given_up(next(run.reason for run in ended if run.status == "Failed"))
+            )
         elif statuses == {"Completed"}:
             return await self._not_told()
         return None
@@ -212,13 +225,3 @@ def _why(flow: Any, *, is_skipped: bool) -> str:
         "such as with `inngest dev -u http://localhost:4111/api/inngest`"
     )
     return f"Either {controls}, or {absent}." if controls else f"{absent[0].upper()}{absent[1:]}."
-
-
-def _failure(run: ServerRun) -> Outcome:
-    error: dict[str, Json] = {
-        "name": "RunError",
-        "code": "INNGEST_GAVE_UP",
-        "message": "Inngest gave the run up: its worker could not be reached, or failed"
-        + (f": {run.reason}" if run.reason else "."),
-    }
-    return Outcome("failed", error=error)

@@ -21,7 +21,7 @@ from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import WorkflowResult
 
-__all__ = ["Leg", "LegCanceled", "LegGone", "LegSuperseded", "owner_of"]
+__all__ = ["Leg", "LegCanceled", "LegGone", "LegSuperseded", "owner_of", "token_of"]
 
 WATCH_S = 1.0
 """How often a worker looks whether another process has cancelled or taken over its run."""
@@ -37,6 +37,11 @@ class LegGone(Exception):  # noqa: N818 - not an error: how a request ends
 
 class LegSuperseded(Exception):  # noqa: N818 - not an error: how a request ends
     """Somebody else drives the run, or has ended it."""
+
+
+def token_of(token: str | None, server_run_id: str) -> str:
+    """Return what names a leg, also where an event that is not ours began it."""
+    return token or f"event:{server_run_id}"
 
 
 def owner_of(token: str) -> str:

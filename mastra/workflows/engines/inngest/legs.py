@@ -18,7 +18,7 @@ from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.commands import LegEvent, store_identity
 from mastra.workflows.engines.inngest.envelope import MAX_OUTPUT_BYTES
-from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
+from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of, token_of
 from mastra.workflows.engines.inngest.publisher import Publisher
 from mastra.workflows.engines.inngest.request import RequestFacts
 from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
@@ -76,7 +76,7 @@ class Legs:
         """
         key = key_of(target)
         async with self._lock:
-            token = event.token or f"event:{facts.run_id}"
+            token = token_of(event.token, facts.run_id)
             leg = self._open.get(key)
             if leg is None or leg.owner != owner_of(token) or leg.ended.is_set():
                 leg = await self._begin(target, event, facts, owner_of(token))
@@ -124,7 +124,7 @@ class Legs:
             is_first, command = True, self._fresh(target, event)
         else:
             if loaded.head.owner != owner or loaded.head.status not in _ACTIVE:
-                await self._adopt(target, event, loaded, owner)
+                await self._adopt(target, event, facts, loaded, owner)
             is_first = loaded.legs <= event.number and event.kind != "restart"
             command = self._command(target, event, loaded, is_first=is_first)
         run = begin(command, loaded)
@@ -165,6 +165,7 @@ class Legs:
         return None
 
     async def _note_server(self, leg: Leg, facts: RequestFacts, loaded: LoadedRun | None) -> None:
+        leg.run.kept["inngestRun"] = facts.run_id
         known: Any = None if loaded is None else loaded.head.data.get("inngest")
         if isinstance(known, dict) and cast("dict[str, Any]", known).get("runId") == facts.run_id:
             return
@@ -221,8 +222,20 @@ class Legs:
             per_step=event.per_step,
         )
 
+    @staticmethod
+    def _is_due(event: LegEvent, facts: RequestFacts, head: RunHead) -> bool:
+        """Return whether an event that is not ours finds the run as its sender thinks."""
+        if head.data.get("inngestRun") == facts.run_id:
+            return False  # a request that came twice; its leg has ended
+        return head.status == ("suspended" if event.kind == "resume" else "pending")
+
     async def _adopt(
-        self, target: RunTarget, event: LegEvent, loaded: LoadedRun, owner: str
+        self,
+        target: RunTarget,
+        event: LegEvent,
+        facts: RequestFacts,
+        loaded: LoadedRun,
+        owner: str,
     ) -> None:
         """Take a run that is not under way: its sender has another storage, or none of ours."""
         head = loaded.head
@@ -231,7 +244,7 @@ class Legs:
         has_own = event.store != store_identity(target.store)
         if head.status in ("running", "waiting") or not is_due or not has_own:
             raise LegSuperseded
-        if is_foreign and head.status not in ("pending", "suspended"):
+        if is_foreign and not self._is_due(event, facts, head):
             raise LegSuperseded
         data = {**head.data, "reopening": event.reopening}
         changes = RunChanges(status="running", owner=owner, result=None, error=None)

@@ -9,8 +9,10 @@ from typing import Final
 from mastra.ids import new_id
 
 __all__ = [
+    "ERROR_RETRIES",
     "FUNCTION_RETRIES",
     "PROCESS",
+    "RUN_ENDED",
     "TOPIC",
     "cancel_event",
     "channel",
@@ -23,8 +25,15 @@ __all__ = [
 TOPIC: Final = "watch"
 """The realtime topic of a run's events."""
 
-FUNCTION_RETRIES: Final = 3
-"""How often a request that was lost, such as with its worker, is sent again."""
+FUNCTION_RETRIES: Final = 10
+"""How often a request that was lost, such as with its worker, is sent again: with the waits of a
+server as it comes, for some hours."""
+
+ERROR_RETRIES: Final = 3
+"""From which attempt on an error outside of the steps, such as a storage's, is final."""
+
+RUN_ENDED: Final = "mastra.run-ended"
+"""The id of the function that hears of runs that the server ended by itself."""
 
 PROCESS: Final = f"{socket.gethostname()}:{new_id()}"
 """Tells this process from all others."""

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import inngest
 
+from mastra.workflows.engines.inngest.names import ERROR_RETRIES
+
 __all__ = ["RequestFacts", "RequestMiddleware", "current_request"]
 
 WHOLE_RUN = "step"
@@ -39,9 +41,11 @@ class RequestFacts:
         return self.target != WHOLE_RUN
 
     @property
-    def is_last_attempt(self) -> bool:
-        """Whether the server gives up if this request fails."""
-        return self.max_attempts is not None and self.attempt + 1 >= self.max_attempts
+    def is_error_final(self) -> bool:
+        """Whether an error ends the run: the server gives up, or has asked often enough."""
+        tries = self.attempt + 1
+        is_last = self.max_attempts is not None and tries >= self.max_attempts
+        return is_last or tries > ERROR_RETRIES
 
 
 _current: ContextVar[RequestFacts] = ContextVar("mastra_inngest_request")

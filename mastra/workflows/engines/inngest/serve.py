@@ -12,6 +12,7 @@ import inngest.fast_api
 from starlette.routing import Route
 
 from mastra.errors import ConfigError
+from mastra.workflows.engines.inngest.ended import Served, ended_function
 from mastra.workflows.engines.inngest.engine import InngestEngine
 from mastra.workflows.engines.inngest.guard import Guard
 from mastra.workflows.engines.reopen import units_of
@@ -45,11 +46,14 @@ def app_functions(
 ) -> list[inngest.Function[Any]]:
     """Return the functions of every workflow, of those nested in them, and the app's own.
 
+    One more hears of runs that the server ends by itself.
+
     A workflow that is registered to run elsewhere, such as in process, is served too: an event
     runs it here.
     """
     others = engine
     found: dict[str, inngest.Function[Any]] = {}
+    served: dict[str, Served] = {}
     nested: list[tuple[InngestEngine, Any, WorkflowSpec]] = []
     for workflow in mastra.list_workflows().values():
         runtime = workflow.runtime
@@ -57,12 +61,17 @@ def app_functions(
         if not isinstance(own, InngestEngine):
             own = others = others or InngestEngine(client)
         top, *inner = _with_nested(workflow.spec)
+        served[top.id] = (own, top, runtime)
         for function in own.functions(top, runtime.store, runtime.services):
             found[function.id] = function
         nested += [(own, runtime, spec) for spec in inner]
     for own, runtime, spec in nested:
         for function in own.functions(spec, runtime.store, runtime.services):
             found.setdefault(function.id, function)
+        served.setdefault(spec.id, (own, spec, runtime))
+    if served:
+        listener = ended_function(client, served)
+        found[listener.id] = listener
     for function in functions:
         if function.id in found:
             raise ConfigError(f"Inngest function {function.id!r} has the id of a workflow's.")
@@ -100,8 +109,12 @@ def serving_app(
         serve_origin=origin,
         serve_path=path,
     )
+    keys = [key for key in (client.signing_key, client.signing_key_fallback) if key]
     return Guard(
-        inner, path=path, is_production=client.is_production, allow_remote_dev=allow_remote_dev
+        inner,
+        path=path,
+        signing_keys=keys if client.is_production else None,
+        allow_remote_dev=allow_remote_dev,
     )
 
 
