@@ -189,6 +189,10 @@ class ActiveRun:
     span: Any = None
     """The span of this leg, where somebody traces."""
     last_yield_ms: int = 0
+    seeks_one: bool = False
+    """Whether walks only lead to one operation that an earlier one has planned: they go on past
+    what has halted since, and tell nothing but what the operation itself does. Another walk
+    follows."""
     max_output_bytes: int | None = None
     """How large what a step gives may be, where the engine has a limit."""
 
@@ -220,7 +224,7 @@ class ActiveRun:
 
     def mark(self, key: str, kind: Kind, record: StepRecord, value: Any = None) -> None:
         """Put an entry about a block into the log, once however often the graph is walked."""
-        if key in self.marks:
+        if key in self.marks or self.seeks_one:
             return
         self.marks.add(key)
         seq = self.log.append(kind, record, value)

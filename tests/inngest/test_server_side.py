@@ -9,7 +9,7 @@ from typing import Any
 import inngest
 import pytest
 
-from mastra import Mastra, StepContext, create_step
+from mastra import Mastra, StepContext, clone_step, create_step, create_workflow
 from mastra.inngest import init
 from tests.inngest import flows
 from tests.inngest.flows import Value
@@ -284,3 +284,54 @@ async def test_runs_that_the_server_forgot_are_brought_back(
         again = await mastra.get_workflow("w").create_run(run.run_id)
         assert (await again.result()).unwrap().value == 3
     assert ran.count("first") == 1
+
+
+def side_by_side() -> list[Any]:
+    """Return workflows whose steps run beside each other, with what they are given."""
+
+    async def ask(ctx: StepContext[Any]) -> int:
+        if ctx.resume_data is None:
+            await ctx.suspend({"for": ctx.input_data})
+        return ctx.input_data
+
+    async def same(ctx: StepContext[Any]) -> Any:
+        return ctx.input_data
+
+    def begin(name: str, given: Any = Any) -> Any:
+        return create_workflow(id=name, input_schema=given, output_schema=Any)
+
+    def inner(name: str, count: int) -> Any:
+        return (
+            begin(name)
+            .parallel([create_step(id=f"{name}{i}", execute=same) for i in range(count)])
+            .commit()
+        )
+
+    asking, passing = create_step(id="ask", execute=ask), create_step(id="same", execute=same)
+    napping = begin("nap").then(passing).sleep(0.01).then(clone_step(passing, id="more")).commit()
+    items = begin("w", list[int]).foreach(asking, concurrency=3)
+    return [
+        (items.commit(), [1, 2, 3, 4]),
+        (begin("w").parallel([inner("x", 1), inner("y", 2), napping]).commit(), 1),
+        (begin("w").parallel([clone_step(asking, id=name) for name in "ab"]).commit(), 1),
+    ]
+
+
+@pytest.mark.parametrize("order", ["in turn", "reversed"])
+@pytest.mark.parametrize(("workflow", "given"), side_by_side(), ids=["items", "blocks", "steps"])
+async def test_the_order_in_which_planned_steps_run_changes_nothing(
+    host: Host, fake: FakeInngest, workflow: Any, given: Any, order: Any
+) -> None:
+    told: list[list[tuple[str, str]]] = []
+    for fake.order in ("together", order):
+        async with flows.on(host, workflow) as mastra:
+            run = await mastra.get_workflow("w").create_run()
+            async with run.stream(given) as stream:
+                events = [event async for event in stream]
+            result = await stream.result()
+            assert result.status in ("suspended", "success")
+            assert [event.seq for event in events] == list(range(len(events)))
+        told.append(
+            sorted((event.type, str(event.payload and event.payload.id)) for event in events)
+        )
+    assert told[0] == told[1]

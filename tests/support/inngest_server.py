@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import httpx
@@ -105,6 +105,8 @@ class FakeInngest:
         """The only one that is taken."""
         self.is_down = False
         """Whether its address refuses connections."""
+        self.order: Literal["together", "in turn", "reversed"] = "together"
+        """How it starts operations that were planned together."""
         self.questions = 0
         """How often it was asked for the runs of an event."""
         self._runs_of_events: dict[str, list[str]] = {}
@@ -218,7 +220,11 @@ class FakeInngest:
             ops = await self._ask(run, "step", must_plan=must_plan)
             if ops is None or run.status != "Running":
                 return
-            await asyncio.gather(*(self._do(run, op) for op in ops))
+            if self.order == "together":
+                await asyncio.gather(*(self._do(run, op) for op in ops))
+            else:
+                for op in ops if self.order == "in turn" else reversed(ops):
+                    await self._do(run, op)
             must_plan = len(ops) > 1
 
     async def _ask(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from mastra.clock import now_ms
 from mastra.jsonable import Json
 from mastra.workflows.active import Scope
@@ -18,7 +20,8 @@ def open_block(walk: Walk, scope: Scope, op_id: str, name: str, value: Json) -> 
     run = walk.run
     known = run.blocks.get(op_id)
     if known is not None and (known.status != "suspended" or not _is_reopened(walk, op_id)):
-        return known
+        # What another walk is to tell must not have happened to the record that storage holds.
+        return copy(known) if run.seeks_one else known
     if run.per_step:
         pause_before(run, op_id)
     block = StepRecord(op_id, scope.names + name, value, now_ms())

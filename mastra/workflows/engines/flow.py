@@ -320,7 +320,7 @@ async def _run_items(
             found = await walk.ops.gather([branches[place] for place in those], at_once)
             for place, result in zip(those, found, strict=True):
                 results[place] = result
-        if any(isinstance(result, Halt) for result in results):
+        if any(isinstance(result, Halt) for result in results) and not run.seeks_one:
             break
     return results
 

@@ -38,7 +38,8 @@ async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> J
             except Halt as halt:
                 raise _failed(walk, record, halt) from None
             record.status = "waiting"
-            record.start_seq = run.log.append(Kind.WAITING, record)
+            if not run.seeks_one:
+                record.start_seq = run.log.append(Kind.WAITING, record)
         record.output = value
         await walk.ops.sleep(record)
     return value

@@ -21,16 +21,26 @@ def numbers(*values: int) -> list[dict[str, int]]:
 
 
 class Gauge:
-    """How many are inside at once, and the most there ever were."""
+    """How many are inside at once, and the most there ever were.
 
-    def __init__(self) -> None:
+    The first ones wait inside until as many have come as may: a server that is busy starts them
+    one after the other.
+    """
+
+    def __init__(self, expected: int = 1) -> None:
         self.inside = 0
         self.most = 0
+        self._expected = expected
+        self._is_full = asyncio.Event()
 
     async def pass_through(self) -> None:
         self.inside += 1
         self.most = max(self.most, self.inside)
-        await asyncio.sleep(0.003)
+        if self.most >= self._expected:
+            self._is_full.set()
+        async with asyncio.timeout(20):
+            await self._is_full.wait()
+        await asyncio.sleep(0.003)  # in which one too many would come
         self.inside -= 1
 
 
@@ -56,7 +66,7 @@ async def test_items_run_one_after_the_other_by_default(env: Env) -> None:
 
 
 async def test_as_many_items_at_once_as_is_said(env: Env) -> None:
-    gauge = Gauge()
+    gauge = Gauge(3)
     workflow = start().foreach(measured(gauge), concurrency=3).commit()
     result = await env.start(workflow, numbers(*range(7)))
     assert gauge.most == 3
@@ -64,7 +74,7 @@ async def test_as_many_items_at_once_as_is_said(env: Env) -> None:
 
 
 async def test_all_items_at_once_where_there_are_fewer(env: Env) -> None:
-    gauge = Gauge()
+    gauge = Gauge(5)
     await env.start(start().foreach(measured(gauge), concurrency=50).commit(), numbers(*range(5)))
     assert gauge.most == 5
 
@@ -80,7 +90,7 @@ async def test_order_is_kept_when_later_items_end_first(env: Env) -> None:
 
 
 async def test_concurrency_may_depend_on_the_run(env: Env, calls: Calls) -> None:
-    gauge = Gauge()
+    gauge = Gauge(3)
 
     def at_once(ctx: StepContext[list[Number]]) -> int:
         calls.add("asked")

@@ -103,7 +103,7 @@ async def test_to_an_arm_of_a_parallel_block(env: Env, calls: Calls) -> None:
     arms = [plus(calls, "l"), plus(calls, "m")]
     run = await finished(env, flow(output=dict).then(plus(calls, "a")).parallel(arms).commit())
     assert (await run.time_travel(step="m")).unwrap() == {"l": 3, "m": 3}
-    assert calls.names == ["a", "l", "m", "m"]
+    assert sorted(calls.names) == ["a", "l", "m", "m"]
 
 
 async def test_to_an_arm_of_a_branch(env: Env, calls: Calls) -> None:
@@ -168,7 +168,8 @@ async def test_to_what_follows_a_parallel_block(env: Env, calls: Calls) -> None:
     workflow.map(lambda ctx: sum(ctx.input_data.values()), id="sum").then(plus(calls, "c")).commit()
     run = await finished(env, workflow)
     assert (await run.time_travel(step="sum")).unwrap() == 5
-    assert calls.names == ["l", "m", "c", "c"]
+    assert sorted(calls.names[:2]) == ["l", "m"]
+    assert calls.names[2:] == ["c", "c"]
 
 
 async def test_to_what_follows_a_foreach(env: Env, calls: Calls) -> None:

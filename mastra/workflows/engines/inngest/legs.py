@@ -82,6 +82,8 @@ class Legs:
                 leg = await self._begin(target, event, facts, owner_of(token))
                 self._open[key] = leg
             leg.requests += 1
+            # Requests for one operation each come at once; a request for the whole comes alone.
+            leg.run.seeks_one = facts.is_targeted
             if target.store.is_shared:
                 leg.watch()
             return leg
@@ -143,7 +145,8 @@ class Legs:
         if loaded is not None:
             await _take_up(leg, loaded)
         travel = command.reopening.travel
-        if travel is not None:
+        # Later requests find what was given and forgotten in storage, unless a crash kept it out.
+        if travel is not None and (is_first or travel.dropped or travel.given):
             await go_back(run, writer, travel)
         is_elsewhere = event.store and event.store != store_identity(store)
         if is_elsewhere or spec.should_persist_snapshot is not None:

@@ -136,7 +136,8 @@ class FrontierOps:
     async def sleep(self, record: StepRecord) -> StepRecord:
         """Wait until the record's time: on the server, and what is less than a second here."""
         leg = self._leg
-        if record.op_id not in leg.run.journal:
+        # A request for something else does not begin a sleep: the walk after it does.
+        if record.op_id not in leg.run.journal and not self._facts.is_targeted:
             await leg.commit(record)
         body = partial(self._finish_sleep, record)
         wake_at = record.wake_at or 0.0
