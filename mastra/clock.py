@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "datetime_from_ms", "iso_from_ms", "now_ms"]
+__all__ = ["Clock", "SystemClock", "datetime_from_ms", "iso_from_ms", "ms_from_iso", "now_ms"]
 
 
 class Clock(Protocol):
@@ -36,6 +36,11 @@ def now_ms() -> int:
 def datetime_from_ms(ms: float) -> datetime:
     """Return a time in milliseconds as a date and time in UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def ms_from_iso(stamp: str) -> int:
+    """Return the milliseconds that `iso_from_ms` was given."""
+    return round(datetime.fromisoformat(stamp).timestamp() * 1000)
 
 
 def iso_from_ms(ms: float) -> str:

@@ -182,13 +182,19 @@ class Agent:
     def _context(self, request_context: Any) -> AgentContext:
         return AgentContext(RequestContext.of(request_context), self._services, self.id)
 
-    def as_step(self, **options: Any) -> Step[Any, Any]:
+    def as_step(self, *, durable: bool = False, **options: Any) -> Step[Any, Any]:
         """Return the agent as a step of a workflow: `{prompt}` in, `{text}` out.
 
         Args:
+            durable: Record every model call and every tool call by itself, so that a run goes on
+                between them after a crash. Otherwise the whole step is one operation.
             options: `id`, `description`, `retries` and `metadata` of the step, and options of
                 `stream`; with `structured_output` the step gives the object.
         """
+        if durable:
+            from mastra.agents.durable_step import durable_agent_step  # noqa: PLC0415 - only then
+
+            return durable_agent_step(self, options)
         from mastra.agents.agent_step import agent_as_step  # noqa: PLC0415 - only for workflows
 
         return agent_as_step(self, options)

@@ -40,7 +40,25 @@ class AgentStepOutput(BaseModel):
     """What the agent said."""
 
 
-_STEP_OPTIONS = ("id", "description", "retries", "metadata")
+STEP_OPTIONS = ("id", "description", "retries", "metadata")
+"""Those of the options of `as_step` that are the step's own."""
+
+
+def refuse_tripped(result: Any) -> None:
+    """Fail the step where a processor refused.
+
+    Raises:
+        TripwireError: One did.
+    """
+    if result.tripwire is not None:
+        raise TripwireError(
+            result.tripwire.reason,
+            details={
+                "retry": result.tripwire.retry,
+                "metadata": result.tripwire.metadata,
+                "processorId": result.tripwire.processor_id,
+            },
+        )
 
 
 def agent_as_step(agent: StepAgent, options: Mapping[str, Any]) -> Step[Any, Any]:
@@ -49,7 +67,7 @@ def agent_as_step(agent: StepAgent, options: Mapping[str, Any]) -> Step[Any, Any
     What the agent streams reaches the readers of the workflow's run. An agent that waits for
     somebody's answer suspends the step.
     """
-    asked: Any = {key: value for key, value in options.items() if key not in _STEP_OPTIONS}
+    asked: Any = {key: value for key, value in options.items() if key not in STEP_OPTIONS}
     output = output_of(asked)
 
     async def execute(ctx: StepContext[Any]) -> Any:
@@ -64,15 +82,7 @@ def agent_as_step(agent: StepAgent, options: Mapping[str, Any]) -> Step[Any, Any
         async with stream:
             await stream.pipe_to(ctx.writer)
             result = await stream.result()
-        if result.tripwire is not None:
-            raise TripwireError(
-                result.tripwire.reason,
-                details={
-                    "retry": result.tripwire.retry,
-                    "metadata": result.tripwire.metadata,
-                    "processorId": result.tripwire.processor_id,
-                },
-            )
+        refuse_tripped(result)
         if result.finish_reason == "suspended":
             return await ctx.suspend(what_it_waits_for(result))
         return AgentStepOutput(text=result.text) if output is None else result.object

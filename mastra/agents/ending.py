@@ -37,7 +37,7 @@ def emit_step_finish(
 
 async def emit_finish(run: AgentRun) -> None:
     """Stream the end of the run, unless it goes on another day."""
-    if run.status == "suspended":
+    if run.status in {"suspended", "parked"}:
         return
     if run.status == "running":
         run.status = "success"

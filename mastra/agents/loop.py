@@ -8,11 +8,12 @@ it yields, the reader reads that source and sends the batch in: so a token costs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
+from functools import partial
 
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
+from mastra.agents.durable_leg import Leg
 from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
 from mastra.agents.guarding import ask, show_answer, trip
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
@@ -20,7 +21,7 @@ from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.remembering import keep
 from mastra.agents.resuming import Resume, begin_resumed, put_to_wait, take
 from mastra.agents.run import AgentRun, call_back
-from mastra.agents.setup import StepPlan, plan_step, set_up
+from mastra.agents.setup import StepPlan, plan_step, plan_to_settle, set_up
 from mastra.agents.stop import should_stop
 from mastra.agents.structuring import structure
 from mastra.agents.suspended import agent_run_store
@@ -39,7 +40,7 @@ from mastra.models.chunks import ModelChunk
 from mastra.observability.spans import Span
 from mastra.processors.base import TripwireSignal
 
-__all__ = ["LoopSteps", "run_agent"]
+__all__ = ["LoopSteps", "flush", "out_of_time", "run_agent"]
 
 LoopSteps = AsyncGenerator[None, "Sequence[ModelChunk] | None"]
 """Yields where there may be chunks; takes the batch that was read from `run.source`."""
@@ -49,16 +50,14 @@ async def run_agent(run: AgentRun) -> LoopSteps:
     """Run an agent from its input to its end, whatever that is."""
     step: _Step | None = None
     try:
-        resumed = await _begin(run)
+        goes_on = await _begin(run)
         yield
         is_over = False
         while not is_over:
             run.check()
-            step = _Step(run, await plan_step(run))
-            if resumed is not None:
-                await step.resume(resumed)
-                resumed = None
-            else:
+            step = await _next_step(run, goes_on)
+            goes_on = None
+            if not step.is_read:
                 await step.open()
                 yield
             while not step.is_read:
@@ -116,16 +115,30 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
     run.release()
 
 
-async def _begin(run: AgentRun) -> dict[str, Any] | None:
-    """Work out what holds for the run; return its record if it goes on from one."""
+async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
+    """Work out what holds for the run; of one that goes on, return how."""
     resume: Resume | None = run.resumption
     record = None if resume is None else await take(run, resume)
     open_agent_span(run)
     await set_up(run)
     run.check()
-    if record is None:
-        run.emit("start", StartPayload(run.spec.id, run.message_id))
-    return record
+    if resume is not None and record is not None:
+        return partial(begin_resumed, run, resume, record)
+    leg: Leg | None = run.leg
+    if leg is not None and not leg.is_first:
+        leg.restore(run)
+        return partial(leg.settle, run)
+    run.emit("start", StartPayload(run.spec.id, run.message_id))
+    return None
+
+
+async def _next_step(run: AgentRun, goes_on: Callable[[CallRunner], StepRecorder] | None) -> _Step:
+    if goes_on is None:
+        return _Step(run, await plan_step(run))
+    # An operation of a durable run settles what another has asked for, so nothing is planned.
+    step = _Step(run, await plan_step(run) if run.leg is None else plan_to_settle(run))
+    step.resume(goes_on(step.runner))
+    return step
 
 
 class _Step:
@@ -139,6 +152,8 @@ class _Step:
         # Where processors look at an answer first, its tools wait for them.
         waits = run.pipeline is not None and run.pipeline.sees_steps
         start = self._late.append if waits else self.runner.start
+        if run.leg is not None:
+            start = _leave
         self.recorder = StepRecorder(run, plan.model_name, start, plan.reader)
         self.is_read = False
         self._answer: Answer | None = None
@@ -168,10 +183,16 @@ class _Step:
             self.absorb(answer.first)
         await self._flush()
 
-    async def resume(self, record: dict[str, Any]) -> None:
+    def resume(self, recorder: StepRecorder) -> None:
         """Go on in the step that a run stopped in."""
-        self.recorder = begin_resumed(self.run, self.run.resumption, record, self.runner)
+        self.recorder = recorder
         self.is_read = True
+
+    def _parks(self) -> bool:
+        """Leave the calls of a durable run to operations of their own, if there are any."""
+        leg: Leg | None = self.run.leg
+        tools = list(self.plan.tools)
+        return leg is not None and leg.park(self.run, self.recorder, self.runner, tools)
 
     def hands_over(self) -> bool:
         """Let the reader read, where nothing but the next batch can happen."""
@@ -235,6 +256,8 @@ class _Step:
 
     async def settle(self) -> bool:
         """Stream outcomes as they come, in order; return whether more will."""
+        if self._parks():
+            return False
         more = await settle_calls(self.run, self.recorder, self.runner)
         await self._flush()
         return more
@@ -242,6 +265,8 @@ class _Step:
     async def end(self) -> bool:
         """Finish the step; return whether the run is over."""
         run, result = self.run, self.recorder.result
+        if run.status == "parked":
+            return True
         run.steps.append(result)
         run.usage = run.usage + result.usage
         run.text += result.text
@@ -277,6 +302,11 @@ class _Step:
         await self.runner.aclose()
         if self._answer is not None:
             await self._answer.source.aclose()
+
+
+def _leave(_: RequestedCall) -> None:
+    # The calls of a durable run are operations of their own.
+    pass
 
 
 async def _read(answer: Answer) -> Sequence[ModelChunk]:
@@ -341,15 +371,19 @@ async def _cut(run: AgentRun, step: _Step | None) -> None:
         await _end_early(run, None, "aborted")
         await call_back(run.options.get("on_abort"), AbortEvent(run.steps, said))
         return
-    limit = run.settings.timeout
-    seconds = getattr(limit, reason or "", None)
-    error = ModelError(
+    await _fail(run, step, out_of_time(run))
+
+
+def out_of_time(run: AgentRun) -> ModelError:
+    """Return the error of a run that one of its time limits stopped."""
+    reason = run.stopped_by
+    seconds = getattr(run.settings.timeout, reason or "", None)
+    return ModelError(
         f"Agent {run.spec.id!r} ran out of time: the {reason} limit is {seconds:g} seconds.",
         code="MODEL_TIMEOUT",
         model_id=run.entries[0].name if run.entries else None,
         details={"limit": reason},
     )
-    await _fail(run, step, error)
 
 
 async def _end_early(run: AgentRun, step: _Step | None, reason: str) -> None:

@@ -9,8 +9,8 @@ from mastra.agents.chunks import AgentChunk
 from mastra.agents.context import resolve_dynamic
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.run import AgentRun, call_back
-from mastra.errors import ConfigError, ValidationError
-from mastra.jsonable import Json
+from mastra.errors import ConfigError, SerializationError, ValidationError
+from mastra.jsonable import Json, to_jsonable
 from mastra.models.message_forms import messages_from
 from mastra.models.messages import Message
 from mastra.processors.base import (
@@ -86,6 +86,27 @@ class Pipeline:
         self.sees_chunks = bool(self._methods["process_output_stream"])
         self.sees_steps = bool(self._methods["process_output_step"])
         self.sees_errors = bool(self._methods["process_api_error"])
+
+    def load_states(self, states: Mapping[str, Any]) -> None:
+        """Give the processors the state that they had in another operation."""
+        self._states = {name: dict(state) for name, state in states.items()}
+
+    def dump_states(self) -> dict[str, Json]:
+        """Return the state of each processor as JSON data.
+
+        Raises:
+            ConfigError: One keeps something that JSON cannot hold.
+        """
+        dumped: dict[str, Json] = {}
+        for name, state in self._states.items():
+            try:
+                dumped[name] = to_jsonable(state, what=f"The state of processor {name!r}")
+            except SerializationError as error:
+                raise ConfigError(
+                    f"A durable agent stores the state of its processors between two operations. "
+                    f"{error.message} Keep JSON values in `ctx.state`."
+                ) from error
+        return dumped
 
     def _common(self, name: str) -> dict[str, Any]:
         run = self._run

@@ -14,12 +14,20 @@ from mastra.agents.suspended import WaitingCall
 from mastra.agents.tool_calls import CallRunner, NeedsApproval, Resumption, Suspended
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.errors import ResumeValidationError
-from mastra.jsonable import to_jsonable
+from mastra.jsonable import Json, to_jsonable
 from mastra.request_context import RequestContext
 from mastra.schema import SchemaMismatch
 from mastra.storage.agent_runs import AgentRunStore
 
-__all__ = ["Resume", "begin_resumed", "put_to_wait"]
+__all__ = [
+    "Resume",
+    "begin_resumed",
+    "put_to_wait",
+    "resumption_of",
+    "take",
+    "waiting_call",
+    "what_to_answer",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,9 @@ def begin_resumed(
     """
     chosen = chosen_call(record, resume.tool_call_id)
     result, calls = restore(run, record)
-    resumption = _resumption(runner, resume, chosen)
+    resumption = resumption_of(
+        runner, chosen, resume.data, approved=resume.approved, reason=resume.reason
+    )
     recorder = StepRecorder(run, result.model, runner.start)
     recorder.result = result
     recorder.is_resumed = True
@@ -85,18 +95,28 @@ def _still(record: Mapping[str, Any], call: RequestedCall) -> NeedsApproval | Su
     return NeedsApproval() if found["kind"] == "approval" else Suspended(found["suspend_payload"])
 
 
-def _resumption(runner: CallRunner, resume: Resume, call: Mapping[str, Any]) -> Resumption:
-    data = resume.data
+def resumption_of(
+    runner: CallRunner,
+    call: Mapping[str, Any],
+    data: Any,
+    *,
+    approved: bool | None = None,
+    reason: str | None = None,
+) -> Resumption:
+    """Return what a waiting call is resumed with.
+
+    Raises:
+        ResumeValidationError: It is not what the tool waits for.
+    """
     if call["kind"] == "approval":
         # `resume_stream({"approved": …})` answers an approval as well.
-        approved, reason = resume.approved, resume.reason
         if approved is None and isinstance(data, Mapping):
             approved, reason = bool(data.get("approved")), data.get("reason")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
         return Resumption(approved=bool(approved), reason=reason)  # pyright: ignore[reportUnknownArgumentType]
-    if resume.approved is False:
-        return Resumption(approved=False, reason=resume.reason)
-    if data is None and resume.approved is not None:
-        data = {"approved": resume.approved}
+    if approved is False:
+        return Resumption(approved=False, reason=reason)
+    if data is None and approved is not None:
+        data = {"approved": approved}
     return Resumption(
         data=_checked(runner, call["tool_name"], data), suspend_payload=call["suspend_payload"]
     )
@@ -114,26 +134,30 @@ def _checked(runner: CallRunner, tool_name: str, data: Any) -> Any:
         ) from None
 
 
+def waiting_call(
+    runner: CallRunner, call: RequestedCall, outcome: NeedsApproval | Suspended
+) -> WaitingCall:
+    """Return a call that waits, as it is stored."""
+    if isinstance(outcome, NeedsApproval):
+        schema = APPROVAL_SCHEMA
+        return WaitingCall(call.id, call.name, call.args, "approval", resume_schema=schema)
+    payload = to_jsonable(outcome.payload, what=f"What tool {call.name!r} suspended with")
+    schema = runner.resume_schema(call.name)
+    return WaitingCall(call.id, call.name, call.args, "suspended", payload, schema)
+
+
+def what_to_answer(call: WaitingCall) -> Json:
+    """Return what whoever answers a call needs to know."""
+    if call.kind == "suspended":
+        return call.suspend_payload
+    return {"toolCallId": call.tool_call_id, "toolName": call.tool_name, "args": call.args}
+
+
 async def put_to_wait(run: AgentRun, store: AgentRunStore, runner: CallRunner) -> None:
     """Store what a resume needs, and say what the run waits for."""
-    waiting: list[WaitingCall] = []
-    for call, outcome in run.waiting.values():
-        if isinstance(outcome, NeedsApproval):
-            waiting.append(
-                WaitingCall(
-                    call.id, call.name, call.args, "approval", resume_schema=APPROVAL_SCHEMA
-                )
-            )
-        else:
-            payload = to_jsonable(outcome.payload, what=f"What tool {call.name!r} suspended with")
-            schema = runner.resume_schema(call.name)
-            waiting.append(WaitingCall(call.id, call.name, call.args, "suspended", payload, schema))
+    waiting = [waiting_call(runner, call, outcome) for call, outcome in run.waiting.values()]
     first = waiting[0]
-    run.suspend_payload = (
-        first.suspend_payload
-        if first.kind == "suspended"
-        else {"toolCallId": first.tool_call_id, "toolName": first.tool_name, "args": first.args}
-    )
+    run.suspend_payload = what_to_answer(first)
     run.resume_schema = first.resume_schema
     record = to_record(run, waiting)
     if run.claim is not None:

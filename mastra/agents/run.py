@@ -105,6 +105,8 @@ class AgentRun:
         self.resume_schema: str | None = None
         self.resumption: Any = None
         """Of a run that goes on: what it goes on with."""
+        self.leg: Any = None
+        """Of a durable run: which of its operations this is, and what those before it gave."""
         self.claim: Any = None
         """Of a run that goes on: its claim, which no other process has then."""
         self.has_gone_on = False
@@ -127,6 +129,11 @@ class AgentRun:
             self.thread_id,
             self.resource_id,
         )
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it goes on with what an earlier call, or an earlier operation, has left."""
+        return self.resumption is not None or (self.leg is not None and not self.leg.is_first)
 
     @property
     def abort_signal(self) -> AbortSignal:

@@ -6,19 +6,33 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mastra.agents.chunks import AgentChunk, ToolCallPayload, ToolResultPayload, plain
+from mastra.agents.chunks import (
+    AgentChunk,
+    FilePayload,
+    SourcePayload,
+    ToolCallPayload,
+    ToolResultPayload,
+    plain,
+)
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import StepResult, stored_form
 from mastra.agents.run import AgentRun
 from mastra.agents.suspended import WaitingCall
-from mastra.clock import now_ms
+from mastra.clock import ms_from_iso, now_ms
 from mastra.errors import RunStateError
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.message_forms import message_from, part_to_wire
 from mastra.models.messages import Message
 
-__all__ = ["chosen_call", "restore", "to_record"]
+__all__ = [
+    "chosen_call",
+    "restore",
+    "restored_message",
+    "step_from_record",
+    "step_to_record",
+    "to_record",
+]
 
 
 def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
@@ -32,7 +46,7 @@ def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
         "requestContext": run.request_context.to_json(),
         "messages": [stored_form(message) for message in run.messages],
         "remembered": [message.id for message in run.remembered],
-        "steps": [_step_to_record(step) for step in run.steps],
+        "steps": [step_to_record(step) for step in run.steps],
         "waiting": [dataclasses.asdict(call) for call in waiting],
         "options": {
             key: plain(run.options.get(key))
@@ -42,7 +56,8 @@ def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
     }
 
 
-def _step_to_record(step: StepResult) -> dict[str, Json]:
+def step_to_record(step: StepResult) -> dict[str, Json]:
+    """Return a step as JSON data, without what was sent for it."""
     return {
         "stepType": step.step_type,
         "text": step.text,
@@ -55,10 +70,14 @@ def _step_to_record(step: StepResult) -> dict[str, Json]:
         "usage": dataclasses.asdict(step.usage),
         "response": step.response,
         "model": step.model,
+        "providerMetadata": plain(step.provider_metadata),
+        "sources": [plain(source.payload) for source in step.sources],
+        "files": [plain(file.payload) for file in step.files],
     }
 
 
-def _step_from_record(run_id: str, record: Mapping[str, Any]) -> StepResult:
+def step_from_record(run_id: str, record: Mapping[str, Any]) -> StepResult:
+    """Return the step that `step_to_record` gave."""
     message = message_from({"role": "assistant", "content": record["content"]})
     return StepResult(
         record["stepType"],
@@ -93,7 +112,25 @@ def _step_from_record(run_id: str, record: Mapping[str, Any]) -> StepResult:
         response=record["response"],
         model=record["model"],
         run_id=run_id,
+        # Not in what earlier versions stored.
+        provider_metadata=record.get("providerMetadata"),
+        sources=[
+            AgentChunk("source", run_id, SourcePayload(source["id"], **_named(source)))
+            for source in record.get("sources", ())
+        ],
+        files=[
+            AgentChunk("file", run_id, FilePayload(file["data"], file["mimeType"]))
+            for file in record.get("files", ())
+        ],
     )
+
+
+def _named(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "source_type": source["sourceType"],
+        "title": source.get("title"),
+        "url": source.get("url"),
+    }
 
 
 def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[RequestedCall]]:
@@ -104,10 +141,10 @@ def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[
     """
     run.message_id = record["messageId"]
     run.input_count = record["inputCount"]
-    run.messages = [_message(item) for item in record["messages"]]
+    run.messages = [restored_message(item) for item in record["messages"]]
     remembered = set(record["remembered"])
     run.remembered = [message for message in run.messages if message.id in remembered]
-    steps = [_step_from_record(run.run_id, step) for step in record["steps"]]
+    steps = [step_from_record(run.run_id, step) for step in record["steps"]]
     step = steps.pop()
     step.finish_reason = "tool-calls"
     run.steps = steps
@@ -126,9 +163,9 @@ def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[
     return step, calls
 
 
-def _message(stored: Mapping[str, Any]) -> Message:
-    known = {**stored}
-    known.pop("createdAt", None)
+def restored_message(stored: Mapping[str, Any]) -> Message:
+    """Return the message that `stored_form` gave."""
+    known = {**stored, "createdAt": ms_from_iso(stored["createdAt"])}
     return message_from({**known, "metadata": stored["content"].get("metadata")})
 
 

@@ -29,7 +29,7 @@ from mastra.models.stored_messages import split_results
 from mastra.schema import SchemaMismatch, schema_of
 from mastra.tools.tool import Tool, named_tools
 
-__all__ = ["StepPlan", "plan_step", "set_up"]
+__all__ = ["StepPlan", "plan_step", "plan_to_settle", "set_up"]
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ async def set_up(run: AgentRun) -> None:
     run.pipeline = await load_pipeline(run)
     if run.pipeline is not None and run.pipeline.sees_chunks:
         run.has_hooks = True
-    if run.resumption is not None:
+    if run.goes_on:
         if run.memory is not None:
             await offer_notes(run, run.memory)
         return
@@ -172,6 +172,11 @@ async def plan_step(run: AgentRun) -> StepPlan:
         own_output,
         None if own_output is None else OutputReader(own_output),
     )
+
+
+def plan_to_settle(run: AgentRun) -> StepPlan:
+    """Return the plan of a step that has been asked, and only settles its calls."""
+    return StepPlan(run.entries, ModelRequest([]), run.tools, None, None, None)
 
 
 async def _prepared(run: AgentRun) -> PreparedStep:

@@ -152,8 +152,10 @@ class CallRunner:
         one_by_one = bool(self._asks) or any(
             tool.require_approval or tool.can_suspend for tool in tools.values()
         )
-        self._slots = asyncio.Semaphore(1 if one_by_one else limit)
-        self.tasks: dict[str, asyncio.Task[Outcome]] = {}
+        self.at_once: int = 1 if one_by_one else limit
+        """How many calls run at once; one, where any may wait for a person."""
+        self._slots = asyncio.Semaphore(self.at_once)
+        self.tasks: dict[str, asyncio.Future[Outcome]] = {}
         self.resumptions: dict[str, Resumption] = {}
 
     def start(self, call: RequestedCall) -> None:
@@ -164,6 +166,11 @@ class CallRunner:
         )
         task.add_done_callback(lambda _: run.notify())
         self.tasks[call.id] = task
+
+    def know(self, call: RequestedCall, outcome: Outcome) -> None:
+        """Take what has come of a call elsewhere."""
+        future = self.tasks[call.id] = asyncio.get_running_loop().create_future()
+        future.set_result(outcome)
 
     def resume_schema(self, tool_name: str) -> str | None:
         """Return the JSON Schema of what a tool is resumed with, as text."""

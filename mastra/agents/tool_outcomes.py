@@ -12,6 +12,7 @@ from mastra.agents.chunks import (
     ToolSuspendedPayload,
 )
 from mastra.agents.recorder import RequestedCall, StepRecorder
+from mastra.agents.results import StepResult
 from mastra.agents.run import AgentRun
 from mastra.agents.tool_calls import (
     CallRunner,
@@ -28,7 +29,7 @@ from mastra.ids import new_id
 from mastra.jsonable import dump_json
 from mastra.models.messages import Message, ToolResultPart
 
-__all__ = ["APPROVAL_SCHEMA", "settle_calls"]
+__all__ = ["APPROVAL_SCHEMA", "add_answer", "settle_calls", "stream_outcome"]
 
 APPROVAL_SCHEMA: Final = dump_json(
     {
@@ -75,25 +76,26 @@ async def settle_calls(run: AgentRun, recorder: StepRecorder, runner: CallRunner
             return True
         outcome = task.result()
         settled[call.id] = outcome
-        _stream(run, recorder, runner, call, outcome)
+        stream_outcome(run, recorder.result, runner, call, outcome)
     del run.state["settled"]
     _tell(run, recorder, settled)
     return False
 
 
-def _stream(
+def stream_outcome(
     run: AgentRun,
-    recorder: StepRecorder,
+    result: StepResult,
     runner: CallRunner,
     call: RequestedCall,
     outcome: Outcome,
 ) -> None:
+    """Stream what came of a call."""
     match outcome:
         case Done():
             payload = ToolResultPayload(
                 call.args, call.id, call.name, outcome.result, outcome.is_error or None
             )
-            recorder.result.tool_results.append(run.emit("tool-result", payload))
+            result.tool_results.append(run.emit("tool-result", payload))
         case Raised():
             run.emit("tool-error", ToolErrorPayload(call.args, call.id, call.name, outcome.error))
         case NeedsApproval():
@@ -118,12 +120,18 @@ def _stream(
             assert_never(outcome)
 
 
-def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -> None:
-    """Add the step to the conversation, and note what it waits for."""
+def add_answer(run: AgentRun, recorder: StepRecorder) -> None:
+    """Add what the model said to the conversation."""
     content = recorder.result.content
-    if content and not recorder.is_resumed:
+    if content:
         message_id = new_id() if run.steps else run.message_id
         run.messages.append(Message("assistant", tuple(content), id=message_id))
+
+
+def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -> None:
+    """Add the step to the conversation, and note what it waits for."""
+    if not recorder.is_resumed:
+        add_answer(run, recorder)
     results: list[ToolResultPart] = []
     for call in recorder.calls:
         outcome = outcomes[call.id]

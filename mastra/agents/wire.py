@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mastra.errors import StepError
 from mastra.jsonable import Json, to_jsonable
 
 __all__ = ["camel", "error_to_wire", "plain"]
@@ -32,6 +33,10 @@ def plain(value: Any) -> Json:
 
 def error_to_wire(error: BaseException) -> dict[str, Json]:
     """Return an error as Mastra sends it."""
+    if isinstance(error, StepError) and "name" in error.details:
+        # Made from what was stored of another error, as which it is sent.
+        known = error.details
+        return {key: known[key] for key in ("message", "name", "code", "details") if key in known}
     wire: dict[str, Json] = {"message": str(error), "name": type(error).__name__}
     code = getattr(error, "code", None)
     if code is not None:

@@ -42,7 +42,7 @@ def _unit(unit: Unit) -> dict[str, Json]:
         step: dict[str, Json] = {"id": unit.id}
         if unit.spec.description:
             step["description"] = unit.spec.description
-        step["component"] = "WORKFLOW"
+        step["component"] = "WORKFLOW" if unit.spec.drive is None else "AGENT"
         step["serializedStepFlow"] = describe_nodes(unit.spec)
         step["canSuspend"] = False
         return {"type": "step", "step": step}

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
+from mastra.jsonable import Json
 from mastra.schema import Schema
 from mastra.workflows.step import Step
 from mastra.workflows.step_context import StepContext
@@ -223,3 +224,6 @@ class WorkflowSpec:
     """What flows out of the last node, where that is known."""
     flow_control: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Options that only one engine reads, such as concurrency on Inngest."""
+    drive: Callable[..., Awaitable[Json]] | None = None
+    """Walks the operations in place of the nodes, of what is no workflow of the user's; takes the
+    walk, the scope and the value that flows in. The nodes then only say which steps there are."""

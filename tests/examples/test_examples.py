@@ -22,6 +22,10 @@ OTHERS = {
         "(2 calls of the model)",
     ],
     "branching": ["80 g by letter\n2500 g by van"],
+    "durable_agent": [
+        "booking a room\nbooking a table\nstopped\nbooking a table\n",
+        "A room and a table are booked.\n(3 calls of the model)",
+    ],
     "foreach": ["ONE FOR EACH"],
     "parallel": [
         "counting words\ncounting letters\ncounted\ncounted\n4 words, 15 letters",

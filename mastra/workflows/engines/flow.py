@@ -36,8 +36,10 @@ from mastra.workflows.spec import (
 )
 
 __all__ = [
+    "combine",
     "run_branch",
     "run_foreach",
+    "run_items",
     "run_loop",
     "run_parallel",
     "run_step",
@@ -153,7 +155,7 @@ async def _run_unit(walk: Walk, scope: Scope, unit: Unit, value: Json) -> Json:
 # -- blocks ------------------------------------------------------------------------------------
 
 
-def _combine(results: Sequence[Any]) -> None:
+def combine(results: Sequence[Any]) -> None:
     """Raise the halt that decides for a block.
 
     The first by position among failures and bails, else a cancellation, else all suspensions,
@@ -185,7 +187,7 @@ async def run_parallel(walk: Walk, scope: Scope, node: ParallelNode, value: Json
     """Run units at once; give their outputs by id."""
     branches = [partial(_run_unit, walk, scope, unit, value) for unit in node.units]
     results = await walk.ops.gather(branches, None)
-    _combine(results)
+    combine(results)
     return {unit.id: result for unit, result in zip(node.units, results, strict=True)}
 
 
@@ -208,7 +210,7 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
     taken: list[Unit] = [node.arms[position][1] for position in cast("list[int]", outcome)]
     branches = [partial(_run_unit, walk, scope, unit, value) for unit in taken]
     results = await walk.ops.gather(branches, None)
-    _combine(results)
+    combine(results)
     return {unit.id: result for unit, result in zip(taken, results, strict=True)}
 
 
@@ -268,8 +270,8 @@ async def run_foreach(walk: Walk, scope: Scope, node: ForeachNode, value: Json) 
     branches = _Items(items, partial(_run_item, walk, scope, unit, block, counter))
     try:
         limit = await ask_concurrency(walk, scope, node, value, op_id)
-        results = await _run_items(walk, op_id, branches, limit)
-        _combine(results)
+        results = await run_items(walk, op_id, branches, limit)
+        combine(results)
     except Halt as halt:
         end_halted(walk, block, halt)
         raise
@@ -303,7 +305,7 @@ class _Items(Sequence[Callable[[], Awaitable[Json]]]):
         return partial(self._run, place, self._items[place])
 
 
-async def _run_items(
+async def run_items(
     walk: Walk, stem: str, branches: Sequence[Callable[[], Awaitable[Json]]], limit: int
 ) -> list[Any]:
     """Run items in their order, at most `limit` at a time; start none while another waits."""
@@ -404,6 +406,8 @@ async def run_workflow(
         if spec.validate_inputs and not spec.input_schema.is_any:
             checked = _nested_input(walk, scope, spec, block, value)
         inner = scope_of(spec, f"{op_id}/", f"{block.step_id}.", checked)
+        if spec.drive is not None:  # no workflow of its own, so it is tried again as this one says
+            inner.retry_attempts, inner.retry_delay = scope.retry_attempts, scope.retry_delay
         output = await walk.nested(walk, inner, spec, checked)
     except Halt as halt:
         if halt.status != "bailed" or halt.record is None:

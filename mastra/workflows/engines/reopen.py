@@ -278,6 +278,13 @@ def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[in
                     f"foreach itself: step={unit.id!r}.",
                     code="TIME_TRAVEL_INTO_ITEM",
                 )
+            if isinstance(unit, WorkflowNode) and unit.spec.drive is not None:
+                raise RunStateError(
+                    f"Step {'.'.join(names)!r} is an operation of the agent {unit.id!r}, which goes "
+                    f"through its operations in an order of its own. Go back to the agent itself: "
+                    f"step={unit.id!r}.",
+                    code="TIME_TRAVEL_INTO_AGENT",
+                )
             if isinstance(unit, WorkflowNode):
                 rest, op_id = _locate(unit.spec, names[1:], f"{stem}{turn}/")
                 return (index, *rest), op_id

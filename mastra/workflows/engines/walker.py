@@ -32,6 +32,8 @@ Block: TypeAlias = BranchNode | LoopNode | ForeachNode | ParallelNode | Workflow
 
 
 async def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> Json:
+    if spec.drive is not None:
+        return await spec.drive(walk, scope, value)
     return await _walk_nodes(walk, scope, spec, value, is_root=False)
 
 
