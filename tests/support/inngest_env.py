@@ -54,22 +54,21 @@ def free_ports(count: int) -> list[int]:
 class DevServer:
     """A real server, started for the tests."""
 
-    def __init__(
-        self, app_port: int, *, tick_ms: int = 20, arguments: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, app_port: int, *, tick_ms: int = 20) -> None:
         self.app_port = app_port
         self.port, *others = free_ports(4)
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = tempfile.mkdtemp(prefix="inngest-")
         connect = ("gateway-port", "gateway-grpc-port", "executor-grpc-port")
-        self._arguments = [
-            str(inngest_binary()),
-            *(arguments or ("dev", "--no-discovery", "--no-poll", "--retry-interval", "1")),
-            *("--host", "127.0.0.1", "--port", str(self.port), "--tick", str(tick_ms)),
-        ]
+        self._common = ["--host", "127.0.0.1", "--port", str(self.port), "--tick", str(tick_ms)]
         for name, port in zip(connect, others, strict=True):
-            self._arguments += [f"--connect-{name}", str(port)]
+            self._common += [f"--connect-{name}", str(port)]
+        self.use("dev", "--no-discovery", "--no-poll", "--retry-interval", "1")
         self._process: subprocess.Popen[bytes] | None = None
+
+    def use(self, *arguments: str) -> None:
+        """Set which command of the server is run, and its options beside the ports."""
+        self._arguments = [str(inngest_binary()), *arguments, *self._common]
 
     def start(self) -> None:
         """Start it and wait until it answers."""
