@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import fastapi
 import httpx
@@ -65,11 +66,33 @@ async def close_client(client: inngest.Inngest) -> None:
 
 
 @asynccontextmanager
-async def served(mastra: Mastra, client: inngest.Inngest, port: int) -> AsyncIterator[None]:
-    """Serve an app on loopback, and have its server know it."""
+async def served(
+    mastra: Mastra,
+    client: inngest.Inngest,
+    port: int,
+    *,
+    keep: Callable[[httpx.Request], Awaitable[None]] | None = None,
+) -> AsyncIterator[None]:
+    """Serve an app on loopback, and have its server know it.
+
+    Args:
+        mastra: The app.
+        client: Its client.
+        port: Where.
+        keep: Called with every call of a function.
+    """
     app = fastapi.FastAPI()
     origin = f"http://127.0.0.1:{port}"
     serve(app, mastra, client, serve_origin=origin)
+
+    @app.middleware("http")
+    async def look(request: fastapi.Request, call_next: Any) -> Any:
+        if keep is not None and request.method == "POST":
+            content = await request.body()
+            headers = {k: v for k, v in request.headers.items() if k.startswith("x-inngest")}
+            await keep(httpx.Request("POST", str(request.url), headers=headers, content=content))
+        return await call_next(request)
+
     config = uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1)
     web = uvicorn.Server(config)
     serving = asyncio.create_task(web.serve())
