@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
@@ -162,6 +163,14 @@ class Agent:
         bound = copy.copy(self)
         bound._services = services  # noqa: SLF001 - our own copy
         return bound
+
+    def inheriting(self, memory: Any) -> Agent:
+        """Return the same agent with a memory, unless it has one of its own."""
+        if memory is None or self._spec.memory is not None:
+            return self
+        heir = copy.copy(self)
+        heir._spec = replace(self._spec, memory=memory)  # noqa: SLF001 - our own copy
+        return heir
 
     async def get_instructions(self, request_context: Any = None) -> Any:
         """Return the instructions for a request."""

@@ -21,7 +21,7 @@ from mastra.models.messages import Message
 from mastra.tools.tool import Tool
 from mastra.workflows.error_data import error_from_json, error_to_json
 
-__all__ = ["Leg", "dump_outcome", "grown", "load_outcome", "requested"]
+__all__ = ["Leg", "dump_outcome", "grown", "load_outcome", "noted", "requested"]
 
 T = TypeVar("T")
 
@@ -62,6 +62,8 @@ class Leg:
         self._system = [restored_message(item) for item in state["system"]]
         run.messages, run.system = [*self._messages], [*self._system]
         remembered = set(state["remembered"])
+        run.shown = set(state["shown"])
+        run.state.update(state["noted"])
         run.remembered = [message for message in run.messages if message.id in remembered]
         # The last of them is still to get its results, and is recorded anew with them.
         *self._steps, self._step = [step_from_record(run.run_id, item) for item in state["steps"]]
@@ -83,7 +85,9 @@ class Leg:
         outcomes = iter(self._outcomes)
         for call in recorder.calls:
             if not call.provider_executed:
-                runner.know(call, load_outcome(next(outcomes)))
+                data = next(outcomes)
+                runner.know(call, load_outcome(data))
+                _take_note(run, data["noted"])
         return recorder
 
     def park(
@@ -102,6 +106,8 @@ class Leg:
             "inputCount": run.input_count,
             "retryCount": run.retry_count,
             "remembered": [message.id for message in run.remembered],
+            "shown": sorted(run.shown),
+            "noted": noted(run),
             "processors": {} if run.pipeline is None else run.pipeline.dump_states(),
             "tools": list(tools),
             "atOnce": runner.at_once,
@@ -121,6 +127,19 @@ class Leg:
             # Given for this step alone, by `prepare_step` or a processor.
             found = (await plan_step(run)).tools
         return {name: found[name] for name in names if name in found}
+
+
+def noted(run: AgentRun) -> dict[str, Json]:
+    """Return what hooks have left for the end of the step, or for that of the next."""
+    return {
+        key: run.state[key] for key in ("feedback", "is_bailed", "stops_next") if key in run.state
+    }
+
+
+def _take_note(run: AgentRun, notes: Mapping[str, Any]) -> None:
+    for key, value in notes.items():
+        # Several calls of one step may each have something to say.
+        run.state[key] = [*run.state.get(key, ()), *value] if key == "feedback" else value
 
 
 def grown(state: Mapping[str, Any], reply: Mapping[str, Any]) -> dict[str, Any]:

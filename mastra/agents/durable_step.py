@@ -18,7 +18,7 @@ from mastra.agents.agent_step import (
     refuse_tripped,
 )
 from mastra.agents.agent_stream import AgentStream
-from mastra.agents.durable_leg import Leg, dump_outcome, grown, requested
+from mastra.agents.durable_leg import Leg, dump_outcome, grown, noted, requested
 from mastra.agents.loop import flush, out_of_time
 from mastra.agents.options import merged, output_of
 from mastra.agents.recorder import RequestedCall
@@ -226,7 +226,7 @@ class _DurableAgent:
             run.release()
         if isinstance(outcome, (NeedsApproval, Suspended)):
             return await _suspend(run, runner, call, outcome, ctx)
-        return dump_outcome(call, outcome)
+        return {**dump_outcome(call, outcome), "noted": noted(run)}
 
 
 def _own_calls(state: Mapping[str, Any]) -> list[dict[str, Any]]:

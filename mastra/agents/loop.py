@@ -13,6 +13,7 @@ from contextlib import aclosing
 from functools import partial
 
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
+from mastra.agents.deciding import is_run_over
 from mastra.agents.durable_leg import Leg
 from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
 from mastra.agents.guarding import ask, show_answer, trip
@@ -22,7 +23,6 @@ from mastra.agents.remembering import keep
 from mastra.agents.resuming import Resume, begin_resumed, put_to_wait, take
 from mastra.agents.run import AgentRun, call_back
 from mastra.agents.setup import StepPlan, plan_step, plan_to_settle, set_up
-from mastra.agents.stop import should_stop
 from mastra.agents.structuring import structure
 from mastra.agents.suspended import agent_run_store
 from mastra.agents.tool_calls import CallRunner
@@ -277,12 +277,11 @@ class _Step:
             await put_to_wait(run, agent_run_store(run.services, run.spec.runs), self.runner)
             await self._flush()
             return True
-        await finish_output(run, self.plan.output, self.plan.reader, self.recorder)
         wants_more = bool(self.recorder.calls) and result.finish_reason != "error"
         wants_more = wants_more and not run.state.pop("client_side", False)
-        is_over = not wants_more or await should_stop(
-            run.steps, run.options.get("max_steps"), run.options.get("stop_when")
-        )
+        is_over = await is_run_over(run, result, wants_more=wants_more)
+        if is_over:
+            await finish_output(run, self.plan.output, self.plan.reader, self.recorder)
         emit_step_finish(run, self.recorder, is_continued=not is_over)
         await self._flush()
         await call_back(run.options.get("on_step_finish"), result)

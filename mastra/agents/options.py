@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypedDict, cast
 
 from mastra.agents.chunks import AgentChunk
+from mastra.agents.completion import TaskCompletion
+from mastra.agents.delegation_hooks import DelegationOptions
+from mastra.agents.iterations import IterationContext, IterationDecision
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions, StaticInstructions
 from mastra.agents.results import AgentResult, StepResult
@@ -139,6 +142,12 @@ class CallOptions(TypedDict, total=False):
     request_context: RequestContext | Mapping[str, Any]
     prepare_step: Callable[[StepPreparation], PreparedStep | Awaitable[PreparedStep | None] | None]
     on_step_finish: Callable[[StepResult], Any]
+    on_iteration_complete: Callable[
+        [IterationContext], IterationDecision | Awaitable[IterationDecision | None] | None
+    ]
+    is_task_complete: TaskCompletion
+    delegation: DelegationOptions
+    auto_resume_suspended_tools: bool
     on_finish: Callable[[AgentResult[Any]], Any]
     on_chunk: Callable[[AgentChunk], Any]
     on_error: Callable[[ErrorEvent], Any]

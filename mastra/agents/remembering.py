@@ -162,7 +162,7 @@ async def keep(run: AgentRun, memory: Memory) -> None:
     if memory.read_only:
         return
     thread_id, resource_id = run.thread_id or "", run.resource_id or ""
-    remembered = {message.id for message in run.remembered}
+    remembered = run.shown | {message.id for message in run.remembered}
     fresh = [message for message in run.messages if message.id not in remembered]
     await memory.save_messages(fresh, thread_id=thread_id, resource_id=resource_id)
     thread = await memory.get_thread(thread_id)

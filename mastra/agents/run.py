@@ -80,6 +80,8 @@ class AgentRun:
         self.system: list[Message] = []
         self.messages: list[Message] = []
         self.remembered: list[Message] = []
+        self.shown: set[str] = set()
+        """The ids of messages that were given as context: they are nobody's turn to keep."""
         self.input_count = 0
         """How many of the messages were there before the first step."""
         self.tools: dict[str, Tool[Any, Any]] = {}

@@ -46,6 +46,7 @@ def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
         "requestContext": run.request_context.to_json(),
         "messages": [stored_form(message) for message in run.messages],
         "remembered": [message.id for message in run.remembered],
+        "shown": sorted(run.shown),
         "steps": [step_to_record(step) for step in run.steps],
         "waiting": [dataclasses.asdict(call) for call in waiting],
         "options": {
@@ -143,6 +144,7 @@ def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[
     run.input_count = record["inputCount"]
     run.messages = [restored_message(item) for item in record["messages"]]
     remembered = set(record["remembered"])
+    run.shown = set(record.get("shown", ()))  # older records have none
     run.remembered = [message for message in run.messages if message.id in remembered]
     steps = [step_from_record(run.run_id, step) for step in record["steps"]]
     step = steps.pop()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from mastra.agents.context import resolve_dynamic
-from mastra.agents.delegation import agent_tool
+from mastra.agents.delegation import Asking, agent_tool
 from mastra.agents.options import (
     PreparedStep,
     StepPreparation,
@@ -78,8 +78,8 @@ async def set_up(run: AgentRun) -> None:
     if instructions is None:
         instructions = await resolve_dynamic(spec.instructions, context)
     run.system = [*system_messages(instructions), *system_messages(options.get("system"))]
-    run.tools = await _tools(run)
     run.memory = await memory_of(run)
+    run.tools = await _tools(run)
     run.pipeline = await load_pipeline(run)
     if run.pipeline is not None and run.pipeline.sees_chunks:
         run.has_hooks = True
@@ -96,11 +96,12 @@ async def set_up(run: AgentRun) -> None:
     extra = input_messages(shown) if shown else []
     said = [message for message in given if message.role != "system"]
     run.messages = split_results([*extra, *said])
-    run.input_count = len(run.messages)
+    run.shown = {message.id for message in extra}
     if run.memory is not None:
         await recall(run, run.memory)
     if run.pipeline is not None:
         await run.pipeline.input()
+    run.input_count = len(run.messages)
 
 
 def _check_context(run: AgentRun) -> None:
@@ -115,8 +116,11 @@ def _check_context(run: AgentRun) -> None:
 async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
     tools = named_tools(await resolve_dynamic(run.spec.tools, run.context))
     agents: Mapping[str, Any] = await resolve_dynamic(run.spec.agents, run.context) or {}
+    asking = Asking(
+        run.spec.id, run.spec.name, run.options.get("delegation") or {}, run.memory, run.state
+    )
     for key, agent in agents.items():
-        tools[f"agent-{key}"] = agent_tool(key, agent)
+        tools[f"agent-{key}"] = agent_tool(key, agent, asking)
     workflows: Mapping[str, Any] = await resolve_dynamic(run.spec.workflows, run.context) or {}
     for key, workflow in workflows.items():
         from mastra.tools.from_workflow import workflow_tool  # noqa: PLC0415 - only what is used

