@@ -227,3 +227,8 @@ class WorkflowSpec:
     drive: Callable[..., Awaitable[Json]] | None = None
     """Walks the operations in place of the nodes, of what is no workflow of the user's; takes the
     walk, the scope and the value that flows in. The nodes then only say which steps there are."""
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether somebody is to be told of its start or end."""
+        return not (self.on_start is self.on_finish is self.on_error is None)

@@ -9,7 +9,6 @@ from typing import Any, cast, overload
 from mastra.clock import now_ms
 from mastra.errors import StepValidationError
 from mastra.jsonable import Json
-from mastra.schema import SchemaMismatch
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.blocks import end_block, end_halted, open_block, start_block
@@ -19,6 +18,7 @@ from mastra.workflows.engines.conditions import (
     decide_loop,
     decision,
 )
+from mastra.workflows.engines.nested import run_workflow
 from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.engines.step_runner import Decide, StepTask, fail_record
 from mastra.workflows.engines.travel import travel_input
@@ -31,8 +31,6 @@ from mastra.workflows.spec import (
     ParallelNode,
     StepNode,
     Unit,
-    WorkflowNode,
-    WorkflowSpec,
 )
 
 __all__ = [
@@ -43,26 +41,7 @@ __all__ = [
     "run_loop",
     "run_parallel",
     "run_step",
-    "run_workflow",
-    "scope_of",
 ]
-
-
-def scope_of(spec: WorkflowSpec, prefix: str, names: str, init_data: Json) -> Scope:
-    """Return the scope of a workflow at a place of the nesting."""
-    return Scope(
-        prefix=prefix,
-        names=names,
-        workflow_id=spec.id,
-        init_data=init_data,
-        input_schema=spec.input_schema,
-        state_schema=spec.state_schema,
-        retry_attempts=spec.retry.attempts,
-        retry_delay=spec.retry.delay_before,
-        steps=spec.steps,
-        validates_inputs=spec.validate_inputs,
-        validates_outputs=spec.validate_outputs,
-    )
 
 
 # -- steps -------------------------------------------------------------------------------------
@@ -379,60 +358,3 @@ def _mark_progress(
             **told,
         },
     )
-
-
-async def run_workflow(
-    walk: Walk,
-    scope: Scope,
-    node: WorkflowNode,
-    op_id: str,
-    name: str,
-    value: Json,
-    *,
-    iteration: int | None = None,
-    index: int | None = None,
-) -> Json:
-    """Walk a nested workflow in place; its steps are named `<workflow>.<step>`."""
-    run, spec = walk.run, node.spec
-    if run.reopening.travel is not None:
-        value = travel_input(walk, op_id, value)
-    block = open_block(walk, scope, op_id, name, value)
-    block.iteration = iteration
-    is_silent = index is not None
-    if not is_silent:
-        start_block(walk, block)
-    try:
-        checked = value
-        if spec.validate_inputs and not spec.input_schema.is_any:
-            checked = _nested_input(walk, scope, spec, block, value)
-        inner = scope_of(spec, f"{op_id}/", f"{block.step_id}.", checked)
-        if spec.drive is not None:  # no workflow of its own, so it is tried again as this one says
-            inner.retry_attempts, inner.retry_delay = scope.retry_attempts, scope.retry_delay
-        output = await walk.nested(walk, inner, spec, checked)
-    except Halt as halt:
-        if halt.status != "bailed" or halt.record is None:
-            end_halted(walk, block, halt, is_silent=is_silent)
-            raise
-        output = halt.record.output  # as in the original, what bails ends the workflow it is in
-    block.output = output
-    block.status = "success"
-    end_block(walk, block, is_silent=is_silent)
-    return output
-
-
-def _nested_input(
-    walk: Walk, scope: Scope, spec: WorkflowSpec, block: StepRecord, value: Json
-) -> Json:
-    run, travel = walk.run, walk.run.reopening.travel
-    try:
-        return spec.input_schema.dump(spec.input_schema.load(value))
-    except SchemaMismatch as mismatch:
-        if travel is not None and travel.op_id.startswith(f"{block.op_id}/"):
-            return value  # the run goes back to a step inside, and nothing may be known before it
-        error = mismatch.into(
-            StepValidationError,
-            f"Input of nested workflow {block.step_id!r} in workflow {scope.workflow_id!r}",
-            stepId=block.step_id,
-        )
-        error.code = "WORKFLOW_STEP_INPUT_VALIDATION_FAILED"
-        raise Halt("failed", fail_record(run, block, error)) from None

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 from mastra.clock import now_ms
-from mastra.dataclass import dataclass
-from mastra.errors import MastraError, RunClaimedError
+from mastra.errors import RunClaimedError
 from mastra.jsonable import Json
-from mastra.logs import get_logger
 from mastra.observability.config import tracer_of
-from mastra.request_context import RequestContext
 from mastra.storage.base import JournalRow, RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, TimeTravel
+from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, called, logger_of
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import (
     CLOSED_UP,
@@ -36,32 +33,11 @@ from mastra.workflows.results import (
 )
 
 __all__ = [
-    "CallbackArgument",
     "begin",
     "call_on_start",
     "conclude",
     "go_back",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class CallbackArgument:
-    """What `on_start`, `on_finish` and `on_error` are called with."""
-
-    status: str
-    result: Any
-    error: MastraError | None
-    steps: Mapping[str, StepResult]
-    run_id: str
-    workflow_id: str
-    resource_id: str | None
-    state: Mapping[str, Json]
-    get_init_data: Callable[[], Any]
-    mastra: Any
-    request_context: RequestContext
-    logger: Any
-    tripwire: Mapping[str, Json] | None = None
-    step_execution_path: tuple[str, ...] = ()
 
 
 def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
@@ -189,22 +165,13 @@ def drop_ops(run: ActiveRun, ops: list[str]) -> DropRow:
 
 async def call_on_start(command: Command) -> None:
     """Call `on_start`. What it raises refuses the run."""
-    callback = command.target.spec.on_start
-    if callback is None:
+    spec = command.target.spec
+    if spec.on_start is None:
         return
     facts = RunFacts(
-        command.target.run_id,
-        command.target.spec.id,
-        command.input,
-        command.initial_state,
-        {},
-        [],
-        {},
+        command.target.run_id, spec.id, command.input, command.initial_state, {}, [], {}
     )
-    argument = _argument(command, facts, Outcome("running"))
-    answer = callback(argument)
-    if inspect.isawaitable(answer):
-        await answer
+    await called(spec.on_start, _argument(command, facts, Outcome("running")))
 
 
 def _argument(command: Command, facts: RunFacts, outcome: Outcome) -> CallbackArgument:
@@ -226,10 +193,7 @@ def _argument(command: Command, facts: RunFacts, outcome: Outcome) -> CallbackAr
         get_init_data=lambda: spec.input_schema.load(facts.input),
         mastra=services,
         request_context=command.request_context,
-        logger=get_logger(
-            {"run_id": facts.run_id, "workflow_id": facts.workflow_id},
-            getattr(services, "logger", None),
-        ),
+        logger=logger_of(services, facts.run_id, facts.workflow_id),
         tripwire=outcome.tripwire,
         step_execution_path=tuple(facts.path),
     )
@@ -264,7 +228,9 @@ async def conclude(
     )
     if run.span is not None:
         facts.trace = run.span.to_stored()
-    await _call_back(command, facts, outcome)
+    await call_at_end(
+        command.target.spec, lambda: _argument(command, facts, outcome), outcome.status
+    )
     result = result_of(facts, outcome, list(_suspended(run.journal)))
     if run.span is not None:
         close_run_span(run.span, result)
@@ -374,28 +340,3 @@ def head_of(command: Command, status: str = "running") -> RunHead:
         request_context=command.request_context.to_json(),
         data={"initialState": command.initial_state},
     )
-
-
-async def _call_back(command: Command, facts: RunFacts, outcome: Outcome) -> None:
-    spec = command.target.spec
-    callbacks = [spec.on_finish if outcome.status != "paused" else None]
-    if outcome.status in ("failed", "tripwire"):
-        callbacks.append(spec.on_error)
-    if not any(callbacks):
-        return
-    argument = _argument(command, facts, outcome)
-    for callback in callbacks:
-        if callback is None:
-            continue
-        try:
-            answer = callback(argument)
-            if inspect.isawaitable(answer):
-                await answer
-        except Exception:
-            # The run has ended and is stored; a callback cannot change that.
-            argument.logger.exception(
-                "Callback %s of workflow %r raised after run %r had ended.",
-                getattr(callback, "__name__", callback),
-                spec.id,
-                facts.run_id,
-            )

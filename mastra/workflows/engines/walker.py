@@ -12,6 +12,7 @@ from mastra.jsonable import Json
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines import flow
 from mastra.workflows.engines.base import Halt, Ops, Walk
+from mastra.workflows.engines.nested import run_workflow, scope_of
 from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.engines.travel import travel_start
 from mastra.workflows.engines.waits import run_sleep
@@ -39,7 +40,7 @@ async def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> 
 
 def root_scope(spec: WorkflowSpec, init_data: Json) -> Scope:
     """Return the scope of a workflow that stands by itself."""
-    return flow.scope_of(spec, "", "", init_data)
+    return scope_of(spec, "", "", init_data)
 
 
 async def walk(run: ActiveRun, ops: Ops, spec: WorkflowSpec) -> Json:
@@ -96,6 +97,6 @@ async def _walk_block(walk: Walk, scope: Scope, node: Block, value: Json, decisi
             return await flow.run_parallel(walk, scope, node, value)
         case WorkflowNode():
             op_id = scope.prefix + node.op
-            return await flow.run_workflow(walk, scope, node, op_id, node.id, value)
+            return await run_workflow(walk, scope, node, op_id, node.id, value)
         case SleepNode():
             return await run_sleep(walk, scope, node, value)

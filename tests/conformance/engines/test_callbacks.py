@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mastra import StepContext, create_step
+from mastra import StepContext, create_step, create_workflow
 from tests.support.engines import Calls, Env
 from tests.support.flows import Number, adding, chain, failing
 
@@ -219,3 +219,111 @@ async def test_each_run_is_told_of_by_itself(env: Env) -> None:
     assert {(info.run_id, info.result.value) for info in seen} == {
         (run.run_id, i + 1) for i, run in enumerate(runs)
     }
+
+
+# -- nested workflows ----------------------------------------------------------------------------
+
+
+def told_as(calls: Calls, who: str) -> dict[str, Any]:
+    def note(name: str) -> Any:
+        return lambda info: calls.add(f"{who} {name} {info.status}")
+
+    return {name: note(name) for name in ("on_start", "on_finish", "on_error")}
+
+
+async def test_those_of_a_nested_workflow_are_called_once_each(env: Env, calls: Calls) -> None:
+    inner = chain("inner", adding("x"), adding("y"), **told_as(calls, "inner"))
+    workflow = chain("w", adding("a"), inner, adding("b"), **told_as(calls, "outer"))
+    assert (await env.start(workflow, {"value": 0})).unwrap() == Number(value=4)
+    assert calls.names == [
+        "outer on_start running",
+        "inner on_start running",
+        "inner on_finish success",
+        "outer on_finish success",
+    ]
+
+
+async def test_a_nested_workflow_that_fails(env: Env, calls: Calls) -> None:
+    inner = chain("inner", failing("bad"), **told_as(calls, "inner"))
+    await env.start(chain("w", inner, **told_as(calls, "outer")), {"value": 0})
+    assert calls.names == [
+        "outer on_start running",
+        "inner on_start running",
+        "inner on_finish failed",
+        "inner on_error failed",
+        "outer on_finish failed",
+        "outer on_error failed",
+    ]
+
+
+async def test_a_nested_workflow_that_suspends_ends_twice(env: Env, calls: Calls) -> None:
+    async def execute(ctx: StepContext[Number]) -> Number:
+        if ctx.resume_data is None:
+            await ctx.suspend({})
+        return ctx.input_data
+
+    inner = chain("inner", create_step(id="ask", execute=execute), **told_as(calls, "inner"))
+    run = await env.workflow(chain("w", inner, adding("b"))).create_run()
+    await run.start({"value": 0})
+    await run.resume({"go": True})
+    assert calls.names == [
+        "inner on_start running",
+        "inner on_finish suspended",
+        "inner on_finish success",
+    ]
+
+
+async def test_a_nested_workflow_is_told_of_its_own_part_of_the_run(env: Env) -> None:
+    seen: list[Any] = []
+    inner = chain("inner", adding("x", 5), **keeping(seen, "on_finish"))
+    run = await env.workflow(chain("w", adding("a"), inner)).create_run(resource_id="user-1")
+    await run.start({"value": 0}, request_context={"who": "me"})
+    (info,) = seen
+    assert (info.run_id, info.workflow_id, info.resource_id) == (run.run_id, "inner", "user-1")
+    assert info.result == Number(value=6)
+    assert info.get_init_data() == Number(value=1)
+    assert {name: step.status for name, step in info.steps.items()} == {"x": "success"}
+    assert info.request_context.get("who") == "me"
+    assert info.mastra.get_workflow("w").id == "w"
+
+
+async def test_a_nested_start_that_raises_fails_the_run(env: Env, calls: Calls) -> None:
+    def refuse(_: Any) -> None:
+        msg = "not today"
+        raise ValueError(msg)
+
+    inner = chain("inner", adding("x", 1, calls), on_start=refuse)
+    result = await env.start(chain("w", inner), {"value": 0})
+    assert (result.status, result.steps["inner"].status) == ("failed", "failed")
+    assert "not today" in str(result.error)
+    assert calls.names == []
+
+
+async def test_a_nested_finish_that_raises_changes_nothing(
+    env: Env, caplog: pytest.LogCaptureFixture
+) -> None:
+    inner = chain("inner", adding("x"), on_finish=lambda info: 1 / 0)
+    assert (await env.start(chain("w", inner), {"value": 0})).unwrap() == Number(value=1)
+    assert "'inner' raised" in caplog.text
+
+
+async def test_each_item_and_turn_has_callbacks_of_its_own(env: Env, calls: Calls) -> None:
+    seen: list[Any] = []
+    inner = chain("inner", adding("x"), on_finish=lambda info: seen.append(info.result.value))
+    workflow = create_workflow(id="w", input_schema=list[Number], output_schema=list[Number])
+    await env.start(workflow.foreach(inner, concurrency=2).commit(), [{"value": 1}, {"value": 5}])
+    assert sorted(seen) == [2, 6]
+
+
+async def test_going_back_into_a_nested_workflow_does_not_start_it_again(
+    env: Env, calls: Calls
+) -> None:
+    inner = chain("inner", adding("x"), adding("y"), **told_as(calls, "inner"))
+    run = await env.workflow(chain("w", inner)).create_run()
+    await run.start({"value": 0})
+    await run.time_travel(step="inner.y")
+    assert calls.names == [
+        "inner on_start running",
+        "inner on_finish success",
+        "inner on_finish success",
+    ]

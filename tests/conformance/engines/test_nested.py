@@ -236,13 +236,6 @@ async def test_inner_events_stand_between_those_of_the_workflow(env: Env) -> Non
     ]
 
 
-async def test_inner_callbacks_belong_to_runs_of_its_own(env: Env, calls: Calls) -> None:
-    """Walked inside another, a workflow is no run: its callbacks are not called."""
-    inner = chain("inner", adding("x"), on_finish=lambda info: calls.add("inner"))
-    await env.start(chain("w", inner, on_finish=lambda info: calls.add("outer")), {"value": 0})
-    assert calls.names == ["outer"]
-
-
 async def test_a_workflow_may_be_wrapped_with_create_step(env: Env) -> None:
     inner = chain("inner", adding("x"))
     result = await env.start(chain("w", create_step(inner)), {"value": 0})
