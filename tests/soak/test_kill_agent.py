@@ -89,7 +89,8 @@ def kill_at_random(processes: Processes, *, kills: int, seed: int) -> None:
         before = len(processes.noted())
         process = processes.begin(command)
         command = "recover"
-        while len(processes.noted()) < before + choose.randint(1, 3) and process.poll() is None:
+        awaited = before + choose.randint(1, 3)
+        while len(processes.noted()) < awaited and process.poll() is None:
             time.sleep(0.0005)
         time.sleep(choose.random() * 0.003)
         is_last = kills <= 0 or process.poll() is not None
