@@ -1,4 +1,7 @@
-"""A worker in a process of its own: `python -m tests.inngest.worker_app SERVER_URL PORT FOLDER SHARED`."""
+"""A worker in a process of its own: `python -m tests.inngest.worker_app SERVER_URL PORT FOLDER SHARED`.
+
+With `connect` in place of the port it connects to the server, and says so on its standard output.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ from typing import Any
 import fastapi
 import inngest
 import uvicorn
+from inngest.connect import ConnectionState
 
 from mastra import Mastra, StepContext, create_step
-from mastra.inngest import init, serve
-from tests.inngest.flows import Value, begin, waiting
+from mastra.inngest import connect, init, serve
+from tests.inngest.flows import Value, begin, planner, waiting
 
 
 def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.Inngest]:
@@ -50,6 +54,7 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
     workflows = {
         "long": long.commit(),
         "tokens": begin("tokens").then(create_step(execute=speak)).commit(),
+        "w": planner(),
         "ask": begin("ask").then(waiting("wait")).commit(),
     }
     storage: Any = None
@@ -60,10 +65,23 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
     return Mastra(workflows=workflows, engine=ing.engine, storage=storage), client
 
 
+async def _connected(mastra: Mastra, client: inngest.Inngest) -> None:
+    async with mastra:
+        worker = connect(mastra, client, instance_id="tests")
+        running = asyncio.create_task(worker.start())
+        await worker.wait_for_state(ConnectionState.ACTIVE)
+        sys.stdout.write("connected\n")
+        sys.stdout.flush()
+        await running
+
+
 def main() -> None:
     """Serve until killed."""
     url, port, folder, shared = sys.argv[1:5]
     mastra, client = build(url, Path(folder), is_shared=shared == "shared")
+    if port == "connect":
+        asyncio.run(_connected(mastra, client))
+        return
 
     @asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
