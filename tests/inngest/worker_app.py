@@ -1,6 +1,8 @@
 """A worker in a process of its own: `python -m tests.inngest.worker_app SERVER_URL PORT FOLDER SHARED`.
 
 With `connect` in place of the port it connects to the server, and says so on its standard output.
+With `resume` it is no worker: it says `ready`, waits for a line, resumes the run whose id stands in
+place of SHARED, and tells what came of it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import inngest
 import uvicorn
 from inngest.connect import ConnectionState
 
-from mastra import Mastra, StepContext, create_step
+from mastra import Mastra, MastraError, StepContext, create_step
 from mastra.inngest import connect, init, serve
 from tests.inngest.flows import Value, begin, planner, waiting
 
@@ -65,19 +67,40 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
     return Mastra(workflows=workflows, engine=ing.engine, storage=storage), client
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def _resume(url: str, folder: Path, run_id: str) -> None:
+    mastra, _ = build(url, folder, is_shared=True)
+    async with mastra:
+        run = await mastra.get_workflow("ask").create_run(run_id)
+        _say("ready")
+        sys.stdin.readline()
+        try:
+            result = await run.resume({"add": 2})
+        except MastraError as error:
+            _say(error.code)
+        else:
+            _say(str(result.unwrap().value))
+
+
 async def _connected(mastra: Mastra, client: inngest.Inngest) -> None:
     async with mastra:
         worker = connect(mastra, client, instance_id="tests")
         running = asyncio.create_task(worker.start())
         await worker.wait_for_state(ConnectionState.ACTIVE)
-        sys.stdout.write("connected\n")
-        sys.stdout.flush()
+        _say("connected")
         await running
 
 
 def main() -> None:
     """Serve until killed."""
     url, port, folder, shared = sys.argv[1:5]
+    if port == "resume":
+        asyncio.run(_resume(url, Path(folder), shared))
+        return
     mastra, client = build(url, Path(folder), is_shared=shared == "shared")
     if port == "connect":
         asyncio.run(_connected(mastra, client))
