@@ -1,33 +1,45 @@
-"""200 streams open at once to readers that hardly read: memory stays bounded, others stay quick.
+"""Streams to many slow readers, beside a bare FastAPI application that sends the same bytes.
 
-    python bench/server.py [--readers 200] [--seconds 5]
-
-Each reader takes a little of its stream every half second, while its run writes a hundred pieces a second.
-Printed: how the process's memory grew, and how long `GET /api/workflows` took meanwhile.
+Each reader takes a little of its stream every half second, while its run writes a hundred pieces a
+second. Meanwhile somebody asks for something small, again and again: that must stay as quick as in
+an application that only sends bytes made beforehand. The two take turns, each in a process of its
+own, since one server must not pay for the other.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import json
 import multiprocessing
-import os
 import socket
-import statistics
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from statistics import median
 from typing import Any
 
 import httpx
 import psutil
+import uvicorn
+from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.responses import StreamingResponse
 
-from mastra import Mastra, create_step, create_workflow
-from mastra.server import ServerConfig
-from mastra.server import serve as run
+from bench.measure import Options, Row
+from mastra import Mastra, ServerConfig, create_step, create_workflow
+from mastra.server import serve
 
+__all__ = ["measure"]
+
+GROUP = "server"
 PIECE = "x" * 200
+BURST, PAUSE_S = 20, 0.2
+"""A run writes so many pieces, and then rests."""
+READERS, SECONDS, PIECES = 200, 3.0, 600
+HEAD = "POST /api/workflows/flow/stream?runId=run-{number} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
 
 
 class Size(BaseModel):
@@ -36,47 +48,63 @@ class Size(BaseModel):
     pieces: int
 
 
-def build() -> Any:
-    """Return the application: one workflow that writes, one that does not."""
-
+def _serve_ours(port: int) -> None:
     async def write(ctx: Any) -> int:
-        for number in range(ctx.input_data.pieces):
+        for number in range(1, ctx.input_data.pieces + 1):
             await ctx.writer.write(PIECE)
-            if number % 20 == 0:
-                await asyncio.sleep(0.2)
+            if number % BURST == 0:
+                await asyncio.sleep(PAUSE_S)
         return ctx.input_data.pieces
 
     step = create_step(id="write", input_schema=Size, output_schema=int, execute=write)
     flow = create_workflow(id="flow", input_schema=Size, output_schema=int).then(step).commit()
-    return Mastra(workflows={"flow": flow})
+    serve(Mastra(workflows={"flow": flow}), ServerConfig(port=port, drain_timeout=0))
 
 
-def serve(port: int) -> None:
-    """Run the server in a process of its own."""
-    run(build(), ServerConfig(port=port, drain_timeout=0))
+def _serve_bare(port: int) -> None:
+    app = FastAPI()
+    event = {"type": "workflow-step-output", "runId": "run-100", "from": "USER"}
+    payload = {"output": PIECE, "runId": "run-100", "stepName": "write"}
+    record = json.dumps({**event, "payload": payload}, separators=(",", ":")).encode() + b"\x1e"
+
+    async def records(pieces: int) -> AsyncIterator[bytes]:
+        for number in range(1, pieces + 1):
+            yield record
+            if number % BURST == 0:
+                await asyncio.sleep(PAUSE_S)
+
+    @app.post("/api/workflows/flow/stream")
+    async def stream(body: dict[str, Any]) -> StreamingResponse:
+        return StreamingResponse(records(body["inputData"]["pieces"]), media_type="text/plain")
+
+    @app.get("/api/workflows")
+    async def workflows() -> dict[str, Any]:
+        return {"flow": {"name": "flow", "steps": {"write": {"id": "write", "schema": "x" * 400}}}}
+
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="critical")
 
 
-async def slow_reader(port: int, number: int, pieces: int, stop: asyncio.Event) -> int:
-    """Open a stream and read a little of it now and then."""
-    body = json.dumps({"inputData": {"pieces": pieces}}).encode()
+async def _read_slowly(
+    port: int, number: int, begun: asyncio.Semaphore, stop: asyncio.Event
+) -> int:
+    body = json.dumps({"inputData": {"pieces": PIECES}})
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
-    path = f"/api/workflows/flow/stream?runId=run-{number}"
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
-    seen = 0
+    writer.write((HEAD.format(number=number, length=len(body)) + body).encode())
+    seen = len(await reader.read(1024))
+    begun.release()
     while not stop.is_set():
-        seen += len(await reader.read(1024))
         await asyncio.sleep(0.5)
+        seen += len(await reader.read(1024))
     writer.close()
     return seen
 
 
-async def quick_requests(port: int, seconds: float) -> list[float]:
+async def _ask(port: int, seconds: float) -> list[float]:
     """Ask for something small, again and again; return how long each took."""
     times: list[float] = []
     until = time.monotonic() + seconds
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-        while time.monotonic() < until:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        while time.monotonic() < until or not times:
             started = time.perf_counter()
             (await client.get("/api/workflows")).raise_for_status()
             times.append(time.perf_counter() - started)
@@ -84,61 +112,93 @@ async def quick_requests(port: int, seconds: float) -> list[float]:
     return times
 
 
-async def measure(port: int, pid: int, readers: int, seconds: float, pieces: int) -> dict[str, Any]:
-    """Open the streams and look at the server meanwhile."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one turn saw."""
+
+    alone_ms: float
+    median_ms: float
+    late_ms: float
+    """What one request in twenty takes longer than."""
+    cpu_s: float
+    """Processor time of the server while the streams were open."""
+    kb_per_stream: float
+    """How much the server's memory grew."""
+
+
+async def _watch(port: int, pid: int, readers: int, seconds: float) -> Seen:
     process = psutil.Process(pid)
-    alone = await quick_requests(port, 1)
-    before = process.memory_info().rss
-    stop = asyncio.Event()
-    tasks = [
-        asyncio.ensure_future(slow_reader(port, number, pieces, stop)) for number in range(readers)
-    ]
-    await asyncio.sleep(0.5)
-    busy = await quick_requests(port, seconds)
-    after = process.memory_info().rss
+    alone = await _ask(port, seconds / 3)
+    memory, clock = process.memory_info().rss, process.cpu_times()
+    begun, stop = asyncio.Semaphore(0), asyncio.Event()
+    tasks = [asyncio.ensure_future(_read_slowly(port, n, begun, stop)) for n in range(readers)]
+    for _ in range(readers):
+        await begun.acquire()  # opening them is work of another kind
+    busy = sorted(await _ask(port, seconds))
+    grown, after = process.memory_info().rss - memory, process.cpu_times()
     stop.set()
-    read = sum(await asyncio.gather(*tasks))
-    return {
-        "readers": readers,
-        "requests": len(busy),
-        "alone_ms": round(statistics.median(alone) * 1000, 1),
-        "median_ms": round(statistics.median(busy) * 1000, 1),
-        "p95_ms": round(sorted(busy)[int(len(busy) * 0.95)] * 1000, 1),
-        "grew_mb": round((after - before) / 2**20, 1),
-        "grew_kb_per_stream": round((after - before) / 1024 / readers, 1),
-        "written_mb": round(readers * pieces * len(PIECE) / 2**20, 1),
-        "read_mb": round(read / 2**20, 2),
-    }
+    await asyncio.gather(*tasks)
+    return Seen(
+        median(alone) * 1e3,
+        median(busy) * 1e3,
+        busy[int(len(busy) * 0.95)] * 1e3,
+        after.user + after.system - clock.user - clock.system,
+        grown / 1024 / readers,
+    )
 
 
-def main() -> None:
-    """Run the benchmark and print what came of it as JSON."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--readers", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--pieces", type=int, default=600)
-    options = parser.parse_args()
+@contextmanager
+def _server(run: Callable[[int], None]) -> Iterator[tuple[int, BaseProcess]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(port,), daemon=True)
-    server.start()
-    is_up = False
-    while not is_up:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 0.1).close()
-            is_up = True
-        time.sleep(0.05)
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(port,), daemon=True)
+    process.start()
     try:
-        facts = asyncio.run(
-            measure(
-                port, server.pid or os.getpid(), options.readers, options.seconds, options.pieces
-            )
-        )
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 0.1).close()
+                break
+            if not process.is_alive():
+                raise RuntimeError(f"the server ended with {process.exitcode}")
+            time.sleep(0.05)
+        yield port, process
     finally:
-        server.terminate()
-        server.join()
-    print(json.dumps(facts, indent=2))
+        process.kill()
+        process.join()
 
 
-if __name__ == "__main__":
-    main()
+async def measure(options: Options) -> list[Row]:
+    """Let the two servers take turns."""
+    readers = 20 if options.quick else READERS
+    seconds = 0.6 if options.quick else SECONDS
+    taken: dict[str, list[Seen]] = {"ours": [], "bare": []}
+    for _ in range(1 if options.quick else 3):
+        for name, run in (("ours", _serve_ours), ("bare", _serve_bare)):
+            with _server(run) as (port, process):
+                assert process.pid is not None
+                taken[name].append(await _watch(port, process.pid, readers, seconds))
+    return [
+        _row(taken, f"a request, {readers} slow readers", "ms", "median_ms", target=2.0),
+        _row(taken, f"the slowest in twenty, {readers} slow readers", "ms", "late_ms"),
+        _row(taken, "a request, nobody reads", "ms", "alone_ms"),
+        _row(taken, f"processor time for {readers} streams", "s", "cpu_s"),
+        _row(taken, "memory a stream", "KB", "kb_per_stream"),
+    ]
+
+
+def _row(
+    taken: dict[str, list[Seen]], name: str, unit: str, fact: str, target: float | None = None
+) -> Row:
+    ours, bare = ([float(getattr(seen, fact)) for seen in taken[who]] for who in ("ours", "bare"))
+    return Row(
+        GROUP,
+        name,
+        unit,
+        median(ours),
+        median(bare),
+        median(one / other for one, other in zip(ours, bare, strict=True) if other > 0),
+        target,
+        "" if target is None else f"{target:.2f} x",
+        ours_least=min(ours),
+        limit_least=min(bare),
+    )

@@ -58,6 +58,23 @@ class AgentStream(Generic[Obj]):
         """Of structured output that is a list: each element, once it is whole."""
         return self._elements()
 
+    async def batches(self, limit: int = 64) -> AsyncGenerator[list[AgentChunk], None]:
+        """Yield what `full_stream` does, chunks that are there already together.
+
+        Args:
+            limit: How many at most.
+        """
+        chunks, puller = self._run.chunks, self._puller
+        at = 0
+        while True:
+            while batch := chunks[at : at + limit]:
+                at += len(batch)
+                yield batch
+            if puller.is_done:
+                self._raise_if_wrong()
+                return
+            await puller.pull()
+
     async def _chunks(self) -> AsyncGenerator[AgentChunk, None]:
         run, puller = self._run, self._puller
         chunks = run.chunks

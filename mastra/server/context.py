@@ -20,6 +20,7 @@ from mastra.request_context import AUTH_TOKEN, RESOURCE_ID, THREAD_ID, RequestCo
 from mastra.server.auth import Authenticator, Caller
 from mastra.server.config import ServerConfig
 from mastra.server.errors import Refusal
+from mastra.server.turns import Turns
 from mastra.storage.base import RunHead
 from mastra.workflows.workflow import Workflow
 
@@ -68,6 +69,8 @@ class Server:
     """Runs that are being started by a request right now."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server has been told to stop."""
+    turns: Turns = field(default_factory=Turns)
+    """Whose turn it is to encode and send."""
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     """What parts of the server keep, by their own names."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from types import FrameType
 from typing import Any
 
@@ -71,4 +72,7 @@ def serve(mastra: Mastra, config: ServerConfig | None = None, **options: Any) ->
     """
     app = create_app(mastra, config)
     server = server_of(app)
+    # What the imports left stays for good: collections need not walk it, and take less time.
+    gc.collect()
+    gc.freeze()
     GracefulServer(uvicorn_config(app, server.config, **options), server).run()

@@ -2,15 +2,16 @@
 
 Agents: server-sent events, `data: {json}` and `data: [DONE]` at the end. Workflows: JSON records
 ended by 0x1E, or on request server-sent events with `id:`, by which a reader that was cut off
-goes on. What is ready together is sent together. A reader that is slow is waited for by its own
-task alone; what it has not read yet is kept once for all readers, not for each.
+goes on. What is ready together is sent together, and streams take turns, so that other requests
+stay quick. A reader that is slow is waited for by its own task alone, parked until the socket takes
+more; what it has not read yet is kept once for all readers, not for each.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -22,6 +23,8 @@ from mastra.errors import MastraError
 from mastra.jsonable import Json, dump_wire
 from mastra.logs import get_logger
 from mastra.server.context import Server
+from mastra.workflows.events import Event
+from mastra.workflows.run_stream import RunStream
 
 __all__ = [
     "EventStreamResponse",
@@ -38,8 +41,8 @@ _SSE = {
 }
 _RECORDS = {"content-type": "text/plain"}
 _DONE = b"data: [DONE]\n\n"
-_TURN = 4
-"""How many chunks a stream may send before others have their turn, and a hang-up is noticed."""
+_BATCH = 64
+"""How many events that are ready together are sent together."""
 
 
 def wants_events(request: Request) -> bool:
@@ -77,7 +80,7 @@ class EventStreamResponse(StreamingResponse):
             self._sent_at = time.monotonic()
             ticker = asyncio.create_task(self._tick(send))  # noqa: TID251 - ended right below
             try:
-                async for chunk in _fairly(content):
+                async for chunk in content:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
                     self._sent_at = time.monotonic()
             finally:
@@ -96,16 +99,6 @@ class EventStreamResponse(StreamingResponse):
             )
 
 
-async def _fairly(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield chunks, and let others have their turn where many are ready at once."""
-    count = 0
-    async for chunk in chunks:
-        yield chunk
-        count += 1
-        if count % _TURN == 0:
-            await asyncio.sleep(0)
-
-
 def _sse(chunk: Json) -> bytes:
     return b"data: " + dump_wire(chunk) + b"\n\n"
 
@@ -120,9 +113,10 @@ def agent_response(server: Server, stream: Any, *, comment: str | None = None) -
         if comment is not None:
             yield f": {comment}\n\n".encode()
         try:
-            async with aclosing(stream.full_stream) as chunks:
-                async for chunk in chunks:
-                    yield _sse(redacted(chunk.to_wire()))
+            async with aclosing(stream.batches(_BATCH)) as batches:
+                async for batch in batches:
+                    await server.turns.next()
+                    yield b"".join([_sse(redacted(chunk.to_wire())) for chunk in batch])
         except MastraError as error:
             yield _sse(error_chunk(stream.run_id, error))
         finally:
@@ -168,20 +162,19 @@ def _without_request(facts: Json) -> Json:
 # -- workflows ---------------------------------------------------------------------------------
 
 
-def run_response(server: Server, request: Request, events: AsyncIterator[Any]) -> StreamingResponse:
+def run_response(server: Server, request: Request, stream: RunStream[Any]) -> StreamingResponse:
     """Return a run's events, as records or as server-sent events.
 
     The run goes on without readers.
     """
     as_events = wants_events(request)
+    framed = _framed_event if as_events else _record
 
     async def frames() -> AsyncGenerator[bytes, None]:
         try:
-            async for event in events:
-                if as_events:
-                    yield b"id: %d\n%b" % (event.seq, _sse(event.to_wire()))
-                else:
-                    yield dump_wire(event.to_wire()) + b"\x1e"
+            async for batch in stream.batches(_BATCH):
+                await server.turns.next()
+                yield b"".join(map(framed, batch))
         except MastraError as error:
             # The answer has begun, so the status cannot tell; the stream ends without a finish.
             get_logger().warning("A reader of a run was cut off: %s", error.message)
@@ -190,4 +183,12 @@ def run_response(server: Server, request: Request, events: AsyncIterator[Any]) -
 
     if as_events:
         return EventStreamResponse(frames(), _SSE, server.config.keep_alive)
-    return StreamingResponse(_fairly(frames()), headers=_RECORDS)
+    return StreamingResponse(frames(), headers=_RECORDS)
+
+
+def _framed_event(event: Event) -> bytes:
+    return b"id: %d\ndata: %b\n\n" % (event.seq, dump_wire(event.to_wire()))
+
+
+def _record(event: Event) -> bytes:
+    return dump_wire(event.to_wire()) + b"\x1e"

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeAlias, cast
 
 from mastra.dataclass import dataclass
@@ -361,14 +362,48 @@ class EventLog:
             while seq < len(entries):
                 entry = entries[seq]
                 if entry is None:
-                    raise StreamOverflowError(
-                        f"The reader is too far behind: event {seq} and others before "
-                        f"{len(entries)} are no longer kept. Read faster, or read the run's "
-                        "stored result.",
-                        details={"seq": seq, "newest": len(entries) - 1},
-                    )
+                    raise self._overflow(seq)
                 yield to_event(run_id, workflow_id, seq, entry)
                 seq += 1
             if self.is_closed:
                 return
             await self.grown(seq)
+
+    async def batches(
+        self, run_id: str, workflow_id: str, start: int, limit: int
+    ) -> AsyncIterator[list[Event]]:
+        """Yield the events of a run as `read` does, those that are there already together.
+
+        Args:
+            run_id: The run.
+            workflow_id: Its workflow.
+            start: The place of the first event.
+            limit: How many events at most come together.
+
+        Raises:
+            StreamOverflowError: An entry that is wanted is no longer kept.
+        """
+        seq = start
+        entries = self.entries
+        while True:
+            while seq < len(entries):
+                batch: list[Event] = []
+                for entry in islice(entries, seq, seq + limit):
+                    if entry is None:
+                        break
+                    batch.append(to_event(run_id, workflow_id, seq, entry))
+                    seq += 1
+                if not batch:
+                    raise self._overflow(seq)
+                yield batch
+            if self.is_closed:
+                return
+            await self.grown(seq)
+
+    def _overflow(self, seq: int) -> StreamOverflowError:
+        newest = len(self.entries) - 1
+        return StreamOverflowError(
+            f"The reader is too far behind: event {seq} and others before {newest + 1} are no "
+            "longer kept. Read faster, or read the run's stored result.",
+            details={"seq": seq, "newest": newest},
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
-from mastra.workflows.engines.base import RunHandle
+from mastra.workflows.engines.base import BatchingHandle, RunHandle
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 
@@ -57,6 +57,20 @@ class RunStream(Generic[Out]):
         events = handle.events(start)
         async for event in events:
             yield event
+
+    async def batches(self, limit: int = 64) -> AsyncIterator[list[Event]]:
+        """Yield what `full_stream` does, events that are there already together.
+
+        Args:
+            limit: How many at most.
+        """
+        handle, start = await self._handle()
+        if isinstance(handle, BatchingHandle):
+            async for batch in handle.batches(start, limit):
+                yield batch
+            return
+        async for event in handle.events(start):
+            yield [event]
 
     async def result(self) -> WorkflowResult[Out]:
         """Return the result of this leg of the run, as long as that takes."""

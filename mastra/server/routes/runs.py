@@ -106,7 +106,7 @@ async def stream(
     async with _starting(server, request, workflow_id, run_id, body) as (run, options):
         events = run.stream(**options)
         await events.__aenter__()
-    return run_response(server, request, events.full_stream)
+    return run_response(server, request, events)
 
 
 # -- resume ------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ async def resume_stream(
     run, options = await _suspended(server, request, workflow_id, run_id, body)
     events = run.resume_stream(**options)
     await events.__aenter__()
-    return run_response(server, request, events.full_stream)
+    return run_response(server, request, events)
 
 
 # -- look, restart, go back --------------------------------------------------------------------
@@ -205,7 +205,7 @@ async def observe(
     seen = last_event_id(request)
     events = run.observe_stream(offset=offset if seen is None else seen + 1)
     await events.__aenter__()
-    return run_response(server, request, events.full_stream)
+    return run_response(server, request, events)
 
 
 async def restart(
@@ -304,7 +304,7 @@ async def time_travel_stream(
     _, run, _ = await _there(server, request, workflow_id, run_id)
     events = run.time_travel_stream(**_travel(server, request, body))
     await events.__aenter__()
-    return run_response(server, request, events.full_stream)
+    return run_response(server, request, events)
 
 
 def _result_wire(result: WorkflowResult[Any]) -> dict[str, Json]:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
@@ -104,6 +104,15 @@ class RunHandle(Protocol):
 
     def events(self, start: int) -> AsyncIterator[Event]:
         """Yield the run's events from a seq on, live, until its leg ends."""
+        ...
+
+
+@runtime_checkable
+class BatchingHandle(Protocol):
+    """A handle that gives events together that are there already."""
+
+    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+        """Yield what `events` does, up to so many at once."""
         ...
 
 

@@ -80,6 +80,10 @@ class Leg:
         """Yield the run's events from a seq on."""
         return self.run.log.read(self.run.run_id, self.run.workflow_id, start)
 
+    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+        """Yield the run's events from a seq on, those that are there already together."""
+        return self.run.log.batches(self.run.run_id, self.run.workflow_id, start, limit)
+
 
 class InProcessEngine:
     """Runs workflows as asyncio tasks of this process.
