@@ -17,9 +17,9 @@ from tests.support.inngest_env import Host
 from tests.support.inngest_server import FakeInngest
 
 
-async def stored(mastra: Mastra, run_id: str, status: str) -> Any:
+async def stored(mastra: Mastra, run_id: str, status: str, *, patience_s: float = 5.0) -> Any:
     """Wait until storage says that a run has a status; nobody waits for its result."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience_s):
         while True:
             info = await mastra.get_workflow("w").get_run(run_id)
             if info is not None and info.status == status:

@@ -95,6 +95,8 @@ class InngestEngine:
         """Those that somebody reads, or that still follow their run."""
         self._sent: dict[Key, Sent] = {}
         """The latest leg that was begun through this engine, of runs that have not ended."""
+        self._ends = 0
+        """How many runs are being ended that nobody drives."""
         self.legs = Legs(self.api, self._tell)
         self._functions = WorkflowFunctions(
             client, self.api, self.legs, seconds if checkpoint else None
@@ -288,6 +290,13 @@ class InngestEngine:
 
     async def end(self, target: RunTarget, head: RunHead, outcome: Outcome) -> bool:
         """End a run that no worker is answering requests for."""
+        self._ends += 1
+        try:
+            return await self._end(target, head, outcome)
+        finally:
+            self._ends -= 1
+
+    async def _end(self, target: RunTarget, head: RunHead, outcome: Outcome) -> bool:
         loaded = await load_run(target.store, target.workflow_id, target.run_id)
         if loaded is None:
             return False
@@ -314,6 +323,8 @@ class InngestEngine:
             return False
         finally:
             await publisher.stop()
+            if run.span is not None:
+                run.span.end()
         return True
 
     async def aclose(self) -> None:
@@ -322,7 +333,7 @@ class InngestEngine:
         for leg in self.legs.all():
             leg.stop()
         for _ in range(200):
-            if self.legs.are_idle:
+            if self.legs.are_idle and not self._ends:
                 break
             await asyncio.sleep(0.01)
         feeds = [feed for feeds in self._feeds.values() for feed in feeds]
