@@ -41,6 +41,7 @@ __all__ = [
     "agent_tool",
     "resumed",
     "what_it_waits_for",
+    "without_tools",
 ]
 
 
@@ -141,7 +142,7 @@ class _Delegation:
         )
         inherit = getattr(own, "inheriting", None)
         self._agent: SubAgent = own if inherit is None else inherit(asking.memory)
-        self._messages = _without_tools(self._call.messages)
+        self._messages = without_tools(self._call.messages)
         self._iteration = max(1, sum(item.role == "assistant" for item in self._messages))
         given: Any = ctx.suspend_data
         waits = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
@@ -331,7 +332,7 @@ class _Delegation:
         return {**result, "text": text}
 
 
-def _without_tools(messages: Sequence[Message]) -> list[Message]:
+def without_tools(messages: Sequence[Message]) -> list[Message]:
     """Return a conversation as an agent with other tools may see it: what was said."""
     found: list[Message] = []
     for message in messages:

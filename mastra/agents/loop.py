@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from mastra.agents.auto_resume import answered_run
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
 from mastra.agents.deciding import is_run_over
 from mastra.agents.durable_leg import Leg
@@ -128,6 +129,11 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     if leg is not None and not leg.is_first:
         leg.restore(run)
         return partial(leg.settle, run)
+    if run.options.get("auto_resume_suspended_tools") and leg is None:
+        answered = await answered_run(run)
+        if answered is not None:
+            run.resumption = answered.resume
+            return partial(begin_resumed, run, answered.resume, answered.record)
     run.emit("start", StartPayload(run.spec.id, run.message_id))
     return None
 

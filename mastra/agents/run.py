@@ -80,6 +80,8 @@ class AgentRun:
         self.system: list[Message] = []
         self.messages: list[Message] = []
         self.remembered: list[Message] = []
+        self.said: list[Message] = []
+        """What the user said while tools waited; it follows what comes of them."""
         self.shown: set[str] = set()
         """The ids of messages that were given as context: they are nobody's turn to keep."""
         self.input_count = 0

@@ -47,6 +47,7 @@ def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
         "messages": [stored_form(message) for message in run.messages],
         "remembered": [message.id for message in run.remembered],
         "shown": sorted(run.shown),
+        "said": [stored_form(message) for message in run.said],
         "steps": [step_to_record(step) for step in run.steps],
         "waiting": [dataclasses.asdict(call) for call in waiting],
         "options": {
@@ -144,7 +145,9 @@ def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[
     run.input_count = record["inputCount"]
     run.messages = [restored_message(item) for item in record["messages"]]
     remembered = set(record["remembered"])
-    run.shown = set(record.get("shown", ()))  # older records have none
+    # Older records have neither.
+    run.shown = set(record.get("shown", ()))
+    run.said = [*map(restored_message, record.get("said", ())), *run.said]
     run.remembered = [message for message in run.messages if message.id in remembered]
     steps = [step_from_record(run.run_id, step) for step in record["steps"]]
     step = steps.pop()

@@ -147,6 +147,10 @@ def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -
         run.messages.append(Message("tool", tuple(results)))
     if run.waiting:
         run.status = "suspended"
+    else:
+        # Providers want a call's result right after the call.
+        said, run.said = run.said, []
+        run.messages += said
 
 
 def _told(call: RequestedCall, outcome: Outcome) -> ToolResultPart | None:

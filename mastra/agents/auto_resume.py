@@ -1,0 +1,163 @@
+"""A user's next message as the answer to a tool that waits for one.
+
+The model is asked which waiting call the message answers, if any, and for the data to resume it
+with. Approvals are not among them: that somebody agrees is never left to a model to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import orjson
+from pydantic import BaseModel, Field
+
+from mastra.agents.delegation import without_tools
+from mastra.agents.output import OutputReader, StructuredOutput
+from mastra.agents.resuming import Resume, take
+from mastra.agents.run import AgentRun
+from mastra.agents.suspended import agent_run_store
+from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
+from mastra.clock import now_ms
+from mastra.errors import ModelError, RunNotFoundError
+from mastra.jsonable import dump_json
+from mastra.logs import get_logger
+from mastra.models.base import ModelRequest
+from mastra.models.collect import collect
+from mastra.models.messages import Message
+from mastra.schema import SchemaMismatch
+
+__all__ = ["Answered", "answered_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A run that waited, and what it goes on with."""
+
+    resume: Resume
+    """The answer."""
+    record: dict[str, Any]
+    """The run."""
+
+
+class _Answer(BaseModel):
+    tool_call_id: str | None = Field(description="Which waiting call is answered; null for none")
+    resume_data: str | None = Field(description="The data to resume it with, as JSON text")
+
+
+_OUTPUT: Final = StructuredOutput(_Answer)
+
+_INSTRUCTIONS: Final = (
+    "Tool calls wait for somebody's answer. Decide whether the user's last message answers one of "
+    "them, and if it does, make the data that this call is resumed with: take it from the "
+    "messages, make nothing up, and keep to the call's resumeSchema. Where the message answers "
+    "none of them, or does not say enough, both fields are null."
+)
+
+
+async def answered_run(run: AgentRun) -> Answered | None:
+    """Return the run of this thread that the user's message answers, claimed; or `None`.
+
+    Raises:
+        ModelError: The model could not be asked.
+    """
+    if run.thread_id is None:
+        return None
+    store = agent_run_store(run.services, run.spec.runs)
+    records = [
+        record
+        for record in await store.list_agent_runs(run.spec.id, now_ms=now_ms())
+        if (record["threadId"], record["resourceId"]) == (run.thread_id, run.resource_id)
+    ]
+    waiting = {
+        call["tool_call_id"]: (record, call) for record in records for call in _answerable(record)
+    }
+    if not waiting:
+        return None
+    answer = await _ask(run, [call for _, call in waiting.values()])
+    if answer is None or answer[0] not in waiting:
+        return None
+    record, call = waiting[answer[0]]
+    if not _fits(run, call, answer[1]):
+        return None
+    return await _take(run, Resume(store, answer[0], data=answer[1]), record["runId"])
+
+
+def _answerable(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [
+        call
+        for call in record["waiting"]
+        # A sub-agent's approval waits as its tool's suspension.
+        if call["kind"] == "suspended" and _schema_of(call) != APPROVAL_SCHEMA
+    ]
+
+
+def _schema_of(call: Mapping[str, Any]) -> str | None:
+    payload: Any = call["suspend_payload"]
+    nested = cast("Mapping[str, Any]", payload if isinstance(payload, Mapping) else {})
+    found: str | None = call["resume_schema"] or nested.get("resumeSchema")
+    return found
+
+
+async def _ask(run: AgentRun, waiting: Sequence[Mapping[str, Any]]) -> tuple[str, Any] | None:
+    """Return the call that is answered, and the data."""
+    listed = [
+        {
+            "toolCallId": call["tool_call_id"],
+            "toolName": call["tool_name"],
+            "args": call["args"],
+            "suspendPayload": call["suspend_payload"],
+            "resumeSchema": _schema_of(call),
+        }
+        for call in waiting
+    ]
+    told = f"{_INSTRUCTIONS}\n{_OUTPUT.prompt()}\n\nWaiting:\n{dump_json(listed).decode()}"
+    request = ModelRequest(
+        messages=[Message("system", told), *without_tools(run.messages)],
+        response_format=_OUTPUT.response_format(),
+        settings=run.settings,
+    )
+    response = await collect(run.entries, request, max_retries=run.spec.max_retries)
+    run.usage = run.usage + response.finish.usage
+    try:
+        answer: _Answer = OutputReader(_OUTPUT).final(response.text)
+        if answer.tool_call_id is None or answer.resume_data is None:
+            return None
+        data: Any = orjson.loads(answer.resume_data)
+    except (ModelError, orjson.JSONDecodeError) as error:
+        _log(run, f"the model gave no readable answer: {error}")
+        return None
+    return answer.tool_call_id, data
+
+
+def _fits(run: AgentRun, call: Mapping[str, Any], data: Any) -> bool:
+    """Return whether a tool may be resumed with what the model made."""
+    tool = run.tools.get(cast("str", call["tool_name"]))
+    if tool is None or tool.resume_schema is None:
+        return tool is not None and data not in (None, {})
+    try:
+        tool.resume_schema.load(data)
+    except SchemaMismatch as mismatch:
+        _log(run, f"what the model made of it does not fit {tool.id!r}: {mismatch}")
+        return False
+    return True
+
+
+async def _take(run: AgentRun, resume: Resume, run_id: str) -> Answered | None:
+    own, run.run_id = run.run_id, run_id
+    try:
+        record = await take(run, resume)
+    except RunNotFoundError:
+        # Somebody else has answered meanwhile, so this is a message like any other.
+        run.run_id = own
+        return None
+    before = run.shown | {message.id for message in run.remembered}
+    run.said = [message for message in run.messages if message.id not in before]
+    return Answered(resume, record)
+
+
+def _log(run: AgentRun, why: str) -> None:
+    get_logger({"agent": run.spec.id, "thread": run.thread_id}).warning(
+        "the message is not taken for the answer to a waiting tool: %s", why
+    )
