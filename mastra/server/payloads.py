@@ -19,6 +19,8 @@ __all__ = [
     "DeleteMessagesBody",
     "GivenMessage",
     "Identifier",
+    "LogLevel",
+    "LogQuery",
     "MetricBody",
     "NotesBody",
     "PercentilesBody",
@@ -216,6 +218,22 @@ class PercentilesBody(WireModel):
     percentiles: list[Annotated[float, Field(ge=0, le=1)]]
     interval: Literal["1m", "5m", "15m", "1h", "1d"] = "1h"
     filters: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+LogLevel = Literal["debug", "info", "warn", "error", "fatal", "silent"]
+"""A level as clients name it."""
+
+
+class LogQuery(WireModel):
+    """What may be asked of a logger's transport."""
+
+    page: Annotated[int, Field(ge=1, le=10**6)] = 1
+    per_page: Annotated[int, Field(ge=1, le=1000)] = 100
+    log_level: LogLevel | None = None
+    transport_id: Identifier | None = None
+    """Where the records are kept; only `memory` has any."""
+    from_date: str | None = None
+    to_date: str | None = None
 
 
 class ThreadBody(WireModel):

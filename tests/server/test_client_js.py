@@ -10,11 +10,38 @@ from typing import Any
 
 import pytest
 
+from mastra.memory import Memory
 from tests.server.live import running
 from tests.server.wire_app import build
 
 FOLDER = Path(__file__).parent / "js"
 NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
+
+REMEMBERED: dict[str, Any] = {
+    "thread": ["thread-1", "ada", "A trip", {"colour": "red"}],
+    "threads": [1, ["thread-1"]],
+    "thread-get": "A trip",
+    "thread-update": "A walk",
+    "messages": ["user", "assistant"],
+    "saved": ["message-1"],
+    "messages-by-id": 3,
+    "messages-paged": 1,
+    "messages-delete": [True, 2],
+    "search": True,
+    "memory-status": True,
+    "memory-config": "number",
+    "threads-left": 0,
+    "thread-gone": 404,
+}
+WATCHED: dict[str, Any] = {
+    "approval": "tool-call-approval",
+    "suspended-runs": [True],
+    "approved": "tok0 tok1 tok2 ",
+    "traces": 5,
+    "trace": True,
+    "failed": "failed",
+    "logs": ["error"],
+}
 
 
 async def install() -> None:
@@ -40,7 +67,7 @@ async def install() -> None:
 @pytest.mark.timeout(240)
 async def test_the_official_client_drives_the_server() -> None:
     await install()
-    async with running(build()) as (url, _):
+    async with running(build(memory=Memory())) as (url, _):
         process = await asyncio.create_subprocess_exec(
             NODE,
             FOLDER / "drive.mjs",
@@ -80,3 +107,5 @@ async def test_the_official_client_drives_the_server() -> None:
     assert said["cancel"] == {"message": "Workflow run cancelled"}
     assert said["canceled"] == "canceled"
     assert said["unknown"] == 404
+    assert {name: said.get(name) for name in REMEMBERED} == REMEMBERED
+    assert {name: said.get(name) for name in WATCHED} == WATCHED

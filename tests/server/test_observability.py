@@ -96,6 +96,9 @@ async def test_clients_read_them_as_a_transport() -> None:
         assert {"level", "msg", "time", "pid", "hostname", "name", "runId"} <= set(found["logs"][0])
         one = (await client.get("/api/logs/one", params={"logLevel": "error"})).json()
         assert [log["runId"] for log in one["logs"]] == ["one"]
+        for dates, count in (({"fromDate": "2999-01-01"}, 0), ({"toDate": "2999-01-01"}, 8)):
+            assert (await client.get("/api/logs", params=dates)).json()["total"] == count
+        assert (await client.get("/api/logs", params={"toDate": "soon"})).status_code == 400
         other = await client.get("/api/logs", params={"transportId": "other"})
         assert other.json()["logs"] == []
 

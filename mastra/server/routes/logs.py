@@ -17,7 +17,7 @@ from mastra.observability.store import span_to_wire
 from mastra.server.context import Server, ServerDep, load_strict
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
-from mastra.server.payloads import Identifier
+from mastra.server.payloads import LogLevel, LogQuery
 from mastra.server.routes.metrics import time_of
 
 __all__ = ["add_log_routes"]
@@ -25,7 +25,6 @@ __all__ = ["add_log_routes"]
 TRANSPORT = "memory"
 """Where records are read from, by the name that clients ask for."""
 
-Level = Annotated[str, Query(pattern="^(debug|info|warn|error|fatal|silent)$")]
 _UNUSED = (
     "entityVersionId",
     "parentEntityVersionId",
@@ -97,6 +96,10 @@ def _between(request: Request) -> tuple[float | None, float | None]:
     return start, end
 
 
+def _is_within(record: LogRecord, start: float | None, end: float | None) -> bool:
+    return (start is None or record.time_ms >= start) and (end is None or record.time_ms < end)
+
+
 def _page(found: list[Any], page: int, per_page: int) -> tuple[list[Any], bool]:
     start = page * per_page
     return found[start : start + per_page], start + per_page < len(found)
@@ -107,7 +110,7 @@ async def list_logs(
     request: Request,
     page: Annotated[int, Query(ge=0, le=10**6)] = 0,
     per_page: Annotated[int, Query(alias="perPage", ge=1, le=1000)] = 10,
-    level: Annotated[list[Level] | None, Query()] = None,
+    level: Annotated[list[LogLevel] | None, Query()] = None,
     direction: Annotated[str, Query(pattern="^(ASC|DESC)$")] = "DESC",
 ) -> dict[str, Json]:
     """List log records, the latest first."""
@@ -117,8 +120,7 @@ async def list_logs(
         wire
         for record in _records(server, request)
         if (level is None or record.level in level)
-        and (start is None or record.time_ms >= start)
-        and (end is None or record.time_ms < end)
+        and _is_within(record, start, end)
         and _has(wire := _to_wire(record), asked)
     ]
     if direction == "ASC":
@@ -140,46 +142,33 @@ async def list_transports(server: ServerDep) -> dict[str, Json]:
 
 
 async def list_transport_logs(
-    server: ServerDep,
-    request: Request,
-    page: Annotated[int, Query(ge=1, le=10**6)] = 1,
-    per_page: Annotated[int, Query(alias="perPage", ge=1, le=1000)] = 100,
-    log_level: Annotated[Level | None, Query(alias="logLevel")] = None,
-    transport_id: Annotated[Identifier | None, Query(alias="transportId")] = None,
+    server: ServerDep, request: Request, asked: Annotated[LogQuery, Query()]
 ) -> dict[str, Json]:
     """List log records as a logger's transport does, the latest first."""
-    return _transported(server, request, page, per_page, log_level, transport_id)
+    return _transported(server, request, asked)
 
 
 async def list_run_logs(
-    server: ServerDep,
-    request: Request,
-    run_id: str,
-    page: Annotated[int, Query(ge=1, le=10**6)] = 1,
-    per_page: Annotated[int, Query(alias="perPage", ge=1, le=1000)] = 100,
-    log_level: Annotated[Level | None, Query(alias="logLevel")] = None,
-    transport_id: Annotated[Identifier | None, Query(alias="transportId")] = None,
+    server: ServerDep, request: Request, run_id: str, asked: Annotated[LogQuery, Query()]
 ) -> dict[str, Json]:
     """List the log records of a run, the latest first."""
-    return _transported(server, request, page, per_page, log_level, transport_id, run_id)
+    return _transported(server, request, asked, run_id)
 
 
 def _transported(
-    server: Server,
-    request: Request,
-    page: int,
-    per_page: int,
-    level: str | None,
-    transport_id: str | None,
-    run_id: str | None = None,
+    server: Server, request: Request, asked: LogQuery, run_id: str | None = None
 ) -> dict[str, Json]:
-    is_known = transport_id in {None, TRANSPORT}
+    start = None if asked.from_date is None else time_of(asked.from_date, "fromDate")
+    end = None if asked.to_date is None else time_of(asked.to_date, "toDate")
+    is_known = asked.transport_id in {None, TRANSPORT}
     found = [
         record
         for record in (_records(server, request) if is_known else ())
-        if (level is None or record.level == level)
+        if (asked.log_level is None or record.level == asked.log_level)
         and (run_id is None or record.ids.get("runId") == run_id)
+        and _is_within(record, start, end)
     ]
+    page, per_page = asked.page, asked.per_page
     shown, has_more = _page(found, page - 1, per_page)
     logs: list[Json] = [
         {

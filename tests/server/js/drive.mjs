@@ -75,6 +75,65 @@ await doomed.start({ inputData: { value: 1 } });
 say('cancel', await doomed.cancel());
 say('canceled', (await slow.runById(doomed.runId)).status);
 
+// Memory: threads, what they hold, notes, and an agent that remembers.
+const agentId = 'planningAgent';
+const thread = await client.createMemoryThread({
+  agentId, threadId: 'thread-1', resourceId: 'ada', title: 'A trip', metadata: { colour: 'red' },
+});
+say('thread', [thread.id, thread.resourceId, thread.title, thread.metadata]);
+await client.createMemoryThread({ agentId, resourceId: 'bob', title: 'Another' });
+const threads = await client.listMemoryThreads({ resourceId: 'ada', agentId });
+say('threads', [threads.total, threads.threads.map(found => found.id)]);
+const held = client.getMemoryThread({ threadId: 'thread-1', agentId });
+say('thread-get', (await held.get()).title);
+say('thread-update', (await held.update({ title: 'A walk', resourceId: 'ada', metadata: { colour: 'blue' } })).title);
+
+await agent.generate('remember me', { memory: { thread: 'thread-1', resource: 'ada' } });
+const said = await held.listMessages();
+say('messages', said.messages.map(message => message.role));
+const saved = await client.saveMessageToMemory({
+  agentId,
+  messages: [{
+    id: 'message-1', role: 'user', threadId: 'thread-1', resourceId: 'ada', type: 'text', createdAt: new Date(),
+    content: { format: 2, parts: [{ type: 'text', text: 'by hand' }] },
+  }],
+});
+say('saved', saved.messages.map(message => message.id));
+say('messages-by-id', (await client.listThreadMessages('thread-1', { agentId })).messages.length);
+say('messages-paged', (await held.listMessages({ perPage: 1, page: 0 })).messages.length);
+const gone = await held.deleteMessages(['message-1'], { agentId });
+say('messages-delete', [gone.success, (await held.listMessages()).messages.length]);
+say('search', (await client.searchMemory({ agentId, resourceId: 'ada', searchQuery: 'remember' })).count > 0);
+say('memory-status', (await client.getMemoryStatus(agentId)).result);
+say('memory-config', typeof (await client.getMemoryConfig({ agentId })).config.lastMessages);
+say('thread-delete', (await held.delete({ agentId })).result ?? true);
+say('threads-left', (await client.listMemoryThreads({ resourceId: 'ada', agentId })).total);
+try {
+  await held.get();
+} catch (error) {
+  say('thread-gone', error.status ?? String(error));
+}
+
+// Approval of a tool call.
+const mail = client.getAgent('mailAgent');
+const asked = [];
+await (await mail.stream('please use tool')).processDataStream({ onChunk: async chunk => void asked.push(chunk) });
+const waits = asked.at(-1);
+say('approval', waits.type);
+const pending = await mail.listSuspendedRuns();
+say('suspended-runs', pending.runs.map(found => found.runId === waits.runId));
+const approved = await mail.approveToolCallGenerate({ runId: waits.runId, toolCallId: waits.payload.toolCallId });
+say('approved', approved.text);
+
+// What Studio shows.
+const traces = await client.listTraces({ pagination: { page: 0, perPage: 5 } });
+say('traces', traces.spans.length);
+say('trace', (await client.getTrace(traces.spans[0].traceId)).spans.length > 0);
+const fail = await client.getWorkflow('failWorkflow').createRun();
+say('failed', (await fail.startAsync({ inputData: { value: 1 } })).status);
+const transport = (await client.listLogTransports()).transports[0];
+say('logs', (await client.getLogForRun({ runId: fail.runId, transportId: transport })).logs.map(log => log.level));
+
 try {
   await client.getWorkflow('nope').details();
 } catch (error) {
