@@ -40,6 +40,11 @@ OTHERS = {
     ],
     "two_step_workflow": ["success tea: 7.00\nfailed We sell no soup."],
 }
+LOGGED = {
+    "scripted_test": "Step 'summarise' of workflow 'summaries' failed: ",
+    "two_step_workflow": "Step 'price' of workflow 'orders' failed: ValueError: We sell no soup.",
+}
+"""The one line that an example logs, of a step that fails in it on purpose."""
 FILES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -56,7 +61,10 @@ def check(name: str, expected: list[str]) -> None:
     assert ended.returncode == 0, ended.stderr
     for text in expected:
         assert text in ended.stdout
-    assert ended.stderr == ""
+    logged = ended.stderr.splitlines()
+    if name in LOGGED:
+        assert logged.pop().startswith(LOGGED[name])
+    assert logged == []
 
 
 @pytest.mark.xdist_group("embedded-model")
