@@ -71,6 +71,7 @@ class Mastra:
         self._mcp_servers = dict(mcp_servers or {})
         self._observability = observability
         self._runtime = Runtime(engine, storage.workflows, self)
+        self._local: Runtime | None = None
         self._agents: dict[str, Any] = {}
         self._workflows: dict[str, Workflow[Any, Any, Any]] = {}
         self._tools: dict[str, Any] = {}
@@ -93,7 +94,20 @@ class Mastra:
         """Register an agent, by default under its name."""
         if not hasattr(agent, "bound_to"):
             raise ConfigError(f"Agent {key!r} must be an Agent, not {type(agent).__name__}.")
-        self._agents[key or agent.name] = agent.bound_to(self)
+        bound = agent.bound_to(self)
+        self._agents[key or agent.name] = (
+            bound.kept_in(self._local_runtime()) if bound.spec.durable else bound
+        )
+
+    def _local_runtime(self) -> Runtime:
+        """Return what runs durable agents by themselves: this process, over the storage."""
+        from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
+
+        if isinstance(self._engine, InProcessEngine):
+            return self._runtime
+        if self._local is None:
+            self._local = Runtime(InProcessEngine(), self._storage.workflows, self)
+        return self._local
 
     def add_workflow(self, workflow: Workflow[Any, Any, Any], key: str | None = None) -> None:
         """Register a committed workflow, by default under its id.
@@ -224,6 +238,23 @@ class Mastra:
                 restarted[workflow.id] = run_ids
         return restarted
 
+    async def recover_all_durable_agents(self) -> dict[str, list[str]]:
+        """Go on with every run of a durable agent that was cut off.
+
+        Runs that another live process drives are left to it. What an agent then gives is in
+        `agent.durable_runs.workflow`.
+
+        Returns:
+            The ids of the runs that go on, by agent id.
+        """
+        recovered: dict[str, list[str]] = {}
+        for agent in self._agents.values():
+            if agent.spec.durable:
+                run_ids = await agent.durable_runs.recover()
+                if run_ids:
+                    recovered[agent.id] = run_ids
+        return recovered
+
     async def __aenter__(self) -> Self:
         await self._storage.open()
         return self
@@ -237,6 +268,8 @@ class Mastra:
         With a storage that outlives the process, they can be restarted.
         """
         engines = {id(self._engine): self._engine}
+        if self._local is not None:
+            engines[id(self._local.engine)] = self._local.engine
         for workflow in self._workflows.values():
             engines[id(workflow.runtime.engine)] = workflow.runtime.engine
         for engine in engines.values():

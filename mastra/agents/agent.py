@@ -38,6 +38,8 @@ from mastra.storage.agent_runs import AgentRunStore
 from mastra.tools.tool import Tool, named_tools
 
 if TYPE_CHECKING:
+    from mastra.agents.durable_runs import DurableRuns
+    from mastra.workflows.runtime import Runtime
     from mastra.workflows.step import Step
 
 __all__ = ["Agent"]
@@ -70,9 +72,12 @@ class Agent:
         metadata: Facts for the application.
         request_context_schema: What the request's values must be.
         hooks: Functions around every tool call.
+        durable: Record every model call and every tool call of the agent that a `Mastra` gives,
+            in its storage, so that a run goes on between them after a crash
+            (`mastra.recover_all_durable_agents()`).
     """
 
-    __slots__ = ("_services", "_spec")
+    __slots__ = ("_durable_runs", "_services", "_spec")
 
     def __init__(
         self,
@@ -95,6 +100,7 @@ class Agent:
         metadata: Mapping[str, Any] | Callable[..., Any] | None = None,
         request_context_schema: Any = None,
         hooks: ToolCallHooks | None = None,
+        durable: bool = False,
     ) -> None:
         agent_id = id or name
         if not agent_id:
@@ -104,6 +110,7 @@ class Agent:
         if isinstance(tools, (Mapping, Sequence)):
             tools = named_tools(cast("ToolSet", tools))
         self._services: Services | None = None
+        self._durable_runs: DurableRuns | None = None
         self._spec = AgentSpec(
             id=agent_id,
             name=name or agent_id,
@@ -123,6 +130,7 @@ class Agent:
             metadata=metadata,
             request_context_schema=request_context_schema,
             hooks=hooks or ToolCallHooks(),
+            durable=durable,
         )
 
     def __repr__(self) -> str:
@@ -162,7 +170,31 @@ class Agent:
         """
         bound = copy.copy(self)
         bound._services = services  # noqa: SLF001 - our own copy
+        # Whoever asks it from a step or a tool has a run of their own, in which it is one part.
+        bound._durable_runs = None  # noqa: SLF001
         return bound
+
+    def kept_in(self, runtime: Runtime) -> Agent:
+        """Return a durable agent whose runs are stored and driven there."""
+        from mastra.agents.durable_runs import DurableRuns  # noqa: PLC0415 - only for durable ones
+
+        kept = copy.copy(self)
+        kept._durable_runs = DurableRuns(self, runtime)  # noqa: SLF001 - our own copy
+        return kept
+
+    @property
+    def durable_runs(self) -> DurableRuns:
+        """The stored runs of a durable agent.
+
+        Raises:
+            ConfigError: It is not durable, or not one that a `Mastra` gave.
+        """
+        if self._durable_runs is None:
+            raise ConfigError(
+                f"Agent {self.id!r} keeps no runs: make it with durable=True, register it, and use "
+                "the one that mastra.get_agent(...) gives."
+            )
+        return self._durable_runs
 
     def inheriting(self, memory: Any) -> Agent:
         """Return the same agent with a memory, unless it has one of its own."""
@@ -191,16 +223,17 @@ class Agent:
     def _context(self, request_context: Any) -> AgentContext:
         return AgentContext(RequestContext.of(request_context), self._services, self.id)
 
-    def as_step(self, *, durable: bool = False, **options: Any) -> Step[Any, Any]:
+    def as_step(self, *, durable: bool | None = None, **options: Any) -> Step[Any, Any]:
         """Return the agent as a step of a workflow: `{prompt}` in, `{text}` out.
 
         Args:
             durable: Record every model call and every tool call by itself, so that a run goes on
-                between them after a crash. Otherwise the whole step is one operation.
+                between them after a crash. Otherwise the whole step is one operation. By default
+                as the agent is.
             options: `id`, `description`, `retries` and `metadata` of the step, and options of
                 `stream`; with `structured_output` the step gives the object.
         """
-        if durable:
+        if self._spec.durable if durable is None else durable:
             from mastra.agents.durable_step import durable_agent_step  # noqa: PLC0415 - only then
 
             return durable_agent_step(self, options)
@@ -233,7 +266,9 @@ class Agent:
         Raises:
             ConfigError: There is no option of that name.
         """
-        return AgentStream(AgentRun(self._spec, self._services, messages, merged({}, options)))
+        run = AgentRun(self._spec, self._services, messages, merged({}, options))
+        durable = self._durable_runs
+        return AgentStream(run, None if durable is None else durable.start(run))
 
     @overload
     async def generate(
@@ -340,6 +375,8 @@ class Agent:
 
     def _resume(self, resume: Resume, run_id: str, options: Mapping[str, Any]) -> AgentStream[Any]:
         run = AgentRun(self._spec, self._services, [], merged({}, {**options, "run_id": run_id}))
+        if self._durable_runs is not None:
+            return AgentStream(run, self._durable_runs.resume(run, resume))
         run.resumption = resume
         return AgentStream(run)
 
@@ -358,8 +395,11 @@ class Agent:
         per_page: int | None = None,
     ) -> SuspendedRuns:
         """Return the runs of this agent that wait for somebody's answer, the latest first."""
-        records = await self._runs.list_agent_runs(self.id, now_ms=now_ms())
-        found = [run_from_record(record) for record in records]
+        if self._durable_runs is not None:
+            found = await self._durable_runs.list_suspended()
+        else:
+            records = await self._runs.list_agent_runs(self.id, now_ms=now_ms())
+            found = [run_from_record(record) for record in records]
         found = [
             run
             for run in found

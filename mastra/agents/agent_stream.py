@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, cast
 from typing_extensions import TypeVar
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
-from mastra.agents.loop import run_agent
+from mastra.agents.loop import LoopSteps, run_agent
 from mastra.agents.pulling import Puller
 from mastra.agents.results import AgentResult, StepResult
 from mastra.agents.run import AgentRun
@@ -32,9 +32,9 @@ class AgentStream(Generic[Obj]):
 
     __slots__ = ("__weakref__", "_puller", "_run")
 
-    def __init__(self, run: AgentRun) -> None:
+    def __init__(self, run: AgentRun, loop: LoopSteps | None = None) -> None:
         self._run = run
-        self._puller = Puller(run, run_agent(run))
+        self._puller = Puller(run, run_agent(run) if loop is None else loop)
 
     # -- reading -------------------------------------------------------------------------------
 

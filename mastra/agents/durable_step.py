@@ -7,6 +7,7 @@ and no tool is called again, whose answer is known. The operations are `0.model[
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
@@ -18,11 +19,12 @@ from mastra.agents.agent_step import (
     refuse_tripped,
 )
 from mastra.agents.agent_stream import AgentStream
+from mastra.agents.chunks import AgentChunk
 from mastra.agents.durable_leg import Leg, dump_outcome, grown, noted, requested
 from mastra.agents.loop import flush, out_of_time
 from mastra.agents.options import merged, output_of
 from mastra.agents.recorder import RequestedCall
-from mastra.agents.results import StepResult
+from mastra.agents.results import AgentResult, StepResult
 from mastra.agents.resuming import resumption_of, waiting_call, what_to_answer
 from mastra.agents.run import AgentRun, Interrupted
 from mastra.agents.setup import set_up
@@ -41,7 +43,7 @@ from mastra.workflows.spec import StepNode, WorkflowSpec
 from mastra.workflows.step import Step, check_id
 from mastra.workflows.step_context import StepContext, StepWriter
 
-__all__ = ["durable_agent_step"]
+__all__ = ["DurableAgent", "durable_agent_step"]
 
 Call = Callable[[StepContext[Any]], Awaitable[Any]]
 
@@ -59,36 +61,16 @@ def durable_agent_step(agent: Any, options: Mapping[str, Any]) -> Step[Any, Any]
     check_id(step_id, "Step")
     output = output_of(cast("Any", asked))
     gives: Schema[Any] = schema_of(AgentStepOutput) if output is None else output.validator
-    durable = _DurableAgent(agent, asked, gives, own.get("retries"))
+    durable = DurableAgent(agent, asked, gives, own.get("retries"))
     description = own.get("description") or agent.description or None
-    spec = WorkflowSpec(
-        id=step_id,
-        nodes=durable.nodes,
-        input_schema=schema_of(AgentStepInput),
-        output_schema=gives,
-        description=description,
-        metadata=own.get("metadata"),
-        drive=durable.drive,
-    )
-    return Step(
-        id=step_id,
-        input_schema=spec.input_schema,
-        output_schema=gives,
-        execute=_walked,
-        call=_walked,
-        description=description,
-        metadata=own.get("metadata"),
-        retries=own.get("retries"),
-        component="AGENT",
-        nested=spec,
-    )
+    return durable.step(step_id, schema_of(AgentStepInput), description, own.get("metadata"))
 
 
 async def _walked(_: StepContext[Any]) -> Any:
     raise WorkflowDefinitionError("A durable agent is walked, not called.")
 
 
-class _DurableAgent:
+class DurableAgent:
     """What the operations of one durable step share. Holds nothing of any run."""
 
     def __init__(
@@ -98,9 +80,38 @@ class _DurableAgent:
         self._asked = asked
         self._gives = gives
         self._retries = retries
-        self.nodes = (
-            self._node("0.model", "model", "AGENT", _walked),
-            self._node("1.tool", "tool", "TOOL", _walked),
+
+    def step(
+        self,
+        step_id: str,
+        takes: Schema[Any],
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Step[Any, Any]:
+        """Return the step that is walked."""
+        spec = WorkflowSpec(
+            id=step_id,
+            nodes=(
+                self._node("0.model", "model", "AGENT", _walked),
+                self._node("1.tool", "tool", "TOOL", _walked),
+            ),
+            input_schema=takes,
+            output_schema=self._gives,
+            description=description,
+            metadata=metadata,
+            drive=self.drive,
+        )
+        return Step(
+            id=step_id,
+            input_schema=takes,
+            output_schema=self._gives,
+            execute=_walked,
+            call=_walked,
+            description=description,
+            metadata=metadata,
+            retries=self._retries,
+            component="AGENT",
+            nested=spec,
         )
 
     def _node(self, op: str, step_id: str, component: str, call: Call) -> StepNode:
@@ -140,7 +151,14 @@ class _DurableAgent:
             state = grown(state, reply)
             stem = f"{scope.prefix}1.tool[{turn}]"
             branches = [
-                partial(self._run_call, walk, scope, writer, state, call, f"{stem}[{place}]")
+                partial(
+                    self._run_call,
+                    walk,
+                    scope,
+                    partial(self._call, writer, state, value, call),
+                    call,
+                    f"{stem}[{place}]",
+                )
                 for place, call in enumerate(_own_calls(state))
             ]
             outcomes = await run_items(walk, stem, branches, state["atOnce"])
@@ -151,25 +169,49 @@ class _DurableAgent:
         self,
         walk: Walk,
         scope: Scope,
-        writer: Writer,
-        state: Mapping[str, Any],
+        body: Call,
         call: dict[str, Any],
         op_id: str,
     ) -> Json:
-        node = self._node(op_id, "tool", "TOOL", partial(self._call, writer, state, call))
+        node = self._node(op_id, "tool", "TOOL", body)
         given: Json = {key: call[key] for key in ("toolCallId", "toolName", "args")}
         return (await run_step(walk, scope, node, op_id, given)).output
 
+    # -- what differs for an agent by itself -----------------------------------------------------
+
+    def _asked_for(self, value: Any, ctx: StepContext[Any]) -> tuple[Any, Mapping[str, Any]]:
+        """Return the messages and the options of the run."""
+        del ctx
+        return value["prompt"], self._asked
+
+    def _answer(self, data: Any) -> dict[str, Any]:
+        """Return what a call is resumed with, as `resumption_of` takes it."""
+        return {"data": data}
+
+    def _output(self, result: AgentResult[Any]) -> Any:
+        """Return what the step gives."""
+        is_text = self._gives.type is AgentStepOutput
+        return AgentStepOutput(text=result.text) if is_text else result.object
+
+    async def _tell(self, writer: Writer, chunk: AgentChunk, ctx: StepContext[Any]) -> None:
+        """Stream a chunk."""
+        del ctx
+        await writer.write(chunk.to_wire())
+
+    def _leave(self, run: AgentRun, ctx: StepContext[Any]) -> None:
+        """Take note of the run as an operation leaves it."""
+
     # -- the operations ------------------------------------------------------------------------
 
-    def _run(self, ctx: StepContext[Any], messages: Any, leg: Leg) -> AgentRun:
+    def _run(self, ctx: StepContext[Any], value: Any, leg: Leg) -> AgentRun:
         """Return the run as an operation finds it."""
         services = services_of(ctx)
         agent = self._agent if services is None else self._agent.bound_to(services)
+        messages, asked = self._asked_for(value, ctx)
         options: dict[str, Any] = {
             "request_context": ctx.request_context,
             "abort_signal": ctx.abort_signal,
-            **self._asked,
+            **asked,
         }
         if not leg.is_first:
             options["run_id"] = leg.state["runId"]
@@ -187,27 +229,35 @@ class _DurableAgent:
     ) -> Json:
         """Tell the model what came of its calls, and return what it asks for or says."""
         leg = Leg(state, outcomes)
-        async with AgentStream(self._run(ctx, value["prompt"], leg)) as stream:
-            await stream.pipe_to(writer)
-            result = await stream.result()
+        run = self._run(ctx, value, leg)
+        try:
+            async with AgentStream(run) as stream:
+                async for chunk in stream:
+                    await self._tell(writer, chunk, ctx)
+                result = await stream.result()
+        finally:
+            self._leave(run, ctx)
         refuse_tripped(result)
         if leg.reply is not None:
             return leg.reply
-        plain = isinstance(self._gives.type, type) and self._gives.type is AgentStepOutput
-        given = AgentStepOutput(text=result.text) if plain else result.object
         try:
-            return {"output": self._gives.dump(self._gives.load(given))}
+            return {"output": self._gives.dump(self._gives.load(self._output(result)))}
         except SchemaMismatch as mismatch:
             raise mismatch.into(
                 StepValidationError, f"Output of agent {self._agent.id!r}", stepId=ctx.step_id
             ) from None
 
     async def _call(
-        self, writer: Writer, state: Mapping[str, Any], asked: dict[str, Any], ctx: StepContext[Any]
+        self,
+        writer: Writer,
+        state: Mapping[str, Any],
+        value: Any,
+        asked: dict[str, Any],
+        ctx: StepContext[Any],
     ) -> Json:
         """Run one tool call."""
         leg = Leg(state)
-        run = self._run(ctx, [], leg)
+        run = self._run(ctx, value, leg)
         call = requested(asked)
         open_agent_span(run)
         try:
@@ -216,9 +266,13 @@ class _DurableAgent:
             runner = CallRunner(run, await leg.tools(run), run.messages)
             if ctx.resume_data is not None:
                 waits: Mapping[str, Any] = ctx.suspend_data["toolCall"]
-                runner.resumptions[call.id] = resumption_of(runner, waits, ctx.resume_data)
+                runner.resumptions[call.id] = resumption_of(
+                    runner, waits, **self._answer(ctx.resume_data)
+                )
             try:
-                outcome = await _outcome(run, runner, call, writer)
+                outcome = await _outcome(
+                    run, runner, call, lambda chunk: self._tell(writer, chunk, ctx)
+                )
             finally:
                 await runner.aclose()
         finally:
@@ -234,7 +288,10 @@ def _own_calls(state: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 async def _outcome(
-    run: AgentRun, runner: CallRunner, call: RequestedCall, writer: Writer
+    run: AgentRun,
+    runner: CallRunner,
+    call: RequestedCall,
+    tell: Callable[[AgentChunk], Awaitable[None]],
 ) -> Outcome:
     """Run a call and stream what it writes, and what it waits for.
 
@@ -250,7 +307,7 @@ async def _outcome(
         while True:
             await flush(run)
             if told < len(run.chunks):
-                await writer.write(run.chunks[told].to_wire())
+                await tell(run.chunks[told])
                 told += 1
             elif run.pending:
                 continue
@@ -286,12 +343,7 @@ async def _suspend(
             "runId": run.run_id,
             "suspendPayload": what_to_answer(waiting),
             "resumeSchema": waiting.resume_schema,
-            "toolCall": {
-                "tool_call_id": call.id,
-                "tool_name": call.name,
-                "kind": waiting.kind,
-                "suspend_payload": waiting.suspend_payload,
-            },
+            "toolCall": dataclasses.asdict(waiting),
         },
         resume_label=call.id,
     )

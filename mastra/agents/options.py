@@ -216,6 +216,7 @@ class AgentSpec:
     metadata: Mapping[str, Any] | Callable[..., Any] | None = None
     request_context_schema: Any = None
     hooks: ToolCallHooks = field(default_factory=ToolCallHooks)
+    durable: bool = False
     runs: AgentRunStore = field(default_factory=InMemoryAgentRuns)
     """Where the runs of an agent wait that belongs to no application."""
 

@@ -98,7 +98,7 @@ def _still(record: Mapping[str, Any], call: RequestedCall) -> NeedsApproval | Su
 def resumption_of(
     runner: CallRunner,
     call: Mapping[str, Any],
-    data: Any,
+    data: Any = None,
     *,
     approved: bool | None = None,
     reason: str | None = None,

@@ -148,6 +148,9 @@ def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[Non
             restarted = await mastra.restart_all_active_workflow_runs()
             for workflow_id, run_ids in restarted.items():
                 server.logger.info("%d runs of %r go on", len(run_ids), workflow_id)
+            recovered = await mastra.recover_all_durable_agents()
+            for agent_id, run_ids in recovered.items():
+                server.logger.info("%d runs of agent %r go on", len(run_ids), agent_id)
         try:
             with collecting_logs(mastra.observability, mastra.logger):
                 yield

@@ -127,7 +127,7 @@ class ServerConfig:
     drain_timeout: float = 30.0
     """How long runs get, when the server stops, to end or to reach the end of a step."""
     restart_runs: bool = True
-    """Whether runs that were cut off go on when the server starts."""
+    """Whether runs of workflows and durable agents that were cut off go on when the server starts."""
     openapi: bool = True
     """Whether `/docs` and the OpenAPI description are served."""
     on_error: Callable[..., Any] | None = None

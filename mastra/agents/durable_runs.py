@@ -1,0 +1,352 @@
+"""Runs of a durable agent by itself: each is the run of a workflow of one durable step.
+
+The run is driven by the application's engine, not by whoever reads it: a reader that leaves does
+not stop it, and another process can go on with it. Chunks reach a reader of the process that
+drives the run as they are; what is stored of them is what any workflow's run stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from types import NoneType
+from typing import Any, Final, cast
+from weakref import WeakValueDictionary
+
+from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload, plain
+from mastra.agents.durable_step import DurableAgent
+from mastra.agents.ending import emit_finish
+from mastra.agents.loop import LoopSteps
+from mastra.agents.prompt import input_messages, system_messages
+from mastra.agents.results import AgentResult, stored_form
+from mastra.agents.resuming import Resume
+from mastra.agents.run import AgentRun
+from mastra.agents.run_record import restored_message
+from mastra.agents.suspended import SuspendedRun, WaitingCall
+from mastra.errors import (
+    ConfigError,
+    RunNotFoundError,
+    RunStateError,
+    SerializationError,
+    StepError,
+    ValidationError,
+)
+from mastra.jsonable import Json, to_jsonable
+from mastra.models.settings import ModelSettings
+from mastra.schema import ANY
+from mastra.stream.writer import Writer
+from mastra.workflows.results import WorkflowFailed, WorkflowResult, WorkflowTripwire
+from mastra.workflows.run import Run
+from mastra.workflows.run_info import RunInfo
+from mastra.workflows.runtime import Runtime
+from mastra.workflows.step_context import StepContext
+from mastra.workflows.workflow import Workflow, create_workflow
+
+__all__ = ["DurableRuns"]
+
+STEP: Final = "agent"
+"""The id of the workflow's one step."""
+
+_LIVE: Final = frozenset(("abort_signal", "request_context", "run_id"))
+_MESSAGES: Final = frozenset(("instructions", "system", "context"))
+_STORED: Final = _MESSAGES | {
+    "active_tools",
+    "include_raw_chunks",
+    "max_processor_retries",
+    "max_steps",
+    "memory",
+    "model",
+    "model_settings",
+    "provider_options",
+    "require_tool_approval",
+    "structured_output",
+    "tool_call_concurrency",
+    "tool_choice",
+}
+"""Options that are stored with a run, so that it goes on with them in another process."""
+
+_TAKEN: Final = (
+    "message_id",
+    "entries",
+    "input_count",
+    "messages",
+    "remembered",
+    "steps",
+    "usage",
+    "text",
+    "finish_reason",
+    "object",
+    "used_fallback",
+    "tripwire",
+)
+"""What the readers' view of a run takes over from the operation that was the last."""
+
+_readers: WeakValueDictionary[str, AgentRun] = WeakValueDictionary()
+"""The runs that somebody reads in this process, by id, as their readers see them."""
+
+
+class DurableRuns:
+    """The runs of one durable agent.
+
+    Attributes:
+        workflow: Whose runs they are; to list, look at, observe, cancel and delete them.
+    """
+
+    def __init__(self, agent: Any, runtime: Runtime) -> None:
+        self._agent_id: str = agent.id
+        step = _AgentAlone(agent, {}, ANY, None).step(STEP, ANY, agent.description or None)
+        name = agent.id.translate(str.maketrans("./[]", "____"))
+        made = create_workflow(id=f"durable-agent:{name}", input_schema=Any, output_schema=Any)
+        self.workflow: Workflow[Any, Any, Any] = made.then(step).commit()
+        self.workflow.bind(runtime)
+
+    def start(self, run: AgentRun) -> LoopSteps:
+        """Return what moves the readers' view of a new run on."""
+
+        async def begin() -> Run[Any]:
+            given: dict[str, Json] = {
+                "messages": [stored_form(message) for message in input_messages(run.given)],
+                "messageId": run.message_id,
+                "options": _stored(self._agent_id, run.options),
+            }
+            made = await self.workflow.create_run(run.run_id, resource_id=run.resource_id)
+            await made.start_async(given, request_context=run.request_context)
+            return made
+
+        return _follow(run, begin)
+
+    def resume(self, run: AgentRun, resume: Resume) -> LoopSteps:
+        """Return what moves the readers' view of a run on that waits."""
+
+        async def begin() -> Run[Any]:
+            # Whose thread it is was said when the run was started.
+            known = set(run.options) - _LIVE - {"memory"}
+            if known:
+                raise ConfigError(
+                    f"Durable agent {self._agent_id!r} goes on with the options that its run was "
+                    f"started with: resume it without {', '.join(map(repr, sorted(known)))}."
+                )
+            found = await self.workflow.get_run(run.run_id)
+            if found is None or found.status != "suspended":
+                raise self._not_waiting(run.run_id)
+            made = await self.workflow.create_run(run.run_id)
+            answer = {"data": resume.data, "approved": resume.approved, "reason": resume.reason}
+            try:
+                await made.resume_async(
+                    answer, label=resume.tool_call_id, request_context=run.request_context
+                )
+            except RunStateError as error:
+                if error.code == "RESUME_TARGET_NOT_FOUND":
+                    raise
+                raise self._not_waiting(run.run_id) from error
+            return made
+
+        return _follow(run, begin)
+
+    def _not_waiting(self, run_id: str) -> RunNotFoundError:
+        return RunNotFoundError(
+            f"Agent {self._agent_id!r} has no run {run_id!r} that waits: it has ended, or somebody "
+            "else has resumed it.",
+            details={"run_id": run_id},
+        )
+
+    async def list_suspended(self) -> list[SuspendedRun]:
+        """Return the runs that wait, the latest first."""
+        found = await self.workflow.list_runs(status="suspended")
+        return [self._suspended(info) for info in found.runs]
+
+    def _suspended(self, info: RunInfo) -> SuspendedRun:
+        payload = cast("dict[str, Any]", info.steps[STEP].suspend_payload)
+        given = cast("dict[str, Any]", info.input)
+        memory: Mapping[str, Any] = given["options"].get("memory") or {}
+        thread: Any = memory.get("thread")
+        thread_id: str | None = thread if isinstance(thread, (str, NoneType)) else thread["id"]
+        return SuspendedRun(
+            info.run_id,
+            self._agent_id,
+            int(info.updated_at.timestamp() * 1000),
+            [WaitingCall(**payload["toolCall"])],
+            thread_id,
+            info.resource_id,
+        )
+
+    async def recover(self) -> list[str]:
+        """Go on with every run that was cut off; return their ids."""
+        return await self.workflow.restart_all_active_runs()
+
+
+def _stored(agent_id: str, options: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the options of a call as JSON data.
+
+    Raises:
+        ConfigError: One of them cannot be kept beyond this process.
+    """
+    stored: dict[str, Json] = {}
+    for key, value in options.items():
+        if key in _LIVE:
+            continue
+        try:
+            stored[key] = _plain(key, value)
+        except SerializationError as error:
+            raise ConfigError(
+                f"Agent {agent_id!r} is durable, so what a call is told is stored: {error.message} "
+                f"Put {key!r} into the agent's default_options, which whoever goes on with the run "
+                "has, too."
+            ) from error
+    return stored
+
+
+def _plain(key: str, value: Any) -> Json:
+    if key not in _STORED:
+        raise SerializationError(f"{key!r} is not among the options that can be.")
+    if key in _MESSAGES:
+        found = input_messages(value) if key == "context" else system_messages(value)
+        return [stored_form(message) for message in found]
+    if isinstance(value, ModelSettings):
+        known = {name: item for name, item in dataclasses.asdict(value).items() if item is not None}
+        if value.timeout is not None:
+            known["timeout"] = {k: v for k, v in known["timeout"].items() if v is not None}
+        value = known
+    return to_jsonable(value, what=f"Option {key!r}")
+
+
+class _AgentAlone(DurableAgent):
+    """The operations of a run whose messages and options are its input."""
+
+    def _asked_for(self, value: Any, ctx: StepContext[Any]) -> tuple[Any, Mapping[str, Any]]:
+        options = dict(value["options"])
+        for key in _MESSAGES & options.keys():
+            options[key] = [restored_message(message) for message in options[key]]
+        messages = [restored_message(message) for message in value["messages"]]
+        return messages, {**options, "run_id": ctx.run_id}
+
+    def _run(self, ctx: StepContext[Any], value: Any, leg: Any) -> AgentRun:
+        run = super()._run(ctx, value, leg)
+        run.message_id = value["messageId"]
+        return run
+
+    def _answer(self, data: Any) -> dict[str, Any]:
+        return dict(data)
+
+    def _output(self, result: AgentResult[Any]) -> Any:
+        return {
+            "text": result.text,
+            "finishReason": result.finish_reason,
+            "usage": result.usage.to_wire(),
+            "object": plain(result.object),
+        }
+
+    async def _tell(self, writer: Writer, chunk: AgentChunk, ctx: StepContext[Any]) -> None:
+        reader = _readers.get(ctx.run_id)
+        if reader is not None:
+            reader.publish(AgentChunk(chunk.type, chunk.run_id, chunk.payload, from_=chunk.from_))
+            reader.notify()
+        await super()._tell(writer, chunk, ctx)
+
+    def _leave(self, run: AgentRun, ctx: StepContext[Any]) -> None:
+        reader = _readers.get(ctx.run_id)
+        if reader is None:
+            return
+        for name in _TAKEN:
+            setattr(reader, name, getattr(run, name))
+        if run.status == "parked":
+            reader.usage = run.usage + run.steps[-1].usage
+            reader.text = run.text + run.steps[-1].text
+
+
+async def _follow(run: AgentRun, begin: Callable[[], Awaitable[Run[Any]]]) -> LoopSteps:
+    """Show the readers a run that somebody else drives, until it ends or waits."""
+    if run.run_id in _readers:
+        run.error, run.raises, run.status = _already_read(run), True, "failed"
+        return
+    _readers[run.run_id] = run
+    run.listen()
+    driven: Run[Any] | None = None
+    ended: asyncio.Task[WorkflowResult[Any]] | None = None
+    try:
+        driven = await begin()
+        ended = asyncio.get_running_loop().create_task(driven.result())
+        ended.add_done_callback(lambda _: run.notify())
+        shown = 0
+        while not ended.done():
+            if len(run.chunks) == shown:
+                run.check()
+                await run.wait()
+            shown = len(run.chunks)
+            yield
+        _settle(run, ended.result())
+        yield
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) or not await _stopped(run, driven, error):
+            raise
+        yield
+    finally:
+        _readers.pop(run.run_id, None)
+        run.release()
+        if run.status == "running":
+            run.status = "canceled"
+        if ended is not None:
+            ended.cancel()  # the waiting, not the run
+
+
+def _already_read(run: AgentRun) -> RunStateError:
+    return RunStateError(
+        f"Run {run.run_id!r} of agent {run.spec.id!r} is read in this process already: use that "
+        "stream, or give the run another run_id."
+    )
+
+
+async def _stopped(run: AgentRun, driven: Run[Any] | None, error: BaseException) -> bool:
+    """Turn what ended the reading into the readers' outcome; return whether it is one."""
+    if run.stopped_by == "abort":
+        if driven is not None:
+            await driven.cancel()
+        if not any(chunk.type == "abort" for chunk in run.chunks):
+            run.emit("abort", {})
+        run.status, run.finish_reason = "aborted", "aborted"
+        if run.chunks[-1].type != "finish":
+            await emit_finish(run)
+        return True
+    if run.stopped_by is not None:
+        return True  # closed: the run goes on by itself
+    if not isinstance(error, Exception):
+        return False
+    run.error, run.status, run.finish_reason, run.raises = error, "failed", "error", True
+    return True
+
+
+def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:
+    """Take over how the run's leg has ended."""
+    run.status = result.status
+    match result.status:
+        case "suspended":
+            payload = cast("dict[str, Any]", result.steps[STEP].suspend_payload)
+            run.finish_reason = "suspended"
+            run.suspend_payload = payload["suspendPayload"]
+            run.resume_schema = payload["resumeSchema"]
+        case "success":
+            if run.finish_reason is None:  # it had ended before anybody read it here
+                given: Mapping[str, Any] = result.unwrap()
+                run.text, run.finish_reason = given["text"], given["finishReason"]
+                run.object = given["object"]
+        case "canceled":
+            run.finish_reason = "aborted"
+        case _:
+            _fail(run, result)
+
+
+def _fail(run: AgentRun, result: WorkflowResult[Any]) -> None:
+    if isinstance(result, WorkflowTripwire):
+        run.finish_reason = "other"
+        if run.tripwire is None:
+            run.tripwire = TripwirePayload(str(result.tripwire.get("reason")))
+        return
+    if isinstance(result, WorkflowFailed):
+        error: BaseException = result.error
+        if isinstance(error, StepError) and error.__cause__ is not None:
+            error = error.__cause__
+        run.error, run.finish_reason = error, "error"
+        run.raises = isinstance(error, (ConfigError, ValidationError))
+        if not run.raises and not any(chunk.type == "error" for chunk in run.chunks):
+            run.emit("error", ErrorPayload(error))

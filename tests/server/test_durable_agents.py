@@ -1,0 +1,84 @@
+"""Durable agents behind the server: asked, approved, and gone on with when the server starts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mastra import Agent, Mastra, SQLStorage, tool
+from mastra.server import create_app
+from mastra.testing import ScriptedModel, ToolCall
+
+pytestmark = pytest.mark.anyio
+
+
+def client(app: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver")
+
+
+def chunks(text: str) -> list[Any]:
+    data = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: {")]
+    return [json.loads(item) for item in data]
+
+
+async def test_a_run_is_streamed_and_approved_over_http(tmp_path: Path) -> None:
+    @tool(require_approval=True)
+    async def pay(amount: int) -> str:
+        """Pay."""
+        return f"paid {amount}"
+
+    model = ScriptedModel(ToolCall("pay", {"amount": 5}), "Paid it.")
+    agent = Agent(id="payer", model=model, tools={"pay": pay}, durable=True)
+    storage = SQLStorage(f"sqlite:///{tmp_path}/agents.db")
+    async with Mastra(agents={"payer": agent}, storage=storage) as mastra:
+        async with client(create_app(mastra)) as http:
+            answer = await http.post("/api/agents/payer/stream", json={"messages": "Pay."})
+            first = chunks(answer.text)
+            assert first[-1]["type"] == "tool-call-approval"
+            waiting = (await http.get("/api/agents/payer/suspended-runs")).json()
+            assert [run["runId"] for run in waiting["runs"]] == [first[0]["runId"]]
+            answer = await http.post(
+                "/api/agents/payer/approve-tool-call", json={"runId": first[0]["runId"]}
+            )
+            then = chunks(answer.text)
+            assert [then[0]["type"], then[-1]["type"]] == ["tool-result", "finish"]
+            assert then[-1]["payload"]["output"]["text"] == "Paid it."
+
+
+async def test_a_server_that_starts_goes_on_with_what_was_cut_off(tmp_path: Path) -> None:
+    began, may_end = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def wait() -> str:
+        """Wait."""
+        began.set()
+        await may_end.wait()
+        return "waited"
+
+    model = ScriptedModel(ToolCall("wait", {}), "Done.")
+    agent = Agent(id="waiter", model=model, tools={"wait": wait}, durable=True)
+
+    def application() -> Mastra:
+        url = f"sqlite:///{tmp_path}/agents.db"
+        return Mastra(agents={"waiter": agent}, storage=SQLStorage(url))
+
+    first = application()
+    stream = first.get_agent("waiter").stream("Wait.", run_id="r")
+    reading = asyncio.create_task(stream.consume())
+    await began.wait()
+    await stream.aclose()
+    await reading
+    await first.aclose()
+
+    may_end.set()
+    second = application()
+    app = create_app(second)
+    async with app.router.lifespan_context(app):
+        run = await second.get_agent("waiter").durable_runs.workflow.create_run("r")
+        assert (await run.result()).unwrap()["text"] == "Done."
+    assert model.calls == 2
