@@ -195,6 +195,10 @@ class ActiveRun:
     follows."""
     max_output_bytes: int | None = None
     """How large what a step gives may be, where the engine has a limit."""
+    max_leg_bytes: int | None = None
+    """How large what the steps of a leg give may be together, where the engine has a limit."""
+    leg_bytes: int = 0
+    """What they have given so far, where that is limited."""
 
     def has_begun(self, op_id: str) -> bool:
         """Return whether anything is known of an operation, or of one inside that block."""

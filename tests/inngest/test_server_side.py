@@ -211,20 +211,6 @@ async def test_a_schedule_runs_with_its_input(host: Host, fake: FakeInngest) -> 
         assert (await mastra.get_workflow("w").list_runs()).total == 1
 
 
-async def test_an_output_over_the_limit_names_step_and_size(host: Host) -> None:
-    async def give(ctx: StepContext[Value]) -> str:
-        return "x" * (4 * 1024 * 1024)
-
-    workflow = flows.begin(output=str).then(create_step(id="big", execute=give)).commit()
-    async with flows.on(host, workflow) as mastra:
-        run = await mastra.get_workflow("w").create_run()
-        result: Any = await run.start({"value": 0})
-    assert result.status == "failed"
-    assert "'big'" in result.error.message
-    assert "4,194,3" in result.error.message
-    assert result.error.code == "STEP_OUTPUT_TOO_LARGE"
-
-
 async def test_without_checkpoints_the_result_in_hand_is_reported(
     checkpointed: Host, fake: FakeInngest
 ) -> None:

@@ -274,15 +274,28 @@ class StepTask:
     def _check_size(self, record: StepRecord, limit: int) -> None:
         given = (record.output, record.suspend_payload, record.state)
         size = len(dump_json(given, what=f"Output of step {record.step_id!r}"))
+        run = self.run
+        total, most = run.leg_bytes + size, run.max_leg_bytes
+        if size <= limit and (most is None or total <= most):
+            run.leg_bytes = total
+            return
+        record.output = record.suspend_payload = record.state = None
+        advice = "put large data into a storage of your own and give a reference to it."
+        details: dict[str, Json] = {"stepId": record.step_id, "bytes": size, "limit": limit}
         if size > limit:
-            record.output = record.suspend_payload = record.state = None
             raise SerializationError(
                 f"Step {record.step_id!r} gave {size:,} bytes of JSON. The engine takes at most "
-                f"{limit:,} bytes from a step: put large data into a storage of your own and give "
-                "a reference to it.",
+                f"{limit:,} bytes from a step: {advice}",
                 code="STEP_OUTPUT_TOO_LARGE",
-                details={"stepId": record.step_id, "bytes": size, "limit": limit},
+                details=details,
             )
+        raise SerializationError(
+            f"Step {record.step_id!r} gave {size:,} bytes of JSON, which makes {total:,} bytes of "
+            f"all steps since the run was started or resumed. The engine takes at most {most:,} "
+            f"bytes of them together: {advice}",
+            code="RUN_OUTPUTS_TOO_LARGE",
+            details={**details, "limit": most, "total": total},
+        )
 
     def _succeed(self, record: StepRecord, output: Any) -> None:
         schema = self.node.step.output_schema

@@ -12,10 +12,20 @@ from typing import Any, Final, cast
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.workflows.records import StepRecord, decode_record
 
-__all__ = ["MAX_OUTPUT_BYTES", "decode_exact", "decode_memo", "encode_exact", "encode_memo"]
+__all__ = [
+    "MAX_LEG_BYTES",
+    "MAX_OUTPUT_BYTES",
+    "decode_exact",
+    "decode_memo",
+    "encode_exact",
+    "encode_memo",
+]
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024 - 64 * 1024
 """What a step may give: the server's limit of 4 MiB, less what is sent beside the output."""
+
+MAX_LEG_BYTES: Final = 31 * 1024 * 1024
+"""What the steps of a leg may give together: the server's limit of 32 MiB, less the same."""
 
 _INEXACT = re.compile(rb"NaN|Infinity|\d{16}|\.0[,\]}]|\d[eE][+-]?\d")
 """What might be changed on the way, outside of texts."""

@@ -17,7 +17,7 @@ from mastra.workflows.active import ActiveRun, Reopening, Target, TimeTravel
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.commands import LegEvent, store_identity
-from mastra.workflows.engines.inngest.envelope import MAX_OUTPUT_BYTES
+from mastra.workflows.engines.inngest.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of, token_of
 from mastra.workflows.engines.inngest.publisher import Publisher
 from mastra.workflows.engines.inngest.request import RequestFacts
@@ -82,6 +82,8 @@ class Legs:
                 leg = await self._begin(target, event, facts, owner_of(token))
                 self._open[key] = leg
             leg.requests += 1
+            # A leg that this process has not seen from its beginning finds what the server keeps.
+            leg.run.leg_bytes = max(leg.run.leg_bytes, facts.memo_bytes)
             # Requests for one operation each come at once; a request for the whole comes alone.
             leg.run.seeks_one = facts.is_targeted
             if target.store.is_shared:
@@ -130,7 +132,7 @@ class Legs:
             is_first = loaded.legs <= event.number and event.kind != "restart"
             command = self._command(target, event, loaded, is_first=is_first)
         run = begin(command, loaded)
-        run.max_output_bytes = MAX_OUTPUT_BYTES
+        run.max_output_bytes, run.max_leg_bytes = MAX_OUTPUT_BYTES, MAX_LEG_BYTES
         start = len(run.log.entries) - is_first
         if not is_first:
             stored: Any = None if loaded is None else loaded.head.data.get("reopening")

@@ -9,9 +9,12 @@ from typing import Any, cast
 
 import inngest
 
+from mastra.jsonable import dump_json
 from mastra.workflows.engines.inngest.names import ERROR_RETRIES
 
 __all__ = ["RequestFacts", "RequestMiddleware", "current_request"]
+
+LARGE_BYTES = 1024 * 1024
 
 WHOLE_RUN = "step"
 """The target of a request that is not for one operation."""
@@ -34,6 +37,8 @@ class RequestFacts:
     target: str
     memos: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the server keeps, by hashed id."""
+    memo_bytes: int = 0
+    """About how large that is."""
 
     @property
     def is_targeted(self) -> bool:
@@ -56,11 +61,19 @@ def current_request() -> RequestFacts:
     return _current.get()
 
 
-async def _body_of(raw: Any) -> tuple[dict[str, Any], str]:
+async def _body_of(raw: Any) -> tuple[dict[str, Any], str, int]:
     payload = getattr(raw, "request_payload", None)
     if payload is not None:  # a worker that is connected by WebSocket
-        return json.loads(payload), str(raw.step_id or WHOLE_RUN)
-    return await raw.json(), str(raw.query_params.get("stepId") or WHOLE_RUN)
+        return json.loads(payload), str(raw.step_id or WHOLE_RUN), len(payload)
+    target = str(raw.query_params.get("stepId") or WHOLE_RUN)
+    return await raw.json(), target, len(await raw.body())
+
+
+def _size_of(memos: dict[str, Any], body_bytes: int, *, is_complete: bool) -> int:
+    # Of a small request it does not matter how much is the event.
+    if is_complete and body_bytes < LARGE_BYTES:
+        return body_bytes
+    return len(dump_json(memos, what="What the server keeps"))
 
 
 class RequestMiddleware(inngest.Middleware):
@@ -69,7 +82,7 @@ class RequestMiddleware(inngest.Middleware):
     async def transform_input(self, ctx: Any, function: Any, steps: Any) -> None:
         """Keep what the engine needs."""
         del function
-        body, target = await _body_of(self.raw_request)
+        body, target, size = await _body_of(self.raw_request)
         raw = cast("dict[str, Any]", body["ctx"])
         # The SDK's own memos are as good; those of a request that was too big are only there.
         memos = {key: memo.data for key, memo in steps._memos.items() if memo.error is None}  # noqa: SLF001
@@ -85,5 +98,6 @@ class RequestMiddleware(inngest.Middleware):
                 must_plan=bool(raw.get("disable_immediate_execution")),
                 target=target,
                 memos=memos,
+                memo_bytes=_size_of(memos, size, is_complete=not body.get("use_api")),
             )
         )
