@@ -14,6 +14,7 @@ from mastra.jsonable import Json, to_jsonable
 from mastra.models.message_forms import messages_from
 from mastra.models.messages import Message
 from mastra.processors.base import (
+    METHODS,
     ApiErrorContext,
     InputContext,
     InputStepContext,
@@ -29,18 +30,6 @@ from mastra.processors.base import (
 )
 
 __all__ = ["Pipeline", "load_pipeline"]
-
-_METHODS = (
-    "process_input",
-    "process_input_step",
-    "process_llm_request",
-    "process_llm_response",
-    "process_output_stream",
-    "process_output_step",
-    "process_tool_result",
-    "process_output_result",
-    "process_api_error",
-)
 
 
 class _StreamWriter:
@@ -76,8 +65,8 @@ class Pipeline:
         self._states: dict[str, dict[str, Any]] = {}
         self._writer = _StreamWriter(run)
         everything = [*inputs, *(item for item in outputs if item not in inputs)]
-        self._methods: dict[str, list[tuple[str, Any]]] = {name: [] for name in _METHODS}
-        for name in _METHODS:
+        self._methods: dict[str, list[tuple[str, Any]]] = {name: [] for name in METHODS}
+        for name in METHODS:
             at_output = name.startswith(("process_output", "process_llm_response"))
             for item in everything if name in _BOTH else (outputs if at_output else inputs):
                 method = method_of(item, name)
@@ -254,6 +243,14 @@ class Pipeline:
 _BOTH = ("process_tool_result", "process_api_error", "process_llm_request", "process_llm_response")
 
 
+def _processor(item: Any) -> Any:
+    if not hasattr(item, "create_run"):
+        return item
+    from mastra.processors.steps import WorkflowProcessor  # noqa: PLC0415 - only for workflows
+
+    return WorkflowProcessor(item)
+
+
 async def load_pipeline(run: AgentRun, first: Sequence[Any] = ()) -> Pipeline | None:
     """Return the run's processors, or `None` where there are none.
 
@@ -266,9 +263,9 @@ async def load_pipeline(run: AgentRun, first: Sequence[Any] = ()) -> Pipeline | 
     for key in ("input_processors", "output_processors", "error_processors"):
         given: Any = options.get(key)
         found = given if given is not None else await resolve_dynamic(getattr(spec, key), context)
-        lists.append(list(found or ()))
+        lists.append([_processor(item) for item in found or ()])
         for item in lists[-1]:
-            if not any(method_of(item, name) for name in _METHODS):
+            if not any(method_of(item, name) for name in METHODS):
                 raise ConfigError(
                     f"{item!r} in {key} is not a processor: it has none of its methods."
                 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mastra.processors.base import Processor as Processor
 from mastra.processors.detectors import Moderation as Moderation
 from mastra.processors.detectors import PromptInjectionDetector as PromptInjectionDetector
@@ -10,12 +13,32 @@ from mastra.processors.texts import RegexFilter as RegexFilter
 from mastra.processors.texts import TokenLimiter as TokenLimiter
 from mastra.processors.texts import UnicodeNormalizer as UnicodeNormalizer
 
+if TYPE_CHECKING:
+    from mastra.processors.steps import ProcessorMoment as ProcessorMoment
+    from mastra.processors.steps import ProcessorStepData as ProcessorStepData
+    from mastra.processors.steps import processor_step as processor_step
+
 __all__ = [
     "Moderation",
     "PIIDetector",
     "Processor",
+    "ProcessorMoment",
+    "ProcessorStepData",
     "PromptInjectionDetector",
     "RegexFilter",
     "TokenLimiter",
     "UnicodeNormalizer",
+    "processor_step",
 ]
+
+_OF_WORKFLOWS = ("ProcessorMoment", "ProcessorStepData", "processor_step")
+"""An agent alone loads no workflows."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_WORKFLOWS:
+        msg = f"module 'mastra.processors' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module("mastra.processors.steps"), name)
+    globals()[name] = value
+    return value

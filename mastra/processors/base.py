@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from mastra.models.messages import Message
 from mastra.request_context import RequestContext
@@ -16,7 +16,11 @@ from mastra.services import Services
 from mastra.stream.abort import AbortSignal
 from mastra.stream.writer import NullWriter, Writer
 
+if TYPE_CHECKING:
+    from mastra.workflows.step import Step
+
 __all__ = [
+    "METHODS",
     "ApiErrorContext",
     "InputContext",
     "InputStepContext",
@@ -208,6 +212,12 @@ class Processor:
     on_violation: Any = None
     """Called with a dict of `processor_id`, `message` and `detail` where the processor refuses."""
 
+    def as_step(self, **options: Any) -> Step[Any, Any]:
+        """Return it as a step of a workflow of processors, as `create_step(processor)` does."""
+        from mastra.processors.steps import processor_step  # noqa: PLC0415 - only for workflows
+
+        return processor_step(self, **options)
+
     def process_input(self, ctx: InputContext) -> Any:
         """See the input, once, before the first step.
 
@@ -269,8 +279,26 @@ def processor_id(processor: Any) -> str:
     return getattr(processor, "id", "") or type(processor).__name__
 
 
+METHODS: Final = (
+    "process_input",
+    "process_input_step",
+    "process_llm_request",
+    "process_llm_response",
+    "process_output_stream",
+    "process_output_step",
+    "process_tool_result",
+    "process_output_result",
+    "process_api_error",
+)
+"""What a processor may have, each called at its moment."""
+
+
 def method_of(processor: Any, name: str) -> Any:
     """Return a processor's method, or `None` where it does not have its own."""
+    find = getattr(processor, "method_for", None)
+    if find is not None:
+        # A workflow of processors has what its steps have.
+        return find(name)
     method = getattr(processor.__class__, name, None)
     if method is None or method is getattr(Processor, name):
         return None
