@@ -22,7 +22,7 @@ from inngest.connect import ConnectionState
 
 from mastra import Mastra, MastraError, StepContext, create_step
 from mastra.inngest import connect, init, serve
-from tests.inngest.flows import Value, begin, planner, waiting
+from tests.inngest.flows import Value, begin, planner, plus_one, waiting
 
 
 def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.Inngest]:
@@ -50,6 +50,9 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
             await asyncio.sleep(0.01)
         return Value(value=int((time.perf_counter() - begun) * 1000))
 
+    async def stamp(ctx: StepContext[Value]) -> float:
+        return time.time()
+
     long = begin("long")
     for number in range(10):
         long.then(noting(number))
@@ -57,6 +60,10 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
         "long": long.commit(),
         "tokens": begin("tokens").then(create_step(execute=speak)).commit(),
         "w": planner(),
+        "end": begin("end", output=float)
+        .then(plus_one("a"))
+        .then(create_step(execute=stamp))
+        .commit(),
         "ask": begin("ask").then(waiting("wait")).commit(),
     }
     storage: Any = None
