@@ -120,14 +120,14 @@ async def test_a_run_is_suspended_and_resumed_from_here(
         assert info.status == "success"
 
 
-async def _killed(server: DevServer, folder: Path, rounds: int) -> None:
+async def _killed(server: DevServer, folder: Path, workflow_id: str, rounds: int) -> None:
     worker = Worker(server, folder, "shared")
     worker.start()
     try:
         async with opened(server.url, folder, is_shared=True) as mastra:
             for _ in range(rounds):
                 (folder / "ran.txt").write_text("")
-                run = await mastra.get_workflow("long").create_run()
+                run = await mastra.get_workflow(workflow_id).create_run()
                 await run.start_async({"value": 0})
                 await asyncio.sleep(0.15 + random.random() * 0.7)
                 worker.kill()
@@ -143,11 +143,17 @@ async def _killed(server: DevServer, folder: Path, rounds: int) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_a_worker_is_killed_at_random(dev_server: DevServer, tmp_path: Path) -> None:
-    await _killed(dev_server, tmp_path, 3)
+@pytest.mark.parametrize("workflow_id", ["long", "long-sdk"])
+async def test_a_worker_is_killed_at_random(
+    dev_server: DevServer, tmp_path: Path, workflow_id: str
+) -> None:
+    await _killed(dev_server, tmp_path, workflow_id, 3)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-async def test_a_worker_is_killed_fifty_times(dev_server: DevServer, tmp_path: Path) -> None:
-    await _killed(dev_server, tmp_path, 50)
+@pytest.mark.parametrize("workflow_id", ["long", "long-sdk"])
+async def test_a_worker_is_killed_fifty_times(
+    dev_server: DevServer, tmp_path: Path, workflow_id: str
+) -> None:
+    await _killed(dev_server, tmp_path, workflow_id, 50)

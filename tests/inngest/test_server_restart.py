@@ -53,11 +53,18 @@ async def app(
 
         return create_step(id=name, execute=execute)
 
+    async def long(ctx: StepContext[Value]) -> Value:
+        ran.append("long")
+        await asyncio.sleep(1)
+        return ctx.input_data
+
+    middle = flows.begin("middle").then(noting("one")).then(create_step(id="long", execute=long))
+    middle.then(noting("two")).then(noting("three")).commit()
     nap = flows.begin("nap").then(noting("before")).sleep(3).then(noting("after")).commit()
     ask = flows.begin("ask").then(noting("first")).then(flows.waiting("wait")).commit()
     client = keyed_client(server)
     mastra = Mastra(
-        workflows={"nap": nap, "ask": ask},
+        workflows={"nap": nap, "ask": ask, "middle": middle},
         engine=InngestEngine(client),
         storage=SQLStorage(f"sqlite:///{folder / 'runs.db'}"),
     )
@@ -114,3 +121,25 @@ async def test_a_suspended_run_survives_its_server(
         async with asyncio.timeout(20):
             assert (await run.resume({"add": 5})).unwrap().value == 6
     assert ran == ["first"]
+
+
+async def test_a_step_under_way_survives_its_server(
+    server: DevServer, tmp_path: Path, request: Any
+) -> None:
+    ran: list[str] = []
+    async with app(server, tmp_path, ran) as (mastra, _):
+        run = await mastra.get_workflow("middle").create_run()
+        result = asyncio.create_task(run.start({"value": 0}))
+        async with asyncio.timeout(10):
+            while "long" not in ran:
+                await asyncio.sleep(0.02)
+        server.kill()
+        await asyncio.sleep(1.5)  # the step ends while there is no server
+        await asyncio.to_thread(server.start)
+        if "alone" in request.node.name:
+            await synced(server.app_port)
+            brought_back = await mastra.restart_all_active_workflow_runs()
+            assert brought_back == {"middle": [run.run_id]}
+        async with asyncio.timeout(40):
+            assert (await result).unwrap().value == 3
+    assert ran == ["one", "long", "two", "three"]

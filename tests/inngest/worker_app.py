@@ -21,7 +21,7 @@ import uvicorn
 from inngest.connect import ConnectionState
 
 from mastra import Mastra, MastraError, StepContext, create_step
-from mastra.inngest import connect, init, serve
+from mastra.inngest import InngestEngine, connect, init, serve
 from tests.inngest.flows import Value, begin, planner, plus_one, waiting
 
 
@@ -53,11 +53,13 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
     async def stamp(ctx: StepContext[Value]) -> float:
         return time.time()
 
-    long = begin("long")
+    long, through_sdk = begin("long"), begin("long-sdk")
     for number in range(10):
         long.then(noting(number))
+        through_sdk.then(noting(number))
     workflows = {
         "long": long.commit(),
+        "long-sdk": through_sdk.commit().use_engine(InngestEngine(client, checkpoint=False)),
         "tokens": begin("tokens").then(create_step(execute=speak)).commit(),
         "w": planner(),
         "end": begin("end", output=float)
