@@ -24,6 +24,7 @@ from mastra.agents.resuming import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.run_record import restored_message
 from mastra.agents.suspended import SuspendedRun, WaitingCall
+from mastra.agents.wire import camel
 from mastra.errors import (
     ConfigError,
     RunNotFoundError,
@@ -33,6 +34,7 @@ from mastra.errors import (
     ValidationError,
 )
 from mastra.jsonable import Json, to_jsonable
+from mastra.models.chunks import Usage
 from mastra.models.settings import ModelSettings
 from mastra.schema import ANY
 from mastra.stream.writer import Writer
@@ -265,6 +267,7 @@ async def _follow(run: AgentRun, begin: Callable[[], Awaitable[Run[Any]]]) -> Lo
     driven: Run[Any] | None = None
     ended: asyncio.Task[WorkflowResult[Any]] | None = None
     try:
+        run.check()
         driven = await begin()
         ended = asyncio.get_running_loop().create_task(driven.result())
         ended.add_done_callback(lambda _: run.notify())
@@ -329,20 +332,23 @@ def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:
             if run.finish_reason is None:  # it had ended before anybody read it here
                 given: Mapping[str, Any] = result.unwrap()
                 run.text, run.finish_reason = given["text"], given["finishReason"]
-                run.object = given["object"]
+                run.object, run.usage = given["object"], _usage(given["usage"])
         case "canceled":
             run.finish_reason = "aborted"
         case _:
             _fail(run, result)
 
 
+def _usage(wire: Mapping[str, Any]) -> Usage:
+    return Usage(**{field.name: wire.get(camel(field.name)) for field in dataclasses.fields(Usage)})
+
+
 def _fail(run: AgentRun, result: WorkflowResult[Any]) -> None:
     if isinstance(result, WorkflowTripwire):
         run.finish_reason = "other"
-        if run.tripwire is None:
+        if run.tripwire is None:  # as above
             run.tripwire = TripwirePayload(str(result.tripwire.get("reason")))
-        return
-    if isinstance(result, WorkflowFailed):
+    elif isinstance(result, WorkflowFailed):
         error: BaseException = result.error
         if isinstance(error, StepError) and error.__cause__ is not None:
             error = error.__cause__

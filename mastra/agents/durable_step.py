@@ -309,8 +309,6 @@ async def _outcome(
             if told < len(run.chunks):
                 await tell(run.chunks[told])
                 told += 1
-            elif run.pending:
-                continue
             elif is_settled:
                 return task.result()
             elif task.done():

@@ -129,7 +129,13 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     if leg is not None and not leg.is_first:
         leg.restore(run)
         return partial(leg.settle, run)
-    if run.options.get("auto_resume_suspended_tools") and leg is None:
+    if run.options.get("auto_resume_suspended_tools"):
+        if leg is not None:
+            raise ConfigError(
+                f"Agent {run.spec.id!r} is durable, where auto_resume_suspended_tools is not "
+                "possible: a new message begins a run of its own. Leave the option out, and answer "
+                "a call that waits by resuming its run."
+            )
         answered = await answered_run(run)
         if answered is not None:
             run.resumption = answered.resume

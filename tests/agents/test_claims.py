@@ -115,6 +115,34 @@ async def test_a_claim_is_prolonged_while_the_run_goes_on(monkeypatch: pytest.Mo
     assert [task.get_name() for task in asyncio.all_tasks() if "claim" in task.get_name()] == []
 
 
+async def test_a_claim_outlives_a_storage_that_fails_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(claim, "HEARTBEAT_S", 0)
+    app = application(CALL)
+    runs = app.storage.agent_runs
+    run_id = await waiting(app)
+    held = claim.Claim(runs, run_id, "mailer")
+    await held.take()
+    answers: list[Any] = [OSError("the disk is away"), True, False]
+    was_lost = asyncio.Event()
+
+    async def prolong(*_: Any) -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if not answer:
+            was_lost.set()
+        return answer
+
+    monkeypatch.setattr(runs, "prolong_agent_run", prolong)
+    await was_lost.wait()
+    await held.end(is_over=False)
+    assert answers == []
+    assert "the disk is away" in caplog.text
+    assert "another process has taken the run over" in caplog.text
+
+
 async def test_a_run_that_was_taken_over_cannot_be_put_to_wait_by_the_first() -> None:
     @tool
     async def ask(what: str, ctx: ToolContext) -> str:

@@ -171,6 +171,74 @@ async def test_a_run_of_that_id_is_not_begun_again(storage: Any) -> None:
     assert (await agent.generate("Hi.", run_id="r")).text == "Hello."
 
 
+async def test_what_had_ended_is_told_as_it_ended(storage: Any) -> None:
+    class Guard(Processor):
+        id = "guard"
+
+        def process_input(self, ctx: Any) -> None:
+            if ctx.messages[-1].text == "bad":
+                ctx.abort("not that")
+
+    model = ScriptedModel("Hi.", model_failure("wrong key", status=401))
+    _, agent = application(travel(model=model, input_processors=[Guard()]), storage)
+    first = await agent.generate("Hi.", run_id="good")
+    again = await agent.generate("Hi.", run_id="good")
+    assert (again.text, again.usage, again.finish_reason) == ("Hi.", first.usage, "stop")
+    with pytest.raises(ModelError, match="wrong key"):
+        await agent.generate("Hi.", run_id="failed")
+    stream = agent.stream("Hi.", run_id="failed")
+    assert [chunk.type async for chunk in stream] == ["error"]
+    with pytest.raises(ModelError, match="wrong key"):
+        await stream.text()
+    for _ in range(2):
+        tripwire = (await agent.generate("bad", run_id="bad")).tripwire
+        assert tripwire is not None
+        assert tripwire.reason == "not that"
+    run = await agent.durable_runs.workflow.create_run("gone")
+    await run.cancel()
+    stream = agent.stream("Hi.", run_id="gone")
+    assert await stream.finish_reason() == "aborted"
+    assert stream.status == "canceled"
+    assert model.calls == 2
+
+
+async def test_an_error_of_the_users_comes_out_as_it_is(storage: Any) -> None:
+    def broken(_: Any) -> Any:
+        raise LookupError("no such prompt")
+
+    agent = Agent(id="travel", instructions=broken, model=ScriptedModel("x"), durable=True)
+    _, subject = application(agent, storage)
+    with pytest.raises(LookupError, match="no such prompt"):
+        await subject.generate("Hi.")
+
+
+async def test_a_stream_may_be_closed_before_the_run_has_begun(storage: Any) -> None:
+    _, agent = application(travel("Hi."), storage)
+    stream = agent.stream("Hi.", run_id="r")
+    await stream.aclose()
+    assert stream.status in {"running", "canceled"}
+    assert await agent.durable_runs.workflow.get_run("r") is None
+    assert await agent.stream("Hi.", run_id="r").text() == "Hi."
+
+
+async def test_on_an_engine_elsewhere_it_runs_in_this_process(storage: Any) -> None:
+    class Elsewhere:
+        name = "elsewhere"
+
+        async def aclose(self) -> None:
+            pass
+
+    engine: Any = Elsewhere()
+    agents = {
+        "travel": travel(ROME, "Booked."),
+        "other": Agent(id="other", model="x/y", durable=True),
+    }
+    async with Mastra(agents=agents, storage=storage, engine=engine) as mastra:
+        assert (await mastra.get_agent("travel").generate("A room.")).text == "Booked."
+        runs = [mastra.get_agent(key).durable_runs.workflow.runtime.engine for key in agents]
+        assert runs[0] is runs[1]
+
+
 async def test_a_run_has_one_stream_at_a_time(storage: Any) -> None:
     _, agent = application(travel("Hello."), storage)
     first = agent.stream("Hi.", run_id="r")
@@ -249,6 +317,38 @@ async def test_a_suspended_tool_gets_its_answer(storage: Any) -> None:
     result = await agent.resume_generate({"code": 7}, run_id=first.run_id)
     assert result.text == "Ok."
     assert result.tool_results[0].payload.result == "{'code': 7}"
+
+
+async def test_an_answer_to_another_call_leaves_the_run_waiting(storage: Any) -> None:
+    _, agent = application(
+        travel(ToolCall("pay", {"amount": 5}), "Ok.", tools={"pay": pay}), storage
+    )
+    run_id = (await agent.generate("Pay.")).run_id
+    with pytest.raises(RunStateError, match="call_7"):
+        await agent.approve_tool_call_generate(run_id, "call_7")
+    assert (await agent.approve_tool_call_generate(run_id, "call_1")).text == "Ok."
+
+
+async def test_of_two_answers_at_once_one_holds(storage: Any) -> None:
+    _, agent = application(
+        travel(ToolCall("pay", {"amount": 5}), "Ok.", tools={"pay": pay}), storage
+    )
+    run_id = (await agent.generate("Pay.")).run_id
+    workflow = agent.durable_runs.workflow
+    found = workflow.get_run
+
+    async def as_it_was(asked: str) -> Any:
+        # Somebody else answers between the look and the resume.
+        info = await found(asked)
+        other = await workflow.create_run(run_id)
+        await other.resume({"approved": True, "reason": None, "data": None})
+        return info
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workflow, "get_run", as_it_was)
+        with pytest.raises(RunNotFoundError, match="somebody else has resumed it"):
+            await agent.approve_tool_call_generate(run_id)
+    assert booked == ["paid 5"]
 
 
 async def test_a_run_that_does_not_wait_cannot_be_resumed(storage: Any) -> None:
@@ -392,6 +492,37 @@ async def test_an_abort_ends_the_run(storage: Any, where: str) -> None:
     info = await agent.durable_runs.workflow.get_run("r")
     assert info is not None
     assert info.status == "canceled"
+
+
+async def test_what_is_aborted_before_it_begins_does_not_begin(storage: Any) -> None:
+    _, agent = application(travel("never"), storage)
+    controller = AbortController()
+    controller.abort()
+    stream = agent.stream("Hi.", abort_signal=controller.signal, run_id="r")
+    assert [chunk.type async for chunk in stream] == ["abort", "finish"]
+    assert stream.status == "aborted"
+    assert await agent.durable_runs.workflow.get_run("r") is None
+
+
+async def test_a_run_that_is_stopped_here_ends_its_stream(tmp_path: Path) -> None:
+    began = asyncio.Event()
+
+    @tool
+    async def wait() -> str:
+        """Wait."""
+        began.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    definition = travel(ToolCall("wait", {}), tools={"wait": wait})
+    mastra, agent = application(definition, SQLStorage(f"sqlite:///{tmp_path}/agents.db"))
+    stream = agent.stream("Hi.")
+    reading = asyncio.create_task(stream.consume())
+    await began.wait()
+    await mastra.aclose()
+    await reading
+    with pytest.raises(RunStateError, match="no longer driven here"):
+        await stream.text()
 
 
 # -- where it stands ---------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from mastra import (
     ConfigError,
     ModelError,
     RunStateError,
+    StructuredOutput,
     ToolContext,
+    WorkflowDefinitionError,
     WorkflowFailed,
     WorkflowSuspended,
     WorkflowTripwire,
@@ -24,8 +26,10 @@ from mastra import (
 )
 from mastra.agents.stop import has_tool_call
 from mastra.memory import Memory
+from mastra.models.chunks import FileChunk, FinishChunk, SourceChunk, ToolCallEnd
 from mastra.processors import Processor
 from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn, model_failure
+from mastra.workflows.describe import describe_nodes
 from tests.support.engines import Calls, Env
 
 
@@ -165,6 +169,13 @@ async def test_structured_output_is_the_steps_output(env: Env) -> None:
     assert result.steps["planner"].output == {"title": "Rome", "days": 3}
 
 
+async def test_an_output_that_is_not_there_fails_the_step(env: Env) -> None:
+    output = StructuredOutput(Plan, error_strategy="warn")
+    result = await env.start(durable(agent("{}"), structured_output=output), ASK)
+    assert isinstance(result, WorkflowFailed)
+    assert "Output of agent 'planner'" in result.error.message
+
+
 async def test_structured_output_that_does_not_fit_fails_the_step(env: Env) -> None:
     result = await env.start(durable(agent("{}"), structured_output=Plan), ASK)
     assert isinstance(result, WorkflowFailed)
@@ -185,7 +196,6 @@ async def test_the_tokens_used_are_told_at_the_end(env: Env) -> None:
 async def test_the_loop_ends_where_the_options_say(
     env: Env, calls: Calls, options: dict[str, Any]
 ) -> None:
-    subject = agent(["a ", ROME], ["b", ToolCall("paint", {"what": "x"})], "never said")
     subject = agent(
         ["a ", ROME],
         ["b", ToolCall("paint", {"what": "x"})],
@@ -243,9 +253,74 @@ async def test_callbacks_are_called(env: Env, calls: Calls) -> None:
     assert calls.names == ["step tool-calls", "step stop", "finish 2 Sunny."]
 
 
+async def test_its_graph_is_shown_and_its_step_is_not_called() -> None:
+    subject = agent("x")
+    (shown,) = describe_nodes(start().then(subject.as_step(durable=True)).commit().spec)
+    assert shown["step"]["component"] == "AGENT"
+    assert [node["step"]["id"] for node in shown["step"]["serializedStepFlow"]] == ["model", "tool"]
+    with pytest.raises(WorkflowDefinitionError, match="walked, not called"):
+        await subject.as_step(durable=True)(None)
+
+
 def test_an_option_that_there_is_not_is_refused() -> None:
     with pytest.raises(ConfigError, match="'max_stepz'"):
         create_step(agent("x"), durable=True, max_stepz=1)
+
+
+async def test_what_a_provider_does_itself_is_no_operation(env: Env, calls: Calls) -> None:
+    results: list[Any] = []
+    turn = Turn(
+        chunks=[
+            SourceChunk("s1", "https://rome.example", "Rome"),
+            FileChunk("aGk=", "text/plain"),
+            ToolCallEnd("p1", "search", "{}", provider_executed=True),
+            ToolCallEnd("c1", "look_up", '{"city": "Rome"}'),
+            FinishChunk("tool-calls"),
+        ]
+    )
+    workflow = durable(agent(turn, "Sunny.", calls=calls), on_finish=results.append)
+    events, result = await env.events(workflow, ASK)
+    assert result.unwrap() == {"text": "Sunny."}
+    assert calls.names == ["Rome"]
+    ran = [e.payload.id for e in events if e.type == "workflow-step-start"]
+    assert ran.count("planner.tool") == 1
+    (told,) = results
+    (source,), (file,) = told.sources, told.files
+    assert (source.payload.url, source.payload.title) == ("https://rome.example", "Rome")
+    assert (file.payload.data, file.payload.mime_type) == ("aGk=", "text/plain")
+
+
+async def test_what_the_client_does_ends_the_run(env: Env) -> None:
+    pick = create_tool("pick", "Pick a colour", {"type": "object"})
+    subject = agent(["Pick one.", ToolCall("pick", {})], "never said")
+    events, result = await env.events(durable(subject, client_tools={"pick": pick}), ASK)
+    assert result.unwrap() == {"text": "Pick one."}
+    assert chunks(events)[-1]["payload"]["stepResult"]["reason"] == "tool-calls"
+
+
+async def test_a_new_message_cannot_answer_what_waits(env: Env) -> None:
+    workflow = durable(agent("never said"), auto_resume_suspended_tools=True)
+    result = await env.start(workflow, ASK)
+    assert isinstance(result, WorkflowFailed)
+    assert isinstance(result.error, ConfigError)
+    assert "auto_resume_suspended_tools is not possible" in result.error.message
+
+
+async def test_a_run_of_many_turns_stores_no_turn_again(env: Env) -> None:
+    sizes: list[int] = []
+    for turns in (8, 16):
+        subject = agent(*([ToolCall("look_up", {"city": "x" * 500})] * turns), "Done.")
+        workflow = start(id=f"w{turns}").then(
+            create_step(subject, durable=True, max_steps=turns + 1)
+        )
+        result = await env.start(workflow.commit(), ASK)
+        assert result.unwrap() == {"text": "Done."}
+        rows = await env.storage.workflows.load_rows(f"w{turns}", result.run_id)
+        records = [row.data for row in rows if row.key]
+        sizes.append(
+            sum(len(data if isinstance(data, bytes) else data.encode()) for data in records)
+        )
+    assert sizes[1] < 2.1 * sizes[0]
 
 
 # -- waiting for a person ----------------------------------------------------------------------
@@ -427,6 +502,30 @@ async def test_a_processors_state_must_be_json(env: Env) -> None:
     assert isinstance(result, WorkflowFailed)
     assert isinstance(result.error, ConfigError)
     assert "processor 'odd'" in result.error.message
+
+
+async def test_a_tool_that_takes_too_long_fails_the_step(env: Env) -> None:
+    was_cut_off = asyncio.Event()
+
+    async def wait(_: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            was_cut_off.set()
+
+    model = ScriptedModel(ToolCall("hang", {}))
+
+    def options() -> dict[str, Any]:
+        # The model may take as long as it likes.
+        return {"model_settings": {"timeout": {"total": 0.01}}} if model.calls else {}
+
+    hang = create_tool("hang", "Hang", {"type": "object"}, execute=wait)
+    workflow = durable(agent(model=model, tools={"hang": hang}, default_options=options))
+    result = await env.start(workflow, ASK)
+    assert isinstance(result, WorkflowFailed)
+    assert isinstance(result.error, ModelError)
+    assert result.error.code == "MODEL_TIMEOUT"
+    assert was_cut_off.is_set()
 
 
 @pytest.mark.parametrize("where", ["model", "tool"])
