@@ -24,9 +24,21 @@ sys.path.insert(0, str(ROOT))
 
 from mastra.memory import Memory  # noqa: E402 - found through the path above
 from tests.server.live import running  # noqa: E402 - found through the path above
-from tests.server.wire_app import build  # noqa: E402
+from tests.server.wire_app import answer, build  # noqa: E402
 
 PACKAGES = ["mastra@1.31.0", "playwright-core@1", "node@22"]
+
+
+def speaking(request: Any) -> Any:
+    """Answer as the tests' model does, text at the pace of a real one."""
+    said = answer(request)
+    return _slowly(said) if all(isinstance(piece, str) for piece in said) else said
+
+
+async def _slowly(pieces: Any) -> Any:
+    for piece in pieces:
+        await asyncio.sleep(0.2)
+        yield piece
 
 
 def install(folder: Path) -> None:
@@ -62,7 +74,7 @@ async def check(out: Path, packages: Path, browser: str) -> list[dict[str, Any]]
     """Run the check and return what was seen."""
     node = packages / "node_modules" / "node" / "bin" / "node"
     port = free_port()
-    async with running(build(memory=Memory())) as (url, _):
+    async with running(build(memory=Memory(), answering=speaking)) as (url, _):
         environment = {
             **os.environ,
             "MASTRA_TELEMETRY_DISABLED": "1",
@@ -100,9 +112,10 @@ async def check(out: Path, packages: Path, browser: str) -> list[dict[str, Any]]
         finally:
             studio.terminate()
             await studio.wait()
+    facts = [json.loads(line) for line in output.decode().splitlines()]
     if driver.returncode:
-        raise SystemExit(errors.decode())
-    return [json.loads(line) for line in output.decode().splitlines()]
+        facts.append({"name": "the browser's script", "value": errors.decode()})
+    return facts
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mastra.cli.load import load_app
 from mastra.cli.terminal import FAILED, AppOption, JsonOption, in_loop, notes, print_json, read_json
-from mastra.errors import ConfigError
+from mastra.errors import ConfigError, InputValidationError
 from mastra.jsonable import Json
 
 __all__ = ["Progress", "run"]
@@ -141,8 +141,17 @@ async def _run(
     data = input_of(text, fields)
     mastra = load_app(app)
     async with mastra:
-        started = await mastra.get_workflow_by_id(name).create_run(run_id)
-        async with started.stream(data) as stream:
+        workflow = mastra.get_workflow_by_id(name)
+        started = await workflow.create_run(run_id)
+        stream = started.stream(data)
+        try:
+            await stream.__aenter__()
+        except InputValidationError:
+            if run_id is None:
+                # Nobody knows its id, so nobody could start it with better input.
+                await workflow.delete_run(started.run_id)
+            raise
+        async with stream:
             if as_json:
                 return (await stream.result()).to_wire()
             with Progress(notes()) as progress:

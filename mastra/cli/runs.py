@@ -88,6 +88,13 @@ def show(
     for name, step in wire.get("steps", {}).items():
         table.add_row(name, step["status"])
     console.print(table)
+    waiting = {
+        name: step.get("suspendPayload")
+        for name, step in wire.get("steps", {}).items()
+        if step["status"] == "suspended"
+    }
+    if waiting:
+        print_json({"suspendPayload": waiting})
     for name in ("result", "error"):
         if wire.get(name) is not None:
             print_json({name: wire[name]})

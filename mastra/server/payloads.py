@@ -68,7 +68,7 @@ class StartBody(RequestBody):
     per_step: bool = False
     """Run one entry only."""
     close_on_suspend: bool = True
-    """Accepted for Mastra's clients: a stream ends where its run suspends."""
+    """Whether a stream ends where its run suspends, or goes on when that is resumed."""
     tracing_options: dict[str, Any] | None = None
     """Accepted for Mastra's clients."""
 

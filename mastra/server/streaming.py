@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from mastra.jsonable import Json, dump_wire
 from mastra.logs import get_logger
 from mastra.server.context import Server
 from mastra.workflows.events import Event
+from mastra.workflows.run import Run
 from mastra.workflows.run_stream import RunStream
 
 __all__ = [
@@ -41,6 +42,9 @@ _SSE = {
 }
 _RECORDS = {"content-type": "text/plain"}
 _DONE = b"data: [DONE]\n\n"
+_WAITING = ("suspended", "paused")
+_LOOK_S = 0.25
+"""How often a stream that stays open looks whether its run was resumed: one small query."""
 _BATCH = 64
 """How many events that are ready together are sent together."""
 
@@ -162,19 +166,37 @@ def _without_request(facts: Json) -> Json:
 # -- workflows ---------------------------------------------------------------------------------
 
 
-def run_response(server: Server, request: Request, stream: RunStream[Any]) -> StreamingResponse:
+def run_response(
+    server: Server,
+    request: Request,
+    stream: RunStream[Any],
+    follow: Callable[[], Awaitable[Run[Any]]] | None = None,
+) -> StreamingResponse:
     """Return a run's events, as records or as server-sent events.
 
     The run goes on without readers.
+
+    Args:
+        server: The server.
+        request: What is answered.
+        stream: The events of a leg of the run.
+        follow: Where the answer goes on after a suspension: gives the run anew.
     """
     as_events = wants_events(request)
     framed = _framed_event if as_events else _record
+    if request.headers.get("x-mastra-client-type") == "studio":
+        framed = _studio_record
 
     async def frames() -> AsyncGenerator[bytes, None]:
+        leg: RunStream[Any] | None = stream
         try:
-            async for batch in stream.batches(_BATCH):
-                await server.turns.next()
-                yield b"".join(map(framed, batch))
+            while leg is not None:
+                seq = 0
+                async for batch in leg.batches(_BATCH):
+                    await server.turns.next()
+                    yield b"".join(map(framed, batch))
+                    seq = batch[-1].seq + 1
+                leg = None if follow is None else await _next_leg(follow, seq)
         except MastraError as error:
             # The answer has begun, so the status cannot tell; the stream ends without a finish.
             get_logger().warning("A reader of a run was cut off: %s", error.message)
@@ -186,8 +208,26 @@ def run_response(server: Server, request: Request, stream: RunStream[Any]) -> St
     return StreamingResponse(frames(), headers=_RECORDS)
 
 
+async def _next_leg(follow: Callable[[], Awaitable[Run[Any]]], seq: int) -> RunStream[Any] | None:
+    """Wait until a suspended run is resumed, by whomever; of one that has ended return `None`."""
+    run = await follow()
+    status = await run.status()
+    if status not in _WAITING:
+        return None
+    while status in _WAITING:
+        # It may be resumed in another process, of which only the storage tells.
+        await asyncio.sleep(_LOOK_S)
+        status = await run.status()
+    return (await follow()).observe_stream(offset=seq)
+
+
 def _framed_event(event: Event) -> bytes:
     return b"id: %d\ndata: %b\n\n" % (event.seq, dump_wire(event.to_wire()))
+
+
+def _studio_record(event: Event) -> bytes:
+    # It takes every event for one of a step, and breaks at a step's own chunks, which have none.
+    return dump_wire({"payload": {}, **event.to_wire()}) + b"\x1e"
 
 
 def _record(event: Event) -> bytes:

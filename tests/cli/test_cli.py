@@ -111,6 +111,7 @@ def test_wrong_input_and_unknown_names_are_exit_code_2(project: Path) -> None:
         assert done.returncode == 2, done.stderr
         assert "Error: " in done.stderr
         assert "Traceback" not in done.stderr
+    assert answer(project, "runs", "list") == []
 
 
 def test_a_run_waits_in_one_process_and_goes_on_in_the_next(project: Path) -> None:

@@ -177,3 +177,45 @@ async def test_stopping_lets_a_step_end_and_the_next_process_goes_on(tmp_path: P
         run = await second.get_workflow("flow").create_run("r")
         assert (await run.result()).status == "success"
     assert ran == ["slow", "last"]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
+async def test_a_stream_that_is_not_to_close_goes_on_when_the_run_is_resumed(accept: str) -> None:
+    path = "/api/workflows/approvalWorkflow"
+    body = {"inputData": {"value": 1}, "closeOnSuspend": False}
+    text, is_resumed = "", False
+    async with (
+        running(build()) as (url, _),
+        httpx.AsyncClient(base_url=url) as client,
+        client.stream(
+            "POST", f"{path}/stream?runId=r", json=body, headers={"accept": accept}
+        ) as answer,
+    ):
+        async for part in answer.aiter_text():
+            text += part
+            if "workflow-finish" in text and not is_resumed:
+                is_resumed = True
+                data = {"step": "approve", "resumeData": {"add": 5}}
+                (await client.post(f"{path}/resume?runId=r", json=data)).raise_for_status()
+    frames = text.replace("data: ", "\x1e").split("\x1e")
+    told = [json.loads(frame.split("\n")[0]) for frame in frames if frame.startswith("{")]
+    ends = [event["payload"]["workflowStatus"] for event in told if "finish" in event["type"]]
+    assert ends == ["suspended", "success"]
+    assert [event["type"] for event in told].count("workflow-step-suspended") == 1
+    assert told[-1]["payload"]["finalWorkflowResult"] == {"value": 8}
+
+
+async def test_studio_gets_a_payload_with_every_chunk() -> None:
+    async with (
+        running(build()) as (url, _),
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        for kind, is_there in (("studio", True), ("js", False)):
+            answer = await client.post(
+                f"/api/workflows/kitchenWorkflow/stream?runId={kind}",
+                json={"inputData": {"value": 1}},
+                headers={"x-mastra-client-type": kind},
+            )
+            told = [json.loads(part) for part in answer.text.split("\x1e") if part]
+            (own,) = [event for event in told if event["type"] == "data-note"]
+            assert ("payload" in own) is is_there

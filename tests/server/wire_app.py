@@ -87,13 +87,13 @@ mail_tool = create_tool(
 INSTRUCTIONS = "You are a local activities and travel expert."
 
 
-def planning_agent(**options: Any) -> Agent:
+def planning_agent(answering: Any = answer, **options: Any) -> Agent:
     return Agent(
         id="planningAgent",
         name="planningAgent",
         description="Plans activities by the weather",
         instructions=INSTRUCTIONS,
-        model=FunctionModel(answer),
+        model=FunctionModel(answering),
         tools={"weatherTool": weather_tool},
         **options,
     )
@@ -211,9 +211,16 @@ def kitchen_workflow() -> Any:
     )
 
 
-def build(*, memory: Any = None, **options: Any) -> Mastra:
-    """Return the application."""
-    agent = planning_agent() if memory is None else planning_agent(memory=memory)
+def build(*, memory: Any = None, answering: Any = answer, **options: Any) -> Mastra:
+    """Return the application.
+
+    Args:
+        memory: What the planning agent remembers with.
+        answering: The function that is its model.
+        options: What else `Mastra` takes.
+    """
+    remembering = {} if memory is None else {"memory": memory}
+    agent = planning_agent(answering, **remembering)
     mail = mail_agent()
     approval = create_step(
         id="approve",

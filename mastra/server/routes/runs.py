@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -106,7 +107,9 @@ async def stream(
     async with _starting(server, request, workflow_id, run_id, body) as (run, options):
         events = run.stream(**options)
         await events.__aenter__()
-    return run_response(server, request, events)
+    again = functools.partial(server.workflow(workflow_id).create_run, run_id)
+    follow = None if body.close_on_suspend else again
+    return run_response(server, request, events, follow)
 
 
 # -- resume ------------------------------------------------------------------------------------
