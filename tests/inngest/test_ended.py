@@ -109,6 +109,19 @@ async def test_the_end_of_an_earlier_leg_does_not_end_the_later(
         assert (await run.resume({"add": 2})).unwrap().value == 3
 
 
+async def test_the_end_of_what_the_app_no_longer_has_is_passed_over(
+    host: Host, fake: FakeInngest
+) -> None:
+    async with flows.on(host, flows.chain(1)):
+        await host.sync()
+        gone = {"function_id": "conformance-workflow.gone", "run_id": "r", "event": {"data": {}}}
+        fake.send({"name": "inngest/function.cancelled", "data": gone})
+        others = {"function_id": "another-app-workflow.w", "run_id": "r", "event": {"data": {}}}
+        fake.send({"name": "inngest/function.failed", "data": others})
+        await until(lambda: any(heard.status == "Completed" for heard in fake.others))
+        assert len(fake.others) == 1
+
+
 async def test_the_dashboards_button_starts_a_run(host: Host, fake: FakeInngest) -> None:
     async with flows.on(host, flows.chain(2)) as mastra:
         await host.sync()

@@ -132,7 +132,7 @@ async def _killed(server: DevServer, folder: Path, workflow_id: str, rounds: int
                 await asyncio.sleep(0.15 + random.random() * 0.7)
                 worker.kill()
                 await asyncio.to_thread(worker.start)
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     assert (await run.result()).unwrap().value == 10
                 ran = Counter((folder / "ran.txt").read_text().splitlines())
                 # A step that was cut off begins again; one that has finished does not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fastapi
@@ -15,6 +16,7 @@ from inngest._internal import net
 from mastra import ConfigError, Mastra
 from mastra.inngest import serve
 from mastra.workflows.engines.inngest.engine import InngestEngine
+from mastra.workflows.engines.inngest.signature import MAX_AGE_S, Signature, Signatures
 from tests.inngest import flows
 
 KEY = "signkey-test-" + "ab" * 16
@@ -99,6 +101,34 @@ async def test_too_much_is_refused_before_it_is_parsed() -> None:
     answer = await ask(app_of(), body=body, x_inngest_signature=f"t={int(time.time())}&s=00")
     assert answer.status_code == 413
     assert time.perf_counter() - begun < 1
+
+
+async def test_too_much_is_refused_where_no_length_is_told() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(12):
+            yield b"x" * 1024 * 1024
+
+    header = {"x-inngest-signature": f"t={int(time.time())}&s=00"}
+    transport = httpx.ASGITransport(app=app_of())
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        answer = await http.post("/api/inngest", content=pieces(), headers=header)
+    assert answer.status_code == 413
+
+
+async def test_a_wrong_signature_of_no_json_is_refused() -> None:
+    answer = await ask(app_of(), body=b"{garbage", x_inngest_signature=f"t={int(time.time())}&s=00")
+    assert answer.status_code == 401
+
+
+def test_signatures_that_are_too_old_to_be_taken_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signatures, now = Signatures([KEY]), time.time()
+    assert signatures.use(Signature("1", "a"))
+    assert not signatures.use(Signature("1", "a"))
+    monkeypatch.setattr(time, "time", lambda: now + 2 * MAX_AGE_S + 1)
+    assert signatures.use(Signature("1", "b"))
+    assert list(signatures._used) == ["b"]
 
 
 async def test_a_length_that_is_no_number_is_refused() -> None:

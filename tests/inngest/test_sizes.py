@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mastra import StepContext, create_step
-from mastra.workflows.engines.inngest import legs
+from mastra.workflows.engines.inngest import legs, request
 from tests.inngest import flows
 from tests.inngest.flows import Value
 from tests.support.inngest_env import DevServer, Host, inngest_host
@@ -49,10 +49,12 @@ async def test_an_output_over_the_limit_names_step_and_size(host: Host) -> None:
     assert result.error.code == "STEP_OUTPUT_TOO_LARGE"
 
 
+@pytest.mark.parametrize("large", [1_000_000, 20_000])
 async def test_outputs_that_are_too_large_together_name_step_and_size(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: Host, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
     monkeypatch.setattr(legs, "MAX_LEG_BYTES", 50_000)
+    monkeypatch.setattr(request, "LARGE_BYTES", large)
     result = await failed(host, line(10, 10_000))
     assert result.error.code == "RUN_OUTPUTS_TOO_LARGE"
     # Through the SDK each request tells what the server has, with some words around it.
