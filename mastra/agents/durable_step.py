@@ -276,6 +276,7 @@ class DurableAgent:
             finally:
                 await runner.aclose()
         finally:
+            run.status = "parked"
             close_agent_span(run)
             run.release()
         if isinstance(outcome, (NeedsApproval, Suspended)):

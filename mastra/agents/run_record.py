@@ -155,7 +155,8 @@ def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[
     run.steps = steps
     for done in steps:
         run.usage = run.usage + done.usage
-        run.text += done.text
+        if done.finish_reason != "retry":  # a processor did not let it stand
+            run.text += done.text
     calls = [
         RequestedCall(
             call["tool_call_id"],

@@ -62,8 +62,9 @@ def close_agent_span(run: AgentRun) -> None:
     if span is None:
         return
     span.set("mastra.run.status", run.status)
-    span.set("gen_ai.usage.input_tokens", run.usage.input_tokens)
-    span.set("gen_ai.usage.output_tokens", run.usage.output_tokens)
+    if run.status != "parked":  # the last operation of a durable run tells of all of them
+        span.set("gen_ai.usage.input_tokens", run.usage.input_tokens)
+        span.set("gen_ai.usage.output_tokens", run.usage.output_tokens)
     if run.finish_reason is not None:
         span.set("gen_ai.response.finish_reasons", [run.finish_reason])
     if run.error is not None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from mastra.agents.agent import Agent
 from mastra.errors import ResumeValidationError, RunNotFoundError, RunStateError
+from mastra.processors import Processor
 from mastra.testing.models import ScriptedModel, ToolCall, Turn
 from mastra.tools.tool import create_tool, tool
 from mastra.tools.tool_context import ToolContext
@@ -182,3 +183,21 @@ async def test_what_is_kept_and_filtered() -> None:
     assert found.total == 1
     assert found.to_wire()["runs"][0]["toolCalls"][0]["requiresApproval"] is True
     assert len((await subject.list_suspended_runs(per_page=1, page=1)).runs) == 1
+
+
+async def test_what_a_processor_refused_is_not_in_the_text_after_a_wait() -> None:
+    class Polite(Processor):
+        id = "polite"
+
+        def process_output_step(self, ctx: Any) -> None:
+            if ctx.text == "rude":
+                ctx.abort("be polite", retry=True)
+
+    subject = Agent(
+        id="mail",
+        model=ScriptedModel("rude", ["Please. ", CALL], "Done."),
+        tools={"mail": mailer(require_approval=True)},
+        output_processors=[Polite()],
+    )
+    run_id = (await subject.generate("q")).run_id
+    assert (await subject.approve_tool_call_generate(run_id)).text == "Please. Done."

@@ -94,6 +94,38 @@ async def test_opentelemetry_gets_one_trace_across_suspend_and_resume() -> None:
     assert "secret" not in json.dumps([span.to_json() for span in exporter.get_finished_spans()])
 
 
+async def test_each_operation_of_a_durable_agent_has_its_spans() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    model = ScriptedModel([ToolCall("weather", {"city": "Oslo"})], "It is fine.")
+    weather = create_tool("get-weather", "Weather of a city", City, execute=look_up)
+    agent = Agent(id="guide", name="Guide", model=model, tools={"weather": weather})
+    flow = create_workflow(id="flow", input_schema=dict[str, str], output_schema=Any)
+    flow.then(create_step(agent, durable=True)).commit()
+    observability = Observability(tracer_provider=provider, traces=None)
+    mastra = Mastra(workflows={"flow": flow}, observability=observability)
+    await (await mastra.get_workflow("flow").create_run()).start({"prompt": "Oslo?"})
+    spans = exporter.get_finished_spans()
+    names = {span.context.span_id: span.name for span in spans}
+    assert len({span.context.trace_id for span in spans}) == 1
+    under = [(span.name, names.get(parent_of(span) or 0)) for span in spans]
+    steps = [pair for pair in under if pair[0].startswith("step ")]
+    assert steps == [
+        ("step guide.model", "invoke_workflow flow"),
+        ("step guide.tool", "invoke_workflow flow"),
+        ("step guide.model", "invoke_workflow flow"),
+    ]
+    assert ("execute_tool weather", "invoke_agent Guide") in under
+    assert ("invoke_agent Guide", "step guide.tool") in under
+    assert under.count(("invoke_agent Guide", "step guide.model")) == 2
+    agents = [span.attributes or {} for span in spans if span.name == "invoke_agent Guide"]
+    told = [
+        item["gen_ai.usage.input_tokens"] for item in agents if "gen_ai.usage.input_tokens" in item
+    ]
+    assert told == [20]
+
+
 def parent_of(span: ReadableSpan) -> int | None:
     return None if span.parent is None else span.parent.span_id
 

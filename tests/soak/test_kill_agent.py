@@ -51,7 +51,11 @@ class Processes:
 
         async def read() -> set[str]:
             async with SQLStorage(self.url) as storage:
-                rows = await storage.workflows.load_rows("count", "r")
+                rows = [
+                    row
+                    for workflow_id in ("count", "durable-agent:counter")
+                    for row in await storage.workflows.load_rows(workflow_id, "r")
+                ]
             found = [re.search(r"\.(model|tool)\[(\d+)\]", row.key) for row in rows]
             return {f"{match[1]} {match[2]}" for match in found if match}
 
@@ -59,15 +63,18 @@ class Processes:
 
 
 @pytest.mark.parametrize(
-    "dies_at",
+    ("command", "dies_at"),
     [
-        pytest.param("tool 1", id="between a model call and its tool"),
-        pytest.param("model 2", id="between a tool and the next model call"),
+        pytest.param("start", "tool 1", id="between a model call and its tool"),
+        pytest.param("start", "model 2", id="between a tool and the next model call"),
+        pytest.param("ask", "tool 2", id="by itself, between a model call and its tool"),
     ],
 )
-def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path, dies_at: str) -> None:
+def test_what_was_answered_before_a_kill_is_not_asked_again(
+    tmp_path: Path, command: str, dies_at: str
+) -> None:
     processes = Processes(f"sqlite:///{tmp_path / 'runs.db'}", tmp_path / "notes")
-    first = processes.begin("start", dies_at)
+    first = processes.begin(command, dies_at)
     first.communicate(timeout=60)
     assert first.returncode == -9
     before = processes.noted()

@@ -8,7 +8,8 @@ write. With DIES_AT, such as `tool 2`, the process kills itself with `kill -9` a
 Commands:
 
 - `start`: start the run of a workflow in which the agent is a durable step.
-- `recover`: restart all active runs, and wait for them.
+- `ask`: ask the agent itself, which is durable.
+- `recover`: go on with whichever of them was cut off, and wait for it.
 
 Both print what the run gave.
 """
@@ -56,24 +57,39 @@ async def count(number: int) -> int:
 
 def build(url: str) -> Mastra:
     """Return the `Mastra` that every process of a test has."""
-    agent = Agent(id="counter", model=FunctionModel(answer), tools={"count": count})
+    options = {"max_steps": TURNS + 1}
+    agent = Agent(
+        id="counter",
+        model=FunctionModel(answer),
+        tools={"count": count},
+        default_options=options,
+        durable=True,
+    )
     workflow = create_workflow(id="count", input_schema=dict[str, str], output_schema=Any)
-    workflow.then(create_step(agent, durable=True, max_steps=TURNS + 1)).commit()
-    return Mastra(workflows={"count": workflow}, storage=SQLStorage(url))
+    workflow.then(create_step(agent)).commit()
+    return Mastra(workflows={"count": workflow}, agents={"counter": agent}, storage=SQLStorage(url))
 
 
 async def main() -> None:
     """Do what the command line says."""
     url, command = sys.argv[1], sys.argv[3]
     async with build(url) as mastra:
-        workflow = mastra.get_workflow("count")
+        sys.stdout.write(f"{await said(mastra, command)}\n")
+
+
+async def said(mastra: Mastra, command: str) -> str:
+    """Return what the agent has said in the end."""
+    workflow, agent = mastra.get_workflow("count"), mastra.get_agent("counter")
+    if command == "ask":
+        return (await agent.generate("Count.", run_id="r")).text
+    if command == "start":
         run = await workflow.create_run("r")
-        if command == "start":
-            result = await run.start({"prompt": "Count."})
-        else:
-            await mastra.restart_all_active_workflow_runs()
-            result = await run.result()
-        sys.stdout.write(f"{result.unwrap()['text']}\n")
+        return (await run.start({"prompt": "Count."})).unwrap()["text"]
+    restarted = await mastra.restart_all_active_workflow_runs()
+    recovered = await mastra.recover_all_durable_agents()
+    known = workflow if restarted or not recovered else agent.durable_runs.workflow
+    run = await known.create_run("r")
+    return (await run.result()).unwrap()["text"]
 
 
 if __name__ == "__main__":
