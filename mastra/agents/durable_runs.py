@@ -281,6 +281,7 @@ async def _follow(run: AgentRun, begin: Callable[[], Awaitable[Run[Any]]]) -> Lo
         _settle(run, ended.result())
         yield
     except BaseException as error:
+        run.is_ending = True
         if isinstance(error, GeneratorExit) or not await _stopped(run, driven, error):
             raise
         yield

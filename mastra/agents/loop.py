@@ -47,7 +47,7 @@ LoopSteps = AsyncGenerator[None, "Sequence[ModelChunk] | None"]
 """Yields where there may be chunks; takes the batch that was read from `run.source`."""
 
 
-async def run_agent(run: AgentRun) -> LoopSteps:
+async def run_agent(run: AgentRun) -> LoopSteps:  # noqa: C901 - the whole loop, in one place
     """Run an agent from its input to its end, whatever that is."""
     step: _Step | None = None
     try:
@@ -66,6 +66,9 @@ async def run_agent(run: AgentRun) -> LoopSteps:
                 if step.hands_over():
                     batch = yield
                     step.absorb(batch or ())
+                    if step.has_work():
+                        # A reader brought the batch; what may take long is a task that is its own.
+                        yield
                 else:
                     await step.advance()
                     yield
@@ -223,6 +226,10 @@ class _Step:
         if not batch or recorder.finish is not None:
             self.is_read = True
 
+    def has_work(self) -> bool:
+        """Return whether there is more to do now than to read the next batch."""
+        return self.is_read or self.runner.is_busy
+
     async def advance(self) -> None:
         """Read the next batch here, or see what tools wrote meanwhile."""
         answer = self._answer
@@ -341,6 +348,7 @@ async def flush(run: AgentRun) -> None:
 
 async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> bool:
     """Turn what ended the loop into the run's outcome; return whether it is one."""
+    run.is_ending = True
     if run.stopped_by is not None:
         # Told to stop, the loop was cancelled, or its model's connection closed under it.
         if run.stopped_by != "closed":

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from mastra.agents.loop import LoopSteps
-from mastra.agents.run import AgentRun
+from mastra.agents.run import AgentRun, Interrupted
 
 __all__ = ["Puller"]
 
@@ -83,13 +83,20 @@ class Puller:
         run = self._run
         if run.task is None:
             # Not a task group's: it is waited for by readers who come and go.
-            run.task = asyncio.get_running_loop().create_task(self._step(self._loop.asend(None)))
+            run.task = asyncio.get_running_loop().create_task(self._step(self._next()))
         task = run.task
         try:
             await asyncio.shield(task)
         finally:
             if task.done() and run.task is task:
                 run.task = None
+
+    def _next(self) -> Awaitable[None]:
+        run = self._run
+        if run.stopped_by is not None and not run.is_ending:
+            # Told to stop between two pulls, when there was no task to cancel.
+            return self._loop.athrow(Interrupted(run.stopped_by))
+        return self._loop.asend(None)
 
     async def _step(self, step: Awaitable[None]) -> None:
         try:

@@ -68,6 +68,8 @@ class AgentRun:
         """Set while the loop waits for tools."""
         self.stopped_by: str | None = None
         """`abort`, `closed`, or a time-out's name, once the run was told to stop."""
+        self.is_ending = False
+        """Whether the loop has seen that it is over, by itself or because it was stopped."""
         self.controller = AbortController()
         self._timers: list[asyncio.TimerHandle] = []
         self._unlisten: Callable[[], None] | None = None

@@ -14,6 +14,7 @@ from mastra.agents.agent import Agent
 from mastra.errors import ConfigError, ModelError
 from mastra.models.messages import FilePart, ImagePart, Message
 from mastra.models.resolve import Fallback, ModelConfig
+from mastra.stream.abort import AbortController
 from mastra.testing.models import ScriptedModel
 from mastra.tools.tool import tool
 from tests.support.openai_server import (
@@ -479,3 +480,42 @@ async def test_blocked_requests() -> None:
     with block_model_requests(), pytest.raises(ConfigError, match="blocked"):
         await Agent(id="a", model=config).generate("q")
     assert (await Agent(id="a", model=ScriptedModel("x")).generate("q")).text == "x"
+
+
+@pytest.mark.parametrize("how", ["close", "abort", "total"])
+async def test_stopping_while_a_tool_runs(server: OpenAIServer, how: str) -> None:
+    started = asyncio.Event()
+    cancelled: list[str] = []
+
+    @tool
+    async def wait() -> str:
+        """Wait for ever."""
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(how)
+        return ""
+
+    tasks = asyncio.all_tasks()
+    server.queue(tool_reply(("c1", "wait", "{}")))
+    controller = AbortController()
+    options: Any = {"model_settings": {"timeout": {"total": 0.2}}} if how == "total" else {}
+    subject = Agent(id="a", model=ModelConfig("own/m", url=server.url, api_key="k"), tools=[wait])
+    stream = subject.stream("q", abort_signal=controller.signal, **options)
+
+    async def stop() -> None:
+        await started.wait()
+        if how == "close":
+            await stream.aclose()
+        elif how == "abort":
+            controller.abort()
+
+    stopping = asyncio.get_running_loop().create_task(stop())
+    async with asyncio.timeout(10):
+        kinds = [chunk.type async for chunk in stream]
+        await stopping
+    ends = {"close": "tool-call", "abort": "abort", "total": "error"}
+    assert ends[how] in kinds[-3:]
+    assert cancelled == [how]
+    assert {task for task in asyncio.all_tasks() - tasks if "serve" not in repr(task)} == set()
