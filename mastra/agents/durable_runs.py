@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import NoneType
 from typing import Any, Final, cast
 from weakref import WeakValueDictionary
@@ -270,7 +271,7 @@ async def _follow(run: AgentRun, begin: Callable[[], Awaitable[Run[Any]]]) -> Lo
         run.check()
         driven = await begin()
         ended = asyncio.get_running_loop().create_task(driven.result())
-        ended.add_done_callback(lambda _: run.notify())
+        ended.add_done_callback(partial(_ended, run))
         shown = 0
         while not ended.done():
             if len(run.chunks) == shown:
@@ -292,6 +293,12 @@ async def _follow(run: AgentRun, begin: Callable[[], Awaitable[Run[Any]]]) -> Lo
             run.status = "canceled"
         if ended is not None:
             ended.cancel()  # the waiting, not the run
+
+
+def _ended(run: AgentRun, waiting: asyncio.Task[Any]) -> None:
+    if not waiting.cancelled():
+        waiting.exception()  # looked at, so that asyncio does not report it where nobody reads on
+    run.notify()
 
 
 def _already_read(run: AgentRun) -> RunStateError:

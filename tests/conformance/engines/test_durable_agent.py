@@ -400,6 +400,38 @@ async def test_a_tool_suspends_and_goes_on_with_the_answer(env: Env, calls: Call
     assert calls.names == ["asked", "told {'wants': 'code'}"]
 
 
+async def test_one_of_several_agents_in_a_foreach_is_answered(env: Env, calls: Calls) -> None:
+    def answer(request: Any) -> Any:
+        said = request.messages[-1]
+        return "Sent." if said.role == "tool" else ToolCall("mail", {"to": said.text})
+
+    tools = {"mail": mailing(calls, require_approval=True)}
+    step = agent(model=FunctionModel(answer), tools=tools).as_step(durable=True)
+    workflow = create_workflow(id="w", input_schema=list[Prompt], output_schema=Any)
+    workflow.foreach(step, concurrency=2).commit()
+    run = await env.workflow(workflow).create_run()
+    first = await run.start([{"prompt": "ann"}, {"prompt": "bob"}])
+    assert isinstance(first, WorkflowSuspended)
+    second = await run.resume({"approved": True}, for_each_index=1)
+    assert isinstance(second, WorkflowSuspended)
+    assert calls.names == ["bob"]
+    last = await run.resume({"approved": True}, for_each_index=0)
+    assert last.unwrap() == [{"text": "Sent."}, {"text": "Sent."}]
+    assert calls.names == ["bob", "ann"]
+
+
+async def test_a_run_goes_step_by_step_through_it(env: Env, calls: Calls) -> None:
+    model = ScriptedModel(ROME, "Sunny.")
+    run = await env.workflow(durable(agent(model=model, calls=calls))).create_run()
+    result = await run.start(ASK, per_step=True)
+    seen = [(model.calls, len(calls.names))]
+    while result.status == "paused":
+        result = await run.resume(per_step=True)
+        seen.append((model.calls, len(calls.names)))
+    assert result.unwrap() == {"text": "Sunny."}
+    assert seen[:3] == [(1, 0), (1, 1), (2, 1)]
+
+
 async def test_an_answer_that_the_tool_does_not_take_fails_the_step(env: Env) -> None:
     class Answer(BaseModel):
         code: int
