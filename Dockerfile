@@ -18,7 +18,7 @@ COPY workflows ./workflows
 COPY app ./app
 
 USER app
-ENV PYTHONUNBUFFERED=1 MASTRA_APP=app.main:mastra
+ENV PYTHONUNBUFFERED=1 MASTRA_APP=app.deployed:mastra
 EXPOSE 4111
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:4111/health', timeout=2)"]

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from agents.planning_agent import DEFAULT_MODEL, build_planning_agent
-from mastra import Mastra, SQLStorage
+from mastra import Mastra, ServerConfig, SQLStorage
 from tools.weather import ForecastSource, get_weather
 from workflows.activity_planner import build_activity_planner
 from workflows.increment import increment_workflow
@@ -15,7 +15,10 @@ __all__ = ["build_mastra", "mastra"]
 
 
 def build_mastra(
-    model: Any = None, weather: ForecastSource | None = None, engine: Any = None
+    model: Any = None,
+    weather: ForecastSource | None = None,
+    engine: Any = None,
+    server: ServerConfig | None = None,
 ) -> Mastra:
     """Return the app.
 
@@ -23,6 +26,7 @@ def build_mastra(
         model: What the agent thinks with: `provider/model`, or whatever else an agent takes.
         weather: Where forecasts come from. Default: Open-Meteo.
         engine: What runs the workflows. Default: this process.
+        server: How it is served.
     """
     return Mastra(
         agents={"planningAgent": build_planning_agent(model or DEFAULT_MODEL)},
@@ -33,6 +37,7 @@ def build_mastra(
         tools={"get_weather": get_weather},
         storage=_storage(),
         engine=engine,
+        server=server,
     )
 
 

@@ -112,7 +112,7 @@ await has('failure shown', 'boom');
 await shot('8-failed');
 
 await open('/tools/get-weather');
-await page.getByRole('textbox').last().fill('Oslo');
+await page.getByLabel(/city name/i).fill('Oslo');
 await page.getByRole('button', { name: /submit/i }).first().click();
 await has('tool ran', 'fine in Oslo');
 await shot('8-tool');

@@ -37,11 +37,17 @@ def _config(mastra: Mastra, host: str | None, port: int | None) -> ServerConfig:
     return config if port is None else replace(config, port=port)
 
 
+def _log_to(handler: logging.Handler, **options: Any) -> None:
+    handler.addFilter(show_cause)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], **options)
+    # It tells of every request to a model or to Inngest, which is no news here.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
 def dev_app() -> Any:
     """Return the application that `mastra dev` serves; called in each process that it starts."""
     handler = RichHandler(console=notes(), show_path=False)
-    handler.addFilter(show_cause)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    _log_to(handler, format="%(message)s")
     mastra = load_app(None)
     if mastra.observability is None:
         # Studio shows traces, and this is the developer's own machine.
@@ -86,10 +92,9 @@ def start(
 ) -> None:
     """Serve the project for production: no reload, and a stop that lets runs reach a safe point."""
     handler = logging.StreamHandler()
-    handler.addFilter(show_cause)
     if json_logs:
         handler.setFormatter(JsonLogFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    _log_to(handler)
     with reporting():
         mastra = load_app(app)
         serve(mastra, _config(mastra, host, port))

@@ -55,3 +55,30 @@ def test_the_images_command_is_one_that_there_is() -> None:
     )
     for word in words[1:]:
         assert not word.startswith("--") or word in done.stdout
+
+
+def test_the_images_application_is_served_to_the_inngest_server_of_the_environment() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    [name] = re.findall(r"MASTRA_APP=(\S+)", text)
+    module, _, attribute = name.partition(":")
+    code = f"""
+import json
+from {module} import {attribute} as found
+from mastra.server import create_app
+routes = [route.path for route in found.server.api_routes]
+create_app(found)
+print(json.dumps([type(found.engine).__name__, routes]))
+"""
+    for given, engine in (
+        ({}, "InProcessEngine"),
+        ({"INNGEST_BASE_URL": "http://inngest:8288"}, "InngestEngine"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PATH": "", "PYTHONPATH": str(ROOT), **given},
+        )
+        assert json.loads(done.stdout) == [engine, ["/api/inngest"]]
