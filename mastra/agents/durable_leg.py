@@ -110,7 +110,7 @@ class Leg:
             "noted": noted(run),
             "processors": {} if run.pipeline is None else run.pipeline.dump_states(),
             "tools": list(tools),
-            "atOnce": runner.at_once,
+            "atOnce": runner.at_once(recorder.calls),
             "calls": [_call(call) for call in recorder.calls],
         }
         self.reply = {key: value for key, value in now.items() if known.get(key) != value}

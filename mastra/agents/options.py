@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypedDict, cast
+from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 from mastra.agents.chunks import AgentChunk
 from mastra.agents.completion import TaskCompletion
@@ -35,6 +35,7 @@ __all__ = [
     "StepPreparation",
     "ToolApproval",
     "ToolCallHooks",
+    "ToolConcurrency",
     "ToolSet",
 ]
 
@@ -115,13 +116,24 @@ class PreparedStep(TypedDict, total=False):
     structured_output: Any
 
 
+class ToolConcurrency(TypedDict, total=False):
+    """How many tool calls of a step run at once."""
+
+    limit: int
+    """How many, at most. Default: 10."""
+    strategy: Literal["available", "called"]
+    """Calls go one by one where a tool is `available` that may wait for a person (the default), or
+    only those `called` that may."""
+
+
 class ToolCallHooks(TypedDict, total=False):
     """Functions around every tool call of an agent."""
 
     before_tool_call: Callable[..., Any]
-    """Gets the call; may return `{"proceed": False, "output": …}` to skip the tool."""
+    """Gets the call (`name`, `args`, `id`); may return `{"proceed": False, "output": …}` to skip the
+    tool."""
     after_tool_call: Callable[..., Any]
-    """Gets the call with its output or its error."""
+    """Gets the call, and its output as JSON data or the exception that it raised."""
 
 
 class CallOptions(TypedDict, total=False):
@@ -154,7 +166,7 @@ class CallOptions(TypedDict, total=False):
     on_abort: Callable[[AbortEvent], Any]
     abort_signal: AbortSignal
     require_tool_approval: bool | Callable[[ToolApproval], bool | Awaitable[bool]]
-    tool_call_concurrency: int
+    tool_call_concurrency: int | ToolConcurrency
     input_processors: Sequence[Any]
     output_processors: Sequence[Any]
     error_processors: Sequence[Any]
@@ -192,6 +204,26 @@ def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> AgentOption
             ModelSettings.of(defaults["model_settings"])
         )
     return cast("AgentOptions", cast("object", options))
+
+
+def concurrency_of(options: AgentOptions) -> tuple[int, str]:
+    """Return how many tool calls run at once, and whose waiting for a person counts.
+
+    Raises:
+        ConfigError: It is no number from 1, or the strategy is unknown.
+    """
+    given: Any = options.get("tool_call_concurrency", 10)
+    known: Mapping[str, Any] = {"limit": given}
+    if isinstance(given, Mapping):
+        known = cast("Mapping[str, Any]", given)
+    limit, strategy = known.get("limit", 10), known.get("strategy", "available")
+    is_number = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
+    if not is_number or strategy not in ("available", "called"):
+        raise ConfigError(
+            f"tool_call_concurrency is {given!r}: give a number from 1, or a dict with 'limit' and "
+            "'strategy' ('available' or 'called')."
+        )
+    return limit, strategy
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
 
 from mastra.agents.chunks import ToolOutputPayload
-from mastra.agents.options import ToolApproval, ToolCallHooks
+from mastra.agents.options import ToolApproval, ToolCallHooks, concurrency_of
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.run import AgentRun, call_back
 from mastra.agents.tracing import traced_tool
 from mastra.errors import MastraError, RunError, ToolNotFoundError, ValidationError
-from mastra.jsonable import Json, dump_json
+from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.models.messages import Message
 from mastra.schema import Schema, SchemaMismatch
@@ -148,15 +148,25 @@ class CallRunner:
         self._messages = messages
         self._asks = run.options.get("require_tool_approval")
         self._hooks: ToolCallHooks = {**run.spec.hooks, **(run.options.get("hooks") or {})}
-        limit = run.options.get("tool_call_concurrency", 10)
-        one_by_one = bool(self._asks) or any(
-            tool.require_approval or tool.can_suspend for tool in tools.values()
-        )
-        self.at_once: int = 1 if one_by_one else limit
-        """How many calls run at once; one, where any may wait for a person."""
-        self._slots = asyncio.Semaphore(self.at_once)
+        self._limit, strategy = concurrency_of(run.options)
+        self._only_called = strategy == "called"
+        if not self._only_called and any(map(self._may_wait, tools)):
+            self._limit = 1
+        self._slots = asyncio.Semaphore(self._limit)
+        self._alone = asyncio.Lock()
         self.tasks: dict[str, asyncio.Future[Outcome]] = {}
         self.resumptions: dict[str, Resumption] = {}
+
+    def _may_wait(self, tool_name: str) -> bool:
+        """Return whether a tool may wait for a person."""
+        tool = self._tools.get(tool_name)
+        return bool(self._asks) or (
+            tool is not None and bool(tool.require_approval or tool.can_suspend)
+        )
+
+    def at_once(self, calls: Sequence[RequestedCall]) -> int:
+        """Return how many of these calls run at once."""
+        return 1 if any(self._may_wait(call.name) for call in calls) else self._limit
 
     def start(self, call: RequestedCall) -> None:
         """Run a call, in the background, as soon as there is a free place."""
@@ -201,6 +211,9 @@ class CallRunner:
 
     async def _outcome(self, call: RequestedCall) -> Outcome:
         try:
+            if self._only_called and self._may_wait(call.name):
+                async with self._alone, self._slots:
+                    return await self._run_call(call)
             async with self._slots:
                 return await self._run_call(call)
         except ToolSuspend as signal:
@@ -241,12 +254,18 @@ class CallRunner:
         run = self._run
         before, after = self._hooks.get("before_tool_call"), self._hooks.get("after_tool_call")
         answer: Any = await call_back(before, call) if before is not None else None
-        if isinstance(answer, Mapping) and answer.get("proceed") is False:  # pyright: ignore[reportUnknownMemberType]
-            return Done(answer.get("output"))  # pyright: ignore[reportUnknownMemberType]
+        decision = cast("Mapping[str, Any]", answer if isinstance(answer, Mapping) else {})
+        if decision.get("proceed") is False:
+            given = decision.get("output")
+            return Done(to_jsonable(given, what=f"The output of the hook before {call.name!r}"))
         context = self._context(tool, call, resumption)
         if tool.request_context_schema is not None:
             _check_request(tool, context)
-        result = await tool.execute(call.args, context)
+        try:
+            result = await tool.execute(call.args, context)
+        except Exception as error:
+            await call_back(after, call, error)
+            raise
         dumped = tool.dump(result)
         if run.pipeline is not None:
             dumped = await run.pipeline.tool_result(call, dumped)
@@ -254,8 +273,7 @@ class CallRunner:
         if tool.to_model_output is not None and not outcome.is_error:
             shown = await call_back(tool.to_model_output, result)
             outcome = Done(outcome.result, model_output=shown)
-        if after is not None:
-            await call_back(after, call, outcome.result)
+        await call_back(after, call, outcome.result)
         return outcome
 
     def _context(

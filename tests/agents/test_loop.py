@@ -209,6 +209,39 @@ async def test_a_tool_starts_while_the_model_streams() -> None:
     assert answer.text == "and moreend"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "called", "most"),
+    [("available", "work", 1), ("called", "work", 3), ("called", "ask", 1)],
+)
+async def test_tools_that_may_wait_run_one_by_one(strategy: Any, called: str, most: int) -> None:
+    running, seen = 0, 0
+
+    async def run(_: Any) -> str:
+        nonlocal running, seen
+        running += 1
+        seen = max(seen, running)
+        for _turn in range(100):
+            await asyncio.sleep(0)
+        running -= 1
+        return "done"
+
+    schema: Any = {"type": "object", "properties": {}}
+    tools = [
+        create_tool("work", "Work", schema, execute=run),
+        create_tool("ask", "Ask", schema, execute=run, resume_schema=str),
+    ]
+    turn = Turn(tool_calls=[ToolCall(called)] * 4)
+    limit: Any = {"limit": 3, "strategy": strategy}
+    await agent(turn, "ok", tools=tools).generate("q", tool_call_concurrency=limit)
+    assert seen == most
+
+
+@pytest.mark.parametrize("odd", [0, True, {"limit": "2"}, {"strategy": "some"}])
+async def test_a_concurrency_that_cannot_be_is_refused(odd: Any) -> None:
+    with pytest.raises(ConfigError, match="tool_call_concurrency"):
+        await agent("ok").generate("q", tool_call_concurrency=odd)
+
+
 async def test_concurrency_is_limited() -> None:
     running = most = 0
 
