@@ -101,6 +101,8 @@ class FakeInngest:
         self.messages: list[tuple[str, Any]] = []
         """Every realtime message: channel and what was said."""
         self.lose_messages = False
+        self.lose_every = 0
+        """Every so manieth message is lost."""
         self.event_key: str | None = None
         """The only one that is taken."""
         self.is_down = False
@@ -416,7 +418,8 @@ class FakeInngest:
         self.messages.append((channel, data))
         line = '{"kind":"data","channel":%s,"topic":"watch","data":%s}'
         message = (line % (json.dumps(channel), text)).encode()
-        if not self.lose_messages:
+        is_lost = self.lose_every and len(self.messages) % self.lose_every == 0
+        if not self.lose_messages and not is_lost:
             for queue in self._listeners.get(channel, ()):
                 queue.put_nowait(message)
         return Response(status_code=200)

@@ -246,8 +246,12 @@ class LoadedRun:
     latest: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
     blocks: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
     by_seq: dict[int, Entry] = field(default_factory=dict[int, Entry])
+    beside: dict[int, list[Entry]] = field(default_factory=dict[int, list[Entry]])
+    """What other operations told with the same seq: two processes ran them at once."""
     entries: list[Entry | None] = field(default_factory=list[Any])
     """The run's log. While the run goes on: as far as nothing of it is still to come."""
+    seqs: list[int] = field(default_factory=list[int])
+    """The seqs that those are stored with, where some are stored with the same."""
     has_gaps: bool = False
     """Whether the stored log has gaps, which a process leaves that was killed."""
     added: int = 0
@@ -268,11 +272,40 @@ class LoadedRun:
 
     def close_up(self) -> bool:
         """Count events without gaps; return whether there were any."""
-        ordered = [self.by_seq[seq] for seq in sorted(self.by_seq)]
+        ordered = self._in_order() if self.beside else [*map(self.by_seq.get, sorted(self.by_seq))]
         has_gaps = bool(ordered) and max(self.by_seq) >= len(ordered)
-        self.by_seq = dict(enumerate(ordered))
+        self.by_seq = cast("dict[int, Entry]", dict(enumerate(ordered)))
+        self.beside = {}
         self.entries = [*ordered]
         return has_gaps
+
+    @property
+    def lowest_shared(self) -> int | None:
+        """The lowest seq that is stored more than once."""
+        pairs = enumerate(self.seqs)
+        return next((seq for place, seq in pairs if seq != place), None)
+
+    def _in_order(self, *, is_whole: bool = True) -> list[Entry | None]:
+        """Return the log in the order of the seqs, the same ones in that in which they came."""
+        ordered: list[Entry | None] = []
+        self.seqs = []
+        for seq in sorted(self.by_seq):
+            if seq > len(ordered) and not is_whole:
+                break
+            entries = [self.by_seq[seq], *self.beside.get(seq, ())]
+            ordered += entries
+            self.seqs += [seq] * len(entries)
+        return ordered
+
+    def go_on(self) -> None:
+        """Add to the log what has come, as far as nothing before it is still to come."""
+        if self.beside:
+            self.entries = self._in_order(is_whole=False)
+            return
+        place = len(self.entries)
+        while place in self.by_seq:
+            self.entries.append(self.by_seq[place])
+            place += 1
 
     @property
     def initial_state(self) -> dict[str, Json]:
@@ -307,11 +340,7 @@ def fold_rows(loaded: LoadedRun, rows: Sequence[StoredRow]) -> None:
             stored = load_json(data if isinstance(data, (bytes, str)) else data.encode())
             _fold_stored(loaded, stored, outputs)
     if loaded.is_under_way:
-        known = loaded.by_seq
-        place = len(loaded.entries)
-        while place in known:
-            loaded.entries.append(known[place])
-            place += 1
+        loaded.go_on()
     else:
         loaded.has_gaps = loaded.close_up()
         _complete(loaded)
@@ -374,9 +403,29 @@ def _fold_record(loaded: LoadedRun, record: StepRecord) -> None:
         loaded.latest[record.step_id] = record
     if record.start_seq >= 0:
         kind = Kind.WAITING if record.kind == "sleep" else Kind.STEP_START
-        loaded.by_seq[record.start_seq] = (kind, record, None)
+        _place(loaded, record.start_seq, (kind, record, None))
     if record.end_seq >= 0:
-        loaded.by_seq[record.end_seq] = (Kind.STEP_END, record, None)
+        _place(loaded, record.end_seq, (Kind.STEP_END, record, None))
+
+
+def _place(loaded: LoadedRun, seq: int, entry: Entry) -> None:
+    known = loaded.by_seq.setdefault(seq, entry)
+    if known is entry:
+        return
+    if _is_of_same(known, entry):
+        loaded.by_seq[seq] = entry
+        return
+    others = loaded.beside.setdefault(seq, [])
+    for place, other in enumerate(others):
+        if _is_of_same(other, entry):
+            others[place] = entry
+            return
+    others.append(entry)
+
+
+def _is_of_same(known: Entry, entry: Entry) -> bool:
+    """Return whether two entries with one seq are the same one, stored again."""
+    return known[1] is None or entry[1] is None or known[1].op_id == entry[1].op_id
 
 
 def _fold_entry(
@@ -389,7 +438,7 @@ def _fold_entry(
     if seq == CLOSED_UP:
         loaded.close_up()
         return
-    loaded.by_seq[seq] = (kind, record, value)
+    _place(loaded, seq, (kind, record, value))
     if record is not None and kind in _BLOCK_KINDS:
         if record.kind == "block":
             loaded.blocks[record.op_id] = record

@@ -32,7 +32,7 @@ from mastra.workflows.engines.inngest.inquiry import ACTIVE, Inquiry, Sent
 from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
 from mastra.workflows.engines.inngest.legs import Key, Legs, key_of
 from mastra.workflows.engines.inngest.names import cancel_event, function_id
-from mastra.workflows.engines.inngest.publisher import Publisher
+from mastra.workflows.engines.inngest.publisher import Publisher, Tell
 from mastra.workflows.engines.journal import JournalWriter, load_run
 from mastra.workflows.engines.lifecycle import begin
 from mastra.workflows.engines.outcome import Outcome
@@ -108,9 +108,12 @@ class InngestEngine:
         """Return the functions that answer the server's requests for a workflow."""
         return self._functions.of(spec, store, services)
 
-    def _tell(self, key: Key, events: list[Event]) -> None:
-        for feed in list(self._feeds.get(key, ())):
-            feed.push(events)
+    def _tell(self, key: Key) -> Tell:
+        def tell(events: list[Event], by: str, ops: list[str] | None) -> None:
+            for feed in list(self._feeds.get(key, ())):
+                feed.push(events, by, ops)
+
+        return tell
 
     # -- beginning -----------------------------------------------------------------------------
 
@@ -310,12 +313,7 @@ class InngestEngine:
         )
         run = begin(command, loaded)
         writer = JournalWriter(run, target.spec, target.store)
-        publisher = Publisher(
-            run,
-            self.api,
-            len(run.log.entries),
-            lambda events: self._tell(key_of(target), events),
-        )
+        publisher = Publisher(run, self.api, len(run.log.entries), self._tell(key_of(target)))
         leg = Leg(command, run, writer, publisher, self.api, loaded.head.owner or "")
         try:
             await leg.conclude(outcome)

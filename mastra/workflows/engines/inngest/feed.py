@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, cast
 
 from mastra.errors import RunError, RunStateError, StreamOverflowError
@@ -14,6 +14,7 @@ from mastra.storage.base import RunChanges, RunHead, StoredRow
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.inngest.api import InngestApi, Subscription
 from mastra.workflows.engines.inngest.inquiry import ACTIVE, Inquiry
+from mastra.workflows.engines.inngest.kept_events import KEPT, KeptEvents, of_operation
 from mastra.workflows.engines.inngest.names import channel
 from mastra.workflows.engines.inngest.publisher import EVENTS, PART, ROWS
 from mastra.workflows.engines.journal import LoadedRun, LogRow, fold_rows, load_run
@@ -24,9 +25,6 @@ from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.results import WorkflowResult
 
 __all__ = ["Feed"]
-
-KEPT: Final = 50_000
-"""Events that are kept for readers that are behind; older ones are in storage."""
 
 GAP_S: Final = 0.3
 """For how long an event may be late before storage is asked for it."""
@@ -60,8 +58,7 @@ class Feed:
         self._api = api
         self.inquiry = inquiry
         self._first = first_seq
-        self._events: dict[int, Event] = {}
-        self._newest = first_seq - 1
+        self._events = KeptEvents(first_seq)
         self._end_seq: int | None = None
         self._result: WorkflowResult[Any] | None = None
         self._changed = asyncio.Event()
@@ -127,21 +124,25 @@ class Feed:
             await self._mirror(data["head"], data["rows"])
         elif kind == EVENTS:
             first: int = data["seq"]
-            self.push([_event(first + i, wire) for i, wire in enumerate(data["events"])])
+            events = [_event(first + i, wire) for i, wire in enumerate(data["events"])]
+            self.push(events, str(data.get("by")), data.get("ops"))
         elif isinstance(kind, str) and isinstance(data.get("seq"), int):
-            self.push([_event(data["seq"], data)])
+            told = {key: value for key, value in data.items() if key not in ("by", "ops")}
+            self.push([_event(data["seq"], told)], str(data.get("by")), data.get("ops"))
 
-    def push(self, events: list[Event]) -> None:
-        """Take events, from wherever they came first."""
-        for event in events:
-            if event.seq in self._events:
-                continue
-            self._events[event.seq] = event
-            self._newest = max(self._newest, event.seq)
-            if event.type == "workflow-finish" and event.seq >= self._first:
-                self._end_seq = event.seq
-        while len(self._events) > KEPT:
-            del self._events[min(self._events)]
+    def push(self, events: Sequence[Event], by: str, ops: Sequence[str] | None = None) -> None:
+        """Take events, from wherever they came first.
+
+        Args:
+            events: The events.
+            by: Names the log that their seqs are places in.
+            ops: The operation of each, where other processes may run operations beside them.
+        """
+        for place, event in enumerate(events):
+            kept = self._events.tell(event, by if ops is None else of_operation(ops[place]))
+            is_end = event.type == "workflow-finish" and event.seq >= self._first
+            if kept is not None and is_end:
+                self._end_seq = kept.seq
         self._changed.set()
 
     @property
@@ -270,7 +271,7 @@ class Feed:
                 asks = False
                 if await self._fill(seq) and seq not in self._events:
                     return
-            elif self._newest > seq:
+            elif self._events.newest > seq:
                 # Something is late or was lost; what storage does not have yet may still come.
                 asks = not await self._wait_for(seq)
             elif not await self._wait(quiet):
@@ -288,7 +289,7 @@ class Feed:
         """Return whether no other leg has begun after an end that was read."""
         if self._end_seq == seq:
             return True
-        return self._newest <= seq and not await self._is_active()
+        return self._events.newest <= seq and not await self._is_active()
 
     async def _wait_for(self, seq: int) -> bool:
         until = time.monotonic() + GAP_S
@@ -304,19 +305,31 @@ class Feed:
             if self.is_attached and not self._events:
                 raise no_such_run(self.target)
             return self.has_ended
-        target, entries = self.target, loaded.entries
-        for place in range(seq, min(len(entries), seq + KEPT // 2)):
-            entry = entries[place]
-            if entry is not None and place not in self._events:
-                self._events[place] = to_event(target.run_id, target.workflow_id, place, entry)
-                self._newest = max(self._newest, place)
+        self._take_stored(loaded, seq)
         if seq not in self._events and len(self._events) >= KEPT:
             raise StreamOverflowError(
-                f"Event {seq} of run {target.run_id!r} is no longer kept. Read the run's stored "
+                f"Event {seq} of run {self.target.run_id!r} is no longer kept. Read the run's stored "
                 "result.",
-                details={"seq": seq, "newest": self._newest},
+                details={"seq": seq, "newest": self._events.newest},
             )
-        return loaded.head.status not in ACTIVE and seq >= len(entries)
+        return loaded.head.status not in ACTIVE and seq >= len(loaded.entries)
+
+    def _take_stored(self, loaded: LoadedRun, seq: int) -> None:
+        """Take what storage has that may stand at a place or after it."""
+        target, kept, entries = self.target, self._events, loaded.entries
+        begin, end = seq, min(len(entries), seq + KEPT // 2)
+        # An event that was missed may have been told long before the place that is left for it.
+        for shared in (kept.lowest_shared, loaded.lowest_shared):
+            if shared is not None:
+                begin = min(begin, shared)
+        for place in range(begin, end):
+            entry = entries[place]
+            if entry is None:
+                continue
+            told = loaded.seqs[place] if place < len(loaded.seqs) else place
+            record = entry[1]
+            event = to_event(target.run_id, target.workflow_id, told, entry)
+            kept.take_stored(event, "" if record is None else record.op_id)
 
 
 def _event(seq: int, wire: dict[str, Any]) -> Event:

@@ -19,13 +19,13 @@ from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.commands import LegEvent, store_identity
 from mastra.workflows.engines.inngest.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of, token_of
-from mastra.workflows.engines.inngest.publisher import Publisher
+from mastra.workflows.engines.inngest.publisher import Publisher, Tell
 from mastra.workflows.engines.inngest.request import RequestFacts
 from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
 from mastra.workflows.engines.lifecycle import begin, call_on_start, go_back, head_of
 from mastra.workflows.engines.reopen import find_targets, reopening_after_crash
 from mastra.workflows.engines.tracing import trace_data
-from mastra.workflows.events import Event, Kind
+from mastra.workflows.events import Kind
 from mastra.workflows.records import decode_record
 from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.step_context import _count_usage
@@ -44,7 +44,7 @@ def key_of(target: RunTarget) -> Key:
 class Legs:
     """Requests for one leg that are answered at once share its state."""
 
-    def __init__(self, api: InngestApi, tell: Callable[[Key, list[Event]], None]) -> None:
+    def __init__(self, api: InngestApi, tell: Callable[[Key], Tell]) -> None:
         self._api = api
         self._tell = tell
         self._open: dict[Key, Leg] = {}
@@ -124,6 +124,10 @@ class Legs:
             head = await self._create(target, event, owner)
             if head is None:
                 loaded = await load_run(store, target.workflow_id, target.run_id)
+        if loaded is not None and facts.is_targeted:
+            # Other processes may be running what was planned beside it: what is missing of their
+            # log is still to come.
+            loaded.close_up()
         if loaded is None:
             is_first, command = True, self._fresh(target, event)
         else:
@@ -138,9 +142,7 @@ class Legs:
             stored: Any = None if loaded is None else loaded.head.data.get("reopening")
             _restore(run, stored["at"] if stored else 0)
         writer = JournalWriter(run, spec, store, head)
-        publisher = Publisher(
-            run, self._api, start, lambda events: self._tell(key_of(target), events)
-        )
+        publisher = Publisher(run, self._api, start, self._tell(key_of(target)))
         leg = Leg(command, run, writer, publisher, self._api, owner)
         leg.stored_context = run.request_context.to_json()
         await self._note_server(leg, facts, loaded)

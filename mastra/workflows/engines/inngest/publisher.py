@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from copy import copy
+from typing import Any, Final, TypeAlias
 
 from mastra.ids import new_id
 from mastra.jsonable import Json, dump_json
@@ -19,7 +20,11 @@ from mastra.workflows.engines.journal import LogRow
 from mastra.workflows.events import Entry, Event, Kind, to_event
 from mastra.workflows.records import Journal, StepRecord
 
-__all__ = ["EVENTS", "PART", "ROWS", "Publisher", "message_of", "post", "rows_of"]
+__all__ = ["EVENTS", "PART", "ROWS", "Publisher", "Tell", "message_of", "post", "rows_of"]
+
+Tell: TypeAlias = Callable[[list[Event], str, list[str] | None], None]
+"""Takes events, the name of the log that their seqs are places in, and, where other processes
+may run operations beside them, the operation of each."""
 
 EVENTS: Final = "workflow-events"
 """Several events in one message, with the seq of the first."""
@@ -29,6 +34,8 @@ PART: Final = "workflow-message-part"
 
 ROWS: Final = "workflow-run-rows"
 """A whole run, for a process that cannot see the worker's storage."""
+
+_OF_RECORD: Final = (Kind.STEP_START, Kind.WAITING, Kind.STEP_END)
 
 FLUSH_S: Final = 0.05
 FLUSH_BYTES: Final = 4096
@@ -49,7 +56,7 @@ class Publisher:
         run: ActiveRun,
         api: InngestApi,
         start: int,
-        tell_here: Callable[[list[Event]], None],
+        tell_here: Tell,
     ) -> None:
         """Prepare.
 
@@ -62,6 +69,7 @@ class Publisher:
         self._run = run
         self._api = api
         self._next = start
+        self._by = new_id()
         self._tell_here = tell_here
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -111,16 +119,19 @@ class Publisher:
             run = self._run
             start, entries = self._next, run.log.entries
             batch: list[Event] = []
+            about: list[str] = []
             for seq in range(start, len(entries)):
                 entry = entries[seq]
                 if entry is not None:
                     batch.append(to_event(run.run_id, run.workflow_id, seq, entry))
+                    about.append("" if entry[1] is None else entry[1].op_id)
             self._next = len(entries)
             if not batch:
                 return
-            self._tell_here(batch)
+            ops = about if run.seeks_one else None
+            self._tell_here(batch, self._by, ops)
             try:
-                await self._send(batch)
+                await self._send(batch, ops)
             except Exception as error:  # noqa: BLE001 - readers find all of it in storage
                 if not self._has_failed:
                     self._has_failed = True
@@ -131,7 +142,7 @@ class Publisher:
                         error,
                     )
 
-    async def _send(self, batch: list[Event]) -> None:
+    async def _send(self, batch: list[Event], ops: list[str] | None) -> None:
         if batch[-1].type == "workflow-finish":
             head = self.needs_rows()
             if head is not None:
@@ -143,7 +154,8 @@ class Publisher:
             last = first
             while last + 1 < len(batch) and batch[last + 1].seq == batch[last].seq + 1:
                 last += 1
-            await self._post(message_of(batch[first : last + 1]))
+            chosen = slice(first, last + 1)
+            await self._post(message_of(batch[chosen], self._by, ops and ops[chosen]))
             first = last + 1
 
     async def _post(self, message: dict[str, Json]) -> None:
@@ -163,28 +175,41 @@ async def post(api: InngestApi, where: str, message: dict[str, Json]) -> None:
         await api.publish(where, dump_json(part))
 
 
-def message_of(events: list[Event]) -> dict[str, Json]:
+def message_of(events: list[Event], by: str, ops: list[str] | None = None) -> dict[str, Json]:
     """Return what is sent of events that follow each other."""
     first = events[0]
+    more: dict[str, Json] = {"by": by}
+    if ops is not None:
+        more["ops"] = list(ops)
     if len(events) == 1 and first.payload is not None:
-        return {**first.to_wire(), "seq": first.seq}
+        return {**first.to_wire(), "seq": first.seq, **more}
     return {
         "type": EVENTS,
         "runId": first.run_id,
         "seq": first.seq,
         "events": [event.to_wire() for event in events],
+        **more,
     }
 
 
 def rows_of(journal: Journal, entries: Sequence[Entry | None]) -> list[Any]:
     """Return a run as the rows of a journal."""
-    rows: list[Any] = [record.to_stored() for record in journal.values()]
-    told: set[int] = set()
-    for record in journal.values():
-        told |= {record.start_seq, record.end_seq}
+    # Operations that two processes ran at once have places in two logs; this is a third.
+    places: dict[str, dict[Kind, int]] = {}
     log: list[tuple[int, int, StepRecord | None, Any]] = []
     for seq, entry in enumerate(entries):
-        if entry is not None and seq not in told:
-            log.append((seq, int(entry[0]), entry[1], entry[2]))
+        if entry is None:
+            continue
+        kind, record, value = entry
+        if record is not None and kind in _OF_RECORD and journal.get(record.op_id) is record:
+            places.setdefault(record.op_id, {})[kind] = seq
+        else:
+            log.append((seq, int(kind), record, value))
+    rows: list[Any] = []
+    for op_id, known in journal.items():
+        at, record = places.get(op_id, {}), copy(known)
+        record.start_seq = at.get(Kind.STEP_START, at.get(Kind.WAITING, -1))
+        record.end_seq = at.get(Kind.STEP_END, -1)
+        rows.append(record.to_stored())
     rows.append(LogRow(log).to_stored())
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.inngest.api import InngestApi
@@ -48,4 +49,4 @@ async def tell_again(api: InngestApi, target: RunTarget, event: LegEvent) -> Non
     where = channel(workflow_id, run_id)
     rows = rows_of(loaded.journal, entries)
     await post(api, where, {"type": ROWS, "seq": seq, "head": facts, "rows": rows})
-    await post(api, where, message_of([to_event(run_id, workflow_id, seq, last)]))
+    await post(api, where, message_of([to_event(run_id, workflow_id, seq, last)], new_id()))
