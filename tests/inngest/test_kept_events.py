@@ -63,6 +63,14 @@ def test_a_worker_in_place_of_one_that_died_is_heard() -> None:
         assert kept.take_stored(event(seq, name), "op") is None
 
 
+def test_a_gap_that_the_stored_log_has_closed_is_none_for_readers() -> None:
+    kept = KeptEvents(0)
+    for place, (told, op) in enumerate([(0, ""), (2, "a"), (3, "b"), (3, "a")]):
+        kept.take_stored(event(place, f"{op}{told}"), op, told)
+    assert names(kept) == ["0", "a2", "b3", "a3"]
+    assert list(kept) == [0, 1, 2, 3]
+
+
 def test_a_start_that_both_told_is_one() -> None:
     kept = KeptEvents(0)
     kept.tell(event(0, type_="workflow-start"), "old")

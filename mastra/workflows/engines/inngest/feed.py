@@ -328,8 +328,8 @@ class Feed:
                 continue
             told = loaded.seqs[place] if place < len(loaded.seqs) else place
             record = entry[1]
-            event = to_event(target.run_id, target.workflow_id, told, entry)
-            kept.take_stored(event, "" if record is None else record.op_id)
+            event = to_event(target.run_id, target.workflow_id, place, entry)
+            kept.take_stored(event, "" if record is None else record.op_id, told)
 
 
 def _event(seq: int, wire: dict[str, Any]) -> Event:

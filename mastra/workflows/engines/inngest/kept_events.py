@@ -83,14 +83,15 @@ class KeptEvents:
             return None  # told by a worker that died, and by the one in its place
         return self._put(event, teller, is_shared=is_operation or holder is not None)
 
-    def take_stored(self, event: Event, op_id: str) -> Event | None:
+    def take_stored(self, event: Event, op_id: str, told: int | None = None) -> Event | None:
         """Take an event as storage has it; return it as readers see it, `None` if it is known.
 
         Args:
-            event: The event, with the seq that it is stored with.
+            event: The event, with its place in the stored log.
             op_id: The operation that it is about; empty if none.
+            told: The seq that it is stored with, where that is not its place.
         """
-        seq, teller = event.seq, of_operation(op_id)
+        seq, teller = event.seq if told is None else told, of_operation(op_id)
         holder = self._tellers.get(seq)
         if (seq, teller) in self._moved or (seq, "") in self._moved:
             return None
@@ -98,15 +99,19 @@ class KeptEvents:
             is_of_operation = holder.startswith((_OPERATION, _STORED))
             if not is_of_operation or holder[1:] == op_id:
                 return None  # a worker has told it
-        return self._put(event, _STORED + op_id, is_shared=holder is not None)
+        # A process that died may have left gaps, which the stored log has closed.
+        floor = replace(event, seq=min(event.seq, seq))
+        is_shared = holder is not None or floor.seq != seq
+        return self._put(floor, _STORED + op_id, is_shared=is_shared, told=seq)
 
     def _is_end_of_leg(self, event: Event) -> bool:
         """Return whether an event is the start or the end of a leg, as the known one is."""
         ends = ("workflow-start", "workflow-finish")
         return event.type in ends and self._events[event.seq].type == event.type
 
-    def _put(self, event: Event, teller: str, *, is_shared: bool) -> Event:
-        seq = place = event.seq
+    def _put(self, event: Event, teller: str, *, is_shared: bool, told: int | None = None) -> Event:
+        place = event.seq
+        seq = place if told is None else told
         while place in self._events:
             place += 1
         if is_shared:
@@ -116,7 +121,7 @@ class KeptEvents:
                 self._moved[seq, ""] = place
             lowest = self.lowest_shared
             self.lowest_shared = seq if lowest is None else min(lowest, seq)
-        if place != seq:
+        if place != event.seq:
             event = replace(event, seq=place)
         self._events[place] = event
         self._tellers[place] = teller if place == seq else _MOVED
