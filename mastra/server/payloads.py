@@ -137,6 +137,7 @@ class AgentBody(RequestBody):
     structured_output: dict[str, Any] | None = None
     require_tool_approval: bool | None = None
     tool_call_concurrency: int | None = Field(default=None, ge=1, le=1000)
+    auto_resume_suspended_tools: bool | None = None
     include_raw_chunks: bool | None = None
     thread_id: Identifier | None = None
     resource_id: Identifier | None = None

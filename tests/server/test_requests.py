@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from mastra import Mastra, create_step, create_workflow
+from mastra import Agent, Mastra, create_step, create_tool, create_workflow
 from mastra.server import ServerConfig, create_app
+from mastra.testing import ScriptedModel, ToolCall
+from mastra.tools.tool_context import ToolContext
 from tests.server.wire_app import Value, build
 
 pytestmark = pytest.mark.anyio
@@ -135,3 +138,27 @@ async def test_an_answer_that_takes_too_long_is_a_504_and_the_run_goes_on() -> N
         release.set()
         result = await opened.post("/api/workflows/flow/observe?runId=r")
         assert '"workflowStatus":"success"' in result.text
+
+
+async def test_a_message_over_http_answers_a_tool_that_waits() -> None:
+    async def ask(_: Any, ctx: ToolContext) -> Any:
+        return ctx.resume_data or await ctx.suspend("Which size?")
+
+    anything: Any = {"type": "object", "properties": {}}
+    answer = json.dumps({"tool_call_id": "call_1", "resume_data": '"42"'})
+    shop = Agent(
+        id="shop",
+        model=ScriptedModel(ToolCall("ask"), answer, "On their way."),
+        tools=[create_tool("ask", "Ask", anything, execute=ask)],
+    )
+    transport = httpx.ASGITransport(create_app(Mastra(agents={"shop": shop})))
+    body: Any = {
+        "messages": "Shoes",
+        "memory": {"thread": "t1", "resource": "ann"},
+        "autoResumeSuspendedTools": True,
+    }
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as opened:
+        first = (await opened.post("/api/agents/shop/generate", json=body)).json()
+        assert first["finishReason"] == "suspended"
+        second = await opened.post("/api/agents/shop/generate", json={**body, "messages": "42"})
+    assert (second.json()["text"], second.json()["runId"]) == ("On their way.", first["runId"])

@@ -89,6 +89,7 @@ _PASSED_ON = (
     "structured_output",
     "require_tool_approval",
     "tool_call_concurrency",
+    "auto_resume_suspended_tools",
     "include_raw_chunks",
     "run_id",
 )
