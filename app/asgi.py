@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+from app.deployed import mastra
 from app.server import build_app
 
 __all__ = ["app"]
 
-app = build_app()
+# A function that starts there must not take over what another one drives.
+app = build_app(mastra, restart_runs="VERCEL" not in os.environ)

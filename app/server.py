@@ -12,9 +12,14 @@ from mastra.server import ServerConfig, create_app, serve
 __all__ = ["build_app", "run"]
 
 
-def build_app() -> FastAPI:
-    """Return the FastAPI application, for a server of your own or to mount in an app."""
-    return create_app(mastra, ServerConfig(api_routes=[build_route()]))
+def build_app(app: Mastra = mastra, *, restart_runs: bool = True) -> FastAPI:
+    """Return the FastAPI application, for a server of your own or to mount in an app.
+
+    Args:
+        app: What to serve.
+        restart_runs: Whether runs that were cut off go on when it starts.
+    """
+    return create_app(app, ServerConfig(api_routes=[build_route()], restart_runs=restart_runs))
 
 
 def run(host: str, port: int, app: Mastra = mastra) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mastra.server.app import server_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -23,6 +25,17 @@ async def test_the_entry_that_vercel_looks_for_is_the_application() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         assert (await client.get("/health")).json() == {"success": True}
         assert "planningAgent" in (await client.get("/api/agents")).json()
+    assert server_of(module.app).config.restart_runs
+
+
+def test_a_function_of_vercel_leaves_the_runs_of_others_alone() -> None:
+    code = """
+from app.asgi import app
+from mastra.server.app import server_of
+assert not server_of(app).config.restart_runs
+"""
+    environment = {"PATH": "", "PYTHONPATH": str(ROOT), "VERCEL": "1"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment)
 
 
 def test_what_the_image_copies_is_there_and_not_left_out() -> None:
