@@ -28,7 +28,7 @@ from mastra.workflows.engines.inngest.names import (
     function_id,
 )
 from mastra.workflows.engines.inngest.ops import FrontierOps
-from mastra.workflows.engines.inngest.options import function_options
+from mastra.workflows.engines.inngest.options import function_options, starts_only
 from mastra.workflows.engines.inngest.request import RequestMiddleware, current_request
 from mastra.workflows.engines.inngest.retelling import tell_again
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
@@ -95,7 +95,7 @@ class WorkflowFunctions:
                         if_exp="event.data.runId == async.data.runId",
                     )
                 ],
-                **common,
+                **starts_only(common),
             )(run_workflow)
         ]
         if cron is not None:

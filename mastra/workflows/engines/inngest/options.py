@@ -10,7 +10,7 @@ import inngest
 
 from mastra.errors import ConfigError
 
-__all__ = ["OPTIONS", "function_options"]
+__all__ = ["OPTIONS", "function_options", "starts_only"]
 
 T = TypeVar("T")
 
@@ -61,6 +61,34 @@ def _build(kind: type[T], value: Any, what: str) -> T:
         for name, part in cast("Mapping[str, Any]", value).items()
     }
     return kind(**fields)
+
+
+_GOES_ON: Final = 'event.data.mastra.kind in ["resume", "restart", "travel"]'
+"""True of an event that goes on with a run, which one trigger serves as it does those that start."""
+
+
+def starts_only(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a function's options with what drops and merges events kept to those that start runs.
+
+    A key that is `false` sets an event free of a rate limit, and so of idempotency, which is one;
+    a debounce has no such key, so each event that goes on with a run gets one of its own.
+    """
+    found = dict(options)
+    limit = found.get("rate_limit")
+    if limit is not None:
+        key = _starts(limit.key or '"all"', "false")
+        found["rate_limit"] = limit.model_copy(update={"key": key})
+    debounce = found.get("debounce")
+    if debounce is not None:
+        key = _starts(debounce.key or '"all"', "event.data.mastra.leg")
+        found["debounce"] = debounce.model_copy(update={"key": key})
+    if "idempotency" in found:
+        found["idempotency"] = _starts(found["idempotency"], "false")
+    return found
+
+
+def _starts(key: str, otherwise: str) -> str:
+    return f"({_GOES_ON}) ? dyn({otherwise}) : dyn({key})"
 
 
 def function_options(options: Mapping[str, Any]) -> dict[str, Any]:
