@@ -120,6 +120,17 @@ async def test_a_run_is_suspended_and_resumed_from_here(
         assert info.status == "success"
 
 
+def _noted(notes: Path) -> int:
+    return len(notes.read_text().splitlines())
+
+
+async def _begun(notes: Path, lines: int) -> None:
+    """Wait until the steps have noted so much: each notes that it begins, and that it ends."""
+    async with asyncio.timeout(30):
+        while _noted(notes) < lines:
+            await asyncio.sleep(0.002)
+
+
 async def _killed(server: DevServer, folder: Path, workflow_id: str, rounds: int) -> None:
     worker = Worker(server, folder, "shared")
     worker.start()
@@ -129,7 +140,8 @@ async def _killed(server: DevServer, folder: Path, workflow_id: str, rounds: int
                 (folder / "ran.txt").write_text("")
                 run = await mastra.get_workflow(workflow_id).create_run()
                 await run.start_async({"value": 0})
-                await asyncio.sleep(0.15 + random.random() * 0.7)
+                await _begun(folder / "ran.txt", random.randint(1, 19))
+                await asyncio.sleep(random.random() * 0.02)
                 worker.kill()
                 await asyncio.to_thread(worker.start)
                 async with asyncio.timeout(60):
