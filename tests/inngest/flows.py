@@ -49,9 +49,9 @@ def chain(count: int) -> Workflow[Any, Any, Any]:
     return workflow.commit()
 
 
-def planner() -> Workflow[Any, Any, Any]:
+def planner(name: str = "w") -> Workflow[Any, Any, Any]:
     """Return a workflow of the shape of the activity planner."""
-    workflow = begin().then(plus_one("fetch"))
+    workflow = begin(name).then(plus_one("fetch"))
     workflow.branch(
         [
             (lambda ctx: ctx.input_data.value > 50, plus_one("indoor")),

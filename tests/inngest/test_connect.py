@@ -41,7 +41,7 @@ async def test_runs_go_through_it(
 ) -> None:
     async with opened(dev_server.url, tmp_path, is_shared=shared == "shared") as mastra:
         async with asyncio.timeout(30):
-            run = await mastra.get_workflow("w").create_run()
+            run = await mastra.get_workflow("planner").create_run()
             assert (await run.start({"value": 1})).unwrap().value == 3
             speaking = await mastra.get_workflow("tokens").create_run()
             async with speaking.stream({"value": 20}) as stream:

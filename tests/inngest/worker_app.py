@@ -64,7 +64,7 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
         "long": long.commit(),
         "long-sdk": through_sdk.commit(),
         "tokens": begin("tokens").then(create_step(execute=speak)).commit(),
-        "w": planner(),
+        "planner": planner("planner"),  # an id that no other app on the tests' server has
         "end": begin("end", output=float)
         .then(plus_one("a"))
         .then(create_step(execute=stamp))
