@@ -276,7 +276,7 @@ async def search(
     thread_id: Annotated[Identifier | None, Query(alias="threadId")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> dict[str, Json]:
-    """Find messages that hold a text."""
+    """Find messages that are like a text, with semantic recall, or else that hold it."""
     memory = await _memory(server, request, agent_id)
     owner = server.owner(request, resource_id)
     if owner is None:
@@ -284,16 +284,20 @@ async def search(
     options: dict[str, Any] = {"resource_id": owner}
     if thread_id is not None:
         options["thread_id"] = thread_id
-    found = await memory.list_messages(**options)
-    words = query.lower()
-    hits = [m for m in reversed(found.messages) if words in _text(m).lower()][:limit]
+    is_semantic = memory.semantic_recall is not None
+    if is_semantic:
+        hits = [message for message, _ in await memory.search(query, top_k=limit, **options)]
+    else:
+        found = await memory.list_messages(**options)
+        words = query.lower()
+        hits = [m for m in reversed(found.messages) if words in _text(m).lower()][:limit]
     titles = {m.thread_id: await memory.get_thread(m.thread_id) for m in hits}
     return {
         "results": [_hit(message, titles[message.thread_id]) for message in hits],
         "count": len(hits),
         "query": query,
         "searchScope": "resource" if thread_id is None else "thread",
-        "searchType": "text",
+        "searchType": "semantic" if is_semantic else "text",
     }
 
 
