@@ -296,16 +296,20 @@ def side_by_side() -> list[Any]:
 
     asking, passing = create_step(id="ask", execute=ask), create_step(id="same", execute=same)
     napping = begin("nap").then(passing).sleep(0.01).then(clone_step(passing, id="more")).commit()
+    two = begin("two").then(passing).then(clone_step(passing, id="more")).commit()
     items = begin("w", list[int]).foreach(asking, concurrency=3)
     return [
         (items.commit(), [1, 2, 3, 4]),
         (begin("w").parallel([inner("x", 1), inner("y", 2), napping]).commit(), 1),
         (begin("w").parallel([clone_step(asking, id=name) for name in "ab"]).commit(), 1),
+        (begin("w", list[int]).foreach(two, concurrency=2).commit(), [1, 2, 3]),
     ]
 
 
 @pytest.mark.parametrize("order", ["in turn", "reversed"])
-@pytest.mark.parametrize(("workflow", "given"), side_by_side(), ids=["items", "blocks", "steps"])
+@pytest.mark.parametrize(
+    ("workflow", "given"), side_by_side(), ids=["items", "blocks", "steps", "workflows"]
+)
 async def test_the_order_in_which_planned_steps_run_changes_nothing(
     host: Host, fake: FakeInngest, workflow: Any, given: Any, order: Any
 ) -> None:

@@ -295,13 +295,18 @@ async def run_items(
     places = range(len(branches))
     begun = {place for place in places if run.has_begun(f"{stem}[{place}]")}
     results: list[Any] = [None] * len(branches)
-    for chosen, at_once in ((begun, None), (set(places) - begun, limit)):
+    rest = [place for place in places if place not in begun]
+    if run.seeks_one:
+        # What is sought is in one of these, and those that have begun may wait for others.
+        begun.update(rest[:limit])
+        rest = rest[limit:]
+    for chosen, at_once in ((begun, None), (rest, limit)):
         those = sorted(chosen)
         if those:
             found = await walk.ops.gather([branches[place] for place in those], at_once)
             for place, result in zip(those, found, strict=True):
                 results[place] = result
-        if any(isinstance(result, Halt) for result in results) and not run.seeks_one:
+        if any(isinstance(result, Halt) for result in results):
             break
     return results
 
