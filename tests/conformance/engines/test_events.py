@@ -282,8 +282,10 @@ async def test_a_maps_events_have_its_id(env: Env) -> None:
 async def test_parallel_arms_start_before_the_first_ends(env: Env) -> None:
     import asyncio
 
+    both = asyncio.Barrier(2)  # a busy server starts them one after the other
+
     async def slow(ctx: StepContext[int]) -> int:
-        await asyncio.sleep(0.01)
+        await both.wait()
         return ctx.input_data
 
     arms = [
