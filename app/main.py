@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from agents.planning_agent import DEFAULT_MODEL, build_planning_agent
-from mastra import Mastra, ServerConfig, SQLStorage
+from mastra import Mastra, ServerConfig
 from tools.weather import ForecastSource, get_weather
 from workflows.activity_planner import build_activity_planner
 from workflows.increment import increment_workflow
@@ -44,7 +44,11 @@ def build_mastra(
 def _storage() -> Any:
     """Return the database that the environment names; without one, runs are kept in memory."""
     url = os.environ.get("DATABASE_URL")
-    return SQLStorage(url) if url else None
+    if not url:
+        return None
+    from mastra import SQLStorage  # noqa: PLC0415 - SQLAlchemy takes a fifth of a second
+
+    return SQLStorage(url)
 
 
 mastra = build_mastra()

@@ -101,8 +101,9 @@ class LoopClients:
 
     def let_end(self, response: aiohttp.ClientResponse) -> None:
         """See the function of this name."""
-        loop = asyncio.get_running_loop()
-        self._ending[response] = loop.call_later(_END_S, self._end, response)
+        if response not in self._ending:
+            loop = asyncio.get_running_loop()
+            self._ending[response] = loop.call_later(_END_S, self._end, response)
 
     def _end(self, response: aiohttp.ClientResponse) -> None:
         del self._ending[response]

@@ -12,6 +12,7 @@ import pytest
 
 from mastra.agents.agent import Agent
 from mastra.errors import ConfigError, ModelError
+from mastra.models import http
 from mastra.models.messages import FilePart, ImagePart, Message
 from mastra.models.resolve import Fallback, ModelConfig
 from mastra.stream.abort import AbortController
@@ -464,6 +465,23 @@ def test_a_program_that_ends_before_the_body_does_leaves_no_connection() -> None
         assert asyncio.run(main()) == "a"
         gc.collect()
     assert [str(warning.message) for warning in caught] == []
+
+
+async def test_an_answer_may_be_let_end_twice(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_END_S", 0.01)
+    raised: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+    server.queue(text_reply("a", ended=False))
+    clients = await http.loop_clients()
+    response = await clients.session.post(server.url, json={})
+    http.let_end(response)
+    http.let_end(response)
+    while not response.closed:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert raised == []
 
 
 async def test_many_at_once(server: OpenAIServer) -> None:
