@@ -1,10 +1,11 @@
-"""The reference app's workflows in process: what they give, and what a reader sees meanwhile."""
+"""The reference app's workflows in process: what they give, and what a reader sees meanwhile.
+
+Both branches on the embedded model, end to end, are in `test_demo.py`.
+"""
 
 from __future__ import annotations
 
 import datetime
-
-import pytest
 
 from agents.planning_agent import planning_agent
 from app.main import build_mastra, mastra
@@ -55,24 +56,6 @@ async def test_a_wet_day_takes_the_other_branch() -> None:
         result = await run.start(input_data=City(city="Seattle"))
     assert result.steps["plan-indoor-activities"].output == {"activities": "Stay in."}
     assert "plan-activities" not in result.steps
-
-
-@pytest.mark.xdist_group("embedded-model")
-@pytest.mark.timeout(150)
-async def test_the_embedded_model_plans_end_to_end() -> None:
-    app = build_mastra(model="local/smollm2-135m", weather=weather)
-    run = await app.get_workflow("activityPlanningWorkflow").create_run()
-    async with run.stream(input_data={"city": "Seattle"}) as stream:
-        pieces = [
-            event.payload.output
-            async for event in stream
-            if event.type == "workflow-step-output" and event.payload is not None
-        ]
-    plan = (await stream.result()).unwrap().activities
-    assert "".join(pieces) == plan
-    assert len(pieces) > 50
-    assert plan.startswith("📅 Saturday, May 16, 2026\n")
-    assert plan.index("🏠 INDOOR") < plan.index("🌅 MORNING") < plan.index("🌞 AFTERNOON")
 
 
 async def test_a_forecast_that_fails_fails_the_run_with_its_own_message() -> None:
