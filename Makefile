@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CITY ?= New York
-WORKERS ?= 2
+# One more than two cores: some tests wait for a process or a clock.
+WORKERS ?= 3
 export CITY
 
 VENV := .venv
