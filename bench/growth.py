@@ -115,7 +115,7 @@ async def _postgres(folder: Path) -> AsyncIterator[Any]:
 
 async def measure(options: Options) -> list[Row]:
     """Measure the group."""
-    repeats = 1 if options.quick else 5
+    repeats = 1 if options.quick else 9
     with tempfile.TemporaryDirectory(prefix="mastra-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         rows = [await _cost_row("in memory", None, repeats)]
