@@ -7,6 +7,7 @@ import zipfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules, walk_packages
 
 import pytest
 
@@ -139,3 +140,11 @@ def version() -> str:
     """Read the version that is declared in pyproject.toml."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return declared["project"]["version"]
+
+
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Importing such a module would put it in the place of what the package offers by the name."""
+    packages = [package for package in walk_packages(mastra.__path__, "mastra.") if package.ispkg]
+    for package in [mastra, *(import_module(found.name) for found in packages)]:
+        modules = {found.name for found in iter_modules(package.__path__)}
+        assert modules.isdisjoint(getattr(package, "__all__", ())), package.__name__

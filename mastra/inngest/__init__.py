@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mastra.inngest.init import MastraInngest, init
+    from mastra.inngest.bound import MastraInngest, init
     from mastra.inngest.serving import InngestRoute, connect, inngest_route, serve
     from mastra.workflows.engines.inngest.engine import InngestEngine
 
@@ -27,9 +27,9 @@ __all__ = [
 _MODULES = {
     "InngestEngine": "mastra.workflows.engines.inngest.engine",
     "InngestRoute": "mastra.inngest.serving",
-    "MastraInngest": "mastra.inngest.init",
+    "MastraInngest": "mastra.inngest.bound",
     "connect": "mastra.inngest.serving",
-    "init": "mastra.inngest.init",
+    "init": "mastra.inngest.bound",
     "inngest_route": "mastra.inngest.serving",
     "serve": "mastra.inngest.serving",
 }
