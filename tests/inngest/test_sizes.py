@@ -37,7 +37,8 @@ async def failed(host: Host, workflow: Any) -> Any:
         run = await mastra.get_workflow("w").create_run()
         result: Any = await run.start({"value": 0})
         assert result.status == "failed"
-        (info,) = (await mastra.get_workflow("w").list_runs()).runs
+        info = await mastra.get_workflow("w").get_run(run.run_id)
+        assert info is not None
         assert info.status == "failed"
     return result
 
