@@ -57,3 +57,19 @@ async def test_it_costs_the_same_on_a_real_server(
             engine: Any = mastra.engine
         assert host.requests == (checkpointed if checkpoint else sdk)
         assert engine.api.checkpoints == (posts if checkpoint else 0)
+
+
+@pytest.mark.devserver
+async def test_a_suspended_and_resumed_run_costs_two_on_a_real_server(
+    dev_server: DevServer,
+) -> None:
+    async with inngest_host(dev_server, checkpoint=True) as host:
+        async with flows.on(host, flows.suspending()) as mastra:
+            await host.sync()
+            host.requests = 0
+            run = await mastra.get_workflow("w").create_run()
+            await run.start({"value": 0})
+            assert host.requests == 1
+            result = await run.resume({"add": 5})
+        assert result.unwrap().value == 6
+        assert host.requests == 2
