@@ -57,7 +57,7 @@ class _Client(httpx.AsyncClient):
 
     @cookies.setter
     def cookies(self, cookies: object) -> None:
-        raise NotImplementedError("A client of models keeps no cookies.")
+        raise AttributeError("A client of models keeps no cookies.")
 
 
 _NO_COOKIES = _NoCookies()

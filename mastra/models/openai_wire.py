@@ -6,6 +6,7 @@ objects for each token costs more than everything else together.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -84,7 +85,7 @@ def usage_of(
     )
 
 
-class SseDecoder:
+class SseDecoder(ABC):
     """Splits a body of server-sent events and hands each event's JSON to `event`.
 
     Subclasses say what an event means. `done` is true once the answer is complete.
@@ -142,17 +143,20 @@ class SseDecoder:
             self.finish(out)
         return out
 
+    @abstractmethod
     def is_complete(self) -> bool:
         """Return whether the model said that it had finished."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def event(self, event: dict[str, Any], out: list[ModelChunk]) -> None:
         """Take one event in."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def finish(self, out: list[ModelChunk]) -> None:
         """Take the end in."""
-        raise NotImplementedError
+        ...
 
     def fail(self, error: Any) -> ModelError:
         """Return the error for one that the provider sent inside the stream."""
