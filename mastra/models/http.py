@@ -57,7 +57,7 @@ class _Client(httpx.AsyncClient):
 
     @cookies.setter
     def cookies(self, cookies: object) -> None:
-        raise AttributeError("A client of models keeps no cookies.")
+        raise AttributeError(f"A client of models keeps no cookies, and was given {cookies!r}.")
 
 
 _NO_COOKIES = _NoCookies()
