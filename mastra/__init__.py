@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         WorkflowFailedError,
         WorkflowOutputWarning,
     )
+    from mastra.models.base import ProviderTool
     from mastra.models.messages import Message
     from mastra.models.resolve import Fallback, ModelConfig
     from mastra.registry import Mastra
@@ -86,6 +87,7 @@ __all__ = [
     "ModelError",
     "NonRetryableError",
     "NotFoundError",
+    "ProviderTool",
     "RequestContext",
     "ResumeClaimedError",
     "ResumeValidationError",
@@ -138,6 +140,7 @@ _HOMES = {
     "AgentStream": "mastra.agents.agent_stream",
     "Event": "mastra.workflows.events",
     "Fallback": "mastra.models.resolve",
+    "ProviderTool": "mastra.models.base",
     "InMemoryStorage": "mastra.storage.memory",
     "InProcessEngine": "mastra.workflows.engines.inprocess",
     "Mastra": "mastra.registry",

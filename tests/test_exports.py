@@ -25,6 +25,7 @@ PROMISED = {
     "Mastra",
     "Message",
     "ModelConfig",
+    "ProviderTool",
     "RequestContext",
     "RetryConfig",
     "SQLStorage",

@@ -35,7 +35,7 @@ from mastra.models.resolve import ModelInput
 from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.agent_runs import AgentRunStore
-from mastra.tools.tool import Tool, named_tools
+from mastra.tools.tool import Tool, named_provider_tools, named_tools
 
 if TYPE_CHECKING:
     from mastra.agents.durable_runs import DurableRuns
@@ -108,7 +108,8 @@ class Agent:
         if isinstance(default_options, Mapping):
             merged(cast("Mapping[str, Any]", default_options), {})
         if isinstance(tools, (Mapping, Sequence)):
-            tools = named_tools(cast("ToolSet", tools))
+            given = cast("ToolSet", tools)
+            tools = {**named_tools(given), **named_provider_tools(given)}
         self._services: Services | None = None
         self._durable_runs: DurableRuns | None = None
         self._spec = AgentSpec(

@@ -141,6 +141,8 @@ class IdPayload(Payload):
 
     id: str
     """Pairs the chunks of one text."""
+    provider_metadata: dict[str, Any] | None = None
+    """At the end: what has to go back with it, keyed by provider."""
 
 
 class TextPayload(Payload):
@@ -175,6 +177,8 @@ class RedactedPayload(Payload):
     """Pairs the chunks of one thought."""
     data: str
     """What only the provider can read."""
+    provider_metadata: dict[str, Any] | None = None
+    """The same, keyed by provider."""
 
 
 @dataclass(slots=True)
@@ -189,6 +193,12 @@ class SourcePayload(Payload):
     """What it is called."""
     url: str | None = None
     """Where it is."""
+    media_type: str | None = None
+    """The kind of file."""
+    filename: str | None = None
+    """The name of the file."""
+    provider_metadata: dict[str, Any] | None = None
+    """Further facts, such as the passage that is cited, keyed by provider."""
 
 
 @dataclass(slots=True)
@@ -199,6 +209,8 @@ class FilePayload(Payload):
     """The bytes in base64."""
     mime_type: str
     """The kind of file."""
+    provider_metadata: dict[str, Any] | None = None
+    """What has to go back with it, keyed by provider."""
 
 
 @dataclass(slots=True)
@@ -209,6 +221,8 @@ class ToolStartPayload(Payload):
     """The call's id."""
     tool_name: str
     """What is called."""
+    provider_executed: bool | None = None
+    """Whether the provider runs it."""
 
 
 @dataclass(slots=True)
@@ -243,6 +257,8 @@ class ToolCallPayload(Payload):
     """With what; text where the model wrote no JSON."""
     provider_executed: bool | None = None
     """Whether the provider runs it."""
+    provider_metadata: dict[str, Any] | None = None
+    """What has to go back with the call, keyed by provider."""
 
 
 @dataclass(slots=True)
@@ -259,6 +275,10 @@ class ToolResultPayload(Payload):
     """What it gave, as JSON data."""
     is_error: bool | None = None
     """Whether the result says that the input was not valid."""
+    provider_executed: bool | None = None
+    """Whether the provider ran it."""
+    provider_metadata: dict[str, Any] | None = None
+    """What has to go back with the result, keyed by provider."""
 
     def to_wire(self) -> dict[str, Json]:
         """Return Mastra's JSON; a result of nothing is kept."""

@@ -296,7 +296,11 @@ class _Step:
             await put_to_wait(run, agent_run_store(run.services, run.spec.runs), self.runner)
             await self._flush()
             return True
-        wants_more = bool(self.recorder.calls) and result.finish_reason != "error"
+        finish = self.recorder.finish
+        wants_more = any(not call.provider_executed for call in self.recorder.calls)
+        # A provider that paused goes on when it is asked again with what it said.
+        wants_more = wants_more or (finish is not None and finish.continues)
+        wants_more = wants_more and result.finish_reason != "error"
         wants_more = wants_more and not run.state.pop("client_side", False)
         is_over = await is_run_over(run, result, wants_more=wants_more)
         if is_over:

@@ -22,7 +22,7 @@ from mastra.models.settings import ModelSettings, SettingsInput
 from mastra.request_context import RequestContext
 from mastra.storage.agent_runs import AgentRunStore, InMemoryAgentRuns
 from mastra.stream.abort import AbortSignal
-from mastra.tools.tool import ToolInput
+from mastra.tools.tool import ToolSetInput
 
 __all__ = [
     "AbortEvent",
@@ -39,7 +39,7 @@ __all__ = [
     "ToolSet",
 ]
 
-ToolSet: TypeAlias = "Mapping[str, ToolInput] | Sequence[ToolInput]"
+ToolSet: TypeAlias = ToolSetInput
 """Tools by the name the model sees, or a list, where the name is the tool's id."""
 
 

@@ -18,6 +18,7 @@ from mastra.agents.chunks import (
     ToolCallPayload,
     ToolDeltaPayload,
     ToolEndPayload,
+    ToolResultPayload,
     ToolStartPayload,
 )
 from mastra.agents.output import OutputReader
@@ -27,9 +28,12 @@ from mastra.clock import iso_from_ms, now_ms
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.models.chunks import (
+    BlockEnd,
     FileChunk,
     FinishChunk,
     ModelChunk,
+    ProviderItem,
+    ProviderToolResult,
     RawChunk,
     ReasoningDelta,
     ReasoningSignature,
@@ -41,7 +45,16 @@ from mastra.models.chunks import (
     ToolCallEnd,
     ToolCallStart,
 )
-from mastra.models.messages import ReasoningPart, TextPart, ToolCallPart
+from mastra.models.messages import (
+    FilePart,
+    ImagePart,
+    ProviderPart,
+    ReasoningPart,
+    SourcePart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 __all__ = ["RequestedCall", "StepRecorder"]
 
@@ -96,6 +109,7 @@ class StepRecorder:
         self._thoughts: list[str] = []
         self._thought_id: str | None = None
         self._signature: str | None = None
+        self._signer: str | None = None
         self._names: dict[str, str] = {}
         self._seen = 0
 
@@ -131,7 +145,7 @@ class StepRecorder:
                 self._thoughts.append(chunk.text)
                 run.emit("reasoning-delta", TextPayload(thought_id, chunk.text))
             case ToolCallStart():
-                self._start_call(chunk.tool_call_id, chunk.tool_name)
+                self._start_call(chunk.tool_call_id, chunk.tool_name, chunk.provider_executed)
             case ToolCallDelta():
                 name = self._names[chunk.tool_call_id]
                 run.emit(
@@ -153,17 +167,23 @@ class StepRecorder:
             case ReasoningSignature():
                 thought_id = self._thought_id or self._open_thought()
                 self._signature = chunk.signature
+                self._signer = chunk.provider
                 run.emit(
                     "reasoning-signature", ReasoningSignaturePayload(thought_id, chunk.signature)
                 )
             case RedactedReasoning():
-                run.emit("redacted-reasoning", RedactedPayload(new_id(), chunk.data))
+                self._redacted(chunk)
+            case BlockEnd():
+                self._end_block(chunk)
             case SourceChunk():
-                payload = SourcePayload(chunk.id, title=chunk.title, url=chunk.url)
-                self.result.sources.append(run.emit("source", payload))
+                self._source(chunk)
             case FileChunk():
-                file = FilePayload(chunk.data, chunk.media_type)
-                self.result.files.append(run.emit("file", file))
+                self._file(chunk)
+            case ProviderToolResult():
+                self._provider_result(chunk)
+            case ProviderItem():
+                self._close_all()
+                self.result.content.append(ProviderPart(chunk.provider, chunk.data))
             case RawChunk():
                 run.emit("raw", chunk.data)
             case _:
@@ -181,38 +201,118 @@ class StepRecorder:
         self.run.emit("reasoning-start", IdPayload(self._thought_id))
         return self._thought_id
 
-    def _close_text(self) -> None:
+    def _end_block(self, chunk: BlockEnd) -> None:
+        own = chunk.provider_metadata
+        if chunk.kind == "text":
+            if self._text_id is None and own:
+                self._open_text()
+            self._close_text(own)
+        else:
+            if self._thought_id is None and own:
+                self._open_thought()
+            self._close_thought(own)
+
+    def _redacted(self, chunk: RedactedReasoning) -> None:
+        self._close_all()
+        provider = chunk.provider or self.provider
+        own = {provider: {"redactedData": chunk.data}}
+        self.run.emit("redacted-reasoning", RedactedPayload(new_id(), chunk.data, own))
+        part = ReasoningPart("", provider=provider, provider_metadata=own)
+        self.result.content.append(part)
+
+    def _source(self, chunk: SourceChunk) -> None:
+        own = chunk.provider_metadata
+        kind, title, url = chunk.source_type, chunk.title, chunk.url
+        payload = SourcePayload(chunk.id, kind, title, url, chunk.media_type, chunk.filename, own)
+        self.result.sources.append(self.run.emit("source", payload))
+        part = SourcePart(
+            chunk.id,
+            url,
+            title,
+            source_type=kind,
+            media_type=chunk.media_type,
+            filename=chunk.filename,
+            provider_metadata=own,
+        )
+        self.result.content.append(part)
+
+    def _file(self, chunk: FileChunk) -> None:
+        self._close_all()
+        kind, own = chunk.media_type, chunk.provider_metadata
+        self.result.files.append(self.run.emit("file", FilePayload(chunk.data, kind, own)))
+        self.result.content.append(
+            ImagePart(data=chunk.data, media_type=kind, provider_metadata=own)
+            if kind.startswith("image/")
+            else FilePart(kind, data=chunk.data, provider_metadata=own)
+        )
+
+    def _provider_result(self, chunk: ProviderToolResult) -> None:
+        self._close_all()
+        call_id, name, own = chunk.tool_call_id, chunk.tool_name, chunk.provider_metadata
+        args = next((call.args for call in reversed(self.calls) if call.id == call_id), None)
+        is_error = chunk.is_error
+        payload = ToolResultPayload(args, call_id, name, chunk.result, is_error or None, True, own)
+        self.result.tool_results.append(self.run.emit("tool-result", payload))
+        part = ToolResultPart(
+            call_id,
+            name,
+            chunk.result,
+            is_error,
+            args,
+            provider_executed=True,
+            provider_metadata=own,
+        )
+        self.result.content.append(part)
+
+    @property
+    def provider(self) -> str:
+        """The provider of the model that answers."""
+        return self.result.model.partition("/")[0]
+
+    def _close_all(self) -> None:
+        self._close_thought()
+        self._close_text()
+
+    def _close_text(self, own: dict[str, Any] | None = None) -> None:
         if self._text_id is None:
             return
-        self.run.emit("text-end", IdPayload(self._text_id))
+        self.run.emit("text-end", IdPayload(self._text_id, own))
         self._text_id = None
         text = "".join(self._texts)
         self._texts.clear()
         self._seen = 0
         self.result.text += text
-        self.result.content.append(TextPart(text))
+        if text or own:
+            self.result.content.append(TextPart(text, provider_metadata=own))
 
-    def _close_thought(self) -> None:
+    def _close_thought(self, own: dict[str, Any] | None = None) -> None:
         if self._thought_id is None:
             return
-        self.run.emit("reasoning-end", IdPayload(self._thought_id))
+        self.run.emit("reasoning-end", IdPayload(self._thought_id, own))
         self._thought_id = None
         thought = "".join(self._thoughts)
         self._thoughts.clear()
         self.result.reasoning_text += thought
-        self.result.content.append(ReasoningPart(thought, self._signature))
-        self._signature = None
+        part = ReasoningPart(
+            thought,
+            self._signature,
+            provider=self._signer or self.provider,
+            provider_metadata=own,
+        )
+        self.result.content.append(part)
+        self._signature = self._signer = None
 
-    def _start_call(self, call_id: str, name: str) -> None:
+    def _start_call(self, call_id: str, name: str, provider_executed: bool) -> None:
         self._close_thought()
         self._names[call_id] = name
-        self.run.emit("tool-call-input-streaming-start", ToolStartPayload(call_id, name))
+        payload = ToolStartPayload(call_id, name, provider_executed or None)
+        self.run.emit("tool-call-input-streaming-start", payload)
 
     def _end_call(self, chunk: ToolCallEnd) -> None:
         call_id = chunk.tool_call_id
         run = self.run
         if call_id not in self._names:
-            self._start_call(call_id, chunk.tool_name)
+            self._start_call(call_id, chunk.tool_name, chunk.provider_executed)
             if chunk.args_text:
                 run.emit(
                     "tool-call-delta",
@@ -221,12 +321,16 @@ class StepRecorder:
         self._close_text()
         run.emit("tool-call-input-streaming-end", ToolEndPayload(call_id))
         call = _requested(chunk)
-        payload = ToolCallPayload(call_id, call.name, call.args, chunk.provider_executed or None)
+        ran_there, own = chunk.provider_executed, chunk.provider_metadata
+        payload = ToolCallPayload(call_id, call.name, call.args, ran_there or None, own)
         call.chunk = run.emit("tool-call", payload)
         self.calls.append(call)
         self.result.tool_calls.append(call.chunk)
-        self.result.content.append(ToolCallPart(call_id, call.name, call.args))
-        if not call.provider_executed:
+        part = ToolCallPart(
+            call_id, call.name, call.args, provider_executed=ran_there, provider_metadata=own
+        )
+        self.result.content.append(part)
+        if not ran_there:
             self._on_call(call)
 
     def _metadata(self, chunk: ResponseMetadata) -> None:
@@ -267,7 +371,10 @@ def _requested(chunk: ToolCallEnd) -> RequestedCall:
     try:
         args: Any = orjson.loads(text) if text else {}
     except orjson.JSONDecodeError:
-        return RequestedCall(chunk.tool_call_id, chunk.tool_name, chunk.args_text, is_json=False)
-    call = RequestedCall(chunk.tool_call_id, chunk.tool_name, args)
+        args = chunk.args_text
+        is_json = False
+    else:
+        is_json = True
+    call = RequestedCall(chunk.tool_call_id, chunk.tool_name, args, is_json=is_json)
     call.provider_executed = chunk.provider_executed
     return call

@@ -12,8 +12,8 @@ from mastra.agents.chunks import AgentChunk, Payload, TripwirePayload, error_to_
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
-from mastra.models.message_forms import message_to_wire, part_to_wire
-from mastra.models.messages import Message, MessagePart
+from mastra.models.message_wire import message_to_wire, part_to_wire
+from mastra.models.messages import Message, MessagePart, ToolResultPart
 from mastra.models.stored_messages import to_stored_wire
 
 __all__ = ["AgentResult", "FinishOutput", "FinishPayload", "StepOutcome", "StepResult"]
@@ -108,7 +108,7 @@ class StepResult:
 
 
 def _is_result(part: MessagePart) -> bool:
-    return hasattr(part, "result")
+    return isinstance(part, ToolResultPart) and not part.provider_executed
 
 
 def _reasoning(text: str) -> list[Json]:

@@ -12,7 +12,7 @@ from mastra.agents.context import AgentContext
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.results import AgentResult, StepResult
 from mastra.ids import new_id
-from mastra.models.base import ChunkSource
+from mastra.models.base import ChunkSource, ProviderTool
 from mastra.models.calling import ModelEntry
 from mastra.models.chunks import Usage
 from mastra.models.messages import Message, MessageInput
@@ -89,6 +89,7 @@ class AgentRun:
         self.input_count = 0
         """How many of the messages were there before the first step."""
         self.tools: dict[str, Tool[Any, Any]] = {}
+        self.provider_tools: dict[str, ProviderTool] = {}
         self.steps: list[StepResult] = []
         self.usage = Usage()
         self.text = ""

@@ -22,7 +22,8 @@ from mastra.clock import ms_from_iso, now_ms
 from mastra.errors import RunStateError
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
-from mastra.models.message_forms import message_from, part_to_wire
+from mastra.models.message_forms import message_from
+from mastra.models.message_wire import part_to_wire
 from mastra.models.messages import Message
 
 __all__ = [
@@ -89,7 +90,13 @@ def step_from_record(run_id: str, record: Mapping[str, Any]) -> StepResult:
             AgentChunk(
                 "tool-call",
                 run_id,
-                ToolCallPayload(call["toolCallId"], call["toolName"], call["args"]),
+                ToolCallPayload(
+                    call["toolCallId"],
+                    call["toolName"],
+                    call["args"],
+                    call.get("providerExecuted"),
+                    call.get("providerMetadata"),
+                ),
             )
             for call in record["toolCalls"]
         ],
@@ -103,6 +110,8 @@ def step_from_record(run_id: str, record: Mapping[str, Any]) -> StepResult:
                     item["toolName"],
                     item["result"],
                     item.get("isError"),
+                    item.get("providerExecuted"),
+                    item.get("providerMetadata"),
                 ),
             )
             for item in record["toolResults"]
@@ -121,7 +130,11 @@ def step_from_record(run_id: str, record: Mapping[str, Any]) -> StepResult:
             for source in record.get("sources", ())
         ],
         files=[
-            AgentChunk("file", run_id, FilePayload(file["data"], file["mimeType"]))
+            AgentChunk(
+                "file",
+                run_id,
+                FilePayload(file["data"], file["mimeType"], file.get("providerMetadata")),
+            )
             for file in record.get("files", ())
         ],
     )
@@ -132,6 +145,9 @@ def _named(source: Mapping[str, Any]) -> dict[str, Any]:
         "source_type": source["sourceType"],
         "title": source.get("title"),
         "url": source.get("url"),
+        "media_type": source.get("mediaType"),
+        "filename": source.get("filename"),
+        "provider_metadata": source.get("providerMetadata"),
     }
 
 

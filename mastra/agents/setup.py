@@ -27,7 +27,7 @@ from mastra.models.resolve import ModelInput, resolve_models
 from mastra.models.settings import ModelSettings
 from mastra.models.stored_messages import split_results
 from mastra.schema import SchemaMismatch, schema_of
-from mastra.tools.tool import Tool, named_tools
+from mastra.tools.tool import Tool, named_provider_tools, named_tools
 
 __all__ = ["StepPlan", "plan_step", "plan_to_settle", "set_up"]
 
@@ -114,7 +114,8 @@ def _check_context(run: AgentRun) -> None:
 
 
 async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
-    tools = named_tools(await resolve_dynamic(run.spec.tools, run.context))
+    own = await resolve_dynamic(run.spec.tools, run.context)
+    tools, run.provider_tools = named_tools(own), named_provider_tools(own)
     agents: Mapping[str, Any] = await resolve_dynamic(run.spec.agents, run.context) or {}
     asking = Asking(
         run.spec.id, run.spec.name, run.options.get("delegation") or {}, run.memory, run.state
@@ -128,6 +129,7 @@ async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
         tools[f"workflow-{key}"] = workflow_tool(key, workflow)
     for toolset in (run.options.get("toolsets") or {}).values():
         tools.update(named_tools(toolset))
+        run.provider_tools.update(named_provider_tools(toolset))
     for name, tool in named_tools(run.options.get("client_tools")).items():
         tools[name] = replace(tool, call=None, function=None)
     return tools
@@ -140,11 +142,14 @@ async def plan_step(run: AgentRun) -> StepPlan:
     if run.pipeline is not None:
         more = await run.pipeline.input_step(run.entries[0].name, list(run.tools))
         changes = cast("PreparedStep", {**changes, **more})
-    tools = run.tools if "tools" not in changes else named_tools(changes["tools"])
+    tools, elsewhere = run.tools, run.provider_tools
+    if "tools" in changes:
+        tools, elsewhere = named_tools(changes["tools"]), named_provider_tools(changes["tools"])
     active = changes.get("active_tools", options.get("active_tools"))
     if active is not None:
-        _check_active(run, active, tools)
+        _check_active(run, active, {**tools, **elsewhere})
         tools = {name: tool for name, tool in tools.items() if name in active}
+        elsewhere = {name: tool for name, tool in elsewhere.items() if name in active}
     model: ModelInput | None = changes.get("model")
     entries = run.entries if model is None else await resolve_models(model, run.context)
     settings = run.settings
@@ -158,6 +163,7 @@ async def plan_step(run: AgentRun) -> StepPlan:
     request = ModelRequest(
         messages=_conversation(run, changes, own_output),
         tools=_specs(tools),
+        provider_tools=tuple(elsewhere.values()),
         tool_choice=_choice(run, changes, tools),
         response_format=_response_format(own_output),
         settings=settings,
@@ -198,9 +204,7 @@ async def _prepared(run: AgentRun) -> PreparedStep:
     return await call_back(function, preparation) or {}
 
 
-def _check_active(
-    run: AgentRun, active: Sequence[str], tools: Mapping[str, Tool[Any, Any]]
-) -> None:
+def _check_active(run: AgentRun, active: Sequence[str], tools: Mapping[str, object]) -> None:
     unknown = [name for name in active if name not in tools]
     if unknown:
         raise ConfigError(

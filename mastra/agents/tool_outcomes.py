@@ -139,7 +139,8 @@ def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -
         if told_of is not None:
             results.append(told_of)
         elif isinstance(outcome, Elsewhere):
-            run.state["client_side"] = not call.provider_executed
+            if not call.provider_executed:
+                run.state["client_side"] = True
         else:
             run.waiting[call.id] = (call, outcome)
     if results:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mastra.agents.chunks import plain
-from mastra.models.message_forms import message_to_wire
+from mastra.models.message_wire import message_to_wire
 from mastra.observability.config import tracer_of
 from mastra.observability.spans import Span
 

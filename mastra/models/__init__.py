@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mastra.models.base import Model, ModelRequest
+    from mastra.models.base import Model, ModelRequest, ProviderTool
     from mastra.models.chunks import (
         FinishChunk,
         ReasoningDelta,
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
         FilePart,
         ImagePart,
         Message,
+        ProviderPart,
         ReasoningPart,
+        SourcePart,
         TextPart,
         ToolCallPart,
         ToolResultPart,
@@ -44,9 +46,12 @@ __all__ = [
     "ModelRequest",
     "ModelSettings",
     "OpenAIModel",
+    "ProviderPart",
+    "ProviderTool",
     "ReasoningDelta",
     "ReasoningPart",
     "ResponseMetadata",
+    "SourcePart",
     "TextDelta",
     "TextPart",
     "Timeouts",
@@ -71,9 +76,12 @@ _HOMES = {
     "ModelRequest": "mastra.models.base",
     "ModelSettings": "mastra.models.settings",
     "OpenAIModel": "mastra.models.openai",
+    "ProviderPart": "mastra.models.messages",
+    "ProviderTool": "mastra.models.base",
     "ReasoningDelta": "mastra.models.chunks",
     "ReasoningPart": "mastra.models.messages",
     "ResponseMetadata": "mastra.models.chunks",
+    "SourcePart": "mastra.models.messages",
     "TextDelta": "mastra.models.chunks",
     "TextPart": "mastra.models.messages",
     "Timeouts": "mastra.models.settings",

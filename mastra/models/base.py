@@ -20,6 +20,7 @@ __all__ = [
     "ChunkSource",
     "Model",
     "ModelRequest",
+    "ProviderTool",
     "ResponseFormat",
     "SourceModel",
     "ToolChoice",
@@ -43,6 +44,24 @@ class ToolSpec:
     """The JSON Schema of its input."""
     strict: bool | None = None
     """Whether the provider must keep to the schema."""
+    provider_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Further fields of the declaration, keyed by provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTool:
+    """A tool that runs at the provider, such as a search of the web.
+
+    Put it among an agent's `tools`. What it does is reported as calls and results that are
+    `provider_executed`. A model of another provider, in a fallback list, is not offered it.
+    """
+
+    provider: str
+    """Where it runs, such as `openai`."""
+    name: str
+    """What the provider calls it, such as `web_search`."""
+    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Its settings, as the provider spells them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +84,8 @@ class ModelRequest:
     """The conversation, system messages first."""
     tools: Sequence[ToolSpec] = ()
     """What the model may call."""
+    provider_tools: Sequence[ProviderTool] = ()
+    """What the provider may run itself. A model leaves out those of other providers."""
     tool_choice: ToolChoice = "auto"
     """Whether it may, must not or must."""
     response_format: ResponseFormat | None = None

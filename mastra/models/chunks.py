@@ -11,10 +11,13 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from mastra.jsonable import Json
 
 __all__ = [
+    "BlockEnd",
     "FileChunk",
     "FinishChunk",
     "FinishReason",
     "ModelChunk",
+    "ProviderItem",
+    "ProviderToolResult",
     "RawChunk",
     "ReasoningDelta",
     "ReasoningSignature",
@@ -124,6 +127,8 @@ class ReasoningSignature:
     type: ClassVar[Literal["reasoning-signature"]] = "reasoning-signature"
     signature: str
     """Opaque."""
+    provider: str | None = None
+    """Who signed, where it is not the model's provider."""
 
 
 @dataclass(slots=True)
@@ -133,6 +138,23 @@ class RedactedReasoning:
     type: ClassVar[Literal["redacted-reasoning"]] = "redacted-reasoning"
     data: str
     """Opaque."""
+    provider: str | None = None
+    """Whose it is, where it is not the model's provider's."""
+
+
+@dataclass(slots=True)
+class BlockEnd:
+    """The text or the thought under way is complete; what follows is another.
+
+    With `provider_metadata` and nothing under way, it stands for an empty one: a provider may sign
+    nothing at all, or think without showing it.
+    """
+
+    type: ClassVar[Literal["block-end"]] = "block-end"
+    kind: Literal["text", "reasoning"]
+    """What is complete."""
+    provider_metadata: dict[str, Any] | None = None
+    """What has to go back with it, keyed by provider."""
 
 
 @dataclass(slots=True)
@@ -144,6 +166,8 @@ class ToolCallStart:
     """Pairs the chunks of one call."""
     tool_name: str
     """What the model wants to run."""
+    provider_executed: bool = False
+    """Whether the provider runs the tool itself."""
 
 
 @dataclass(slots=True)
@@ -170,6 +194,36 @@ class ToolCallEnd:
     """All of the arguments, as JSON text; empty means none."""
     provider_executed: bool = False
     """Whether the provider runs the tool itself."""
+    provider_metadata: dict[str, Any] | None = None
+    """What has to go back with the call, keyed by provider."""
+
+
+@dataclass(slots=True)
+class ProviderToolResult:
+    """What came of a tool that the provider ran."""
+
+    type: ClassVar[Literal["provider-tool-result"]] = "provider-tool-result"
+    tool_call_id: str
+    """Of a call that ended before, with `provider_executed`."""
+    tool_name: str
+    """What was run."""
+    result: Json
+    """What it gave."""
+    is_error: bool = False
+    """Whether it failed."""
+    provider_metadata: dict[str, Any] | None = None
+    """What has to go back with the result, keyed by provider."""
+
+
+@dataclass(slots=True)
+class ProviderItem:
+    """An item that means nothing here and has to go back as it came."""
+
+    type: ClassVar[Literal["provider-item"]] = "provider-item"
+    provider: str
+    """Whose it is."""
+    data: Json
+    """As it came."""
 
 
 @dataclass(slots=True)
@@ -183,6 +237,14 @@ class SourceChunk:
     """Where it is."""
     title: str | None = None
     """What it is called."""
+    source_type: Literal["url", "document"] = "url"
+    """Whether it is a page or a file."""
+    media_type: str | None = None
+    """The kind of file."""
+    filename: str | None = None
+    """The name of the file."""
+    provider_metadata: dict[str, Any] | None = None
+    """Further facts, such as the passage that is cited, keyed by provider."""
 
 
 @dataclass(slots=True)
@@ -194,6 +256,8 @@ class FileChunk:
     """The bytes in base64."""
     media_type: str
     """The kind of file."""
+    provider_metadata: dict[str, Any] | None = None
+    """What has to go back with it, keyed by provider."""
 
 
 @dataclass(slots=True)
@@ -218,6 +282,8 @@ class FinishChunk:
     """Tokens the call took."""
     provider_metadata: dict[str, Json] | None = None
     """Further facts, keyed by provider."""
+    continues: bool = False
+    """Whether the provider only paused: asked again with what it said, it goes on."""
 
 
 ModelChunk: TypeAlias = (
@@ -225,9 +291,12 @@ ModelChunk: TypeAlias = (
     | ReasoningDelta
     | ReasoningSignature
     | RedactedReasoning
+    | BlockEnd
     | ToolCallStart
     | ToolCallDelta
     | ToolCallEnd
+    | ProviderToolResult
+    | ProviderItem
     | SourceChunk
     | FileChunk
     | RawChunk

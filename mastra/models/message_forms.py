@@ -1,4 +1,4 @@
-"""Reads messages in the forms callers write and writes them in Mastra's.
+"""Reads messages in the forms that callers write.
 
 Understood: text, `Message`, and dicts as the AI SDK, its user interface, the OpenAI API and
 Mastra's storage write them.
@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, cast, get_args
 
 from mastra.clock import now_ms
 from mastra.errors import InputValidationError
 from mastra.ids import new_id
-from mastra.jsonable import Json, load_json, to_jsonable
+from mastra.jsonable import load_json
+from mastra.models.message_wire import PROVIDER_ITEM
 from mastra.models.messages import (
     FilePart,
     ImagePart,
     Message,
     MessageInput,
     MessagePart,
+    ProviderPart,
     ReasoningPart,
     Role,
+    SourcePart,
     TextPart,
     ToolCallPart,
     ToolResultPart,
     is_message_like,
 )
 
-__all__ = ["message_from", "message_to_wire", "messages_from", "part_to_wire"]
+__all__ = ["message_from", "messages_from"]
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -89,8 +93,9 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
     if role == "tool" and "tool_call_id" in data:  # the OpenAI API's form
         return (ToolResultPart(data["tool_call_id"], str(data.get("name") or ""), content),)
     parts: list[MessagePart] = []
+    own = _own(data)
     if isinstance(content, str):
-        if "tool_calls" not in data:
+        if "tool_calls" not in data and not own:
             return content
         parts += [TextPart(content)] if content else []
     elif isinstance(content, Sequence):
@@ -99,7 +104,21 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
     elif content is not None or "tool_calls" not in data:
         raise _unknown("A message's content", cast("object", content))
     parts += [_openai_call(call) for call in data.get("tool_calls") or ()]
+    if own and parts and not isinstance(parts[-1], ProviderPart):
+        # What is said of a message holds from its last part on.
+        parts[-1] = replace(parts[-1], **own)
     return tuple(parts)
+
+
+def _own(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a message or a part says to its provider, as arguments of a part."""
+    own: dict[str, Any] = {}
+    for key in ("providerMetadata", "providerOptions", "provider_metadata", "provider_options"):
+        if isinstance(data.get(key), Mapping):
+            own["provider_metadata"] = {**own.get("provider_metadata", {}), **data[key]}
+    if data.get("cache") is True:
+        own["cache"] = True
+    return own
 
 
 def _openai_call(call: Mapping[str, Any]) -> ToolCallPart:
@@ -114,27 +133,51 @@ def _parts(item: object) -> list[MessagePart]:
         data = cast("Mapping[str, Any]", item)
         kind = str(data.get("type"))
         if kind == "tool-invocation":
-            return _invocation(data["toolInvocation"])
+            return _invocation(data, data["toolInvocation"])
         if kind.startswith("tool-") and kind not in _READERS:
             return _interface_tool(data, kind.removeprefix("tool-"))
         reader = _READERS.get(kind)
         if reader is not None:
             part = reader(data)
-            return [] if part is None else [part]
-    elif isinstance(
-        item, (TextPart, ImagePart, FilePart, ReasoningPart, ToolCallPart, ToolResultPart)
-    ):
-        return [item]
+            if part is None or isinstance(part, ProviderPart):
+                return [] if part is None else [part]
+            own = _own(data)
+            if not hasattr(part, "cache"):
+                own.pop("cache", None)
+            return [replace(part, **own) if own else part]
+    elif isinstance(item, get_args(MessagePart)):
+        return [cast("MessagePart", item)]
     raise _unknown("A message's part", cast("object", item))
 
 
-def _invocation(call: Mapping[str, Any]) -> list[MessagePart]:
+def _invocation(data: Mapping[str, Any], call: Mapping[str, Any]) -> list[MessagePart]:
     call_id, name, args = str(call["toolCallId"]), str(call["toolName"]), call.get("args")
-    found: list[MessagePart] = [ToolCallPart(call_id, name, args)]
+    ran_there = bool(call.get("providerExecuted"))
+    own = _own(data).get("provider_metadata")
+    found: list[MessagePart] = [
+        ToolCallPart(call_id, name, args, provider_executed=ran_there, provider_metadata=own)
+    ]
     if call.get("state") == "result":
-        is_error = bool(call.get("isError"))
-        found.append(ToolResultPart(call_id, name, call.get("result"), is_error, args))
+        result = ToolResultPart(
+            call_id,
+            name,
+            call.get("result"),
+            bool(call.get("isError")),
+            args,
+            content=_shown(call.get("resultContent")),
+            provider_executed=ran_there,
+            provider_metadata=call.get("resultProviderMetadata"),
+        )
+        found.append(result)
     return found
+
+
+def _shown(content: Any) -> tuple[TextPart | ImagePart | FilePart, ...] | None:
+    """Return the parts that a model is shown of a tool's result."""
+    if content is None:
+        return None
+    parts = [part for item in content for part in _parts(item)]
+    return tuple(part for part in parts if isinstance(part, (TextPart, ImagePart, FilePart)))
 
 
 def _interface_tool(data: Mapping[str, Any], name: str) -> list[MessagePart]:
@@ -153,8 +196,26 @@ def _text(data: Mapping[str, Any]) -> MessagePart:
 
 def _reasoning(data: Mapping[str, Any]) -> MessagePart:
     return ReasoningPart(
-        str(data.get("text") or data.get("reasoning") or ""), data.get("signature")
+        str(data.get("text") or data.get("reasoning") or ""),
+        data.get("signature"),
+        provider=data.get("provider"),
     )
+
+
+def _source(data: Mapping[str, Any]) -> MessagePart:
+    return SourcePart(
+        str(data.get("sourceId") or data.get("id") or new_id()),
+        data.get("url"),
+        data.get("title"),
+        source_type="document" if data.get("type") == "source-document" else "url",
+        media_type=data.get("mediaType"),
+        filename=data.get("filename"),
+    )
+
+
+def _item(data: Mapping[str, Any]) -> MessagePart:
+    inner = data["data"]
+    return ProviderPart(str(inner["provider"]), inner["item"])
 
 
 def _image(data: Mapping[str, Any]) -> MessagePart:
@@ -192,7 +253,12 @@ def _located(source: object) -> tuple[str | None, str | None]:
 
 def _call(data: Mapping[str, Any]) -> MessagePart:
     args = data.get("input", data.get("args"))
-    return ToolCallPart(str(data["toolCallId"]), str(data["toolName"]), args)
+    return ToolCallPart(
+        str(data["toolCallId"]),
+        str(data["toolName"]),
+        args,
+        provider_executed=bool(data.get("providerExecuted")),
+    )
 
 
 def _result(data: Mapping[str, Any]) -> MessagePart:
@@ -203,7 +269,13 @@ def _result(data: Mapping[str, Any]) -> MessagePart:
         is_error = is_error or str(wrapped["type"]).startswith("error")
         output = wrapped["value"]
     return ToolResultPart(
-        str(data["toolCallId"]), str(data["toolName"]), output, is_error, data.get("input")
+        str(data["toolCallId"]),
+        str(data["toolName"]),
+        output,
+        is_error,
+        data.get("input"),
+        content=_shown(data.get("content")),
+        provider_executed=bool(data.get("providerExecuted")),
     )
 
 
@@ -224,60 +296,11 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], MessagePart | None]] = {
     "tool-call": _call,
     "tool-result": _result,
     "step-start": _skip,
-    "source-url": _skip,
+    "source": _source,
+    "source-url": _source,
+    "source-document": _source,
+    PROVIDER_ITEM: _item,
 }
-
-
-def part_to_wire(part: MessagePart) -> dict[str, Json]:
-    """Return a part as Mastra's JSON."""
-    match part:
-        case TextPart():
-            return {"type": "text", "text": part.text}
-        case ImagePart():
-            return {
-                "type": "image",
-                "image": part.url or part.data,
-                "mediaType": part.media_type,
-            }
-        case FilePart():
-            wire: dict[str, Json] = {
-                "type": "file",
-                "data": part.url or part.data,
-                "mediaType": part.media_type,
-            }
-            if part.filename is not None:
-                wire["filename"] = part.filename
-            if part.file_id is not None:
-                wire["file"] = {"file_id": part.file_id}
-            return wire
-        case ReasoningPart():
-            wire = {"type": "reasoning", "text": part.text}
-            if part.signature is not None:
-                wire["signature"] = part.signature
-            return wire
-        case ToolCallPart():
-            return {
-                "type": "tool-call",
-                "toolCallId": part.tool_call_id,
-                "toolName": part.tool_name,
-                "input": part.args,
-            }
-        case ToolResultPart():
-            return {
-                "type": "tool-result",
-                "toolCallId": part.tool_call_id,
-                "toolName": part.tool_name,
-                "input": part.args,
-                "output": {
-                    "type": "error-json" if part.is_error else "json",
-                    "value": to_jsonable(part.result),
-                },
-            }
-
-
-def message_to_wire(message: Message) -> dict[str, Json]:
-    """Return a message as Mastra's JSON: role and a list of parts."""
-    return {"role": message.role, "content": [part_to_wire(part) for part in message.parts]}
 
 
 def _unknown(what: str, value: object) -> InputValidationError:

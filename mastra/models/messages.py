@@ -7,7 +7,7 @@ Everything that a caller may write (text, lists, dicts of several dialects) is t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
 from mastra.clock import now_ms
@@ -20,16 +20,28 @@ __all__ = [
     "Message",
     "MessageInput",
     "MessagePart",
+    "ProviderMetadata",
+    "ProviderPart",
     "ReasoningPart",
     "Role",
+    "SourcePart",
     "TextPart",
     "ToolCallPart",
     "ToolResultPart",
+    "metadata_of",
     "text_of",
 ]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 """Who speaks."""
+
+
+ProviderMetadata: TypeAlias = Mapping[str, Any]
+"""What a provider says of a part and wants back with it, or is to do with it, keyed by provider.
+
+Spelt as the AI SDK spells it: `{"anthropic": {"cacheControl": {"type": "ephemeral"}}}`. Only the
+provider named reads its own, so a conversation may go on with another.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,11 @@ class TextPart:
 
     text: str
     """What is said."""
+    _: KW_ONLY
+    cache: bool = False
+    """Whether the provider is to keep the conversation as far as this part, for later calls."""
+    provider_metadata: ProviderMetadata | None = None
+    """The provider's own, such as the signature of the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,11 @@ class ImagePart:
     """The bytes in base64."""
     media_type: str = "image/png"
     """The kind of picture."""
+    _: KW_ONLY
+    cache: bool = False
+    """Whether the provider is to keep the conversation as far as this part, for later calls."""
+    provider_metadata: ProviderMetadata | None = None
+    """The provider's own, such as how closely to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +88,11 @@ class FilePart:
     """The name to show the model."""
     file_id: str | None = None
     """The id of a file uploaded to the provider."""
+    _: KW_ONLY
+    cache: bool = False
+    """Whether the provider is to keep the conversation as far as this part, for later calls."""
+    provider_metadata: ProviderMetadata | None = None
+    """The provider's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +103,42 @@ class ReasoningPart:
     """The thought, where the provider shows it."""
     signature: str | None = None
     """The provider's proof, sent back with the message."""
+    _: KW_ONLY
+    provider: str | None = None
+    """Who thought it, the only one to whom the signature means anything. `None`: not known."""
+    provider_metadata: ProviderMetadata | None = None
+    """The provider's own: thinking that it does not show, the item that has to go back."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePart:
+    """Something that the model drew on. Not sent back as such."""
+
+    id: str
+    """The provider's id, or one made up."""
+    url: str | None = None
+    """Where it is."""
+    title: str | None = None
+    """What it is called."""
+    _: KW_ONLY
+    source_type: Literal["url", "document"] = "url"
+    """Whether it is a page or a file."""
+    media_type: str | None = None
+    """The kind of file."""
+    filename: str | None = None
+    """The name of the file."""
+    provider_metadata: ProviderMetadata | None = None
+    """The provider's own, such as the passage that is cited."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPart:
+    """An item of a provider's own that only goes back to it, such as a list of its tools."""
+
+    provider: str
+    """Whose it is."""
+    data: Json
+    """As it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +151,11 @@ class ToolCallPart:
     """The name the model knows the tool by."""
     args: Json
     """The arguments; text where what the model wrote is not JSON."""
+    _: KW_ONLY
+    provider_executed: bool = False
+    """Whether the provider runs the tool itself."""
+    provider_metadata: ProviderMetadata | None = None
+    """The provider's own, such as the signature of the call or the item that has to go back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +172,26 @@ class ToolResultPart:
     """Whether the tool failed."""
     args: Json = None
     """The arguments of the call, kept for display."""
+    _: KW_ONLY
+    content: tuple[TextPart | ImagePart | FilePart, ...] | None = None
+    """What the model is shown in place of `result`: text, pictures and files."""
+    provider_executed: bool = False
+    """Whether the provider ran the tool; the result then stands in the assistant's message."""
+    cache: bool = False
+    """Whether the provider is to keep the conversation as far as this part, for later calls."""
+    provider_metadata: ProviderMetadata | None = None
+    """The provider's own."""
 
 
 MessagePart: TypeAlias = (
-    TextPart | ImagePart | FilePart | ReasoningPart | ToolCallPart | ToolResultPart
+    TextPart
+    | ImagePart
+    | FilePart
+    | ReasoningPart
+    | SourcePart
+    | ProviderPart
+    | ToolCallPart
+    | ToolResultPart
 )
 """One piece of a message."""
 
@@ -187,6 +271,17 @@ def text_of(content: str | Iterable[MessagePart]) -> str:
     if isinstance(content, str):
         return content
     return "".join(part.text for part in content if isinstance(part, TextPart))
+
+
+def metadata_of(part: MessagePart, *providers: str) -> Mapping[str, Any]:
+    """Return what a part has for a provider, which may go by several names."""
+    known = getattr(part, "provider_metadata", None)
+    if known:
+        for provider in providers:
+            found = known.get(provider)
+            if isinstance(found, Mapping):
+                return cast("Mapping[str, Any]", found)
+    return {}
 
 
 def is_message_like(value: object) -> bool:

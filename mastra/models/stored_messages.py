@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json, to_jsonable
-from mastra.models.message_forms import part_to_wire
+from mastra.models.message_wire import content_to_wire, part_to_wire
 from mastra.models.messages import (
     Message,
     MessagePart,
+    ReasoningPart,
     TextPart,
     ToolCallPart,
     ToolResultPart,
@@ -89,11 +90,24 @@ def _invocation(call: ToolCallPart, results: Mapping[str, ToolResultPart]) -> Js
         "toolName": call.tool_name,
         "args": call.args,
     }
+    if call.provider_executed:
+        invocation["providerExecuted"] = True
     if found is not None:
         invocation["result"] = to_jsonable(found.result, what="A tool's result")
         if found.is_error:
             invocation["isError"] = True
-    return {"type": "tool-invocation", "toolInvocation": invocation}
+        if found.content is not None:
+            invocation["resultContent"] = content_to_wire(found)
+        if found.provider_metadata:
+            invocation["resultProviderMetadata"] = to_jsonable(
+                dict(found.provider_metadata), what="What a provider says of a tool's result"
+            )
+    wire: dict[str, Json] = {"type": "tool-invocation", "toolInvocation": invocation}
+    if call.provider_metadata:
+        wire["providerMetadata"] = to_jsonable(
+            dict(call.provider_metadata), what="What a provider says of a tool's call"
+        )
+    return wire
 
 
 def to_stored_wire(messages: Iterable[Message], **owner: str | None) -> list[dict[str, Json]]:
@@ -116,20 +130,21 @@ def split_results(messages: Sequence[Message]) -> list[Message]:
     out: list[Message] = []
     for message in messages:
         parts = message.parts
-        if message.role != "assistant" or not any(
-            isinstance(part, ToolResultPart) for part in parts
-        ):
+        if message.role != "assistant" or not any(map(_is_ours, parts)):
             out.append(message)
         else:
             out += _split(message, parts)
     return out
 
 
+def _is_ours(part: MessagePart) -> TypeGuard[ToolResultPart]:
+    """Return whether a part is the result of a tool that did not run at the provider."""
+    return isinstance(part, ToolResultPart) and not part.provider_executed
+
+
 def _split(message: Message, parts: Sequence[MessagePart]) -> list[Message]:
     """Cut after each group of calls: their results come before what the model said next."""
-    answered: dict[str, Any] = {
-        part.tool_call_id: part for part in parts if isinstance(part, ToolResultPart)
-    }
+    answered: dict[str, Any] = {part.tool_call_id: part for part in parts if _is_ours(part)}
     out: list[Message] = []
     said: list[MessagePart] = []
     results: list[ToolResultPart] = []
@@ -153,9 +168,9 @@ def _split(message: Message, parts: Sequence[MessagePart]) -> list[Message]:
         results.clear()
 
     for part in parts:
-        if isinstance(part, ToolResultPart):
+        if _is_ours(part):
             continue
-        if results and isinstance(part, TextPart):
+        if results and isinstance(part, (TextPart, ReasoningPart)):
             close()
         said.append(part)
         if isinstance(part, ToolCallPart) and part.tool_call_id in answered:

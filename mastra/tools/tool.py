@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ca
 
 from mastra.errors import ConfigError
 from mastra.jsonable import Json, to_jsonable
-from mastra.models.base import ToolSpec
+from mastra.models.base import ProviderTool, ToolSpec
 from mastra.schema import Schema, SchemaMismatch, schema_of
 from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.signature import Call, describe, read_signature
@@ -19,7 +19,17 @@ from mastra.tools.tool_context import ToolContext
 if TYPE_CHECKING:
     from mastra.workflows.step import Step
 
-__all__ = ["Approval", "Tool", "ToolInput", "as_tool", "create_tool", "tool"]
+__all__ = [
+    "Approval",
+    "Tool",
+    "ToolInput",
+    "ToolSetInput",
+    "as_tool",
+    "create_tool",
+    "named_provider_tools",
+    "named_tools",
+    "tool",
+]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -89,7 +99,13 @@ class Tool(Generic[In, Out]):
 
     def spec(self, name: str) -> ToolSpec:
         """Return the tool as a model sees it under a name."""
-        return ToolSpec(name, self.description, self.input_json_schema, self.strict)
+        return ToolSpec(
+            name,
+            self.description,
+            self.input_json_schema,
+            self.strict,
+            self.provider_options or {},
+        )
 
     async def execute(self, input_data: Any = None, ctx: ToolContext | None = None) -> Any:
         """Run the tool: check the input, call the function, check the output.
@@ -137,6 +153,11 @@ class Tool(Generic[In, Out]):
 
 ToolInput: TypeAlias = "Tool[Any, Any] | Callable[..., Any]"
 """What may be given as a tool: a tool or a plain function."""
+
+ToolSetInput: TypeAlias = (
+    "Mapping[str, ToolInput | ProviderTool] | Sequence[ToolInput | ProviderTool]"
+)
+"""Tools by name, or a list of them; those that run at a provider may be among them."""
 
 
 def create_tool(
@@ -282,13 +303,25 @@ def as_tool(value: ToolInput) -> Tool[Any, Any]:
     )
 
 
-def named_tools(
-    tools: Mapping[str, ToolInput] | Sequence[ToolInput] | None,
-) -> dict[str, Tool[Any, Any]]:
-    """Return tools by the names that a model sees."""
+def named_tools(tools: ToolSetInput | None) -> dict[str, Tool[Any, Any]]:
+    """Return tools by the names that a model sees, without those that run at a provider."""
     if not tools:
         return {}
     if isinstance(tools, Mapping):
-        return {name: as_tool(value) for name, value in tools.items()}
-    made = [as_tool(value) for value in tools]
+        named = {name: value for name, value in tools.items() if not _runs_elsewhere(value)}
+        return {name: as_tool(cast("ToolInput", value)) for name, value in named.items()}
+    made = [as_tool(cast("ToolInput", value)) for value in tools if not _runs_elsewhere(value)]
     return {item.id: item for item in made}
+
+
+def named_provider_tools(tools: ToolSetInput | None) -> dict[str, ProviderTool]:
+    """Return those of some tools that run at a provider, by their names."""
+    if not tools:
+        return {}
+    if isinstance(tools, Mapping):
+        return {key: value for key, value in tools.items() if isinstance(value, ProviderTool)}
+    return {value.name: value for value in tools if isinstance(value, ProviderTool)}
+
+
+def _runs_elsewhere(value: object) -> bool:
+    return isinstance(value, ProviderTool)
