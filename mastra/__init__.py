@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from mastra.agents.context import AgentContext
     from mastra.agents.output import StructuredOutput
     from mastra.errors import (
+        AccessDeniedError,
         ConfigError,
+        IdTakenError,
         InputValidationError,
         MastraError,
         MissingDependencyError,
@@ -70,12 +72,14 @@ if TYPE_CHECKING:
     from mastra.workflows.workflow import Workflow, clone_workflow, create_workflow
 
 __all__ = [
+    "AccessDeniedError",
     "Agent",
     "AgentContext",
     "AgentStream",
     "ConfigError",
     "Event",
     "Fallback",
+    "IdTakenError",
     "InMemoryStorage",
     "InProcessEngine",
     "InputValidationError",

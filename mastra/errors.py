@@ -5,6 +5,7 @@ MastraError
 │   ├── NotFoundError            no agent, workflow, tool or step under that name
 │   ├── WorkflowDefinitionError  a workflow that cannot be built or run as written
 │   └── MissingDependencyError   an optional package is not installed
+├── AccessDeniedError            what was asked for by id is somebody else's
 ├── ValidationError              your data
 │   ├── InputValidationError     what was given to a run, a tool or an agent
 │   ├── StepValidationError      what reached a step or came out of it
@@ -17,6 +18,7 @@ MastraError
 │   ├── RunStateError            the run is not in a state that allows the call
 │   ├── ResumeClaimedError       somebody else resumed it first
 │   ├── RunClaimedError          another process is driving the run
+│   ├── IdTakenError             an id that a caller chose is somebody else's row
 │   ├── StorageError             the store refused or could not be reached
 │   ├── StreamOverflowError      a reader fell behind what is kept for it
 │   ├── TripwireError            a processor refused
@@ -32,7 +34,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
+    "AccessDeniedError",
     "ConfigError",
+    "IdTakenError",
     "InputValidationError",
     "MastraError",
     "MissingDependencyError",
@@ -104,6 +108,12 @@ class MissingDependencyError(ConfigError):
     """An optional package is needed and not installed."""
 
     code = "MISSING_DEPENDENCY"
+
+
+class AccessDeniedError(MastraError):
+    """What was asked for by its id belongs to another resource than the caller's."""
+
+    code = "ACCESS_DENIED"
 
 
 class ValidationError(MastraError):
@@ -191,6 +201,15 @@ class RunClaimedError(RunError):
     """Another process is driving the run."""
 
     code = "RUN_CLAIMED"
+
+
+class IdTakenError(RunError):
+    """An id that a caller chose is that of somebody else's run, thread or message.
+
+    Nothing was written.
+    """
+
+    code = "ID_TAKEN"
 
 
 class StorageError(RunError):

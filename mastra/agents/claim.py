@@ -6,17 +6,45 @@ import asyncio
 from typing import Any
 
 from mastra.clock import now_ms
-from mastra.errors import RunClaimedError, RunNotFoundError
+from mastra.errors import AccessDeniedError, MastraError, RunClaimedError, RunNotFoundError
 from mastra.logs import get_logger
-from mastra.storage.agent_runs import AgentRunStore
+from mastra.storage.agent_runs import AgentRunStore, check_id_is_own
 from mastra.workflows.engines.owners import dead_owners, numbers, open_numbers, process_owner
 
-__all__ = ["Claim"]
+__all__ = ["Claim", "check_caller", "check_run_id"]
 
 LEASE_MS = 30_000
 """For how long a claim holds without another sign of its owner."""
 
 HEARTBEAT_S = 5.0
+
+
+def check_caller(run_id: str, resource_id: str | None, caller: str | None) -> None:
+    """Refuse a caller who is tied to a resource and names a run that is not of it.
+
+    Raises:
+        AccessDeniedError: It is somebody else's, or nobody's.
+    """
+    if caller is not None and resource_id != caller:
+        raise AccessDeniedError(
+            f"Access denied: agent run {run_id!r} belongs to a different resource.",
+            details={"run_id": run_id},
+        )
+
+
+async def check_run_id(
+    store: AgentRunStore, run_id: str, agent_id: str, resource_id: str | None
+) -> None:
+    """Refuse an id for a new run that is that of somebody else's waiting one.
+
+    Storing it would be refused too, but tools may have acted by then.
+
+    Raises:
+        IdTakenError: It is.
+    """
+    known = await store.get_agent_run(run_id)
+    if known is not None:
+        check_id_is_own(run_id, agent_id, {"resourceId": resource_id}, known)
 
 
 class Claim:
@@ -37,35 +65,68 @@ class Claim:
         self.is_held = False
         self._beat: asyncio.Task[None] | None = None
 
-    async def take(self) -> dict[str, Any]:
+    async def take(self, resource_id: str | None = None) -> dict[str, Any]:
         """Take the run and return its record.
 
+        Args:
+            resource_id: Whose runs may be taken; `None` for anybody's.
+
         Raises:
-            RunNotFoundError: There is none, or somebody else goes on with it.
+            RunNotFoundError: The agent has none under that id, or somebody else goes on with it.
+            AccessDeniedError: It is another resource's.
         """
+        if resource_id is not None:
+            # Looked at before it is claimed, so that a stranger does not even hold its owner up.
+            self._check(await self._store.get_agent_run(self._run_id), resource_id)
         # Known as alive before anybody may ask.
         open_numbers.add(self._number)
-        record = await self._claim()
-        if record is None:
-            dead = dead_owners(await self._store.agent_run_owner(self._run_id))
-            record = await self._claim(dead) if dead else None
-        if record is None:
+        try:
+            record = await self._taken(resource_id)
+        except BaseException:
             open_numbers.discard(self._number)
-            raise RunNotFoundError(
-                f"Agent {self._agent_id!r} has no run {self._run_id!r} that waits: it has ended, "
-                "or somebody else has resumed it.",
-                details={"run_id": self._run_id},
-            )
+            raise
         self.is_held = True
         self._beat = asyncio.get_running_loop().create_task(
             self._keep(), name=f"mastra claim of agent run {self._run_id}"
         )
         return record
 
+    async def _taken(self, resource_id: str | None) -> dict[str, Any]:
+        record = await self._claim()
+        if record is None:
+            dead = dead_owners(await self._store.agent_run_owner(self._run_id))
+            record = await self._claim(dead) if dead else None
+        if record is None:
+            raise self._missing()
+        try:
+            # What was claimed counts: another may lie under the id by now.
+            self._check(record, resource_id)
+        except MastraError:
+            await self._store.release_agent_run(self._run_id, self.owner)
+            raise
+        return record
+
+    def _check(self, record: dict[str, Any] | None, resource_id: str | None) -> None:
+        if record is None or record["agentId"] != self._agent_id:
+            raise self._missing()
+        check_caller(self._run_id, record.get("resourceId"), resource_id)
+
+    def _missing(self) -> RunNotFoundError:
+        return RunNotFoundError(
+            f"Agent {self._agent_id!r} has no run {self._run_id!r} that waits: it has ended, or "
+            "somebody else has resumed it.",
+            details={"run_id": self._run_id},
+        )
+
     async def _claim(self, dead: tuple[str, ...] = ()) -> dict[str, Any] | None:
         now = now_ms()
         return await self._store.claim_agent_run(
-            self._run_id, self.owner, now + LEASE_MS, now_ms=now, dead_owners=dead
+            self._run_id,
+            self.owner,
+            now + LEASE_MS,
+            now_ms=now,
+            dead_owners=dead,
+            agent_id=self._agent_id,
         )
 
     async def _keep(self) -> None:

@@ -359,9 +359,8 @@ def resumed(agent: SubAgent, ctx: Any, options: Mapping[str, Any]) -> AgentStrea
     """Return the stream of an agent's run that goes on, where the tool or the step was suspended."""
     if ctx.resume_data is None or not isinstance(ctx.suspend_data, Mapping):
         return None
-    kept = {
-        key: value
-        for key, value in options.items()
-        if key in {"request_context", "abort_signal", "memory"}
-    }
+    kept = {key: options[key] for key in ("abort_signal", "memory") if key in options}
+    # The run is the step's or the tool's own, whoever goes on with that; it keeps its resource.
+    context = RequestContext.of(options.get("request_context"))
+    kept["request_context"] = {key: value for key, value in context.items() if key != RESOURCE_ID}
     return agent.resume_stream(ctx.resume_data, run_id=ctx.suspend_data["runId"], **kept)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from weakref import WeakValueDictionary
 
 from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload, plain
+from mastra.agents.claim import check_caller
 from mastra.agents.durable_step import DurableAgent
 from mastra.agents.ending import emit_finish
 from mastra.agents.loop import LoopSteps
@@ -37,6 +38,7 @@ from mastra.errors import (
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.chunks import Usage
 from mastra.models.settings import ModelSettings
+from mastra.request_context import RESOURCE_ID
 from mastra.schema import ANY
 from mastra.stream.writer import Writer
 from mastra.workflows.results import WorkflowFailed, WorkflowResult, WorkflowTripwire
@@ -131,7 +133,10 @@ class DurableRuns:
                     f"started with: resume it without {', '.join(map(repr, sorted(known)))}."
                 )
             found = await self.workflow.get_run(run.run_id)
-            if found is None or found.status != "suspended":
+            if found is None:
+                raise self._not_waiting(run.run_id)
+            check_caller(run.run_id, found.resource_id, run.request_context.get(RESOURCE_ID))
+            if found.status != "suspended":
                 raise self._not_waiting(run.run_id)
             made = await self.workflow.create_run(run.run_id)
             answer = {"data": resume.data, "approved": resume.approved, "reason": resume.reason}

@@ -14,6 +14,7 @@ from functools import partial
 
 from mastra.agents.auto_resume import answered_run
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
+from mastra.agents.claim import check_run_id
 from mastra.agents.deciding import is_run_over
 from mastra.agents.durable_leg import Leg
 from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
@@ -35,7 +36,14 @@ from mastra.agents.tracing import (
     open_model_span,
 )
 from mastra.clock import now_ms
-from mastra.errors import ConfigError, ModelError, ValidationError
+from mastra.errors import (
+    AccessDeniedError,
+    ConfigError,
+    IdTakenError,
+    ModelError,
+    RunNotFoundError,
+    ValidationError,
+)
 from mastra.models.calling import Answer
 from mastra.models.chunks import ModelChunk
 from mastra.observability.spans import Span
@@ -124,6 +132,9 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     resume: Resume | None = run.resumption
     record = None if resume is None else await take(run, resume)
     open_agent_span(run)
+    if resume is None and run.leg is None and "run_id" in run.options:
+        store = agent_run_store(run.services, run.spec.runs)
+        await check_run_id(store, run.run_id, run.spec.id, run.resource_id)
     await set_up(run)
     run.check()
     if resume is not None and record is not None:
@@ -326,6 +337,10 @@ class _Step:
             await self._answer.source.aclose()
 
 
+_CALLERS = (ConfigError, ValidationError, AccessDeniedError, IdTakenError, RunNotFoundError)
+"""What is wrong with the call rather than with the run."""
+
+
 def _leave(_: RequestedCall) -> None:
     # The calls of a durable run are operations of their own.
     pass
@@ -365,7 +380,7 @@ async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> 
         return False
     run.error = error
     run.status = "failed"
-    if isinstance(error, (ConfigError, ValidationError)):
+    if isinstance(error, _CALLERS):
         # The call itself was wrong: its readers get the error raised.
         run.finish_reason = "error"
         run.raises = True

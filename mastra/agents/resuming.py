@@ -15,7 +15,7 @@ from mastra.agents.tool_calls import CallRunner, NeedsApproval, Resumption, Susp
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.errors import ResumeValidationError
 from mastra.jsonable import Json, to_jsonable
-from mastra.request_context import RequestContext
+from mastra.request_context import RESOURCE_ID, RequestContext
 from mastra.schema import SchemaMismatch
 from mastra.storage.agent_runs import AgentRunStore
 
@@ -49,7 +49,8 @@ class Resume:
 async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
     """Claim the run's record and take over what the call does not say itself."""
     run.claim = Claim(resume.store, run.run_id, run.spec.id)
-    record = await run.claim.take()
+    # Where a server knows who calls, only their own runs go on.
+    record = await run.claim.take(run.request_context.get(RESOURCE_ID))
     chosen_call(record, resume.tool_call_id)
     kept = RequestContext(record["requestContext"])
     for key, value in run.request_context.items():

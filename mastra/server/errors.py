@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from mastra.errors import (
+    AccessDeniedError,
+    IdTakenError,
     MastraError,
     ModelError,
     NotFoundError,
@@ -28,9 +30,11 @@ CODE_HEADER = "x-mastra-error-code"
 """Where an answer says which error it is, for programs."""
 
 _STATUSES: tuple[tuple[type[MastraError], int], ...] = (
+    (AccessDeniedError, 403),
     (NotFoundError, 404),
     (RunNotFoundError, 404),
     (ValidationError, 400),
+    (IdTakenError, 409),
     (ResumeClaimedError, 409),
     (RunClaimedError, 409),
     (RunStateError, 409),

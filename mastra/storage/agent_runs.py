@@ -11,9 +11,10 @@ import copy
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
+from mastra.errors import IdTakenError
 from mastra.jsonable import Json
 
-__all__ = ["AgentRunStore", "InMemoryAgentRuns"]
+__all__ = ["AgentRunStore", "InMemoryAgentRuns", "check_id_is_own"]
 
 
 class AgentRunStore(Protocol):
@@ -29,6 +30,8 @@ class AgentRunStore(Protocol):
     ) -> bool:
         """Store a record as waiting, in place of an older one of the run.
 
+        An id is whoever chose it: a record of another agent or another resource stays.
+
         Args:
             run_id: The run.
             agent_id: Whose run it is.
@@ -37,7 +40,14 @@ class AgentRunStore(Protocol):
 
         Returns:
             Whether it was stored.
+
+        Raises:
+            IdTakenError: The id is that of a run of another agent or resource.
         """
+        ...
+
+    async def get_agent_run(self, run_id: str) -> dict[str, Json] | None:
+        """Return a record, whether it waits or is claimed, or `None`. It has `agentId`."""
         ...
 
     async def claim_agent_run(
@@ -48,10 +58,12 @@ class AgentRunStore(Protocol):
         *,
         now_ms: int,
         dead_owners: Collection[str] = (),
+        agent_id: str | None = None,
     ) -> dict[str, Json] | None:
         """Return a record that waits and make it somebody's, in one atomic step.
 
-        One that was claimed waits again once its lease is over, or where its owner is dead.
+        One that was claimed waits again once its lease is over, or where its owner is dead. With
+        `agent_id`, a run of another agent is none.
 
         Returns:
             `None` where there is none, or somebody else has it.
@@ -77,6 +89,23 @@ class AgentRunStore(Protocol):
     async def list_agent_runs(self, agent_id: str, *, now_ms: int) -> list[dict[str, Json]]:
         """Return an agent's records that wait, the latest first."""
         ...
+
+
+def check_id_is_own(
+    run_id: str, agent_id: str, record: Mapping[str, Json], known: Mapping[str, Json]
+) -> None:
+    """Refuse to put a run's record in place of one that is not of the same agent and resource.
+
+    Raises:
+        IdTakenError: It is not.
+    """
+    own = (agent_id, record.get("resourceId"))
+    if (known["agentId"], known.get("resourceId")) != own:
+        raise IdTakenError(
+            f"Run id {run_id!r} is that of somebody else's run, which was left as it is: give the "
+            "run another run_id, or leave it out.",
+            details={"run_id": run_id},
+        )
 
 
 class _Kept:
@@ -105,12 +134,20 @@ class InMemoryAgentRuns:
     ) -> bool:
         """Store a record as waiting."""
         known = self._kept.get(run_id)
-        if expected_owner is not None and known is not None and known.owner != expected_owner:
-            return False
+        if known is not None:
+            if expected_owner is None:
+                check_id_is_own(run_id, agent_id, record, known.record)
+            elif known.owner != expected_owner:
+                return False
         self._kept.pop(run_id, None)
         whole: dict[str, Any] = {**record, "agentId": agent_id, "runId": run_id}
         self._kept[run_id] = _Kept(agent_id, copy.deepcopy(whole))
         return True
+
+    async def get_agent_run(self, run_id: str) -> dict[str, Json] | None:
+        """Return a record, or `None`."""
+        kept = self._kept.get(run_id)
+        return None if kept is None else copy.deepcopy(kept.record)
 
     async def claim_agent_run(
         self,
@@ -120,10 +157,11 @@ class InMemoryAgentRuns:
         *,
         now_ms: int,
         dead_owners: Collection[str] = (),
+        agent_id: str | None = None,
     ) -> dict[str, Json] | None:
         """Return a record that waits and make it somebody's."""
         kept = self._kept.get(run_id)
-        if kept is None:
+        if kept is None or agent_id not in {None, kept.agent_id}:
             return None
         is_free = kept.owner is None or kept.lease_until < now_ms or kept.owner in dead_owners
         if not is_free:

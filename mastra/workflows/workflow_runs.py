@@ -10,7 +10,7 @@ from typing import Any, Generic, Self
 from typing_extensions import TypeVar
 
 from mastra.clock import now_ms
-from mastra.errors import RunClaimedError, RunStateError, WorkflowDefinitionError
+from mastra.errors import IdTakenError, RunClaimedError, RunStateError, WorkflowDefinitionError
 from mastra.ids import new_id
 from mastra.schema import Schema
 from mastra.storage.base import RunHead
@@ -119,6 +119,7 @@ class WorkflowRuns(Generic[In, Out]):
 
         Raises:
             WorkflowDefinitionError: The workflow is not committed.
+            IdTakenError: The id is that of another resource's run.
         """
         spec, runtime = self.spec, self.runtime
         name = new_id() if run_id is None else run_id
@@ -126,11 +127,18 @@ class WorkflowRuns(Generic[In, Out]):
         is_stored = _wants_pending(spec)
         if is_stored:
             is_fresh = await runtime.store.create_run(head)
-            if not is_fresh and resource_id is None:
-                known = await runtime.store.get_run(spec.id, name)
-                resource_id = None if known is None else known.resource_id
-        elif run_id is not None and await runtime.store.get_run(spec.id, name) is not None:
-            is_stored = True
+            known = None if is_fresh else await runtime.store.get_run(spec.id, name)
+        else:
+            known = None if run_id is None else await runtime.store.get_run(spec.id, name)
+            is_stored = known is not None
+        if known is not None:
+            if resource_id not in {None, known.resource_id}:
+                raise IdTakenError(
+                    f"Run id {name!r} of workflow {spec.id!r} is that of another resource's run: "
+                    "give the run another run_id, or leave it out.",
+                    details={"run_id": name},
+                )
+            resource_id = known.resource_id
         return Run(spec, runtime, name, resource_id, is_stored=is_stored)
 
     create_run_async = create_run

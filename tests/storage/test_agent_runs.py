@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mastra.errors import SerializationError
+from mastra.errors import IdTakenError, SerializationError
 from mastra.storage import AgentRunStore
 from tests.support.storage import SQL_STORES, SettableClock
 
@@ -151,3 +151,23 @@ async def test_who_has_lost_a_run_can_no_longer_change_it(runs: AgentRunStore) -
 async def test_what_json_cannot_hold_is_refused(runs: AgentRunStore) -> None:
     with pytest.raises(SerializationError, match=r"Run 'r' of agent 'a'.*messages\.0"):
         await runs.save_agent_run("r", "a", {"messages": [object()]})
+
+
+@pytest.mark.parametrize(("agent_id", "resource"), [("b", "ann"), ("a", "bob"), ("a", None)])
+async def test_an_id_is_of_whoever_chose_it_first(
+    runs: AgentRunStore, agent_id: str, resource: str | None
+) -> None:
+    await runs.save_agent_run("r", "a", {"createdAt": 1, "resourceId": "ann"})
+    with pytest.raises(IdTakenError, match="'r' is that of somebody else's run"):
+        await runs.save_agent_run("r", agent_id, {"createdAt": 2, "resourceId": resource})
+    kept = await runs.get_agent_run("r")
+    assert kept is not None
+    assert (kept["agentId"], kept["createdAt"]) == ("a", 1)
+    await runs.save_agent_run("r", "a", {"createdAt": 3, "resourceId": "ann"})
+    assert (await runs.list_agent_runs("a", now_ms=NOW))[0]["createdAt"] == 3
+
+
+async def test_a_run_of_another_agent_is_not_claimed(runs: AgentRunStore) -> None:
+    await runs.save_agent_run("r", "a", {"createdAt": 1})
+    assert await take(runs, agent_id="b") is None
+    assert await take(runs, agent_id="a") is not None

@@ -177,13 +177,8 @@ async def _streamed(server: Server, answer: AgentStream[Any]) -> StreamingRespon
 async def _waiting(
     server: Server, request: Request, agent_id: str, body: AgentAnswerBody
 ) -> tuple[Agent, dict[str, Any]]:
+    # The run's owner is looked up where it is claimed: in the record itself.
     agent = _agent(server, agent_id)
-    owner = server.owner(request)
-    if owner is not None:
-        found = await agent.list_suspended_runs()
-        for run in found.runs:
-            if run.run_id == body.run_id:
-                server.check_owner(request, run.resource_id, "agent run")
     options = _options(server, request, body)
     options.pop("run_id", None)
     return agent, options

@@ -10,6 +10,7 @@ from sqlalchemy.sql.dml import Insert
 
 from mastra.clock import Clock, SystemClock
 from mastra.jsonable import Json, dump_json, load_json
+from mastra.storage.agent_runs import check_id_is_own
 from mastra.storage.sql.database import Database
 from mastra.storage.sql.statements import StatementCache, matches, named, padded, upsert
 from mastra.storage.sql.tables import agent_runs
@@ -52,14 +53,27 @@ class SQLAgentRuns:
             "new_owner": None,
             "new_lease_until": 0,
         }
+        what = f"store agent run {run_id!r}"
         is_owned = expected_owner is not None
-        if is_owned:
-            values["expected_owner"] = expected_owner
         statement = self._statements.get(
             ("save", is_owned), functools.partial(_save, self._database.dialect.name, is_owned)
         )
-        what = f"store agent run {run_id!r}"
-        return await self._database.change(statement, values, what=what) == 1
+        if is_owned:
+            values["expected_owner"] = expected_owner
+            return await self._database.change(statement, values, what=what) == 1
+        values["seen_record"] = ""
+        while await self._database.change(statement, values, what=what) != 1:
+            # There is one under that id; it is replaced only as it was when it was looked at.
+            known = await self._read(run_id)
+            values["seen_record"] = "" if known is None else known[0]
+            if known is not None:
+                check_id_is_own(run_id, agent_id, record, load_json(known[0]))
+        return True
+
+    async def get_agent_run(self, run_id: str) -> dict[str, Json] | None:
+        """Return a record, or `None`."""
+        found = await self._read(run_id)
+        return None if found is None else load_json(found[0])
 
     async def claim_agent_run(
         self,
@@ -69,6 +83,7 @@ class SQLAgentRuns:
         *,
         now_ms: int,
         dead_owners: Collection[str] = (),
+        agent_id: str | None = None,
     ) -> dict[str, Json] | None:
         """Return a record that waits and make it somebody's; one of several callers wins."""
         count, values = padded("dead", list(dead_owners))
@@ -79,7 +94,12 @@ class SQLAgentRuns:
             "new_is_waiting": False,
             "now": now_ms,
         }
-        statement = self._statements.get(("claim", count), functools.partial(_claim, count))
+        if agent_id is not None:
+            values["of_agent_id"] = agent_id
+        of_agent = agent_id is not None
+        statement = self._statements.get(
+            ("claim", count, of_agent), functools.partial(_claim, count, of_agent)
+        )
         what = f"claim agent run {run_id!r}"
         if await self._database.change(statement, values, what=what) != 1:
             return None
@@ -153,15 +173,22 @@ def _is_over() -> ColumnElement[bool]:
 
 
 def _save(dialect: str, is_owned: bool) -> Insert:
-    return upsert(agent_runs, _SAVED, "run_id", dialect, where=_is_owned() if is_owned else None)
+    is_seen = _columns.record == named("seen_record", _columns.record)
+    where = _is_owned() if is_owned else is_seen
+    return upsert(agent_runs, _SAVED, "run_id", dialect, where=where)
 
 
-def _claim(dead_owners: int) -> Update:
+def _is_of_agent() -> ColumnElement[bool]:
+    return _columns.agent_id == named("of_agent_id", _columns.agent_id)
+
+
+def _claim(dead_owners: int, of_agent: bool) -> Update:
     owner, waiting = _columns.owner, _columns.is_waiting
     is_dead = owner.in_(matches("dead", owner, dead_owners)) if dead_owners else false()
     return (
         update(agent_runs)
-        .where(_is_run(), or_(waiting, is_dead, _is_over()))
+        .where(_is_run(), *((_is_of_agent(),) if of_agent else ()))
+        .where(or_(waiting, is_dead, _is_over()))
         .values(
             is_waiting=named("new_is_waiting", waiting),
             owner=named("new_owner", owner),
@@ -200,7 +227,7 @@ def _list() -> Select[str]:
     return (
         select(_columns.record)
         .where(
-            _columns.agent_id == named("of_agent_id", _columns.agent_id),
+            _is_of_agent(),
             or_(waiting == named("expected_is_waiting", waiting), _is_over()),
         )
         .order_by(_columns.saved_at.desc(), _columns.run_key.desc())
