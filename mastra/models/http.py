@@ -1,215 +1,362 @@
-"""The one HTTP client of an event loop, and the transport that the `openai` SDK sends through.
+"""What every provider spoken to natively shares: keys, addresses, sending, reading and errors.
 
-The SDK speaks httpx; the bytes go over aiohttp, whose parser and connection pool cost a third.
-An asynchronous generator that the event loop itself closes owns the session, so a program that
-simply ends leaves no open connection and no warning.
+A provider is a subclass of `HttpModel` that makes requests, and a decoder that reads the bytes of
+answers. Nothing here imports aiohttp until a request is sent. Retries are made by `calling`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import ssl
-import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Any, cast
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-import aiohttp
-import httpx
-import yarl
+import orjson
 
-__all__ = ["RESPONSE", "LoopClients", "let_end", "loop_clients"]
+from mastra.errors import ConfigError, MissingDependencyError, ModelError
+from mastra.jsonable import Json
+from mastra.models.base import ModelRequest
+from mastra.models.chunks import ModelChunk, ResponseMetadata
+from mastra.models.guard import check_request_allowed
 
+if TYPE_CHECKING:
+    import aiohttp
 
-RESPONSE = "mastra.response"
-"""Where the transport puts aiohttp's response among an httpx response's extensions."""
+__all__ = ["CONNECT_S", "SILENCE_S", "Decoder", "HttpCall", "HttpModel", "HttpSource"]
 
-_OWN_HEADERS = frozenset((b"host", b"content-length", b"transfer-encoding"))
-_DECODED = frozenset((b"content-encoding", b"content-length"))
+CONNECT_S: Final = 10.0
+SILENCE_S: Final = 600.0
+"""A provider that says nothing for so long has died."""
 
-_END_S = 1.0
-
-_tls: ssl.SSLContext | None = None
-
-
-def tls_context() -> ssl.SSLContext:
-    """Return the TLS context of the process: making one takes as long as a whole model call."""
-    global _tls  # noqa: PLW0603 - one for the process is the point
-    if _tls is None:
-        _tls = httpx.create_ssl_context()
-    return _tls
+_SESSIONS: Final = "mastra.models.sessions"
+_LONGEST_ERROR: Final = 1 << 20
 
 
-class _NoCookies(httpx.Cookies):
-    """Keeps no cookie, as `aiohttp.DummyCookieJar`: looking for one takes 0.1 ms an answer."""
+class Decoder(Protocol):
+    """Bytes of an answer in, chunks out."""
 
-    def extract_cookies(self, response: httpx.Response) -> None:
-        pass
+    done: bool
+    """Whether the answer is complete."""
 
-    def set_cookie_header(self, request: httpx.Request) -> None:
-        pass
+    def feed(self, data: bytes) -> list[ModelChunk]:
+        """Return the chunks of one network read."""
+        ...
 
-
-class _Client(httpx.AsyncClient):
-    @property
-    def cookies(self) -> httpx.Cookies:
-        return _NO_COOKIES
-
-    @cookies.setter
-    def cookies(self, cookies: object) -> None:
-        raise AttributeError(f"A client of models keeps no cookies, and was given {cookies!r}.")
+    def end(self) -> list[ModelChunk]:
+        """Return what is left when the body ends."""
+        ...
 
 
-_NO_COOKIES = _NoCookies()
+@dataclass(slots=True)
+class HttpCall:
+    """One request to a provider, and what reads its answer."""
+
+    path: str
+    """Below the base URL, with the slash it begins with."""
+    body: Mapping[str, Json]
+    """Sent as JSON."""
+    decoder: Decoder
+    """Reads the answer."""
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    """Of this call alone, such as those for beta features."""
 
 
-class LoopClients:
-    """What one event loop keeps open: a session, and the SDK's clients by what they were made of."""
+class HttpModel(ABC):
+    """A model behind a provider's own HTTP API.
 
-    __slots__ = ("_ending", "_owner", "by_key", "http", "session")
-
-    def __init__(self) -> None:
-        self.by_key: dict[Any, Any] = {}
-        """The SDK's clients."""
-        self._ending: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
-        self._owner: AsyncGenerator[None, None] | None = None
-        self.session: aiohttp.ClientSession
-        self.http: httpx.AsyncClient
-
-    async def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Open the session and let the event loop close it when it shuts down."""
-        self._owner = self._own(loop)
-        await anext(self._owner)
-
-    async def _own(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            read_bufsize=1 << 18,
-        )
-        self.http = _Client(transport=_Transport(self.session))
-        try:
-            yield
-        finally:
-            if _clients.get(loop) is self:
-                del _clients[loop]
-            for response, timer in self._ending.items():
-                timer.cancel()
-                response.close()
-            await self.session.close()
-
-    def let_end(self, response: aiohttp.ClientResponse) -> None:
-        """See the function of this name."""
-        if response not in self._ending:
-            loop = asyncio.get_running_loop()
-            self._ending[response] = loop.call_later(_END_S, self._end, response)
-
-    def _end(self, response: aiohttp.ClientResponse) -> None:
-        del self._ending[response]
-        response.close()
-
-    async def aclose(self) -> None:
-        """Close every connection; the next call opens new ones."""
-        if self._owner is not None:
-            await self._owner.aclose()
-
-
-_clients: dict[asyncio.AbstractEventLoop, LoopClients] = {}
-
-
-async def loop_clients() -> LoopClients:
-    """Return the clients of the running event loop."""
-    loop = asyncio.get_running_loop()
-    found = _clients.get(loop)
-    if found is None:
-        found = _clients[loop] = LoopClients()
-        await found.start(loop)
-    return found
-
-
-def let_end(response: aiohttp.ClientResponse) -> None:
-    """Wait a second for the mark that ends a body: aiohttp then puts the connection back.
-
-    Nothing waits for a server that never sends it, and a loop that shuts down closes it.
+    Args:
+        model_name: As the provider spells it.
+        provider: What the provider is called in messages, metadata and `provider_options`.
+        base_url: Where the API is. Default: what the environment says, or the provider's own.
+        api_key: Default: the environment's, which is sent to the provider and to the base URL of
+            the environment alone; an endpoint given by `base_url` gets no key unless it is given
+            one.
+        headers: Further HTTP headers.
     """
-    clients = _clients.get(asyncio.get_running_loop())
-    if clients is None:
-        response.close()
-    else:
-        clients.let_end(response)
 
+    key_names: ClassVar[tuple[str, ...]]
+    """Environment variables with a key; the first one set is taken."""
+    url_names: ClassVar[tuple[str, ...]]
+    """Environment variables with a base URL."""
+    default_url: ClassVar[str]
+    """The provider's own base URL."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Further modules that a call needs, imported in a worker thread."""
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        provider: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.model_name = model_name
+        self.provider = provider
+        self.base_url = base_url
+        self.api_key = api_key
+        self.headers = dict(headers or {})
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model_id!r})"
 
-class _Body(httpx.AsyncByteStream):
-    """A response's body for those who read it through httpx: the SDK, for an error's text."""
+    @property
+    def model_id(self) -> str:
+        """`provider/model`, for messages."""
+        return f"{self.provider}/{self.model_name}"
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return self.base_url or _from_env(self.url_names) or self.default_url
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    @property
+    def key(self) -> str | None:
+        """The key to send; the environment's never goes to an endpoint that a caller named."""
+        if self.api_key is None and self.base_url is None:
+            return _from_env(self.key_names)
+        return self.api_key
+
+    @property
+    def key_source(self) -> str:
+        """Where a user is to look for the key, for messages."""
+        if self.api_key is not None or self.base_url is not None:
+            return "the api_key of its ModelConfig"
+        found = next((name for name in self.key_names if os.environ.get(name)), self.key_names[0])
+        return f"the environment variable {found}"
+
+    def check(self) -> None:
+        """Find out, before any request, whether one could be made.
+
+        Raises:
+            ConfigError: There is no key for it.
+        """
+        if self.base_url is None and self.key is None:
+            name = self.key_names[0]
+            raise ConfigError(
+                f"{self.model_id} needs an API key: set the environment variable {name}, "
+                f"or use ModelConfig(id={self.model_id!r}, api_key=...).",
+                code="MISSING_API_KEY",
+                details={"env": name, "model": self.model_id},
+            )
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelChunk]:
+        """Answer, chunk by chunk."""
+        source = await self.open(request)
         try:
-            while data := await self._response.content.readany():
-                yield data
-        except aiohttp.ClientError as error:
-            raise httpx.ReadError(str(error)) from error
+            while batch := await source.read():
+                for chunk in batch:
+                    yield chunk
+        finally:
+            await source.aclose()
 
-    async def aclose(self) -> None:
-        self._response.close()
+    async def open(self, request: ModelRequest) -> HttpSource:
+        """Send the request and return the answer, once its head is there.
 
+        Raises:
+            ConfigError: There is no key, or requests are blocked.
+            ModelError: The provider refused, or could not be reached.
+        """
+        await self.prepare()
+        call = self.call(request)
+        headers = {**self.headers, **call.headers, **(request.settings.headers or {})}
+        response = await self.send(call, headers)
+        shown = {"body": call.body, "url": self.address(call)}
+        return HttpSource(self, response, call.decoder, shown)
 
-class _Transport(httpx.AsyncBaseTransport):
-    """Sends httpx's requests through an aiohttp session."""
+    async def prepare(self) -> None:
+        """Check that a call may be made, and import what it needs.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-        # Left to aiohttp, the environment is read in a worker thread for every request.
-        self._proxies = urllib.request.getproxies()
+        Raises:
+            ConfigError: There is no key, or requests are blocked.
+            MissingDependencyError: A package is not installed.
+        """
+        self.check()
+        check_request_allowed(self.model_id, self.url)
+        modules = sys.modules
+        if _SESSIONS not in modules or not all(name in modules for name in self.needs):
+            await asyncio.to_thread(_import, (*self.needs, _SESSIONS), self.url)
 
-    def _proxy_for(self, url: yarl.URL) -> str | None:
-        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
-        host = url.host or ""
-        # A proxy could not reach this machine's loopback, least of all the embedded model's.
-        if proxy is None or _is_loopback(host) or urllib.request.proxy_bypass(host):
-            return None
-        return proxy
+    def address(self, call: HttpCall) -> str:
+        """Return where a call goes."""
+        return self.url.rstrip("/") + call.path
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = yarl.URL(str(request.url), encoded=True)
-        limits = cast("Mapping[str, float | None]", request.extensions.get("timeout") or {})
+    @abstractmethod
+    def call(self, request: ModelRequest) -> HttpCall:
+        """Return what to send."""
+        ...
+
+    def key_headers(self) -> dict[str, str]:
+        """Return the headers that carry the key; none without one."""
+        key = self.key
+        return {} if key is None else {"authorization": f"Bearer {key}"}
+
+    async def send(self, call: HttpCall, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Send a call and return its answer, once the head is there.
+
+        Args:
+            call: What to send.
+            headers: Those of the model, of the call and of its settings together; they go over
+                the ones that are made here.
+
+        Raises:
+            ModelError: The provider refused, or could not be reached.
+        """
+        import aiohttp  # noqa: PLC0415 - imported by now
+        import yarl  # noqa: PLC0415 - imported by now
+
+        from mastra.models.sessions import loop_clients  # noqa: PLC0415 - imports aiohttp
+
+        clients = await loop_clients()
+        named = {"content-type": "application/json", **self.key_headers()}
+        named.update({name.lower(): value for name, value in headers.items()})
         try:
-            response = await self._session.request(
-                request.method,
-                url,
-                data=await request.aread(),
-                headers=[
-                    (name.decode("latin-1"), value.decode("latin-1"))
-                    for name, value in request.headers.raw
-                    if name.lower() not in _OWN_HEADERS
-                ],
-                allow_redirects=False,
-                proxy=self._proxy_for(url) if self._proxies else None,
-                ssl=tls_context() if url.scheme == "https" else True,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=limits.get("connect"), sock_read=limits.get("read")
-                ),
+            response = await clients.request(
+                "POST",
+                yarl.URL(self.address(call), encoded=True),
+                data=orjson.dumps(call.body),
+                headers=named,
+                connect_s=CONNECT_S,
+                silence_s=SILENCE_S,
             )
         except (aiohttp.ServerTimeoutError, TimeoutError) as error:
-            raise httpx.ReadTimeout(str(error), request=request) from error
-        except aiohttp.ClientConnectorError as error:
-            raise httpx.ConnectError(str(error), request=request) from error
-        except aiohttp.ClientError as error:
-            raise httpx.ReadError(str(error), request=request) from error
-        return httpx.Response(
-            response.status,
-            # aiohttp has decompressed the body already.
-            headers=[pair for pair in response.raw_headers if pair[0].lower() not in _DECODED],
-            stream=_Body(response),
-            extensions={RESPONSE: response},
+            raise self.silent() from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise self.unreachable(error) from error
+        if response.status >= 300:
+            raise await self._refused(response)
+        return response
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> ModelError:
+        """Return the error that an answer is, read as far as it goes."""
+        from mastra.models.http_errors import refusal  # noqa: PLC0415 - failures only
+
+        read: list[bytes] = []
+        try:
+            while data := await response.content.readany():
+                read.append(data)
+                if sum(map(len, read)) > _LONGEST_ERROR:
+                    break
+        except Exception:  # noqa: BLE001, S110 - the status says what happened
+            pass
+        response.close()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return refusal(self, response.status, headers, b"".join(read), response.reason)
+
+    def silent(self) -> ModelError:
+        """Return the error for a provider that does not answer."""
+        return ModelError(
+            f"{self.model_id} did not answer in time at {self.url}.",
+            model_id=self.model_id,
+            is_retryable=True,
+            code="MODEL_TIMEOUT",
         )
+
+    def unreachable(self, cause: object) -> ModelError:
+        """Return the error for a provider to which there is no connection."""
+        return ModelError(
+            f"Could not reach {self.model_id} at {self.url}: {cause}. "
+            "Check that the address is right and that the server is running.",
+            model_id=self.model_id,
+            is_retryable=True,
+            code="MODEL_UNREACHABLE",
+            details={"url": self.url},
+        )
+
+
+def _from_env(names: Sequence[str]) -> str | None:
+    return next((found for name in names if (found := os.environ.get(name))), None)
+
+
+def _import(names: Sequence[str], url: str) -> None:
+    """Import what calls need, in a worker thread: half a second that the event loop goes on."""
+    try:
+        for name in names:
+            import_module(name)
+    except ImportError as error:
+        packages = " ".join(dict.fromkeys(n for n in ("aiohttp", *names) if "mastra" not in n))
+        raise MissingDependencyError(
+            f"This model needs a package that is not installed: {error.name}. "
+            f"Install it with: pip install {packages}."
+        ) from error
+    if url.startswith("https:"):
+        sessions: Any = sys.modules[_SESSIONS]
+        sessions.tls_context()
+
+
+class HttpSource:
+    """An answer under way: each network read is one batch."""
+
+    __slots__ = ("_content", "_decoder", "_is_first", "_model", "_response", "request")
+
+    def __init__(
+        self,
+        model: HttpModel,
+        response: aiohttp.ClientResponse,
+        decoder: Decoder,
+        request: Mapping[str, Any],
+    ) -> None:
+        self.request = request
+        self._model = model
+        self._response = response
+        self._content = response.content
+        self._decoder = decoder
+        self._is_first = True
+
+    async def read(self) -> Sequence[ModelChunk]:
+        """Return the chunks of the next network read; none at the end.
+
+        Raises:
+            ModelError: The connection broke, or what came cannot be read.
+        """
+        decoder = self._decoder
+        while not decoder.done:
+            try:
+                data = await self._content.readany()
+            except Exception as error:
+                raise self._broken(error) from error
+            batch = decoder.feed(data) if data else decoder.end()
+            if batch:
+                if self._is_first:
+                    self._add_headers(batch)
+                return batch
+        return ()
+
+    def _add_headers(self, batch: Sequence[ModelChunk]) -> None:
+        self._is_first = False
+        for chunk in batch:
+            if isinstance(chunk, ResponseMetadata):
+                chunk.headers = {
+                    name.lower(): value for name, value in self._response.headers.items()
+                }
+                return
+
+    def _broken(self, error: Exception) -> ModelError:
+        return ModelError(
+            f"The connection to {self._model.url} broke while {self._model.model_id} answered: "
+            f"{error or type(error).__name__}.",
+            model_id=self._model.model_id,
+            is_retryable=True,
+            code="MODEL_STREAM_CUT",
+        )
+
+    def interrupt(self) -> None:
+        """Close the connection; a `read` that waits raises."""
+        self._response.close()
+
+    async def aclose(self) -> None:
+        """Give the connection back if the answer was read, or close it."""
+        response = self._response
+        if response.closed:
+            return
+        if not self._decoder.done:
+            response.close()
+        elif not self._content.is_eof():
+            from mastra.models.sessions import let_end  # noqa: PLC0415 - imports aiohttp
+
+            let_end(response)

@@ -174,9 +174,9 @@ class LiteLLMModel:
         """Return our error for one of litellm's, which all have a status."""
         if isinstance(error, (ModelError, ConfigError)):
             return error
-        from mastra.models.openai_errors import (  # noqa: PLC0415 - failures only
-            RETRYABLE_STATUS,
+        from mastra.models.http_errors import (  # noqa: PLC0415 - failures only
             explain_status,
+            may_pass,
             retry_after_of,
         )
 
@@ -202,7 +202,7 @@ class LiteLLMModel:
             ),
             status_code=status,
             model_id=self.model_id,
-            is_retryable=status in RETRYABLE_STATUS or status >= 500,
+            is_retryable=may_pass(status),
             details={
                 "retry_after_s": None if response is None else retry_after_of(response.headers)
             },

@@ -26,7 +26,8 @@ from mastra.errors import MissingDependencyError, ModelError
 from mastra.models.base import ModelRequest
 from mastra.models.chunks import ModelChunk
 from mastra.models.guard import check_request_allowed
-from mastra.models.openai import OpenAIModel, OpenAISource
+from mastra.models.http import HttpSource
+from mastra.models.openai import OpenAIModel
 
 __all__ = ["LocalModel"]
 
@@ -100,7 +101,7 @@ class LocalModel:
         finally:
             await source.aclose()
 
-    async def open(self, request: ModelRequest) -> OpenAISource:
+    async def open(self, request: ModelRequest) -> HttpSource:
         """Send the request and return the answer; the first call starts the server.
 
         Raises:

@@ -12,7 +12,7 @@ import pytest
 
 from mastra.agents.agent import Agent
 from mastra.errors import ConfigError, ModelError
-from mastra.models import http
+from mastra.models import sessions
 from mastra.models.messages import FilePart, ImagePart, Message
 from mastra.models.resolve import Fallback, ModelConfig
 from mastra.stream.abort import AbortController
@@ -470,14 +470,14 @@ def test_a_program_that_ends_before_the_body_does_leaves_no_connection() -> None
 async def test_an_answer_may_be_let_end_twice(
     server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "_END_S", 0.01)
+    monkeypatch.setattr(sessions, "_END_S", 0.01)
     raised: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
     server.queue(text_reply("a", ended=False))
-    clients = await http.loop_clients()
+    clients = await sessions.loop_clients()
     response = await clients.session.post(server.url, json={})
-    http.let_end(response)
-    http.let_end(response)
+    sessions.let_end(response)
+    sessions.let_end(response)
     while not response.closed:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)

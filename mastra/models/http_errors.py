@@ -1,0 +1,126 @@
+"""What went wrong at a provider that is reached over HTTP, in words that say what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from mastra.errors import ModelError
+
+if TYPE_CHECKING:
+    from mastra.models.http import HttpModel
+
+__all__ = [
+    "RETRYABLE_STATUS",
+    "explain_status",
+    "may_pass",
+    "refusal",
+    "retry_after_of",
+    "said_by",
+]
+
+RETRYABLE_STATUS = frozenset((408, 409, 429))
+"""Beside every status from 500 on."""
+
+
+def may_pass(status: int) -> bool:
+    """Return whether the same request may succeed later."""
+    return status in RETRYABLE_STATUS or status >= 500
+
+
+def explain_status(status: int, model_id: str, said: str, *, key: str, url: str | None) -> str:
+    """Return a message for an HTTP status that a user understands."""
+    where = f" at {url}" if url else ""
+    if status in {401, 403}:
+        return f"{model_id} refused the API key{where} ({status}): check {key}. It said: {said}"
+    if status == 404:
+        return f"{model_id} was not found{where} (404): check the model's name. It said: {said}"
+    if status == 429:
+        return f"{model_id} takes no more requests for the moment (429). It said: {said}"
+    if status >= 500:
+        return f"{model_id} failed{where} ({status}). It said: {said}"
+    return f"{model_id} refused the request ({status}). It said: {said}"
+
+
+def said_by(body: object) -> str | None:
+    """Return the message in an error's body."""
+    if not isinstance(body, Mapping):
+        return str(body) if body else None
+    known = cast("Mapping[str, Any]", body)
+    inner: Any = known.get("error", known)
+    if not isinstance(inner, Mapping):
+        return str(inner)
+    found: Any = cast("Mapping[str, Any]", inner).get("message")
+    return str(found) if found else None
+
+
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a provider asks to wait, if it does."""
+    exact = headers.get("retry-after-ms")
+    if exact is not None:
+        return _number(exact, 1000)
+    wanted = headers.get("retry-after")
+    if wanted is None:
+        return None
+    seconds = _number(wanted, 1)
+    return seconds if seconds is not None else _until(wanted)
+
+
+def _number(text: str, divisor: float) -> float | None:
+    try:
+        return float(text) / divisor
+    except ValueError:
+        return None
+
+
+def _until(date: str) -> float | None:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    from mastra.clock import now_ms  # noqa: PLC0415 - one header form of one failure
+
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - now_ms() / 1000)
+    except ValueError:
+        return None
+
+
+def refusal(
+    model: HttpModel, status: int, headers: Mapping[str, str], body: bytes, reason: str | None
+) -> ModelError:
+    """Return the error for an answer that is none.
+
+    Args:
+        model: Who was asked.
+        status: The HTTP status.
+        headers: The answer's, by lower-case name.
+        body: The answer.
+        reason: The words beside the status.
+    """
+    said = said_by(_read(body)) or reason or "nothing"
+    asked = headers.get("x-should-retry")
+    return ModelError(
+        explain_status(status, model.model_id, said, key=model.key_source, url=model.url),
+        status_code=status,
+        model_id=model.model_id,
+        is_retryable=may_pass(status) if asked not in ("true", "false") else asked == "true",
+        details={
+            "url": model.url,
+            "retry_after_s": retry_after_of(headers),
+            "request_id": headers.get("request-id") or headers.get("x-request-id"),
+        },
+    )
+
+
+def _read(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        text = body.decode("utf-8", "replace")
+        if "<" in text[:200] and ">" in text:
+            # The page of a gateway: what it says stands between its tags.
+            text = re.sub(r"(?is)<(script|style|head)\b.*?</\1\s*>|<[^>]*>", " ", text)
+        text = " ".join(text.split())
+        return text if len(text) <= 400 else text[:400] + "…"
