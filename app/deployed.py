@@ -6,6 +6,7 @@ import os
 
 from app.durable import build_engine, build_route
 from app.main import build_mastra
+from app.server import allowed_hosts
 from mastra import ServerConfig
 
 __all__ = ["mastra"]
@@ -15,5 +16,5 @@ _NAMES = ("INNGEST_BASE_URL", "INNGEST_EVENT_KEY")
 
 mastra = build_mastra(
     engine=build_engine() if any(os.environ.get(name) for name in _NAMES) else None,
-    server=ServerConfig(api_routes=[build_route()]),
+    server=ServerConfig(api_routes=[build_route()], allowed_hosts=allowed_hosts()),
 )

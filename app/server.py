@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from fastapi import FastAPI
 
 from app.durable import build_route
@@ -9,7 +11,20 @@ from app.main import mastra
 from mastra import Mastra
 from mastra.server import ServerConfig, create_app, serve
 
-__all__ = ["build_app", "run"]
+__all__ = ["allowed_hosts", "build_app", "run"]
+
+_VERCEL = ("VERCEL_URL", "VERCEL_BRANCH_URL", "VERCEL_PROJECT_PRODUCTION_URL")
+
+
+def allowed_hosts() -> list[str]:
+    """Return the names that `MASTRA_ALLOWED_HOSTS` has, parted by commas.
+
+    By these names the server may be called beside this machine's own: those of a proxy in front,
+    and those that Vercel gave a deployment.
+    """
+    listed = os.environ.get("MASTRA_ALLOWED_HOSTS", "").split(",")
+    listed += [os.environ.get(name, "") for name in _VERCEL]
+    return [name.strip() for name in listed if name.strip()]
 
 
 def build_app(app: Mastra = mastra, *, restart_runs: bool = True) -> FastAPI:
@@ -19,9 +34,15 @@ def build_app(app: Mastra = mastra, *, restart_runs: bool = True) -> FastAPI:
         app: What to serve.
         restart_runs: Whether runs that were cut off go on when it starts.
     """
-    return create_app(app, ServerConfig(api_routes=[build_route()], restart_runs=restart_runs))
+    config = ServerConfig(
+        api_routes=[build_route()], restart_runs=restart_runs, allowed_hosts=allowed_hosts()
+    )
+    return create_app(app, config)
 
 
 def run(host: str, port: int, app: Mastra = mastra) -> None:
     """Serve an app, by default this one, until the process is told to stop."""
-    serve(app, ServerConfig(host=host, port=port, api_routes=[build_route()]))
+    config = ServerConfig(
+        host=host, port=port, api_routes=[build_route()], allowed_hosts=allowed_hosts()
+    )
+    serve(app, config)

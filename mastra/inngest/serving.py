@@ -64,6 +64,9 @@ class InngestRoute:
     """An ASGI app looks at the method by itself."""
     requires_auth: bool = False
     """Whether the server's own authentication stands before it. Inngest signs its requests."""
+    body_size_limit: None = None
+    guards_itself: Literal[True] = True
+    """Its app looks at signatures, or at where a request comes from, and bounds bodies itself."""
 
     def resolve(self, mastra: Any) -> Any:
         """Return the ASGI app that answers."""

@@ -16,15 +16,16 @@ from starlette.routing import BaseRoute
 
 from mastra.observability.config import collecting_logs
 from mastra.registry import Mastra
-from mastra.server.auth import authenticator_of
 from mastra.server.config import ServerConfig
 from mastra.server.context import Server
 from mastra.server.cors import CorsMiddleware
 from mastra.server.custom import add_api_routes
 from mastra.server.draining import drain
 from mastra.server.errors import answer_to, error_response, not_found_page
+from mastra.server.gate import Gate
 from mastra.server.handling import WireResponse, bound_route
 from mastra.server.openapi import add_documentation
+from mastra.server.redirects import RelativeRedirects
 from mastra.server.routes.agents import add_agent_routes
 from mastra.server.routes.logs import add_log_routes
 from mastra.server.routes.memory import add_memory_routes
@@ -84,7 +85,9 @@ def create_app(mastra: Mastra, config: ServerConfig | None = None) -> FastAPI:
     )
     setattr(app.state, SERVER_STATE, server)
     app.add_api_route("/health", _health, include_in_schema=False)
-    app.add_api_route("/", _welcome(settings), include_in_schema=False)
+    own = APIRouter(route_class=bound_route(server))
+    own.add_api_route("/", _welcome(settings), include_in_schema=False)
+    app.include_router(own)
     add_api_routes(app, server)
     app.include_router(api, prefix=settings.api_prefix)
     if settings.openapi:
@@ -105,14 +108,8 @@ def router(mastra: Mastra, config: ServerConfig | None = None) -> APIRouter:
 
 
 def _build(mastra: Mastra, config: ServerConfig) -> tuple[Server, APIRouter]:
-    authenticator, dependencies = authenticator_of(config.auth)
-    server = Server(mastra, config, authenticator)
-    server.facts["dependencies"] = dependencies
-    api = APIRouter(
-        route_class=bound_route(server),
-        dependencies=dependencies,
-        default_response_class=WireResponse,
-    )
+    server = Server(mastra, config, Gate(config))
+    api = APIRouter(route_class=bound_route(server), default_response_class=WireResponse)
     for add_routes in (
         add_agent_routes,
         add_workflow_routes,
@@ -162,9 +159,9 @@ def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[Non
 
 
 def _middleware(config: ServerConfig) -> list[Middleware]:
-    stack: list[Middleware] = []
+    stack: list[Middleware] = [Middleware(RelativeRedirects)]
     if config.cors is not False:
-        stack.append(Middleware(CorsMiddleware, config=config.cors))
+        stack.append(Middleware(CorsMiddleware, config=config))
     for item in config.middleware:
         if isinstance(item, Middleware):
             stack.append(item)

@@ -171,7 +171,14 @@ def authenticator_of(auth: Any) -> tuple[Authenticator | None, list[Any]]:
     if auth is None:
         return None, []
     if isinstance(auth, Sequence) and not isinstance(auth, str):
-        return None, list(cast("Sequence[Any]", auth))
+        found = list(cast("Sequence[Any]", auth))
+        # An empty list would let everybody in, and what is no dependency would never be asked.
+        if not found or not all(hasattr(item, "dependency") for item in found):
+            raise ConfigError(
+                "ServerConfig(auth=[...]) takes one FastAPI dependency or more, each as "
+                "Depends(function). For a server that anybody may call leave auth out."
+            )
+        return None, found
     if hasattr(auth, "dependency"):
         return None, [auth]
     if isinstance(auth, BearerAuth | JWTAuth):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -35,6 +35,16 @@ class Mountable(Protocol):
         """Whether the server's `auth` guards it."""
         ...
 
+    @property
+    def body_size_limit(self) -> int | None:
+        """The largest body, in bytes; `None` for the server's."""
+        ...
+
+    @property
+    def guards_itself(self) -> bool:
+        """Whether its ASGI application looks at hosts, origins and sizes of bodies by itself."""
+        ...
+
     def resolve(self, mastra: Any) -> Any:
         """Return the handler."""
         ...
@@ -58,6 +68,9 @@ class ApiRoute:
     """Makes the handler, given the `Mastra` object."""
     requires_auth: bool = True
     """Whether the server's `auth` guards it."""
+    body_size_limit: int | None = None
+    """The largest request body, in bytes; left out, the server's."""
+    guards_itself: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -108,7 +121,12 @@ class ServerConfig:
     api_prefix: str = "/api"
     """What Mastra's routes begin with."""
     cors: CorsConfig | Literal[False] | None = None
-    """Left out: pages of this machine with credentials, all others without. `False`: no CORS."""
+    """Which pages of other origins may call. Left out: this machine's own console and Studio, with
+    credentials; where there is `auth`, all others too, without. `False`: no CORS."""
+    allowed_hosts: Sequence[str] = ()
+    """By which names the server may be called, beside this machine's own: `app.example.com`, also
+    with a port, `*.example.com`, or `*` for any. Left out: by any where there is `auth`, and by no
+    others where there is none, so that no web page can pass for this machine (DNS rebinding)."""
     middleware: Sequence[Any] = ()
     """Functions `async (request, call_next) -> response`, or Starlette's `Middleware` objects, the
     first outermost. One may set `request.state.request_context`, whose values go before those of
@@ -120,6 +138,9 @@ class ServerConfig:
     `Caller` or `None`, or a list of FastAPI dependencies."""
     body_size_limit: int = 4_718_592
     """The largest request body, in bytes."""
+    receive_timeout: float | None = 20.0
+    """How long a request's headers, and then its body, may take to arrive, beside a second for
+    every 16 KiB of body that came; `None` for any time."""
     timeout: float | None = 180.0
     """How long an answer may take to begin. Streams may go on for as long as they like."""
     keep_alive: float = 15.0
@@ -141,6 +162,10 @@ class ServerConfig:
             )
         if self.body_size_limit < 1:
             raise ConfigError("body_size_limit must be 1 or more.")
+        if isinstance(self.allowed_hosts, str) or any("/" in item for item in self.allowed_hosts):
+            raise ConfigError(
+                "allowed_hosts takes a list of names such as 'app.example.com', without a scheme."
+            )
 
     @property
     def open_warning(self) -> str | None:
@@ -158,6 +183,8 @@ def is_loopback(host: str) -> bool:
     if host in {"localhost", ""}:
         return host == "localhost"
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        address = ip_address(host.strip("[]"))
     except ValueError:
         return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -17,9 +17,10 @@ from starlette.requests import Request
 from mastra.errors import NotFoundError
 from mastra.registry import Mastra
 from mastra.request_context import AUTH_TOKEN, RESOURCE_ID, THREAD_ID, RequestContext
-from mastra.server.auth import Authenticator, Caller
+from mastra.server.auth import Caller
 from mastra.server.config import ServerConfig
 from mastra.server.errors import Refusal
+from mastra.server.gate import Gate
 from mastra.server.turns import Turns
 from mastra.storage.base import RunHead
 from mastra.workflows.workflow import Workflow
@@ -64,7 +65,8 @@ class Server:
 
     mastra: Mastra
     config: ServerConfig
-    authenticator: Authenticator | None = None
+    gate: Gate
+    """Lets requests in."""
     starting: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Runs that are being started by a request right now."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mastra.server.config import CorsConfig, is_loopback
+from mastra.server.config import ServerConfig
+from mastra.server.hosts import local_cors
 
-__all__ = ["CorsMiddleware", "default_cors"]
+__all__ = ["CorsMiddleware"]
 
 _METHODS = "GET,POST,PUT,PATCH,DELETE,OPTIONS"
 _HEADERS = (
@@ -23,32 +23,20 @@ _HEADERS = (
 )
 
 
-def _is_local(origin: str) -> bool:
-    try:
-        parts = urlsplit(origin)
-        return parts.scheme in {"http", "https"} and is_loopback(parts.hostname or "")
-    except ValueError:
-        return False
-
-
-def default_cors() -> CorsConfig:
-    """Return the rule for pages of this machine, such as Studio's."""
-    return CorsConfig(origins=_is_local, credentials=True)
-
-
 class CorsMiddleware:
     """Answers preflights and adds the headers that browsers look for.
 
     Args:
         app: What answers everything else.
-        config: Who may call; `None` for pages of this machine with credentials and all others
-            without.
+        config: What the server was told. Where that says nothing: pages of this machine's own
+            console and Studio with credentials, and where callers have to show who they are, all
+            others without.
     """
 
-    def __init__(self, app: ASGIApp, config: CorsConfig | None) -> None:
+    def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self._app = app
-        self._is_default = config is None
-        self._config = config or default_cors()
+        self._takes_all = not config.cors and config.auth is not None
+        self._config = config.cors or local_cors(config.port)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -82,7 +70,7 @@ class CorsMiddleware:
             given["vary"] = "Origin"
             if config.credentials:
                 given["access-control-allow-credentials"] = "true"
-        elif self._is_default or (not callable(config.origins) and "*" in config.origins):
+        elif self._takes_all or (not callable(config.origins) and "*" in config.origins):
             given["access-control-allow-origin"] = "*"
         else:
             return {"vary": "Origin"}

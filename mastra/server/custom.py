@@ -6,15 +6,14 @@ import inspect
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mastra.server.bodies import BoundedBody
 from mastra.server.config import Mountable
-from mastra.server.context import SERVER_KEY, Server
-from mastra.server.errors import answer_to, error_response
-from mastra.server.handling import GuardedRoute, guarded
+from mastra.server.context import Server
+from mastra.server.handling import bound_route
 
 __all__ = ["add_api_routes"]
 
@@ -35,26 +34,13 @@ def add_api_routes(app: FastAPI, server: Server) -> None:
 
 def _add(app: FastAPI, server: Server, route: Mountable, path: str, handler: Any) -> None:
     if _is_asgi(handler):
-        app.router.routes.append(Route(path, endpoint=_GuardedApp(server, route, handler)))
+        app.router.routes.append(Route(path, endpoint=_GuardedApp(server, route, path, handler)))
         return
-    bound = type(
-        "CustomRoute", (_CustomRoute,), {"server": server, "is_open": not route.requires_auth}
-    )
-    own = APIRouter(
-        route_class=bound,
-        dependencies=server.facts["dependencies"] if route.requires_auth else [],
-    )
+    guarded = bound_route(server, is_open=not route.requires_auth, limit=route.body_size_limit)
+    own = APIRouter(route_class=guarded)
     methods = _ALL if route.method == "ALL" else [route.method]
     own.add_api_route(path, handler, methods=methods, include_in_schema=len(methods) == 1)
     app.include_router(own)
-
-
-class _CustomRoute(GuardedRoute):
-    is_open: bool = False
-
-    def get_route_handler(self) -> Any:
-        inner = super(GuardedRoute, self).get_route_handler()
-        return guarded(inner, self.server, is_open=self.is_open)
 
 
 def _is_asgi(handler: Any) -> bool:
@@ -69,35 +55,36 @@ def _is_asgi(handler: Any) -> bool:
 class _GuardedApp:
     """An ASGI application that only those may call whom the server lets in.
 
-    Its bodies and its time are its own affair: it may take uploads and hold connections.
+    It stands behind a route like any other, whose answer is what the application sends: it may
+    take its time and hold connections.
     """
 
-    def __init__(self, server: Server, route: Mountable, app: ASGIApp) -> None:
-        self._server = server
-        self._route = route
+    def __init__(self, server: Server, route: Mountable, path: str, app: ASGIApp) -> None:
         self._app = app
+        # Inngest's looks at where requests come from, and how large they are, by itself.
+        if route.guards_itself and not route.requires_auth:
+            return
+        limit = route.body_size_limit or server.config.body_size_limit
+        bounded = BoundedBody(app, limit, server.config.receive_timeout)
+
+        async def answer() -> Response:
+            return _Answer(bounded)
+
+        route_class = bound_route(server, is_open=not route.requires_auth, reads_body=False)
+        self._app = route_class(path, answer, methods=["GET"]).app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        scope[SERVER_KEY] = self._server
-        if self._route.requires_auth:
-            refusal = await self._refusal(Request(scope, receive))
-            if refusal is not None:
-                await refusal(scope, receive, send)
-                return
         await self._app(scope, receive, send)
 
-    async def _refusal(self, request: Request) -> Response | None:
-        authenticator = self._server.authenticator
-        if authenticator is None:
-            return None
-        try:
-            caller = await authenticator(request)
-        except Exception as error:
-            self._server.logger.exception("The auth function failed")
-            return answer_to(error) or error_response(500, "Internal server error")
-        if caller is None:
-            headers = {"www-authenticate": "Bearer"}
-            return error_response(401, "Authentication required", headers)
-        request.state.caller = caller
-        return None
+
+class _Answer(Response):
+    """What an ASGI application sends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await self._app(scope, receive, send)

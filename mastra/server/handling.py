@@ -10,14 +10,15 @@ import asyncio
 import functools
 import inspect
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar
 
 from fastapi.routing import APIRoute, APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mastra.jsonable import dump_wire
+from mastra.server.bodies import arriving
 from mastra.server.context import SERVER_KEY, Server, load_strict
 from mastra.server.errors import Refusal, answer_to, error_response
 
@@ -35,25 +36,23 @@ class StrictRequest(Request):
     """A request whose body is bounded, and JSON of a sane depth."""
 
     limit: int = 0
+    timeout: float | None = None
 
     async def body(self) -> bytes:
         """Return the body.
 
         Raises:
-            Refusal: It is larger than the server takes.
+            Refusal: It is larger than the server takes, or too slow.
+            ClientDisconnect: The caller is gone.
         """
         if not hasattr(self, "_body"):
-            length = self.headers.get("content-length", "")
-            if length.isdigit() and int(length) > self.limit:
-                raise _too_large(self.limit)
             parts: list[bytes] = []
-            size = 0
-            async for part in self.stream():
-                size += len(part)
-                if size > self.limit:
-                    raise _too_large(self.limit)
-                parts.append(part)
+            async for message in arriving(self.scope, self.receive, self.limit, self.timeout):
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
             self._body = b"".join(parts)
+            self._stream_consumed = True
         return self._body
 
     async def json(self) -> Any:
@@ -69,32 +68,38 @@ class StrictRequest(Request):
             raise json.JSONDecodeError(str(error), "", 0) from None
 
 
-def _too_large(limit: int) -> Refusal:
-    return Refusal(413, f"The request body is larger than {limit} bytes.")
-
-
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def guarded(handler: Handler, server: Server, *, is_open: bool = False) -> Handler:
+def guarded(
+    handler: Handler,
+    server: Server,
+    *,
+    is_open: bool = False,
+    reads_body: bool = True,
+    limit: int | None = None,
+) -> Handler:
     """Return a handler with everything that happens around one.
 
     Args:
         handler: Answers the request.
         server: The server it belongs to.
         is_open: Whether anybody may call it.
+        reads_body: Whether it is given the body, or takes it as it comes.
+        limit: How many bytes a body may have; left out, what the server takes.
     """
     config = server.config
 
     async def handle(request: Request) -> Response:
         request.scope[SERVER_KEY] = server
         checked = StrictRequest(request.scope, request.receive)
-        checked.limit = config.body_size_limit
+        checked.limit = limit or config.body_size_limit
+        checked.timeout = config.receive_timeout
         deadline = asyncio.timeout(config.timeout)
         try:
             async with deadline:
                 await _let_in(server, checked, is_open=is_open)
-                if request.method not in _BODILESS:
+                if reads_body and request.method not in _BODILESS:
                     await checked.body()
                 return await handler(checked)
         except Exception as error:  # noqa: BLE001 - every failure becomes an answer
@@ -108,12 +113,10 @@ def guarded(handler: Handler, server: Server, *, is_open: bool = False) -> Handl
 async def _let_in(server: Server, request: Request, *, is_open: bool) -> None:
     if server.draining.is_set():
         raise Refusal(503, "The server is shutting down.")
-    if is_open or server.authenticator is None:
-        return
-    caller = await server.authenticator(request)
-    if caller is None:
-        raise Refusal(401, "Authentication required")
-    request.state.caller = caller
+    if is_open:
+        server.gate.admit_place(request)
+    else:
+        await server.gate.admit(request)
 
 
 async def _unexpected(server: Server, request: Request, error: Exception) -> Response:
@@ -132,12 +135,12 @@ class GuardedRoute(APIRoute):
     """A route of a server."""
 
     server: ClassVar[Server]
-    open_paths: ClassVar[frozenset[str]] = frozenset()
+    settings: ClassVar[Mapping[str, Any]] = {}
+    """What `guarded` is told of it."""
 
     def get_route_handler(self) -> Handler:
         """Return the handler with everything that happens around one."""
-        inner = super().get_route_handler()
-        return guarded(inner, self.server, is_open=self.path in self.open_paths)
+        return guarded(super().get_route_handler(), self.server, **self.settings)
 
 
 class WireResponse(Response):
@@ -178,6 +181,11 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def bound_route(server: Server) -> type[GuardedRoute]:
-    """Return the class of a server's own routes."""
-    return type("BoundRoute", (GuardedRoute,), {"server": server})
+def bound_route(server: Server, **settings: Any) -> type[GuardedRoute]:
+    """Return the class of a server's own routes.
+
+    Args:
+        server: The server.
+        settings: What `guarded` is told of them.
+    """
+    return type("BoundRoute", (GuardedRoute,), {"server": server, "settings": settings})

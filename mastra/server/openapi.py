@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any, cast
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from starlette.requests import Request
 from starlette.responses import Response
 
 from mastra.jsonable import Json
 from mastra.schema import Schema
 from mastra.server.context import Server
-from mastra.server.handling import WireResponse, guarded
+from mastra.server.handling import WireResponse, bound_route
 from mastra.server.schemas import json_schema_of
 from mastra.workflows.workflow import Workflow
 
@@ -28,19 +27,20 @@ def add_documentation(app: FastAPI, server: Server) -> None:
     """Serve the description, and pages to read it."""
     prefix = server.config.api_prefix
 
-    async def description(_: Request) -> Response:
+    async def description() -> Response:
         known = server.facts.get("openapi")
         if known is None:
             known = server.facts["openapi"] = describe_api(app, server)
         return WireResponse(known)
 
-    app.add_route(f"{prefix}/openapi.json", guarded(description, server), include_in_schema=False)
-
-    async def page(_: Request) -> Response:
+    async def page() -> Response:
         return get_swagger_ui_html(openapi_url=f"{prefix}/openapi.json", title="Mastra API")
 
+    own = APIRouter(route_class=bound_route(server))
+    own.add_api_route(f"{prefix}/openapi.json", description, include_in_schema=False)
     for path in ("/docs", "/swagger-ui"):
-        app.add_route(path, page, include_in_schema=False)
+        own.add_api_route(path, page, include_in_schema=False)
+    app.include_router(own)
 
 
 def describe_api(app: FastAPI, server: Server) -> dict[str, Json]:
@@ -53,12 +53,26 @@ def describe_api(app: FastAPI, server: Server) -> dict[str, Json]:
         openapi_version="3.1.0",
     )
     schemas: dict[str, Json] = made.setdefault("components", {}).setdefault("schemas", {})
-    if server.authenticator is not None:
-        made["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        made["security"] = [{"bearer": []}]
+    schemes, required, parameters = server.gate.describe()
+    if schemes:
+        made["components"]["securitySchemes"] = schemes
+        made["security"] = required
+    if parameters:
+        _add_parameters(made["paths"], parameters)
     for key, workflow in server.mastra.list_workflows().items():
         _add_workflow(made["paths"], schemas, server.config.api_prefix, key, workflow)
     return made
+
+
+def _add_parameters(paths: dict[str, Json], parameters: list[Any]) -> None:
+    """Say of every operation which headers, cookies and queries the check of callers looks at."""
+    for operations in cast("dict[str, dict[str, Any]]", paths).values():
+        for operation in operations.values():
+            known = {(item["in"], item["name"]) for item in operation.get("parameters", ())}
+            operation["parameters"] = [
+                *operation.get("parameters", ()),
+                *(item for item in parameters if (item["in"], item["name"]) not in known),
+            ]
 
 
 def _add_workflow(

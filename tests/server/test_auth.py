@@ -267,12 +267,13 @@ async def test_cors_gives_credentials_to_exact_origins_alone() -> None:
         assert known.headers["access-control-allow-credentials"] == "true"
         other = await caller.get("/api/agents", headers={"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in other.headers
-    async with client() as caller:
-        local = await caller.get("/api/agents", headers={"origin": "http://localhost:4200"})
-        assert local.headers["access-control-allow-origin"] == "http://localhost:4200"
-        assert local.headers["access-control-allow-credentials"] == "true"
-        other = await caller.get(
-            "/api/agents", headers={"origin": "https://localhost.evil.example"}
-        )
-        assert other.headers["access-control-allow-origin"] == "*"
-        assert "access-control-allow-credentials" not in other.headers
+    for auth in (None, BearerAuth(["secret"])):
+        async with client(ServerConfig(auth=auth), token="secret") as caller:
+            local = await caller.get("/api/agents", headers={"origin": "http://localhost:4200"})
+            assert local.headers["access-control-allow-origin"] == "http://localhost:4200"
+            assert local.headers["access-control-allow-credentials"] == "true"
+            evil = {"origin": "https://localhost.evil.example"}
+            other = await caller.get("/api/agents", headers=evil)
+            # Who has to show a token is asked for one on every page.
+            assert other.headers.get("access-control-allow-origin") == (auth and "*")
+            assert "access-control-allow-credentials" not in other.headers
