@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mastra.errors import ConfigError, NotFoundError
 from mastra.logs import get_logger
+from mastra.names import python_names, python_options
 from mastra.storage.base import Storage
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.runtime import Runtime
@@ -22,6 +23,8 @@ __all__ = ["Mastra"]
 T = TypeVar("T")
 
 
+@python_names
+@python_options
 class Mastra:
     """Names for agents, workflows and tools, and what they share.
 
@@ -29,9 +32,9 @@ class Mastra:
     changed by it; `get_agent` and `get_workflow` give versions that belong to it.
 
     Args:
-        agents: Agents by key.
-        workflows: Committed workflows by key.
-        tools: Tools by key.
+        agents: Agents by key, or a list of them, whose keys are their ids.
+        workflows: Committed workflows by key, or a list of them.
+        tools: Tools by key, or a list of them.
         storage: Where runs and memory are kept; left out, in memory.
         logger: The application's logger, or `None` for the `mastra` logger.
         engine: What runs workflows; left out, in process.
@@ -46,9 +49,11 @@ class Mastra:
     def __init__(
         self,
         *,
-        agents: Mapping[str, Agent] | None = None,
-        workflows: Mapping[str, Workflow[Any, Any, Any]] | None = None,
-        tools: Mapping[str, Tool[Any, Any]] | None = None,
+        agents: Mapping[str, Agent] | Iterable[Agent] | None = None,
+        workflows: Mapping[str, Workflow[Any, Any, Any]]
+        | Iterable[Workflow[Any, Any, Any]]
+        | None = None,
+        tools: Mapping[str, Tool[Any, Any]] | Iterable[Tool[Any, Any]] | None = None,
         storage: Storage | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         engine: Engine | None = None,
@@ -75,11 +80,11 @@ class Mastra:
         self._agents: dict[str, Any] = {}
         self._workflows: dict[str, Workflow[Any, Any, Any]] = {}
         self._tools: dict[str, Any] = {}
-        for key, agent in (agents or {}).items():
+        for key, agent in _keyed(agents, "agents"):
             self.add_agent(agent, key)
-        for key, workflow in (workflows or {}).items():
+        for key, workflow in _keyed(workflows, "workflows"):
             self.add_workflow(workflow, key)
-        for key, tool in (tools or {}).items():
+        for key, tool in _keyed(tools, "tools"):
             self.add_tool(tool, key)
 
     def __repr__(self) -> str:
@@ -279,6 +284,35 @@ class Mastra:
             if close is not None:
                 await close()
         await self._storage.aclose()
+
+
+def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterator[tuple[Any, Any]]:
+    """Yield keys and what they name; what is given as a list is keyed by id.
+
+    Raises:
+        ConfigError: It is neither a mapping nor a list, or two in a list have one id.
+    """
+    if given is None:
+        return
+    if isinstance(given, Mapping):
+        yield from given.items()
+        return
+    if isinstance(given, str) or not isinstance(given, Iterable) or hasattr(given, "id"):
+        raise ConfigError(
+            f"Mastra({what}=...) takes a dict of key to {what[:-1]}, or a list, not "
+            f"{type(given).__name__}."
+        )
+    seen: set[Any] = set()
+    for item in given:
+        # A plain function is a tool too, and is named as one by `add_tool`.
+        key = getattr(item, "id", None) or getattr(item, "__name__", None)
+        if key in seen:
+            raise ConfigError(
+                f"Mastra({what}=[...]) has two {what} with the id {key!r}. Give one of them another "
+                "id, or pass a dict of key to each."
+            )
+        seen.add(key)
+        yield key, item
 
 
 def _found(things: Mapping[str, T], key: str, kind: str, what: str) -> T:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from mastra.errors import SerializationError
 from mastra.jsonable import Json, to_jsonable
+from mastra.names import python_names
 
 __all__ = ["AUTH_TOKEN", "RESOURCE_ID", "THREAD_ID", "RequestContext"]
 
@@ -24,6 +25,7 @@ AUTH_TOKEN = "mastra__authToken"  # noqa: S105 - a key's name, not a secret
 """The caller's token; removed before anything is stored."""
 
 
+@python_names
 class RequestContext:
     """A map of text keys to values, alive for one request or run."""
 

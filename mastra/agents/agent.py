@@ -32,6 +32,7 @@ from mastra.clock import now_ms
 from mastra.errors import ConfigError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
+from mastra.names import python_names, python_options
 from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.agent_runs import AgentRunStore
@@ -47,6 +48,8 @@ __all__ = ["Agent"]
 T = TypeVar("T")
 
 
+@python_names
+@python_options
 class Agent:
     """Instructions, a model and tools.
 

@@ -15,6 +15,7 @@ from mastra.agents.run import AgentRun
 from mastra.errors import RunStateError
 from mastra.models.chunks import Usage
 from mastra.models.messages import Message
+from mastra.names import python_names
 from mastra.stream.writer import Writer
 
 __all__ = ["AgentStream"]
@@ -22,6 +23,7 @@ __all__ = ["AgentStream"]
 Obj = TypeVar("Obj", default=Any)
 
 
+@python_names
 class AgentStream(Generic[Obj]):
     """An agent's answer while it arrives.
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.services import Services
 
 __all__ = ["AgentContext", "resolve_dynamic"]
 
 
+@python_names
 @dataclass(frozen=True, slots=True)
 class AgentContext:
     """One call of an agent, as its dynamic settings see it."""

@@ -19,6 +19,7 @@ from mastra.models.base import ToolChoice
 from mastra.models.messages import Message, MessageInput
 from mastra.models.resolve import ModelInput
 from mastra.models.settings import ModelSettings, SettingsInput
+from mastra.names import hint
 from mastra.request_context import RequestContext
 from mastra.storage.agent_runs import AgentRunStore, InMemoryAgentRuns
 from mastra.stream.abort import AbortSignal
@@ -196,7 +197,7 @@ def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> AgentOption
     if unknown:
         raise ConfigError(
             f"Agents have no option {', '.join(map(repr, sorted(unknown)))}. "
-            f"There are: {', '.join(sorted(_KNOWN))}."
+            f"There are: {', '.join(sorted(_KNOWN))}.{hint(unknown, _KNOWN)}"
         )
     options = {**defaults, **{key: value for key, value in given.items() if value is not None}}
     if "model_settings" in defaults and given.get("model_settings") is not None:

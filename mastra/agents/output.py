@@ -13,6 +13,7 @@ from mastra.errors import ConfigError, ModelError
 from mastra.jsonable import Json
 from mastra.models.base import ResponseFormat
 from mastra.models.resolve import ModelInput
+from mastra.names import python_names, python_options
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
 
 __all__ = ["OutputReader", "StructuredOutput"]
@@ -21,6 +22,8 @@ T = TypeVar("T")
 _NOTHING: Final = object()
 
 
+@python_names
+@python_options
 @dataclass(frozen=True)
 class StructuredOutput(Generic[T]):
     """What an answer must be.

@@ -15,6 +15,7 @@ from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire, part_to_wire
 from mastra.models.messages import Message, MessagePart, ToolResultPart
 from mastra.models.stored_messages import to_stored_wire
+from mastra.names import python_names
 
 __all__ = ["AgentResult", "FinishOutput", "FinishPayload", "StepOutcome", "StepResult"]
 
@@ -198,6 +199,7 @@ class FinishPayload:
         return wire
 
 
+@python_names
 @dataclass(slots=True)
 class AgentResult(Generic[Obj]):
     """Everything that came of a run: what `generate()` returns."""

@@ -21,6 +21,7 @@ from mastra.models.message_forms import message_from
 from mastra.models.messages import Message
 from mastra.models.resolve import ModelInput
 from mastra.models.stored_messages import merged_messages, split_results, stored_content
+from mastra.names import python_names, python_options
 from mastra.schema import SchemaMismatch, schema_of
 from mastra.services import Services
 from mastra.storage.memory_store import (
@@ -36,6 +37,8 @@ from mastra.storage.memory_store import (
 __all__ = ["Memory", "message_of"]
 
 
+@python_names
+@python_options
 class Memory:
     """Threads, messages and notes over a store.
 

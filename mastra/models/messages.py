@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, cast
 from mastra.clock import now_ms
 from mastra.ids import new_id
 from mastra.jsonable import Json
+from mastra.names import python_names
 
 __all__ = [
     "FilePart",
@@ -201,6 +202,7 @@ MessageInput: TypeAlias = (
 """What a caller may pass as messages."""
 
 
+@python_names
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation.

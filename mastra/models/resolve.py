@@ -16,10 +16,13 @@ from mastra.errors import ConfigError
 from mastra.models.base import Model
 from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
 from mastra.models.settings import NO_SETTINGS, ModelSettings, SettingsInput
+from mastra.names import python_names, python_options
 
 __all__ = ["Fallback", "ModelConfig", "ModelInput", "resolve_model", "resolve_models"]
 
 
+@python_names
+@python_options
 @dataclass(frozen=True)
 class ModelConfig:
     """A model and where to reach it.
@@ -47,6 +50,8 @@ ModelInput: TypeAlias = "OneModel | Sequence[OneModel] | Callable[..., Any]"
 """What a user may write as a model."""
 
 
+@python_names
+@python_options
 @dataclass(frozen=True)
 class Fallback:
     """A model in a list of models, with settings of its own.

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Any, Literal, Protocol, TypeAlias
 
 from mastra.errors import ConfigError
+from mastra.names import python_names, python_options
 
 __all__ = ["ApiRoute", "Auth", "CorsConfig", "Method", "Mountable", "ServerConfig", "is_loopback"]
 
@@ -50,6 +51,8 @@ class Mountable(Protocol):
         ...
 
 
+@python_names
+@python_options
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRoute:
     """A route of your own beside Mastra's.
@@ -85,6 +88,8 @@ class ApiRoute:
         return self.handler if self.create_handler is None else self.create_handler(mastra)
 
 
+@python_names
+@python_options
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorsConfig:
     """Which pages of other origins may call the server.
@@ -110,6 +115,8 @@ class CorsConfig:
             )
 
 
+@python_names
+@python_options
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """How the server of a `Mastra` object behaves. Durations are in seconds."""

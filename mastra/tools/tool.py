@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ca
 from mastra.errors import ConfigError
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
+from mastra.names import caller_namespace, python_names, python_options
 from mastra.schema import Schema, SchemaMismatch, schema_of
 from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.signature import Call, describe, read_signature
@@ -39,6 +39,7 @@ Approval: TypeAlias = "bool | Callable[..., bool | Awaitable[bool]]"
 """Whether a person must agree first: always, or by a function of the input (and the context)."""
 
 
+@python_names
 @dataclass(frozen=True, eq=False)
 class Tool(Generic[In, Out]):
     """Something that an agent may run. Made by `create_tool` or `@tool`."""
@@ -160,6 +161,7 @@ ToolSetInput: TypeAlias = (
 """Tools by name, or a list of them; those that run at a provider may be among them."""
 
 
+@python_options
 def create_tool(
     id: str,
     description: str,
@@ -201,7 +203,7 @@ def create_tool(
     call: Call | None = None
     takes = input_schema
     if execute is not None:
-        found = read_signature(execute, sys._getframe(1).f_locals, spread=False)  # noqa: SLF001
+        found = read_signature(execute, caller_namespace(), spread=False)
         call = found.call
         takes = found.input_type if input_schema is None else input_schema
     parameters: dict[str, Json] | None = None
@@ -259,7 +261,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     model itself where the only parameter is one. A parameter annotated `ToolContext` (or named
     `ctx`) gets the context.
     """
-    namespace = sys._getframe(1).f_locals  # noqa: SLF001
+    namespace = caller_namespace()
     if function is not None:
         return _from_function(function, namespace, options)
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from mastra.errors import RunStateError
 from mastra.models.messages import Message
+from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.stream.abort import AbortSignal
@@ -69,6 +70,7 @@ async def _cannot_suspend(
     )
 
 
+@python_names
 @dataclass(slots=True)
 class ToolContext:
     """A tool's view of the call. Made for one call; all of it has defaults, so a test can make one."""

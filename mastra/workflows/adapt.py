@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
+import types
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
@@ -26,26 +28,27 @@ def adapt(
 
     The signature is read here, once: a run never looks at it.
     """
+    hints = _hints(function, namespace)
+    bound = _bound_names(function)
     parameters = [
         parameter
         for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        and (parameter.default is parameter.empty or _is_context_like(parameter))
+        if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in bound
     ]
-    hints = _hints(function, namespace)
     context = [p for p in parameters if _is_context(p, hints.get(p.name))]
-    data = [p for p in parameters if p not in context]
+    data = _input_of([p for p in parameters if p not in context], hints, has_context=bool(context))
     if len(context) > 1 or len(data) > 1:
-        names = ", ".join(p.name for p in parameters)
+        names = ", ".join(p.name for p in parameters if p in context or p in data)
         raise WorkflowDefinitionError(
             f"Step {step_id!r} takes ({names}): a step's function takes its input, a parameter "
-            "annotated `StepContext` (or named `ctx`), both or neither."
+            "annotated `StepContext` (or named `ctx`), both or neither. To take several values, "
+            "make one model or dict of them."
         )
     takes: Any = None
     if data:
         takes = hints.get(data[0].name)
     elif context:
-        arguments = typing.get_args(hints.get(context[0].name))
+        arguments = typing.get_args(_context_class(hints.get(context[0].name)))
         takes = arguments[0] if arguments else None
     gives = hints.get("return")
     input_schema = ANY if isinstance(takes, TypeVar) else schema_of(takes)
@@ -53,22 +56,59 @@ def adapt(
     return _caller(function, context, data), input_schema, output_schema
 
 
+def _bound_names(function: Any) -> set[str]:
+    """Return the parameters that a `functools.partial` has filled by name."""
+    names: set[str] = set()
+    while isinstance(function, functools.partial):
+        names |= set(function.keywords)
+        function = function.func
+    return names
+
+
+def _input_of(
+    parameters: list[inspect.Parameter], hints: Mapping[str, Any], *, has_context: bool
+) -> list[inspect.Parameter]:
+    """Return the parameters that ask for the input: one, or more than a step can fill.
+
+    What has no default must be filled. Where nothing must, a parameter with a default may be meant:
+    the only one; beside a context only where it is annotated, since `lambda ctx, n=n: …` keeps the
+    `n` of a loop.
+    """
+    named = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    required = [p for p in named if p.default is p.empty]
+    if required:
+        return required
+    optional = [p for p in named if not has_context or p.name in hints]
+    if optional:
+        by_place = [p for p in optional if p.kind is not p.KEYWORD_ONLY]
+        return by_place if len(by_place) == 1 else optional
+    return [] if named else parameters
+
+
 def _returns_none(hints: Mapping[str, Any]) -> bool:
     return "return" in hints and hints["return"] in (None, type(None))
-
-
-def _is_context_like(parameter: inspect.Parameter) -> bool:
-    return parameter.name in ("ctx", "context")
 
 
 def _is_context(parameter: inspect.Parameter, hint: Any) -> bool:
     if hint is None or hint is Any:
         return parameter.name == "ctx"
+    return _context_class(hint) is not None
+
+
+def _context_class(hint: Any) -> Any:
+    """Return the `StepContext[...]` that an annotation names, in `Annotated` or a union too."""
     origin = typing.get_origin(hint) or hint
-    return isinstance(origin, type) and issubclass(origin, StepContext)
+    if isinstance(origin, type) and issubclass(origin, StepContext):
+        return hint
+    if origin is typing.Annotated or origin in (typing.Union, types.UnionType):
+        found = (_context_class(part) for part in typing.get_args(hint))
+        return next((part for part in found if part is not None), None)
+    return None
 
 
 def _hints(function: Callable[..., Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
     target: Any = function if inspect.isroutine(function) else type(function).__call__
     # Names of the enclosing function's own scope are not among the module's: tried with both.
     with contextlib.suppress(Exception):
@@ -87,8 +127,11 @@ def _caller(
     context: list[inspect.Parameter],
     data: list[inspect.Parameter],
 ) -> Execute:
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - a callable object with async __call__
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    is_async = inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(
+        getattr(inner, "__call__", None)  # noqa: B004 - a callable object with async __call__
     )
     bound = _bind(function, context, data)
     if is_async:
@@ -106,23 +149,25 @@ def _bind(
     context: list[inspect.Parameter],
     data: list[inspect.Parameter],
 ) -> Callable[[StepContext[Any]], Any]:
-    if not context and not data:
-        return lambda _: function()
-    if not data:
-        if context[0].kind is not inspect.Parameter.KEYWORD_ONLY:
-            return function
-        name = context[0].name
-        return lambda ctx: function(**{name: ctx})
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    if not context:
-        if data[0].kind is not keyword:
-            return lambda ctx: function(ctx.input_data)
-        name = data[0].name
-        return lambda ctx: function(**{name: ctx.input_data})
-    first, second = context[0], data[0]
-    if keyword in (first.kind, second.kind):
-        return lambda ctx: function(**{first.name: ctx, second.name: ctx.input_data})
-    names = list(inspect.signature(function).parameters)
-    if names.index(first.name) < names.index(second.name):
-        return lambda ctx: function(ctx, ctx.input_data)
-    return lambda ctx: function(ctx.input_data, ctx)
+    filled = {p.name: place for place, found in enumerate((context, data)) for p in found}
+    by_place: list[int] = []
+    by_name: dict[str, int] = {}
+    has_gap = False
+    for parameter in inspect.signature(function).parameters.values():
+        place = filled.get(parameter.name)
+        if place is None:
+            has_gap = True
+        elif parameter.kind is parameter.KEYWORD_ONLY or (
+            has_gap and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ):
+            by_name[parameter.name] = place
+        else:
+            by_place.append(place)
+    if not by_name and by_place == [0]:
+        return function
+    if not by_name and by_place == [1]:
+        return lambda ctx: function(ctx.input_data)
+    return lambda ctx: function(
+        *[ctx.input_data if place else ctx for place in by_place],
+        **{name: ctx.input_data if place else ctx for name, place in by_name.items()},
+    )

@@ -19,6 +19,7 @@ from mastra.dataclass import dataclass
 from mastra.errors import StreamOverflowError
 from mastra.ids import stable_id
 from mastra.jsonable import Json
+from mastra.names import python_names
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import step_to_wire
 
@@ -160,6 +161,7 @@ def _moment(ms: float | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
+@python_names
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened in a run."""

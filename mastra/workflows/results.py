@@ -11,6 +11,7 @@ from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 from mastra.dataclass import dataclass
 from mastra.errors import MastraError, TripwireError, WorkflowFailedError
 from mastra.jsonable import Json
+from mastra.names import python_names
 from mastra.workflows.error_data import error_from_json, error_to_json
 from mastra.workflows.records import StepRecord, StepStatus
 
@@ -48,6 +49,7 @@ def _moment(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
+@python_names
 @dataclass(frozen=True)
 class StepResult:
     """A step's part in a run, as JSON data and times in UTC."""
@@ -135,6 +137,7 @@ class RunFacts:
     """`traceId` and `spanId` of the leg, where somebody traces."""
 
 
+@python_names
 @dataclass(frozen=True)
 class _Result(Generic[Out]):
     """What all results have in common."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError
 from mastra.jsonable import to_jsonable
+from mastra.names import python_names
 from mastra.request_context import RequestContext
-from mastra.storage.base import RunChanges, RunHead
+from mastra.storage.base import RunChanges
 from mastra.workflows.active import Reopening, Target
 from mastra.workflows.engines.base import RunHandle
-from mastra.workflows.engines.commands import Command, RunTarget
-from mastra.workflows.engines.journal import LoadedRun, load_run
+from mastra.workflows.engines.commands import Command
+from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.lifecycle import call_on_start
 from mastra.workflows.engines.reopen import (
     find_targets,
@@ -21,14 +21,16 @@ from mastra.workflows.engines.reopen import (
     stored_reopening,
     travel_to,
 )
-from mastra.workflows.engines.stored import no_such_run
-from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
-from mastra.workflows.run_input import check_context, checked_input, checked_state
+from mastra.workflows.run_input import (
+    check_context,
+    check_same_start,
+    checked_input,
+    checked_state,
+    claim_start,
+)
 from mastra.workflows.run_stream import RunStream
-from mastra.workflows.run_watch import Watchers, live_leg
-from mastra.workflows.runtime import Runtime
-from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.run_view import RunView
 
 __all__ = ["Run"]
 
@@ -36,37 +38,9 @@ Out = TypeVar("Out")
 _UNDER_WAY = ("running", "waiting")
 
 
-class Run(Generic[Out]):
+@python_names
+class Run(RunView[Out]):
     """One run. Made by `workflow.create_run()`; may also stand for a run of another process."""
-
-    def __init__(
-        self,
-        spec: WorkflowSpec,
-        runtime: Runtime,
-        run_id: str,
-        resource_id: str | None,
-        *,
-        is_stored: bool = True,
-    ) -> None:
-        self.run_id = run_id
-        """The run's id."""
-        self.resource_id = resource_id
-        """The resource (user, tenant) that the run belongs to."""
-        self._spec = spec
-        self._runtime = runtime
-        self._is_stored = is_stored
-        self._target = RunTarget(spec, runtime.store, run_id, runtime.services)
-        self._handle: RunHandle | None = None
-        self._start_lock = asyncio.Lock()
-        self._watchers = Watchers(run_id)
-
-    @property
-    def workflow_id(self) -> str:
-        """The workflow's id."""
-        return self._spec.id
-
-    def __repr__(self) -> str:
-        return f"Run({self.run_id!r} of {self._spec.id!r})"
 
     # -- start -------------------------------------------------------------------------------
 
@@ -80,7 +54,8 @@ class Run(Generic[Out]):
     ) -> WorkflowResult[Out]:
         """Run the workflow and return its result.
 
-        A run that was started before is not started again: the call waits for its result.
+        A run that was started before is not started again: the call, with the same input or
+        none, waits for its result.
         A caller that is cancelled while it waits does not stop the run.
 
         Args:
@@ -92,6 +67,7 @@ class Run(Generic[Out]):
         Raises:
             InputValidationError: The input or the initial state does not meet its schema. The
                 run stays pending.
+            RunStateError: The run was started before, with another input or initial state.
         """
         handle = await self._start(input_data, initial_state, request_context, per_step=per_step)
         return await handle.result()
@@ -139,11 +115,11 @@ class Run(Generic[Out]):
     ) -> RunHandle:
         async with self._start_lock:  # so that `on_start` is called once
             if self._handle is not None:
-                return self._handle
+                return await self._again(input_data, initial_state)
             if self._is_stored:
                 head = await self._runtime.store.get_run(self._spec.id, self.run_id)
                 if head is not None and head.status != "pending":
-                    return self._join(self._runtime.engine.attach(self._target))
+                    return await self._again(input_data, initial_state)
             data = checked_input(self._spec, input_data)
             state = checked_state(self._spec, initial_state)
             context = RequestContext.of(request_context)
@@ -159,21 +135,20 @@ class Run(Generic[Out]):
                 is_created=self._is_stored,
             )
             await call_on_start(command)
-            if self._is_stored and not await self._claim_start(command):
-                return self._join(self._runtime.engine.attach(self._target))
+            if self._is_stored and not await claim_start(self._runtime.store, command):
+                return await self._again(input_data, initial_state)
+            self._began = (data, state)
             return await self._launch(command)
 
-    async def _claim_start(self, command: Command) -> bool:
-        changes = RunChanges(
-            status="running",
-            input=command.input,
-            state=command.initial_state,
-            request_context=command.request_context.to_json(),
-            data={"initialState": command.initial_state},
-        )
-        return await self._runtime.store.update_run(
-            self._spec.id, self.run_id, changes, expected_status=("pending",)
-        )
+    async def _again(self, input_data: Any, initial_state: Any) -> RunHandle:
+        """Join a run that was started before, where this call asks for the same."""
+        known = self._began
+        if known is None:
+            head = await self._runtime.store.get_run(self._spec.id, self.run_id)
+            known = None if head is None else (head.input, head.data.get("initialState"))
+        if known is not None:
+            check_same_start(self._target, known, (input_data, initial_state))
+        return self._handle or self._join(self._runtime.engine.attach(self._target))
 
     async def _launch(self, command: Command) -> RunHandle:
         try:
@@ -454,47 +429,3 @@ class Run(Generic[Out]):
             RunChanges(status="canceled"),
             expected_status=("pending", "running", "waiting", "suspended", "paused"),
         )
-
-    # -- look --------------------------------------------------------------------------------
-
-    async def _loaded(self) -> LoadedRun:
-        loaded = await load_run(self._runtime.store, self._spec.id, self.run_id)
-        if loaded is None:
-            raise no_such_run(self._target)
-        return loaded
-
-    async def _head(self) -> RunHead:
-        head = await self._runtime.store.get_run(self._spec.id, self.run_id)
-        if head is None:
-            raise no_such_run(self._target)
-        return head
-
-    async def status(self) -> str:
-        """Return the run's status as storage has it."""
-        return (await self._head()).status
-
-    async def result(self) -> WorkflowResult[Out]:
-        """Wait for the result of a run that was started, here or elsewhere."""
-        handle = self._handle or self._runtime.engine.attach(self._target)
-        return await handle.result()
-
-    def observe_stream(self, *, offset: int = 0) -> RunStream[Out]:
-        """Return the run's events from its first on, as they come and after it has ended.
-
-        Args:
-            offset: The seq to begin at.
-        """
-
-        async def begin() -> tuple[RunHandle, int]:
-            return self._runtime.engine.attach(self._target), offset
-
-        return RunStream(self.run_id, self._spec.id, begin)
-
-    def watch(self, callback: Callable[[Event], object]) -> Callable[[], None]:
-        """Call a function (sync or async) with each event; return how to stop that.
-
-        Watching a run that is not started yet begins with its start. Only watchers get a
-        `workflow-step-finish`, after each `workflow-step-result` and with its `seq`.
-        """
-        self._handle = self._handle or live_leg(self._runtime.engine, self._target)
-        return self._watchers.add(callback, self._handle)

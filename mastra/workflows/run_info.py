@@ -11,6 +11,7 @@ from mastra.clock import iso_from_ms
 from mastra.dataclass import dataclass
 from mastra.errors import MastraError
 from mastra.jsonable import Json
+from mastra.names import python_names
 from mastra.schema import SchemaMismatch
 from mastra.workflows.describe import describe_nodes
 from mastra.workflows.engines.journal import LoadedRun
@@ -30,6 +31,7 @@ def _moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+@python_names
 @dataclass(frozen=True)
 class RunInfo:
     """A run at the moment of asking."""
@@ -193,6 +195,7 @@ def _index_path(record: StepRecord) -> list[int]:
     return numbers
 
 
+@python_names
 @dataclass(frozen=True, slots=True)
 class RunList:
     """A page of runs, the newest first, and how many there are in all."""

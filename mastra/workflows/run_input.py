@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from mastra.errors import InputValidationError
-from mastra.jsonable import Json, to_jsonable
+from mastra.errors import InputValidationError, RunStateError
+from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.request_context import RequestContext
 from mastra.schema import SchemaMismatch
+from mastra.storage.base import RunChanges, WorkflowStore
+from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.spec import WorkflowSpec
 
-__all__ = ["check_context", "checked_input", "checked_state"]
+__all__ = ["check_context", "check_same_start", "checked_input", "checked_state", "claim_start"]
 
 
 def checked_input(spec: WorkflowSpec, value: Any) -> Json:
@@ -70,3 +72,65 @@ def check_context(spec: WorkflowSpec, context: RequestContext) -> None:
         raise mismatch.into(
             InputValidationError, f"Request context of workflow {spec.id!r}"
         ) from None
+
+
+async def claim_start(store: WorkflowStore, command: Command) -> bool:
+    """Mark a pending run as running with its input; return whether nobody else did so first."""
+    changes = RunChanges(
+        status="running",
+        input=command.input,
+        state=command.initial_state,
+        request_context=command.request_context.to_json(),
+        data={"initialState": command.initial_state},
+    )
+    target = command.target
+    return await store.update_run(
+        target.workflow_id, target.run_id, changes, expected_status=("pending",)
+    )
+
+
+def check_same_start(target: RunTarget, known: tuple[Json, Json], given: tuple[Any, Any]) -> None:
+    """Refuse to start a run that was started with something else.
+
+    Args:
+        target: The run.
+        known: The input and the initial state that it was started with, as stored.
+        given: Those of this call; `None` asks for nothing.
+
+    Raises:
+        RunStateError: They differ.
+        InputValidationError: What is given does not meet its schema.
+    """
+    spec = target.spec
+    for what, checked, old, new in (
+        ("input", checked_input, known[0], given[0]),
+        ("initial state", checked_state, known[1], given[1]),
+    ):
+        # Twice, to see which defaults differ each time, such as an id or the time: nobody asked
+        # for those.
+        if new is None or _agree(checked(spec, new), checked(spec, new), old):
+            continue
+        raise RunStateError(
+            f"Run {target.run_id!r} of workflow {spec.id!r} was started before with another {what}. "
+            f"Start it with the same {what} or none to wait for its result, or make a new run "
+            "with `create_run()`.",
+            code="RUN_ALREADY_STARTED",
+            details={"runId": target.run_id, "workflowId": spec.id},
+        )
+
+
+def _agree(new: Json, again: Json, old: Json) -> bool:
+    """Return whether a value is what was stored, but for what differs each time it is made."""
+    if new == again:
+        return new == old or dump_json(new) == dump_json(old)  # as texts, since NaN is not NaN
+    if type(new) is not type(old) or type(new) is not type(again):
+        return False
+    if isinstance(new, dict):
+        parts = cast("dict[str, Json]", new)
+        return parts.keys() == old.keys() == again.keys() and all(
+            _agree(part, again[key], old[key]) for key, part in parts.items()
+        )
+    if isinstance(new, list):
+        items = cast("list[Json]", new)
+        return len(items) == len(old) == len(again) and all(map(_agree, items, again, old))
+    return True

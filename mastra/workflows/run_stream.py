@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
+from mastra.names import python_names
 from mastra.workflows.engines.base import BatchingHandle, RunHandle
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
@@ -14,6 +15,7 @@ __all__ = ["RunStream"]
 Out = TypeVar("Out")
 
 
+@python_names
 class RunStream(Generic[Out]):
     """A run's events. Iterate it, as often as you like, or enter it with `async with`.
 

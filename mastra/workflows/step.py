@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field, replace
 from typing import (
@@ -20,6 +20,7 @@ from typing import (
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
+from mastra.names import caller_namespace, hint, python_names
 from mastra.schema import Schema, schema_of
 from mastra.workflows.adapt import Execute, adapt
 from mastra.workflows.step_context import StepContext
@@ -62,6 +63,7 @@ class StepSource(Protocol[In_contra, Out_co]):
         ...
 
 
+@python_names
 @dataclass(frozen=True, eq=False)
 class Step(Generic[In_contra, Out_co]):
     """One unit of a workflow. Made by `create_step` or `@step`; holds nothing of any run.
@@ -168,7 +170,7 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
             found = cast("Step[Any, Any]", source)
             return replace(found, **options) if options else found
         if callable(source):
-            return _make(source, options, sys._getframe(1).f_locals)  # noqa: SLF001
+            return _make(source, options, caller_namespace())
         raise WorkflowDefinitionError(
             f"create_step cannot make a step of {type(source).__name__!r}: give it an agent, a "
             "tool, or `execute=` with a function."
@@ -178,7 +180,7 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
         raise WorkflowDefinitionError(
             f"Step {options.get('id')!r} has no function: pass `execute=` with one."
         )
-    return _make(execute, options, sys._getframe(1).f_locals)  # noqa: SLF001
+    return _make(execute, options, caller_namespace())
 
 
 @overload
@@ -198,8 +200,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
     the id defaults to the function's name.
     """
     if function is not None:
-        return _make(function, options, sys._getframe(1).f_locals)  # noqa: SLF001
-    namespace = sys._getframe(1).f_locals  # noqa: SLF001
+        return _make(function, options, caller_namespace())
+    namespace = caller_namespace()
 
     def decorate(function: Callable[..., Any]) -> Step[Any, Any]:
         return _make(function, options, namespace)
@@ -262,15 +264,19 @@ def _make(
     if unknown:
         raise WorkflowDefinitionError(
             f"create_step has no option {', '.join(map(repr, sorted(unknown)))}."
+            f"{hint(unknown, _OPTIONS)}"
         )
-    step_id = options.get("id") or getattr(function, "__name__", "step")
+    named: Any = function
+    while isinstance(named, functools.partial):
+        named = named.func
+    step_id = options.get("id") or getattr(named, "__name__", "step")
     check_id(step_id, "Step")
     retries = options.get("retries")
     if retries is not None and (not isinstance(retries, int) or retries < 0):
         raise WorkflowDefinitionError(f"Step {step_id!r}: retries must be 0 or more.")
     call, takes, gives = adapt(function, step_id, namespace)
     given_in, given_out = options.get("input_schema"), options.get("output_schema")
-    doc = inspect.getdoc(function) if not isinstance(function, type) else None
+    doc = inspect.getdoc(named) if not isinstance(named, type) else None
     return Step(
         id=step_id,
         input_schema=takes if given_in is None else schema_of(given_in),

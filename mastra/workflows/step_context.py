@@ -16,6 +16,7 @@ from mastra.errors import ConfigError, NotFoundError, RunStateError, StepValidat
 from mastra.errors import ValidationError as MastraValidationError
 from mastra.jsonable import Json, to_jsonable
 from mastra.logs import BoundLogger, get_logger
+from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.services import Services
@@ -36,6 +37,7 @@ _TELL_AFTER_S = 0.25
 """For how long they wait there."""
 
 
+@python_names
 class StepWriter:
     """Sends what a step writes to the readers of its run, at once."""
 
@@ -105,6 +107,7 @@ def _count_usage(run: ActiveRun, value: Json) -> None:
         run.add_usage(output.get("usage") or {})
 
 
+@python_names
 class StepContext(Generic[In]):
     """A step's view of its run. Made for one attempt at one step; never keep it."""
 

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from mastra.errors import WorkflowDefinitionError, WorkflowOutputWarning
 from mastra.schema import ANY, Schema, schema_of
+from mastra.workflows.arity import check_functions
 from mastra.workflows.compatibility import Clash, Flow, Keyed, Listed, find_clash
 from mastra.workflows.spec import (
     BranchNode,
@@ -81,8 +82,9 @@ def check_spec(spec: WorkflowSpec, *, stacklevel: int) -> None:
     """Refuse a graph that cannot run.
 
     Raises:
-        WorkflowDefinitionError: Empty, an empty block, the same id twice in a block, or a step
-            that cannot take what the one before it gives.
+        WorkflowDefinitionError: Empty, an empty block, the same id twice in a block, a function
+            that cannot be called as it will be, or a step that cannot take what the one before
+            it gives.
     """
     where = f"Workflow {spec.id!r}"
     if not spec.nodes:
@@ -95,6 +97,7 @@ def check_spec(spec: WorkflowSpec, *, stacklevel: int) -> None:
         elif isinstance(node, BranchNode):
             arms = [unit for _, unit in node.arms]
             _check_block(arms, f"{where} has %s in a branch at position {_place(node)}")
+    check_functions(spec)
     _check_chain(spec, where, stacklevel + 1)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeAlias, cast, overload
 from typing_extensions import TypeVar
 
 from mastra.errors import WorkflowDefinitionError
+from mastra.names import python_names, python_options
 from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
 from mastra.workflows.runtime import Runtime
@@ -56,6 +57,7 @@ Listing: TypeAlias = """(
 )"""
 
 
+@python_names
 class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     """A graph of steps. Build it, `commit()` it, then create runs of it.
 
@@ -324,6 +326,7 @@ def _is_condition(given: Any) -> bool:
     return callable(given) and not isinstance(given, Step)
 
 
+@python_options
 def create_workflow(
     *,
     id: str,

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 from mastra.clock import now_ms
 from mastra.errors import IdTakenError, RunClaimedError, RunStateError, WorkflowDefinitionError
 from mastra.ids import new_id
+from mastra.names import python_names
 from mastra.schema import Schema
 from mastra.storage.base import RunHead
 from mastra.workflows.engines.base import Engine
@@ -29,6 +30,7 @@ In = TypeVar("In", default=Any)
 Out = TypeVar("Out", default=Any)
 
 
+@python_names
 class WorkflowRuns(Generic[In, Out]):
     """What a workflow is and how it is run; how it is built is in `Workflow`."""
 

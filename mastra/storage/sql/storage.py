@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, MissingDependencyError
+from mastra.names import python_names, python_options
 from mastra.storage.sql.agent_runs import SQLAgentRuns
 from mastra.storage.sql.database import Database, Durability
 from mastra.storage.sql.memory import SQLMemoryStore
@@ -22,6 +23,8 @@ _EXPECTED = (
 )
 
 
+@python_names
+@python_options
 class SQLStorage:
     """Storage in SQLite or PostgreSQL. It opens itself on first use.
 

@@ -14,6 +14,7 @@ from mastra.dataclass import dataclass
 from mastra.errors import MastraError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
+from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import Scope
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 
+@python_names
 @dataclass(frozen=True, slots=True)
 class CallbackArgument:
     """What `on_start`, `on_finish` and `on_error` are called with."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from mastra import (
     InputValidationError,
     RunNotFoundError,
+    RunStateError,
     StepContext,
     WorkflowSuccess,
     create_step,
@@ -87,8 +89,58 @@ async def test_runs_share_nothing(env: Env) -> None:
 
 async def test_start_twice_runs_once(env: Env, calls: Calls) -> None:
     run = await env.workflow(flow().then(plus(calls, "a")).commit()).create_run()
-    assert (await run.start(1)).unwrap() == (await run.start(5)).unwrap() == 2
+    assert (await run.start(1)).unwrap() == (await run.start(1)).unwrap() == 2
+    assert (await run.start()).unwrap() == 2
     assert calls["a"] == 1
+
+
+async def test_a_second_start_with_another_input_is_refused(env: Env, calls: Calls) -> None:
+    run = await env.workflow(flow().then(plus(calls, "a")).commit()).create_run()
+    await run.start(1)
+    with pytest.raises(RunStateError, match="another input") as raised:
+        await run.start(5)
+    assert raised.value.code == "RUN_ALREADY_STARTED"
+    with pytest.raises(RunStateError, match="another initial state"):
+        await run.start(1, initial_state={"n": 1})
+    with pytest.raises(RunStateError, match="another input"):
+        async for _ in run.stream(5):
+            pass
+    elsewhere = await env.again(run)
+    with pytest.raises(RunStateError, match="another input"):
+        await elsewhere.start(5)
+    assert (await elsewhere.start(1)).unwrap() == 2
+    assert calls["a"] == 1
+
+
+async def test_a_run_under_way_refuses_another_input(env: Env, calls: Calls) -> None:
+    gate = Gate()
+    workflow = env.workflow(flow().then(blocking(calls, "b", gate)).commit())
+    run = await workflow.create_run("r")
+    await run.start_async(1)
+    await gate.reached.wait()
+    with pytest.raises(RunStateError, match="another input"):
+        await (await workflow.create_run("r")).start(2)
+    gate.opened.set()
+    assert (await run.result()).unwrap() == 2
+
+
+class Order(BaseModel):
+    name: str
+    number: float = Field(default_factory=random.random)
+    notes: list[str] = []
+
+
+async def test_defaults_that_differ_each_time_are_no_other_input(env: Env) -> None:
+    async def name(order: Order) -> str:
+        return order.name
+
+    workflow = create_workflow(id="w", input_schema=Order, output_schema=str)
+    run = await env.workflow(workflow.then(create_step(execute=name)).commit()).create_run()
+    assert (await run.start({"name": "a"})).unwrap() == "a"
+    assert (await run.start({"name": "a"})).unwrap() == "a"
+    for other in ({"name": "b"}, {"name": "a", "notes": ["x"]}, {"name": "a", "number": 7}):
+        with pytest.raises(RunStateError, match="another input"):
+            await run.start(other)
 
 
 async def test_start_at_once_runs_once(env: Env, calls: Calls) -> None:

@@ -1,0 +1,130 @@
+"""Answers to whoever writes Mastra's TypeScript names: what the name is in Python.
+
+Costs nothing where a name is right: attributes are looked at when they are missing, and options when
+Python has refused them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType, FunctionType
+from typing import Any, TypeVar, cast
+
+__all__ = ["caller_namespace", "hint", "python_name", "python_names", "python_options"]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OTHER = {
+    "runtime_context": "request_context",
+    "get_workflows": "list_workflows",
+    "get_agents": "list_agents",
+    "get_tools": "list_tools",
+    "get_workflow_runs": "list_runs",
+    "list_workflow_runs": "list_runs",
+    "get_workflow_run_by_id": "get_run",
+    "get_runs": "list_runs",
+    "stream_v_next": "stream",
+    "generate_v_next": "generate",
+    "on_step_finished": "on_step_finish",
+    "inngest_id": "id",
+}
+"""Names that differ by more than their spelling."""
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_REFUSED = re.compile(r"unexpected keyword argument '(\w+)'")
+
+
+def python_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a TypeScript name stands for, or `None`."""
+    spelled = _WORD.sub("_", name).lower()
+    names = set(known)
+    for candidate in (spelled, _OTHER.get(spelled, spelled)):
+        if candidate != name and candidate in names:
+            return candidate
+    return None
+
+
+def hint(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Return `" In Python it is …"` for the unknown names that are TypeScript's, else nothing."""
+    names = list(known)
+    found = [(name, python_name(name, names)) for name in sorted(unknown)]
+    told = [f"{name!r} is {python!r}" for name, python in found if python is not None]
+    return f" In Python {', '.join(told)}." if told else ""
+
+
+def python_names(cls: type[T]) -> type[T]:
+    """Make a class answer TypeScript's names: a missing attribute, an unknown option of a method."""
+    members: list[tuple[str, Any]] = list(vars(cls).items())
+    for name, member in members:
+        inner: Any = getattr(member, "__func__", member)  # of a class method or a static one
+        if name.startswith("_") or not isinstance(inner, FunctionType):
+            continue
+        if _may_be_misspelled(inner.__code__):
+            wrapped = _with_hints(inner)
+            setattr(cls, name, type(member)(wrapped) if inner is not member else wrapped)
+    if not hasattr(cls, "__getattr__"):
+        cls.__getattr__ = _missing  # pyright: ignore[reportAttributeAccessIssue]
+    return cls
+
+
+def python_options(target: F) -> F:
+    """Make a function, or what makes an object of a class, answer TypeScript's names of options."""
+    if isinstance(target, type):
+        target.__init__ = _with_hints(cast("Any", target).__init__)
+        return cast("F", target)
+    return cast("F", _with_hints(cast("FunctionType", cast("object", target))))
+
+
+def _missing(self: object, name: str) -> Any:
+    text = f"{type(self).__name__!r} object has no attribute {name!r}"
+    if not name.startswith("_"):
+        found = python_name(name, dir(self))
+        if found is not None:
+            text += f". In Python it is {found!r}"
+    raise AttributeError(text, name=name, obj=self)
+
+
+def _may_be_misspelled(code: CodeType) -> bool:
+    count = code.co_argcount + code.co_kwonlyargcount
+    takes_more = code.co_flags & 0x08  # **options
+    return bool(takes_more) or any("_" in name.strip("_") for name in code.co_varnames[:count])
+
+
+def _with_hints(function: FunctionType) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except TypeError as error:
+            refused = _REFUSED.search(str(error)) if options else None
+            # Raised by the call itself, and not by what the function called.
+            if refused is None or error.__traceback__ is None or error.__traceback__.tb_next:
+                raise
+            code = function.__code__
+            count = code.co_argcount + code.co_kwonlyargcount
+            told = hint([refused[1]], code.co_varnames[:count])
+            if not told:
+                raise
+            raise TypeError(f"{error}.{told}") from None
+
+    _WRAPPERS.add(cast("Any", call).__code__)
+    mark = getattr(inspect, "markcoroutinefunction", None)  # from Python 3.12 on
+    if function.__code__.co_flags & 0x80 and mark is not None:  # an `async def`
+        mark(call)
+    return call
+
+
+_WRAPPERS: set[CodeType] = set()
+
+
+def caller_namespace() -> Mapping[str, Any]:
+    """Return the local names of whoever called the function that asks, past what wraps it."""
+    frame = sys._getframe(2)  # noqa: SLF001
+    while frame.f_code in _WRAPPERS and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_locals

@@ -1,0 +1,295 @@
+"""What somebody new gets wrong, and what the answer says."""
+
+from __future__ import annotations
+
+import functools
+from itertools import count
+from typing import Any
+
+import pytest
+
+import mastra
+from mastra import (
+    Agent,
+    ConfigError,
+    Mastra,
+    RetryConfig,
+    ServerConfig,
+    StepContext,
+    WorkflowDefinitionError,
+    create_step,
+    create_tool,
+    create_workflow,
+    step,
+    tool,
+)
+from mastra.memory import Memory
+from mastra.testing import ScriptedModel
+
+
+@step
+async def inc(n: int) -> int:
+    """Add one."""
+    return n + 1
+
+
+def flow(id: str = "w", **options: Any) -> Any:
+    return create_workflow(id=id, input_schema=int, output_schema=None, **options)
+
+
+def agent(id: str = "a") -> Agent:
+    return Agent(id=id, name=f"{id} by name", model=ScriptedModel("x"))
+
+
+_numbers = count()
+
+
+def numbered(value: Any) -> str:
+    """Name a case that has no name of its own."""
+    return value if isinstance(value, str) else str(next(_numbers))
+
+
+# -- lists -------------------------------------------------------------------------------------
+
+
+def test_lists_are_keyed_by_id() -> None:
+    @tool
+    def add(a: int) -> int:
+        """Add."""
+        return a
+
+    app = Mastra(
+        workflows=[flow("one").then(inc).commit(), flow("two").then(inc).commit()],
+        agents=(agent("a"), agent("b")),
+        tools=[add],
+    )
+    assert list(app.list_workflows()) == ["one", "two"]
+    assert list(app.list_agents()) == ["a", "b"]
+    assert list(app.list_tools()) == ["add"]
+    assert app.get_agent("a").id == "a"
+
+
+def test_two_of_a_list_with_one_id_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two agents with the id 'a'"):
+        Mastra(agents=[agent("a"), agent("a")])
+    with pytest.raises(ConfigError, match="two workflows with the id 'w'"):
+        Mastra(workflows=[flow().then(inc).commit(), flow().then(inc).commit()])
+
+
+@pytest.mark.parametrize("given", ["text", 5, agent()])
+def test_what_is_neither_a_dict_nor_a_list_is_named(given: Any) -> None:
+    with pytest.raises(ConfigError, match="takes a dict of key to agent, or a list"):
+        Mastra(agents=given)
+
+
+# -- TypeScript's names ------------------------------------------------------------------------
+
+
+def _import() -> Any:
+    from mastra import createStep
+
+    return createStep
+
+
+def _context(ctx: Any) -> Any:
+    return ctx.inputData
+
+
+@pytest.mark.parametrize(
+    ("call", "python"),
+    [
+        (lambda: Mastra().getWorkflow, "get_workflow"),
+        (lambda: Mastra().getAgentById, "get_agent_by_id"),
+        (lambda: Mastra().getWorkflows, "list_workflows"),
+        (lambda: flow().then(inc).commit().createRun, "create_run"),
+        (lambda: flow().inputSchema, "input_schema"),
+        (lambda: agent().asStep, "as_step"),
+        (lambda: Mastra(mcpServers={}), "mcp_servers"),
+        (lambda: flow(inputSchema=int), "input_schema"),
+        (lambda: flow(retryConfig={}), "retry_config"),
+        (lambda: create_step(id="s", inputSchema=int, execute=_import), "input_schema"),
+        (lambda: step(outputSchema=int)(_import), "output_schema"),
+        (lambda: create_tool("t", "d", inputSchema=int), "input_schema"),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), maxRetries=1), "max_retries"),
+        (lambda: agent().stream("x", maxSteps=1), "max_steps"),
+        (lambda: ServerConfig(apiRoutes=[]), "api_routes"),
+        (lambda: Memory(lastMessages=3), "last_messages"),
+        (lambda: flow().branch([], firstMatch=True), "first_match"),
+        (lambda: mastra.createWorkflow, "create_workflow"),
+        (_import, "create_step"),
+    ],
+    ids=numbered,
+)
+def test_typescript_names_are_answered_with_pythons(call: Any, python: str) -> None:
+    with pytest.raises((AttributeError, ImportError, TypeError, ConfigError), match=rf"'{python}'"):
+        call()
+
+
+async def test_typescript_names_on_a_run_and_its_context() -> None:
+    workflow = flow().then(create_step(id="s", execute=_context)).commit()
+    run = await workflow.create_run()
+    with pytest.raises(TypeError, match="'input_data'"):
+        await run.start(inputData=1)
+    with pytest.raises(AttributeError, match="'run_id'"):
+        run.runId  # noqa: B018
+    result = await run.start(1)
+    assert "'input_data'" in str(result.error)
+    with pytest.raises(AttributeError, match="'step_execution_path'"):
+        result.stepExecutionPath  # noqa: B018
+
+
+def test_other_mistakes_keep_pythons_own_answer() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        Mastra().nothing  # noqa: B018
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'nothing'$"):
+        Mastra(nothing=1)
+    assert not hasattr(Mastra(), "getWorkflow")
+    assert RetryConfig(attempts=1).attempts == 1
+
+
+# -- functions that cannot be called as they will be --------------------------------------------
+
+
+class Whole:
+    def __call__(self) -> bool:
+        return True
+
+    def method(self) -> bool:
+        return True
+
+    def fitting(self, ctx: Any) -> bool:
+        return ctx is not None
+
+
+def two(ctx: Any, more: Any) -> bool:
+    return ctx is more
+
+
+async def none_async() -> bool:
+    return True
+
+
+BAD = [
+    lambda: True,
+    two,
+    lambda ctx, more, n=1: True,
+    none_async,
+    Whole(),
+    Whole().method,
+    functools.partial(two, 1, 2),
+    lambda *, ctx: True,
+]
+GOOD = [
+    lambda ctx: True,
+    lambda ctx, n=1: True,
+    lambda *args: True,
+    functools.partial(two, 1),
+    functools.partial(two, more=2),
+    Whole().fitting,
+    bool,
+]
+PLACES: dict[str, Any] = {
+    "a branch": lambda f: flow().branch([(f, inc)]),
+    "the dountil": lambda f: flow().dountil(inc, f),
+    "the dowhile": lambda f: flow().dowhile(inc, f),
+    "Map": lambda f: flow().map(f),
+    "key 'a'": lambda f: flow().map({"a": {"fn": f}}),
+    "key 'b'": lambda f: flow().map({"b": f}),
+    "sleep_w_0": lambda f: flow().sleep(f),
+    "'till'": lambda f: flow().sleep_until(f, id="till"),
+    "`concurrency`": lambda f: flow().map(lambda ctx: [ctx.input_data]).foreach(inc, concurrency=f),
+    "`on_start`": lambda f: flow(on_start=f).then(inc),
+    "`on_finish`": lambda f: flow(on_finish=f).then(inc),
+    "`on_error`": lambda f: flow(on_error=f).then(inc),
+    "`should_persist_snapshot`": lambda f: flow(should_persist_snapshot=f).then(inc),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("function", BAD, ids=numbered)
+def test_a_function_of_another_arity_is_refused_at_commit(place: str, function: Any) -> None:
+    workflow = PLACES[place](function)
+    with pytest.raises(WorkflowDefinitionError, match="called with one argument") as raised:
+        workflow.commit()
+    assert place in str(raised.value)
+    assert raised.value.code == "WORKFLOW_FUNCTION_ARITY"
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("function", GOOD, ids=numbered)
+def test_a_function_that_can_be_called_is_accepted(place: str, function: Any) -> None:
+    PLACES[place](function).commit()
+
+
+# -- what a step's function takes -----------------------------------------------------------------
+
+
+async def given(function: Any, value: Any = "Lima") -> Any:
+    workflow = create_workflow(id="w", input_schema=None, output_schema=None)
+    workflow.then(create_step(id="s", execute=function)).commit()
+    return (await (await workflow.create_run()).start(value)).unwrap()
+
+
+class Place:
+    def plain(self, city: str = "Berlin") -> str:
+        return city
+
+    async def __call__(self, city: str = "Berlin") -> str:
+        return city
+
+
+def kept(city: str, days: int = 3) -> str:
+    return f"{city} {days}"
+
+
+def of_context(ctx: StepContext[str], city: str = "Berlin") -> str:
+    return f"{ctx.input_data} {city}"
+
+
+def late_context(n: int = 7, *, ctx: "StepContext[str] | None" = None) -> str:  # noqa: UP037
+    assert ctx is not None
+    return f"{ctx.input_data} {n}"
+
+
+@pytest.mark.parametrize(
+    ("function", "result"),
+    [
+        (lambda city="Berlin": city, "Lima"),
+        (lambda *, city="Berlin": city, "Lima"),
+        (lambda *args: args[0], "Lima"),
+        (lambda **rest: len(rest), 0),
+        (lambda ctx, n=7: f"{ctx.input_data} {n}", "Lima 7"),
+        (lambda n=7, *, ctx: f"{ctx.input_data} {n}", "Lima 7"),
+        (lambda city="Berlin", *, days=3: f"{city} {days}", "Lima 3"),
+        (Place().plain, "Lima"),
+        (Place(), "Lima"),
+        (kept, "Lima 3"),
+        (functools.partial(kept, days=5), "Lima 5"),
+        (functools.partial(kept, city="Oslo", days=3), "Oslo 3"),
+        (functools.partial(Place.plain, Place()), "Lima"),
+        (of_context, "Lima Lima"),
+        (functools.partial(of_context, city="Oslo"), "Lima Oslo"),
+    ],
+    ids=numbered,
+)
+async def test_an_input_is_never_ignored(function: Any, result: Any) -> None:
+    assert await given(function) == result
+
+
+async def test_an_annotated_parameter_beside_a_context_gets_the_input() -> None:
+    assert await given(late_context, 4) == "4 4"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda a, b: a, lambda a=1, b=2: a, lambda ctx, a, b: a, lambda *, a, b: a],
+    ids=numbered,
+)
+def test_two_inputs_are_refused(function: Any) -> None:
+    with pytest.raises(WorkflowDefinitionError, match="make one model or dict"):
+        create_step(id="s", execute=function)
+
+
+def test_a_partial_is_named_after_its_function() -> None:
+    made = create_step(execute=functools.partial(kept, days=1))
+    assert (made.id, made.input_schema.type) == ("kept", str)
