@@ -1,17 +1,22 @@
 # The reference app's backend. Build: docker build -t planner .  Run: docker run -p 4111:4111 planner
-FROM python:3.12-slim AS build
+# Packages come from the lock files with their hashes, so that tomorrow's build has what today's has.
+FROM python:3.12.12-slim-bookworm AS build
 
 WORKDIR /build
+COPY requirements/build.txt ./
+RUN pip install --no-cache-dir --no-deps --require-hashes -r build.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY mastra ./mastra
-RUN pip wheel --no-cache-dir --wheel-dir /wheels .
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
-FROM python:3.12-slim
+FROM python:3.12.12-slim-bookworm
 
 RUN useradd --create-home --uid 10001 app
 WORKDIR /app
+COPY requirements/app.txt ./
+RUN pip install --no-cache-dir --no-deps --require-hashes -r app.txt && rm app.txt
 COPY --from=build /wheels /wheels
-RUN pip install --no-cache-dir /wheels/*.whl && rm -rf /wheels
+RUN pip install --no-cache-dir --no-deps /wheels/*.whl && rm -rf /wheels && pip check
 COPY agents ./agents
 COPY tools ./tools
 COPY workflows ./workflows

