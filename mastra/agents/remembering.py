@@ -25,7 +25,7 @@ from mastra.schema import schema_of
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
 
-__all__ = ["keep", "memory_of", "recall"]
+__all__ = ["UPDATE_TOOL", "keep", "memory_of", "recall"]
 
 UPDATE_TOOL: Final = "updateWorkingMemory"
 

@@ -55,7 +55,13 @@ def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
             key: plain(run.options.get(key))
             for key in ("max_steps", "tool_choice", "active_tools", "memory")
             if key in run.options
-        },
+        }
+        # A function is not stored; whoever goes on with the run gives it again.
+        | (
+            {"require_tool_approval": True}
+            if run.options.get("require_tool_approval") is True
+            else {}
+        ),
     }
 
 

@@ -135,6 +135,8 @@ async def _open(entry: ModelEntry, request: ModelRequest) -> Answer:
     settings = request.settings.over(entry.settings)
     if settings is not request.settings or entry.provider_options:
         options = {**entry.provider_options, **request.provider_options}
+        for provider, own in entry.provider_options.items():
+            options[provider] = {**(own or {}), **(request.provider_options.get(provider) or {})}
         request = replace(request, settings=settings, provider_options=options)
     limit = settings.timeout
     waits = None if limit is None else _least(limit.first_chunk, limit.step)

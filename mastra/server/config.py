@@ -143,6 +143,16 @@ class ServerConfig:
     auth: Auth = None
     """Who may call: a `BearerAuth`, a `JWTAuth`, an async function of the request that gives a
     `Caller` or `None`, or a list of FastAPI dependencies."""
+    allowed_models: Sequence[str] = ()
+    """Models that a caller may choose by name: `model`, `structuredOutput.model` and the model that
+    gives threads their titles."""
+    allowed_provider_options: Sequence[str] = ()
+    """Options of providers that a caller may set beside how hard to think, such as `user`. They
+    become arguments of a provider's SDK as they are: name no address, key or header."""
+    caller_instructions: Literal["add", "replace", "refuse"] | None = None
+    """What `instructions` and `system` of a body do: follow the agent's own, go in their place, or
+    nothing (400). Left out: `replace` for the playground of a server of this machine alone that has
+    no `auth`, else `add`."""
     body_size_limit: int = 4_718_592
     """The largest request body, in bytes."""
     receive_timeout: float | None = 20.0
@@ -173,6 +183,13 @@ class ServerConfig:
             raise ConfigError(
                 "allowed_hosts takes a list of names such as 'app.example.com', without a scheme."
             )
+
+    @property
+    def instructions_of_callers(self) -> str:
+        """What becomes of instructions in a body."""
+        if self.caller_instructions is not None:
+            return self.caller_instructions
+        return "replace" if self.auth is None and is_loopback(self.host) else "add"
 
     @property
     def open_warning(self) -> str | None:

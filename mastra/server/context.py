@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 SERVER_KEY = "mastra.server"
+USER = "user"
+"""Where steps and tools find what is known of a caller. Nobody else may say who calls."""
 _RESERVED = frozenset({RESOURCE_ID, THREAD_ID, AUTH_TOKEN})
 _ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 
@@ -96,7 +98,8 @@ class Server:
         self, request: Request, given: Mapping[str, Any] | None = None
     ) -> RequestContext:
         """Return the values of a request: the client's, under the middleware's and the caller's."""
-        values = {key: item for key, item in (given or {}).items() if key not in _RESERVED}
+        reserved = _RESERVED if self.config.auth is None else _RESERVED | {USER}
+        values = {key: item for key, item in (given or {}).items() if key not in reserved}
         found = RequestContext(values)
         set_before: Any = getattr(request.state, "request_context", None)
         if set_before is not None:
@@ -108,7 +111,7 @@ class Server:
         if caller.token is not None:
             found.set(AUTH_TOKEN, caller.token)
         if caller.claims:
-            found.set("user", dict(caller.claims))
+            found.set(USER, dict(caller.claims))
         return found
 
     def query_context(self, request: Request) -> RequestContext:

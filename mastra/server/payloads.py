@@ -132,6 +132,7 @@ class AgentBody(RequestBody):
     tool_choice: Any = None
     active_tools: list[str] | None = None
     client_tools: dict[str, Any] | None = None
+    model: Any = None
     model_settings: dict[str, Any] | None = None
     provider_options: dict[str, Any] | None = None
     structured_output: dict[str, Any] | None = None

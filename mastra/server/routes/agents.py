@@ -13,6 +13,7 @@ from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.errors import InputValidationError, NotFoundError
 from mastra.jsonable import Json
+from mastra.server.caller_options import call_options
 from mastra.server.context import AgentId, Server, ServerDep, ToolId
 from mastra.server.describe import agent_wire
 from mastra.server.errors import Refusal
@@ -21,7 +22,7 @@ from mastra.server.payloads import AgentAnswerBody, AgentBody, AgentResumeBody, 
 from mastra.server.routes.tools import run_tool
 from mastra.server.schemas import tool_wire
 from mastra.server.streaming import agent_response
-from mastra.tools.tool import Tool, create_tool
+from mastra.tools.tool import Tool
 
 __all__ = ["add_agent_routes"]
 
@@ -77,72 +78,13 @@ async def list_providers() -> dict[str, Json]:
 
 # -- ask ---------------------------------------------------------------------------------------
 
-_PASSED_ON = (
-    "instructions",
-    "system",
-    "context",
-    "max_steps",
-    "tool_choice",
-    "active_tools",
-    "model_settings",
-    "provider_options",
-    "structured_output",
-    "require_tool_approval",
-    "tool_call_concurrency",
-    "auto_resume_suspended_tools",
-    "include_raw_chunks",
-    "run_id",
-)
-
-
-def _options(server: Server, request: Request, body: AgentBody | AgentAnswerBody) -> dict[str, Any]:
-    given = {name: getattr(body, name, None) for name in _PASSED_ON}
-    options = {name: value for name, value in given.items() if value is not None}
-    options["request_context"] = server.request_context(request, body.request_context)
-    memory = dict(body.memory or {})
-    if isinstance(body, AgentBody):
-        if body.thread_id is not None:
-            memory.setdefault("thread", body.thread_id)
-        if body.resource_id is not None:
-            memory.setdefault("resource", body.resource_id)
-        if body.client_tools:
-            options["client_tools"] = _client_tools(body.client_tools)
-    if memory:
-        named = memory.get("resource")
-        if named is not None and not isinstance(named, str):
-            raise Refusal(400, "memory.resource must be text")
-        thread = memory.get("thread")
-        if isinstance(thread, dict):
-            thread = cast("dict[str, Any]", thread).get("id")
-        if thread is not None and not isinstance(thread, str):
-            raise Refusal(400, "memory.thread must be text, or an object with an id")
-        owner = server.owner(request, named)
-        if owner is not None:
-            memory["resource"] = owner
-        options["memory"] = memory
-    return options
-
-
-def _client_tools(given: dict[str, Any]) -> dict[str, Tool[Any, Any]]:
-    tools: dict[str, Tool[Any, Any]] = {}
-    for name, facts in given.items():
-        if not isinstance(facts, dict):
-            raise Refusal(400, f"Client tool {name!r} must be an object")
-        known = cast("dict[str, Any]", facts)
-        schema = known.get("inputSchema") or known.get("parameters") or {"type": "object"}
-        if not isinstance(schema, dict):
-            raise Refusal(400, f"The input schema of client tool {name!r} must be an object")
-        text = str(known.get("description") or name)
-        tools[name] = create_tool(str(known.get("id") or name), text, cast("Any", schema))
-    return tools
-
 
 async def generate(
     server: ServerDep, request: Request, agent_id: AgentId, body: AgentBody
 ) -> dict[str, Json]:
     """Ask an agent and answer with all that came of it."""
     agent = _agent(server, agent_id)
-    options = _options(server, request, body)
+    options = await call_options(server, request, agent, body)
     async with _asked(agent, body, options) as stream:
         return (await stream.result()).to_wire()
 
@@ -152,7 +94,8 @@ async def stream(
 ) -> StreamingResponse:
     """Ask an agent and answer with what it streams."""
     agent = _agent(server, agent_id)
-    return await _streamed(server, _asked(agent, body, _options(server, request, body)))
+    options = await call_options(server, request, agent, body)
+    return await _streamed(server, _asked(agent, body, options))
 
 
 def _asked(agent: Agent, body: AgentBody, options: dict[str, Any]) -> AgentStream[Any]:
@@ -179,8 +122,7 @@ async def _waiting(
 ) -> tuple[Agent, dict[str, Any]]:
     # The run's owner is looked up where it is claimed: in the record itself.
     agent = _agent(server, agent_id)
-    options = _options(server, request, body)
-    options.pop("run_id", None)
+    options = await call_options(server, request, agent, body)
     return agent, options
 
 
