@@ -23,6 +23,8 @@ MastraError
 │   ├── StreamOverflowError      a reader fell behind what is kept for it
 │   ├── TripwireError            a processor refused
 │   └── ToolError                a tool could not be run
+│       ├── ToolNotFoundError    there is none of that name
+│       └── ToolApprovalError    a person must agree first, and nobody was asked
 ├── ModelError                   the model's provider failed
 └── NonRetryableError            raise it in a step to stop its retries
 
@@ -54,6 +56,7 @@ __all__ = [
     "StepValidationError",
     "StorageError",
     "StreamOverflowError",
+    "ToolApprovalError",
     "ToolError",
     "ToolNotFoundError",
     "TripwireError",
@@ -240,6 +243,12 @@ class ToolNotFoundError(ToolError):
     """A model called a tool that there is not; the model is told, and the run goes on."""
 
     code = "TOOL_NOT_FOUND"
+
+
+class ToolApprovalError(ToolError):
+    """A person must agree before the tool runs, and nobody was asked, or said no."""
+
+    code = "TOOL_APPROVAL_REQUIRED"
 
 
 class ModelError(MastraError):

@@ -27,6 +27,7 @@ from mastra.models.base import ModelRequest
 from mastra.models.collect import collect
 from mastra.models.messages import Message
 from mastra.schema import SchemaMismatch
+from mastra.tools.tool_step import APPROVAL_KEY
 
 __all__ = ["Answered", "answered_run"]
 
@@ -88,9 +89,22 @@ def _answerable(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [
         call
         for call in record["waiting"]
-        # A sub-agent's approval waits as its tool's suspension.
-        if call["kind"] == "suspended" and _schema_of(call) != APPROVAL_SCHEMA
+        # An approval inside of a sub-agent or a workflow waits as its tool's suspension.
+        if call["kind"] == "suspended"
+        and _schema_of(call) != APPROVAL_SCHEMA
+        and not _holds_approval(call["suspend_payload"])
     ]
+
+
+def _holds_approval(payload: Any) -> bool:
+    if not isinstance(payload, Mapping):
+        return False
+    known = cast("Mapping[str, Any]", payload)
+    return (
+        APPROVAL_KEY in known
+        or known.get("resumeSchema") == APPROVAL_SCHEMA
+        or any(map(_holds_approval, known.values()))
+    )
 
 
 def _schema_of(call: Mapping[str, Any]) -> str | None:

@@ -22,6 +22,7 @@ from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.models.messages import Message
 from mastra.schema import Schema, SchemaMismatch
+from mastra.tools.approval import asks_approval
 from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.tool import Tool
 from mastra.tools.tool_context import AgentCall, ToolContext, ToolSuspend
@@ -298,6 +299,7 @@ class CallRunner:
             writer=ToolWriter(run, call),
             resume_data=None if resumption is None else resumption.data,
             suspend_data=None if resumption is None else resumption.suspend_payload,
+            is_approved=True,  # asked before a call gets here
             agent=AgentCall(
                 run.spec.id,
                 call.id,
@@ -311,14 +313,14 @@ class CallRunner:
 
     async def _needs_approval(self, tool: Tool[Any, Any], call: RequestedCall) -> bool:
         run = self._run
+        # A tool's own function knows best; a plain yes or no of it can only add to the call's.
+        if callable(tool.require_approval):
+            value, problem = load_input(tool.id, tool.input_schema, call.args)
+            # Input that is not valid never reaches the tool, so there is nothing to ask.
+            return problem is None and await asks_approval(tool, value, run.context)
+        if tool.require_approval:
+            return True
         try:
-            # A tool's own function knows best; a plain yes or no of it can only add to the call's.
-            if callable(tool.require_approval):
-                value, problem = load_input(tool.id, tool.input_schema, call.args)
-                # Input that is not valid never reaches the tool, so there is nothing to ask.
-                return problem is None and bool(await _ask(tool.require_approval, value, run))
-            if tool.require_approval:
-                return True
             if callable(self._asks):
                 asked = ToolApproval(call.name, call.args, run.request_context)
                 return bool(await call_back(self._asks, asked))
@@ -328,14 +330,6 @@ class CallRunner:
             )
             return True
         return bool(self._asks)
-
-
-async def _ask(policy: Any, args: Any, run: AgentRun) -> Any:
-    import inspect  # noqa: PLC0415 - only for tools with a policy
-
-    if len(inspect.signature(policy).parameters) > 1:
-        return await call_back(policy, args, run.context)
-    return await call_back(policy, args)
 
 
 def _check_request(tool: Tool[Any, Any], context: ToolContext) -> None:

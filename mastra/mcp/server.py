@@ -8,8 +8,17 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from mastra.agents.agent import Agent
-from mastra.errors import ConfigError, MissingDependencyError
+from mastra.errors import (
+    ConfigError,
+    MissingDependencyError,
+    NotFoundError,
+    RunStateError,
+    ToolApprovalError,
+    ToolError,
+    ValidationError,
+)
 from mastra.jsonable import dump_json
+from mastra.logs import get_logger
 from mastra.registry import Mastra
 from mastra.tools.execute import is_error_result
 from mastra.tools.from_workflow import workflow_tool
@@ -18,6 +27,10 @@ from mastra.tools.tool_context import ToolContext
 from mastra.workflows.workflow import Workflow
 
 __all__ = ["MCPServer"]
+
+
+_MEANT = (ToolError, ValidationError, NotFoundError, RunStateError)
+"""Errors that say what a caller may know. A tool raises a `ToolError` to say so."""
 
 
 class _Question(BaseModel):
@@ -74,11 +87,12 @@ class MCPServer:
         """Run a tool as a client would.
 
         Raises:
-            ConfigError: There is none of that name.
+            NotFoundError: There is none of that name.
+            ToolApprovalError: A person must agree first, which nobody can be asked for here.
         """
         tool = self._tools.get(name)
         if tool is None:
-            raise ConfigError(f"MCP server {self.name!r} has no tool {name!r}.")
+            raise NotFoundError(f"MCP server {self.name!r} has no tool {name!r}.")
         context = ctx or ToolContext(mastra=self._mastra)
         return tool.dump(await tool.execute(args, context))
 
@@ -94,8 +108,8 @@ class MCPServer:
         async def called(_context: Any, params: Any) -> Any:
             try:
                 result = await self.execute_tool(params.name, params.arguments or {})
-            except Exception as error:  # noqa: BLE001 - the client is told, whatever it is
-                return _answer(types, str(error) or type(error).__name__, is_error=True)
+            except Exception as error:  # noqa: BLE001 - the client is told that it failed
+                return _answer(types, _told(params.name, error), is_error=True)
             if is_error_result(result):
                 return _answer(types, result["message"], is_error=True)
             return _answer(types, result)
@@ -147,6 +161,14 @@ def _described(types: Any, name: str, tool: Tool[Any, Any]) -> Any:
     )
 
 
+def _told(name: str, error: Exception) -> str:
+    """Return what a client is told of a failure: what was meant for it, and nothing of the inside."""
+    if isinstance(error, _MEANT):
+        return error.message
+    get_logger({"tool": name}).error("Tool %r failed over MCP", name, exc_info=error)
+    return f"Tool {name!r} failed: {type(error).__name__}"
+
+
 def _answer(types: Any, result: Any, *, is_error: bool = False) -> Any:
     text = result if isinstance(result, str) else dump_json(result).decode()
     return types.CallToolResult(
@@ -167,6 +189,12 @@ def _ask_tool(key: str, agent: Agent) -> Tool[Any, Any]:
         if agent.mastra is None and ctx.mastra is not None:
             own = agent.bound_to(ctx.mastra)
         result = await own.generate(question.message, request_context=ctx.request_context)
+        if result.finish_reason == "suspended":
+            raise ToolApprovalError(
+                f"Agent {key!r} waits for somebody's answer before it goes on (run "
+                f"{result.run_id!r}). That cannot be given over MCP.",
+                details={"runId": result.run_id},
+            )
         return result.object if result.object is not None else result.text
 
     call: Callable[..., Any] = ask

@@ -20,6 +20,7 @@ from mastra.errors import (
     RunStateError,
     StorageError,
     StreamOverflowError,
+    ToolApprovalError,
     TripwireError,
     ValidationError,
 )
@@ -40,6 +41,7 @@ _STATUSES: tuple[tuple[type[MastraError], int], ...] = (
     (RunStateError, 409),
     (StreamOverflowError, 410),
     (TripwireError, 422),
+    (ToolApprovalError, 403),
     (ModelError, 502),
     (StorageError, 503),
 )

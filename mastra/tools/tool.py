@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
-from mastra.errors import ConfigError
+from mastra.errors import ConfigError, ToolApprovalError
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
 from mastra.names import caller_namespace, python_names, python_options
 from mastra.schema import Schema, SchemaMismatch, schema_of
+from mastra.tools.approval import asks_approval
 from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.signature import Call, describe, read_signature
 from mastra.tools.tool_context import ToolContext
@@ -111,12 +112,18 @@ class Tool(Generic[In, Out]):
     async def execute(self, input_data: Any = None, ctx: ToolContext | None = None) -> Any:
         """Run the tool: check the input, call the function, check the output.
 
+        Args:
+            input_data: What the tool takes.
+            ctx: The call's context. Without one this is code of your own that calls the tool, as
+                a test does, and nobody's approval is asked for.
+
         Returns:
             What the function returned, as a value of the output type; or, where the input or
             the output does not meet its schema, the error object that a model can read.
 
         Raises:
             ConfigError: The tool has no function.
+            ToolApprovalError: A person must agree first, and the context says of none who did.
             Exception: Whatever the function raises.
         """
         if self.call is None:
@@ -126,7 +133,17 @@ class Tool(Generic[In, Out]):
         )
         if problem is not None:
             return problem
-        result = await self.call(value, ToolContext() if ctx is None else ctx)
+        if ctx is None:
+            ctx = ToolContext(is_approved=True)
+        elif (
+            self.require_approval and not ctx.is_approved and await asks_approval(self, value, ctx)
+        ):
+            raise ToolApprovalError(
+                f"Tool {self.id!r} needs a person's approval, which cannot be asked for here: call "
+                "it through an agent, or as a step of a workflow.",
+                details={"tool": self.id},
+            )
+        result = await self.call(value, ctx)
         if self.output_schema is None:
             return result
         try:

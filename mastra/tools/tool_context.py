@@ -91,6 +91,8 @@ class ToolContext:
     """The agent that calls, if one does."""
     workflow: WorkflowCall | None = None
     """The workflow that calls, if one does."""
+    is_approved: bool = False
+    """Whether a person agreed to the call, or whoever runs the tool asked and nobody has to."""
     suspender: Suspender = _cannot_suspend
     """What `suspend` does; set by whoever calls the tool."""
 

@@ -1,27 +1,40 @@
-"""A tool as a step of a workflow."""
+"""A tool as a step of a workflow.
+
+A tool that a person must agree to suspends the run first, with `{"requireToolApproval": {"toolName",
+"args"}}`, and goes on when it is resumed with `{"approved": true}`. Resumed with `false` the step
+fails, and the tool has not run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
-from mastra.errors import ConfigError, StepValidationError
-from mastra.schema import ANY
+from mastra.errors import ConfigError, NonRetryableError, StepValidationError, ValidationError
+from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.services import Services
+from mastra.tools.approval import asks_approval
 from mastra.tools.execute import is_error_result
 from mastra.tools.tool import Tool
 from mastra.tools.tool_context import ToolContext, WorkflowCall
 from mastra.workflows.step import Step, create_step
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["services_of", "tool_as_step"]
+__all__ = ["APPROVAL_KEY", "services_of", "tool_as_step"]
+
+APPROVAL_KEY = "requireToolApproval"
+"""What a step's suspension has that waits for approval."""
 
 
 def tool_as_step(tool: Tool[Any, Any], options: Mapping[str, Any]) -> Step[Any, Any]:
     """Return a step that runs a tool, with the tool's schemas."""
+    may_ask = bool(tool.require_approval)
 
     async def execute(ctx: StepContext[Any]) -> Any:
-        result = await tool.execute(ctx.input_data, _context(ctx))
+        context = _context(ctx, tool if may_ask else None)
+        if may_ask:
+            await _ask(tool, ctx, context)
+        result = await tool.execute(ctx.input_data, context)
         if is_error_result(result):
             raise StepValidationError(str(result["message"]), code="TOOL_VALIDATION_FAILED")
         return result
@@ -32,16 +45,77 @@ def tool_as_step(tool: Tool[Any, Any], options: Mapping[str, Any]) -> Step[Any, 
         "description": tool.description,
         "input_schema": tool.input_schema,
         "output_schema": tool.output_schema or ANY,
-        "suspend_schema": tool.suspend_schema,
-        "resume_schema": tool.resume_schema,
+        # What an approval says meets no schema of the tool's own suspension, so those are then
+        # looked at here.
+        "suspend_schema": None if may_ask else tool.suspend_schema,
+        "resume_schema": None if may_ask else tool.resume_schema,
         "component": "TOOL",
         **options,
     }
     return create_step(execute=execute, **made)
 
 
-def _context(ctx: StepContext[Any]) -> ToolContext:
+async def _ask(tool: Tool[Any, Any], ctx: StepContext[Any], context: ToolContext) -> None:
+    """Return when a person agreed, or nobody has to.
+
+    Raises:
+        NonRetryableError: A person did not agree.
+    """
+    waited: Any = ctx.suspend_data
+    asked = waited.get(APPROVAL_KEY) if isinstance(waited, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if asked is None and waited is not None:
+        # The tool itself suspended, which it can only have done when it ran.
+        context.is_approved = True
+        context.resume_data = _loaded(tool.resume_schema, ctx.resume_data, tool, "resumed with")
+        context.suspend_data = _loaded(tool.suspend_schema, waited, tool, "suspended with")
+        return
+    # What it is resumed with is the answer to the question, and none of the tool's business.
+    context.resume_data = context.suspend_data = None
+    if asked is None and not await asks_approval(tool, ctx.input_data, context):
+        context.is_approved = True
+        return
+    if asked is not None and isinstance(ctx.resume_data, Mapping):
+        answer = cast("Mapping[str, Any]", ctx.resume_data)
+        if answer.get("approved") is True:
+            context.is_approved = True
+            return
+        if answer.get("approved") is False:
+            raise NonRetryableError(
+                str(answer.get("reason") or f"Tool {tool.id!r} was not approved."),
+                code="TOOL_NOT_APPROVED",
+            )
+    await ctx.suspend(
+        {
+            APPROVAL_KEY: {
+                "toolName": tool.id,
+                "args": tool.input_schema.dump(ctx.input_data, what=f"The input of {tool.id!r}"),
+            },
+            "message": 'Resume with {"approved": true} or {"approved": false, "reason": "…"}.',
+        }
+    )
+
+
+def _loaded(schema: Schema[Any] | None, value: Any, tool: Tool[Any, Any], what: str) -> Any:
+    if schema is None or value is None:
+        return value
+    try:
+        return schema.load(value)
+    except SchemaMismatch as mismatch:
+        raise mismatch.into(ValidationError, f"What tool {tool.id!r} was {what}") from None
+
+
+def _context(ctx: StepContext[Any], checked: Tool[Any, Any] | None) -> ToolContext:
+    """Return a tool's view of a step.
+
+    Args:
+        ctx: The step's.
+        checked: The tool, where its suspension is not checked by the step's schema.
+    """
+
     async def suspend(payload: Any, resume_label: Any = None) -> NoReturn:
+        if checked is not None and checked.suspend_schema is not None:
+            loaded = _loaded(checked.suspend_schema, payload, checked, "suspending with")
+            payload = checked.suspend_schema.dump(loaded)
         await ctx.suspend(payload, resume_label=resume_label)
 
     return ToolContext(

@@ -19,6 +19,7 @@ from mastra.storage.sql import SQLStorage
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool import create_tool, tool
 from mastra.tools.tool_context import ToolContext
+from mastra.workflows.workflow import create_workflow
 
 HERE: Any = {"thread": "t1", "resource": "ann"}
 AUTO: Any = {"memory": HERE, "auto_resume_suspended_tools": True}
@@ -155,9 +156,12 @@ async def test_runs_of_other_conversations_are_left_alone(elsewhere: Any) -> Non
 
 
 async def test_an_approval_is_never_the_model_s_to_give() -> None:
+    ran: list[str] = []
+
     @tool(require_approval=True)
     async def pay() -> str:
         """Pay."""
+        ran.append("paid")
         return "paid"
 
     agent = shop(ToolCall("pay"), "Use the button.", tools=[pay])
@@ -168,6 +172,12 @@ async def test_an_approval_is_never_the_model_s_to_give() -> None:
     boss = Agent(id="boss", model=ScriptedModel(call, "Use it."), agents={"helper": helper})
     await boss.generate("Pay", **AUTO)
     assert (await boss.generate("yes", **AUTO)).text == "Use it."
+    flow = create_workflow(id="flow", input_schema=dict, output_schema=Any).then(pay).commit()
+    call = ToolCall("workflow-flow", {})
+    boss = Agent(id="boss", model=ScriptedModel(call, "Use it."), workflows={"flow": flow})
+    await boss.generate("Pay", **AUTO)
+    assert (await boss.generate("yes", **AUTO)).text == "Use it."
+    assert ran == []
 
 
 async def test_a_model_that_fails_fails_the_run() -> None:

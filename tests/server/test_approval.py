@@ -1,0 +1,120 @@
+"""A tool that a person must agree to runs nowhere without anybody who did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from mastra import Agent, Mastra, ToolContext, create_workflow, tool
+from mastra.errors import ToolApprovalError, ToolError
+from mastra.mcp import MCPClient, MCPServer
+from mastra.server import create_app
+from mastra.testing import ScriptedModel, ToolCall
+
+pytestmark = pytest.mark.anyio
+RAN: list[str] = []
+
+
+def large(given: Any) -> bool:
+    return given.amount > 10
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    RAN.clear()
+
+
+@tool(require_approval=True)
+async def pay(to: str) -> str:
+    """Pay."""
+    RAN.append(to)
+    return f"paid {to}"
+
+
+@tool(require_approval=large)
+async def spend(amount: int) -> str:
+    """Spend."""
+    RAN.append(str(amount))
+    return "spent"
+
+
+def payer(*turns: Any) -> Agent:
+    model = ScriptedModel(*(turns or (ToolCall("pay", {"to": "ann"}), "done")))
+    return Agent(id="payer", description="Pays", model=model, tools={"pay": pay, "spend": spend})
+
+
+def build() -> Mastra:
+    flow = create_workflow(id="flow", input_schema=pay.input_schema.type, output_schema=Any)
+    return Mastra(
+        tools={"pay": pay, "spend": spend},
+        agents={"payer": payer()},
+        workflows={"flow": flow.then(pay).commit()},
+    )
+
+
+@pytest.mark.parametrize("base", ["/api/tools", "/api/agents/payer/tools"])
+async def test_no_route_runs_a_tool_that_nobody_agreed_to(base: str) -> None:
+    transport = httpx.ASGITransport(create_app(build()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for given in ({"data": {"to": "ann"}}, {"data": {"to": "ann"}, "approved": True}):
+            refused = await client.post(f"{base}/pay/execute", json=given)
+            assert refused.status_code == 403
+            assert refused.headers["x-mastra-error-code"] == "TOOL_APPROVAL_REQUIRED"
+        much = await client.post(f"{base}/spend/execute", json={"data": {"amount": 11}})
+        assert (much.status_code, RAN) == (403, [])
+        little = await client.post(f"{base}/spend/execute", json={"data": {"amount": 1}})
+        assert (little.json(), RAN) == ("spent", ["1"])
+
+
+async def test_a_workflow_of_the_server_waits() -> None:
+    transport = httpx.ASGITransport(create_app(build()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        base, query = "/api/workflows/flow", "?runId=r"
+        made = await client.post(f"{base}/start-async{query}", json={"inputData": {"to": "ann"}})
+        assert (made.json()["status"], RAN) == ("suspended", [])
+        answer = {"resumeData": {"approved": True}}
+        done = await client.post(f"{base}/resume-async{query}", json=answer)
+        assert (done.json()["result"], RAN) == ("paid ann", ["ann"])
+
+
+async def test_nothing_over_mcp_runs_a_tool_that_nobody_agreed_to() -> None:
+    async with MCPClient({"s": {"server": MCPServer("s", mastra=build())}}) as client:
+        tools = await client.list_tools()
+        for name, given in (
+            ("s_pay", {"to": "ann"}),
+            ("s_spend", {"amount": 11}),
+            ("s_run_flow", {"to": "ann"}),
+            ("s_ask_payer", {"message": "pay ann"}),
+        ):
+            with pytest.raises(ToolError):
+                await tools[name].execute(given)
+        assert RAN == []
+        assert await tools["s_spend"].execute({"amount": 1}) == "spent"
+
+
+async def test_agents_that_ask_agents_and_workflows_wait() -> None:
+    flow = create_workflow(id="flow", input_schema=pay.input_schema.type, output_schema=Any)
+    for call, inside in (
+        (ToolCall("agent-payer", {"prompt": "pay"}), {"agents": {"payer": payer()}}),
+        (ToolCall("workflow-f", {"to": "ann"}), {"workflows": {"f": flow.then(pay).commit()}}),
+    ):
+        RAN.clear()
+        boss = Agent(id="boss", model=ScriptedModel(call, "done"), **inside)
+        first = await boss.generate("pay ann")
+        assert (first.finish_reason, RAN) == ("suspended", [])
+        last = await boss.resume_generate({"approved": True}, run_id=first.run_id)
+        assert (last.text, RAN) == ("done", ["ann"])
+
+
+async def test_a_tool_that_runs_another_does_not_agree_for_it() -> None:
+    @tool
+    async def wrap(ctx: ToolContext) -> Any:
+        """Run another."""
+        return await pay.execute({"to": "ann"}, ctx)
+
+    with pytest.raises(ToolApprovalError):
+        await wrap.execute({}, ToolContext())
+    assert RAN == []
+    assert await pay.execute({"to": "bob"}) == "paid bob"  # code of one's own, as in a test
