@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mastra.errors import (
         AccessDeniedError,
         ConfigError,
+        DefinitionChangedError,
         IdTakenError,
         InputValidationError,
         MastraError,
@@ -79,6 +80,7 @@ __all__ = [
     "AgentContext",
     "AgentStream",
     "ConfigError",
+    "DefinitionChangedError",
     "Event",
     "Fallback",
     "IdTakenError",

@@ -16,6 +16,7 @@ MastraError
 │   ├── WorkflowFailedError      the run ended as failed
 │   ├── RunNotFoundError         no run under that id
 │   ├── RunStateError            the run is not in a state that allows the call
+│   ├── DefinitionChangedError   the workflow was changed before the place that the run is at
 │   ├── ResumeClaimedError       somebody else resumed it first
 │   ├── RunClaimedError          another process is driving the run
 │   ├── IdTakenError             an id that a caller chose is somebody else's row
@@ -38,6 +39,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AccessDeniedError",
     "ConfigError",
+    "DefinitionChangedError",
     "IdTakenError",
     "InputValidationError",
     "MastraError",
@@ -192,6 +194,15 @@ class RunStateError(RunError):
     """The run is not in a state that allows what was asked of it."""
 
     code = "RUN_STATE_INVALID"
+
+
+class DefinitionChangedError(RunError):
+    """A run cannot go on by the definition at hand, which differs in what the run has passed.
+
+    The run stays as it is. `details` has the ids in `added`, `removed`, `moved` and `changed`.
+    """
+
+    code = "DEFINITION_CHANGED"
 
 
 class ResumeClaimedError(RunError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from mastra.errors import ConfigError, NotFoundError
 from mastra.logs import get_logger
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Mastra"]
 
 T = TypeVar("T")
+AnyWorkflow: TypeAlias = Workflow[Any, Any, Any]
 
 
 @python_names
@@ -33,7 +34,8 @@ class Mastra:
 
     Args:
         agents: Agents by key, or a list of them, whose keys are their ids.
-        workflows: Committed workflows by key, or a list of them.
+        workflows: Committed workflows by key, or a list of them. A list under one key is of
+            versions of the same workflow: new runs take the last, a run goes on by its own.
         tools: Tools by key, or a list of them.
         storage: Where runs and memory are kept; left out, in memory.
         logger: The application's logger, or `None` for the `mastra` logger.
@@ -50,8 +52,8 @@ class Mastra:
         self,
         *,
         agents: Mapping[str, Agent] | Iterable[Agent] | None = None,
-        workflows: Mapping[str, Workflow[Any, Any, Any]]
-        | Iterable[Workflow[Any, Any, Any]]
+        workflows: Mapping[str, AnyWorkflow | Sequence[AnyWorkflow]]
+        | Iterable[AnyWorkflow]
         | None = None,
         tools: Mapping[str, Tool[Any, Any]] | Iterable[Tool[Any, Any]] | None = None,
         storage: Storage | None = None,
@@ -78,7 +80,8 @@ class Mastra:
         self._runtime = Runtime(engine, storage.workflows, self)
         self._local: Runtime | None = None
         self._agents: dict[str, Any] = {}
-        self._workflows: dict[str, Workflow[Any, Any, Any]] = {}
+        self._workflows: dict[str, AnyWorkflow] = {}
+        self._versions: dict[str, list[AnyWorkflow]] = {}
         self._tools: dict[str, Any] = {}
         for key, agent in _keyed(agents, "agents"):
             self.add_agent(agent, key)
@@ -114,26 +117,42 @@ class Mastra:
             self._local = Runtime(InProcessEngine(), self._storage.workflows, self)
         return self._local
 
-    def add_workflow(self, workflow: Workflow[Any, Any, Any], key: str | None = None) -> None:
+    def add_workflow(
+        self, workflow: AnyWorkflow | Sequence[AnyWorkflow], key: str | None = None
+    ) -> None:
         """Register a committed workflow, by default under its id.
+
+        Args:
+            workflow: It, or its versions: the last is what new runs take, and each run goes on by
+                the one that it began with.
+            key: What it is found under.
 
         Raises:
             WorkflowDefinitionError: It is not committed.
-            ConfigError: It is no workflow, or another one has its id.
+            ConfigError: It is no workflow, another one has its id, or two are the same version.
         """
-        if not isinstance(workflow, Workflow):
-            raise ConfigError(
-                f"Workflow {key!r} must be a Workflow, not {type(workflow).__name__}."
-            )
-        spec = workflow.spec
+        given: Any = workflow
+        versions: list[AnyWorkflow] = [*given] if isinstance(given, (list, tuple)) else [given]
+        for version in versions:
+            if not isinstance(cast("Any", version), Workflow):
+                raise ConfigError(
+                    f"Workflow {key!r} must be a Workflow, not {type(version).__name__}."
+                )
+        last = _last_version(versions, key)
+        spec = last.spec
         for other_key, other in self._workflows.items():
             if other.id == spec.id and other_key != (key or spec.id):
                 raise ConfigError(
                     f"Workflows {other_key!r} and {key!r} have the same id {spec.id!r}, under which "
-                    "their runs are stored. Give one of them another id."
+                    "their runs are stored. Give one of them another id, or register them as "
+                    f"versions of one: `workflows={{{other_key!r}: [old, new]}}`."
                 )
-        workflow.bind(self._runtime)
-        self._workflows[key or spec.id] = workflow.bound_to(self._runtime)
+        kept = versions if len(versions) > 1 else ()
+        for version in versions:
+            version.bind(self._runtime)
+        bound = [version.bound_to(self._runtime, kept) for version in versions]
+        self._workflows[key or spec.id] = bound[-1]
+        self._versions[key or spec.id] = bound
 
     def add_tool(self, tool: Any, key: str | None = None) -> None:
         """Register a tool, by default under its id."""
@@ -160,20 +179,31 @@ class Mastra:
         """Return the agents by key."""
         return dict(self._agents)
 
-    def get_workflow(self, key: str) -> Workflow[Any, Any, Any]:
+    def get_workflow(self, key: str, *, version: str | None = None) -> AnyWorkflow:
         """Return the workflow registered under a key.
 
+        Args:
+            key: The key.
+            version: Which of its versions; left out, the last.
+
         Raises:
-            NotFoundError: There is none; the message lists the keys there are.
+            NotFoundError: There is none; the message lists those there are.
         """
-        return _found(self._workflows, key, "workflow", "key")
+        found = _found(self._workflows, key, "workflow", "key")
+        return found if version is None else self._version_of(found, version)
 
-    def get_workflow_by_id(self, workflow_id: str) -> Workflow[Any, Any, Any]:
+    def get_workflow_by_id(self, workflow_id: str, *, version: str | None = None) -> AnyWorkflow:
         """Return the workflow with an id, or else the one registered under it as a key."""
-        return _found_by_id(self._workflows, workflow_id, "workflow")
+        found = _found_by_id(self._workflows, workflow_id, "workflow")
+        return found if version is None else self._version_of(found, version)
 
-    def list_workflows(self) -> dict[str, Workflow[Any, Any, Any]]:
-        """Return the workflows by key."""
+    def _version_of(self, workflow: AnyWorkflow, version: str) -> AnyWorkflow:
+        versions = next(kept for kept in self._versions.values() if workflow in kept)
+        named = {str(kept.version): kept for kept in versions}
+        return _found(named, str(version), f"version of workflow {workflow.id!r}", "name")
+
+    def list_workflows(self) -> dict[str, AnyWorkflow]:
+        """Return the workflows by key, of each its last version."""
         return dict(self._workflows)
 
     def get_tool(self, key: str) -> Tool[Any, Any]:
@@ -313,6 +343,30 @@ def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterat
             )
         seen.add(key)
         yield key, item
+
+
+def _last_version(versions: list[AnyWorkflow], key: str | None) -> AnyWorkflow:
+    """Return the last of the versions of a workflow.
+
+    Raises:
+        ConfigError: There are none, or they are not versions of one workflow.
+    """
+    if not versions:
+        raise ConfigError(f"Workflow {key!r} has an empty list of versions.")
+    last, seen = versions[-1], set[str | None]()
+    for workflow in versions:
+        if workflow.id != last.id:
+            raise ConfigError(
+                f"Workflows {workflow.id!r} and {last.id!r} under the key {key!r} are no versions "
+                "of one workflow: their ids differ."
+            )
+        if workflow.version in seen:
+            raise ConfigError(
+                f"Workflow {last.id!r} is registered twice as version {workflow.version!r}. Say "
+                "which is which with `create_workflow(version=…)`."
+            )
+        seen.add(workflow.version)
+    return last
 
 
 def _found(things: Mapping[str, T], key: str, kind: str, what: str) -> T:

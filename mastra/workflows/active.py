@@ -37,8 +37,6 @@ class TimeTravel:
     Steps before it keep the results they have; what stands there without one is skipped.
     """
 
-    path: tuple[int, ...]
-    """Index of the node at each level of nesting, from the outside in."""
     op_id: str
     has_input: bool
     input: Json
@@ -53,7 +51,6 @@ class TimeTravel:
     def to_stored(self) -> dict[str, Json]:
         """Return what later legs need to know of it, as JSON data."""
         return {
-            "path": list(self.path),
             "op": self.op_id,
             "hasInput": self.has_input,
             "input": self.input,
@@ -65,7 +62,6 @@ class TimeTravel:
     def from_stored(cls, stored: dict[str, Any]) -> TimeTravel:
         """Return what `to_stored` gave."""
         return cls(
-            tuple(stored["path"]),
             stored["op"],
             stored["hasInput"],
             stored["input"],

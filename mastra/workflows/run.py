@@ -21,6 +21,7 @@ from mastra.workflows.engines.reopen import (
     stored_reopening,
     travel_to,
 )
+from mastra.workflows.graph import note_of
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.run_input import (
     check_context,
@@ -31,6 +32,7 @@ from mastra.workflows.run_input import (
 )
 from mastra.workflows.run_stream import RunStream
 from mastra.workflows.run_view import RunView
+from mastra.workflows.versions import check_definition
 
 __all__ = ["Run"]
 
@@ -119,6 +121,7 @@ class Run(RunView[Out]):
             if self._is_stored:
                 head = await self._runtime.store.get_run(self._spec.id, self.run_id)
                 if head is not None and head.status != "pending":
+                    self._go_by(head)
                     return await self._again(input_data, initial_state)
             data = checked_input(self._spec, input_data)
             state = checked_state(self._spec, initial_state)
@@ -196,6 +199,8 @@ class Run(RunView[Out]):
             ResumeValidationError: The data does not meet the step's resume schema. The run
                 stays suspended.
             ResumeClaimedError: Somebody else resumed it first.
+            DefinitionChangedError: The workflow was changed before the place that the run has
+                reached. The run stays suspended.
         """
         handle = await self._resume(
             resume_data, step, label, for_each_index, request_context, per_step=per_step
@@ -253,6 +258,8 @@ class Run(RunView[Out]):
                 details={"runId": self.run_id},
             )
         reopening = Reopening()
+        if status in ("suspended", "paused"):
+            check_definition(self._spec, loaded)
         if status == "suspended":
             op_ids, data = find_targets(
                 self._spec, loaded, resume_data, step, label, for_each_index
@@ -291,7 +298,8 @@ class Run(RunView[Out]):
             per_step=per_step,
         )
         if kind != "restart":
-            data = {**head.data, "reopening": stored_reopening(loaded, reopening)}
+            noted = note_of(self._spec)
+            data = {**head.data, **noted, "reopening": stored_reopening(loaded, reopening)}
             changes = RunChanges(
                 status="running",
                 result=None,
@@ -319,6 +327,8 @@ class Run(RunView[Out]):
             RunNotFoundError: There is no such run.
             RunStateError: The run is not one that was under way.
             RunClaimedError: Another process drives it and is alive.
+            DefinitionChangedError: The workflow was changed before the place that the run has
+                reached. The run stays as it is.
         """
         return await (await self._restart(request_context)).result()
 
@@ -341,7 +351,8 @@ class Run(RunView[Out]):
                 code="RUN_NOT_ACTIVE",
                 details={"runId": self.run_id, "status": status},
             )
-        reopening = reopening_after_crash(loaded)
+        check_definition(self._spec, loaded)
+        reopening = reopening_after_crash(self._spec, loaded)
         kind = "resume" if status == "paused" else "restart"
         return await self._reopen(kind, loaded, reopening, request_context)
 
@@ -359,6 +370,7 @@ class Run(RunView[Out]):
         Raises:
             NotFoundError: The workflow has no such step.
             RunStateError: The run is under way.
+            DefinitionChangedError: The workflow was changed before that step.
         """
         return await (await self._travel(**options)).result()
 
@@ -401,6 +413,7 @@ class Run(RunView[Out]):
             context=context,
             nested_context=nested_steps_context,
         )
+        check_definition(self._spec, loaded, goes_back_to=travel.op_id)
         if context and "input" in context:
             loaded.head.input = to_jsonable(context["input"], what="Input in the context")
         return await self._reopen(

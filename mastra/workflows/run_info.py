@@ -17,6 +17,7 @@ from mastra.workflows.describe import describe_nodes
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.outcome import path_of
 from mastra.workflows.error_data import error_from_json
+from mastra.workflows.places import index_path
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import StepResult, step_to_wire
 from mastra.workflows.spec import WorkflowSpec
@@ -108,7 +109,7 @@ class RunInfo:
             "activeStepsPath": self._paths("running"),
             "serializedStepGraph": describe_nodes(self._spec),
             "suspendedPaths": {
-                path_of(record)[0]: _index_path(record) for record in self._suspended()
+                path_of(record)[0]: self._place(record) for record in self._suspended()
             },
             "resumeLabels": self._labels(),
             "waitingPaths": self._paths("waiting"),
@@ -124,7 +125,7 @@ class RunInfo:
 
     def _paths(self, status: str) -> dict[str, Json]:
         return {
-            name: _index_path(record)
+            name: self._place(record)
             for name, record in self._loaded.latest.items()
             # A run that has ended waits for nothing, whatever it waited for at its end.
             if record.status == status and not (status == "waiting" and self.status in _ENDED)
@@ -165,7 +166,7 @@ class RunInfo:
             "activePaths": self._active_path(),
             "activeStepsPath": self._paths("running"),
             "suspendedPaths": {
-                path_of(record)[0]: _index_path(record) for record in self._suspended()
+                path_of(record)[0]: self._place(record) for record in self._suspended()
             },
             "waitingPaths": self._paths("waiting"),
             "resumeLabels": self._labels(),
@@ -180,19 +181,12 @@ class RunInfo:
 
     def _active_path(self) -> list[Json]:
         """Return the place of the last top-level entry that was begun."""
-        places = [_index_path(record)[0] for record in self._loaded.latest.values()]
-        return [max(places)] if places else []
+        places = [self._place(record)[:1] for record in self._loaded.latest.values()]
+        return [*max(places)] if places else []
 
-
-def _index_path(record: StepRecord) -> list[int]:
-    """Return the places of an operation in the graph, from the outside in."""
-    numbers: list[int] = []
-    for part in record.op_id.split("/"):
-        for piece in part.split(".")[:2]:
-            if not piece.isdigit():
-                break
-            numbers.append(int(piece))
-    return numbers
+    def _place(self, record: StepRecord) -> list[int]:
+        """Return the places of an operation in the graph, from the outside in."""
+        return index_path(self._spec, record.op_id)
 
 
 @python_names

@@ -10,6 +10,7 @@ from mastra.request_context import RequestContext
 from mastra.schema import SchemaMismatch
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.engines.commands import Command, RunTarget
+from mastra.workflows.graph import note_of
 from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["check_context", "check_same_start", "checked_input", "checked_state", "claim_start"]
@@ -81,7 +82,7 @@ async def claim_start(store: WorkflowStore, command: Command) -> bool:
         input=command.input,
         state=command.initial_state,
         request_context=command.request_context.to_json(),
-        data={"initialState": command.initial_state},
+        data={"initialState": command.initial_state, **note_of(command.target.spec)},
     )
     target = command.target
     return await store.update_run(

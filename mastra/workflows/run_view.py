@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from mastra.jsonable import Json
@@ -19,6 +20,7 @@ from mastra.workflows.run_stream import RunStream
 from mastra.workflows.run_watch import Watchers, live_leg
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.versions import spec_for
 
 __all__ = ["RunView"]
 
@@ -42,6 +44,7 @@ class RunView(Generic[Out]):
         """The run's id."""
         self.resource_id = resource_id
         """The resource (user, tenant) that the run belongs to."""
+        self._newest = spec
         self._spec = spec
         self._runtime = runtime
         self._is_stored = is_stored
@@ -65,6 +68,7 @@ class RunView(Generic[Out]):
         loaded = await load_run(self._runtime.store, self._spec.id, self.run_id)
         if loaded is None:
             raise no_such_run(self._target)
+        self._go_by(loaded.head)
         return loaded
 
     async def _head(self) -> RunHead:
@@ -72,6 +76,13 @@ class RunView(Generic[Out]):
         if head is None:
             raise no_such_run(self._target)
         return head
+
+    def _go_by(self, head: RunHead) -> None:
+        """Take the definition that the run began with, where that is kept."""
+        spec = spec_for(self._newest, head)
+        if spec is not self._spec:
+            self._spec = spec
+            self._target = replace(self._target, spec=spec)
 
     async def status(self) -> str:
         """Return the run's status as storage has it."""

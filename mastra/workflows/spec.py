@@ -1,7 +1,7 @@
 """A committed workflow and its graph: all that an engine ever gets. Frozen, shared by its runs.
 
-A node's `op` is its place in its graph and the stem of its operation ids; a step's name is not
-enough, since one step may stand in two places.
+A node's `op` is the stem of its operation ids: its step's id within its block, with a number
+where that stands there more than once (`places.py`).
 """
 
 from __future__ import annotations
@@ -224,6 +224,16 @@ class WorkflowSpec:
     """What flows out of the last node, where that is known."""
     flow_control: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Options that only one engine reads, such as concurrency on Inngest."""
+    version: str | None = None
+    """Which of several definitions under the same id it is."""
+    kept: tuple[WorkflowSpec, ...] = ()
+    """All the versions of it that are registered, for runs that began with one of them."""
+    graph: str | None = field(default=None, init=False, repr=False)
+    """What runs note of it, once somebody asked."""
+    is_positional: bool = False
+    """Whether its operations are called by their position, as in runs of earlier releases."""
+    places: dict[str, int] | None = field(default=None, init=False, repr=False)
+    """The index of the node to which each operation belongs, once somebody asked."""
     drive: Callable[..., Awaitable[Json]] | None = None
     """Walks the operations in place of the nodes, of what is no workflow of the user's; takes the
     walk, the scope and the value that flows in. The nodes then only say which steps there are."""

@@ -91,18 +91,14 @@ def check_spec(spec: WorkflowSpec, *, stacklevel: int) -> None:
         raise WorkflowDefinitionError(
             f"{where} has no steps: add some before `commit()`.", code="WORKFLOW_EMPTY"
         )
-    for node in spec.nodes:
+    for place, node in enumerate(spec.nodes):
         if isinstance(node, ParallelNode):
-            _check_block(node.units, f"{where} has %s in a parallel at position {_place(node)}")
+            _check_block(node.units, f"{where} has %s in a parallel at position {place}")
         elif isinstance(node, BranchNode):
             arms = [unit for _, unit in node.arms]
-            _check_block(arms, f"{where} has %s in a branch at position {_place(node)}")
+            _check_block(arms, f"{where} has %s in a branch at position {place}")
     check_functions(spec)
     _check_chain(spec, where, stacklevel + 1)
-
-
-def _place(node: ParallelNode | BranchNode) -> str:
-    return node.op.partition(".")[0]
 
 
 def _check_block(units: Sequence[Unit], text: str) -> None:

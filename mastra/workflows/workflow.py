@@ -15,6 +15,7 @@ from mastra.errors import WorkflowDefinitionError
 from mastra.names import python_names, python_options
 from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
+from mastra.workflows.places import OpNames
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import (
     BranchNode,
@@ -72,6 +73,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     def __init__(self, spec: WorkflowSpec, runtime: Runtime | None = None) -> None:
         super().__init__(spec, runtime)
         self._nodes: list[Node] = list(spec.nodes)
+        self._names = OpNames()
         self._maps = 0
         self._sleeps = 0
 
@@ -91,14 +93,14 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         self._nodes.append(node)
         return self
 
-    def _unit(self, source: Stepable, op: str) -> Unit:
+    def _unit(self, source: Stepable) -> Unit:
         if isinstance(source, Workflow):
             workflow = cast("Workflow[Any, Any, Any]", source)
-            return WorkflowNode(f"{op}{workflow.id}", workflow.id, workflow.spec)
+            return WorkflowNode(self._names.name(workflow.id), workflow.id, workflow.spec)
         step = cast("Any", source if isinstance(source, Step) else create_step(source))
         if step.nested is not None:
-            return WorkflowNode(f"{op}{step.id}", step.id, step.nested)
-        return StepNode(f"{op}{step.id}", step)
+            return WorkflowNode(self._names.name(step.id), step.id, step.nested)
+        return StepNode(self._names.name(step.id), step)
 
     @overload
     def then(self, step: StepLike[Value, Next]) -> Workflow[In, Out, Next]: ...
@@ -106,7 +108,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     def then(self: Keyed[In, Out], step: StepLike[Any, Next]) -> Workflow[In, Out, Next]: ...
     def then(self, step: Stepable) -> Any:
         """Run a step (or a workflow, an agent, a tool) on what flows out so far."""
-        self._add(self._unit(step, f"{len(self._nodes)}."))
+        self._add(self._unit(step))
         return cast("Any", self)
 
     def map(
@@ -125,6 +127,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             id: Its id; by default `mapping_<workflow id>_<n>`.
         """
         map_id = id or f"mapping_{self.id}_{self._maps}"
+        check_id(map_id, "Map")
         self._maps += 1
         function = map_function(source, map_id)
 
@@ -134,7 +137,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
 
         value = flow_of(self._nodes, self._spec.input_schema)
         step: Step[Any, Any] = Step(map_id, value, ANY, function, call)
-        self._add(StepNode(f"{len(self._nodes)}.{map_id}", step, "map", config=source))
+        self._add(StepNode(self._names.name(map_id), step, "map", config=source))
         return cast("Workflow[In, Out, Any]", self)
 
     @overload
@@ -143,9 +146,8 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     def parallel(self: Keyed[In, Out], steps: Sequence[Stepable]) -> Keyed[In, Out]: ...
     def parallel(self, steps: Sequence[Stepable]) -> Keyed[In, Out]:
         """Run steps at once on the same input; a dict of their outputs by id flows out."""
-        op = f"{len(self._nodes)}."
-        units = tuple(self._unit(step, f"{op}{i}.") for i, step in enumerate(steps))
-        self._add(ParallelNode(f"{op}parallel", units))
+        units = tuple(self._unit(step) for step in steps)
+        self._add(ParallelNode(self._names.name(".parallel"), units))
         return cast("Keyed[In, Out]", self)
 
     @overload
@@ -174,7 +176,6 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             arms: Pairs of a condition (a function of the context, sync or async) and a step.
             first_match: Run only the first whose condition holds.
         """
-        op = f"{len(self._nodes)}."
         value = flow_of(self._nodes, self._spec.input_schema)
         for position, arm in enumerate(arms):
             if len(arm) != 2 or not _is_condition(arm[0]):
@@ -182,10 +183,8 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
                     f"Arm {position} of a branch in workflow {self.id!r} must be a pair of a "
                     "condition and a step."
                 )
-        built = tuple(
-            (condition, self._unit(step, f"{op}{i}.")) for i, (condition, step) in enumerate(arms)
-        )
-        self._add(BranchNode(f"{op}branch", built, first_match, value))
+        built = tuple((condition, self._unit(step)) for condition, step in arms)
+        self._add(BranchNode(self._names.name(".branch"), built, first_match, value))
         return cast("Keyed[In, Out]", self)
 
     @overload
@@ -215,7 +214,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     def _loop(self, step: Stepable, condition: Condition, kind: Any) -> Any:
         if not _is_condition(condition):
             raise WorkflowDefinitionError(f"{kind} in workflow {self.id!r} needs a condition.")
-        unit = self._unit(step, f"{len(self._nodes)}.")
+        unit = self._unit(step)
         return self._add(LoopNode(unit.op, unit, condition, kind, flow_of([unit], ANY)))
 
     def foreach(
@@ -232,7 +231,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
                 f"Foreach in workflow {self.id!r}: concurrency must be 1 or more."
             )
         value = flow_of(self._nodes, self._spec.input_schema)
-        unit = self._unit(step, f"{len(self._nodes)}.")
+        unit = self._unit(step)
         self._add(ForeachNode(unit.op, unit, concurrency, value))
         return cast("Workflow[In, Out, list[Next]]", self)
 
@@ -263,9 +262,10 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
 
     def _sleep(self, kind: Any, duration: Any, sleep_id: str | None) -> Self:
         name = sleep_id or f"sleep_{self.id}_{self._sleeps}"
+        check_id(name, "Sleep")
         self._sleeps += 1
         value = flow_of(self._nodes, self._spec.input_schema)
-        return self._add(SleepNode(f"{len(self._nodes)}.{name}", name, kind, duration, value))
+        return self._add(SleepNode(self._names.name(name), name, kind, duration, value))
 
     def commit(self) -> Workflow[In, Out, Out]:
         """Check the graph and freeze it. Calling it again changes nothing.
@@ -314,9 +314,18 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             nested=spec,
         )
 
-    def bound_to(self, runtime: Runtime) -> Workflow[In, Out, Value]:
-        """Return the same workflow, run by another engine, store and `Mastra`."""
+    def bound_to(
+        self, runtime: Runtime, kept: Sequence[Workflow[Any, Any, Any]] = ()
+    ) -> Workflow[In, Out, Value]:
+        """Return the same workflow, run by another engine, store and `Mastra`.
+
+        Args:
+            runtime: The engine, the store and the `Mastra`.
+            kept: All versions of it, where runs go on by the one that they began with.
+        """
         bound = copy.copy(self)
+        if kept:
+            bound._spec = replace(self.spec, kept=tuple(version.spec for version in kept))  # noqa: SLF001
         bound.bind(runtime)
         return bound
 
@@ -332,6 +341,7 @@ def create_workflow(
     id: str,
     input_schema: type[In] | Any,
     output_schema: type[Out] | Any,
+    version: str | None = None,
     description: str | None = None,
     state_schema: Any = None,
     request_context_schema: Any = None,
@@ -351,6 +361,7 @@ def create_workflow(
         id: Its id: text without `.` and `/`.
         input_schema: What a run takes: any type that pydantic can validate.
         output_schema: What a run gives.
+        version: Which definition under this id it is, where an earlier one is kept for its runs.
         description: What it is for.
         state_schema: The run's state; left out, a dict that nobody checks.
         request_context_schema: What the request context of a run must hold.
@@ -371,6 +382,7 @@ def create_workflow(
     return Workflow(
         WorkflowSpec(
             id=id,
+            version=None if version is None else str(version),
             nodes=(),
             input_schema=schema_of(input_schema),
             output_schema=schema_of(output_schema),
@@ -398,4 +410,5 @@ def clone_workflow(workflow: Workflow[In, Out, Value], *, id: str) -> Workflow[I
     cloned = copy.copy(workflow)
     cloned._spec = replace(workflow._spec, id=id)  # noqa: SLF001
     cloned._nodes = list(workflow._nodes)  # noqa: SLF001
+    cloned._names = workflow._names.copy()  # noqa: SLF001
     return cloned

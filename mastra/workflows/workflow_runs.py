@@ -10,8 +10,15 @@ from typing import Any, Generic, Self
 from typing_extensions import TypeVar
 
 from mastra.clock import now_ms
-from mastra.errors import IdTakenError, RunClaimedError, RunStateError, WorkflowDefinitionError
+from mastra.errors import (
+    DefinitionChangedError,
+    IdTakenError,
+    RunClaimedError,
+    RunStateError,
+    WorkflowDefinitionError,
+)
 from mastra.ids import new_id
+from mastra.logs import get_logger
 from mastra.names import python_names
 from mastra.schema import Schema
 from mastra.storage.base import RunHead
@@ -23,6 +30,7 @@ from mastra.workflows.run import Run
 from mastra.workflows.run_info import RunInfo, RunList
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.versions import spec_for
 
 __all__ = ["WorkflowRuns"]
 
@@ -46,6 +54,11 @@ class WorkflowRuns(Generic[In, Out]):
     def id(self) -> str:
         """The workflow's id."""
         return self._spec.id
+
+    @property
+    def version(self) -> str | None:
+        """Which definition under its id it is, where several are kept."""
+        return self._spec.version
 
     @property
     def description(self) -> str | None:
@@ -196,7 +209,7 @@ class WorkflowRuns(Generic[In, Out]):
                     record = entry[1]
                     if record.status == "running" and record.index is None:
                         loaded.latest[record.step_id] = record
-        return RunInfo.of(spec, loaded)
+        return RunInfo.of(spec_for(spec, loaded.head), loaded)
 
     async def delete_run(self, run_id: str) -> bool:
         """Remove a run from storage, cancelling it where it is under way here.
@@ -222,6 +235,8 @@ class WorkflowRuns(Generic[In, Out]):
     async def restart_all_active_runs(self) -> list[str]:
         """Go on with every run that was cut off, except those another live process drives.
 
+        A run that this definition does not fit stays as it is, and is told of in the log.
+
         Returns:
             The ids of the runs that go on.
         """
@@ -231,6 +246,10 @@ class WorkflowRuns(Generic[In, Out]):
             try:
                 await run.restart_async()
             except (RunClaimedError, RunStateError):
+                continue
+            except DefinitionChangedError as error:
+                facts = {"run_id": info.run_id, "workflow_id": self.id}
+                get_logger(facts).error("A run was not restarted. %s", error)
                 continue
             restarted.append(info.run_id)
         return restarted

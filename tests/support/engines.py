@@ -120,6 +120,20 @@ class Env:
             await mastra.engine.aclose()
         return await self.new_process()
 
+    async def deploy(self, *workflows: Any) -> Mastra:
+        """Stop whatever runs, where it is, and return a process with these definitions.
+
+        Args:
+            workflows: Workflows, or lists of their versions.
+        """
+        for mastra in self._opened:
+            await mastra.engine.aclose()
+        last = [w[-1] if isinstance(w, list) else w for w in workflows]
+        self._registered["workflows"] = {
+            w.id: given for w, given in zip(last, workflows, strict=True)
+        }
+        return await self.new_process()
+
     async def again(self, run: Run[Any]) -> Run[Any]:
         """Return the same run in another process, made from storage alone."""
         mastra = await self.new_process()

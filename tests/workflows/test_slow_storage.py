@@ -127,4 +127,4 @@ async def test_a_cancel_in_the_middle_of_an_append_loses_nothing() -> None:
     store.gate.set()
     await cancelling
     assert (await run.result()).status == "canceled"
-    assert (await stored_steps(store, run.run_id))[0] == "0.a"
+    assert (await stored_steps(store, run.run_id))[0] == "a"

@@ -33,23 +33,23 @@ async def ask(
 
 async def decide_branch(
     walk: Walk, scope: Scope, node: BranchNode, record: StepRecord
-) -> list[int]:
-    """Return the positions of the arms to take."""
-    taken: list[int] = []
-    for position, (condition, _) in enumerate(node.arms):
+) -> list[str]:
+    """Return the ids of the arms to take: what they are called stays, where they stand may not."""
+    taken: list[str] = []
+    for condition, unit in node.arms:
         try:
             holds = await ask(walk, scope, condition, node.value, record.output, record)
         except Exception as error:  # noqa: BLE001 - as in the original, it counts as false
             StepContext(walk.run, scope, record, None).logger.warning(
-                "Condition %s of the branch after step %r raised %s: %s. It counts as false.",
-                position,
+                "The condition of %r in the branch after step %r raised %s: %s. It counts as false.",
+                unit.id,
                 record.step_id,
                 type(error).__name__,
                 error,
             )
             continue
         if holds:
-            taken.append(position)
+            taken.append(unit.id)
             if node.first_match:
                 break
     return taken

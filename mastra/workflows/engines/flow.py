@@ -178,7 +178,7 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
         scope: Where in the nesting.
         node: The branch.
         value: What flows in.
-        outcome: Positions of the arms to take, where the step before has them in its record.
+        outcome: Ids of the arms to take, where the step before has them in its record.
     """
     forced = _forced_arms(walk, scope, node)
     if forced:
@@ -186,23 +186,33 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
     if outcome is None:
         decide = partial(decide_branch, walk, scope, node)
         outcome = await decision(walk, scope, f"{scope.prefix}{node.op}?", value, decide)
-    taken: list[Unit] = [node.arms[position][1] for position in cast("list[int]", outcome)]
+    taken = [_arm_of(node, arm) for arm in cast("list[str | int]", outcome)]
     branches = [partial(_run_unit, walk, scope, unit, value) for unit in taken]
     results = await walk.ops.gather(branches, None)
     combine(results)
     return {unit.id: result for unit, result in zip(taken, results, strict=True)}
 
 
-def _forced_arms(walk: Walk, scope: Scope, node: BranchNode) -> list[int]:
+def _arm_of(node: BranchNode, arm: str | int) -> Unit:
+    if isinstance(arm, int):  # decided by an earlier release
+        return node.arms[arm][1]
+    return next(unit for _, unit in node.arms if unit.id == arm)
+
+
+def _forced_arms(walk: Walk, scope: Scope, node: BranchNode) -> list[str]:
     """Return the arm that a run goes back into, whatever its condition says, and those known."""
     run, travel = walk.run, walk.run.reopening.travel
     if travel is None:
         return []
-    stems = [scope.prefix + unit.op for _, unit in node.arms]
-    entered = [travel.op_id == stem or travel.op_id.startswith(f"{stem}/") for stem in stems]
-    if not any(entered):
+    stems = {unit.id: scope.prefix + unit.op for _, unit in node.arms}
+    entered = {
+        arm
+        for arm, stem in stems.items()
+        if travel.op_id == stem or travel.op_id.startswith(f"{stem}/")
+    }
+    if not entered:
         return []
-    return [place for place, stem in enumerate(stems) if entered[place] or run.has_begun(stem)]
+    return [arm for arm, stem in stems.items() if arm in entered or run.has_begun(stem)]
 
 
 async def run_loop(walk: Walk, scope: Scope, node: LoopNode, value: Json) -> Json:

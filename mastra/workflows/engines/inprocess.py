@@ -20,7 +20,7 @@ from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Halt, Ops, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.inprocess_ops import InProcessOps
-from mastra.workflows.engines.journal import JournalWriter, load_run
+from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
 from mastra.workflows.engines.lifecycle import begin, conclude, go_back, head_of
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.owners import dead_owners, numbers, open_numbers, process_owner
@@ -28,6 +28,7 @@ from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.events import Event
+from mastra.workflows.graph import is_current, note_of
 from mastra.workflows.results import WorkflowResult
 
 __all__ = ["InProcessEngine"]
@@ -160,11 +161,22 @@ class InProcessEngine:
                 f"{loaded.head.status}: somebody else went on with it first.",
                 code="RUN_NOT_ACTIVE",
             )
+        if command.kind == "restart" and loaded is not None:
+            await self._note_definition(target, loaded)
         run = begin(command, loaded)
         run.owner = self.owner if store.is_shared else None
         if run.span is not None and command.is_created:
             await keep_trace(command, run, None if loaded is None else loaded.head.data)
         return run
+
+    async def _note_definition(self, target: RunTarget, loaded: LoadedRun) -> None:
+        """Store by which definition a run goes on, where that is another one than before."""
+        if is_current(target.spec, loaded.head):
+            return
+        loaded.head.data |= note_of(target.spec)
+        await target.store.update_run(
+            target.workflow_id, target.run_id, RunChanges(data=loaded.head.data)
+        )
 
     async def _claim(self, target: RunTarget) -> None:
         """Make this engine the driver of a run.

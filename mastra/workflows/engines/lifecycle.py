@@ -25,6 +25,7 @@ from mastra.workflows.engines.outcome import Outcome, result_of
 from mastra.workflows.engines.tracing import close_run_span, open_run_span, trace_data
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.events import EventLog, Kind, LegEnd
+from mastra.workflows.graph import note_of
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import (
     RunFacts,
@@ -287,7 +288,7 @@ async def _save(
         request_context=run.request_context.to_json(),
         owner=None,
         lease_until=0,
-        data=head_data(run, command.initial_state, outcome),
+        data=head_data(command, run, outcome),
     )
     if not writer.wants(outcome.status):
         return outcome
@@ -311,9 +312,14 @@ async def _save(
     return outcome  # deleted meanwhile
 
 
-def head_data(run: ActiveRun, initial_state: dict[str, Json], outcome: Outcome) -> dict[str, Json]:
+def head_data(command: Command, run: ActiveRun, outcome: Outcome) -> dict[str, Json]:
     """Return what is stored of a run in no column of its own."""
-    data: dict[str, Json] = {"initialState": initial_state, "path": list(run.path), **run.kept}
+    data: dict[str, Json] = {
+        "initialState": command.initial_state,
+        "path": list(run.path),
+        **note_of(command.target.spec),
+        **run.kept,
+    }
     if outcome.tripwire is not None:
         data["tripwire"] = dict(outcome.tripwire)
     if outcome.has_result:
@@ -338,5 +344,5 @@ def head_of(command: Command, status: str = "running") -> RunHead:
         input=command.input,
         state=dict(command.initial_state),
         request_context=command.request_context.to_json(),
-        data={"initialState": command.initial_state},
+        data={"initialState": command.initial_state, **note_of(command.target.spec)},
     )

@@ -13,16 +13,13 @@ from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Reopening, Target, TimeTravel
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.outcome import path_of
+from mastra.workflows.places import place_of, unit_at, units_of
 from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.spec import (
-    BranchNode,
     ForeachNode,
     LoopNode,
-    Node,
-    ParallelNode,
     SleepNode,
     StepNode,
-    Unit,
     WorkflowNode,
     WorkflowSpec,
 )
@@ -150,21 +147,6 @@ def _resume_schema(spec: WorkflowSpec, path: list[str]) -> Schema[Any] | None:
     return None
 
 
-def units_of(node: Node) -> Iterator[Unit]:
-    """Yield the steps and workflows that a node holds, itself among them."""
-    match node:
-        case StepNode() | WorkflowNode():
-            yield node
-        case ParallelNode():
-            yield from node.units
-        case BranchNode():
-            yield from (unit for _, unit in node.arms)
-        case LoopNode() | ForeachNode():
-            yield node.unit
-        case SleepNode():
-            return
-
-
 def stored_reopening(loaded: LoadedRun, reopening: Reopening) -> dict[str, Json] | None:
     """Return how a leg begins, as its run's head says it until the leg has ended."""
     stored = reopening.to_stored(now_ms())
@@ -174,7 +156,7 @@ def stored_reopening(loaded: LoadedRun, reopening: Reopening) -> dict[str, Json]
     return stored
 
 
-def reopening_after_crash(loaded: LoadedRun) -> Reopening:
+def reopening_after_crash(spec: WorkflowSpec, loaded: LoadedRun) -> Reopening:
     """Return how the leg that a crash cut off had begun, for what of it is still to do."""
     stored = cast("dict[str, Any] | None", loaded.head.data.get("reopening"))
     if not stored:
@@ -192,7 +174,7 @@ def reopening_after_crash(loaded: LoadedRun) -> Reopening:
     travel = TimeTravel.from_stored(stored)
     if loaded.legs <= stored.get("legs", -1):  # nothing of the leg is stored
         given = tuple(decode_record(record) for record in stored["given"])
-        dropped = _dropped_by(loaded, travel.path, travel.op_id)
+        dropped = _dropped_by(spec, loaded, travel.op_id)
         travel = replace(travel, dropped=dropped, given=given)
     return Reopening(travel=travel)
 
@@ -218,28 +200,28 @@ def travel_to(
         RunStateError: The step is one of a workflow that is an item of a foreach.
     """
     names = _path_given(step)
-    path, op_id = _locate(spec, names, "")
+    op_id = _locate(spec, names, "")
     given = list(_results_given(spec, context or {}, nested_context or {}, "", ""))
     known = loaded.journal.get(op_id)
     return TimeTravel(
-        path=path,
         op_id=op_id,
         has_input=input_data is not ...,
         input=None if input_data is ... else to_jsonable(input_data, what="Input data"),
         resume_data=to_jsonable(resume_data, what="Resume data"),
-        dropped=_dropped_by(loaded, path, op_id),
+        dropped=_dropped_by(spec, loaded, op_id),
         given=(
-            *(record for record in given if not _is_dropped(record.op_id, path, op_id)),
-            *(() if state is None else (_state_given(state, path, loaded.order + 1),)),
+            *(record for record in given if not _is_dropped(spec, record.op_id, op_id)),
+            *(() if state is None else (_state_given(state, op_id, loaded.order + 1),)),
         ),
         suspend_payload=None if known is None else known.suspend_payload,
     )
 
 
-def _state_given(state: dict[str, Json], path: tuple[int, ...], order: int) -> StepRecord:
+def _state_given(state: dict[str, Json], op_id: str, order: int) -> StepRecord:
     # A record among the others, so that what it says holds after a restart, too, until the run
     # goes back to before it.
-    record = StepRecord(f"{path[0]}.~state", "~state", None, now_ms())
+    segment = op_id.partition("/")[0]
+    record = StepRecord(f"{segment}.~state", "~state", None, now_ms())
     record.kind, record.status, record.state = "decision", "success", state
     record.order, record.ended_at = order, record.started_at
     return record
@@ -259,11 +241,11 @@ def _has_step(spec: WorkflowSpec, names: list[str]) -> bool:
     return False
 
 
-def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[int, ...], str]:
+def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> str:
     known: list[str] = []
-    for index, node in enumerate(spec.nodes):
+    for node in spec.nodes:
         if isinstance(node, SleepNode) and [node.id] == names:
-            return (index,), prefix + node.op
+            return prefix + node.op
         for unit in units_of(node):
             known.append(unit.id)
             if unit.id != names[0]:
@@ -271,7 +253,7 @@ def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[in
             stem = prefix + (node.op if isinstance(node, (LoopNode, ForeachNode)) else unit.op)
             turn = "[1]" if isinstance(node, LoopNode) else ""
             if len(names) == 1:
-                return (index,), stem + turn
+                return stem + turn
             if isinstance(node, ForeachNode):
                 raise RunStateError(
                     f"Step {'.'.join(names)!r} belongs to the items of a foreach. Go back to the "
@@ -286,20 +268,19 @@ def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> tuple[tuple[in
                     code="TIME_TRAVEL_INTO_AGENT",
                 )
             if isinstance(unit, WorkflowNode):
-                rest, op_id = _locate(unit.spec, names[1:], f"{stem}{turn}/")
-                return (index, *rest), op_id
+                return _locate(unit.spec, names[1:], f"{stem}{turn}/")
     raise NotFoundError(
         f"Workflow {spec.id!r} has no step {names[0]!r}. It has {', '.join(map(repr, known))}.",
         code="STEP_NOT_FOUND",
     )
 
 
-def _dropped_by(loaded: LoadedRun, path: tuple[int, ...], op_id: str) -> tuple[str, ...]:
+def _dropped_by(spec: WorkflowSpec, loaded: LoadedRun, op_id: str) -> tuple[str, ...]:
     known = (*loaded.journal, *loaded.blocks)
-    return tuple(op for op in known if _is_dropped(op, path, op_id))
+    return tuple(op for op in known if _is_dropped(spec, op, op_id))
 
 
-def _is_dropped(op: str, path: tuple[int, ...], op_id: str) -> bool:
+def _is_dropped(spec: WorkflowSpec, op: str, op_id: str) -> bool:
     """Return whether an operation is the one gone back to, stands after it, or holds it."""
     if op == op_id or op.startswith((f"{op_id}[", f"{op_id}/", f"{op_id}#", f"{op_id}?")):
         return True
@@ -308,15 +289,16 @@ def _is_dropped(op: str, path: tuple[int, ...], op_id: str) -> bool:
         return True
     if op_id.startswith((f"{op}/", f"{op}[")):
         return True
-    parts, targets = op.split("/"), op_id.split("/")
-    for depth, index in enumerate(path):
-        if depth >= len(parts):
-            return False
-        place = int(parts[depth].partition(".")[0])
+    for part, target in zip(op.split("/"), op_id.split("/"), strict=False):
+        place, index = place_of(spec, part), place_of(spec, target)
+        if place is None or index is None:
+            return True  # of a definition before this one, which says no more where it stood
         if place != index:
             return place > index
-        if parts[depth] != targets[depth]:
+        unit = unit_at(spec, part)
+        if part != target or not isinstance(unit, WorkflowNode):
             return False
+        spec = unit.spec
     return False
 
 

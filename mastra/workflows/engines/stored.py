@@ -12,6 +12,7 @@ from mastra.workflows.engines.journal import LoadedRun, fold_rows, load_run
 from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.events import Event, to_event
 from mastra.workflows.results import WorkflowResult
+from mastra.workflows.versions import spec_for
 
 __all__ = ["StoredHandle", "no_such_run"]
 
@@ -50,7 +51,8 @@ class StoredHandle:
             if head is None:
                 raise no_such_run(target)
             if head.status not in ("pending", "running", "waiting"):
-                result = result_from_storage(target.spec, await self._load())
+                loaded = await self._load()
+                result = result_from_storage(spec_for(target.spec, loaded.head), loaded)
                 if result is not None:
                     return result
             await asyncio.sleep(POLL_S)

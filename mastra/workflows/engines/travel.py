@@ -5,6 +5,7 @@ from __future__ import annotations
 from mastra.jsonable import Json
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Walk
+from mastra.workflows.places import place_of
 from mastra.workflows.spec import (
     BranchNode,
     ForeachNode,
@@ -22,10 +23,11 @@ __all__ = ["travel_input", "travel_start"]
 def travel_start(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> tuple[int, Json]:
     """Return the index of the first node to walk in this scope, and what flows into it."""
     travel = walk.run.reopening.travel
-    depth = scope.prefix.count("/")
-    if travel is None or not travel.op_id.startswith(scope.prefix) or depth >= len(travel.path):
+    if travel is None or not travel.op_id.startswith(scope.prefix):
         return 0, value
-    index = travel.path[depth]
+    index = place_of(spec, travel.op_id[len(scope.prefix) :].partition("/")[0])
+    if index is None:
+        return 0, value
     return index, _value_before(walk, scope, spec, index, value)
 
 

@@ -26,7 +26,7 @@ async def test_a_finished_step_is_stored_before_the_next_starts(env: Env, calls:
 
     step = create_step(id="look", input_schema=int, output_schema=int, execute=look)
     await env.start(flow().then(plus(calls, "a")).then(step).commit(), 1)
-    assert seen == [["0.a"]]
+    assert seen == [["a"]]
 
 
 async def test_a_finished_turn_is_stored_before_the_next(env: Env) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 import weakref
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 from weakref import WeakSet
@@ -14,7 +15,12 @@ from weakref import WeakSet
 import httpx
 import inngest
 
-from mastra.errors import RunError, RunStateError, SerializationError
+from mastra.errors import (
+    DefinitionChangedError,
+    RunError,
+    RunStateError,
+    SerializationError,
+)
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -33,13 +39,14 @@ from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
 from mastra.workflows.engines.inngest.legs import Key, Legs, key_of
 from mastra.workflows.engines.inngest.names import cancel_event, function_id
 from mastra.workflows.engines.inngest.publisher import Publisher, Tell
-from mastra.workflows.engines.journal import JournalWriter, load_run
+from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
 from mastra.workflows.engines.lifecycle import begin
 from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.error_data import error_to_json
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.versions import check_definition, spec_for
 
 __all__ = ["InngestEngine"]
 
@@ -289,10 +296,18 @@ class InngestEngine:
             return
         head = await target.store.get_run(target.workflow_id, target.run_id)
         if head is not None and head.owner == owner and head.status in ACTIVE:
-            await self.end(target, head, outcome)
+            try:
+                await self.end(target, head, outcome)
+            except DefinitionChangedError as error:
+                get_logger({"run_id": target.run_id}).error("A run can be restarted. %s", error)
 
     async def end(self, target: RunTarget, head: RunHead, outcome: Outcome) -> bool:
-        """End a run that no worker is answering requests for."""
+        """End a run that no worker is answering requests for.
+
+        Raises:
+            DefinitionChangedError: The server gave the run up because its workflow was changed. It
+                is left as it is, to be restarted once its definition is back.
+        """
         self._ends += 1
         try:
             return await self._end(target, head, outcome)
@@ -303,6 +318,9 @@ class InngestEngine:
         loaded = await load_run(target.store, target.workflow_id, target.run_id)
         if loaded is None:
             return False
+        target = replace(target, spec=spec_for(target.spec, loaded.head))
+        if outcome.status == "failed":
+            await self._keep_changed(target, loaded, outcome.error or {})
         command = Command(
             kind="restart",
             target=target,
@@ -324,6 +342,31 @@ class InngestEngine:
             if run.span is not None:
                 run.span.end()
         return True
+
+    async def _keep_changed(
+        self, target: RunTarget, loaded: LoadedRun, error: dict[str, Json]
+    ) -> None:
+        """Leave a run alone that failed on the server because its workflow was changed.
+
+        It may be back by now, so that what the server was told decides, too.
+        """
+        told = str(error.get("message"))
+        refused: DefinitionChangedError | None = None
+        if str(DefinitionChangedError.code) in told:
+            refused = DefinitionChangedError(told)
+        try:
+            check_definition(target.spec, loaded)
+        except DefinitionChangedError as changed:
+            refused = changed
+        if refused is not None:
+            await target.store.update_run(
+                target.workflow_id,
+                target.run_id,
+                RunChanges(owner=None),
+                expected_status=ACTIVE,
+                expected_owner=loaded.head.owner,
+            )
+            raise refused
 
     async def aclose(self) -> None:
         """Stop what goes on in this process; the server sends it again, here or elsewhere."""

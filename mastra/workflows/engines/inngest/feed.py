@@ -23,6 +23,7 @@ from mastra.workflows.engines.stored import no_such_run
 from mastra.workflows.events import Event, EventPayload, Kind, LegEnd, to_event
 from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.results import WorkflowResult
+from mastra.workflows.versions import spec_for
 
 __all__ = ["Feed"]
 
@@ -246,7 +247,8 @@ class Feed:
                 raise no_such_run(self.target)
             if head is not None and head.status not in ACTIVE:
                 loaded = await self._load()
-                found = loaded and result_from_storage(self.target.spec, loaded)
+                spec = self.target.spec
+                found = loaded and result_from_storage(spec_for(spec, loaded.head), loaded)
                 if found is not None:
                     return found
             if not await self._wait(quiet):

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import httpx
 import inngest
 
-from mastra.errors import ConfigError, RunError
+from mastra.errors import ConfigError, DefinitionChangedError, RunError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.services import Services
@@ -122,6 +122,12 @@ class WorkflowFunctions:
         except LegSuperseded:
             await tell_again(self._api, target(run_id), event)
             return await _stored_answer(target(run_id))
+        except DefinitionChangedError as error:
+            # Asked again for as long as the server does: a worker that has the definition, or
+            # this one once it is put back, goes on. Nothing has run.
+            get_logger({"run_id": run_id}).error("A run waits for its definition. %s", error)
+            # The server keeps a message and no code.
+            raise DefinitionChangedError(f"{error.code}: {error}", details=error.details) from error
         except ConfigError:
             raise
         except Exception as error:

@@ -26,9 +26,11 @@ from mastra.workflows.engines.lifecycle import begin, call_on_start, go_back, he
 from mastra.workflows.engines.reopen import find_targets, reopening_after_crash
 from mastra.workflows.engines.tracing import trace_data
 from mastra.workflows.events import Kind
+from mastra.workflows.graph import is_current, note_of
 from mastra.workflows.records import decode_record
 from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.step_context import _count_usage
+from mastra.workflows.versions import check_definition, spec_for
 
 __all__ = ["Key", "Legs", "key_of"]
 
@@ -73,6 +75,8 @@ class Legs:
         Raises:
             LegSuperseded: The leg has ended, or is another request's.
             InputValidationError: Whoever sent the event gave what the workflow does not take.
+            DefinitionChangedError: The workflow was changed before the place that the run has
+                reached.
         """
         key = key_of(target)
         async with self._lock:
@@ -117,7 +121,7 @@ class Legs:
     async def _begin(
         self, target: RunTarget, event: LegEvent, facts: RequestFacts, owner: str
     ) -> Leg:
-        store, spec = target.store, target.spec
+        store = target.store
         loaded = await load_run(store, target.workflow_id, target.run_id)
         head = None
         if loaded is None:
@@ -131,9 +135,11 @@ class Legs:
         if loaded is None:
             is_first, command = True, self._fresh(target, event)
         else:
+            target = replace(target, spec=spec_for(target.spec, loaded.head))
             if loaded.head.owner != owner or loaded.head.status not in _ACTIVE:
                 await self._adopt(target, event, facts, loaded, owner)
             is_first = loaded.legs <= event.number and event.kind != "restart"
+            check_definition(target.spec, loaded, has_begun=not is_first)
             command = self._command(target, event, loaded, is_first=is_first)
         run = begin(command, loaded)
         run.max_output_bytes, run.max_leg_bytes = MAX_OUTPUT_BYTES, MAX_LEG_BYTES
@@ -141,7 +147,7 @@ class Legs:
         if not is_first:
             stored: Any = None if loaded is None else loaded.head.data.get("reopening")
             _restore(run, stored["at"] if stored else 0)
-        writer = JournalWriter(run, spec, store, head)
+        writer = JournalWriter(run, target.spec, store, head)
         publisher = Publisher(run, self._api, start, self._tell(key_of(target)))
         leg = Leg(command, run, writer, publisher, self._api, owner)
         leg.stored_context = run.request_context.to_json()
@@ -153,7 +159,7 @@ class Legs:
         if travel is not None and (is_first or travel.dropped or travel.given):
             await go_back(run, writer, travel)
         is_elsewhere = event.store and event.store != store_identity(store)
-        if is_elsewhere or spec.should_persist_snapshot is not None:
+        if is_elsewhere or target.spec.should_persist_snapshot is not None:
             publisher.needs_rows = lambda: _head_for_reader(leg)
         publisher.start()
         return leg
@@ -174,20 +180,21 @@ class Legs:
     async def _note_server(self, leg: Leg, facts: RequestFacts, loaded: LoadedRun | None) -> None:
         leg.run.kept["inngestRun"] = facts.run_id
         known: Any = None if loaded is None else loaded.head.data.get("inngest")
-        if isinstance(known, dict) and cast("dict[str, Any]", known).get("runId") == facts.run_id:
-            return
-        known_trace = loaded is not None and "trace" in loaded.head.data
-        await leg.note(
-            {
-                "inngest": {
-                    "runId": facts.run_id,
-                    "fnId": facts.function_uuid,
-                    "qiId": facts.queue_item,
-                },
-                # Kept from the first request on, so that after a crash the next goes on with it.
-                **({} if known_trace else trace_data(leg.run)),
+        noted: dict[str, Json] = {}
+        if loaded is not None and not is_current(leg.command.target.spec, loaded.head):
+            noted |= note_of(leg.command.target.spec)  # from here on the run goes by this one
+        known_run = cast("dict[str, Any]", known).get("runId") if isinstance(known, dict) else None
+        if known_run != facts.run_id:
+            noted["inngest"] = {
+                "runId": facts.run_id,
+                "fnId": facts.function_uuid,
+                "qiId": facts.queue_item,
             }
-        )
+            # Kept from the first request on, so that after a crash the next goes on with it.
+            if loaded is None or "trace" not in loaded.head.data:
+                noted |= trace_data(leg.run)
+        if noted:
+            await leg.note(noted)
 
     def _fresh(self, target: RunTarget, event: LegEvent) -> Command:
         """Return the command for a run that our storage does not know."""
@@ -212,7 +219,7 @@ class Legs:
         self, target: RunTarget, event: LegEvent, loaded: LoadedRun, *, is_first: bool
     ) -> Command:
         head = loaded.head
-        reopening = reopening_after_crash(loaded)
+        reopening = reopening_after_crash(target.spec, loaded)
         stored = cast("dict[str, Any]", head.data.get("reopening") or {})
         if is_first and "op" in stored:
             travel = TimeTravel.from_stored(stored)
@@ -253,7 +260,9 @@ class Legs:
             raise LegSuperseded
         if is_foreign and not self._is_due(event, facts, head):
             raise LegSuperseded
-        data = {**head.data, "reopening": event.reopening}
+        if head.status != "pending":
+            check_definition(target.spec, loaded)
+        data = {**head.data, **note_of(target.spec), "reopening": event.reopening}
         changes = RunChanges(status="running", owner=owner, result=None, error=None)
         if is_foreign and head.status == "suspended":
             steps = event.resume_steps
@@ -336,7 +345,11 @@ def _head_for_reader(leg: Leg) -> dict[str, Json] | None:
     if entry is None or entry[0] is not Kind.FINISH:
         return None
     end, run, command = entry[2], leg.run, leg.command
-    data: dict[str, Json] = {"initialState": command.initial_state, "path": list(run.path)}
+    data: dict[str, Json] = {
+        "initialState": command.initial_state,
+        "path": list(run.path),
+        **note_of(command.target.spec),
+    }
     if end.tripwire is not None:
         data["tripwire"] = dict(end.tripwire)
     if end.has_result:

@@ -16,7 +16,7 @@ from mastra.workflows.events import Kind, to_event
 
 __all__ = ["tell_again"]
 
-_KEPT_FACTS = ("initialState", "path", "tripwire", "hasResult")
+_KEPT_FACTS = ("initialState", "path", "tripwire", "hasResult", "graph", "version")
 
 
 async def tell_again(api: InngestApi, target: RunTarget, event: LegEvent) -> None:

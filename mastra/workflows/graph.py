@@ -1,0 +1,220 @@
+"""A workflow's graph without its functions: what a run notes of the definition it began with.
+
+As JSON it is one list: the fingerprints of its schemas, then its nodes, each a list of a letter
+for its kind and what is in it. Names of operations are worked out again from the ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import field
+from typing import Any, Final, cast
+
+from mastra.dataclass import dataclass
+from mastra.jsonable import Json
+from mastra.storage.base import RunHead
+from mastra.workflows.fingerprint import fingerprint
+from mastra.workflows.places import OpNames
+from mastra.workflows.spec import (
+    BranchNode,
+    ForeachNode,
+    LoopNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    Unit,
+    WorkflowNode,
+    WorkflowSpec,
+)
+
+__all__ = ["Graph", "Part", "graph_of", "is_current", "note_of", "read_graph"]
+
+_FORMAT: Final = 1
+
+_KINDS: Final = {
+    "s": "step",
+    "m": "map",
+    "w": "workflow",
+    "a": "agent",
+    "p": "parallel",
+    "b": "branch",
+    "f": "foreach",
+    "dowhile": "dowhile",
+    "dountil": "dountil",
+    "z": "sleep",
+}
+_LETTERS: Final = {kind: letter for letter, kind in _KINDS.items()}
+
+
+@dataclass(slots=True)
+class Part:
+    """A node, or a unit of one."""
+
+    kind: str
+    """`step`, `map`, `workflow`, `agent`, `sleep`; `parallel`, `branch`, `foreach`, `dowhile`,
+    `dountil` with units; as it is named in messages."""
+    id: str
+    op: str
+    parts: list[Part] = field(default_factory=list[Any])
+    """The units of a block; the nodes of a workflow."""
+    takes: str = ""
+    """Fingerprint of the schema of its input."""
+    gives: str = ""
+    """Fingerprint of the schema of its output."""
+
+    @property
+    def units(self) -> list[Part]:
+        """The steps, workflows and sleeps that it is or holds."""
+        is_block = self.kind in ("parallel", "branch", "foreach", "dowhile", "dountil")
+        return self.parts if is_block else [self]
+
+    def ops(self) -> Iterator[str]:
+        """Yield the names of its operations, without turns and items."""
+        yield self.op
+        for unit in self.units:
+            yield unit.op
+
+
+@dataclass(slots=True)
+class Graph:
+    """The graph of a whole workflow."""
+
+    version: str | None
+    takes: str
+    """Fingerprint of the schema of its input."""
+    state: str
+    """Fingerprint of the schema of its state."""
+    parts: list[Part]
+
+
+# -- of a definition -----------------------------------------------------------------------------
+
+
+def graph_of(spec: WorkflowSpec) -> Graph:
+    """Return the graph of a definition."""
+    return Graph(
+        spec.version,
+        fingerprint(spec.input_schema),
+        fingerprint(spec.state_schema),
+        [_part(node) for node in spec.nodes],
+    )
+
+
+def _part(node: Node) -> Part:
+    match node:
+        case StepNode() | WorkflowNode():
+            return _unit(node)
+        case ParallelNode():
+            return Part("parallel", "", node.op, [_unit(unit) for unit in node.units])
+        case BranchNode():
+            return Part("branch", "", node.op, [_unit(unit) for _, unit in node.arms])
+        case LoopNode():
+            return Part(node.kind, node.unit.id, node.op, [_unit(node.unit)])
+        case ForeachNode():
+            return Part("foreach", node.unit.id, node.op, [_unit(node.unit)])
+        case SleepNode():
+            return Part("sleep", node.id, node.op)
+
+
+def _unit(unit: Unit) -> Part:
+    if isinstance(unit, StepNode):
+        if unit.kind == "map":
+            return Part("map", unit.id, unit.op)
+        takes, gives = unit.step.input_schema, unit.step.output_schema
+        return Part("step", unit.id, unit.op, [], fingerprint(takes), fingerprint(gives))
+    spec = unit.spec
+    if spec.drive is not None:
+        return Part("agent", unit.id, unit.op)
+    parts = [_part(node) for node in spec.nodes]
+    return Part("workflow", unit.id, unit.op, parts, fingerprint(spec.input_schema))
+
+
+# -- as text -------------------------------------------------------------------------------------
+
+
+def note_of(spec: WorkflowSpec) -> dict[str, Json]:
+    """Return what the head of a run says of the definition that it goes by.
+
+    Nothing, where its operations are called by position, as those of earlier releases.
+    """
+    if spec.is_positional:
+        return {}
+    text = spec.graph
+    if text is None:
+        text = _text_of(graph_of(spec))
+        object.__setattr__(spec, "graph", text)  # worked out from what is frozen
+    note: dict[str, Json] = {"graph": text}
+    if spec.version is not None:
+        note["version"] = spec.version
+    return note
+
+
+def is_current(spec: WorkflowSpec, head: RunHead) -> bool:
+    """Return whether a run has noted this very definition."""
+    noted = head.data.get("graph")
+    return noted is None or (noted, head.data.get("version")) == (
+        note_of(spec).get("graph"),
+        spec.version,
+    )
+
+
+def _text_of(graph: Graph) -> str:
+    """Return a graph as text that can be compared."""
+    prints: dict[str, int] = {}
+
+    def place(text: str) -> int:
+        return prints.setdefault(text, len(prints))
+
+    def written(part: Part) -> list[Any]:
+        letter = _LETTERS[part.kind]
+        match part.kind:
+            case "step":
+                return [letter, part.id, place(part.takes), place(part.gives)]
+            case "workflow":
+                return [letter, part.id, place(part.takes), *map(written, part.parts)]
+            case "map" | "agent" | "sleep":
+                return [letter, part.id]
+            case _:
+                return [letter, *map(written, part.parts)]
+
+    body = [place(graph.takes), place(graph.state), *map(written, graph.parts)]
+    return json.dumps([_FORMAT, list(prints), *body], separators=(",", ":"), ensure_ascii=False)
+
+
+def read_graph(text: str, version: str | None) -> Graph | None:
+    """Return the graph that a run has noted, or `None` where a later release wrote it."""
+    known = cast("list[Any]", json.loads(text))
+    if known[0] != _FORMAT:
+        return None
+    _, prints, takes, state, *nodes = known
+
+    def unit(told: list[Any], names: OpNames) -> Part:
+        kind, name = _KINDS[told[0]], told[1]
+        op = names.name(name)
+        match kind:
+            case "step":
+                return Part(kind, name, op, [], prints[told[2]], prints[told[3]])
+            case "workflow":
+                return Part(kind, name, op, block(told[3:]), prints[told[2]])
+            case _:
+                return Part(kind, name, op)
+
+    def node(told: list[Any], names: OpNames) -> Part:
+        kind = _KINDS[told[0]]
+        match kind:
+            case "parallel" | "branch":
+                units = [unit(each, names) for each in told[1:]]
+                return Part(kind, "", names.name(f".{kind}"), units)
+            case "foreach" | "dowhile" | "dountil":
+                only = unit(told[1], names)
+                return Part(kind, only.id, only.op, [only])
+            case _:
+                return unit(told, names)
+
+    def block(told: list[Any]) -> list[Part]:
+        names = OpNames()
+        return [node(each, names) for each in told]
+
+    return Graph(version, prints[takes], prints[state], block(nodes))
