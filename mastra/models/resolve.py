@@ -10,6 +10,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from mastra.errors import ConfigError
@@ -34,13 +35,15 @@ class ModelConfig:
     id: str
     """`provider/model`."""
     url: str | None = None
-    """The base URL of an OpenAI-compatible API, with its `/v1`."""
+    """The base URL of the provider's own API where that is spoken natively, as Anthropic's is; of
+    an OpenAI-compatible one, with its `/v1`, for everybody else and where `api` is given."""
     api_key: str | None = None
     """Default: the provider's environment variable, where no `url` is given."""
     headers: Mapping[str, str] | None = None
     """Further HTTP headers."""
-    api: Literal["chat", "responses"] = "chat"
-    """Which of OpenAI's two APIs to speak."""
+    api: Literal["chat", "responses"] | None = None
+    """Which of OpenAI's two APIs to speak. Default: the provider's own where that is spoken
+    natively, chat completions elsewhere."""
 
 
 OneModel: TypeAlias = "str | ModelConfig | Model | Fallback"
@@ -85,6 +88,11 @@ ALIASES: Final[Mapping[str, str]] = {
     "fireworks-ai": "fireworks_ai",
 }
 """Mastra's names of providers whose name at litellm differs."""
+
+NATIVE: Final[Mapping[str, tuple[str, str]]] = {
+    "anthropic": ("mastra.models.anthropic", "AnthropicModel"),
+}
+"""Providers whose own API is spoken, with the module and the class that does."""
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "anthropic": ("ANTHROPIC_API_KEY",),
@@ -158,6 +166,16 @@ def _from_config(config: ModelConfig) -> Model:
             f"'openai/{config.id or 'gpt-4o'}'. {_known()}",
             code="MODEL_ID_INVALID",
         )
+    native = NATIVE.get(ALIASES.get(provider, provider))
+    if native is not None and config.api is None:
+        make = getattr(import_module(native[0]), native[1])
+        return make(
+            name,
+            base_url=config.url,
+            api_key=config.api_key,
+            headers=config.headers,
+            provider=provider,
+        )
     if provider == "openai" or config.url is not None:
         from mastra.models.openai import OpenAIModel  # noqa: PLC0415 - only what is used
 
@@ -167,7 +185,7 @@ def _from_config(config: ModelConfig) -> Model:
             api_key=config.api_key,
             headers=config.headers,
             provider=provider,
-            api=config.api,
+            api=config.api or "chat",
         )
     if provider == "local":
         return _local(name)
@@ -187,8 +205,6 @@ def _local(name: str) -> Model:
     if name not in _LOCAL_MODELS:
         listed = ", ".join(f"local/{known}" for known in _LOCAL_MODELS)
         raise ConfigError(f"There is no embedded model {name!r}. There are: {listed}.")
-    from importlib import import_module  # noqa: PLC0415 - only where it is used
-
     return cast("Model", import_module("mastra.models.local").LocalModel())
 
 

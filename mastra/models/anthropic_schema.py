@@ -1,0 +1,225 @@
+"""JSON Schemas in the dialects that Anthropic takes, for tools and for answers.
+
+A tool's input takes nearly any schema of an object. Held strictly to a schema, a model takes few
+keywords: the others are told in words, and the agent checks the answer against the whole schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import orjson
+
+from mastra.jsonable import Json
+
+__all__ = ["can_be_strict", "input_schema", "is_object", "strict_schema"]
+
+_FORMATS: Final = frozenset(
+    (
+        "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid",
+    )
+)  # fmt: skip
+_PLAIN: Final = (str, int, float, bool, type(None))
+_COMBINED: Final = ("anyOf", "oneOf", "allOf")
+
+
+def is_object(schema: Mapping[str, Any]) -> bool:
+    """Return whether a schema is plainly one of an object."""
+    return schema.get("type") == "object"
+
+
+def input_schema(schema: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the schema of a tool's input: of an object, with no alternatives at its top.
+
+    The API refuses `anyOf`, `oneOf` and `allOf` there. Alternatives become one object with all of
+    their properties; what each of them demands is demanded.
+    """
+    found = dict(schema)
+    for key in _COMBINED:
+        branches = found.pop(key, None)
+        if branches:
+            found = _merged(found, [_resolved(item, schema) for item in branches], key)
+    if "$ref" in found:
+        found = {**_resolved(found, schema), **{k: v for k, v in found.items() if k != "$ref"}}
+    found["type"] = "object"
+    found.setdefault("properties", {})
+    return found
+
+
+def _resolved(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a schema refers to, where that is among the definitions of its root."""
+    found = _object(schema)
+    for _ in range(16):
+        ref: Any = found.get("$ref")
+        if not isinstance(ref, str) or not ref.startswith("#/"):
+            break
+        target = dict(root)
+        for name in ref[2:].split("/"):
+            target = _object(target.get(name))
+        found = target
+    return found
+
+
+def _object(value: object) -> dict[str, Any]:
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
+
+
+def _merged(base: dict[str, Any], branches: list[dict[str, Any]], key: str) -> dict[str, Any]:
+    properties: dict[str, Any] = dict(base.get("properties") or {})
+    demands: list[set[str]] = []
+    for branch in branches:
+        for name, schema in _object(branch.get("properties")).items():
+            known: Any = properties.get(name)
+            if known is None or known == schema:
+                properties[name] = schema
+            else:
+                known_all = known.get("anyOf") if set(known) == {"anyOf"} else [known]
+                properties[name] = {"anyOf": [*known_all, schema]}
+        demands.append(set(branch.get("required") or ()))
+    own = set(base.get("required") or ())
+    together = set[str].union(*demands) if key == "allOf" else set[str].intersection(*demands)
+    required = [name for name in properties if name in own | together]
+    merged = {**base, "properties": properties}
+    if required:
+        merged["required"] = required
+    if key != "allOf" and len(branches) > 1:
+        # Which properties go together is lost, so it is told.
+        said = f"Exactly as one of: {orjson.dumps(branches).decode()}"
+        merged["description"] = "\n\n".join(filter(None, (base.get("description"), said)))
+    return merged
+
+
+def can_be_strict(schema: Mapping[str, Any]) -> bool:
+    """Return whether a model that is held to a schema can still say all that the schema allows.
+
+    It cannot where names are open, where anything is allowed, and where a schema holds itself.
+    """
+    return _is_closed(schema, schema, ())
+
+
+def _is_closed(schema: Any, root: Mapping[str, Any], above: tuple[str, ...]) -> bool:
+    if not isinstance(schema, Mapping):
+        return False
+    known = cast("Mapping[str, Any]", schema)
+    ref = known.get("$ref")
+    if isinstance(ref, str):
+        inside = ref.startswith("#/") and ref not in above
+        return inside and _is_closed(_resolved(known, root), root, (*above, ref))
+    parts = [item for key in _COMBINED for item in known.get(key) or ()]
+    if not parts and not {"type", "enum", "const", "properties", "items"} & set(known):
+        return False
+    kind = known.get("type")
+    kinds: list[Any] = cast("list[Any]", kind) if isinstance(kind, list) else [kind]
+    if "object" in kinds or "properties" in known:
+        properties: Mapping[str, Any] = known.get("properties") or {}
+        open_to: Any = known.get("additionalProperties")
+        if isinstance(open_to, Mapping) or (not properties and open_to is not False):
+            return False
+        parts += properties.values()
+    if "array" in kinds or "items" in known:
+        if "items" not in known or "prefixItems" in known:
+            return False
+        parts.append(known["items"])
+    return all(_is_closed(part, root, above) for part in parts)
+
+
+def strict_schema(schema: Mapping[str, Any]) -> dict[str, Json]:
+    """Return a schema that a model can be held to; what it cannot be held to is told in words."""
+    left: dict[str, Any] = {key: value for key, value in schema.items() if key != "$schema"}
+    found: dict[str, Any] = {}
+    _definitions(found, left)
+    if "$ref" in left:
+        return {**found, "$ref": left["$ref"]}
+    kind = left.pop("type", None)
+    if isinstance(kind, list):
+        return _several(found, left, cast("list[str]", kind))
+    _values(found, left)
+    _alternatives(found, left)
+    if "enum" not in found and "const" not in found:
+        kind = kind or _guessed(left, found)
+        if kind is not None:
+            found["type"] = kind
+        _kept(found, left, kind)
+    for key in ("title", "description"):
+        if key in left:
+            found[key] = left.pop(key)
+    told = {key: value for key, value in left.items() if key not in ("discriminator", "examples")}
+    if told:
+        said = "{" + ", ".join(f"{key}: {_said(value)}" for key, value in told.items()) + "}"
+        found["description"] = "\n\n".join(filter(None, (found.get("description"), said)))
+    return found
+
+
+def _part(schema: object) -> Json:
+    # `true` and `false` are schemas too.
+    return schema if isinstance(schema, bool) else strict_schema(_object(schema))
+
+
+def _several(found: dict[str, Any], left: dict[str, Any], kinds: list[str]) -> dict[str, Json]:
+    """Return alternatives for a schema with a list of types."""
+    shared = {key: left.pop(key) for key in ("title", "description") if key in left}
+    if "enum" in left:
+        # The values say their types themselves.
+        return {**found, **strict_schema({**shared, **left})}
+    return {**found, **shared, "anyOf": [strict_schema({**left, "type": kind}) for kind in kinds]}
+
+
+def _definitions(found: dict[str, Any], left: dict[str, Any]) -> None:
+    for key in ("$defs", "definitions"):
+        if key in left:
+            found[key] = {name: _part(item) for name, item in left.pop(key).items()}
+
+
+def _alternatives(found: dict[str, Any], left: dict[str, Any]) -> None:
+    for key in _COMBINED:
+        branches = left.pop(key, None)
+        if branches and "anyOf" not in found:
+            found["allOf" if key == "allOf" else "anyOf"] = [_part(item) for item in branches]
+
+
+def _values(found: dict[str, Any], left: dict[str, Any]) -> None:
+    values = left.get("enum")
+    if isinstance(values, list) and values:
+        items = cast("list[Any]", values)
+        if all(isinstance(item, _PLAIN) for item in items):
+            found["enum"] = left.pop("enum")
+    if "const" in left and isinstance(left["const"], _PLAIN):
+        found["const"] = left.pop("const")
+
+
+def _guessed(left: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """Return the type of a schema that names none."""
+    if "properties" in left:
+        return "object"
+    if "items" in left or "prefixItems" in left:
+        return "array"
+    if "anyOf" in found or "allOf" in found:
+        return None
+    return None
+
+
+def _kept(found: dict[str, Any], left: dict[str, Any], kind: str | None) -> None:
+    """Move over what holds for a type."""
+    match kind:
+        case "object":
+            properties: dict[str, Any] = left.pop("properties", None) or {}
+            found["properties"] = {name: _part(item) for name, item in properties.items()}
+            left.pop("additionalProperties", None)
+            found["additionalProperties"] = False
+            if "required" in left:
+                found["required"] = left.pop("required")
+        case "array":
+            if "items" in left:
+                found["items"] = _part(left.pop("items"))
+            if left.get("minItems") in (0, 1):
+                found["minItems"] = left.pop("minItems")
+        case "string":
+            if left.get("format") in _FORMATS:
+                found["format"] = left.pop("format")
+        case _:
+            pass
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

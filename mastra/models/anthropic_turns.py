@@ -1,0 +1,150 @@
+"""What Anthropic demands of turns: that they alternate, that calls and results go in pairs.
+
+A run that was stopped and a history that was cut leave the one without the other; a conversation
+that began with another provider has ids in that one's letters, or the same ids again and again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+__all__ = ["THOUGHTS", "CallIds", "keep_last_marks", "mended"]
+
+THOUGHTS: Final = frozenset(("thinking", "redacted_thinking"))
+"""The types of blocks that hold thinking."""
+
+_LAST_MARKS: Final = 4
+"""As many prefixes as one request may ask to be kept."""
+_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
+
+_Block = dict[str, Any]
+
+
+class CallIds:
+    """Ids of calls in the letters that the API takes, none of them twice."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+        self._last: dict[str, str] = {}
+        self._open: dict[str, list[str]] = {}
+
+    def of_call(self, given: str) -> str:
+        """Return the id of a call."""
+        stem = given
+        if not _ID.fullmatch(given):
+            mark = hashlib.sha256(given.encode("utf-8", "replace")).hexdigest()[:12]
+            stem = f"{re.sub(r'[^a-zA-Z0-9_-]', '_', given)[:40]}_{mark}"
+        found, number = stem, 1
+        while found in self._used:
+            number += 1
+            found = f"{stem}_{number}"
+        self._used.add(found)
+        self._last[given] = found
+        self._open.setdefault(given, []).append(found)
+        return found
+
+    def of_result(self, given: str) -> str:
+        """Return the id of the call that a result answers: the first that has none."""
+        waiting = self._open.get(given)
+        return waiting.pop(0) if waiting else self._last.get(given, given)
+
+
+def mended(turns: list[_Block]) -> list[_Block]:
+    """Return turns as the API takes them."""
+    _pair(turns)
+    _pair_elsewhere(turns)
+    for turn in turns:
+        if turn["role"] == "assistant":
+            _end_turn(turn["content"], is_last=turn is turns[-1])
+    return _alternating([turn for turn in turns if turn["content"]])
+
+
+def _pair(turns: list[_Block]) -> None:
+    """Give each call the result that has to follow it, and take out results of no call."""
+    asked: dict[str, None] = {}
+    for turn in turns:
+        blocks: list[_Block] = turn["content"]
+        if turn["role"] == "assistant":
+            asked = {block["id"]: None for block in blocks if block["type"] == "tool_use"}
+            continue
+        results = {
+            block["tool_use_id"]: block
+            for block in blocks
+            if block["type"] == "tool_result" and block["tool_use_id"] in asked
+        }
+        missing = [_unanswered(call_id) for call_id in asked if call_id not in results]
+        # Results have to come first; what else was said follows them.
+        rest = [block for block in blocks if block["type"] != "tool_result"]
+        turn["content"] = [*results.values(), *missing, *rest]
+        asked = {}
+    if asked:
+        turns.append({"role": "user", "content": [_unanswered(call_id) for call_id in asked]})
+
+
+def _unanswered(call_id: str) -> _Block:
+    return {
+        "type": "tool_result",
+        "tool_use_id": call_id,
+        "content": "The tool was not run.",
+        "is_error": True,
+    }
+
+
+def _pair_elsewhere(turns: list[_Block]) -> None:
+    """Take out calls without a result, and results without a call, of tools that Anthropic runs.
+
+    A call may wait at the end: for what was paused there, or for our tools that its code calls.
+    """
+    said = [block for turn in turns if turn["role"] == "assistant" for block in turn["content"]]
+    answered = {block["tool_use_id"] for block in said if block["type"].endswith("_tool_result")}
+    called = {block["id"] for block in said if _ran_there(block)}
+    if answered == called:
+        return
+    for number, turn in enumerate(turns):
+        if turn["role"] != "assistant":
+            continue
+        after = [block for later in turns[number + 1 :] for block in later["content"]]
+        waits = all(block["type"] == "tool_result" for block in after)
+        turn["content"] = [
+            block
+            for block in turn["content"]
+            if (not _ran_there(block) or waits or block["id"] in answered)
+            and (not block["type"].endswith("_tool_result") or block["tool_use_id"] in called)
+        ]
+
+
+def _ran_there(block: _Block) -> bool:
+    return block["type"].endswith("_tool_use")
+
+
+def _end_turn(blocks: list[_Block], *, is_last: bool) -> None:
+    """Mend the end of what the assistant said: a thought leads nowhere there."""
+    while blocks and blocks[-1]["type"] in THOUGHTS:
+        blocks.pop()
+    if is_last and blocks and blocks[-1]["type"] == "text":
+        blocks[-1]["text"] = blocks[-1]["text"].rstrip()
+
+
+def _alternating(turns: list[_Block]) -> list[_Block]:
+    """Return turns of which the first is the user's and no two of the same one follow."""
+    found: list[_Block] = []
+    for turn in turns:
+        if found and found[-1]["role"] == turn["role"]:
+            found[-1]["content"] += turn["content"]
+        else:
+            found.append(turn)
+    if found and found[0]["role"] == "assistant":
+        # What was said before is not kept: the API wants the user to begin all the same.
+        text = "(What was said before this is left out.)"
+        found.insert(0, {"role": "user", "content": [{"type": "text", "text": text}]})
+    return found
+
+
+def keep_last_marks(blocks: Iterable[_Block]) -> None:
+    """Leave as many marks for caching as a request may have: the last ones reach the furthest."""
+    marked = [block for block in blocks if "cache_control" in block]
+    for block in marked[: max(len(marked) - _LAST_MARKS, 0)]:
+        del block["cache_control"]
