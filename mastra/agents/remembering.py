@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from mastra.agents.context import resolve_dynamic
@@ -22,6 +22,7 @@ from mastra.models.resolve import resolve_models
 from mastra.models.stored_messages import split_results
 from mastra.processors.base import text_of_last_user
 from mastra.schema import schema_of
+from mastra.storage.memory_store import id_taken
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
 
@@ -64,6 +65,7 @@ async def recall(run: AgentRun, memory: Memory) -> None:
     """Show the agent what it remembers, before what it is asked."""
     thread_id, resource_id = run.thread_id or "", run.resource_id or ""
     thread: Any = (run.options.get("memory") or {}).get("thread")
+    await _check_ids(run, memory)
     given: Mapping[str, Any] = {}
     if isinstance(thread, Mapping):
         given = cast("Mapping[str, Any]", thread)
@@ -75,6 +77,27 @@ async def recall(run: AgentRun, memory: Memory) -> None:
     )
     await _show_messages(run, memory)
     await offer_notes(run, memory)
+
+
+async def _check_ids(run: AgentRun, memory: Memory) -> None:
+    """Refuse messages whose ids, which the caller chose, are those of somebody else's.
+
+    Storing them would be refused too, but the model has answered and tools have acted by then.
+
+    Raises:
+        IdTakenError: They are.
+    """
+    given = run.given if isinstance(run.given, Sequence) and not isinstance(run.given, str) else ()
+    if not any(_has_id(message) for message in given):
+        return
+    ids = [message.id for message in run.messages if message.id not in run.shown]
+    for known in (await memory.list_messages(ids=ids)).messages:
+        if known.resource_id != run.resource_id:
+            raise id_taken("Message", known.id)
+
+
+def _has_id(message: Any) -> bool:
+    return isinstance(message, Message) or (isinstance(message, Mapping) and "id" in message)
 
 
 async def _show_messages(run: AgentRun, memory: Memory) -> None:

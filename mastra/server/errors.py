@@ -58,6 +58,8 @@ class Refusal(Exception):  # noqa: N818 - an answer rather than a fault
 
 def status_of(error: BaseException) -> int:
     """Return the HTTP status for an exception."""
+    if getattr(error, "code", None) == "THREAD_OF_ANOTHER_RESOURCE":
+        return 403
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return status

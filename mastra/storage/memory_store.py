@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from mastra.errors import IdTakenError
 from mastra.jsonable import Json
 from mastra.storage.vectors import InMemoryVectors
 
@@ -21,6 +22,7 @@ __all__ = [
     "StoredMessage",
     "ThreadPage",
     "ThreadRecord",
+    "id_taken",
 ]
 
 
@@ -79,6 +81,15 @@ class MessagePage:
     total: int
 
 
+def id_taken(kind: str, identifier: str) -> IdTakenError:
+    """Return the error for a row that would take the place of one of another resource."""
+    return IdTakenError(
+        f"{kind} id {identifier!r} is taken: what is stored under it belongs to another resource. "
+        "Nothing was stored; give it another id.",
+        details={"id": identifier},
+    )
+
+
 class MemoryStore(Protocol):
     """Keeps threads, messages and resources. Every method may be called at once by many.
 
@@ -91,7 +102,11 @@ class MemoryStore(Protocol):
         ...
 
     async def save_thread(self, thread: ThreadRecord) -> None:
-        """Store a thread, in place of an older one of that id."""
+        """Store a thread, in place of an older one of that id.
+
+        Raises:
+            IdTakenError: The older one belongs to another resource, and stays.
+        """
         ...
 
     async def delete_thread(self, thread_id: str) -> bool:
@@ -121,7 +136,11 @@ class MemoryStore(Protocol):
         ...
 
     async def save_messages(self, messages: Sequence[StoredMessage]) -> None:
-        """Store messages, in place of older ones of the same ids, and touch their threads."""
+        """Store messages, in place of older ones of the same ids, and touch their threads.
+
+        Raises:
+            IdTakenError: One of the older belongs to another resource; nothing was stored.
+        """
         ...
 
     async def list_messages(
@@ -177,6 +196,9 @@ class InMemoryMemoryStore:
 
     async def save_thread(self, thread: ThreadRecord) -> None:
         """Store a thread."""
+        known = self._threads.get(thread.id)
+        if known is not None and known.resource_id != thread.resource_id:
+            raise id_taken("Thread", thread.id)
         self._threads[thread.id] = replace(thread, metadata=copy.deepcopy(thread.metadata))
 
     async def delete_thread(self, thread_id: str) -> bool:
@@ -213,6 +235,14 @@ class InMemoryMemoryStore:
 
     async def save_messages(self, messages: Sequence[StoredMessage]) -> None:
         """Store messages."""
+        owners: dict[str, str] = {}
+        for message in messages:
+            known = self._messages.get(message.id)
+            owner = owners.setdefault(
+                message.id, message.resource_id if known is None else known.resource_id
+            )
+            if owner != message.resource_id:
+                raise id_taken("Message", message.id)
         for message in messages:
             self._messages[message.id] = replace(message, content=copy.deepcopy(message.content))
             thread = self._threads.get(message.thread_id)

@@ -12,6 +12,7 @@ import pytest
 
 from mastra import Agent, InMemoryStorage, Mastra, ServerConfig, SQLStorage, tool
 from mastra.clock import now_ms
+from mastra.memory import Memory
 from mastra.server import BearerAuth, create_app
 from mastra.testing import FunctionModel, ToolCall
 from mastra.tools.tool_context import ToolContext
@@ -152,3 +153,34 @@ async def test_a_run_of_nobody_is_not_everybodys() -> None:
         root = {"authorization": "Bearer root-token"}
         assert (await http.post(url, headers=root, json={"runId": "r"})).status_code == 200
     assert paid == ["shop"]
+
+
+async def test_messages_of_a_prompt_take_no_ids_of_somebody_elses(http: httpx.AsyncClient) -> None:
+    asked: list[Any] = []
+
+    def say(request: Any) -> str:
+        asked.append(request)
+        return "Hello."
+
+    model = FunctionModel(say)
+    named = Agent(id="a", model=model, memory=Memory())
+    storage = http.mastra.storage  # type: ignore[attr-defined]
+    auth = BearerAuth({"alice-token": "alice", "bob-token": "bob"})
+    async with serving(Mastra(agents={"a": named}, storage=storage), auth) as opened:
+        url = "/api/agents/a/generate"
+
+        def body(thread: str, words: str) -> dict[str, Any]:
+            said = [{"id": "m", "role": "user", "content": words}]
+            return {"messages": said, "memory": {"thread": thread}}
+
+        assert (await opened.post(url, headers=ALICE, json=body("t1", "Hi."))).status_code == 200
+        taken = await opened.post(url, headers=BOB, json=body("t2", "Bob's."))
+        # Nobody was asked: the model comes after the check.
+        assert (taken.status_code, len(asked)) == (409, 1)
+        words = {"messages": "Bob's.", "memory": {"thread": "t1"}}
+        foreign = await opened.post(url, headers=BOB, json=words)
+        assert (foreign.status_code, len(asked)) == (403, 1)
+        found = await opened.get("/api/memory/threads/t1/messages", headers=ALICE)
+        assert found.json()["messages"][0]["content"]["content"] == "Hi."
+        # Sending a message of one's own again is fine.
+        assert (await opened.post(url, headers=ALICE, json=body("t1", "Hi."))).status_code == 200

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mastra.errors import ConfigError, SerializationError
+from mastra.errors import ConfigError, IdTakenError, SerializationError
 from mastra.storage.memory_store import (
     MemoryStore,
     ResourceRecord,
@@ -55,8 +55,52 @@ async def test_a_thread_without_metadata_has_none(memory: MemoryStore) -> None:
 
 async def test_a_thread_takes_the_place_of_the_one_with_its_id(memory: MemoryStore) -> None:
     await memory.save_thread(ThreadRecord("t", "ann", "Trips", {"a": 1}, 1, 1))
-    await memory.save_thread(ThreadRecord("t", "bob", "Food", None, 2, 3))
-    assert await memory.get_thread("t") == ThreadRecord("t", "bob", "Food", None, 2, 3)
+    await memory.save_thread(ThreadRecord("t", "ann", "Food", None, 2, 3))
+    assert await memory.get_thread("t") == ThreadRecord("t", "ann", "Food", None, 2, 3)
+
+
+async def test_a_thread_takes_no_place_of_somebody_elses(memory: MemoryStore) -> None:
+    trips = ThreadRecord("t", "ann", "Trips", {"a": 1}, 1, 1)
+    await memory.save_thread(trips)
+    with pytest.raises(IdTakenError, match="'t' is taken"):
+        await memory.save_thread(ThreadRecord("t", "bob", "Food", None, 2, 3))
+    assert await memory.get_thread("t") == trips
+
+
+async def test_a_message_takes_no_place_of_somebody_elses(memory: MemoryStore) -> None:
+    await memory.save_thread(ThreadRecord("bobs", "bob", updated_at=1))
+    await memory.save_messages([message(1), message(2)])
+    theirs = [message(7, "bobs", resource_id="bob"), message(2, "bobs", resource_id="bob")]
+    with pytest.raises(IdTakenError, match="'m2' is taken"):
+        await memory.save_messages(theirs)
+    # All or none.
+    kept = (await memory.list_messages()).messages
+    assert [(item.id, item.resource_id) for item in kept] == [("m1", "ann"), ("m2", "ann")]
+    thread = await memory.get_thread("bobs")
+    assert thread is not None
+    assert thread.updated_at == 1
+
+
+async def test_two_resources_cannot_write_one_message_id_at_once(memory: MemoryStore) -> None:
+    both = [message(1, resource_id="ann"), message(1, "other", resource_id="bob")]
+    with pytest.raises(IdTakenError):
+        await memory.save_messages(both)
+    assert (await memory.list_messages()).total == 0
+    outcomes: list[str] = []
+
+    async def write(who: str) -> None:
+        try:
+            await memory.save_messages([message(3, who, resource_id=who)])
+            outcomes.append(who)
+        except IdTakenError:
+            pass
+
+    async with anyio.create_task_group() as group:
+        for who in ("ann", "bob", "cyd"):
+            group.start_soon(write, who)
+    assert len(outcomes) == 1
+    [kept] = (await memory.list_messages()).messages
+    assert [kept.resource_id] == outcomes
 
 
 async def make_threads(memory: MemoryStore) -> None:
@@ -124,7 +168,7 @@ async def test_messages_come_back_as_they_were(memory: MemoryStore) -> None:
 
 async def test_a_message_takes_the_place_of_the_one_with_its_id(memory: MemoryStore) -> None:
     await memory.save_messages([message(1), message(2)])
-    changed = message(3, "u", id="m1", resource_id="bob")
+    changed = message(3, "u", id="m1")
     await memory.save_messages([changed])
     page = await memory.list_messages()
     assert page.messages == [message(2), changed]

@@ -212,7 +212,10 @@ async def list_messages(
     thread = await memory.get_thread(thread_id)
     if thread is not None:
         server.check_owner(request, thread.resource_id, "thread")
-    found = await memory.list_messages(thread_id=thread_id, page=page, per_page=per_page)
+    # Messages may lie under a thread that there is not, or no longer: they have an owner too.
+    found = await memory.list_messages(
+        thread_id=thread_id, resource_id=server.owner(request), page=page, per_page=per_page
+    )
     return {
         "messages": [_message_wire(message) for message in found.messages],
         "total": found.total,
@@ -258,7 +261,7 @@ async def delete_messages(
     ids = [wanted] if isinstance(wanted, str) else list(wanted)
     owner = server.owner(request)
     if owner is not None:
-        mine = await memory.list_messages(resource_id=owner)
+        mine = await memory.list_messages(resource_id=owner, ids=ids)
         known = {message.id for message in mine.messages}
         if not known.issuperset(ids):
             raise Refusal(403, "Access denied: a message belongs to a different resource")

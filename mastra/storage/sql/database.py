@@ -15,10 +15,12 @@ __all__ = [
     "Durability",
     "EncodedRow",
     "Row",
+    "Undone",
     "Values",
     "append_failed",
     "failed",
     "open_failed",
+    "whole",
 ]
 
 Durability: TypeAlias = Literal["normal", "full"]
@@ -75,9 +77,16 @@ class Database(Protocol):
         ...
 
     async def change_all(
-        self, statements: Sequence[tuple[Statement, Values]], *, what: str
+        self, statements: Sequence[tuple[Statement, Values]], *, what: str, needed: int = 0
     ) -> list[int]:
-        """Write with several statements in one transaction."""
+        """Write with several statements in one transaction, and return how many rows each changed.
+
+        Args:
+            statements: What to do, in this order.
+            what: What is being done, for messages.
+            needed: How many of the first must change something: where one does not, nothing is
+                changed, and the counts say which.
+        """
         ...
 
     def append(
@@ -85,6 +94,25 @@ class Database(Protocol):
     ) -> Awaitable[None] | None:
         """Add journal rows, durably. Rows of a run that is not there are dropped."""
         ...
+
+
+class Undone(Exception):  # noqa: N818 - an outcome rather than a fault
+    """Rolls a transaction back whose first statements did not all change something."""
+
+    def __init__(self, counts: list[int]) -> None:
+        super().__init__()
+        self.counts = counts
+
+
+def whole(counts: list[int], needed: int) -> list[int]:
+    """Return the counts of a transaction.
+
+    Raises:
+        Undone: One of the first `needed` is 0.
+    """
+    if 0 in counts[:needed]:
+        raise Undone(counts)
+    return counts
 
 
 def failed(what: str, where: str, cause: BaseException, hint: str = "") -> StorageError:

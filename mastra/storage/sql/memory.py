@@ -15,11 +15,19 @@ from mastra.storage.memory_store import (
     StoredMessage,
     ThreadPage,
     ThreadRecord,
+    id_taken,
 )
 from mastra.storage.sql import memory_statements as build
 from mastra.storage.sql import tables
 from mastra.storage.sql.database import Database, Row, Values
-from mastra.storage.sql.statements import Statement, StatementCache, in_chunks, padded, upsert
+from mastra.storage.sql.statements import (
+    Statement,
+    StatementCache,
+    in_chunks,
+    named,
+    padded,
+    upsert,
+)
 from mastra.storage.sql.vectors import SQLVectors
 
 __all__ = ["SQLMemoryStore"]
@@ -42,8 +50,12 @@ class SQLMemoryStore:
 
     def _save(self, table: Table, columns: Sequence[str]) -> Statement:
         dialect = self._database.dialect.name
+        # A row of somebody else's under the same id stays.
+        owned = table.c.get("resource_id")
+        own = None if owned is None else owned == named("new_resource_id", owned)
         return self._statements.get(
-            ("save", table.name), functools.partial(upsert, table, columns, "id", dialect)
+            ("save", table.name),
+            functools.partial(upsert, table, columns, "id", dialect, where=own),
         )
 
     async def get_thread(self, thread_id: str) -> ThreadRecord | None:
@@ -70,7 +82,8 @@ class SQLMemoryStore:
             "new_updated_at": thread.updated_at,
         }
         statement = self._save(tables.threads, build.THREAD_COLUMNS)
-        await self._database.change(statement, values, what=f"store {what}")
+        if await self._database.change(statement, values, what=f"store {what}") != 1:
+            raise id_taken("Thread", thread.id)
 
     async def delete_thread(self, thread_id: str) -> bool:
         """Delete a thread and its messages; return whether it was there."""
@@ -143,7 +156,10 @@ class SQLMemoryStore:
             for thread_id, at in sorted(latest.items())
         ]
         if writes:
-            await self._database.change_all(writes, what=f"store {len(messages)} messages")
+            what = f"store {len(messages)} messages"
+            counts = await self._database.change_all(writes, what=what, needed=len(messages))
+            if 0 in counts[: len(messages)]:
+                raise id_taken("Message", messages[counts.index(0)].id)
 
     async def list_messages(
         self,

@@ -16,10 +16,12 @@ from mastra.storage.sql.database import (
     Durability,
     EncodedRow,
     Row,
+    Undone,
     Values,
     append_failed,
     failed,
     open_failed,
+    whole,
 )
 from mastra.storage.sql.journal import APPEND_ALL_TO_POSTGRES, APPEND_TO_POSTGRES
 from mastra.storage.sql.migrations import LATEST, VERSION_TABLE, pending
@@ -118,17 +120,21 @@ class PostgresDatabase:
             raise failed(what, self._where, error, _hint_for(error)) from error
 
     async def change_all(
-        self, statements: Sequence[tuple[Statement, Values]], *, what: str
+        self, statements: Sequence[tuple[Statement, Values]], *, what: str, needed: int = 0
     ) -> list[int]:
         """Write with several statements in one transaction."""
         pool = await self._ready()
 
         async def write(connection: Connection) -> list[int]:
-            async with connection.transaction():
-                return [
-                    await _execute(connection, statement, values)
-                    for statement, values in statements
-                ]
+            try:
+                async with connection.transaction():
+                    counts = [
+                        await _execute(connection, statement, values)
+                        for statement, values in statements
+                    ]
+                    return whole(counts, needed)
+            except Undone as undone:
+                return undone.counts
 
         try:
             return await pool.run(write)

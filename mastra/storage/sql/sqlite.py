@@ -20,10 +20,12 @@ from mastra.storage.sql.database import (
     Durability,
     EncodedRow,
     Row,
+    Undone,
     Values,
     append_failed,
     failed,
     open_failed,
+    whole,
 )
 from mastra.storage.sql.sqlite_connections import (
     REFUSED,
@@ -129,20 +131,23 @@ class SqliteDatabase:
             raise failed(what, self._where, error, hint_for(error)) from error
 
     async def change_all(
-        self, statements: Sequence[tuple[Statement, Values]], *, what: str
+        self, statements: Sequence[tuple[Statement, Values]], *, what: str, needed: int = 0
     ) -> list[int]:
         """Write with several statements in one transaction, in the writer's thread."""
         opened = self._opened or await self._open()
 
         def write(connection: sqlite3.Connection) -> list[int]:
             with transaction(connection):
-                return [
+                counts = [
                     connection.execute(statement.sql, statement.arguments(values)).rowcount
                     for statement, values in statements
                 ]
+                return whole(counts, needed)
 
         try:
             return await opened.connections.in_writer(write)
+        except Undone as undone:
+            return undone.counts
         except REFUSED as error:
             raise failed(what, self._where, error, hint_for(error)) from error
 
