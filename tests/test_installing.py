@@ -19,6 +19,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -414,3 +415,12 @@ def test_compose_opens_ports_to_this_machine_alone() -> None:
     ports = [port for service in composed["services"].values() for port in service.get("ports", ())]
     assert ports
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_app_answers_to_the_name_that_inngest_calls_it_by() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    environment = services["app"]["environment"]
+    names = environment["MASTRA_ALLOWED_HOSTS"].split(",")
+    assert urlsplit(environment["INNGEST_SERVE_ORIGIN"]).hostname in names
+    [called] = re.findall(r"--sdk-url (\S+)", services["inngest"]["command"])
+    assert urlsplit(called).hostname in names
