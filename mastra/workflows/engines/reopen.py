@@ -150,6 +150,8 @@ def _resume_schema(spec: WorkflowSpec, path: list[str]) -> Schema[Any] | None:
 def stored_reopening(loaded: LoadedRun, reopening: Reopening) -> dict[str, Json] | None:
     """Return how a leg begins, as its run's head says it until the leg has ended."""
     stored = reopening.to_stored(now_ms())
+    if stored is not None:
+        stored["order"] = loaded.order
     if stored is not None and reopening.travel is not None:
         stored["legs"] = loaded.legs
         stored["given"] = [record.to_stored() for record in reopening.travel.given]
@@ -168,7 +170,8 @@ def reopening_after_crash(spec: WorkflowSpec, loaded: LoadedRun) -> Reopening:
             for op_id in stored["ops"]
             if (record := loaded.journal.get(op_id)) is not None
             and record.status == "suspended"
-            and (record.resumed_at or 0) < stored["at"]
+            # By the order of the journal: a clock may stand still or go back meanwhile.
+            and record.order <= stored["order"]
         ]
         return Reopening(target=Target(frozenset(still), stored["data"])) if still else Reopening()
     travel = TimeTravel.from_stored(stored)

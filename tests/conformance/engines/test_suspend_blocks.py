@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from typing import Any
+
+import pytest
 
 from mastra import Run, StepContext, WorkflowFailed, WorkflowSuspended, create_step, create_workflow
 from tests.support.engines import Calls, Env
@@ -180,6 +184,22 @@ async def test_a_turn_suspends_twice(env: Env, calls: Calls) -> None:
     await run.resume({"add": 1})
     result = await run.resume({"add": 30})
     assert result.unwrap() == 31
+
+
+@pytest.mark.parametrize("step_s", [0.0, -0.5], ids=["stands still", "goes back"])
+async def test_no_answer_is_lost_by_a_clock(
+    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    """Two resumes may come within a millisecond, and a machine may set its clock."""
+    now, count = time.time(), itertools.count()
+    monkeypatch.setattr(time, "time", lambda: now + next(count) * step_s)
+    step = asking(calls, "ask", times=3)
+    workflow = flow().dountil(step, lambda ctx: ctx.input_data >= 10).commit()
+    run, first = await suspended(env, workflow)
+    said = [first, await run.resume({"add": 1}), await run.resume({"add": 2})]
+    assert [one.suspend_payload["ask"]["asked"] for one in said] == [0, 1, 2]
+    assert (await run.resume({"add": 30})).unwrap() == 31
+    assert calls.names == ["ask"] * 4 + ["ask:done"]
 
 
 async def test_a_nested_workflow_in_a_loop_suspends(env: Env, calls: Calls) -> None:

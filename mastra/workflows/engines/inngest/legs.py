@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
-from mastra.clock import now_ms
 from mastra.errors import InputValidationError
 from mastra.jsonable import Json, to_jsonable
 from mastra.request_context import RequestContext
@@ -23,7 +22,7 @@ from mastra.workflows.engines.inngest.publisher import Publisher, Tell
 from mastra.workflows.engines.inngest.request import RequestFacts
 from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
 from mastra.workflows.engines.lifecycle import begin, call_on_start, go_back, head_of
-from mastra.workflows.engines.reopen import find_targets, reopening_after_crash
+from mastra.workflows.engines.reopen import find_targets, reopening_after_crash, stored_reopening
 from mastra.workflows.engines.tracing import trace_data
 from mastra.workflows.events import Kind
 from mastra.workflows.graph import is_current, note_of
@@ -269,7 +268,7 @@ class Legs:
             step = ".".join(steps) if steps else None
             ops, value = find_targets(target.spec, loaded, event.input, step, None, None)
             target_ops = Reopening(target=Target(frozenset(ops), value))
-            data["reopening"] = target_ops.to_stored(now_ms())
+            data["reopening"] = stored_reopening(loaded, target_ops)
             event.kind, event.number = "resume", loaded.legs
         elif head.status == "pending":
             command = self._fresh(target, event)
