@@ -26,6 +26,25 @@ Strategy: TypeAlias = Literal["block", "redact", "warn"]
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\ufeff]")
 _SPACES: Final = re.compile(r"[ \t]+")
+_MOST_MARKS: Final = 30
+_LONG: Final = re.compile(rf"[^\x00-\x7f]{{{_MOST_MARKS + 1},}}")
+
+
+def _stream_safe(found: re.Match[str]) -> str:
+    """Return a text with no more marks on a character than Unicode's Stream-Safe Text Format has.
+
+    Normalising sorts the marks of each character, in quadratic time; more than thirty have no
+    meaning in any language.
+    """
+    parts: list[str] = []
+    marks = 0
+    for character in found[0]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks > _MOST_MARKS:
+            parts.append("\u034f")
+            marks = 1
+        parts.append(character)
+    return "".join(parts)
 
 
 def map_text(message: Message, change: Callable[[str], str]) -> Message:
@@ -63,7 +82,7 @@ class UnicodeNormalizer(Processor):
 
     def normalize(self, text: str) -> str:
         """Return a text in its one form."""
-        text = unicodedata.normalize(self._form, text)
+        text = unicodedata.normalize(self._form, _LONG.sub(_stream_safe, text))
         if self._strip:
             text = _CONTROL.sub("", text)
         return _SPACES.sub(" ", text).strip() if self._collapse else text
@@ -241,7 +260,8 @@ class RegexFilter(_Filter):
 
 
 _PII: Final[Mapping[str, str]] = {
-    "email": r"\b[\w.%+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b",
+    # It begins where the characters of a name begin, and is tried there once, not at each of them.
+    "email": r"(?<![\w.%+-])[\w.%+-]++@[\w-]++(?:\.[\w-]++)*\.[A-Za-z]{2,}\b",
     "phone": r"(?<![\w.-])\+?\d{1,3}?[ .-]?\(?\d{2,4}\)?[ .-]?\d{3,4}[ .-]?\d{3,4}(?![\w-])",
     "credit-card": r"\b(?:\d[ -]?){13,19}\b",
     "ssn": r"\b\d{3}-\d{2}-\d{4}\b",
