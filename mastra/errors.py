@@ -13,6 +13,7 @@ MastraError
 │   └── SerializationError       a value that JSON cannot hold
 ├── RunError                     it failed while running
 │   ├── StepError                a step raised; its own exception is `__cause__`
+│   ├── UserCodeError            your code raised what is no ordinary exception, as sys.exit() does
 │   ├── WorkflowFailedError      the run ended as failed
 │   ├── RunNotFoundError         no run under that id
 │   ├── RunStateError            the run is not in a state that allows the call
@@ -62,6 +63,7 @@ __all__ = [
     "ToolError",
     "ToolNotFoundError",
     "TripwireError",
+    "UserCodeError",
     "ValidationError",
     "WorkflowDefinitionError",
     "WorkflowFailedError",
@@ -176,6 +178,15 @@ class StepError(RunError):
     """A step raised. Its own exception, where there is one, is `__cause__`."""
 
     code = "STEP_FAILED"
+
+
+class UserCodeError(RunError):
+    """A function of yours raised what is no ordinary exception; that is `__cause__`.
+
+    Such as `SystemExit`, `StopIteration`, or a `CancelledError` where nobody had cancelled.
+    """
+
+    code = "USER_CODE_ENDED"
 
 
 class WorkflowFailedError(RunError):

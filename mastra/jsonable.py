@@ -34,14 +34,28 @@ def to_jsonable(value: object, *, what: str = "value") -> Json:
         SerializationError: Part of the value cannot be JSON; the message has its path and type.
     """
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    if value is None or kind is int or kind is bool or (kind is str and str.isascii(value)):  # pyright: ignore[reportArgumentType] - a str
         return value
     try:
-        return pydantic_core.to_jsonable_python(
+        plain = pydantic_core.to_jsonable_python(
             value, by_alias=True, inf_nan_mode="constants", bytes_mode="utf8"
         )
     except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
         raise unserializable(value, what) from error
+    return encodable(plain, what)
+
+
+def encodable(plain: Json, what: str) -> Json:
+    """Return JSON data as it is, where all of it can be written.
+
+    Raises:
+        SerializationError: A text in it has half of a character (a lone surrogate).
+    """
+    try:
+        pydantic_core.to_json(plain, inf_nan_mode="constants")
+    except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
+        raise unserializable(plain, what) from error
+    return plain
 
 
 def copy_json(value: Json) -> Json:
@@ -80,6 +94,13 @@ def unserializable(value: object, what: str) -> SerializationError:
     path, culprit = _find(value, (), set())
     where = ".".join(str(part) for part in path) or "the value itself"
     kind = type(culprit)
+    if kind is str:
+        return SerializationError(
+            f"{what} cannot be stored as JSON: {where} is text with half of a character (a lone "
+            "surrogate), such as a cut emoji or a file name that is no UTF-8. Encode it with "
+            "errors='replace' first.",
+            issues=[{"path": list(path), "message": "not serialisable: a lone surrogate"}],
+        )
     return SerializationError(
         f"{what} cannot be stored as JSON: {where} is {kind.__module__}.{kind.__qualname__}. "
         "Return plain data, or give it a schema that says how it is written.",

@@ -13,7 +13,8 @@ import pydantic
 import pydantic_core
 
 from mastra.errors import ValidationError
-from mastra.jsonable import Json, dump_json, to_jsonable, unserializable
+from mastra.failures import contained
+from mastra.jsonable import Json, dump_json, encodable, to_jsonable, unserializable
 
 __all__ = ["ANY", "Schema", "SchemaMismatch", "schema_of"]
 
@@ -110,6 +111,8 @@ class Schema(Generic[T]):
             return self._validate(value)  # pyright: ignore[reportOptionalCall]
         except pydantic_core.ValidationError as error:
             return self._load_json(value, error)
+        except (SystemExit, GeneratorExit, StopIteration, StopAsyncIteration) as error:
+            raise contained(error) from error  # a validator of the user's may do anything
 
     def _load_json(self, value: object, error: pydantic_core.ValidationError) -> T:
         # A strict model takes a date's text from JSON and not from Python, and what reaches a
@@ -132,9 +135,10 @@ class Schema(Generic[T]):
         if self._serialize is None:
             self.compile()
         try:
-            return self._serialize(value, mode="json", by_alias=True)  # pyright: ignore[reportOptionalCall]
+            plain = self._serialize(value, mode="json", by_alias=True)  # pyright: ignore[reportOptionalCall]
         except (pydantic_core.PydanticSerializationError, ValueError) as error:
             raise unserializable(value, what) from error
+        return encodable(plain, what)
 
     def json_schema(self, mode: str = "validation") -> dict[str, Any]:
         """Return the JSON Schema of the type (draft 2020-12), `{}` where it has none."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mastra.failures import call_user
 from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.services import Services
@@ -47,8 +48,7 @@ async def resolve_dynamic(value: Any, context: AgentContext) -> Any:
     """Return a setting, calling it where it is a function, with the context if it takes one."""
     if not callable(value) or isinstance(value, type):
         return value
-    made = value(context) if _takes_argument(value) else value()
-    return await made if inspect.isawaitable(made) else made
+    return await (call_user(value, context) if _takes_argument(value) else call_user(value))
 
 
 def _takes_argument(function: Callable[..., Any]) -> bool:

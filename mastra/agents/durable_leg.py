@@ -16,10 +16,11 @@ from mastra.agents.run_record import restored_message, step_from_record, step_to
 from mastra.agents.setup import plan_step
 from mastra.agents.tool_calls import CallRunner, Denied, Done, Elsewhere, Outcome, Raised
 from mastra.agents.tool_outcomes import add_answer
+from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.messages import Message
 from mastra.tools.tool import Tool
-from mastra.workflows.error_data import error_from_json, error_to_json
+from mastra.workflows.error_data import error_from_json
 
 __all__ = ["Leg", "dump_outcome", "grown", "load_outcome", "noted", "requested"]
 

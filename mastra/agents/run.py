@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.context import AgentContext
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.results import AgentResult, StepResult
+from mastra.failures import call_user
 from mastra.ids import new_id
 from mastra.models.base import ChunkSource, ProviderTool
 from mastra.models.calling import ModelEntry
@@ -249,7 +249,4 @@ class AgentRun:
 
 async def call_back(function: Callable[..., Any] | None, *arguments: Any) -> Any:
     """Call a user's function, sync or async, where there is one."""
-    if function is None:
-        return None
-    made = function(*arguments)
-    return await made if inspect.isawaitable(made) else made
+    return None if function is None else await call_user(function, *arguments)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
@@ -17,11 +17,14 @@ from mastra.agents.options import ToolApproval, ToolCallHooks, concurrency_of
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.run import AgentRun, call_back
 from mastra.agents.tracing import traced_tool
-from mastra.errors import MastraError, RunError, ToolNotFoundError, ValidationError
+from mastra.errors import ToolNotFoundError, ValidationError
+from mastra.failures import Guard, text_of
 from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.models.messages import Message
 from mastra.schema import Schema, SchemaMismatch
+from mastra.stream.writer import DONE
+from mastra.threads import HomeLoop
 from mastra.tools.approval import asks_approval
 from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.tool import Tool
@@ -108,19 +111,21 @@ class Resumption:
 class ToolWriter:
     """Sends what a tool writes to the readers of the agent's stream, at once."""
 
-    __slots__ = ("_call", "_run")
+    __slots__ = ("_call", "_home", "_run")
 
     def __init__(self, run: AgentRun, call: RequestedCall) -> None:
         self._run = run
         self._call = call
+        self._home = HomeLoop()
 
-    async def write(self, value: Any) -> None:
+    def write(self, value: Any) -> Awaitable[None]:
         """Send a value as a `tool-output` chunk. Never waits for a reader."""
         call = self._call
-        self._run.emit("tool-output", ToolOutputPayload(value, call.id, call.name), "USER")
-        self._run.notify()
+        payload = ToolOutputPayload(value, call.id, call.name)
+        self._home.call(self._emit, "tool-output", payload)
+        return DONE
 
-    async def custom(self, chunk: Mapping[str, Any]) -> None:
+    def custom(self, chunk: Mapping[str, Any]) -> Awaitable[None]:
         """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as it is.
 
         Raises:
@@ -134,6 +139,10 @@ class ToolWriter:
                 code="CUSTOM_CHUNK_INVALID",
             )
         payload = {key: value for key, value in chunk.items() if key != "type"}
+        self._home.call(self._emit, kind, payload)
+        return DONE
+
+    def _emit(self, kind: str, payload: Any) -> None:
         self._run.emit(kind, payload, "USER")
         self._run.notify()
 
@@ -211,17 +220,20 @@ class CallRunner:
                 task.exception()
 
     async def _outcome(self, call: RequestedCall) -> Outcome:
+        guard = Guard()
         try:
             if self._only_called and self._may_wait(call.name):
                 async with self._alone, self._slots:
                     return await self._run_call(call)
             async with self._slots:
                 return await self._run_call(call)
-        except ToolSuspend as signal:
-            return Suspended(signal.payload)
-        except Exception as error:  # noqa: BLE001 - a tool may raise anything; the model is told
+        except BaseException as raised:  # noqa: BLE001 - a tool may raise anything; the model is told
+            waits = _suspension_in(raised)
+            if waits is not None:
+                return Suspended(waits.payload)
+            error = guard.contain(raised)
             get_logger({"tool": call.name, "run": self._run.run_id}).debug(
-                "tool raised", exc_info=error
+                "Tool %r raised %s", call.name, text_of(error)
             )
             return Raised(error)
 
@@ -259,14 +271,19 @@ class CallRunner:
         if decision.get("proceed") is False:
             given = decision.get("output")
             return Done(to_jsonable(given, what=f"The output of the hook before {call.name!r}"))
-        context = self._context(tool, call, resumption)
+        waits: list[ToolSuspend] = []
+        context = self._context(tool, call, resumption, waits)
         if tool.request_context_schema is not None:
             _check_request(tool, context)
+        guard = Guard()
         try:
             result = await tool.execute(call.args, context)
-        except Exception as error:
+        except BaseException as raised:  # noqa: BLE001 - as above
+            error = guard.contain(raised)
             await call_back(after, call, error)
-            raise
+            raise error from error.__cause__
+        if waits:
+            raise waits[0]
         dumped = tool.dump(result)
         if run.pipeline is not None:
             dumped = await run.pipeline.tool_result(call, dumped)
@@ -278,11 +295,15 @@ class CallRunner:
         return outcome
 
     def _context(
-        self, tool: Tool[Any, Any], call: RequestedCall, resumption: Resumption | None
+        self,
+        tool: Tool[Any, Any],
+        call: RequestedCall,
+        resumption: Resumption | None,
+        waits: list[ToolSuspend],
     ) -> ToolContext:
         run = self._run
 
-        async def suspend(payload: Any, _label: Any = None) -> NoReturn:
+        def suspend(payload: Any, _label: Any = None) -> NoReturn:
             if tool.suspend_schema is not None:
                 try:
                     payload = tool.suspend_schema.dump(tool.suspend_schema.load(payload))
@@ -290,7 +311,9 @@ class CallRunner:
                     raise mismatch.into(
                         ValidationError, f"What tool {call.name!r} suspended with"
                     ) from None
-            raise ToolSuspend(payload)
+            # Noted, for a tool that catches everything and would go on as if nobody was asked.
+            waits.append(ToolSuspend(payload))
+            raise waits[-1]
 
         return ToolContext(
             mastra=run.services,
@@ -344,6 +367,13 @@ def _check_request(tool: Tool[Any, Any], context: ToolContext) -> None:
 
 def told(error: BaseException) -> str:
     """Return what the model is told of a tool that raised."""
-    if isinstance(error, (MastraError, RunError)):
-        return error.message
-    return str(error) or type(error).__name__
+    return text_of(error)
+
+
+def _suspension_in(error: BaseException) -> ToolSuspend | None:
+    """Return the signal of a tool that suspends in a task group of its own."""
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        found = (_suspension_in(member) for member in group.exceptions)
+        return next((signal for signal in found if signal is not None), None)
+    return error if isinstance(error, ToolSuspend) else None

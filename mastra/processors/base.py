@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
+from mastra.failures import Signal
 from mastra.models.messages import Message
 from mastra.request_context import RequestContext
 from mastra.services import Services
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-class TripwireSignal(BaseException):
+class TripwireSignal(Signal):
     """Ends the run, or the step where the model is to be asked again.
 
     It derives from `BaseException`, so that a processor's own `except Exception` lets it through.

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Generator, Mapping
 from typing import Any, Protocol
 
-__all__ = ["NullWriter", "Writer"]
+__all__ = ["DONE", "Done", "NullWriter", "Writer"]
+
+
+class Done:
+    """What a call gives that has taken effect: it may be awaited and need not be."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield  # what makes it a generator
+
+
+DONE = Done()
 
 
 class Writer(Protocol):
-    """Sends values to whoever reads the run or the agent's stream."""
+    """Sends values to whoever reads the run or the agent's stream.
 
-    async def write(self, value: Any) -> None:
+    A call takes effect where it is made, in a plain function and in any thread too. To await
+    what it gives is to let a storage that others read keep up.
+    """
+
+    def write(self, value: Any) -> Awaitable[None]:
         """Send a value: `workflow-step-output` from a step, `tool-output` from a tool.
 
         Never waits for a reader.
         """
         ...
 
-    async def custom(self, chunk: Mapping[str, Any]) -> None:
+    def custom(self, chunk: Mapping[str, Any]) -> Awaitable[None]:
         """Send a chunk of your own: `{"type": "data-<name>", "data": …}`, passed on as it is.
 
         Raises:
@@ -32,8 +49,12 @@ class NullWriter:
 
     __slots__ = ()
 
-    async def write(self, value: Any) -> None:
+    def write(self, value: Any) -> Awaitable[None]:
         """Drop the value."""
+        del value
+        return DONE
 
-    async def custom(self, chunk: Mapping[str, Any]) -> None:
+    def custom(self, chunk: Mapping[str, Any]) -> Awaitable[None]:
         """Drop the chunk."""
+        del chunk
+        return DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import inspect
 import re
@@ -14,6 +13,7 @@ from typing import Any, TypeAlias
 import pydantic
 
 from mastra.errors import ConfigError
+from mastra.threads import run_in_thread
 from mastra.tools.tool_context import ToolContext
 
 __all__ = ["Call", "Signature", "describe", "hints_of", "read_signature"]
@@ -181,7 +181,7 @@ def _awaited(function: Callable[..., Any], call: Callable[[Any, ToolContext], An
         return call
 
     async def in_thread(value: Any, ctx: ToolContext) -> Any:
-        result = await asyncio.to_thread(call, value, ctx)
+        result = await run_in_thread(call, value, ctx)
         return await result if inspect.isawaitable(result) else result
 
     return in_thread

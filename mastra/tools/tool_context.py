@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from mastra.errors import RunStateError
+from mastra.failures import Signal
 from mastra.models.messages import Message
 from mastra.names import python_names
 from mastra.request_context import RequestContext
@@ -16,11 +17,11 @@ from mastra.stream.writer import NullWriter, Writer
 
 __all__ = ["AgentCall", "Suspender", "ToolContext", "ToolSuspend", "WorkflowCall"]
 
-Suspender = Callable[[Any, "str | Sequence[str] | None"], Awaitable[NoReturn]]
+Suspender = Callable[[Any, "str | Sequence[str] | None"], NoReturn]
 """Ends the tool where it is called, until the run is resumed."""
 
 
-class ToolSuspend(BaseException):
+class ToolSuspend(Signal):
     """Ends a tool that waits for somebody's answer.
 
     It derives from `BaseException`, so that a tool's own `except Exception` lets it through.
@@ -61,9 +62,7 @@ class WorkflowCall:
     """The run's state."""
 
 
-async def _cannot_suspend(
-    _payload: Any, _resume_label: str | Sequence[str] | None = None
-) -> NoReturn:
+def _cannot_suspend(_payload: Any, _resume_label: str | Sequence[str] | None = None) -> NoReturn:
     raise RunStateError(
         "This tool was called by itself, so there is no run to suspend. Suspend works where an "
         "agent or a workflow calls the tool."
@@ -96,10 +95,12 @@ class ToolContext:
     suspender: Suspender = _cannot_suspend
     """What `suspend` does; set by whoever calls the tool."""
 
-    async def suspend(
+    def suspend(
         self, payload: Any = None, *, resume_label: str | Sequence[str] | None = None
-    ) -> NoReturn:
+    ) -> Coroutine[Any, Any, NoReturn]:
         """End the tool here, until somebody resumes the run; `return await ctx.suspend(...)`.
+
+        The call itself ends the tool, in a plain function and without `await` too.
 
         Args:
             payload: What whoever resumes it needs to know.
@@ -108,5 +109,4 @@ class ToolContext:
         Raises:
             RunStateError: Nothing that can be suspended calls the tool.
         """
-        await self.suspender(payload, resume_label)
-        raise AssertionError("a suspender never returns")  # pragma: no cover
+        self.suspender(payload, resume_label)

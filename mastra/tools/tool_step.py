@@ -112,11 +112,12 @@ def _context(ctx: StepContext[Any], checked: Tool[Any, Any] | None) -> ToolConte
         checked: The tool, where its suspension is not checked by the step's schema.
     """
 
-    async def suspend(payload: Any, resume_label: Any = None) -> NoReturn:
+    def suspend(payload: Any, resume_label: Any = None) -> NoReturn:
         if checked is not None and checked.suspend_schema is not None:
             loaded = _loaded(checked.suspend_schema, payload, checked, "suspending with")
             payload = checked.suspend_schema.dump(loaded)
-        await ctx.suspend(payload, resume_label=resume_label)
+        _ = ctx.suspend(payload, resume_label=resume_label)
+        raise AssertionError("suspend never returns")  # pragma: no cover
 
     return ToolContext(
         mastra=services_of(ctx),

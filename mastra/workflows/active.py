@@ -16,6 +16,7 @@ from mastra.request_context import RequestContext
 from mastra.schema import Schema
 from mastra.services import Services
 from mastra.stream.abort import AbortController
+from mastra.threads import HomeLoop
 from mastra.workflows.events import EventLog, Kind
 from mastra.workflows.records import Journal, StepRecord
 
@@ -133,6 +134,8 @@ class ActiveRun:
     request_context: RequestContext
     services: Services | None
     log: EventLog = field(default_factory=EventLog)
+    home: HomeLoop = field(default_factory=HomeLoop)
+    """The event loop that drives it, for what steps do in other threads."""
     journal: Journal = field(default_factory=dict[str, StepRecord])
     latest: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
     """The last record of each step name, in order of first appearance."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from mastra.errors import WorkflowDefinitionError
 from mastra.schema import ANY, Schema, schema_of
+from mastra.threads import run_in_thread
 from mastra.workflows.step_context import StepContext
 
 __all__ = ["Execute", "adapt"]
@@ -138,7 +138,7 @@ def _caller(
         return bound
 
     async def in_thread(ctx: StepContext[Any]) -> Any:
-        result = await asyncio.to_thread(bound, ctx)
+        result = await run_in_thread(bound, ctx)
         return await result if inspect.isawaitable(result) else result
 
     return in_thread

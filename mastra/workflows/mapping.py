@@ -6,12 +6,12 @@ the request context, a template over those, or a function.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from mastra.errors import MastraError, WorkflowDefinitionError
+from mastra.failures import call_user
 from mastra.jsonable import to_jsonable
 from mastra.schema import schema_of
 from mastra.workflows.step_context import StepContext
@@ -44,8 +44,7 @@ def map_function(source: Any, map_id: str) -> Callable[[StepContext[Any]], Any]:
     async def read(ctx: StepContext[Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, reader in sources.items():
-            value = reader(ctx)
-            values[key] = await value if inspect.isawaitable(value) else value
+            values[key] = await call_user(reader, ctx)
         return values
 
     return read

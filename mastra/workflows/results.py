@@ -10,9 +10,10 @@ from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from mastra.dataclass import dataclass
 from mastra.errors import MastraError, TripwireError, WorkflowFailedError
+from mastra.failures import error_to_json
 from mastra.jsonable import Json
 from mastra.names import python_names
-from mastra.workflows.error_data import error_from_json, error_to_json
+from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord, StepStatus
 
 __all__ = [

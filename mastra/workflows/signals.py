@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from mastra.failures import Signal
 from mastra.jsonable import Json
 
 __all__ = ["Bail", "Suspend"]
 
 
-class Suspend(BaseException):
+class Suspend(Signal):
     """Ends a step that waits for somebody's answer."""
 
     def __init__(self, payload: Any, labels: tuple[str, ...]) -> None:
@@ -22,7 +23,7 @@ class Suspend(BaseException):
         self.labels = labels
 
 
-class Bail(BaseException):
+class Bail(Signal):
     """Ends the whole workflow in success, with this result."""
 
     def __init__(self, result: Any) -> None:

@@ -5,8 +5,9 @@ The same object goes to conditions, maps and dynamic settings, where there is no
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from time import monotonic
 from typing import Any, Generic, NoReturn, cast
 
@@ -21,6 +22,7 @@ from mastra.request_context import RequestContext
 from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.services import Services
 from mastra.stream.abort import AbortSignal
+from mastra.stream.writer import DONE
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
@@ -39,7 +41,10 @@ _TELL_AFTER_S = 0.25
 
 @python_names
 class StepWriter:
-    """Sends what a step writes to the readers of its run, at once."""
+    """Sends what a step writes to the readers of its run, at once, from any thread.
+
+    What a call gives need not be awaited: the value is sent by then.
+    """
 
     __slots__ = ("_record", "_run")
 
@@ -47,7 +52,7 @@ class StepWriter:
         self._run = run
         self._record = record
 
-    async def write(self, value: Any) -> None:
+    def write(self, value: Any) -> Awaitable[None]:
         """Send a value as a `workflow-step-output` event. Never waits for a reader.
 
         Raises:
@@ -56,13 +61,14 @@ class StepWriter:
         run, record = self._run, self._record
         if type(value) is not str:
             value = _wire_of(value, record)
-            _count_usage(run, value)
-        seq = run.log.append_output(Kind.OUTPUT, record, value)
-        run.pending.append((seq, Kind.OUTPUT, record, value))
-        if run.tell is not None:
-            await _tell(run)
+        elif not value.isascii():
+            value = to_jsonable(value, what=f"What step {record.step_id!r} wrote")
+        if not run.home.is_here:
+            run.home.call(_send_soon, run, Kind.OUTPUT, record, value)
+            return DONE
+        return _send(run, Kind.OUTPUT, record, value)
 
-    async def custom(self, chunk: Mapping[str, Any]) -> None:
+    def custom(self, chunk: Mapping[str, Any]) -> Awaitable[None]:
         """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as an event of that type.
 
         Raises:
@@ -78,17 +84,37 @@ class StepWriter:
             )
         value = _wire_of(dict(chunk), self._record)
         run = self._run
-        seq = run.log.append_output(Kind.CUSTOM, self._record, value)
-        run.pending.append((seq, Kind.CUSTOM, self._record, value))
-        if run.tell is not None:
-            await _tell(run)
+        if not run.home.is_here:
+            run.home.call(_send_soon, run, Kind.CUSTOM, self._record, value)
+            return DONE
+        return _send(run, Kind.CUSTOM, self._record, value)
 
 
-async def _tell(run: ActiveRun) -> None:
+def _send_soon(run: ActiveRun, kind: Kind, record: StepRecord, value: Json) -> None:
+    _send(run, kind, record, value)
+
+
+def _send(run: ActiveRun, kind: Kind, record: StepRecord, value: Json) -> Awaitable[None]:
+    if kind is Kind.OUTPUT and type(value) is not str:
+        _count_usage(run, value)
+    seq = run.log.append_output(kind, record, value)
+    run.pending.append((seq, kind, record, value))
+    if run.tell is None:
+        return DONE
     now = monotonic()
-    if run.tell and (now - run.told_at > _TELL_AFTER_S or len(run.pending) >= _TELL_AT):
-        run.told_at = now
-        await run.tell()
+    if now - run.told_at <= _TELL_AFTER_S and len(run.pending) < _TELL_AT:
+        return DONE
+    run.told_at = now
+    # A task, since a step need not await it; one that does waits for the storage.
+    telling = asyncio.ensure_future(run.tell())
+    telling.add_done_callback(_look_at)
+    return telling
+
+
+def _look_at(telling: asyncio.Future[None]) -> None:
+    # What was not stored is stored with the step, whose failure to be stored is told.
+    if not telling.cancelled():
+        telling.exception()
 
 
 def _wire_of(value: Any, record: StepRecord) -> Json:
@@ -113,6 +139,7 @@ class StepContext(Generic[In]):
 
     __slots__ = (
         "_delta",
+        "_ended_by",
         "_record",
         "_run",
         "_scope",
@@ -133,6 +160,7 @@ class StepContext(Generic[In]):
         self._step: Any = step
         self._state: Any = None
         self._delta: dict[str, Json] | None = None
+        self._ended_by: Suspend | Bail | None = None
         self.input_data: In = input_data
         """The step's input, as a value of its input type."""
         self.resume_data: Any = None
@@ -231,7 +259,7 @@ class StepContext(Generic[In]):
         """
         if self._state is None:
             schema = self._state_schema()
-            values = copy.deepcopy(self._run.state)
+            values = copy.deepcopy(dict(self._run.state))  # other steps may write meanwhile
             try:
                 self._state = schema.load(values) if schema else values
             except SchemaMismatch as mismatch:
@@ -242,8 +270,10 @@ class StepContext(Generic[In]):
         own = None if self._step is None else self._step.state_schema
         return own or self._scope.state_schema
 
-    async def set_state(self, values: Mapping[str, Any] | object) -> None:
+    def set_state(self, values: Mapping[str, Any] | object) -> Awaitable[None]:
         """Merge values into the run's state, key by key, when this step ends well.
+
+        The call is all it takes, in a plain function too: what it gives need not be awaited.
 
         Args:
             values: A mapping, or a pydantic model of which the fields that were set count.
@@ -264,6 +294,7 @@ class StepContext(Generic[In]):
                 raise self._bad_state("State set by", mismatch) from None
             delta = {key: checked.get(key, value) for key, value in delta.items()}
         self._delta = {**(self._delta or {}), **delta}
+        return DONE
 
     def _bad_state(self, what: str, mismatch: SchemaMismatch) -> MastraValidationError:
         step_id = self._record.step_id
@@ -302,12 +333,14 @@ class StepContext(Generic[In]):
 
     # -- ending the step -----------------------------------------------------------------------
 
-    async def suspend(
+    def suspend(
         self, payload: Any = None, *, resume_label: str | list[str] | None = None
-    ) -> NoReturn:
+    ) -> Coroutine[Any, Any, NoReturn]:
         """End the step here and wait, for as long as it takes, to be resumed.
 
-        On resume the step runs again from its top, with `resume_data` set.
+        The call itself ends the step, in a plain function too; `return await ctx.suspend(…)`
+        reads well and does the same. A step that catches what it raises is suspended all the
+        same when it returns. On resume the step runs again from its top, with `resume_data` set.
 
         Args:
             payload: What whoever resumes needs to know.
@@ -315,7 +348,7 @@ class StepContext(Generic[In]):
         """
         self._refuse_outside_a_step("suspend")
         labels = (resume_label,) if isinstance(resume_label, str) else tuple(resume_label or ())
-        raise Suspend(payload, labels)
+        raise self._ended_with(Suspend(payload, labels))
 
     def bail(self, result: Any = None) -> NoReturn:
         """End the workflow that the step is in, in success, with this result.
@@ -324,7 +357,12 @@ class StepContext(Generic[In]):
         with.
         """
         self._refuse_outside_a_step("bail")
-        raise Bail(result)
+        raise self._ended_with(Bail(result))
+
+    def _ended_with(self, signal: Suspend | Bail) -> Suspend | Bail:
+        # Noted, for a step that catches everything and would go on as if nobody was asked.
+        self._ended_by = self._ended_by or signal
+        return signal
 
     def _refuse_outside_a_step(self, what: str) -> None:
         if self._step is None:

@@ -6,12 +6,12 @@ Each such call is an operation, so that it is made once, however often the graph
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mastra.dataclass import dataclass
 from mastra.errors import MastraError
+from mastra.failures import call_user
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.names import python_names
@@ -64,9 +64,7 @@ def logger_of(services: Any, run_id: str, workflow_id: str) -> Any:
 
 async def called(callback: Callback, argument: CallbackArgument) -> None:
     """Call a function, sync or async."""
-    answer = callback(argument)
-    if inspect.isawaitable(answer):
-        await answer
+    await call_user(callback, argument)
 
 
 async def call_at_end(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from mastra.clock import now_ms
 from mastra.errors import WorkflowDefinitionError
+from mastra.failures import call_user, name_of, text_of
 from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Scope
@@ -27,8 +27,7 @@ async def ask(
         data = schema.load(value)
     except SchemaMismatch:  # a value need not be of its type where nobody checked it
         data = value
-    answer = setting(StepContext(walk.run, scope, record, data))
-    return await answer if inspect.isawaitable(answer) else answer
+    return await call_user(setting, StepContext(walk.run, scope, record, data))
 
 
 async def decide_branch(
@@ -44,8 +43,8 @@ async def decide_branch(
                 "The condition of %r in the branch after step %r raised %s: %s. It counts as false.",
                 unit.id,
                 record.step_id,
-                type(error).__name__,
-                error,
+                name_of(error),
+                text_of(error),
             )
             continue
         if holds:

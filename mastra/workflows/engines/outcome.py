@@ -7,12 +7,13 @@ from typing import Any, cast
 
 from mastra.dataclass import dataclass
 from mastra.errors import StepValidationError
+from mastra.failures import error_to_json
 from mastra.jsonable import Json
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Halt
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.error_data import error_from_json, error_to_json
+from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import (
     RunFacts,

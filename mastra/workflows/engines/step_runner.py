@@ -18,12 +18,13 @@ from mastra.errors import (
     SerializationError,
     StepValidationError,
     TripwireError,
+    UserCodeError,
 )
+from mastra.failures import Guard, error_to_json, name_of, text_of
 from mastra.jsonable import Json, copy_json, dump_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
-from mastra.workflows.error_data import error_to_json
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.signals import Bail, Suspend
@@ -45,7 +46,8 @@ def fail_record(run: ActiveRun, record: StepRecord, error: BaseException) -> Ste
     record.error = error_to_json(error)
     if isinstance(error, TripwireError):
         record.tripwire = {"reason": error.message, **error.details}
-    run.causes[record.op_id] = error
+    own = error.__cause__ if type(error) is UserCodeError else None
+    run.causes[record.op_id] = error if own is None else own
     return record
 
 
@@ -169,10 +171,12 @@ class StepTask:
             record.payload = self.value = travel.input
         retries = self.scope.retry_attempts if step.retries is None else step.retries
         tries = self.tries_before
+        guard = Guard()
         while True:
             try:
-                return await self._attempt(record, tries)
-            except Exception as error:  # noqa: BLE001 - whatever a step raises fails the step
+                return await self._attempt(record, tries, guard)
+            except BaseException as raised:  # noqa: BLE001 - whatever a step raises fails the step
+                error = guard.contain(raised)
                 tries += 1
                 if tries > retries or isinstance(
                     error, (NonRetryableError, SerializationError, _BadInput, TripwireError)
@@ -226,8 +230,8 @@ class StepTask:
             record.step_id,
             workflow_id,
             what,
-            type(error).__name__,
-            error,
+            name_of(error),
+            text_of(error),
             # For handlers that show tracebacks: a library's users get one line.
             extra={"cause": error},
         )
@@ -242,7 +246,7 @@ class StepTask:
         except SchemaMismatch as mismatch:
             raise _BadInput(self._mismatch("Input", mismatch)) from None
 
-    async def _attempt(self, record: StepRecord, tries: int) -> None:
+    async def _attempt(self, record: StepRecord, tries: int, guard: Guard) -> None:
         step = self.node.step
         ctx = StepContext(self.run, self.scope, record, self._input(), step)
         if tries:
@@ -254,19 +258,19 @@ class StepTask:
         except Suspend as signal:
             self._suspend(record, signal)
         except Bail as signal:
-            record.output = to_jsonable(signal.result, what=f"Result of step {step.id!r}")
-            record.status = "bailed"
+            self._bail(record, signal)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
+            guard.contain(error)
             # Nobody cancelled the run: something the step awaited was, which is its failure.
             text = f"Step {record.step_id!r} awaited something that was cancelled."
             raise MastraError(text, code="STEP_CANCELED") from error
         except BaseExceptionGroup as group:
             self._from_group(record, group)
         else:
-            self._succeed(record, output)
+            if ctx._ended_by is None:  # noqa: SLF001
+                self._succeed(record, output)
+            else:
+                self._end_all_the_same(record, ctx._ended_by)  # noqa: SLF001
         record.state = ctx._delta  # noqa: SLF001
         if self.run.max_output_bytes is not None:
             self._check_size(record, self.run.max_output_bytes)
@@ -321,8 +325,26 @@ class StepTask:
         # An empty payload still marks the step as one that waits.
         record.suspend_payload = to_jsonable({} if payload is None else payload, what=what)
         record.suspended_at = int(_now() * 1000)
-        record.labels = signal.labels
+        record.labels = tuple(to_jsonable(list(signal.labels), what=what))
         record.status = "suspended"
+
+    def _bail(self, record: StepRecord, signal: Bail) -> None:
+        record.output = to_jsonable(signal.result, what=f"Result of step {record.step_id!r}")
+        record.status = "bailed"
+
+    def _end_all_the_same(self, record: StepRecord, signal: Suspend | Bail) -> None:
+        """End a step that has caught the signal of its own `suspend` or `bail`."""
+        called = "suspend" if isinstance(signal, Suspend) else "bail"
+        get_logger({"run_id": self.run.run_id, "step_id": record.step_id}).warning(
+            "Step %r caught what `%s` raises and went on; it is ended as it asked for, and what "
+            "it returned is dropped. Catch `Exception`, not `BaseException`, around the call.",
+            record.step_id,
+            called,
+        )
+        if isinstance(signal, Suspend):
+            self._suspend(record, signal)
+        else:
+            self._bail(record, signal)
 
     def _from_group(self, record: StepRecord, group: BaseExceptionGroup[BaseException]) -> None:
         # A step that suspends inside a task group of its own ends it with a group of signals.
@@ -334,8 +356,7 @@ class StepTask:
         if isinstance(signal, Suspend):
             self._suspend(record, signal)
         elif isinstance(signal, Bail):
-            record.output = to_jsonable(signal.result, what=f"Result of step {record.step_id!r}")
-            record.status = "bailed"
+            self._bail(record, signal)
 
     def _give_answer(self, ctx: StepContext[Any], record: StepRecord) -> None:
         """Give the step what it was resumed with, or what it is given by going back to it."""

@@ -21,6 +21,7 @@ from mastra.errors import (
     RunStateError,
     SerializationError,
 )
+from mastra.failures import error_to_json
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -42,7 +43,6 @@ from mastra.workflows.engines.inngest.publisher import Publisher, Tell
 from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
 from mastra.workflows.engines.lifecycle import begin
 from mastra.workflows.engines.outcome import Outcome
-from mastra.workflows.error_data import error_to_json
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec

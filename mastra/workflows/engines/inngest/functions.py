@@ -10,6 +10,7 @@ import httpx
 import inngest
 
 from mastra.errors import ConfigError, DefinitionChangedError, RunError
+from mastra.failures import error_to_json
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.services import Services
@@ -33,7 +34,6 @@ from mastra.workflows.engines.inngest.request import RequestMiddleware, current_
 from mastra.workflows.engines.inngest.retelling import tell_again
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.walker import walk
-from mastra.workflows.error_data import error_to_json
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
 

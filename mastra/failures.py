@@ -1,0 +1,279 @@
+"""What users' code raises: kept where it was raised, and told as JSON data.
+
+Whatever a step, a tool or a callback raises ends that and nothing else. Two things see to it:
+`Guard` makes an ordinary exception of what would end a task, an event loop or the process, and
+`error_to_json` turns any exception into data that can be stored, whatever the exception is like.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dis
+import inspect
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from types import CodeType, TracebackType
+from typing import Any, cast
+
+from mastra.errors import MastraError, StepError, UserCodeError
+from mastra.jsonable import Json, dump_json, load_json
+
+__all__ = ["Guard", "Signal", "call_user", "contained", "error_to_json", "name_of", "text_of"]
+
+MAX_TEXT = 16_384
+"""How many characters of a message are kept."""
+
+MAX_DETAILS_BYTES = 65_536
+MAX_DEPTH = 8
+"""How far causes and members of groups are followed."""
+
+MAX_ERRORS = 50
+"""How many exceptions one failure may tell of, causes and members together."""
+
+
+class Signal(BaseException):
+    """Base of the control flow of this package, which passes through users' code."""
+
+
+# -- in its place --------------------------------------------------------------------------------
+
+
+class Guard:
+    """Stands around a piece of users' code, and tells a real end from what the code raised.
+
+    Made before the code runs, in the task that runs it.
+    """
+
+    __slots__ = ("_requests", "_task")
+
+    def __init__(self) -> None:
+        self._task = task = asyncio.current_task()
+        self._requests = 0 if task is None else task.cancelling()
+
+    def contain(self, error: BaseException) -> Exception:
+        """Return what the code raised as an ordinary exception.
+
+        Raises:
+            BaseException: The error itself, where somebody has cancelled the task, a signal ends
+                the process, or it is a signal of this package.
+        """
+        if isinstance(error, Exception) and not isinstance(error, _ITERATION):
+            return error
+        if self._is_real(error):
+            raise error
+        return contained(error)
+
+    def _is_real(self, error: BaseException) -> bool:
+        if isinstance(error, Signal):
+            return True
+        task = self._task
+        if isinstance(error, asyncio.CancelledError):
+            # What a library cancels inside of the code leaves no request for this task.
+            return task is None or task.cancelling() > self._requests
+        if isinstance(error, GeneratorExit):
+            return task is not _running_task()  # the coroutine is being closed
+        if isinstance(error, BaseExceptionGroup):
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            return group.subgroup(Signal) is not None
+        return isinstance(error, (KeyboardInterrupt, SystemExit)) and _is_of_the_process(error)
+
+
+_ITERATION = (StopIteration, StopAsyncIteration)
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def contained(error: BaseException) -> Exception:
+    """Return an exception that stands for one that `except Exception` would let through."""
+    if isinstance(error, Exception) and not isinstance(error, _ITERATION):
+        return error
+    name, text = name_of(error), text_of(error)
+    if isinstance(error, asyncio.CancelledError):
+        text = "it awaited something that was cancelled, and nobody had cancelled the run"
+    told = text if text.startswith(name) else f"{name}: {text}"
+    made = UserCodeError(f"Your code raised {told}.", details={"name": name})
+    made.__cause__ = error
+    return made
+
+
+async def call_user(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of the user's, sync or async, and return what it gives.
+
+    Raises:
+        Exception: Whatever it raises, always as an ordinary exception.
+    """
+    guard = Guard()
+    try:
+        made = function(*arguments)
+        return await made if inspect.isawaitable(made) else made
+    except BaseException as error:
+        found = guard.contain(error)
+        if found is error:
+            raise
+        raise found from error
+
+
+def _is_of_the_process(error: BaseException) -> bool:
+    """Return whether a signal that the process got has raised it, not the code that it met."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    handlers = {code for code in map(_handler_code, signal.valid_signals()) if code is not None}
+    trace, last = error.__traceback__, None
+    while trace is not None:
+        if trace.tb_frame.f_code in handlers:
+            return True
+        last, trace = trace, trace.tb_next
+    if not isinstance(error, KeyboardInterrupt) or last is None:
+        return False
+    # Python's own handler has no frame: the interrupt comes out of any instruction.
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return is_default and not _is_at_raise(last)
+
+
+def _handler_code(number: int) -> CodeType | None:
+    handler: Any = signal.getsignal(number)
+    while hasattr(handler, "func"):  # a partial
+        handler = handler.func
+    return getattr(getattr(handler, "__func__", handler), "__code__", None)
+
+
+def _is_at_raise(trace: TracebackType) -> bool:
+    code = trace.tb_frame.f_code.co_code
+    at = trace.tb_lasti
+    return 0 <= at < len(code) and dis.opname[code[at]] in ("RAISE_VARARGS", "RERAISE")
+
+
+# -- as data -------------------------------------------------------------------------------------
+
+
+def name_of(error: BaseException) -> str:
+    """Return the name of an exception's class."""
+    return _clean(type(error).__name__)
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; its class's name where it says nothing. Never raises."""
+    name = name_of(error)
+    try:
+        # A subclass may say something else here than `str()` does, and is read as it is.
+        found: Any = error.message if isinstance(error, MastraError) else str(error)
+        text = _clean(found if isinstance(found, str) else str(found))
+    except BaseException as other:  # noqa: BLE001 - the text is for readers; the failure is not lost
+        return f"{name}, of which the text cannot be read: str() raised {name_of(other)}"
+    if isinstance(error, SystemExit) and text:
+        return f"{name}: {text}"
+    return text or name
+
+
+def _clean(text: str) -> str:
+    """Return text that can be encoded, of a bounded length."""
+    plain = str.encode(text[: MAX_TEXT + 1], "utf-8", "backslashreplace").decode()
+    if len(text) > MAX_TEXT:
+        return f"{plain[:MAX_TEXT]}… ({len(text):,} characters in all)"
+    return plain
+
+
+def error_to_json(error: BaseException) -> dict[str, Json]:
+    """Return an exception as Mastra writes it: `message`, `name`, and what else it tells.
+
+    That is its `code`, its `details`, the `issues` of a validation, its `cause`; of a group its
+    members as `details.errors`, and its notes as `details.notes`. No other attribute is told:
+    it may hold a key or a customer's data. Never raises.
+    """
+    return _Teller().tell(error, 0)
+
+
+class _Teller:
+    """Tells of one failure: how much of it is left to tell, and what has been told."""
+
+    __slots__ = ("_left", "_told")
+
+    def __init__(self) -> None:
+        self._left = MAX_ERRORS
+        self._told: set[int] = set()
+
+    def tell(self, error: BaseException, depth: int) -> dict[str, Json]:
+        """Return one exception with what it comes from."""
+        cause = error.__cause__
+        if type(error) is UserCodeError and cause is not None:
+            error, cause = cause, cause.__cause__
+        self._left -= 1
+        self._told.add(id(error))
+        details = _mapping(error, "details")
+        if isinstance(error, StepError) and "name" in details:
+            return details  # made from what was stored of its cause, and that is all of it
+        data: dict[str, Json] = {"message": text_of(error), "name": name_of(error)}
+        code = _attribute(error, "code")
+        if isinstance(code, (str, int)) and not isinstance(code, bool):
+            data["code"] = _clean(code) if isinstance(code, str) else code
+        notes = _attribute(error, "__notes__")
+        if isinstance(notes, list):
+            texts = [_clean(note) for note in cast("list[Any]", notes) if isinstance(note, str)]
+            details["notes"] = texts[:MAX_ERRORS]
+        if isinstance(error, BaseExceptionGroup) and depth < MAX_DEPTH:
+            self._tell_members(cast("BaseExceptionGroup[Any]", error), details, depth)
+        if details:
+            data["details"] = details
+        issues = _jsonable(_attribute(error, "issues")) if isinstance(error, MastraError) else None
+        if issues:
+            data["issues"] = issues
+        if cause is None and not error.__suppress_context__:
+            cause = error.__context__
+        if cause is not None and depth < MAX_DEPTH and self._left > 0 and self._is_new(cause):
+            data["cause"] = self.tell(cause, depth + 1)
+        return data
+
+    def _is_new(self, error: BaseException) -> bool:
+        return id(error) not in self._told
+
+    def _tell_members(
+        self, group: BaseExceptionGroup[Any], details: dict[str, Json], depth: int
+    ) -> None:
+        members: list[Json] = []
+        for member in group.exceptions:
+            if self._left <= 0:
+                details["errorCount"] = len(group.exceptions)
+                break
+            if self._is_new(member):
+                members.append(self.tell(member, depth + 1))
+        details["errors"] = members
+
+
+def _attribute(error: BaseException, name: str) -> Any:
+    try:
+        return getattr(error, name, None)
+    except BaseException:  # noqa: BLE001 - a property that raises tells nothing
+        return None
+
+
+def _mapping(error: BaseException, name: str) -> dict[str, Json]:
+    """Return a mapping of an exception as JSON data, without the entries that JSON cannot hold."""
+    found = _attribute(error, name)
+    if not isinstance(found, Mapping) or not found:
+        return {}
+    values = cast("Mapping[Any, Any]", found)
+    whole = _jsonable(values)
+    if isinstance(whole, dict):
+        return cast("dict[str, Json]", whole)
+    try:
+        pairs = [(key, _jsonable(values[key])) for key in values if isinstance(key, str)]
+    except BaseException:  # noqa: BLE001 - as with an attribute that raises
+        return {}
+    return {_clean(key): value for key, value in pairs if value is not None}
+
+
+def _jsonable(value: Any) -> Json:
+    """Return JSON data, or `None` where the value cannot be that or is too large."""
+    if value is None:
+        return None
+    try:
+        encoded = dump_json(value)
+        return load_json(encoded) if len(encoded) <= MAX_DETAILS_BYTES else None
+    except BaseException:  # noqa: BLE001 - any serialiser of the user's may run here
+        return None
