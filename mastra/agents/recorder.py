@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
 from mastra.agents.chunks import (
     AgentChunk,
     FilePayload,
@@ -26,7 +24,7 @@ from mastra.agents.results import StepResult
 from mastra.agents.run import AgentRun
 from mastra.clock import iso_from_ms, now_ms
 from mastra.ids import new_id
-from mastra.jsonable import Json
+from mastra.jsonable import Json, load_json
 from mastra.models.chunks import (
     BlockEnd,
     FileChunk,
@@ -369,8 +367,8 @@ class StepRecorder:
 def _requested(chunk: ToolCallEnd) -> RequestedCall:
     text = chunk.args_text.strip()
     try:
-        args: Any = orjson.loads(text) if text else {}
-    except orjson.JSONDecodeError:
+        args: Any = load_json(text) if text else {}
+    except ValueError:
         args = chunk.args_text
         is_json = False
     else:

@@ -116,10 +116,8 @@ class OpenAIModel(HttpModel):
     def call(self, request: ModelRequest) -> HttpCall:
         """Return what to send."""
         if self.api == "responses":
-            from mastra.models.openai_responses import (  # noqa: PLC0415 - chat is the usual
-                ResponsesDecoder,
-                responses_body,
-            )
+            from mastra.models.openai_responses import ResponsesDecoder  # noqa: PLC0415 - seldom
+            from mastra.models.responses_request import responses_body  # noqa: PLC0415 - seldom
 
             return HttpCall(
                 "/responses",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-import orjson
-
-from mastra.jsonable import Json, to_jsonable
-from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
+from mastra.jsonable import Json, dump_wire, load_json
+from mastra.models.base import ModelRequest, ProviderTool, ToolChoice, ToolSpec
+from mastra.models.chat_thoughts import thoughts_to_send
 from mastra.models.messages import (
     FilePart,
     ImagePart,
@@ -17,22 +16,34 @@ from mastra.models.messages import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    metadata_of,
 )
 from mastra.models.settings import ModelSettings
 
-__all__ = ["as_text", "chat_body", "data_url", "is_reasoning_model", "options_for"]
+__all__ = [
+    "arguments_object",
+    "arguments_of",
+    "as_text",
+    "cache_mark",
+    "chat_body",
+    "data_url",
+    "is_reasoning_model",
+    "options_for",
+]
 
 
 def chat_body(request: ModelRequest, model_name: str, provider: str) -> dict[str, Json]:
     """Return the body of a streamed chat completion."""
     body: dict[str, Json] = {
         "model": model_name,
-        "messages": _messages(request),
+        "messages": _messages(request, provider),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+    tools = [_tool(tool) for tool in request.tools]
+    tools += provider_tools(request.provider_tools, provider)
+    if tools:
+        body["tools"] = tools
         body["tool_choice"] = _tool_choice(request.tool_choice)
         if request.settings.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.settings.parallel_tool_calls
@@ -47,6 +58,11 @@ def chat_body(request: ModelRequest, model_name: str, provider: str) -> dict[str
     if request.settings.extra_body:
         body.update(request.settings.extra_body)
     return body
+
+
+def provider_tools(tools: Sequence[ProviderTool], provider: str) -> list[dict[str, Json]]:
+    """Return the declarations of those tools that run at a provider, and at this one."""
+    return [{"type": tool.name, **tool.args} for tool in tools if tool.provider == provider]
 
 
 def _settings(body: dict[str, Json], settings: ModelSettings, model_name: str) -> None:
@@ -102,40 +118,59 @@ def tool_of(choice: Mapping[str, str]) -> str:
     return choice.get("tool_name") or choice["toolName"]
 
 
-def _messages(request: ModelRequest) -> list[Json]:
+def _messages(request: ModelRequest, provider: str) -> list[Json]:
     out: list[Json] = []
+    shown: list[Json] = []
+    """Pictures and files that tools gave: only a user may show them."""
     for message in request.messages:
+        if shown and message.role != "tool":
+            out.append({"role": "user", "content": shown})
+            shown = []
         match message.role:
-            case "system":
-                out.append({"role": "system", "content": message.text})
-            case "user":
-                out.append({"role": "user", "content": _user_content(message)})
+            case "system" | "user":
+                out.append({"role": message.role, "content": _content(message, provider)})
             case "assistant":
-                out.append(_assistant(message))
+                said = _assistant(message, provider)
+                if said is not None:
+                    out.append(said)
             case "tool":
-                out += [
-                    {"role": "tool", "tool_call_id": part.tool_call_id, "content": as_text(part)}
-                    for part in message.parts
-                    if isinstance(part, ToolResultPart)
-                ]
+                results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+                out += [_result(part, provider, shown) for part in results]
+    if shown:
+        out.append({"role": "user", "content": shown})
     return out
 
 
-def _user_content(message: Message) -> Json:
+def _content(message: Message, provider: str) -> Json:
     content = message.content
     if isinstance(content, str):
         return content
-    if all(isinstance(part, TextPart) for part in content):
+    if all(isinstance(part, TextPart) and not cache_mark(part, provider) for part in content):
         return message.text
-    return [wire for part in content if (wire := _user_part(part)) is not None]
+    if message.role == "system":
+        content = tuple(part for part in content if isinstance(part, TextPart))
+    return [wire for part in content if (wire := _user_part(part, provider)) is not None]
 
 
-def _user_part(part: MessagePart) -> Json:
+def _user_part(part: MessagePart, provider: str) -> Json:
+    wire = _bare_part(part, provider)
+    mark = cache_mark(part, provider)
+    if wire is not None and mark:
+        wire["cache_control"] = mark
+    return wire
+
+
+def _bare_part(part: MessagePart, provider: str) -> Any:
     match part:
         case TextPart():
             return {"type": "text", "text": part.text}
         case ImagePart():
-            return {"type": "image_url", "image_url": {"url": data_url(part)}}
+            image: dict[str, Json] = {"url": data_url(part)}
+            detail = metadata_of(part, provider).get("imageDetail")
+            return {
+                "type": "image_url",
+                "image_url": image | ({"detail": detail} if detail else {}),
+            }
         case FilePart() if part.media_type.startswith("audio/"):
             kind = part.media_type.removeprefix("audio/")
             wire_format = {"mpeg": "mp3", "x-wav": "wav"}.get(kind, kind)
@@ -152,26 +187,82 @@ def _user_part(part: MessagePart) -> Json:
             return None
 
 
-def _assistant(message: Message) -> Json:
+def cache_mark(part: MessagePart, provider: str) -> Json:
+    """Return the mark that has a provider keep the conversation as far as a part, if any.
+
+    OpenAI keeps what it wants to by itself, and refuses a mark.
+    """
+    own = metadata_of(part, provider)
+    found = own.get("cacheControl") or own.get("cache_control")
+    if found is None and getattr(part, "cache", False) and provider in _KEEPS_ON_REQUEST:
+        return {"type": "ephemeral"}
+    return found
+
+
+_KEEPS_ON_REQUEST = frozenset(("anthropic", "bedrock", "openrouter", "vertex_ai"))
+
+
+def _result(part: ToolResultPart, provider: str, shown: list[Json]) -> Json:
+    """Return the answer to a call; what is no text of it is left in `shown`."""
+    text = as_text(part)
+    if part.content is not None:
+        text = "".join(item.text for item in part.content if isinstance(item, TextPart))
+        files = [item for item in part.content if not isinstance(item, TextPart)]
+        if files:
+            text = f"{text}\n\n" if text else ""
+            text += "What the tool gave besides is in the message that follows the tools' results."
+            shown.append({"type": "text", "text": f"From tool call {part.tool_call_id}:"})
+            shown += [wire for item in files if (wire := _user_part(item, provider)) is not None]
+    mark = cache_mark(part, provider)
+    content: Json = [{"type": "text", "text": text, "cache_control": mark}] if mark else text
+    return {"role": "tool", "tool_call_id": part.tool_call_id, "content": content}
+
+
+def _assistant(message: Message, provider: str) -> Json:
+    """Return what the model said; `None` where that is nothing a provider takes."""
     wire: dict[str, Json] = {"role": "assistant", "content": message.text or None}
-    calls = message.tool_calls
-    if calls:
-        wire["tool_calls"] = [
-            {
-                "id": call.tool_call_id,
-                "type": "function",
-                "function": {"name": call.tool_name, "arguments": arguments_of(call)},
-            }
-            for call in calls
+    marked = [part for part in message.parts if cache_mark(part, provider)]
+    if marked and message.text:
+        wire["content"] = [
+            _user_part(part, provider) for part in message.parts if isinstance(part, TextPart)
         ]
-    return wire
+    wire.update(thoughts_to_send(message.parts, provider))
+    calls = [call for call in message.tool_calls if not call.provider_executed]
+    if calls:
+        wire["tool_calls"] = [_call(call, provider) for call in calls]
+    return wire if calls or message.text else None
+
+
+def _call(call: ToolCallPart, provider: str) -> dict[str, Json]:
+    return {
+        "id": call.tool_call_id,
+        "type": "function",
+        "function": {"name": call.tool_name, "arguments": arguments_of(call)},
+        **metadata_of(call, provider),
+    }
 
 
 def arguments_of(call: ToolCallPart) -> str:
-    """Return a call's arguments as the JSON text that a model wrote, or would have."""
-    if isinstance(call.args, str):
-        return call.args
-    return orjson.dumps(call.args if call.args is not None else {}).decode()
+    """Return a call's arguments as JSON text."""
+    return dump_wire(arguments_object(call)).decode()
+
+
+def arguments_object(call: ToolCallPart) -> Mapping[str, Json]:
+    """Return a call's arguments as an object, which is what providers take.
+
+    What a model wrote that is none (cut off, or no JSON at all) is kept inside of one.
+    """
+    args: Any = call.args
+    if isinstance(args, Mapping):
+        return cast("Mapping[str, Json]", args)
+    if isinstance(args, str):
+        try:
+            parsed: Any = load_json(args) if args.strip() else {}
+        except ValueError:
+            parsed = args
+        if isinstance(parsed, Mapping):
+            return cast("Mapping[str, Json]", parsed)
+    return {} if args is None else {"arguments": args}
 
 
 def data_url(part: ImagePart | FilePart) -> str:
@@ -183,4 +274,4 @@ def as_text(part: ToolResultPart) -> str:
     """Return a tool's result as the text that the model reads."""
     if isinstance(part.result, str):
         return part.result
-    return orjson.dumps(to_jsonable(part.result)).decode()
+    return dump_wire(part.result).decode()

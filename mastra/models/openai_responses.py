@@ -1,18 +1,21 @@
-"""OpenAI's responses API on the wire: requests out, streamed events in. Pure functions."""
+"""OpenAI's responses API on the wire: streamed events in. Pure functions and a decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from mastra.jsonable import Json
-from mastra.models.base import ModelRequest, ToolSpec
+from mastra.ids import new_id
 from mastra.models.chunks import (
+    BlockEnd,
+    FileChunk,
     FinishChunk,
     FinishReason,
     ModelChunk,
+    ProviderItem,
+    ProviderToolResult,
     ReasoningDelta,
     ReasoningSignature,
     ResponseMetadata,
@@ -23,145 +26,41 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
-from mastra.models.messages import (
-    FilePart,
-    ImagePart,
-    Message,
-    MessagePart,
-    ReasoningPart,
-    TextPart,
-    ToolCallPart,
-    ToolResultPart,
-)
-from mastra.models.openai_request import arguments_of, as_text, data_url, options_for, tool_of
-from mastra.models.openai_wire import SseDecoder, usage_of
+from mastra.models.openai_wire import usage_of
+from mastra.models.sse_decoder import SseDecoder
 
-__all__ = ["ResponsesDecoder", "responses_body"]
+__all__ = ["ResponsesDecoder"]
 
-
-def responses_body(request: ModelRequest, model_name: str, provider: str) -> dict[str, Json]:
-    """Return the body of a streamed response."""
-    settings = request.settings
-    body: dict[str, Json] = {
-        "model": model_name,
-        "input": [item for message in request.messages for item in _items(message)],
-        "stream": True,
-    }
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
-        choice = request.tool_choice
-        body["tool_choice"] = (
-            choice if isinstance(choice, str) else {"type": "function", "name": tool_of(choice)}
-        )
-    if request.response_format is not None:
-        wanted = request.response_format
-        body["text"] = {
-            "format": {
-                "type": "json_schema",
-                "name": wanted.name,
-                "schema": wanted.schema,
-                "strict": wanted.strict,
-            }
-        }
-    given = {
-        "temperature": settings.temperature,
-        "max_output_tokens": settings.max_output_tokens,
-        "top_p": settings.top_p,
-        "parallel_tool_calls": settings.parallel_tool_calls,
-        "reasoning": None if settings.reasoning is None else _reasoning(settings.reasoning),
-    }
-    body.update({key: value for key, value in given.items() if value is not None})
-    body.update(options_for(request.provider_options, provider))
-    if settings.extra_body:
-        body.update(settings.extra_body)
-    return body
-
-
-def _reasoning(value: Any) -> Json:
-    return {"effort": value} if isinstance(value, str) else value
-
-
-def _tool(tool: ToolSpec) -> dict[str, Json]:
-    return {
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-        # Left out it means true here, and not every schema can be kept to.
-        "strict": bool(tool.strict),
-    }
-
-
-def _items(message: Message) -> list[Json]:
-    match message.role:
-        case "system":
-            return [{"role": "system", "content": message.text}]
-        case "user":
-            content = [wire for part in message.parts if (wire := _user_part(part)) is not None]
-            return [{"role": "user", "content": content}]
-        case "assistant":
-            return [wire for part in message.parts if (wire := _said(part)) is not None]
-        case "tool":
-            return [
-                {
-                    "type": "function_call_output",
-                    "call_id": part.tool_call_id,
-                    "output": as_text(part),
-                }
-                for part in message.parts
-                if isinstance(part, ToolResultPart)
-            ]
-
-
-def _user_part(part: MessagePart) -> Json:
-    match part:
-        case TextPart():
-            return {"type": "input_text", "text": part.text}
-        case ImagePart():
-            return {"type": "input_image", "image_url": data_url(part)}
-        case FilePart() if part.file_id is not None:
-            return {"type": "input_file", "file_id": part.file_id}
-        case FilePart() if part.url is not None and not part.url.startswith("data:"):
-            return {"type": "input_file", "file_url": part.url}
-        case FilePart():
-            name = part.filename or "file"
-            return {"type": "input_file", "filename": name, "file_data": data_url(part)}
-        case _:
-            return None
-
-
-def _said(part: MessagePart) -> Json:
-    match part:
-        case TextPart():
-            return {"role": "assistant", "content": [{"type": "output_text", "text": part.text}]}
-        case ToolCallPart():
-            return {
-                "type": "function_call",
-                "call_id": part.tool_call_id,
-                "name": part.tool_name,
-                "arguments": arguments_of(part),
-            }
-        case ReasoningPart() if part.signature is not None:
-            # The provider's own item: it goes back as it came.
-            return orjson.loads(part.signature)
-        case _:
-            return None
-
-
-_INCOMPLETE: Mapping[str, FinishReason] = {
+_INCOMPLETE: Final[Mapping[str, FinishReason]] = {
     "max_output_tokens": "length",
     "content_filter": "content-filter",
 }
+
+_RUN_THERE: Final = frozenset((
+    "code_interpreter_call",
+    "file_search_call",
+    "image_generation_call",
+    "mcp_call",
+    "tool_search_call",
+    "web_search_call",
+))  # fmt: skip
+"""Items that say what the provider ran. Others that are not known go back as they came."""
+
+_ABOUT: Final = frozenset(("error", "id", "status", "type"))
 
 
 class ResponsesDecoder(SseDecoder):
     """Events of the responses API to model chunks."""
 
-    __slots__ = ("_calls", "_finish", "_has_calls")
+    __slots__ = ("_calls", "_finish", "_has_calls", "_open", "_taken")
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
         super().__init__(model_id, include_raw=include_raw)
-        self._calls: dict[str, tuple[str, str]] = {}
+        self._calls: dict[object, str] = {}
+        """The ids of calls, by the item's id and by its place."""
+        self._open: dict[object, str] = {}
+        """Of tools that the provider runs: those begun."""
+        self._taken: set[str] = set()
         self._has_calls = False
         self._finish: FinishChunk | None = None
 
@@ -173,14 +72,16 @@ class ResponsesDecoder(SseDecoder):
                 if event["delta"]:
                     out.append(TextDelta(event["delta"]))
             case "response.function_call_arguments.delta":
-                call_id, _ = self._calls[event["item_id"]]
-                out.append(ToolCallDelta(call_id, event["delta"]))
+                call_id = self._call_of(event)
+                if call_id is not None and event["delta"]:
+                    out.append(ToolCallDelta(call_id, event["delta"]))
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                out.append(ReasoningDelta(event["delta"]))
+                if event["delta"]:
+                    out.append(ReasoningDelta(event["delta"]))
             case "response.output_item.added":
-                self._item_added(event["item"], out)
+                self._item_added(event, event["item"], out)
             case "response.output_item.done":
-                self._item_done(event["item"], out)
+                self._item_done(event, event["item"], out)
             case _:
                 self._rare(kind, event, out)
 
@@ -197,31 +98,119 @@ class ResponsesDecoder(SseDecoder):
                     )
                 )
             case "response.output_text.annotation.added":
-                note = event["annotation"]
-                if note.get("url"):
-                    out.append(SourceChunk(note["url"], note["url"], note.get("title")))
+                self._annotated(event["annotation"], out)
+            case "response.reasoning_summary_part.added":
+                if event.get("summary_index"):
+                    out.append(ReasoningDelta("\n\n"))
             case "response.completed" | "response.incomplete":
                 self._end(event["response"], out)
             case "response.failed":
-                raise self.fail(event["response"].get("error"))
+                response = event["response"]
+                raise self.fail(response.get("error") or "it gave no reason")
             case "error":
                 raise self.fail(event.get("error") or event)
             case _:
-                if "error" in event and not kind:
-                    raise self.fail(event["error"])
+                if not kind and (event.get("error") or event.get("message")):
+                    raise self.fail(event)
 
-    def _item_added(self, item: dict[str, Any], out: list[ModelChunk]) -> None:
-        if item["type"] == "function_call":
-            call_id = item["call_id"]
-            self._calls[item["id"]] = (call_id, item["name"])
+    def _call_of(self, event: Mapping[str, Any]) -> str | None:
+        # Servers that are compatible give some calls no item id, or the same one twice.
+        place = event.get("output_index")
+        found = self._calls.get(place) if place is not None else None
+        return found or self._calls.get(event.get("item_id"))
+
+    def _item_added(
+        self, event: Mapping[str, Any], item: dict[str, Any], out: list[ModelChunk]
+    ) -> None:
+        kind = item["type"]
+        if kind == "function_call":
+            given = item.get("call_id") or item.get("id")
+            call_id = given if given and given not in self._taken else f"call_{new_id()}"
+            self._taken.add(call_id)
+            self._calls[item.get("id")] = self._calls[event.get("output_index")] = call_id
             self._has_calls = True
             out.append(ToolCallStart(call_id, item["name"]))
+        elif kind in _RUN_THERE:
+            call_id = self._open[event.get("output_index")] = item.get("id") or new_id()
+            out.append(ToolCallStart(call_id, _tool_name(item), provider_executed=True))
 
-    def _item_done(self, item: dict[str, Any], out: list[ModelChunk]) -> None:
-        if item["type"] == "function_call":
-            out.append(ToolCallEnd(item["call_id"], item["name"], item["arguments"]))
-        elif item["type"] == "reasoning":
-            out.append(ReasoningSignature(orjson.dumps(item).decode()))
+    def _item_done(
+        self, event: Mapping[str, Any], item: dict[str, Any], out: list[ModelChunk]
+    ) -> None:
+        kind, own = item["type"], {self.provider: {"item": item}}
+        match kind:
+            case "function_call":
+                if self._call_of({**event, "item_id": item.get("id")}) is None:
+                    self._item_added(event, item, out)
+                call_id = self._call_of({**event, "item_id": item.get("id")}) or item["call_id"]
+                owned = {self.provider: {"itemId": item["id"]}} if item.get("id") else None
+                arguments = item.get("arguments") or ""
+                call = ToolCallEnd(call_id, item["name"], arguments, provider_metadata=owned)
+                out.append(call)
+            case "reasoning":
+                out.append(ReasoningSignature(orjson.dumps(item).decode()))
+                out.append(BlockEnd("reasoning"))
+            case "message":
+                kept = {"itemId": item.get("id"), "phase": item.get("phase")}
+                kept = {key: value for key, value in kept.items() if value}
+                out.append(BlockEnd("text", {self.provider: kept} if kept else None))
+            case "tool_search_output":
+                self._searched_tools(item, out)
+            case _ if kind in _RUN_THERE:
+                self._ran(event, item, out)
+            case _:
+                out.append(ProviderItem(self.provider, own[self.provider]["item"]))
+
+    def _ran(self, event: Mapping[str, Any], item: dict[str, Any], out: list[ModelChunk]) -> None:
+        """Take in what a tool of the provider's was asked and what it gave."""
+        call_id = self._open.get(event.get("output_index"))
+        if call_id is None:
+            self._item_added(event, item, out)
+            call_id = self._open[event.get("output_index")]
+        name, kind = _tool_name(item), item["type"]
+        picture = item.get("result") if kind == "image_generation_call" else None
+        if picture:
+            # The picture itself is kept once, as a file.
+            item = {key: value for key, value in item.items() if key != "result"}
+        own = {self.provider: {"item": item}}
+        args, result = _asked_and_given(item)
+        text = args if isinstance(args, str) else orjson.dumps(args).decode()
+        out.append(ToolCallEnd(call_id, name, text, provider_executed=True, provider_metadata=own))
+        if picture:
+            media = f"image/{item.get('output_format') or 'png'}"
+            out.append(FileChunk(picture, media, {self.provider: {"itemId": item.get("id")}}))
+        if kind == "tool_search_call":
+            return  # what it found is an item of its own
+        is_error = bool(item.get("error")) or item.get("status") == "failed"
+        out.append(ProviderToolResult(call_id, name, result, is_error=is_error))
+
+    def _searched_tools(self, item: dict[str, Any], out: list[ModelChunk]) -> None:
+        call_id = next(reversed(self._open.values()), None)
+        own = {self.provider: {"item": item}}
+        if call_id is None:
+            out.append(ProviderItem(self.provider, item))
+        else:
+            names = [tool.get("name") for tool in item.get("tools") or ()]
+            out.append(
+                ProviderToolResult(call_id, "tool_search", {"tools": names}, provider_metadata=own)
+            )
+
+    def _annotated(self, note: dict[str, Any], out: list[ModelChunk]) -> None:
+        own: dict[str, Any] = {self.provider: note}
+        if note.get("url"):
+            title = note.get("title")
+            out.append(SourceChunk(note["url"], note["url"], title, provider_metadata=own))
+        elif note.get("file_id"):
+            name = note.get("filename")
+            out.append(
+                SourceChunk(
+                    note["file_id"],
+                    title=name,
+                    source_type="document",
+                    filename=name,
+                    provider_metadata=own,
+                )
+            )
 
     def _end(self, response: dict[str, Any], out: list[ModelChunk]) -> None:
         reason: FinishReason = "tool-calls" if self._has_calls else "stop"
@@ -230,7 +219,13 @@ class ResponsesDecoder(SseDecoder):
         if raw is not None:
             reason = _INCOMPLETE.get(raw, "other")
         usage = response.get("usage")
-        self._finish = FinishChunk(reason, raw, Usage() if usage is None else _usage(usage))
+        own: dict[str, Any] = {"responseId": response.get("id")}
+        self._finish = FinishChunk(
+            reason,
+            raw,
+            Usage() if usage is None else _usage(usage),
+            {self.provider: own} if own["responseId"] else None,
+        )
         self.finish(out)
 
     def is_complete(self) -> bool:
@@ -251,6 +246,33 @@ class ResponsesDecoder(SseDecoder):
         out.append(self._finish)
 
 
+def _tool_name(item: Mapping[str, Any]) -> str:
+    kind: str = item["type"]
+    if kind == "mcp_call":
+        return str(item.get("name") or "mcp")
+    return kind.removesuffix("_call")
+
+
+def _asked_and_given(item: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the arguments and the result of a tool that the provider ran."""
+    match item["type"]:
+        case "mcp_call":
+            given = item.get("error") or item.get("output")
+            return item.get("arguments") or "", given
+        case "code_interpreter_call":
+            asked = {"code": item.get("code"), "containerId": item.get("container_id")}
+            return asked, {"outputs": item.get("outputs")}
+        case "file_search_call":
+            return {"queries": item.get("queries")}, {"results": item.get("results")}
+        case "web_search_call":
+            return item.get("action") or {}, {"status": item.get("status")}
+        case "tool_search_call":
+            return item.get("arguments") or {}, None
+        case _:
+            kept = {key: value for key, value in item.items() if key not in _ABOUT}
+            return {}, {"status": item.get("status"), **kept}
+
+
 def _usage(usage: Mapping[str, Any]) -> Usage:
     read: Mapping[str, Any] = usage.get("input_tokens_details") or {}
     written: Mapping[str, Any] = usage.get("output_tokens_details") or {}
@@ -261,4 +283,5 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         read.get("cached_tokens") or 0,
         written.get("reasoning_tokens") or 0,
         dict(usage),
+        read.get("cache_write_tokens"),
     )

@@ -6,29 +6,29 @@ objects for each token costs more than everything else together.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import orjson
-
-from mastra.errors import ModelError
+from mastra.ids import new_id
 from mastra.jsonable import Json
+from mastra.models.chat_calls import CallAssembly
+from mastra.models.chat_thoughts import ThoughtKeeper
 from mastra.models.chunks import (
+    FileChunk,
     FinishChunk,
     FinishReason,
     ModelChunk,
-    RawChunk,
-    ReasoningDelta,
+    ProviderToolResult,
     ResponseMetadata,
+    SourceChunk,
     TextDelta,
-    ToolCallDelta,
     ToolCallEnd,
     ToolCallStart,
     Usage,
 )
+from mastra.models.sse_decoder import SseDecoder
 
-__all__ = ["ChatDecoder", "SseDecoder", "finish_reason_of", "usage_from"]
+__all__ = ["ChatDecoder", "finish_reason_of", "usage_from", "usage_of"]
 
 _REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -55,12 +55,13 @@ def usage_from(usage: Mapping[str, Any]) -> Usage:
     read: Mapping[str, Any] = usage.get("prompt_tokens_details") or {}
     written: Mapping[str, Any] = usage.get("completion_tokens_details") or {}
     cached, reasoning = read.get("cached_tokens") or 0, written.get("reasoning_tokens") or 0
-    return usage_of(prompt, completion, total, cached, reasoning, dict(usage))
+    kept = read.get("cache_write_tokens") or read.get("cache_creation_tokens")
+    return usage_of(prompt, completion, total, cached, reasoning, dict(usage), kept)
 
 
 def usage_of(
     prompt: int | None, completion: int | None, total: int | None, cached: int, reasoning: int,
-    raw: Json,
+    raw: Json, written: int | None = None,
 ) -> Usage:  # fmt: skip
     """Return usage with its parts spelt out as Mastra spells them."""
     return Usage(
@@ -69,6 +70,7 @@ def usage_of(
         total,
         reasoning,
         cached,
+        written,
         raw={
             "inputTokens": {
                 "total": prompt,
@@ -85,153 +87,57 @@ def usage_of(
     )
 
 
-class SseDecoder(ABC):
-    """Splits a body of server-sent events and hands each event's JSON to `event`.
-
-    Subclasses say what an event means. `done` is true once the answer is complete.
-    """
-
-    __slots__ = ("_rest", "done", "include_raw", "model_id")
-
-    def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
-        self.model_id = model_id
-        self.include_raw = include_raw
-        self.done = False
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[ModelChunk]:
-        """Return the chunks of one network read.
-
-        Raises:
-            ModelError: The provider sent something that cannot be read, or an error.
-        """
-        lines = (self._rest + data if self._rest else data).split(b"\n")
-        self._rest = lines.pop()
-        out: list[ModelChunk] = []
-        event = self.event
-        for line in lines:
-            # Everything else (blank lines, comments, names and ids) says nothing here.
-            if line[:5] != b"data:":
-                continue
-            body = line[5:]
-            if body[:7].strip() == b"[DONE]":
-                self.finish(out)
-                break
-            try:
-                parsed: Any = orjson.loads(body)
-            except orjson.JSONDecodeError as error:
-                raise ModelError(
-                    f"{self.model_id} sent a chunk that is not JSON: {_cut(body)}",
-                    model_id=self.model_id,
-                    code="MODEL_RESPONSE_INVALID",
-                ) from error
-            if self.include_raw:
-                out.append(RawChunk(parsed))
-            event(parsed, out)
-        return out
-
-    def end(self) -> list[ModelChunk]:
-        """Return what is left when the body ends.
-
-        Raises:
-            ModelError: The body ended in the middle of the answer.
-        """
-        out = self.feed(b"\n") if self._rest else []
-        if not self.done:
-            if not self.is_complete():
-                raise self.cut()
-            self.finish(out)
-        return out
-
-    @abstractmethod
-    def is_complete(self) -> bool:
-        """Return whether the model said that it had finished."""
-        ...
-
-    @abstractmethod
-    def event(self, event: dict[str, Any], out: list[ModelChunk]) -> None:
-        """Take one event in."""
-        ...
-
-    @abstractmethod
-    def finish(self, out: list[ModelChunk]) -> None:
-        """Take the end in."""
-        ...
-
-    def fail(self, error: Any) -> ModelError:
-        """Return the error for one that the provider sent inside the stream."""
-        known: dict[str, Any] = {"message": str(error)}
-        if isinstance(error, dict):
-            known = cast("dict[str, Any]", error)
-        return ModelError(
-            f"{self.model_id} failed while it answered: {known.get('message') or known}",
-            model_id=self.model_id,
-            details={"code": known.get("code"), "type": known.get("type")},
-        )
-
-    def cut(self) -> ModelError:
-        """Return the error for a body that ends in the middle of the answer."""
-        return ModelError(
-            f"The answer of {self.model_id} was cut off: the connection ended before the model "
-            "said that it had finished.",
-            model_id=self.model_id,
-            is_retryable=True,
-            code="MODEL_STREAM_CUT",
-        )
-
-
-def _cut(body: bytes) -> str:
-    text = body.strip().decode("utf-8", "replace")
-    return text if len(text) <= 200 else text[:200] + "…"
-
-
-class _Call:
-    """A tool call whose arguments are still arriving."""
-
-    __slots__ = ("args", "ended", "id", "name")
-
-    def __init__(self, call_id: str, name: str) -> None:
-        self.id = call_id
-        self.name = name
-        self.args = ""
-        self.ended = False
-
-
 class ChatDecoder(SseDecoder):
     """Chat completion chunks to model chunks."""
 
-    __slots__ = ("_begun", "_calls", "_raw_reason", "_usage")
+    __slots__ = ("_begun", "_calls", "_ran", "_raw_reason", "_thoughts", "_usage")
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
         super().__init__(model_id, include_raw=include_raw)
         self._begun = False
-        self._calls: dict[int, _Call] = {}
+        self._calls: CallAssembly | None = None
+        self._thoughts: ThoughtKeeper | None = None
+        self._ran: dict[int, str] | None = None
         self._raw_reason: str | None = None
         self._usage: Usage | None = None
 
     def event(self, event: dict[str, Any], out: list[ModelChunk]) -> None:
-        """Take one completion chunk in."""
-        if not self._begun and "error" not in event:
+        """Take one completion chunk in.
+
+        Raises:
+            ModelError: It is an error, in one of its many forms.
+        """
+        error = event.get("error")
+        if error or event.get("object") == "error":
+            raise self.fail(error or event)
+        if not self._begun:
             self._begin(event, out)
         choices = event.get("choices")
         if choices:
-            choice = choices[0]
-            delta = choice.get("delta")
-            if delta:
-                text = delta.get("content")
-                if text:
-                    if text.__class__ is str:
-                        out.append(TextDelta(text))
-                    else:
-                        self._parts(text, out)
-                if len(delta) > 1 or text is None:
-                    self._rest_of(delta, out)
-            if choice.get("finish_reason"):
-                self._raw_reason = choice["finish_reason"]
-        elif "error" in event:
-            raise self.fail(event["error"])
+            self._choice(choices[0], out)
         if "usage" in event or "timings" in event:
             self._count(event)
+        if "citations" in event or "search_results" in event:
+            self._cited(event, out)
+
+    def _choice(self, choice: dict[str, Any], out: list[ModelChunk]) -> None:
+        delta = choice.get("delta")
+        if delta:
+            text = delta.get("content")
+            if text:
+                if self._thoughts is not None:
+                    self._thoughts.end(out)
+                if text.__class__ is str:
+                    out.append(TextDelta(text))
+                else:
+                    self._parts(text, out)
+            if len(delta) > 1 or text is None:
+                self._rest_of(delta, out)
+        reason = choice.get("finish_reason")
+        if reason:
+            self._raw_reason = reason
+            if reason == "error":
+                raise self.fail(choice.get("error") or "it ended with an error")
 
     def _count(self, event: dict[str, Any]) -> None:
         if event.get("usage"):
@@ -240,6 +146,8 @@ class ChatDecoder(SseDecoder):
             self._usage = _from_timings(event["timings"])
 
     def _begin(self, event: dict[str, Any], out: list[ModelChunk]) -> None:
+        if "choices" not in event and "usage" not in event and ({"message", "detail"} & set(event)):
+            raise self.fail(event)
         self._begun = True
         created = event.get("created")
         out.append(
@@ -251,51 +159,87 @@ class ChatDecoder(SseDecoder):
         )
 
     def _rest_of(self, delta: dict[str, Any], out: list[ModelChunk]) -> None:
-        thought = delta.get("reasoning_content") or delta.get("reasoning")
-        if thought and isinstance(thought, str):
-            out.append(ReasoningDelta(thought))
+        if "reasoning_content" in delta or "reasoning" in delta or "reasoning_details" in delta:
+            keeper = self._thoughts or ThoughtKeeper(self.provider)
+            self._thoughts = keeper
+            keeper.absorb(delta, out)
         if delta.get("refusal"):
             out.append(TextDelta(delta["refusal"]))
         for call in delta.get("tool_calls") or ():
             self._call(call, out)
+        if delta.get("function_call"):
+            # The form before there were several calls.
+            self._call({"index": 0, "function": delta["function_call"]}, out)
+        for note in delta.get("annotations") or ():
+            self._annotated(note, out)
+        for image in delta.get("images") or ():
+            self._image(image, out)
+        for tool in delta.get("executed_tools") or ():
+            self._executed(tool, out)
 
     def _parts(self, parts: list[dict[str, Any]], out: list[ModelChunk]) -> None:
         """Take content in parts, as Mistral sends it."""
         for part in parts:
             if part.get("type") == "thinking":
-                thought = "".join(str(item.get("text", "")) for item in part["thinking"])
-                out.append(ReasoningDelta(thought))
+                keeper = self._thoughts or ThoughtKeeper(self.provider)
+                self._thoughts = keeper
+                thought: Any = part["thinking"]
+                if not isinstance(thought, str):
+                    thought = "".join(str(item.get("text", "")) for item in thought)
+                keeper.absorb({"thinking": thought}, out)
             elif part.get("text"):
                 out.append(TextDelta(part["text"]))
 
     def _call(self, piece: dict[str, Any], out: list[ModelChunk]) -> None:
-        index = piece.get("index") or 0
-        function: dict[str, Any] = piece.get("function") or {}
-        call = self._calls.get(index)
-        if call is None or (piece.get("id") and call.ended and piece["id"] != call.id):
-            if not function.get("name"):
-                raise ModelError(
-                    f"{self.model_id} asked for a tool without saying which.",
-                    model_id=self.model_id,
-                    code="MODEL_RESPONSE_INVALID",
-                )
-            for other in self._calls.values():
-                self._end(other, out)
-            call = _Call(piece.get("id") or f"call_{index}", function["name"])
-            self._calls[index] = call
-            out.append(ToolCallStart(call.id, call.name))
-        args = function.get("arguments")
-        if args and not call.ended:
-            call.args += args
-            out.append(ToolCallDelta(call.id, args))
-            # A whole object cannot go on, so the tool may start while the model goes on.
-            if args[-1] in "}\n" and _is_json(call.args):
-                self._end(call, out)
+        if self._thoughts is not None:
+            self._thoughts.end(out)
+        calls = self._calls = self._calls or CallAssembly(self.model_id)
+        calls.absorb(piece, out)
 
-    def _end(self, call: _Call, out: list[ModelChunk]) -> None:
-        if not call.ended:
-            call.ended = True
-            out.append(ToolCallEnd(call.id, call.name, call.args))
+    def _annotated(self, note: dict[str, Any], out: list[ModelChunk]) -> None:
+        cited: dict[str, Any] = note.get("url_citation") or note
+        if cited.get("url"):
+            own: dict[str, Any] = {self.provider: note}
+            title = cited.get("title")
+            out.append(SourceChunk(cited["url"], cited["url"], title, provider_metadata=own))
+
+    def _cited(self, event: dict[str, Any], out: list[ModelChunk]) -> None:
+        """Take in what Perplexity says, with every chunk, of what it draws on."""
+        known = self._ran = self._ran or {}
+        found: list[Any] = event.get("search_results") or event.get("citations") or []
+        for place, item in enumerate(found):
+            url = item if isinstance(item, str) else item.get("url")
+            if url and known.get(-1 - place) != url:
+                known[-1 - place] = url
+                title = None if isinstance(item, str) else item.get("title")
+                out.append(SourceChunk(url, url, title))
+
+    def _image(self, image: dict[str, Any], out: list[ModelChunk]) -> None:
+        url = str((image.get("image_url") or image).get("url") or "")
+        head, _, data = url.partition(";base64,")
+        if data:
+            out.append(FileChunk(data, head.removeprefix("data:")))
+
+    def _executed(self, tool: dict[str, Any], out: list[ModelChunk]) -> None:
+        """Take in a tool that Groq ran: it begins in one chunk and ends in another."""
+        known = self._ran = self._ran or {}
+        index, name = tool.get("index") or 0, str(tool.get("type") or "tool")
+        call_id = known.get(index)
+        if call_id is None:
+            call_id = known[index] = new_id()
+            out.append(ToolCallStart(call_id, name, provider_executed=True))
+            args = tool.get("arguments") or ""
+            out.append(ToolCallEnd(call_id, name, args, provider_executed=True))
+        if "output" not in tool:
+            return
+        found: dict[str, Any] = tool.get("search_results") or {}
+        own: dict[str, Any] = {self.provider: tool}
+        out.append(ProviderToolResult(call_id, name, tool["output"], provider_metadata=own))
+        out += [
+            SourceChunk(item["url"], item["url"], item.get("title"))
+            for item in found.get("results") or ()
+            if item.get("url")
+        ]
 
     def is_complete(self) -> bool:
         """Return whether a finish reason was sent."""
@@ -305,22 +249,16 @@ class ChatDecoder(SseDecoder):
         """Take the end in."""
         if self.done:
             return
-        for call in self._calls.values():
-            self._end(call, out)
+        if self._thoughts is not None:
+            self._thoughts.end(out, is_last=True)
+        if self._calls is not None:
+            self._calls.finish(out)
         self.done = True
         reason = finish_reason_of(self._raw_reason)
-        if self._calls and reason in ("stop", "other", "unknown"):
+        if self._calls is not None and reason in ("stop", "other", "unknown"):
             # Some compatible servers say "stop" after a tool call.
             reason = "tool-calls"
         out.append(FinishChunk(reason, self._raw_reason, self._usage or Usage()))
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _from_timings(timings: Mapping[str, Any]) -> Usage | None:

@@ -1,0 +1,133 @@
+"""Puts tool calls together from the pieces of a chat completion.
+
+A piece belongs to the call of its index; without one, to the call of its id; with neither, it
+begins a call where it has a name, and goes on with the last otherwise. What a provider says twice,
+or not at all, is made to differ: each call has an id of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from mastra.errors import ModelError
+from mastra.ids import new_id
+from mastra.models.chunks import ModelChunk, ToolCallDelta, ToolCallEnd, ToolCallStart
+
+__all__ = ["CallAssembly"]
+
+_NOTHING: Final[dict[str, Any]] = {}
+
+
+class _Call:
+    """A tool call whose arguments are still arriving."""
+
+    __slots__ = ("depth", "ended", "given_id", "id", "name", "own", "pieces")
+
+    def __init__(self, call_id: str, given_id: str | None, name: str) -> None:
+        self.id = call_id
+        self.given_id = given_id
+        """As the provider said it."""
+        self.name = name
+        self.pieces: list[str] = []
+        self.depth = 0
+        """Braces that are open, those inside of text counted too."""
+        self.ended = False
+        self.own: dict[str, Any] | None = None
+
+
+class CallAssembly:
+    """The tool calls of one answer.
+
+    Args:
+        model_id: For errors.
+    """
+
+    __slots__ = ("_by_index", "_calls", "_model_id", "_provider", "_taken")
+
+    def __init__(self, model_id: str) -> None:
+        self._model_id = model_id
+        self._provider = model_id.partition("/")[0]
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._taken: set[str] = set()
+
+    def absorb(self, piece: dict[str, Any], out: list[ModelChunk]) -> None:
+        """Take a piece in.
+
+        Raises:
+            ModelError: It begins a call without saying which tool it is for.
+        """
+        function: dict[str, Any] = piece.get("function") or _NOTHING
+        call = self._call_of(piece, function)
+        if call is None:
+            call = self._begin(piece, function, out)
+        args = function.get("arguments")
+        if args and not isinstance(args, str):
+            args = orjson.dumps(args).decode()
+        if args and not call.ended:
+            call.pieces.append(args)
+            out.append(ToolCallDelta(call.id, args))
+            call.depth += args.count("{") - args.count("}")
+            # A whole object cannot go on, so the tool may start while the model goes on.
+            if call.depth == 0 and args.rstrip()[-1:] == "}" and _is_json("".join(call.pieces)):
+                _end(call, out)
+        if piece.get("extra_content"):
+            # Gemini's signature of a thought, through its compatible API.
+            call.own = {self._provider: {"extra_content": piece["extra_content"]}}
+
+    def _call_of(self, piece: dict[str, Any], function: dict[str, Any]) -> _Call | None:
+        """Return the call that a piece goes on with; `None` where it begins one."""
+        index, given, name = piece.get("index"), piece.get("id") or None, function.get("name")
+        if isinstance(index, int):
+            call = self._by_index.get(index)
+            if call is None or given in {None, call.given_id}:
+                return call
+            # A known index under another id: servers that count nothing say 0 for every call.
+            return next((c for c in self._calls if c.given_id == given), None if name else call)
+        if given is not None:
+            known = next((c for c in reversed(self._calls) if c.given_id == given), None)
+            return None if known is not None and known.ended and name else known
+        last = self._calls[-1] if self._calls else None
+        return None if last is None or (name and (last.ended or name != last.name)) else last
+
+    def _begin(
+        self, piece: dict[str, Any], function: dict[str, Any], out: list[ModelChunk]
+    ) -> _Call:
+        name = function.get("name")
+        if not name:
+            raise ModelError(
+                f"{self._model_id} asked for a tool without saying which.",
+                model_id=self._model_id,
+                code="MODEL_RESPONSE_INVALID",
+            )
+        given = piece.get("id") or None
+        call_id = given if given and given not in self._taken else f"call_{new_id()}"
+        self._taken.add(call_id)
+        call = _Call(call_id, given, name)
+        self._calls.append(call)
+        if isinstance(piece.get("index"), int):
+            self._by_index[piece["index"]] = call
+        out.append(ToolCallStart(call.id, call.name))
+        return call
+
+    def finish(self, out: list[ModelChunk]) -> None:
+        """End the calls that are still open."""
+        for call in self._calls:
+            _end(call, out)
+
+
+def _end(call: _Call, out: list[ModelChunk]) -> None:
+    if not call.ended:
+        call.ended = True
+        args = "".join(call.pieces)
+        out.append(ToolCallEnd(call.id, call.name, args, provider_metadata=call.own))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

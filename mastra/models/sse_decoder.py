@@ -1,0 +1,271 @@
+"""Server-sent events of a model's answer, from bytes to each event's JSON.
+
+A network read is decoded as one batch, with `orjson`. Whatever the standard of event streams or
+Python's `json` allow is read: a byte order mark, empty and split data, any line ends, NaN, halves
+of characters. An error in any of its forms is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import orjson
+
+from mastra.errors import ModelError
+from mastra.models.chunks import ModelChunk, RawChunk
+
+__all__ = ["SseDecoder", "may_pass", "read_json"]
+
+_BOM: Final = b"\xef\xbb\xbf"
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_FOREIGN_LIMIT: Final = 4096
+"""Bytes kept of a body that is no event stream, for the error."""
+_FIELDS: Final = (b"id", b"retry", b"data", b"event")
+
+
+def read_json(body: bytes) -> Any:
+    """Return JSON that a provider sent, in Python's wider sense of JSON where it has to be.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # NaN, halves of characters, bytes that are no UTF-8: rare, and read all the same.
+        return _whole(json.loads(body.decode("utf-8", "replace"), parse_constant=_no_number))
+
+
+def _no_number(_: str) -> None:
+    return None
+
+
+def _whole(value: Any) -> Any:
+    """Return a value whose text can be sent on: half a character is replaced."""
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {_whole(key): _whole(item) for key, item in items}
+    return value
+
+
+def may_pass(code: object) -> bool:
+    """Return whether an error with this HTTP status, or name, may pass."""
+    if isinstance(code, str) and code.isdigit():
+        code = int(code)
+    if isinstance(code, int):
+        return code in {408, 409, 429} or code >= 500
+    return code in {
+        "api_error",
+        "overloaded",
+        "overloaded_error",
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        "server_error",
+        "timeout_error",
+        "INTERNAL",
+        "RESOURCE_EXHAUSTED",
+        "UNAVAILABLE",
+    }
+
+
+class SseDecoder(ABC):
+    """Splits a body of server-sent events and hands each event's JSON to `event`.
+
+    Subclasses say what an event means. `done` is true once the answer is complete.
+    """
+
+    __slots__ = (
+        "_event", "_foreign", "_held", "_is_first", "_rest", "done", "include_raw", "model_id",
+    )  # fmt: skip
+
+    def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
+        self.model_id = model_id
+        self.include_raw = include_raw
+        self.done = False
+        self._rest = b""
+        self._is_first = True
+        self._event = b""
+        self._held = b""
+        """Data of an event under way that is not whole yet."""
+        self._foreign = b""
+        """The beginning of what is no event stream."""
+
+    @property
+    def provider(self) -> str:
+        """Who answers."""
+        return self.model_id.partition("/")[0]
+
+    def feed(self, data: bytes) -> list[ModelChunk]:
+        """Return the chunks of one network read.
+
+        Raises:
+            ModelError: The provider sent something that cannot be read, or an error.
+        """
+        rest = self._rest
+        if rest:
+            data = rest + data
+        if self._is_first:
+            if len(data) < 3 and _BOM.startswith(data):
+                self._rest = data
+                return []
+            self._is_first = False
+            data = data.removeprefix(_BOM)
+        if b"\r" in data:
+            # A line end may be cut between its two bytes.
+            tail = b"\r" if data[-1:] == b"\r" else b""
+            data = data[: len(data) - len(tail)]
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + tail
+        lines = data.split(b"\n")
+        self._rest = lines.pop()
+        out: list[ModelChunk] = []
+        for line in lines:
+            if line[:5] == b"data:":
+                self._data(line[5:], out)
+                if self.done:
+                    break
+            elif not line:
+                if self._held:
+                    self._broken()
+                self._event = b""
+            else:
+                self._other(line)
+        return out
+
+    def _data(self, body: bytes, out: list[ModelChunk]) -> None:
+        if self._held:
+            body = self._held + b"\n" + body
+        elif body[:7].strip() == b"[DONE]":
+            self.finish(out)
+            return
+        try:
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            if not body.strip():
+                return
+            try:
+                parsed = read_json(body)
+            except (ValueError, RecursionError):
+                # It may go on in the next line of the same event.
+                self._held = body
+                return
+        self._held = b""
+        if self.include_raw:
+            out.append(RawChunk(parsed))
+        if self._event == b"error":
+            raise self.fail(parsed)
+        if parsed.__class__ is dict:
+            self.event(parsed, out)
+        elif parsed is not None:
+            raise self.fail(parsed)
+
+    def _other(self, line: bytes) -> None:
+        """Take a line in that is no data: an event's name, or no event stream at all."""
+        name, _, value = line.partition(b":")
+        if name == b"event":
+            self._event = value.strip()
+        elif name and name not in _FIELDS and len(self._foreign) < _FOREIGN_LIMIT:
+            self._foreign += line[:_FOREIGN_LIMIT] + b"\n"
+
+    def _broken(self) -> None:
+        held = self._held.strip()
+        if self._event == b"error":
+            raise self.fail(held.decode("utf-8", "replace"))
+        raise ModelError(
+            f"{self.model_id} sent a chunk that is not JSON: {_cut(held)}",
+            model_id=self.model_id,
+            code="MODEL_RESPONSE_INVALID",
+        )
+
+    def end(self) -> list[ModelChunk]:
+        """Return what is left when the body ends.
+
+        Raises:
+            ModelError: The body ended in the middle of the answer, or was none.
+        """
+        out: list[ModelChunk] = []
+        if self._rest:
+            self._is_first = False
+            out = self.feed(b"\n")
+        if self.done:
+            return out
+        if self._held and not self.is_complete():
+            self._broken()
+        if not self.is_complete():
+            if self._foreign:
+                raise self._no_stream()
+            raise self.cut()
+        self.finish(out)
+        return out
+
+    def _no_stream(self) -> ModelError:
+        """Return the error for a body that is no event stream: an error's JSON, a web page."""
+        try:
+            parsed: Any = read_json(self._foreign)
+        except (ValueError, RecursionError):
+            parsed = None
+        if isinstance(parsed, dict):
+            return self.fail(cast("dict[str, Any]", parsed))
+        return ModelError(
+            f"{self.model_id} did not stream an answer. It said: {_cut(self._foreign)}",
+            model_id=self.model_id,
+            code="MODEL_RESPONSE_INVALID",
+        )
+
+    @abstractmethod
+    def is_complete(self) -> bool:
+        """Return whether the model said that it had finished."""
+        ...
+
+    @abstractmethod
+    def event(self, event: dict[str, Any], out: list[ModelChunk]) -> None:
+        """Take one event in."""
+        ...
+
+    @abstractmethod
+    def finish(self, out: list[ModelChunk]) -> None:
+        """Take the end in."""
+        ...
+
+    def fail(self, error: Any) -> ModelError:
+        """Return the error for one that the provider sent inside the stream.
+
+        Args:
+            error: What it sent: text, the error itself, or what holds it under `error`.
+        """
+        if isinstance(error, Mapping):
+            inner: Any = cast("Mapping[str, Any]", error).get("error")
+            error = inner or cast("Any", error)
+        known = cast("Mapping[str, Any]", error if isinstance(error, Mapping) else {})
+        said: Any = known.get("message") or known.get("detail") or cast("Any", error)
+        code = known.get("code")
+        kind = known.get("type") or known.get("status")
+        return ModelError(
+            f"{self.model_id} failed while it answered: {said}",
+            model_id=self.model_id,
+            status_code=code if isinstance(code, int) and 400 <= code < 600 else None,
+            is_retryable=may_pass(code) or may_pass(kind),
+            details={"code": code, "type": kind},
+        )
+
+    def cut(self) -> ModelError:
+        """Return the error for a body that ends in the middle of the answer."""
+        return ModelError(
+            f"The answer of {self.model_id} was cut off: the connection ended before the model "
+            "said that it had finished.",
+            model_id=self.model_id,
+            is_retryable=True,
+            code="MODEL_STREAM_CUT",
+        )
+
+
+def _cut(body: bytes) -> str:
+    text = body.strip().decode("utf-8", "replace")
+    return text if len(text) <= 200 else text[:200] + "…"
