@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from mastra.models.anthropic_request import anthropic_body
 from mastra.models.anthropic_wire import AnthropicDecoder
@@ -33,9 +33,9 @@ class AnthropicModel(HttpModel):
         provider: What the provider is called in messages, metadata and `provider_options`.
     """
 
-    key_names: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
-    url_names: ClassVar[tuple[str, ...]] = ("ANTHROPIC_BASE_URL",)
-    default_url: ClassVar[str] = "https://api.anthropic.com"
+    key_names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+    url_names = ("ANTHROPIC_BASE_URL",)
+    default_url = "https://api.anthropic.com"
 
     def __init__(
         self,

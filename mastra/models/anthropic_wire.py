@@ -29,7 +29,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
-from mastra.models.openai_wire import SseDecoder
+from mastra.models.sse_decoder import SseDecoder
 
 __all__ = ["AnthropicDecoder", "anthropic_usage"]
 

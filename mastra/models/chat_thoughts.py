@@ -10,7 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mastra.jsonable import Json
-from mastra.models.chunks import BlockEnd, ModelChunk, ReasoningDelta, ReasoningSignature
+from mastra.models.chunks import (
+    BlockEnd,
+    ModelChunk,
+    ReasoningDelta,
+    ReasoningSignature,
+    RedactedReasoning,
+)
 from mastra.models.messages import MessagePart, ReasoningPart, metadata_of
 
 __all__ = ["ThoughtKeeper", "thoughts_to_send"]
@@ -29,6 +35,10 @@ _FIELD_OF: Final[Mapping[str, str]] = {
 """Where a provider takes a thought of which is not known who thought it."""
 
 
+SIGNING: Final = frozenset(("bedrock", "databricks", "vertex_ai"))
+"""Providers of which litellm hands on, and takes back, thinking as Anthropic signs it."""
+
+
 class ThoughtKeeper:
     """Streams the thinking of one answer and keeps what has to go back with it.
 
@@ -36,25 +46,42 @@ class ThoughtKeeper:
         provider: Who thinks.
     """
 
-    __slots__ = ("_details", "_field", "_is_open", "_provider")
+    __slots__ = ("_details", "_field", "_is_open", "_provider", "_tells_in_details")
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
         self._field: str | None = None
         self._details: list[dict[str, Any]] = []
         self._is_open = False
+        self._tells_in_details = False
 
     def absorb(self, delta: Mapping[str, Any], out: list[ModelChunk]) -> None:
         """Take in what a chunk says of thinking."""
-        for field in _FIELDS:
-            thought: Any = delta.get(field)
-            if thought and isinstance(thought, str):
-                self._field = field
-                self._is_open = True
-                out.append(ReasoningDelta(thought))
-                break
+        field = next((field for field in _FIELDS if isinstance(delta.get(field), str)), None)
+        thought: str = (delta[field] if field is not None else "") or ""
+        if thought and not self._tells_in_details:
+            self._field = field
+            self._think(thought, out)
+        if self._field is None:
+            # Some say what they think in the details alone.
+            for detail in delta.get("reasoning_details") or ():
+                told = detail.get("text") or detail.get("summary")
+                if told:
+                    self._tells_in_details = True
+                    self._think(str(told), out)
         for detail in delta.get("reasoning_details") or ():
             self._absorb_detail(detail, out)
+
+        for block in delta.get("thinking_blocks") or ():
+            if block.get("data"):
+                out.append(RedactedReasoning(str(block["data"])))
+            elif block.get("signature"):
+                self._is_open = True
+                out.append(ReasoningSignature(str(block["signature"])))
+
+    def _think(self, thought: str, out: list[ModelChunk]) -> None:
+        self._is_open = True
+        out.append(ReasoningDelta(thought))
 
     def _absorb_detail(self, detail: dict[str, Any], out: list[ModelChunk]) -> None:
         sealed = detail.get("signature") or detail.get("data")
@@ -95,6 +122,9 @@ def thoughts_to_send(parts: Sequence[MessagePart], provider: str) -> dict[str, J
     """
     thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
     fields: dict[str, Json] = {}
+    if provider in SIGNING:
+        blocks = [block for part in thoughts if (block := _signed(part, provider)) is not None]
+        return {"thinking_blocks": blocks} if blocks else {}
     details = [*_details(thoughts, provider)]
     if details:
         fields["reasoning_details"] = details
@@ -106,6 +136,16 @@ def thoughts_to_send(parts: Sequence[MessagePart], provider: str) -> dict[str, J
         if field in {"reasoning_content", "reasoning"} and part.text:
             fields[field] = str(fields.get(field) or "") + part.text
     return fields
+
+
+def _signed(part: ReasoningPart, provider: str) -> Json:
+    """Return a thought as Anthropic signs it; what it has not signed, it does not take."""
+    hidden = metadata_of(part, provider, "anthropic").get("redactedData")
+    if hidden:
+        return {"type": "redacted_thinking", "data": hidden}
+    if part.signature is None or part.provider not in {None, provider}:
+        return None
+    return {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 
 def _details(thoughts: Iterable[ReasoningPart], provider: str) -> Iterable[Json]:

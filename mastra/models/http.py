@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-import orjson
-
 from mastra.errors import ConfigError, MissingDependencyError, ModelError
 from mastra.jsonable import Json
 from mastra.models.base import ModelRequest
 from mastra.models.chunks import ModelChunk, ResponseMetadata
+from mastra.models.foreign_json import encode_body
 from mastra.models.guard import check_request_allowed
 
 if TYPE_CHECKING:
@@ -78,11 +77,11 @@ class HttpModel(ABC):
         headers: Further HTTP headers.
     """
 
-    key_names: ClassVar[tuple[str, ...]]
+    key_names: tuple[str, ...]
     """Environment variables with a key; the first one set is taken."""
-    url_names: ClassVar[tuple[str, ...]]
+    url_names: tuple[str, ...]
     """Environment variables with a base URL."""
-    default_url: ClassVar[str]
+    default_url: str
     """The provider's own base URL."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Further modules that a call needs, imported in a worker thread."""
@@ -219,7 +218,7 @@ class HttpModel(ABC):
             response = await clients.request(
                 "POST",
                 yarl.URL(self.address(call), encoded=True),
-                data=orjson.dumps(call.body),
+                data=encode_body(call.body),
                 headers=named,
                 connect_s=CONNECT_S,
                 silence_s=SILENCE_S,

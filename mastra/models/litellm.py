@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mastra.errors import ConfigError, MissingDependencyError, ModelError
 from mastra.models.base import ModelRequest
+from mastra.models.chat_thoughts import SIGNING
 from mastra.models.chunks import ModelChunk
 from mastra.models.guard import check_request_allowed
 from mastra.models.openai_request import chat_body
@@ -53,6 +55,8 @@ class LiteLLMModel:
         self.api_key = api_key
         self.base_url = base_url
         self.headers = dict(headers or {})
+        self._is_compatible = False
+        """Whether litellm reaches it through the `openai` SDK."""
 
     def __repr__(self) -> str:
         return f"LiteLLMModel({self.model_id!r})"
@@ -137,13 +141,21 @@ class LiteLLMModel:
     async def _events(self, answer: Any) -> AsyncIterator[dict[str, Any]]:
         try:
             async for chunk in answer:
-                yield _event(chunk)
+                yield _event(chunk, signs=self.provider in SIGNING)
         except Exception as error:
             raise self._error(error) from error
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
         # Options are keyed by the name the user knows, which litellm's may differ from.
-        body = chat_body(request, self.model_name, self.provider)
+        extra = dict(request.settings.extra_body or {})
+        settings = replace(request.settings, extra_body=None)
+        body = chat_body(replace(request, settings=settings), self.model_name, self.provider)
+        if self._is_compatible:
+            # Whatever is no argument of the SDK behind it has to be a part of the body.
+            known = {**extra, **body.pop("extra_body", {})}
+            body["extra_body"] = known or None
+        else:
+            body.update(extra)
         headers = {**self.headers, **(request.settings.headers or {})}
         return {
             **body,
@@ -158,6 +170,8 @@ class LiteLLMModel:
 
     async def _litellm(self) -> Any:
         litellm = await asyncio.to_thread(_import)
+        compatible: list[str] = litellm.openai_compatible_providers
+        self._is_compatible = self.provider in compatible
         if self.provider not in litellm.provider_list:
             raise ConfigError(
                 f"There is no provider {self.provider!r} (in model {self.model_id!r}). {self.known}",
@@ -212,6 +226,7 @@ class LiteLLMModel:
 def _import() -> Any:
     # Read while it is imported: without it, a price list is fetched from the network.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
     try:
         import litellm  # noqa: PLC0415 - seconds, so on first use
     except ImportError as error:
@@ -220,13 +235,15 @@ def _import() -> Any:
         ) from error
     settings: Any = litellm
     settings.telemetry = False
+    # To count the tokens of a Llama model it would look for a tokenizer, for most of a minute.
+    settings.disable_hf_tokenizer_download = True
     settings.suppress_debug_info = True
     settings.disable_streaming_logging = True
     settings.turn_off_message_logging = True
     return litellm
 
 
-def _event(chunk: Any) -> dict[str, Any]:
+def _event(chunk: Any, *, signs: bool) -> dict[str, Any]:
     """Return litellm's chunk as the event of OpenAI's that it imitates."""
     event: dict[str, Any] = {"id": chunk.id, "model": chunk.model, "created": chunk.created}
     usage: Any = getattr(chunk, "usage", None)
@@ -239,6 +256,8 @@ def _event(chunk: Any) -> dict[str, Any]:
         thought = getattr(delta, "reasoning_content", None)
         if thought:
             wire["reasoning_content"] = thought
+        if signs:
+            wire["thinking_blocks"] = getattr(delta, "thinking_blocks", None) or ()
         if delta.tool_calls:
             wire["tool_calls"] = [_call(call) for call in delta.tool_calls]
         event["choices"] = [{"delta": wire, "finish_reason": choice.finish_reason}]

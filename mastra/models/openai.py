@@ -6,13 +6,15 @@ in `openai_wire`. Retries are ours (`calling`), so the SDK's own are off.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from mastra.models.base import ModelRequest
+from mastra.models.foreign_json import sendable
 from mastra.models.http import CONNECT_S, SILENCE_S, HttpCall, HttpModel
 from mastra.models.openai_request import chat_body
 from mastra.models.openai_wire import ChatDecoder
+from mastra.models.providers import Endpoint
 
 if TYPE_CHECKING:
     import aiohttp
@@ -32,11 +34,13 @@ class OpenAIModel(HttpModel):
         headers: Further HTTP headers.
         provider: What the provider is called in messages, metadata and `provider_options`.
         api: Chat completions, or responses.
+        endpoint: Of a provider known by name: its address and its environment variables, in place
+            of OpenAI's.
     """
 
-    key_names: ClassVar[tuple[str, ...]] = ("OPENAI_API_KEY",)
-    url_names: ClassVar[tuple[str, ...]] = ("OPENAI_BASE_URL",)
-    default_url: ClassVar[str] = "https://api.openai.com/v1"
+    key_names = ("OPENAI_API_KEY",)
+    url_names = ("OPENAI_BASE_URL",)
+    default_url = "https://api.openai.com/v1"
     needs: ClassVar[tuple[str, ...]] = ("openai", "mastra.models.openai_transport")
 
     def __init__(
@@ -48,11 +52,15 @@ class OpenAIModel(HttpModel):
         headers: Mapping[str, str] | None = None,
         provider: str = "openai",
         api: Literal["chat", "responses"] = "chat",
+        endpoint: Endpoint | None = None,
     ) -> None:
         super().__init__(
             model_name, provider=provider, base_url=base_url, api_key=api_key, headers=headers
         )
         self.api: Literal["chat", "responses"] = api
+        if endpoint is not None:
+            self.key_names, self.url_names = endpoint.key_names, endpoint.url_names
+            self.default_url = endpoint.url
 
     async def send(self, call: HttpCall, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Send a call through the SDK's client.
@@ -65,15 +73,23 @@ class OpenAIModel(HttpModel):
 
         client = await self.client()
         options: Any = {"headers": self._sdk_headers(headers)}
-        try:
-            response = await client.post(
+
+        def post(body: object) -> Awaitable[object]:
+            return client.post(
                 call.path,
-                body=call.body,
+                body=body,
                 cast_to=httpx.Response,
                 options=options,
                 stream=True,
                 stream_cls=openai.AsyncStream[Any],
             )
+
+        try:
+            try:
+                response = await post(call.body)
+            except ValueError:
+                # Half a character, or NaN: strict JSON has neither.
+                response = await post(sendable(call.body))
         except openai.OpenAIError as error:
             from mastra.models.openai_errors import model_error  # noqa: PLC0415 - failures only
 

@@ -40,6 +40,11 @@ _REASONS: Final[dict[str, FinishReason]] = {
 }
 
 
+_THINKING: Final = frozenset(
+    ("reasoning", "reasoning_content", "reasoning_details", "thinking_blocks")
+)
+
+
 def finish_reason_of(raw: str | None) -> FinishReason:
     """Return Mastra's word for OpenAI's."""
     return "unknown" if raw is None else _REASONS.get(raw, "other")
@@ -110,11 +115,13 @@ class ChatDecoder(SseDecoder):
         error = event.get("error")
         if error or event.get("object") == "error":
             raise self.fail(error or event)
-        if not self._begun:
+        if not self._begun and "choices" in event:
             self._begin(event, out)
         choices = event.get("choices")
         if choices:
             self._choice(choices[0], out)
+        elif "choices" not in event and ("detail" in event or "message" in event):
+            raise self.fail(event)
         if "usage" in event or "timings" in event:
             self._count(event)
         if "citations" in event or "search_results" in event:
@@ -146,8 +153,6 @@ class ChatDecoder(SseDecoder):
             self._usage = _from_timings(event["timings"])
 
     def _begin(self, event: dict[str, Any], out: list[ModelChunk]) -> None:
-        if "choices" not in event and "usage" not in event and ({"message", "detail"} & set(event)):
-            raise self.fail(event)
         self._begun = True
         created = event.get("created")
         out.append(
@@ -159,7 +164,7 @@ class ChatDecoder(SseDecoder):
         )
 
     def _rest_of(self, delta: dict[str, Any], out: list[ModelChunk]) -> None:
-        if "reasoning_content" in delta or "reasoning" in delta or "reasoning_details" in delta:
+        if not _THINKING.isdisjoint(delta):
             keeper = self._thoughts or ThoughtKeeper(self.provider)
             self._thoughts = keeper
             keeper.absorb(delta, out)

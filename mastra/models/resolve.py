@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from mastra.errors import ConfigError
 from mastra.models.base import Model
 from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
+from mastra.models.providers import ALIASES, COMPATIBLE, KEYS, NATIVE
 from mastra.models.settings import NO_SETTINGS, ModelSettings, SettingsInput
 from mastra.names import python_names, python_options
 
@@ -79,42 +80,6 @@ class Fallback:
     """A name, to change the list by."""
 
 
-ALIASES: Final[Mapping[str, str]] = {
-    "google": "gemini",
-    "vertex": "vertex_ai",
-    "amazon-bedrock": "bedrock",
-    "togetherai": "together_ai",
-    "fireworks": "fireworks_ai",
-    "fireworks-ai": "fireworks_ai",
-}
-"""Mastra's names of providers whose name at litellm differs."""
-
-NATIVE: Final[Mapping[str, tuple[str, str]]] = {
-    "anthropic": ("mastra.models.anthropic", "AnthropicModel"),
-}
-"""Providers whose own API is spoken, with the module and the class that does."""
-
-KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "anthropic": ("ANTHROPIC_API_KEY",),
-    "azure": ("AZURE_API_KEY", "AZURE_AD_TOKEN"),
-    "cerebras": ("CEREBRAS_API_KEY",),
-    "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
-    "deepseek": ("DEEPSEEK_API_KEY",),
-    "fireworks_ai": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
-    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-    "groq": ("GROQ_API_KEY",),
-    "mistral": ("MISTRAL_API_KEY",),
-    "openrouter": ("OPENROUTER_API_KEY", "OR_API_KEY"),
-    "perplexity": ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"),
-    "together_ai": ("TOGETHERAI_API_KEY", "TOGETHER_API_KEY", "TOGETHER_AI_TOKEN"),
-    "xai": ("XAI_API_KEY",),
-    # These find their keys elsewhere, or need none.
-    "bedrock": (),
-    "ollama": (),
-    "vertex_ai": (),
-}
-"""Providers known by name, and the environment variables of which one must be set."""
-
 _LOCAL_MODELS: Final = ("smollm2-135m",)
 
 _resolved: dict[str, Model] = {}
@@ -176,7 +141,8 @@ def _from_config(config: ModelConfig) -> Model:
             headers=config.headers,
             provider=provider,
         )
-    if provider == "openai" or config.url is not None:
+    endpoint = COMPATIBLE.get(provider)
+    if provider == "openai" or config.url is not None or endpoint is not None:
         from mastra.models.openai import OpenAIModel  # noqa: PLC0415 - only what is used
 
         return OpenAIModel(
@@ -186,6 +152,7 @@ def _from_config(config: ModelConfig) -> Model:
             headers=config.headers,
             provider=provider,
             api=config.api or "chat",
+            endpoint=endpoint,
         )
     if provider == "local":
         return _local(name)
@@ -209,7 +176,7 @@ def _local(name: str) -> Model:
 
 
 def _known() -> str:
-    listed = ", ".join(sorted({"openai", "local", *KEYS}))
+    listed = ", ".join(sorted({"openai", "local", *COMPATIBLE, *KEYS}))
     return f"Known providers: {listed}, and whatever else litellm reaches."
 
 

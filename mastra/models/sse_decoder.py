@@ -7,8 +7,6 @@ of characters. An error in any of its forms is an error.
 
 from __future__ import annotations
 
-import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -17,43 +15,14 @@ import orjson
 
 from mastra.errors import ModelError
 from mastra.models.chunks import ModelChunk, RawChunk
+from mastra.models.foreign_json import read_json
 
-__all__ = ["SseDecoder", "may_pass", "read_json"]
+__all__ = ["SseDecoder", "may_pass"]
 
 _BOM: Final = b"\xef\xbb\xbf"
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _FOREIGN_LIMIT: Final = 4096
 """Bytes kept of a body that is no event stream, for the error."""
 _FIELDS: Final = (b"id", b"retry", b"data", b"event")
-
-
-def read_json(body: bytes) -> Any:
-    """Return JSON that a provider sent, in Python's wider sense of JSON where it has to be.
-
-    Raises:
-        ValueError: It is not JSON.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # NaN, halves of characters, bytes that are no UTF-8: rare, and read all the same.
-        return _whole(json.loads(body.decode("utf-8", "replace"), parse_constant=_no_number))
-
-
-def _no_number(_: str) -> None:
-    return None
-
-
-def _whole(value: Any) -> Any:
-    """Return a value whose text can be sent on: half a character is replaced."""
-    if isinstance(value, str):
-        return _LONE_SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_whole(item) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {_whole(key): _whole(item) for key, item in items}
-    return value
 
 
 def may_pass(code: object) -> bool:

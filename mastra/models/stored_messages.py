@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json, to_jsonable
@@ -67,9 +67,7 @@ def merged_messages(messages: Iterable[Message]) -> list[Message]:
 
 def stored_content(message: Message) -> dict[str, Json]:
     """Return the content of a merged message."""
-    results = {
-        part.tool_call_id: part for part in message.parts if isinstance(part, ToolResultPart)
-    }
+    results = _results([part for part in message.parts if isinstance(part, ToolResultPart)])
     parts: list[Json] = []
     for part in message.parts:
         if isinstance(part, ToolResultPart):
@@ -82,8 +80,18 @@ def stored_content(message: Message) -> dict[str, Json]:
     return content
 
 
-def _invocation(call: ToolCallPart, results: Mapping[str, ToolResultPart]) -> Json:
-    found = results.get(call.tool_call_id)
+def _results(parts: Iterable[ToolResultPart]) -> dict[str, list[ToolResultPart]]:
+    """Return results by the ids of their calls; a provider may count from 0 in each answer."""
+    found: dict[str, list[ToolResultPart]] = {}
+    for part in parts:
+        found.setdefault(part.tool_call_id, []).append(part)
+    return found
+
+
+def _invocation(call: ToolCallPart, results: Mapping[str, list[ToolResultPart]]) -> Json:
+    """Return a call with its result: the first of its id that no earlier call has taken."""
+    of_its_id = results.get(call.tool_call_id)
+    found = of_its_id.pop(0) if of_its_id else None
     invocation: dict[str, Json] = {
         "state": "call" if found is None else "result",
         "toolCallId": call.tool_call_id,
@@ -144,7 +152,7 @@ def _is_ours(part: MessagePart) -> TypeGuard[ToolResultPart]:
 
 def _split(message: Message, parts: Sequence[MessagePart]) -> list[Message]:
     """Cut after each group of calls: their results come before what the model said next."""
-    answered: dict[str, Any] = {part.tool_call_id: part for part in parts if _is_ours(part)}
+    answered = _results([part for part in parts if _is_ours(part)])
     out: list[Message] = []
     said: list[MessagePart] = []
     results: list[ToolResultPart] = []
@@ -173,7 +181,8 @@ def _split(message: Message, parts: Sequence[MessagePart]) -> list[Message]:
         if results and isinstance(part, (TextPart, ReasoningPart)):
             close()
         said.append(part)
-        if isinstance(part, ToolCallPart) and part.tool_call_id in answered:
-            results.append(answered[part.tool_call_id])
+        of_its_id = answered.get(part.tool_call_id) if isinstance(part, ToolCallPart) else None
+        if of_its_id:
+            results.append(of_its_id.pop(0))
     close()
     return out

@@ -98,6 +98,7 @@ async def test_a_tool_turn_with_reasoning(server: OpenAIServer) -> None:
     assert server.requests[1]["input"][2:] == [
         THOUGHT,
         {
+            "id": "fc_1",
             "type": "function_call",
             "call_id": "call_9",
             "name": "double",
