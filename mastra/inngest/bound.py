@@ -47,7 +47,7 @@ class MastraInngest:
                 `concurrency` (a number, a dict or `inngest.Concurrency`, or a list of them),
                 `throttle`, `rate_limit`, `debounce`, `priority`, `timeouts`, `singleton` (a dict
                 or the SDK's class each; durations in seconds, as `timedelta` or as "10s"),
-                `idempotency` (an expression), `retries` (of a request that was lost, 3 by
+                `idempotency` (an expression), `retries` (of a request that was lost, 10 by
                 default), and `cron` with `input_data` and `initial_state`.
 
         Raises:

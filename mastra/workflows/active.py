@@ -196,6 +196,8 @@ class ActiveRun:
     """How large what a step gives may be, where the engine has a limit."""
     max_leg_bytes: int | None = None
     """How large what the steps of a leg give may be together, where the engine has a limit."""
+    max_sleep_s: float | None = None
+    """How long a sleep may be, in seconds, where the engine has a limit."""
     leg_bytes: int = 0
     """What they have given so far, where that is limited."""
 

@@ -6,6 +6,7 @@ where that stands there more than once (`places.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
 from datetime import timedelta
@@ -94,7 +95,10 @@ class RetryConfig:
 
     def delay_before(self, retry: int) -> float:
         """Return the seconds to wait before a retry, the first being 1."""
-        delay = seconds_of(self.delay, "delay") * self.factor ** (retry - 1)
+        try:
+            delay = seconds_of(self.delay, "delay") * self.factor ** (retry - 1)
+        except OverflowError:  # so often multiplied that there is no such number
+            delay = math.inf if self.delay else 0.0
         if self.max_delay is not None:
             delay = min(delay, seconds_of(self.max_delay, "max_delay"))
         return delay

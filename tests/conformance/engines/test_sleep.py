@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mastra import StepContext, WorkflowFailed, create_workflow
+from mastra import StepContext, WorkflowDefinitionError, WorkflowFailed, create_workflow
 from tests.support.engines import Calls, Env
 from tests.support.flows import Number, adding, outline
 
@@ -170,3 +170,23 @@ async def test_a_function_that_raises_fails_the_run(env: Env, calls: Calls) -> N
     assert result.error.message == "no idea"
     assert calls.names == []
     assert outline(events)[-2:] == ["step-result:nap", "finish"]
+
+
+@pytest.mark.parametrize(
+    "said", [float("inf"), float("nan"), -1, timedelta.max, timedelta(seconds=-1), "soon", None]
+)
+async def test_what_is_no_length_of_time_fails_the_run_in_plain_words(
+    env: Env, calls: Calls, said: Any
+) -> None:
+    workflow = start().then(adding("a", calls=calls)).sleep(lambda ctx: said, id="pause")
+    _, result = await timed(env, workflow.then(adding("b", calls=calls)).commit())
+    assert isinstance(result, WorkflowFailed)
+    assert "Sleep 'pause'" in result.error.message
+    assert result.steps["pause"].status == "failed"
+    assert calls.names == ["a"]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), -1, timedelta(seconds=-1)])
+def test_what_is_never_a_length_of_time_is_refused_where_it_is_written(seconds: Any) -> None:
+    with pytest.raises(WorkflowDefinitionError, match="0 or more"):
+        start().sleep(seconds)

@@ -20,6 +20,7 @@ from mastra.errors import (
     RunError,
     RunStateError,
     SerializationError,
+    WorkflowDefinitionError,
 )
 from mastra.failures import error_to_json
 from mastra.ids import new_id
@@ -38,6 +39,7 @@ from mastra.workflows.engines.inngest.functions import WorkflowFunctions
 from mastra.workflows.engines.inngest.inquiry import ACTIVE, Inquiry, Sent
 from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
 from mastra.workflows.engines.inngest.legs import Key, Legs, key_of
+from mastra.workflows.engines.inngest.limits import check_limits
 from mastra.workflows.engines.inngest.names import cancel_event, function_id
 from mastra.workflows.engines.inngest.publisher import Publisher, Tell
 from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
@@ -132,8 +134,10 @@ class InngestEngine:
         Raises:
             RunStateError: The run is to be restarted, and a step of it runs here.
             RunError: The server could not be reached.
+            WorkflowDefinitionError: The server could not run the workflow to its end.
         """
         target, store = command.target, command.target.store
+        await self._check(command)
         key = key_of(target)
         # One that the server sent here by itself, after a crash, is what the caller asks for.
         if command.kind == "restart" and self.legs.get(key) and key in self._sent:
@@ -183,6 +187,14 @@ class InngestEngine:
             time.monotonic(),
         )
         return InngestHandle(self, feed, first_seq)
+
+    async def _check(self, command: Command) -> None:
+        if command.kind == "start":
+            try:
+                check_limits(command.target.spec)
+            except WorkflowDefinitionError as error:
+                await self.take_back(command, error)
+                raise
 
     async def _send(self, name: str, data: dict[str, Json], event_id: str = "") -> str:
         """Send an event; return the id that the server gave it."""

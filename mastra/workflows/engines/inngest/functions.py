@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import httpx
 import inngest
 
-from mastra.errors import ConfigError, DefinitionChangedError, RunError
+from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -22,6 +22,7 @@ from mastra.workflows.engines.inngest.commands import LegEvent, read_leg
 from mastra.workflows.engines.inngest.envelope import MAX_OUTPUT_BYTES, encode_exact
 from mastra.workflows.engines.inngest.leg import Leg, LegCanceled, LegGone, LegSuperseded
 from mastra.workflows.engines.inngest.legs import Legs
+from mastra.workflows.engines.inngest.limits import check_limits
 from mastra.workflows.engines.inngest.names import (
     FUNCTION_RETRIES,
     cancel_event,
@@ -61,6 +62,10 @@ class WorkflowFunctions:
         self, spec: WorkflowSpec, store: WorkflowStore, services: Services | None
     ) -> list[inngest.Function[Any]]:
         """Return the functions of one workflow."""
+        try:
+            check_limits(spec)
+        except WorkflowDefinitionError as error:  # its runs are refused; the others are served
+            get_logger().warning("%s", error)
         options = dict(spec.flow_control)
         cron = options.pop("cron", None)
         cron_input = options.pop("input_data", None)

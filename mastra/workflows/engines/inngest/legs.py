@@ -18,6 +18,7 @@ from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.commands import LegEvent, store_identity
 from mastra.workflows.engines.inngest.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of, token_of
+from mastra.workflows.engines.inngest.limits import MAX_SLEEP_S
 from mastra.workflows.engines.inngest.publisher import Publisher, Tell
 from mastra.workflows.engines.inngest.request import RequestFacts
 from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
@@ -142,6 +143,7 @@ class Legs:
             command = self._command(target, event, loaded, is_first=is_first)
         run = begin(command, loaded)
         run.max_output_bytes, run.max_leg_bytes = MAX_OUTPUT_BYTES, MAX_LEG_BYTES
+        run.max_sleep_s = MAX_SLEEP_S
         start = len(run.log.entries) - is_first
         if not is_first:
             stored: Any = None if loaded is None else loaded.head.data.get("reopening")

@@ -30,6 +30,11 @@ OPTIONS: Final = (
 )
 """What may be given."""
 
+MAX_CONCURRENCIES: Final = 2
+MAX_RETRIES: Final = 20
+DEBOUNCE: Final = (timedelta(seconds=1), timedelta(days=7))
+"""What the server takes; where more is asked for it would refuse all functions of the app at once."""
+
 _DURATIONS = ("period", "timeout", "start", "finish")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -45,6 +50,10 @@ def _duration(value: Any, what: str) -> timedelta:
     raise ConfigError(
         f"{what} must be seconds, a timedelta or a text such as '10s', not {value!r}."
     )
+
+
+def _is_within(value: timedelta, bounds: tuple[timedelta, timedelta]) -> bool:
+    return bounds[0] <= value <= bounds[1]
 
 
 def _build(kind: type[T], value: Any, what: str) -> T:
@@ -108,6 +117,11 @@ def function_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if concurrency is not None:
         several = cast("list[Any]", concurrency if isinstance(concurrency, list) else [concurrency])
         found["concurrency"] = [_build(inngest.Concurrency, one, "concurrency") for one in several]
+        if len(several) > MAX_CONCURRENCIES:
+            raise ConfigError(
+                f"Inngest takes at most {MAX_CONCURRENCIES} limits of `concurrency` for a workflow, "
+                f"not {len(several)}."
+            )
     kinds: dict[str, type[Any]] = {
         "throttle": inngest.Throttle,
         "rate_limit": inngest.RateLimit,
@@ -119,6 +133,14 @@ def function_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, kind in kinds.items():
         if options.get(name) is not None:
             found[name] = _build(kind, options[name], name)
+    if options.get("debounce") is not None and not _is_within(found["debounce"].period, DEBOUNCE):
+        raise ConfigError(
+            "Inngest takes a `debounce` of 1 second to 7 days, not "
+            f"{found['debounce'].period.total_seconds():,.1f} seconds."
+        )
+    retries = options.get("retries", 0)
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
+        raise ConfigError(f"Inngest takes `retries` of 0 to {MAX_RETRIES}, not {retries!r}.")
     if options.get("idempotency") is not None:
         found["idempotency"] = str(options["idempotency"])
     return found

@@ -1,0 +1,70 @@
+"""What an Inngest server takes of a workflow, told before anything is sent to it.
+
+The server finds out when a run gets there, and then ends it with a text of its own. What a
+definition says beforehand is found when a run is begun, and named in the log when the workflow is
+served; what a function says, by the sleep itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from mastra.errors import MastraError, WorkflowDefinitionError
+from mastra.workflows.engines.inngest.names import cancel_event
+from mastra.workflows.engines.reopen import units_of
+from mastra.workflows.engines.waits import moment_of, refuse_sleep
+from mastra.workflows.spec import RetryConfig, SleepNode, WorkflowNode, WorkflowSpec
+
+__all__ = ["MAX_SLEEP_S", "check_limits"]
+
+MAX_SLEEP_S: Final = 365 * 86_400.0
+"""How long one sleep may be: a year."""
+
+MAX_EVENT_NAME: Final = 255
+"""How many characters the name of an event may have: a workflow's id and what we add to it."""
+
+
+def check_limits(spec: WorkflowSpec) -> None:
+    """Refuse a workflow that an Inngest server could not run to its end.
+
+    Raises:
+        WorkflowDefinitionError: `INNGEST_LIMIT`: a sleep or a delay before a retry of more than a
+            year, or an id that is too long.
+    """
+    for one in _with_nested(spec):
+        name = cancel_event(one.id)
+        if len(name.encode()) > MAX_EVENT_NAME:
+            most = MAX_EVENT_NAME - len(cancel_event(""))
+            raise _refused(
+                f"The id of workflow {one.id[:40]!r}… is too long: Inngest takes {most} bytes."
+            )
+        _check_retries(one.id, one.retry)
+        for node in one.nodes:
+            if isinstance(node, SleepNode) and not callable(node.duration):
+                try:
+                    refuse_sleep(moment_of(node.duration, node), node, MAX_SLEEP_S)
+                except MastraError as error:
+                    raise _refused(f"Workflow {one.id!r}: {error.message}") from None
+
+
+def _check_retries(workflow_id: str, retry: RetryConfig) -> None:
+    # Each delay is at least as long as the one before.
+    longest = retry.delay_before(retry.attempts) if retry.attempts else 0.0
+    if longest > MAX_SLEEP_S:
+        raise _refused(
+            f"Workflow {workflow_id!r} waits {longest / 86_400:,.0f} days before its last retry. "
+            "Inngest lets a run sleep for at most 365: give `RetryConfig` a `max_delay`."
+        )
+
+
+def _refused(text: str) -> WorkflowDefinitionError:
+    return WorkflowDefinitionError(text, code="INNGEST_LIMIT")
+
+
+def _with_nested(spec: WorkflowSpec) -> Iterator[WorkflowSpec]:
+    yield spec
+    for node in spec.nodes:
+        for unit in units_of(node):
+            if isinstance(unit, WorkflowNode):
+                yield from _with_nested(unit.spec)
