@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -10,13 +11,13 @@ from mastra.jsonable import to_jsonable
 from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.storage.base import RunChanges
-from mastra.workflows.active import Reopening, Target
+from mastra.workflows.active import Reopening
+from mastra.workflows.answer import Answer
 from mastra.workflows.engines.base import RunHandle
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.lifecycle import call_on_start
 from mastra.workflows.engines.reopen import (
-    find_targets,
     reopening_after_crash,
     stored_reopening,
     travel_to,
@@ -38,6 +39,8 @@ __all__ = ["Run"]
 
 Out = TypeVar("Out")
 _UNDER_WAY = ("running", "waiting")
+_LOOKS, _LOOK_S = 4, 0.05
+"""How often, and how far apart, a run under way is looked at for a step that was suspended."""
 
 
 @python_names
@@ -182,6 +185,9 @@ class Run(RunView[Out]):
     ) -> WorkflowResult[Out]:
         """Go on with a suspended run and return its next result.
 
+        An answer that comes while other steps still work is kept until they have ended or are
+        suspended too; the call waits for that.
+
         Args:
             resume_data: What the suspended step gets as `ctx.resume_data`.
             step: Which suspended step: the step, its id, `"nested.step"`, or a list of ids. May
@@ -249,23 +255,54 @@ class Run(RunView[Out]):
         *,
         per_step: bool = False,
     ) -> RunHandle:
-        loaded = await self._loaded()
+        answer = Answer(self._spec, resume_data, step, label, for_each_index)
+        while True:
+            loaded = await self._settled(answer)
+            try:
+                return await self._answer(loaded, answer, request_context, per_step=per_step)
+            except ResumeClaimedError:
+                # Somebody else went on with it: with this very step, or with another one.
+                if answer.asked is None:
+                    raise
+                await asyncio.sleep(0)
+
+    async def _settled(self, answer: Answer) -> LoadedRun:
+        """Return the run, once no leg is under way beside a step that waits for the answer.
+
+        Raises:
+            ResumeClaimedError: Somebody else has resumed it.
+            RunStateError: It is under way, and nothing in it waits for the answer.
+        """
+        looks = 0
+        while True:
+            loaded = await self._loaded()
+            if loaded.head.status not in _UNDER_WAY:
+                answer.check_still_asked(loaded)
+                return loaded
+            if answer.is_expected(loaded):
+                await self._runtime.engine.attach(self._target).result()
+            elif looks < _LOOKS:
+                # Readers are told of a suspension a moment before it is in storage.
+                looks += 1
+                await asyncio.sleep(_LOOK_S)
+            else:
+                raise answer.refusal(loaded)
+
+    async def _answer(
+        self,
+        loaded: LoadedRun,
+        answer: Answer,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        *,
+        per_step: bool,
+    ) -> RunHandle:
         status = loaded.head.status
-        if status in _UNDER_WAY:
-            raise ResumeClaimedError(
-                f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}: somebody else "
-                "resumed it first.",
-                details={"runId": self.run_id},
-            )
         reopening = Reopening()
         if status in ("suspended", "paused"):
             check_definition(self._spec, loaded)
         if status == "suspended":
-            op_ids, data = find_targets(
-                self._spec, loaded, resume_data, step, label, for_each_index
-            )
-            reopening = Reopening(target=Target(frozenset(op_ids), data))
-        elif status != "paused" or step is not None or label is not None:
+            reopening = Reopening(target=answer.target(loaded))
+        elif status != "paused" or answer.step is not None or answer.label is not None:
             raise RunStateError(
                 f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}, not suspended, so "
                 "there is nothing to resume.",

@@ -42,15 +42,27 @@ def find_targets(
     step: Any,
     label: str | None,
     for_each_index: int | None,
+    *,
+    suspended: list[StepRecord] | None = None,
 ) -> tuple[list[str], Json]:
     """Return the operations that a resume is for, and its data as JSON.
+
+    Args:
+        spec: The workflow.
+        loaded: The run.
+        resume_data: What it is resumed with.
+        step: Which step, as a path.
+        label: Which, by its label.
+        for_each_index: Which item of a foreach.
+        suspended: Those to choose from; default: all that the run has.
 
     Raises:
         NotFoundError: The workflow has no such step.
         RunStateError: No suspended step fits, or several do and none was named.
         ResumeValidationError: The data does not meet the resume schema of one of them.
     """
-    suspended, run_id = loaded.suspended, loaded.head.run_id
+    run_id = loaded.head.run_id
+    suspended = loaded.suspended if suspended is None else suspended
     if label is not None:
         chosen = _under_label(run_id, suspended, label)
     else:

@@ -1,0 +1,129 @@
+"""An answer that comes while a sibling of the step that asked still works."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mastra import (
+    ResumeClaimedError,
+    ResumeValidationError,
+    RunStateError,
+    StepContext,
+    create_step,
+    create_workflow,
+)
+from tests.support.engines import Calls, Env
+
+
+class Slow:
+    """A step that works until it is told to end."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, ctx: StepContext[Any]) -> str:
+        self.began.set()
+        await self.may_end.wait()
+        return "slow"
+
+
+def asking(step_id: str, calls: Calls, **options: Any) -> Any:
+    async def ask(ctx: StepContext[Any]) -> Any:
+        calls.add(step_id)
+        if ctx.resume_data is None:
+            await ctx.suspend({"question": step_id})
+        return ctx.resume_data
+
+    return create_step(id=step_id, execute=ask, **options)
+
+
+async def asked(env: Env, workflow: Any, run: Any, step_id: str) -> None:
+    """Wait until storage knows that a step waits."""
+    while True:
+        info = await workflow.get_run(run.run_id)
+        step = None if info is None else info.steps.get(step_id)
+        if step is not None and step.status == "suspended":
+            return
+        await asyncio.sleep(0.01)
+
+
+def parallel(slow: Slow, *steps: Any) -> Any:
+    flow = create_workflow(id="w", input_schema=None, output_schema=None)
+    return flow.parallel([create_step(id="slow", execute=slow), *steps]).commit()
+
+
+async def test_it_is_taken_when_the_sibling_has_ended(env: Env, calls: Calls) -> None:
+    slow = Slow()
+    workflow = env.workflow(parallel(slow, asking("ask", calls)))
+    run = await workflow.create_run()
+    await run.start_async()
+    await asked(env, workflow, run, "ask")
+    answer = asyncio.ensure_future(run.resume("yes", step="ask"))
+    await slow.began.wait()
+    assert not answer.done()
+    slow.may_end.set()
+    result = await asyncio.wait_for(answer, 20)
+    assert result.unwrap() == {"slow": "slow", "ask": "yes"}
+    assert calls["ask"] == 2
+
+
+async def test_of_two_answers_one_is_taken(env: Env, calls: Calls) -> None:
+    slow = Slow()
+    workflow = env.workflow(parallel(slow, asking("ask", calls)))
+    run = await workflow.create_run()
+    await run.start_async()
+    await asked(env, workflow, run, "ask")
+    answers = [asyncio.ensure_future(run.resume(text, step="ask")) for text in ("a", "b")]
+    await slow.began.wait()
+    slow.may_end.set()
+    given = await asyncio.wait_for(asyncio.gather(*answers, return_exceptions=True), 20)
+    refused = [one for one in given if isinstance(one, ResumeClaimedError)]
+    taken = [one for one in given if not isinstance(one, BaseException)]
+    assert (len(refused), len(taken)) == (1, 1), given
+    assert calls["ask"] == 2
+
+
+async def test_answers_for_two_steps_are_both_taken(env: Env, calls: Calls) -> None:
+    slow = Slow()
+    workflow = env.workflow(parallel(slow, asking("one", calls), asking("two", calls)))
+    run = await workflow.create_run()
+    await run.start_async()
+    await asked(env, workflow, run, "one")
+    await asked(env, workflow, run, "two")
+    answers = [asyncio.ensure_future(run.resume(name, step=name)) for name in ("one", "two")]
+    await slow.began.wait()
+    slow.may_end.set()
+    results = await asyncio.wait_for(asyncio.gather(*answers), 20)
+    assert sorted(result.status for result in results) == ["success", "suspended"]
+    info = await workflow.get_run(run.run_id)
+    assert info is not None
+    assert info.result == {"slow": "slow", "one": "one", "two": "two"}
+
+
+async def test_one_that_does_not_fit_is_refused_at_once(env: Env, calls: Calls) -> None:
+    slow = Slow()
+    workflow = env.workflow(parallel(slow, asking("ask", calls, resume_schema=int)))
+    run = await workflow.create_run()
+    await run.start_async()
+    await asked(env, workflow, run, "ask")
+    with pytest.raises(ResumeValidationError):
+        await run.resume("no number", step="ask")
+    slow.may_end.set()
+    assert (await asyncio.wait_for(run.resume(7, step="ask"), 20)).status == "success"
+
+
+async def test_a_step_that_has_not_asked_takes_none(env: Env, calls: Calls) -> None:
+    slow = Slow()
+    workflow = env.workflow(parallel(slow, asking("ask", calls)))
+    run = await workflow.create_run()
+    await run.start_async()
+    await slow.began.wait()
+    with pytest.raises(RunStateError, match=r"no step of it .* is suspended") as refused:
+        await run.resume("yes", step="slow")
+    assert refused.value.code == "RUN_NOT_SUSPENDED"
+    slow.may_end.set()
+    assert (await run.start()).status == "suspended"
