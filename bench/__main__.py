@@ -16,7 +16,17 @@ from pathlib import Path
 from bench.measure import Options, Row, missing
 from bench.table import render, summary
 
-GROUPS = ("imports", "workflows", "durable", "growth", "storage", "stream", "memory", "server")
+GROUPS = (
+    "imports",
+    "workflows",
+    "durable",
+    "growth",
+    "storage",
+    "stream",
+    "providers",
+    "memory",
+    "server",
+)
 ROOT = Path(__file__).parents[1]
 LONGEST_S = 150
 """A group that takes longer is stopped, so that the whole ends within its five minutes."""

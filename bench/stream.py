@@ -26,7 +26,7 @@ from mastra.agents.agent import Agent
 from mastra.models.resolve import ModelConfig
 from mastra.tools.tool import tool
 
-__all__ = ["measure"]
+__all__ = ["first_text", "measure", "stream_server"]
 
 GROUP = "stream"
 CHUNKS = 2_000
@@ -34,6 +34,8 @@ STREAMS, STREAM_CHUNKS = 50, 200
 SYSTEM, QUESTION = "You are a weather expert.", "What is the weather?"
 
 Work = Callable[[], Awaitable[object]]
+Texts = Callable[[int], AsyncIterator[str]]
+"""From a number of chunks to their texts."""
 
 
 @tool
@@ -43,7 +45,7 @@ async def get_weather(city: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _server() -> AsyncIterator[str]:
+async def stream_server() -> AsyncIterator[str]:
     command = [sys.executable, str(Path(__file__).with_name("stream_server.py"))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: ASYNC220 - before any clock runs
     assert process.stdout is not None
@@ -80,6 +82,11 @@ class _Bare:
 
     def messages(self) -> list[Any]:
         return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
+
+    async def texts(self, count: int) -> AsyncIterator[str]:
+        async for delta in self.pieces(str(count), self.messages()):
+            if delta.get("content"):
+                yield delta["content"]
 
     def text(self, count: int) -> Work:
         async def work() -> str:
@@ -132,6 +139,10 @@ class _Ours:
 
         return work
 
+    async def texts(self, count: int) -> AsyncIterator[str]:
+        async for text in self.agent(str(count)).stream(QUESTION).text_stream:
+            yield text
+
     def tool_run(self) -> Work:
         agent = self.agent("tool", tools={"get_weather": get_weather})
 
@@ -167,36 +178,27 @@ def _many(work: Work) -> Work:
     return together
 
 
-async def _first_text(bare: _Bare, ours: _Ours, turns: int) -> Row:
+async def first_text(group: str, name: str, bare: Texts, ours: Texts, turns: int) -> Row:
     """Time from the call to the first text; reading the rest is not counted."""
-    agent = ours.agent("20")
 
-    async def with_httpx() -> float:
+    async def once(texts: Texts) -> float:
         began = time.perf_counter()
         took = 0.0
-        async for delta in bare.pieces("20", bare.messages()):
-            if delta.get("content") and not took:
-                took = time.perf_counter() - began
-        return took
-
-    async def with_agent() -> float:
-        began = time.perf_counter()
-        took = 0.0
-        async for _ in agent.stream(QUESTION).text_stream:
+        async for _ in texts(20):
             took = took or time.perf_counter() - began
         return took
 
     taken: list[tuple[float, float]] = []
     for _ in range(10):
-        await with_httpx()
-        await with_agent()
+        await once(bare)
+        await once(ours)
     for _ in range(turns):
-        pair = (await with_httpx() * 1000, await with_agent() * 1000)
+        pair = (await once(bare) * 1000, await once(ours) * 1000)
         taken.append(pair)
     more = median(agent_ms - httpx_ms for httpx_ms, agent_ms in taken)
     return Row(
-        GROUP,
-        "first text",
+        group,
+        name,
         "ms",
         median(agent_ms for _, agent_ms in taken),
         median(httpx_ms for httpx_ms, _ in taken),
@@ -212,7 +214,7 @@ async def _first_text(bare: _Bare, ours: _Ours, turns: int) -> Row:
 
 async def measure(options: Options) -> list[Row]:
     """Measure the group."""
-    async with _server() as url:
+    async with stream_server() as url:
         bare, ours = _Bare(url), _Ours(url)
         sdk = openai.AsyncOpenAI(api_key="bench", base_url=url)
         try:
@@ -239,7 +241,7 @@ async def _rows(bare: _Bare, ours: _Ours, sdk: openai.AsyncOpenAI, options: Opti
         limit=Subject(_sdk_text(sdk, CHUNKS), CHUNKS),
         turns=options.turns(8),
     )
-    first = await _first_text(bare, ours, options.turns(200))
+    first = await first_text(GROUP, "first text", bare.texts, ours.texts, options.turns(200))
     many = await compare(
         GROUP,
         f"{STREAMS} streams of {STREAM_CHUNKS} at once",

@@ -1,4 +1,4 @@
-"""The server that the stream benchmarks read from: OpenAI's format, made beforehand.
+"""The server that the stream benchmarks read from: providers' formats, made beforehand.
 
 A process of its own, so that serving costs the reader's process nothing. It prints its port.
 """
@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+END = b"0\r\n\r\n"
+DONE = b"e\r\ndata: [DONE]\n\n\r\n"
 
 
 def _framed(event: dict[str, Any]) -> bytes:
@@ -39,7 +40,7 @@ def text(count: int) -> tuple[bytes, ...]:
     pieces += [_chunk({"content": f"tok{number} "}) for number in range(count)]
     usage = {"prompt_tokens": 10, "completion_tokens": count, "total_tokens": 10 + count}
     end = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "bench"}
-    return (*pieces, _chunk({}, "stop"), _framed({**end, "choices": [], "usage": usage}))
+    return (*pieces, _chunk({}, "stop"), _framed({**end, "choices": [], "usage": usage}), DONE)
 
 
 @cache
@@ -54,10 +55,39 @@ def tool_call() -> tuple[bytes, ...]:
         _chunk({"role": "assistant", "content": None, "tool_calls": [named]}),
         *(_chunk({"tool_calls": [piece]}) for piece in pieces),
         _chunk({}, "tool_calls"),
+        DONE,
     )
 
 
-def _answer(body: dict[str, Any]) -> tuple[bytes, ...]:
+def _named(event: dict[str, Any]) -> bytes:
+    data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+@cache
+def anthropic_text(count: int) -> tuple[bytes, ...]:
+    """Return an answer of so many pieces of text, in the format of Anthropic's messages."""
+    usage = {"input_tokens": 10, "output_tokens": 1}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "bench"}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {**message, "content": [], "usage": usage}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    ]
+    for number in range(count):
+        delta = {"type": "text_delta", "text": f"tok{number} "}
+        events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    end = {"stop_reason": "end_turn", "stop_sequence": None}
+    events += [
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": end, "usage": {"output_tokens": count}},
+        {"type": "message_stop"},
+    ]
+    return tuple(_named(event) for event in events)
+
+
+def _answer(path: str, body: dict[str, Any]) -> tuple[bytes, ...]:
+    if path.endswith("/messages"):
+        return anthropic_text(int(body["model"]))
     if body["model"] == "tool" and body["messages"][-1]["role"] != "tool":
         return tool_call()
     return text(20 if body["model"] == "tool" else int(body["model"]))
@@ -72,7 +102,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 for line in head.lower().split(b"\r\n")
                 if line.startswith(b"content-length:")
             )
-            answer = _answer(json.loads(await reader.readexactly(length)))
+            path = head.split(b" ", 2)[1].decode()
+            answer = _answer(path, json.loads(await reader.readexactly(length)))
             writer.write(HEAD)
             for number, piece in enumerate(answer):
                 # One write a piece, as a model's server does.

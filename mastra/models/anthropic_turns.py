@@ -75,10 +75,9 @@ def _pair(turns: list[_Block]) -> None:
             for block in blocks
             if block["type"] == "tool_result" and block["tool_use_id"] in asked
         }
-        missing = [_unanswered(call_id) for call_id in asked if call_id not in results]
         # Results have to come first; what else was said follows them.
         rest = [block for block in blocks if block["type"] != "tool_result"]
-        turn["content"] = [*results.values(), *missing, *rest]
+        turn["content"] = [*(results.get(item) or _unanswered(item) for item in asked), *rest]
         asked = {}
     if asked:
         turns.append({"role": "user", "content": [_unanswered(call_id) for call_id in asked]})
