@@ -75,6 +75,8 @@ class Agent:
         metadata: Facts for the application.
         request_context_schema: What the request's values must be.
         hooks: Functions around every tool call.
+        cache_instructions: Have the provider keep the instructions, and the tools before them, for
+            later calls, where that has to be asked for, as of Anthropic.
         durable: Record every model call and every tool call of the agent that a `Mastra` gives,
             in its storage, so that a run goes on between them after a crash
             (`mastra.recover_all_durable_agents()`).
@@ -103,6 +105,7 @@ class Agent:
         metadata: Mapping[str, Any] | Callable[..., Any] | None = None,
         request_context_schema: Any = None,
         hooks: ToolCallHooks | None = None,
+        cache_instructions: bool = False,
         durable: bool = False,
     ) -> None:
         agent_id = id or name
@@ -112,7 +115,13 @@ class Agent:
             merged(cast("Mapping[str, Any]", default_options), {})
         if isinstance(tools, (Mapping, Sequence)):
             given = cast("ToolSet", tools)
-            tools = {**named_tools(given), **named_provider_tools(given)}
+            own = named_tools(given)
+            # A provider may give the form of a tool that runs here, under the same name.
+            elsewhere = {
+                f"{tool.provider}.{name}" if name in own else name: tool
+                for name, tool in named_provider_tools(given).items()
+            }
+            tools = {**own, **elsewhere}
         self._services: Services | None = None
         self._durable_runs: DurableRuns | None = None
         self._spec = AgentSpec(
@@ -134,6 +143,7 @@ class Agent:
             metadata=metadata,
             request_context_schema=request_context_schema,
             hooks=hooks or ToolCallHooks(),
+            cache_instructions=cache_instructions,
             durable=durable,
         )
 

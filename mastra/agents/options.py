@@ -250,6 +250,7 @@ class AgentSpec:
     request_context_schema: Any = None
     hooks: ToolCallHooks = field(default_factory=ToolCallHooks)
     durable: bool = False
+    cache_instructions: bool = False
     runs: AgentRunStore = field(default_factory=InMemoryAgentRuns)
     """Where the runs of an agent wait that belongs to no application."""
 

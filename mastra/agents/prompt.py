@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from mastra.errors import ConfigError
 from mastra.models.message_forms import message_from, messages_from
-from mastra.models.messages import Message, MessageInput
+from mastra.models.messages import Message, MessageInput, TextPart
 
 __all__ = ["Instructions", "StaticInstructions", "input_messages", "system_messages"]
 
@@ -22,8 +23,12 @@ Instructions: TypeAlias = (
 """The same, or a function of the agent's context that gives it."""
 
 
-def system_messages(value: StaticInstructions | None) -> list[Message]:
+def system_messages(value: StaticInstructions | None, *, cache: bool = False) -> list[Message]:
     """Return instructions as system messages.
+
+    Args:
+        value: What the user wrote.
+        cache: Whether the provider is asked to keep them, to the last of their text.
 
     Raises:
         ConfigError: They are neither text nor system messages.
@@ -31,12 +36,24 @@ def system_messages(value: StaticInstructions | None) -> list[Message]:
     if value is None or value == "":
         return []
     if isinstance(value, (str, Mapping, Message)):
-        return [_system(value)]
-    if isinstance(value, Sequence):
-        return [_system(item) for item in value if item != ""]
-    raise ConfigError(
-        f"Instructions are text, a list of texts or system messages, not {type(value).__name__}."
-    )
+        made = [_system(value)]
+    elif isinstance(value, Sequence):
+        made = [_system(item) for item in value if item != ""]
+    else:
+        raise ConfigError(
+            "Instructions are text, a list of texts or system messages, not "
+            f"{type(value).__name__}."
+        )
+    if cache and made:
+        made[-1] = _kept(made[-1])
+    return made
+
+
+def _kept(message: Message) -> Message:
+    *first, last = message.parts or (TextPart(""),)
+    if not isinstance(last, TextPart):
+        return message
+    return replace(message, content=(*first, replace(last, cache=True)))
 
 
 def _system(value: str | Message | Mapping[str, Any]) -> Message:

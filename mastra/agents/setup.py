@@ -77,7 +77,8 @@ async def set_up(run: AgentRun) -> None:
     instructions = options.get("instructions")
     if instructions is None:
         instructions = await resolve_dynamic(spec.instructions, context)
-    run.system = [*system_messages(instructions), *system_messages(options.get("system"))]
+    told = system_messages(instructions, cache=spec.cache_instructions)
+    run.system = [*told, *system_messages(options.get("system"))]
     run.memory = await memory_of(run)
     run.tools = await _tools(run)
     run.pipeline = await load_pipeline(run)

@@ -291,21 +291,6 @@ async def test_a_refusal_says_what_anthropic_says(server: OpenAIServer) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "reply_",
-    [
-        Reply(body={"type": "error", "error": {"type": "overloaded_error", "message": "Not now."}}),
-        Reply(["<html><body><h1>Not now.</h1></body></html>"], done=False),
-    ],
-)
-async def test_what_is_no_answer_with_status_200_is_an_error(
-    server: OpenAIServer, reply_: Reply
-) -> None:
-    server.queue(reply_)
-    with pytest.raises(ModelError, match=r"Not now\."):
-        await agent(server).generate("q", model_settings={"max_retries": 0})
-
-
 @pytest.mark.parametrize("count", [3, 6])
 async def test_an_answer_that_is_cut_off_is_an_error(server: OpenAIServer, count: int) -> None:
     server.queue(Reply(message(text("hi there"))[:count], named=True, done=False))
@@ -334,3 +319,23 @@ async def test_events_that_cannot_be_are_an_error(server: OpenAIServer) -> None:
     server.queue(Reply(events, named=True, done=False))
     with pytest.raises(ModelError):
         await agent(server).generate("q", model_settings={"max_retries": 0})
+
+
+async def test_instructions_are_kept_where_an_agent_asks(server: OpenAIServer) -> None:
+    server.queue(reply(text("ok")), reply(text("ok")))
+    mark = {"type": "ephemeral"}
+    await agent(server, cache_instructions=True).generate("q", system="Today is Monday.")
+    system = server.requests[0]["system"]
+    assert [block.get("cache_control") for block in system] == [mark, None]
+    await agent(server).generate("q")
+    assert "cache_control" not in server.requests[1]["system"][0]
+
+
+async def test_a_tool_of_ours_runs_in_the_form_that_anthropic_gives(server: OpenAIServer) -> None:
+    server.queue(
+        reply(call("toolu_1", "memory", command="view"), stop="tool_use"), reply(text("ok"))
+    )
+    tools = [ProviderTool("anthropic", "memory"), any_tool("memory", "Mexico City")]
+    await agent(server, tools=tools).generate("q")
+    assert server.requests[0]["tools"] == [{"type": "memory_20250818", "name": "memory"}]
+    assert server.requests[1]["messages"][-1]["content"][0]["content"] == "Mexico City"
