@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from mastra.server.config import ServerConfig
     from mastra.storage.memory import InMemoryStorage
     from mastra.storage.sql import SQLStorage
+    from mastra.tools.content import File, Image
     from mastra.tools.tool import Tool, create_tool, tool
     from mastra.tools.tool_context import ToolContext
     from mastra.workflows.engines.inprocess import InProcessEngine
@@ -84,7 +85,9 @@ __all__ = [
     "DefinitionChangedError",
     "Event",
     "Fallback",
+    "File",
     "IdTakenError",
+    "Image",
     "InMemoryStorage",
     "InProcessEngine",
     "InputValidationError",
@@ -151,6 +154,8 @@ _HOMES = {
     "AgentStream": "mastra.agents.agent_stream",
     "Event": "mastra.workflows.events",
     "Fallback": "mastra.models.resolve",
+    "File": "mastra.tools.content",
+    "Image": "mastra.tools.content",
     "ProviderTool": "mastra.models.base",
     "InMemoryStorage": "mastra.storage.memory",
     "InProcessEngine": "mastra.workflows.engines.inprocess",

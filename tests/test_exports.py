@@ -20,6 +20,8 @@ PROMISED = {
     "Agent",
     "AgentContext",
     "Fallback",
+    "File",
+    "Image",
     "InMemoryStorage",
     "InProcessEngine",
     "Mastra",

@@ -26,6 +26,7 @@ from mastra.schema import Schema, SchemaMismatch
 from mastra.stream.writer import DONE
 from mastra.threads import HomeLoop
 from mastra.tools.approval import asks_approval
+from mastra.tools.content import content_to_json
 from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.tool import Tool
 from mastra.tools.tool_context import AgentCall, ToolContext, ToolSuspend
@@ -290,7 +291,8 @@ class CallRunner:
         outcome = Done(dumped, is_error_result(result))
         if tool.to_model_output is not None and not outcome.is_error:
             shown = await call_back(tool.to_model_output, result)
-            outcome = Done(outcome.result, model_output=shown)
+            parts = content_to_json(shown)
+            outcome = Done(outcome.result, model_output=shown if parts is None else parts)
         await call_back(after, call, outcome.result)
         return outcome
 

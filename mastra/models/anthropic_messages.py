@@ -29,6 +29,7 @@ from mastra.models.messages import (
     metadata_of,
 )
 from mastra.models.openai_request import as_text
+from mastra.models.tool_content import content_of
 
 __all__ = ["CONTAINER", "Conversation", "Document", "converse"]
 
@@ -172,10 +173,11 @@ class _Writer:
         return self._marked(block, part)
 
     def _shown(self, part: ToolResultPart) -> Json:
-        if part.content is None:
+        content = content_of(part)
+        if content is None:
             return as_text(part)
         blocks: list[dict[str, Any]] = []
-        for item in part.content:
+        for item in content:
             if isinstance(item, TextPart):
                 block = self._text(item)
                 if block is not None:

@@ -19,6 +19,7 @@ from mastra.models.messages import (
     metadata_of,
 )
 from mastra.models.settings import ModelSettings
+from mastra.models.tool_content import content_of
 
 __all__ = [
     "arguments_object",
@@ -204,18 +205,20 @@ _KEEPS_ON_REQUEST = frozenset(("anthropic", "bedrock", "openrouter", "vertex_ai"
 
 def _result(part: ToolResultPart, provider: str, shown: list[Json]) -> Json:
     """Return the answer to a call; what is no text of it is left in `shown`."""
-    text = as_text(part)
-    if part.content is not None:
-        text = "".join(item.text for item in part.content if isinstance(item, TextPart))
-        files = [item for item in part.content if not isinstance(item, TextPart)]
+    content = content_of(part)
+    if content is None:
+        text = as_text(part)
+    else:
+        text = "\n".join(item.text for item in content if isinstance(item, TextPart))
+        files = [item for item in content if not isinstance(item, TextPart)]
         if files:
             text = f"{text}\n\n" if text else ""
             text += "What the tool gave besides is in the message that follows the tools' results."
             shown.append({"type": "text", "text": f"From tool call {part.tool_call_id}:"})
             shown += [wire for item in files if (wire := _user_part(item, provider)) is not None]
     mark = cache_mark(part, provider)
-    content: Json = [{"type": "text", "text": text, "cache_control": mark}] if mark else text
-    return {"role": "tool", "tool_call_id": part.tool_call_id, "content": content}
+    told: Json = [{"type": "text", "text": text, "cache_control": mark}] if mark else text
+    return {"role": "tool", "tool_call_id": part.tool_call_id, "content": told}
 
 
 def _assistant(message: Message, provider: str) -> Json:

@@ -27,6 +27,7 @@ from mastra.models.openai_request import (
     provider_tools,
     tool_of,
 )
+from mastra.models.tool_content import content_of
 
 __all__ = ["responses_body"]
 
@@ -110,9 +111,10 @@ def _items(message: Message, provider: str) -> list[Json]:
 
 
 def _output(part: ToolResultPart) -> Json:
-    if part.content is None:
+    content = content_of(part)
+    if content is None:
         return as_text(part)
-    return [wire for item in part.content if (wire := _user_part(item)) is not None]
+    return [wire for item in content if (wire := _user_part(item)) is not None]
 
 
 def _user_part(part: MessagePart) -> Json:

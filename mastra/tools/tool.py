@@ -13,6 +13,7 @@ from mastra.models.base import ProviderTool, ToolSpec
 from mastra.names import caller_namespace, python_names, python_options
 from mastra.schema import Schema, SchemaMismatch, schema_of
 from mastra.tools.approval import asks_approval
+from mastra.tools.content import content_to_json
 from mastra.tools.execute import error_result, is_error_result, load_input
 from mastra.tools.signature import Call, describe, read_signature
 from mastra.tools.tool_context import ToolContext
@@ -152,12 +153,15 @@ class Tool(Generic[In, Out]):
             return error_result(self.id, mismatch, result, what="output")
 
     def dump(self, result: Any) -> Json:
-        """Return what the tool returned as plain JSON data.
+        """Return what the tool returned as plain JSON data; pictures and files as content parts.
 
         Raises:
             SerializationError: Part of it cannot be JSON.
         """
         what = f"The result of tool {self.id!r}"
+        shown = content_to_json(result)
+        if shown is not None:
+            return shown
         if self.output_schema is None or is_error_result(result):
             return to_jsonable(result, what=what)
         return self.output_schema.dump(result, what=what)
