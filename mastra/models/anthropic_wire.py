@@ -29,7 +29,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
-from mastra.models.sse_decoder import SseDecoder
+from mastra.models.sse_decoder import SseDecoder, may_pass
 
 __all__ = ["AnthropicDecoder", "anthropic_usage"]
 
@@ -339,7 +339,7 @@ class AnthropicDecoder(SseDecoder):
             f"{self.model_id} failed while it answered: {known.get('message') or known}",
             model_id=self.model_id,
             status_code=status,
-            is_retryable=status is not None and (status in (408, 409, 429) or status >= 500),
+            is_retryable=may_pass(status),
             details={"type": kind, "request_id": whole.get("request_id")},
         )
 

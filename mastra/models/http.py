@@ -319,7 +319,10 @@ class HttpSource:
                 data = await self._content.readany()
             except Exception as error:
                 raise self._broken(error) from error
-            batch = decoder.feed(data) if data else decoder.end()
+            try:
+                batch = decoder.feed(data) if data else decoder.end()
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                raise self._unreadable(error) from error
             if batch:
                 if self._is_first:
                     self._add_headers(batch)
@@ -334,6 +337,14 @@ class HttpSource:
                     name.lower(): value for name, value in self._response.headers.items()
                 }
                 return
+
+    def _unreadable(self, error: Exception) -> ModelError:
+        return ModelError(
+            f"{self._model.model_id} sent something at {self._model.url} that is not its API's: "
+            f"{type(error).__name__}: {error}.",
+            model_id=self._model.model_id,
+            code="MODEL_RESPONSE_INVALID",
+        )
 
     def _broken(self, error: Exception) -> ModelError:
         return ModelError(

@@ -291,6 +291,21 @@ async def test_a_refusal_says_what_anthropic_says(server: OpenAIServer) -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "reply_",
+    [
+        Reply(body={"type": "error", "error": {"type": "overloaded_error", "message": "Not now."}}),
+        Reply(["<html><body><h1>Not now.</h1></body></html>"], done=False),
+    ],
+)
+async def test_what_is_no_answer_with_status_200_is_an_error(
+    server: OpenAIServer, reply_: Reply
+) -> None:
+    server.queue(reply_)
+    with pytest.raises(ModelError, match=r"Not now\."):
+        await agent(server).generate("q", model_settings={"max_retries": 0})
+
+
 @pytest.mark.parametrize("count", [3, 6])
 async def test_an_answer_that_is_cut_off_is_an_error(server: OpenAIServer, count: int) -> None:
     server.queue(Reply(message(text("hi there"))[:count], named=True, done=False))
@@ -314,10 +329,11 @@ async def test_events_that_mean_nothing_here_are_passed_over(server: OpenAIServe
     assert said_in(server.requests[1]) == [text("hi"), {"type": "newest", "x": [1]}]
 
 
-async def test_events_that_cannot_be_are_an_error(server: OpenAIServer) -> None:
-    events = [message(text("hi"))[0], {"type": "content_block_delta", "index": 0}]
+@pytest.mark.parametrize("count", [1, 4])
+async def test_events_that_cannot_be_are_an_error(server: OpenAIServer, count: int) -> None:
+    events = [*message(text("hi"))[:count], {"type": "content_block_delta", "index": 0}]
     server.queue(Reply(events, named=True, done=False))
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match="that is not its API's"):
         await agent(server).generate("q", model_settings={"max_retries": 0})
 
 
@@ -339,3 +355,13 @@ async def test_a_tool_of_ours_runs_in_the_form_that_anthropic_gives(server: Open
     await agent(server, tools=tools).generate("q")
     assert server.requests[0]["tools"] == [{"type": "memory_20250818", "name": "memory"}]
     assert server.requests[1]["messages"][-1]["content"][0]["content"] == "Mexico City"
+
+
+async def test_whatever_a_user_or_a_tool_said_can_be_sent(server: OpenAIServer) -> None:
+    odd = {"big": 2**70, "nan": float("nan")}
+    server.queue(reply(call("toolu_1", "look", n=2**70), stop="tool_use"), reply(text("ok")))
+    result = await agent(server, tools={"look": any_tool("look", odd)}).generate("a\udc00?")
+    assert result.steps[0].tool_calls[0].payload.args == {"n": 2**70}
+    asked, told = server.requests[1]["messages"][1:]
+    assert asked["content"][0]["input"] == {"n": 2**70}
+    assert str(2**70) in told["content"][0]["content"]
