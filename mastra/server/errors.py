@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from mastra.errors import (
     AccessDeniedError,
+    DefinitionChangedError,
     IdTakenError,
     MastraError,
     ModelError,
@@ -36,6 +37,7 @@ _STATUSES: tuple[tuple[type[MastraError], int], ...] = (
     (RunNotFoundError, 404),
     (ValidationError, 400),
     (IdTakenError, 409),
+    (DefinitionChangedError, 409),
     (ResumeClaimedError, 409),
     (RunClaimedError, 409),
     (RunStateError, 409),

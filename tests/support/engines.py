@@ -63,7 +63,7 @@ class Env:
         self._registered: dict[str, Any] = {}
 
     def mastra(
-        self, *, workflows: Sequence[AnyWorkflow] | Mapping[str, AnyWorkflow] = (), **options: Any
+        self, *, workflows: Sequence[AnyWorkflow] | Mapping[str, Any] = (), **options: Any
     ) -> Mastra:
         """Return a `Mastra` on this engine and storage, closed after the test.
 
