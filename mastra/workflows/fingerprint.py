@@ -27,13 +27,23 @@ def fingerprint(schema: Schema[Any] | None) -> str:
     """Return the fingerprint of a schema; empty where it takes anything."""
     if schema is None or schema.is_any:
         return ""
-    if schema.type in _PLAIN:
-        return str(schema.type.__name__)
-    described = _described(schema.type, ())
-    return hashlib.sha256(described.encode()).hexdigest()[:_LENGTH]
+    kind = schema.type
+    if any(kind is plain for plain in _PLAIN):
+        return str(kind.__name__)
+    known = _KNOWN.get(id(kind))
+    if known is None or known[0] is not kind:
+        described = _described(kind, ())
+        known = (kind, hashlib.sha256(described.encode()).hexdigest()[:_LENGTH])
+        if len(_KNOWN) > _KEPT:
+            _KNOWN.clear()
+        _KNOWN[id(kind)] = known
+    return known[1]
 
 
-_PLAIN: Final = frozenset({str, int, float, bool, dict, list, type(None)})
+_PLAIN: Final = (str, int, float, bool, dict, list, type(None))
+_KEPT: Final = 1000
+_KNOWN: Final[dict[int, tuple[Any, str]]] = {}
+"""The latest fingerprints by the identity of their type: a type need not be hashable."""
 
 
 def _described(kind: Any, within: tuple[Any, ...]) -> str:

@@ -1,7 +1,7 @@
 """What is known of one operation of a run, and how it is stored.
 
-An operation is a step, a map, a sleep or a decision at one place of the graph. Its id comes
-from that place (`1.increment[3]`), so that every walk of the same graph asks for the same ids.
+An operation is a step, a map, a sleep or a decision at one place of the graph. Its id is made of
+the ids of steps (`orders/increment[3]`), so that every walk of the same graph asks for the same.
 A run's records by operation id are its journal: a walk that meets a finished one takes its
 result and does not run it again.
 """
@@ -88,7 +88,7 @@ class StepRecord:
 
     def __init__(self, op_id: str, step_id: str, payload: Json, started_at: int) -> None:
         self.op_id = op_id
-        """Its place in the graph."""
+        """Its id in the run."""
         self.step_id = step_id
         """The name under which it appears in results: `step`, or `nested.step`."""
         self.payload = payload

@@ -60,7 +60,7 @@ def channel(workflow_id: str, run_id: str) -> str:
 
 
 def step_name(workflow_id: str, op_id: str) -> str:
-    """Return the id that an operation has on the server: its place in the graph."""
+    """Return the id that an operation has on the server: that of the run, after the workflow's."""
     return f"workflow.{workflow_id}.step.{op_id}"
 
 
