@@ -157,6 +157,13 @@ class Claim:
             )
         self.is_held = False
 
+    async def forget(self) -> None:
+        """Delete the run, which goes on and waits no more. It may be saved again to wait anew."""
+        await self._stop()
+        if self.is_held:
+            self.is_held = False
+            await self._store.delete_agent_run(self._run_id, self.owner)
+
     async def end(self, *, is_over: bool) -> None:
         """Give the claim up: forget a run that is over, and leave another to who answers next."""
         try:

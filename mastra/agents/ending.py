@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.recorder import StepRecorder
@@ -11,7 +11,7 @@ from mastra.agents.run import AgentRun, call_back
 from mastra.errors import ModelError
 from mastra.logs import get_logger
 
-__all__ = ["emit_finish", "emit_step_finish", "finish_output"]
+__all__ = ["call_at_end", "emit_finish", "emit_step_finish", "finish_output"]
 
 
 def emit_step_finish(
@@ -63,7 +63,17 @@ async def emit_finish(run: AgentRun) -> None:
         ),
     )
     if run.status == "success":
-        await call_back(run.options.get("on_finish"), run.result())
+        await call_at_end(run, "on_finish", run.result())
+
+
+async def call_at_end(run: AgentRun, name: str, value: Any) -> None:
+    """Call a user's function with how the run has ended; what it raises changes that no more."""
+    try:
+        await call_back(cast("Any", run.options.get(name)), value)
+    except Exception:  # noqa: BLE001 - a user's function may raise anything
+        get_logger({"agent": run.spec.id, "run": run.run_id}).exception(
+            "%s raised; the run has ended, and stays as it is", name
+        )
 
 
 async def finish_output(

@@ -17,8 +17,9 @@ from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
 from mastra.agents.claim import check_run_id
 from mastra.agents.deciding import is_run_over
 from mastra.agents.durable_leg import Leg
-from mastra.agents.ending import emit_finish, emit_step_finish, finish_output
+from mastra.agents.ending import call_at_end, emit_finish, emit_step_finish, finish_output
 from mastra.agents.guarding import ask, show_answer, trip
+from mastra.agents.leaving import keep_acts, leave_step, log_unkept
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.remembering import keep
@@ -103,6 +104,7 @@ async def _wind_up(run: AgentRun) -> AsyncGenerator[None, None]:
     """Do what is left after the last step, and stream the run's end."""
     if run.status == "running":
         if run.pipeline is not None:
+            run.state["judged"] = True
             await run.pipeline.output_result()
         if run.memory is not None:
             await keep(run, run.memory)
@@ -119,6 +121,13 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
     """Leave nothing behind, however the run ended."""
     if step is not None:
         await step.aclose()
+    try:
+        if step is not None and not step.has_ended:
+            await leave_step(run, step.recorder, step.runner)
+        if run.memory is not None:
+            await keep_acts(run, run.memory)
+    except Exception as error:  # noqa: BLE001 - what ended the run is told, and the rest cleaned up
+        log_unkept(run, error)
     if run.status == "running":
         run.status = "canceled"
     if run.claim is not None:
@@ -182,6 +191,8 @@ class _Step:
             start = _leave
         self.recorder = StepRecorder(run, plan.model_name, start, plan.reader)
         self.is_read = False
+        self.has_ended = False
+        """Whether what came of it is part of the run."""
         self._answer: Answer | None = None
         self._read: asyncio.Task[Sequence[ModelChunk]] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -301,12 +312,14 @@ class _Step:
         run.usage = run.usage + result.usage
         run.text += result.text
         run.finish_reason = result.finish_reason
-        run.has_gone_on = True
+        run.has_gone_on = self.has_ended = True
         if run.status == "suspended":
             run.finish_reason = result.finish_reason = "suspended"
             await put_to_wait(run, agent_run_store(run.services, run.spec.runs), self.runner)
             await self._flush()
             return True
+        if self.recorder.is_resumed:
+            await self._remember()
         finish = self.recorder.finish
         wants_more = any(not call.provider_executed for call in self.recorder.calls)
         # A provider that paused goes on when it is asked again with what it said.
@@ -320,6 +333,18 @@ class _Step:
         await self._flush()
         await call_back(run.options.get("on_step_finish"), result)
         return is_over
+
+    async def _remember(self) -> None:
+        """Keep what a call did that somebody has answered, before the model is asked for more.
+
+        Were the process killed now, nobody could ask for it again.
+        """
+        run = self.run
+        # Processors of results see all of them first.
+        if run.memory is not None and run.pipeline is None:
+            await keep_acts(run, run.memory)
+        if run.claim is not None:
+            await run.claim.forget()
 
     async def aclose(self) -> None:
         """Release whatever the step still holds."""
@@ -395,7 +420,7 @@ async def _fail(run: AgentRun, step: _Step | None, error: Exception) -> None:
     run.status = "failed"
     run.emit("error", ErrorPayload(error))
     await _end_early(run, step, "error")
-    await call_back(run.options.get("on_error"), ErrorEvent(error))
+    await call_at_end(run, "on_error", ErrorEvent(error))
 
 
 async def _cut(run: AgentRun, step: _Step | None) -> None:
@@ -407,7 +432,7 @@ async def _cut(run: AgentRun, step: _Step | None) -> None:
         run.emit("abort", {})
         run.text += said
         await _end_early(run, None, "aborted")
-        await call_back(run.options.get("on_abort"), AbortEvent(run.steps, said))
+        await call_at_end(run, "on_abort", AbortEvent(run.steps, said))
         return
     await _fail(run, step, out_of_time(run))
 

@@ -98,6 +98,8 @@ class StepRecorder:
         self.finish: FinishChunk | None = None
         self.is_finished = False
         """Whether its `step-finish` has been streamed."""
+        self.is_told = False
+        """Whether the conversation has what came of its calls."""
         self.is_resumed = False
         """Whether the model answered before the run was suspended."""
         self._on_call = on_call

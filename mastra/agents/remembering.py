@@ -188,6 +188,7 @@ async def keep(run: AgentRun, memory: Memory) -> None:
     remembered = run.shown | {message.id for message in run.remembered}
     fresh = [message for message in run.messages if message.id not in remembered]
     await memory.save_messages(fresh, thread_id=thread_id, resource_id=resource_id)
+    run.state["kept"] = True
     thread = await memory.get_thread(thread_id)
     if memory.generate_title and thread is not None and not thread.title and not run.remembered:
         title = await _title(run, memory, fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from mastra.agents.chunks import (
@@ -29,7 +30,7 @@ from mastra.ids import new_id
 from mastra.jsonable import dump_json
 from mastra.models.messages import Message, ToolResultPart
 
-__all__ = ["APPROVAL_SCHEMA", "add_answer", "settle_calls", "stream_outcome"]
+__all__ = ["APPROVAL_SCHEMA", "add_answer", "settle_calls", "stream_outcome", "tell_outcomes"]
 
 APPROVAL_SCHEMA: Final = dump_json(
     {
@@ -64,6 +65,7 @@ async def settle_calls(run: AgentRun, recorder: StepRecorder, runner: CallRunner
     The conversation gets the assistant's message and the results once all of them are there.
     """
     settled: dict[str, Outcome] = run.state.setdefault("settled", {})
+    known = len(settled)
     for call in recorder.calls:
         if call.id in settled:
             continue
@@ -72,13 +74,14 @@ async def settle_calls(run: AgentRun, recorder: StepRecorder, runner: CallRunner
             settled[call.id] = Elsewhere()
             continue
         if not task.done():
-            await run.wait()
+            if len(settled) == known:  # else its readers see what there is first
+                await run.wait()
             return True
         outcome = task.result()
         settled[call.id] = outcome
         stream_outcome(run, recorder.result, runner, call, outcome)
     del run.state["settled"]
-    _tell(run, recorder, settled)
+    tell_outcomes(run, recorder, settled)
     return False
 
 
@@ -128,13 +131,17 @@ def add_answer(run: AgentRun, recorder: StepRecorder) -> None:
         run.messages.append(Message("assistant", tuple(content), id=message_id))
 
 
-def _tell(run: AgentRun, recorder: StepRecorder, outcomes: dict[str, Outcome]) -> None:
-    """Add the step to the conversation, and note what it waits for."""
+def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, Outcome]) -> None:
+    """Add the step to the conversation, and note what it waits for.
+
+    A call without an outcome is one that nobody has run.
+    """
+    recorder.is_told = True
     if not recorder.is_resumed:
         add_answer(run, recorder)
     results: list[ToolResultPart] = []
     for call in recorder.calls:
-        outcome = outcomes[call.id]
+        outcome = outcomes.get(call.id, Elsewhere())
         told_of = _told(call, outcome)
         if told_of is not None:
             results.append(told_of)

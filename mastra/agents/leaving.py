@@ -1,0 +1,125 @@
+"""What tools have done is remembered, whoever left meanwhile.
+
+A run may end before its last word: its reader goes, it is told to stop, its model fails. What its
+tools did by then has happened all the same. So it is told to the conversation, and the
+conversation is kept, as far as the last result of a tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from mastra.agents.recorder import StepRecorder
+from mastra.agents.resuming import put_to_wait
+from mastra.agents.run import AgentRun
+from mastra.agents.suspended import agent_run_store
+from mastra.agents.tool_calls import CallRunner, Denied, Done, Outcome, Raised
+from mastra.agents.tool_outcomes import tell_outcomes
+from mastra.logs import get_logger
+from mastra.memory.memory import Memory
+from mastra.models.messages import Message, ToolCallPart, ToolResultPart
+from mastra.processors.base import TripwireSignal
+
+__all__ = ["keep_acts", "leave_step", "log_unkept"]
+
+_CUT_OFF: Final = RuntimeError(
+    "The run was stopped before this call had ended: whether it acted is not known."
+)
+
+
+async def leave_step(run: AgentRun, recorder: StepRecorder, runner: CallRunner) -> None:
+    """End a step that nobody reads on, where a tool of it has acted; its calls run no more.
+
+    Calls that still wait for a person go on waiting, without those that have acted.
+    """
+    if run.leg is not None or not recorder.calls:
+        return
+    settled: dict[str, Outcome] | None = run.state.pop("settled", None)
+    if not recorder.is_told:
+        outcomes = _outcomes(recorder, runner, settled or {})
+        if not any(isinstance(outcome, Done | Raised | Denied) for outcome in outcomes.values()):
+            return
+        if not recorder.is_finished and not recorder.is_resumed:
+            recorder.close()
+        for call in recorder.calls:
+            # Providers want a result for every call.
+            if call.id not in outcomes and call.id in runner.tasks:
+                outcomes[call.id] = Raised(_CUT_OFF)
+        tell_outcomes(run, recorder, outcomes)
+    if not any(known is recorder.result for known in run.steps):
+        run.steps.append(recorder.result)
+    run.has_gone_on = True
+    if run.waiting:
+        run.status = recorder.result.finish_reason = "suspended"
+        await put_to_wait(run, agent_run_store(run.services, run.spec.runs), runner)
+
+
+def _outcomes(
+    recorder: StepRecorder, runner: CallRunner, settled: dict[str, Outcome]
+) -> dict[str, Outcome]:
+    outcomes = dict(settled)
+    for call in recorder.calls:
+        task = runner.tasks.get(call.id)
+        if call.id in outcomes or task is None or not task.done() or task.cancelled():
+            continue
+        if task.exception() is None:
+            outcomes[call.id] = task.result()
+    return outcomes
+
+
+async def keep_acts(run: AgentRun, memory: Memory) -> None:
+    """Store the conversation as far as the last result of a tool, if there is one to store."""
+    if memory.read_only or run.status == "parked" or run.state.get("kept"):
+        return
+    remembered = run.shown | {message.id for message in run.remembered}
+    fresh = [message for message in run.messages if message.id not in remembered]
+    while fresh and fresh[-1].role != "tool":
+        fresh.pop()
+    if not fresh:
+        return
+    if run.pipeline is not None and not run.state.get("judged"):
+        # What processors do to a result they do to what is kept of it: they take secrets out.
+        run.state["judged"] = True
+        try:
+            await run.pipeline.output_result()
+        except TripwireSignal as refusal:
+            log_unkept(run, refusal)
+            return
+        await keep_acts(run, memory)
+        return
+    await memory.save_messages(
+        _paired(fresh), thread_id=run.thread_id or "", resource_id=run.resource_id or ""
+    )
+
+
+def _paired(messages: Sequence[Message]) -> list[Message]:
+    """Return messages without calls that still wait: they are stored with what comes of them."""
+    told = {
+        part.tool_call_id
+        for message in messages
+        for part in message.parts
+        if isinstance(part, ToolResultPart)
+    }
+    paired: list[Message] = []
+    for message in messages:
+        kept = tuple(
+            part
+            for part in message.parts
+            if not isinstance(part, ToolCallPart)
+            or part.provider_executed
+            or part.tool_call_id in told
+        )
+        if len(kept) == len(message.parts):
+            paired.append(message)
+        elif kept:
+            paired.append(replace(message, content=kept))
+    return paired
+
+
+def log_unkept(run: AgentRun, error: BaseException) -> None:
+    """Say that what a run's tools did could not be stored."""
+    get_logger({"agent": run.spec.id, "run": run.run_id}).error(
+        "what its tools did could not be kept: %s", error, exc_info=error
+    )

@@ -1,0 +1,301 @@
+"""What tools have done is remembered, whoever left meanwhile: readers, callers, models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from mastra import Agent, InMemoryStorage, Mastra, ModelError, tool
+from mastra.agents.chunks import AgentChunk
+from mastra.memory import Memory
+from mastra.stream.abort import AbortController
+from mastra.testing import FunctionModel, ToolCall
+from mastra.tools.tool_context import ToolContext
+
+HERE: Any = {"thread": "t", "resource": "u"}
+done: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_done() -> None:
+    done.clear()
+
+
+@tool(require_approval=True)
+async def pay(to: str) -> str:
+    """Pay."""
+    done.append(to)
+    return f"paid {to}"
+
+
+@tool
+async def book(to: str) -> str:
+    """Book, at once."""
+    done.append(to)
+    return f"booked {to}"
+
+
+@tool
+async def hang(to: str) -> str:
+    """Never end."""
+    await asyncio.Event().wait()
+    return to
+
+
+@tool
+async def ask(to: str, ctx: ToolContext) -> str:
+    """Ask first."""
+    if ctx.resume_data is None:
+        return await ctx.suspend({"to": to})
+    done.append(to)
+    return f"asked {to}"
+
+
+@tool(require_approval=True)
+async def break_down(to: str) -> str:
+    """Act, and fail."""
+    done.append(to)
+    raise ValueError(f"broke at {to}")
+
+
+TOOLS: Any = {"pay": pay, "book": book, "hang": hang, "ask": ask, "break_down": break_down}
+
+
+class Application:
+    """An agent whose model asks for some calls, and then does what a test wants."""
+
+    def __init__(self, *calls: ToolCall, then: Callable[[], Any], durable: bool = False) -> None:
+        self.asked = asyncio.Event()
+        self._calls = calls
+        self._then = then
+        model = FunctionModel(self._answer)
+        agent = Agent(id="a", model=model, tools=TOOLS, memory=Memory(), durable=durable)
+        self.mastra = Mastra(agents={"a": agent}, storage=InMemoryStorage())
+
+    async def _answer(self, request: Any) -> Any:
+        if request.messages[-1].role != "tool":
+            return list(self._calls)
+        self.asked.set()
+        return await self._then()
+
+    @property
+    def agent(self) -> Agent:
+        return self.mastra.get_agent("a")
+
+    async def wait(self) -> None:
+        """Run until somebody has to answer."""
+        result = await self.agent.generate("Go.", run_id="r", memory=HERE)
+        assert result.finish_reason == "suspended"
+
+    async def kept(self) -> list[tuple[str, Any]]:
+        """Return the tools' results in the thread, by tool."""
+        page = await Memory().bound_to(self.mastra).list_messages(thread_id="t")
+        parts: list[Any] = [part for m in page.messages for part in m.content["parts"]]
+        calls = [part["toolInvocation"] for part in parts if part["type"] == "tool-invocation"]
+        assert all(call["state"] == "result" for call in calls)
+        if calls:
+            assert page.messages[0].role == "user"
+        return [(call["toolName"], call["result"]) for call in calls]
+
+    async def waiting(self) -> list[str]:
+        """Return the tools that wait."""
+        runs = (await self.agent.list_suspended_runs()).runs
+        return [call.tool_name for run in runs for call in run.tool_calls]
+
+
+async def never() -> Any:
+    await asyncio.Event().wait()
+
+
+async def fail() -> Any:
+    raise ModelError("The provider is down.", status_code=400)
+
+
+def call(name: str, to: str = "shop", call_id: str | None = None) -> ToolCall:
+    return ToolCall(name, {"to": to}) if call_id is None else ToolCall(name, {"to": to}, call_id)
+
+
+async def read_to(stream: AsyncIterator[AgentChunk], kind: str) -> None:
+    async for chunk in stream:
+        if chunk.type == kind:
+            return
+    raise AssertionError(f"There was no {kind}.")
+
+
+ANSWERS: dict[str, tuple[str, Callable[[Agent], Any], str, str]] = {
+    "approve": ("pay", lambda a: a.approve_tool_call("r"), "tool-result", "paid shop"),
+    "resume": (
+        "ask",
+        lambda a: a.resume_stream({"ok": 1}, run_id="r"),
+        "tool-result",
+        "asked shop",
+    ),
+    "decline": (
+        "pay",
+        lambda a: a.decline_tool_call("r", reason="No."),
+        "tool-output-denied",
+        "No.",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ANSWERS)
+async def test_a_reader_leaves_an_answered_run(how: str) -> None:
+    name, answer, chunk, result = ANSWERS[how]
+    app = Application(call(name), then=never)
+    await app.wait()
+    async with answer(app.agent) as stream:
+        await read_to(stream, chunk)
+    assert await app.kept() == [(name, result)]
+    assert await app.waiting() == []
+
+
+async def test_a_reader_leaves_after_a_tool_that_raised() -> None:
+    app = Application(call("break_down"), then=never)
+    await app.wait()
+    async with app.agent.approve_tool_call("r") as stream:
+        await read_to(stream, "tool-error")
+    [(name, result)] = await app.kept()
+    assert name == "break_down"
+    assert "broke at shop" in str(result)
+    assert await app.waiting() == []
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+async def test_whoever_waits_for_the_whole_answer_is_cancelled(is_resumed: bool) -> None:
+    app = Application(call("pay" if is_resumed else "book"), then=never)
+    if is_resumed:
+        await app.wait()
+        task = asyncio.ensure_future(app.agent.approve_tool_call_generate("r"))
+    else:
+        task = asyncio.ensure_future(app.agent.generate("Go.", memory=HERE))
+    await app.asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [name for name, _ in await app.kept()] == ["pay" if is_resumed else "book"]
+    assert await app.waiting() == []
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+async def test_the_model_fails_afterwards(is_resumed: bool) -> None:
+    app = Application(call("pay" if is_resumed else "book"), then=fail)
+    if is_resumed:
+        await app.wait()
+    agent = app.agent
+    failing = (
+        agent.approve_tool_call_generate("r") if is_resumed else agent.generate("Go.", memory=HERE)
+    )
+    with pytest.raises(ModelError):
+        await failing
+    assert len(await app.kept()) == len(done) == 1
+    assert await app.waiting() == []
+
+
+async def test_the_run_is_aborted_afterwards() -> None:
+    app = Application(call("book"), then=never)
+    controller = AbortController()
+    options: Any = {"memory": HERE, "abort_signal": controller.signal}
+    async with app.agent.stream("Go.", **options) as stream:
+        await read_to(stream, "tool-result")
+        controller.abort()
+        await stream.consume()
+        assert stream.status == "aborted"
+    assert await app.kept() == [("book", "booked shop")]
+
+
+async def test_it_is_kept_before_the_model_is_asked_for_more() -> None:
+    seen: list[Any] = []
+
+    async def look() -> str:
+        seen.append((await app.kept(), await app.mastra.storage.agent_runs.get_agent_run("r")))
+        return "Paid."
+
+    app = Application(call("pay"), then=look)
+    await app.wait()
+    assert (await app.agent.approve_tool_call_generate("r")).text == "Paid."
+    # A process that is killed now has left no run that would pay again.
+    assert seen == [([("pay", "paid shop")], None)]
+    page = await Memory().bound_to(app.mastra).list_messages(thread_id="t")
+    assert [message.role for message in page.messages] == ["user", "assistant"]
+
+
+async def test_what_still_waits_goes_on_waiting() -> None:
+    app = Application(call("pay", "one", "c1"), call("pay", "two", "c2"), then=never)
+    await app.wait()
+    async with app.agent.approve_tool_call("r", "c1") as stream:
+        await read_to(stream, "tool-result")
+    assert await app.kept() == [("pay", "paid one")]
+    assert await app.waiting() == ["pay"]
+    async with app.agent.approve_tool_call("r") as stream:
+        await read_to(stream, "tool-result")
+    assert (done, await app.waiting()) == (["one", "two"], [])
+    assert await app.kept() == [("pay", "paid one"), ("pay", "paid two")]
+
+
+async def test_what_acted_is_kept_beside_what_waits() -> None:
+    app = Application(call("book", "one", "c1"), call("pay", "two", "c2"), then=never)
+    await app.wait()
+    assert await app.kept() == [("book", "booked one")]
+    assert await app.waiting() == ["pay"]
+
+
+async def test_a_call_that_was_cut_off_says_so() -> None:
+    app = Application(call("book", "one", "c1"), call("hang", "two", "c2"), then=never)
+    async with app.agent.stream("Go.", memory=HERE, tool_call_concurrency=2) as stream:
+        await read_to(stream, "tool-result")
+    kept = dict(await app.kept())
+    # `ask` and `pay` may wait for a person, so calls go one by one unless only what is called counts.
+    assert kept["book"] == "booked one"
+    assert "whether it acted is not known" in str(kept["hang"])
+
+
+async def test_what_did_not_act_is_no_conversation() -> None:
+    app = Application(call("hang"), then=never)
+    async with app.agent.stream("Go.", memory=HERE) as stream:
+        await read_to(stream, "tool-call")
+    assert await app.kept() == []
+    assert (await Memory().bound_to(app.mastra).list_messages(thread_id="t")).total == 0
+
+
+async def test_a_memory_that_cannot_store_hides_nothing(caplog: Any) -> None:
+    app = Application(call("book"), then=fail)
+
+    async def broken(_: Any) -> None:
+        raise OSError("The disk is full.")
+
+    app.mastra.storage.memory.save_messages = broken  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="provider is down"):
+        await app.agent.generate("Go.", memory=HERE)
+    assert "what its tools did could not be kept" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["on_finish", "on_error", "on_abort"])
+async def test_a_callback_that_raises_changes_no_end(name: str, caplog: Any) -> None:
+    def broken(_: Any) -> None:
+        raise ValueError("The callback is broken.")
+
+    async def answer() -> str:
+        return "Done."
+
+    callback: Any = {name: broken}
+    if name == "on_finish":
+        app = Application(call("book"), then=answer)
+        result = await app.agent.generate("Go.", memory=HERE, **callback)
+        assert (result.text, result.finish_reason) == ("Done.", "stop")
+    elif name == "on_error":
+        app = Application(call("book"), then=fail)
+        with pytest.raises(ModelError, match="provider is down"):
+            await app.agent.generate("Go.", memory=HERE, **callback)
+    else:
+        app = Application(call("book"), then=never)
+        controller = AbortController()
+        stream = app.agent.stream("Go.", memory=HERE, abort_signal=controller.signal, **callback)
+        await read_to(stream.full_stream, "tool-result")
+        controller.abort()
+        assert await stream.finish_reason() == "aborted"
+    assert len(await app.kept()) == 1
+    assert f"{name} raised" in caplog.text
