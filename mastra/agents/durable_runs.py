@@ -116,7 +116,10 @@ class DurableRuns:
                 "options": _stored(self._agent_id, run.options),
             }
             made = await self.workflow.create_run(run.run_id, resource_id=run.resource_id)
-            await made.start_async(given, request_context=run.request_context)
+            is_known = "run_id" in run.options and await made.status() not in {None, "pending"}
+            # A message has an id and a time of its own each time it is said: what a known run was
+            # begun with is not compared.
+            await made.start_async(None if is_known else given, request_context=run.request_context)
             return made
 
         return _follow(run, begin)
