@@ -48,7 +48,23 @@ def _anthropic_text(event: dict[str, Any]) -> str | None:
     return event["delta"].get("text") if event["type"] == "content_block_delta" else None
 
 
-PROVIDERS = (Provider("anthropic", lambda _: "/v1/messages", _anthropic_body, _anthropic_text),)
+def _gemini_path(model: str) -> str:
+    return f"/v1beta/models/{model}:streamGenerateContent?alt=sse"
+
+
+def _gemini_body(_: str) -> dict[str, Any]:
+    contents = [{"role": "user", "parts": [{"text": QUESTION}]}]
+    return {"contents": contents, "systemInstruction": {"parts": [{"text": SYSTEM}]}}
+
+
+def _gemini_text(event: dict[str, Any]) -> str | None:
+    return event["candidates"][0]["content"]["parts"][0].get("text")
+
+
+PROVIDERS = (
+    Provider("anthropic", lambda _: "/v1/messages", _anthropic_body, _anthropic_text),
+    Provider("gemini", _gemini_path, _gemini_body, _gemini_text),
+)
 
 
 class _Bare:

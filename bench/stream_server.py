@@ -85,7 +85,29 @@ def anthropic_text(count: int) -> tuple[bytes, ...]:
     return tuple(_named(event) for event in events)
 
 
+@cache
+def gemini_text(count: int) -> tuple[bytes, ...]:
+    """Return an answer of so many pieces of text, in the format of Gemini."""
+    usage = {"promptTokenCount": 10, "candidatesTokenCount": count, "totalTokenCount": 10 + count}
+
+    def event(piece: str, **more: Any) -> bytes:
+        content = {"parts": [{"text": piece}], "role": "model"}
+        whole = {
+            "candidates": [{"content": content, "index": 0, **more}],
+            "usageMetadata": usage,
+            "modelVersion": "bench",
+            "responseId": "r1",
+        }
+        data = f"data: {json.dumps(whole)}\r\n\r\n".encode()
+        return b"%x\r\n%s\r\n" % (len(data), data)
+
+    pieces = [event(f"tok{number} ") for number in range(count)]
+    return (*pieces, event("", finishReason="STOP"))
+
+
 def _answer(path: str, body: dict[str, Any]) -> tuple[bytes, ...]:
+    if "/models/" in path:
+        return gemini_text(int(path.partition("/models/")[2].partition(":")[0]))
     if path.endswith("/messages"):
         return anthropic_text(int(body["model"]))
     if body["model"] == "tool" and body["messages"][-1]["role"] != "tool":

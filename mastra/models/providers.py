@@ -23,6 +23,7 @@ class Endpoint:
 
 NATIVE: Final[Mapping[str, tuple[str, str]]] = {
     "anthropic": ("mastra.models.anthropic", "AnthropicModel"),
+    "gemini": ("mastra.models.gemini", "GeminiModel"),
 }
 """Providers whose own API is spoken, with the module and the class that does."""
 

@@ -53,12 +53,15 @@ class SseDecoder(ABC):
 
     __slots__ = (
         "_event", "_foreign", "_held", "_is_first", "_rest", "done", "include_raw", "model_id",
+        "raw_event",
     )  # fmt: skip
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
         self.model_id = model_id
         self.include_raw = include_raw
         self.done = False
+        self.raw_event = b""
+        """The JSON of the event at hand, for what the parser rounds."""
         self._rest = b""
         self._is_first = True
         self._event = b""
@@ -126,6 +129,7 @@ class SseDecoder(ABC):
                 self._held = body
                 return
         self._held = b""
+        self.raw_event = body
         if self.include_raw:
             out.append(RawChunk(parsed))
         if self._event == b"error":
@@ -180,6 +184,8 @@ class SseDecoder(ABC):
             parsed: Any = read_json(self._foreign)
         except (ValueError, RecursionError):
             parsed = None
+        if isinstance(parsed, list) and parsed:
+            parsed = cast("list[Any]", parsed)[0]
         if isinstance(parsed, dict):
             return self.fail(cast("dict[str, Any]", parsed))
         return ModelError(
