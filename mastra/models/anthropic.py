@@ -34,7 +34,7 @@ class AnthropicModel(HttpModel):
     """
 
     key_names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
-    url_names = ("ANTHROPIC_BASE_URL",)
+    url_names = ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE")
     default_url = "https://api.anthropic.com"
 
     def __init__(
@@ -71,6 +71,7 @@ class AnthropicModel(HttpModel):
             include_raw=request.include_raw,
             answer_tool=made.answer_tool,
             names=made.said.names,
+            renamed=made.renamed,
             documents=made.said.documents,
         )
         given = [*_betas(self.headers), *_betas(request.settings.headers or {})]

@@ -13,8 +13,9 @@ from typing import Any, Final, cast
 
 from mastra.clock import now_ms
 from mastra.jsonable import Json, load_json
+from mastra.models.anthropic_citations import Document
 from mastra.models.anthropic_files import block_of
-from mastra.models.anthropic_tools import cache_control
+from mastra.models.anthropic_tools import cache_control, wire_name
 from mastra.models.anthropic_turns import THOUGHTS, CallIds, mended
 from mastra.models.messages import (
     FilePart,
@@ -31,22 +32,13 @@ from mastra.models.messages import (
 from mastra.models.openai_request import as_text
 from mastra.models.tool_content import content_of
 
-__all__ = ["CONTAINER", "Conversation", "Document", "converse"]
+__all__ = ["CONTAINER", "Conversation", "converse"]
 
 CONTAINER: Final = "container"
 """The type of the item that remembers where code ran, which is none of the API's blocks."""
 
 _UNMARKED: Final = THOUGHTS | {"mcp_tool_listing", "compaction"}
 """Blocks that a prefix to be kept may not end with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A file that an answer may cite."""
-
-    title: str | None
-    media_type: str
-    filename: str | None
 
 
 @dataclass(slots=True)
@@ -245,7 +237,7 @@ class _Writer:
         block: dict[str, Any] = {
             "type": "tool_use",
             "id": call_id,
-            "name": part.tool_name,
+            "name": wire_name(part.tool_name),
             "input": _arguments(part.args),
         }
         if part.provider_executed:

@@ -17,7 +17,14 @@ from mastra.models.anthropic_schema import (
     is_object,
     strict_schema,
 )
-from mastra.models.anthropic_tools import Declared, cache_control, declare, snake, snake_keys
+from mastra.models.anthropic_tools import (
+    Declared,
+    cache_control,
+    declare,
+    snake,
+    snake_keys,
+    wire_name,
+)
 from mastra.models.anthropic_turns import keep_last_marks
 from mastra.models.base import ModelRequest
 from mastra.models.openai_request import tool_of
@@ -56,6 +63,8 @@ class AnthropicBody:
     """Features to be asked for in a header."""
     answer_tool: str | None = None
     """The tool whose input is the answer."""
+    renamed: dict[str, str] = field(default_factory=dict[str, str])
+    """Tools that go by another name, by that name."""
     said: Conversation = field(default_factory=Conversation)
     """What the body says in turns."""
 
@@ -110,7 +119,9 @@ class _Maker:
         self._settle(said)
         if said.has_files:
             self.betas.append("files-api-2025-04-14")
-        return AnthropicBody(body, self.betas, self.answer_tool, said)
+        names = {wire_name(tool.name): tool.name for tool in self.request.tools}
+        renamed = {wire: name for wire, name in names.items() if wire != name}
+        return AnthropicBody(body, self.betas, self.answer_tool, renamed, said)
 
     def _think(self) -> None:
         """Say how hard to think, in the way that the model is told."""
@@ -190,7 +201,7 @@ class _Maker:
         choice: Json = self.request.tool_choice
         wire: dict[str, Json]
         if not isinstance(choice, str):
-            wire = {"type": "tool", "name": tool_of(choice)}
+            wire = {"type": "tool", "name": wire_name(tool_of(choice))}
         else:
             wire = {"type": {"required": "any"}.get(choice, choice)}
         parallel = self.settings.parallel_tool_calls

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -11,7 +13,7 @@ from mastra.jsonable import Json
 from mastra.models.anthropic_schema import can_be_strict, input_schema, strict_schema
 from mastra.models.base import ProviderTool, ToolSpec
 
-__all__ = ["Declared", "cache_control", "declare", "snake", "snake_keys"]
+__all__ = ["Declared", "cache_control", "declare", "snake", "snake_keys", "wire_name"]
 
 _TYPES: Final[Mapping[str, str]] = {
     "advisor": "advisor_20260301",
@@ -47,6 +49,7 @@ _BETAS: Final[Mapping[str, str]] = {
     "mcp_toolset": "mcp-client-2025-11-20",
 }
 
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SERVER: Final = frozenset(("mcp", "mcp_server"))
 
 
@@ -111,7 +114,7 @@ def _typed(short: str, args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own(tool: ToolSpec, provider: str, strict: bool) -> dict[str, Json]:
-    wire: dict[str, Json] = {"name": tool.name}
+    wire: dict[str, Json] = {"name": wire_name(tool.name)}
     if tool.description:
         wire["description"] = tool.description
     wire["input_schema"] = input_schema(tool.parameters)
@@ -134,6 +137,17 @@ def cache_control(own: Mapping[str, Any], *, cache: bool = False) -> dict[str, A
     if isinstance(given, Mapping):
         return {"type": "ephemeral", **cast("Mapping[str, Any]", given)}
     return {"type": "ephemeral"} if cache or given is True else None
+
+
+def wire_name(name: str) -> str:
+    """Return a tool's name in the letters that the API takes, at most 64 of them.
+
+    Another name is told apart from all others by what is added to it.
+    """
+    if _NAME.fullmatch(name):
+        return name
+    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{re.sub(r'[^a-zA-Z0-9_-]', '_', name)[:55]}_{mark}"
 
 
 def snake(name: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any, Final, cast
 import orjson
 
 from mastra.errors import ModelError
-from mastra.ids import new_id
 from mastra.jsonable import Json
-from mastra.models.anthropic_messages import CONTAINER, Document
+from mastra.models.anthropic_citations import Document, source_of
+from mastra.models.anthropic_messages import CONTAINER
 from mastra.models.chunks import (
     BlockEnd,
     FinishChunk,
@@ -22,7 +22,6 @@ from mastra.models.chunks import (
     ReasoningSignature,
     RedactedReasoning,
     ResponseMetadata,
-    SourceChunk,
     TextDelta,
     ToolCallDelta,
     ToolCallEnd,
@@ -65,10 +64,11 @@ class _Block:
 
     __slots__ = ("cited", "data", "kind", "name", "text")
 
-    def __init__(self, data: dict[str, Any]) -> None:
+    def __init__(self, data: dict[str, Any], renamed: Mapping[str, str]) -> None:
         self.data = data
         self.kind: str = data["type"]
-        self.name: str = data.get("name") or ""
+        name: str = data.get("name") or ""
+        self.name = renamed.get(name, name)
         self.text = ""
         """Arguments as far as they have come, or the signature."""
         self.cited: list[Json] = []
@@ -81,13 +81,14 @@ class AnthropicDecoder(SseDecoder):
         model_id: Who answers, for messages.
         include_raw: Whether to stream the provider's own events as well.
         answer_tool: The tool whose input is the answer's text.
+        renamed: Tools that go by another name here, by that name.
         names: Tools that the provider ran before, by the ids of their calls.
         documents: What citations count.
     """
 
     __slots__ = (
         "_answer_tool", "_blocks", "_cited", "_container", "_documents", "_edits", "_has_calls",
-        "_names", "_raw_reason", "_stop", "_usage",
+        "_names", "_raw_reason", "_renamed", "_stop", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -97,11 +98,13 @@ class AnthropicDecoder(SseDecoder):
         include_raw: bool = False,
         answer_tool: str | None = None,
         names: Mapping[str, str] | None = None,
+        renamed: Mapping[str, str] | None = None,
         documents: Sequence[Document] = (),
     ) -> None:
         super().__init__(model_id, include_raw=include_raw)
         self._answer_tool = answer_tool
         self._names = dict(names or {})
+        self._renamed = renamed or {}
         self._documents = documents
         self._blocks: dict[int, _Block] = {}
         self._cited: set[str] = set()
@@ -165,7 +168,7 @@ class AnthropicDecoder(SseDecoder):
                 self._usage[key] = value
 
     def _start(self, index: int, data: dict[str, Any], out: list[ModelChunk]) -> None:
-        block = self._blocks[index] = _Block(data)
+        block = self._blocks[index] = _Block(data, self._renamed)
         match block.kind:
             case "text":
                 if data.get("text"):
@@ -273,7 +276,7 @@ class AnthropicDecoder(SseDecoder):
 
     def _cite(self, block: _Block, note: dict[str, Any], out: list[ModelChunk]) -> None:
         block.cited.append(note)
-        source = _source(note, self._documents)
+        source = source_of(note, self._documents)
         mark = source.url or f"{note.get('type')} {note.get('document_index')} {source.title}"
         if mark not in self._cited:
             self._cited.add(mark)
@@ -360,34 +363,6 @@ def _kept_container(container: Mapping[str, Any]) -> dict[str, Json]:
     if isinstance(ends, str):
         kept["expires_ms"] = int(datetime.fromisoformat(ends).timestamp() * 1000)
     return kept
-
-
-def _source(note: Mapping[str, Any], documents: Sequence[Document]) -> SourceChunk:
-    """Return what a citation cites."""
-    own: dict[str, Any] = {"citedText": note.get("cited_text")}
-    url = note.get("url")
-    if url is not None:
-        return SourceChunk(new_id(), url, note.get("title"), provider_metadata={"anthropic": own})
-    if note.get("type") == "search_result_location":
-        where = str(note.get("source"))
-        found = where if where.startswith(("http://", "https://")) else None
-        return SourceChunk(
-            new_id(), found, note.get("title") or where, provider_metadata={"anthropic": own}
-        )
-    for key, value in note.items():
-        first, *rest = key.split("_")
-        if rest and key not in ("document_index", "document_title", "cited_text"):
-            own[first + "".join(word.title() for word in rest)] = value
-    index = note.get("document_index")
-    known = documents[index] if isinstance(index, int) and index < len(documents) else None
-    return SourceChunk(
-        new_id(),
-        title=note.get("document_title") or (known and known.title) or f"Document {index}",
-        source_type="document",
-        media_type=known.media_type if known is not None else "text/plain",
-        filename=known.filename if known is not None else None,
-        provider_metadata={"anthropic": own},
-    )
 
 
 def anthropic_usage(usage: Mapping[str, Any]) -> Usage:

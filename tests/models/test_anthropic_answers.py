@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -355,6 +356,28 @@ async def test_a_tool_of_ours_runs_in_the_form_that_anthropic_gives(server: Open
     await agent(server, tools=tools).generate("q")
     assert server.requests[0]["tools"] == [{"type": "memory_20250818", "name": "memory"}]
     assert server.requests[1]["messages"][-1]["content"][0]["content"] == "Mexico City"
+
+
+async def test_names_that_the_api_does_not_take(server: OpenAIServer) -> None:
+    names = ["admin.files/list", "search_" * 12, "search_" * 13]
+    tools = {name: any_tool(name) for name in names}
+
+    def asks(body: dict[str, Any]) -> list[str]:
+        return [tool["name"] for tool in body["tools"]]
+
+    server.queue(reply(text("ok")))
+    await agent(server, tools=tools).generate("q")
+    known = asks(server.requests[0])
+    assert len(set(known)) == 3
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in known)
+    server.queue(reply(call("toolu_1", known[0]), stop="tool_use"), reply(text("ok")))
+    choice = {"type": "tool", "tool_name": names[0]}
+    result = await agent(server, tools=tools).generate(
+        "q", prepare_step=lambda step: {"tool_choice": choice if step.step_number == 0 else "auto"}
+    )
+    assert server.requests[1]["tool_choice"]["name"] == known[0]
+    assert [chunk.payload.tool_name for chunk in result.steps[0].tool_calls] == [names[0]]
+    assert server.requests[2]["messages"][1]["content"][0]["name"] == known[0]
 
 
 async def test_whatever_a_user_or_a_tool_said_can_be_sent(server: OpenAIServer) -> None:

@@ -1,0 +1,49 @@
+"""What Anthropic's answers cite, as sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mastra.ids import new_id
+from mastra.models.chunks import SourceChunk
+
+__all__ = ["Document", "source_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that an answer may cite."""
+
+    title: str | None
+    media_type: str
+    filename: str | None
+
+
+def source_of(note: Mapping[str, Any], documents: Sequence[Document]) -> SourceChunk:
+    """Return what a citation cites."""
+    own: dict[str, Any] = {"citedText": note.get("cited_text")}
+    url = note.get("url")
+    if url is not None:
+        return SourceChunk(new_id(), url, note.get("title"), provider_metadata={"anthropic": own})
+    if note.get("type") == "search_result_location":
+        where = str(note.get("source"))
+        found = where if where.startswith(("http://", "https://")) else None
+        return SourceChunk(
+            new_id(), found, note.get("title") or where, provider_metadata={"anthropic": own}
+        )
+    for key, value in note.items():
+        first, *rest = key.split("_")
+        if rest and key not in ("document_index", "document_title", "cited_text"):
+            own[first + "".join(word.title() for word in rest)] = value
+    index = note.get("document_index")
+    known = documents[index] if isinstance(index, int) and index < len(documents) else None
+    return SourceChunk(
+        new_id(),
+        title=note.get("document_title") or (known and known.title) or f"Document {index}",
+        source_type="document",
+        media_type=known.media_type if known is not None else "text/plain",
+        filename=known.filename if known is not None else None,
+        provider_metadata={"anthropic": own},
+    )
