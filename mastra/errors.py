@@ -35,7 +35,7 @@ And one warning: WorkflowOutputWarning, at `commit()`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 __all__ = [
     "AccessDeniedError",
@@ -97,6 +97,10 @@ class ConfigError(MastraError):
     """The program or its environment is set up wrongly."""
 
     code = "CONFIG_ERROR"
+
+
+OPTION_REFUSED: Final = "OPTION_REFUSED"
+"""The code of a `ConfigError` about an option of one call, which a client may have asked for."""
 
 
 class NotFoundError(ConfigError):
@@ -235,6 +239,10 @@ class IdTakenError(RunError):
     """
 
     code = "ID_TAKEN"
+
+
+VALUE_NOT_STORABLE: Final = "VALUE_NOT_STORABLE"
+"""The code of a `StorageError` about what was to be stored or looked for, not about the database."""
 
 
 class StorageError(RunError):

@@ -28,6 +28,7 @@ from mastra.agents.run_record import restored_message
 from mastra.agents.suspended import SuspendedRun, WaitingCall
 from mastra.agents.wire import camel
 from mastra.errors import (
+    OPTION_REFUSED,
     ConfigError,
     RunNotFoundError,
     RunStateError,
@@ -133,7 +134,8 @@ class DurableRuns:
             if known:
                 raise ConfigError(
                     f"Durable agent {self._agent_id!r} goes on with the options that its run was "
-                    f"started with: resume it without {', '.join(map(repr, sorted(known)))}."
+                    f"started with: resume it without {', '.join(map(repr, sorted(known)))}.",
+                    code=OPTION_REFUSED,
                 )
             found = await self.workflow.get_run(run.run_id)
             if found is None:
@@ -203,7 +205,8 @@ def _stored(agent_id: str, options: Mapping[str, Any]) -> dict[str, Json]:
             raise ConfigError(
                 f"Agent {agent_id!r} is durable, so what a call is told is stored: {error.message} "
                 f"Put {key!r} into the agent's default_options, which whoever goes on with the run "
-                "has, too."
+                "has, too.",
+                code=OPTION_REFUSED,
             ) from error
     return stored
 

@@ -75,13 +75,26 @@ def message_from(value: object) -> Message:
             f"A message has role {data.get('role')!r}; known are {', '.join(_ROLES)}.",
             issues=[{"path": ["messages"], "message": "unknown role"}],
         )
+    try:
+        content = _content(data, role)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputValidationError(
+            f"A message of role {role!r} has a part that cannot be read: {_missing(error)}.",
+            issues=[{"path": ["messages"], "message": "a part that cannot be read"}],
+        ) from error
     return Message(
         role,
-        _content(data, role),
+        content,
         id=str(data.get("id") or new_id()),
         created_at=data["createdAt"] if isinstance(data.get("createdAt"), int) else now_ms(),
         metadata=data.get("metadata"),
     )
+
+
+def _missing(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    return "a value is of another type than it should be"
 
 
 def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ...]:

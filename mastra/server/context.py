@@ -58,7 +58,21 @@ def load_strict(data: bytes | str) -> Any:
     Raises:
         ValueError: It is neither.
     """
-    return pydantic_core.from_json(data, allow_inf_nan=False, cache_strings="none")
+    found = pydantic_core.from_json(data, allow_inf_nan=False, cache_strings="none")
+    # Databases keep no NUL in a text, so what has one could not be stored on all of them alike.
+    escaped = b"\\u0000" in data if isinstance(data, bytes) else "\\u0000" in data
+    if escaped and _has_nul(found):
+        raise ValueError("a text holds the character U+0000")
+    return found
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        known = cast("dict[str, Any]", value)
+        return any(map(_has_nul, known)) or any(map(_has_nul, known.values()))
+    return isinstance(value, list) and any(map(_has_nul, cast("list[Any]", value)))
 
 
 @dataclass(slots=True)

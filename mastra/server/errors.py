@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from mastra.errors import (
+    OPTION_REFUSED,
+    VALUE_NOT_STORABLE,
     AccessDeniedError,
     DefinitionChangedError,
     IdTakenError,
@@ -62,6 +64,8 @@ def status_of(error: BaseException) -> int:
     """Return the HTTP status for an exception."""
     if getattr(error, "code", None) == "THREAD_OF_ANOTHER_RESOURCE":
         return 403
+    if getattr(error, "code", None) in {OPTION_REFUSED, VALUE_NOT_STORABLE}:
+        return 400
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return status
@@ -93,8 +97,15 @@ def answer_to(error: BaseException) -> Response | None:
 
 
 def _mastra_error(error: MastraError) -> Response:
+    status, message = status_of(error), error.message
+    if isinstance(error, StorageError):
+        # It says which database, and what its driver said.
+        message = _STORAGE_SAYS.get(status, "The storage cannot be used at the moment.")
     # The original's answers have the message alone, so the code travels beside them.
-    return error_response(status_of(error), error.message, {CODE_HEADER: error.code})
+    return error_response(status, message, {CODE_HEADER: error.code})
+
+
+_STORAGE_SAYS = {400: "The request holds a text, a number or a date that cannot be stored."}
 
 
 _PARTS = {"body": "request body", "query": "query parameters", "path": "path parameters"}

@@ -11,6 +11,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Coroutine, Mapping
+from itertools import chain
 from typing import Any, ClassVar
 
 from fastapi.routing import APIRoute, APIRouter
@@ -99,6 +100,7 @@ def guarded(
         try:
             async with deadline:
                 await _let_in(server, checked, is_open=is_open)
+                _check_address(checked)
                 if reads_body and request.method not in _BODILESS:
                     await checked.body()
                 return await handler(checked)
@@ -117,6 +119,23 @@ async def _let_in(server: Server, request: Request, *, is_open: bool) -> None:
         server.gate.admit_place(request)
     else:
         await server.gate.admit(request)
+
+
+def _check_address(request: Request) -> None:
+    """Refuse texts in an address that no database keeps, whatever the route does with them."""
+    texts = (*request.path_params.values(), *chain(*request.query_params.multi_items()))
+    if any(isinstance(text, str) and not _is_plain(text) for text in texts):
+        raise Refusal(400, "The address holds a character that no id or text may have.")
+
+
+def _is_plain(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 async def _unexpected(server: Server, request: Request, error: Exception) -> Response:

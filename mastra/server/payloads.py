@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from mastra.wire import WireModel
 
@@ -42,6 +42,18 @@ Identifier = Annotated[
 """An id: text without control characters."""
 
 
+def _moment(given: datetime) -> datetime:
+    moment = given if given.tzinfo is not None else given.replace(tzinfo=UTC)
+    # Others could not be written as milliseconds and read again on every database.
+    if not 1970 <= moment.year < 9999:
+        raise ValueError("a time from 1970 to 9998 is needed")
+    return moment
+
+
+Moment = Annotated[datetime, AfterValidator(_moment)]
+"""A time; one without a zone is UTC."""
+
+
 class RequestBody(WireModel):
     """What every body may carry."""
 
@@ -76,7 +88,7 @@ class StartBody(RequestBody):
 class ResumeBody(RequestBody):
     """Of the routes that resume."""
 
-    step: Identifier | list[Identifier] | None = None
+    step: Identifier | Annotated[list[Identifier], Field(min_length=1)] | None = None
     """Which suspended step."""
     resume_data: Any = None
     """What it is given."""
@@ -95,7 +107,7 @@ class RestartBody(RequestBody):
 class TimeTravelBody(RequestBody):
     """Of the routes that go back in time."""
 
-    step: Identifier | list[Identifier]
+    step: Identifier | Annotated[list[Identifier], Field(min_length=1)]
     """Which step to begin at."""
     input_data: Any = None
     """Its input; left out, what the step before it gave."""
@@ -166,11 +178,20 @@ class AgentResumeBody(AgentAnswerBody):
     """What the tool waits for."""
 
 
+class TracePage(WireModel):
+    """Which traces of those there are."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """How many; 25 where it is left out."""
+    after: str | None = None
+    """From the page before."""
+
+
 class TraceQueryBody(WireModel):
     """Of the query for traces."""
 
-    page: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """`limit`, and `after` from the page before."""
+    page: TracePage = Field(default_factory=TracePage)
+    """Which of them."""
     time_range: dict[str, Any] | None = None
     """Accepted for Studio: what is kept in memory is recent."""
     order_by: list[Any] | None = None
@@ -268,7 +289,7 @@ class GivenMessage(WireModel):
     id: Identifier | None = None
     role: Literal["user", "assistant", "system", "tool"]
     thread_id: Identifier
-    created_at: datetime | None = None
+    created_at: Moment | None = None
     content: str | dict[str, Any]
 
 

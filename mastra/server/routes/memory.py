@@ -14,6 +14,7 @@ from mastra.errors import NotFoundError
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.memory import Memory
+from mastra.models.message_forms import message_from
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
@@ -237,6 +238,8 @@ async def save_messages(
         content: Any = given.content
         if isinstance(content, str):
             content = {"format": 2, "parts": [{"type": "text", "text": content}]}
+        # What no reader understands would take everything listed with it along.
+        message_from({"role": given.role, "content": content})
         when = now_ms() if given.created_at is None else int(given.created_at.timestamp() * 1000)
         saved.append(
             StoredMessage(
@@ -305,9 +308,11 @@ async def search(
 
 
 def _text(message: StoredMessage) -> str:
-    parts = cast("list[dict[str, Any]]", message.content.get("parts") or [])
-    texts = [str(part.get("text", "")) for part in parts]
-    return " ".join(texts)
+    parts: Any = message.content.get("parts")
+    found = cast("list[Any]", parts if isinstance(parts, list) else [])
+    return " ".join(
+        str(cast("Any", part).get("text") or "") for part in found if isinstance(part, Mapping)
+    )
 
 
 def _hit(message: StoredMessage, thread: ThreadRecord | None) -> dict[str, Json]:

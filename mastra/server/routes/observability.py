@@ -98,8 +98,7 @@ async def query_traces(
 ) -> dict[str, Json]:
     """List traces as Studio's page of traces does."""
     found = _roots(server, request)
-    limit = min(max(int(body.page.get("limit") or 25), 1), 1000)
-    after = str(body.page.get("after") or "")
+    limit, after = body.page.limit or 25, body.page.after or ""
     start = int(after) if after.isascii() and after.isdigit() and len(after) < 10 else 0
     shown = found[start : start + limit]
     more = start + limit < len(found)

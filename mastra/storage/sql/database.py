@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from sqlalchemy.engine import Dialect
 
-from mastra.errors import StorageError
+from mastra.errors import VALUE_NOT_STORABLE, StorageError
 from mastra.storage.sql.statements import Statement
 
 __all__ = [
@@ -117,7 +117,18 @@ def whole(counts: list[int], needed: int) -> list[int]:
 
 def failed(what: str, where: str, cause: BaseException, hint: str = "") -> StorageError:
     """Return the error for a call that the database refused or that did not reach it."""
-    return StorageError(f"Could not {what} in {where}: {_reason(cause)}.{hint}")
+    error = StorageError(f"Could not {what} in {where}: {_reason(cause)}.{hint}")
+    if _is_about_a_value(cause):
+        error.code = VALUE_NOT_STORABLE
+    return error
+
+
+def _is_about_a_value(cause: BaseException) -> bool:
+    """Return whether the same call with another text, number or date would have passed."""
+    if isinstance(cause, (ValueError, OverflowError)) or type(cause).__name__ == "DataError":
+        return True
+    # Class 22 of SQL's states: data exceptions.
+    return str(getattr(cause, "sqlstate", None) or "").startswith("22")
 
 
 def open_failed(where: str, cause: BaseException, hint: str = "") -> StorageError:

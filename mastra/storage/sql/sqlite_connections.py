@@ -10,11 +10,12 @@ A database in memory has the direct one alone.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -76,6 +77,8 @@ class SqliteConnections:
         self._is_file = path != ":memory:"
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        if self._is_file:
+            _create_for_owner(path)
         self.direct = connect(path, durability, wait_s=_PATIENCE_S)
         try:
             _prepare(self.direct)
@@ -153,6 +156,17 @@ def _submit(executor: ThreadPoolExecutor, job: Callable[[], T]) -> Future[T]:
         return executor.submit(job)
     except RuntimeError as error:
         raise sqlite3.ProgrammingError("the storage was closed meanwhile") from error
+
+
+def _create_for_owner(path: str) -> None:
+    """Make the file where there is none, for its owner alone.
+
+    SQLite would ask the umask, which lets others of the machine read what users say. It gives the
+    files beside it (`-wal`, `-shm`) the rights of the database.
+    """
+    # A folder that is not there, or not to be written to, is for SQLite to report.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def connect(path: str, durability: Durability, *, wait_s: float) -> sqlite3.Connection:
