@@ -79,12 +79,19 @@ def error_response(
     return JSONResponse({"error": message, **facts}, status, headers)
 
 
+_HEADERS: dict[int, dict[str, str]] = {
+    401: {"www-authenticate": "Bearer"},
+    # What is left of the body is not waited for.
+    408: {"connection": "close"},
+    413: {"connection": "close"},
+}
+
+
 def answer_to(error: BaseException) -> Response | None:
     """Return the answer to an exception that was raised on purpose, else `None`."""
     match error:
         case Refusal():
-            headers = {"www-authenticate": "Bearer"} if error.status == 401 else None
-            return error_response(error.status, error.message, headers)
+            return error_response(error.status, error.message, _HEADERS.get(error.status))
         case RequestValidationError():
             return _invalid_request(error)
         case HTTPException():

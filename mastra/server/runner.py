@@ -11,6 +11,7 @@ import uvicorn
 
 from mastra.registry import Mastra
 from mastra.server.app import create_app, server_of
+from mastra.server.arrivals import timed_protocol
 from mastra.server.config import ServerConfig
 from mastra.server.context import Server
 from mastra.server.draining import begin_draining, drain
@@ -59,6 +60,8 @@ def uvicorn_config(app: Any, config: ServerConfig, **options: Any) -> uvicorn.Co
         "log_level": "warning",
         **options,
     }
+    if config.receive_timeout is not None and settings.get("http", "auto") == "auto":
+        settings["http"] = timed_protocol(config.receive_timeout)
     return uvicorn.Config(app, **settings)
 
 
