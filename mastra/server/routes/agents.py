@@ -18,6 +18,7 @@ from mastra.server.context import AgentId, Server, ServerDep, ToolId
 from mastra.server.describe import agent_wire
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
+from mastra.server.hanging_up import unless_gone
 from mastra.server.payloads import AgentAnswerBody, AgentBody, AgentResumeBody, Identifier, ToolBody
 from mastra.server.routes.tools import run_tool
 from mastra.server.schemas import tool_wire
@@ -85,8 +86,13 @@ async def generate(
     """Ask an agent and answer with all that came of it."""
     agent = _agent(server, agent_id)
     options = await call_options(server, request, agent, body)
-    async with _asked(agent, body, options) as stream:
-        return (await stream.result()).to_wire()
+    return await _whole(request, _asked(agent, body, options))
+
+
+async def _whole(request: Request, answer: AgentStream[Any]) -> dict[str, Json]:
+    """Return all that comes of an answer. A client that hangs up ends it, unless it is durable."""
+    async with answer:
+        return (await unless_gone(request, answer.result())).to_wire()
 
 
 async def stream(
@@ -95,7 +101,7 @@ async def stream(
     """Ask an agent and answer with what it streams."""
     agent = _agent(server, agent_id)
     options = await call_options(server, request, agent, body)
-    return await _streamed(server, _asked(agent, body, options))
+    return await _streamed(server, request, _asked(agent, body, options))
 
 
 def _asked(agent: Agent, body: AgentBody, options: dict[str, Any]) -> AgentStream[Any]:
@@ -104,10 +110,15 @@ def _asked(agent: Agent, body: AgentBody, options: dict[str, Any]) -> AgentStrea
     return agent.stream(cast("Any", body.messages), **options)
 
 
-async def _streamed(server: Server, answer: AgentStream[Any]) -> StreamingResponse:
+async def _streamed(
+    server: Server, request: Request, answer: AgentStream[Any]
+) -> StreamingResponse:
+    async def begin() -> None:
+        await answer
+
     try:
         # What is wrong with the call itself is answered with a status, before the stream begins.
-        await answer
+        await unless_gone(request, begin())
     except BaseException:
         await answer.aclose()
         raise
@@ -132,7 +143,7 @@ async def approve(
     """Let a tool call that waits for approval run, and answer with what follows."""
     agent, options = await _waiting(server, request, agent_id, body)
     return await _streamed(
-        server, agent.approve_tool_call(body.run_id, body.tool_call_id, **options)
+        server, request, agent.approve_tool_call(body.run_id, body.tool_call_id, **options)
     )
 
 
@@ -143,6 +154,7 @@ async def decline(
     agent, options = await _waiting(server, request, agent_id, body)
     return await _streamed(
         server,
+        request,
         agent.decline_tool_call(body.run_id, body.tool_call_id, reason=body.reason, **options),
     )
 
@@ -152,8 +164,8 @@ async def approve_generate(
 ) -> dict[str, Json]:
     """Let a tool call run, and answer with all that came of it."""
     agent, options = await _waiting(server, request, agent_id, body)
-    result = await agent.approve_tool_call_generate(body.run_id, body.tool_call_id, **options)
-    return result.to_wire()
+    answer = agent.approve_tool_call(body.run_id, body.tool_call_id, **options)
+    return await _whole(request, answer)
 
 
 async def decline_generate(
@@ -161,10 +173,8 @@ async def decline_generate(
 ) -> dict[str, Json]:
     """Refuse a tool call, and answer with all that came of it."""
     agent, options = await _waiting(server, request, agent_id, body)
-    result = await agent.decline_tool_call_generate(
-        body.run_id, body.tool_call_id, reason=body.reason, **options
-    )
-    return result.to_wire()
+    answer = agent.decline_tool_call(body.run_id, body.tool_call_id, reason=body.reason, **options)
+    return await _whole(request, answer)
 
 
 async def resume_stream(
@@ -174,6 +184,7 @@ async def resume_stream(
     agent, options = await _waiting(server, request, agent_id, body)
     return await _streamed(
         server,
+        request,
         agent.resume_stream(
             body.resume_data, run_id=body.run_id, tool_call_id=body.tool_call_id, **options
         ),

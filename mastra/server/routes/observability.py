@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from mastra.jsonable import Json
 from mastra.observability.spans import Span
-from mastra.observability.store import TraceStore, span_to_wire
+from mastra.observability.store import TraceStore, root_of, span_to_wire
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
@@ -46,7 +46,8 @@ def _spans(server: Server, request: Request, trace_id: str) -> list[Span]:
     spans = _store(server).trace(trace_id)
     if not spans:
         raise Refusal(404, f"Trace with ID '{trace_id}' not found")
-    server.check_owner(request, spans[0].facts.get("resourceId"), "trace")
+    root = root_of(spans)
+    server.check_owner(request, None if root is None else root.facts.get("resourceId"), "trace")
     return spans
 
 
@@ -154,21 +155,27 @@ async def query_fields() -> dict[str, Json]:
 
 async def entity_names(
     server: ServerDep,
+    request: Request,
     entity_type: Annotated[str | None, Query(alias="entityType", max_length=60)] = None,
 ) -> dict[str, Json]:
     """List the names of what was traced."""
-    spans = _store(server).spans()
+    store = _store(server)
     names = {
         span.entity_name
-        for span in spans
+        for root in _roots(server, request)
+        for span in store.trace(root.trace_id)
         if entity_type is None or span_to_wire(span)["entityType"] == entity_type
     }
     return {"names": sorted(names)}
 
 
-async def list_scores(trace_id: str, span_id: str) -> dict[str, Json]:
+async def list_scores(
+    server: ServerDep, request: Request, trace_id: str, span_id: str
+) -> dict[str, Json]:
     """List the scores of a span: there are none."""
-    del trace_id, span_id
+    del span_id
+    if _store(server).trace(trace_id):
+        _spans(server, request, trace_id)
     pagination = {"total": 0, "page": 0, "perPage": 10, "hasMore": False}
     return {"scores": [], "pagination": pagination}
 
