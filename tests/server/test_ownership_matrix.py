@@ -1,0 +1,321 @@
+"""Every route, asked by bob for what is alice's: refused or blind, and nothing of hers is changed.
+
+The rows are compared with the routes that there are, so a new route needs a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from mastra import (
+    Agent,
+    InMemoryStorage,
+    Mastra,
+    ServerConfig,
+    StepContext,
+    create_step,
+    create_workflow,
+    tool,
+)
+from mastra.memory import Memory
+from mastra.observability import Observability
+from mastra.server import BearerAuth, create_app
+from mastra.server.app import server_of
+from mastra.testing import FunctionModel, ToolCall
+
+pytestmark = pytest.mark.anyio
+
+ALICE = {"authorization": "Bearer a"}
+BOB = {"authorization": "Bearer b"}
+REFUSED = frozenset({403, 404, 409})
+
+
+class Value(BaseModel):
+    value: int
+
+
+@tool(require_approval=True)
+async def pay(to: str) -> str:
+    """Pay."""
+    return "paid"
+
+
+async def wait(ctx: StepContext[Value]) -> Value:
+    if ctx.resume_data is None:
+        return await ctx.suspend({"for": "alice"})
+    return ctx.input_data
+
+
+def answer(request: Any) -> Any:
+    is_asked = request.messages[-1].role == "user" and request.messages[-1].text == "pay"
+    return ToolCall("pay", {"to": "alice-shop"}) if is_asked else "ok"
+
+
+def asks(**body: Any) -> tuple[str, Any]:
+    return "refused", {"json": {"messages": "pay", **body}}
+
+
+def refused(json: Any = None, **params: Any) -> tuple[str, Any]:
+    return "refused", {"json": json, "params": params}
+
+
+def blind(json: Any = None, **params: Any) -> tuple[str, Any]:
+    return "blind", {"json": json, "params": params}
+
+
+ASKED = [
+    asks(runId="alice-run"),
+    asks(memory={"thread": "alice-thread"}),
+    asks(memory={"thread": {"id": "alice-thread", "resourceId": "bob"}}),
+    asks(memory={"thread": "bob-thread", "resource": "alice"}),
+    asks(threadId="alice-thread"),
+    asks(threadId="bob-thread", resourceId="alice"),
+    asks(
+        messages=[{"id": "alice-message", "role": "user", "content": "x"}],
+        memory={"thread": "bob-thread"},
+    ),
+]
+ANSWERED = [refused({"runId": "alice-run"}), refused({"runId": "alice-run", "resumeData": {}})]
+STARTED = [
+    refused({"inputData": {"value": 1}}, runId="alice-flow"),
+    refused({"inputData": {"value": 1}, "resourceId": "alice"}, runId="bob-flow"),
+]
+RESUMED = [refused({"step": "wait", "resumeData": {}}, runId="alice-flow")]
+TRAVELLED = [refused({"step": "wait", "inputData": {"value": 2}}, runId="alice-flow")]
+METRIC = {"name": ["mastra_agent_duration_ms", "mastra_workflow_duration_ms"]}
+PERCENTILES = {"name": "mastra_agent_duration_ms", "percentiles": [0.5]}
+SAVED = {"id": "alice-message", "role": "user", "content": "bob's"}
+
+ROWS: dict[str, list[tuple[str, Any]]] = {
+    "POST /agents/{agentId}/generate": ASKED,
+    "POST /agents/{agentId}/stream": ASKED,
+    "POST /agents/{agentId}/stream-until-idle": ASKED,
+    "POST /agents/{agentId}/approve-tool-call": ANSWERED,
+    "POST /agents/{agentId}/decline-tool-call": ANSWERED,
+    "POST /agents/{agentId}/approve-tool-call-generate": ANSWERED,
+    "POST /agents/{agentId}/decline-tool-call-generate": ANSWERED,
+    "POST /agents/{agentId}/resume-stream": ANSWERED,
+    "GET /agents/{agentId}/suspended-runs": [
+        blind(),
+        blind(threadId="alice-thread"),
+        refused(resourceId="alice"),
+    ],
+    "GET /workflows/run-counts": [blind()],
+    "POST /workflows/{workflowId}/create-run": [
+        refused(runId="alice-flow"),
+        refused({"resourceId": "alice"}),
+    ],
+    "GET /workflows/{workflowId}/runs": [blind(), refused(resourceId="alice")],
+    "GET /workflows/{workflowId}/runs/{runId}": [refused()],
+    "DELETE /workflows/{workflowId}/runs/{runId}": [refused()],
+    "POST /workflows/{workflowId}/runs/{runId}/cancel": [refused()],
+    "POST /workflows/{workflowId}/start": STARTED,
+    "POST /workflows/{workflowId}/start-async": STARTED,
+    "POST /workflows/{workflowId}/stream": STARTED,
+    "POST /workflows/{workflowId}/resume": RESUMED,
+    "POST /workflows/{workflowId}/resume-async": RESUMED,
+    "POST /workflows/{workflowId}/resume-no-wait": RESUMED,
+    "POST /workflows/{workflowId}/resume-stream": RESUMED,
+    "POST /workflows/{workflowId}/observe": [refused(runId="alice-flow")],
+    "POST /workflows/{workflowId}/restart": [refused(runId="alice-flow")],
+    "POST /workflows/{workflowId}/restart-async": [refused(runId="alice-flow")],
+    "POST /workflows/{workflowId}/restart-all-active-workflow-runs": [refused()],
+    "POST /workflows/{workflowId}/restart-all-active-workflow-runs-async": [refused()],
+    "POST /workflows/{workflowId}/time-travel": TRAVELLED,
+    "POST /workflows/{workflowId}/time-travel-async": TRAVELLED,
+    "POST /workflows/{workflowId}/time-travel-stream": TRAVELLED,
+    "GET /memory/threads": [blind(), blind(agentId="a"), refused(resourceId="alice")],
+    "POST /memory/threads": [
+        refused({"threadId": "alice-thread"}),
+        refused({"threadId": "bob-thread", "resourceId": "alice"}),
+    ],
+    "GET /memory/threads/{threadId}": [refused(), refused(agentId="a")],
+    "PATCH /memory/threads/{threadId}": [refused({"title": "Bob's"})],
+    "DELETE /memory/threads/{threadId}": [refused()],
+    "GET /memory/threads/{threadId}/messages": [refused(), refused(agentId="a")],
+    "GET /memory/threads/{threadId}/working-memory": [refused(), refused(resourceId="alice")],
+    "POST /memory/threads/{threadId}/working-memory": [refused({"workingMemory": "Bob's"})],
+    "POST /memory/save-messages": [
+        refused({"messages": [{**SAVED, "threadId": "alice-thread"}]}),
+        refused({"messages": [{**SAVED, "threadId": "bob-own"}]}),
+        refused({"messages": [{**SAVED, "id": "bob-message", "threadId": "alice-thread"}]}),
+    ],
+    "POST /memory/messages/delete": [
+        refused({"messageIds": ["alice-message"]}),
+        refused({"messageIds": "alice-message"}),
+    ],
+    "GET /memory/search": [
+        blind(searchQuery="words"),
+        blind(searchQuery="words", threadId="alice-thread"),
+        refused(searchQuery="words", resourceId="alice"),
+    ],
+    "GET /observability/traces": [blind()],
+    "POST /observability/traces/query": [blind({})],
+    "GET /observability/traces/{trace_id}": [refused()],
+    "GET /observability/traces/{trace_id}/light": [refused()],
+    "GET /observability/traces/{trace_id}/{span_id}/scores": [refused()],
+    "GET /observability/discovery/entity-names": [blind(), blind(entityType="agent")],
+    "POST /observability/metrics/aggregate": [blind({**METRIC, "aggregation": "count"})],
+    "POST /observability/metrics/breakdown": [blind({**METRIC, "groupBy": ["resourceId"]})],
+    "POST /observability/metrics/timeseries": [blind({**METRIC, "groupBy": ["threadId"]})],
+    "POST /observability/metrics/percentiles": [blind(PERCENTILES)],
+    "GET /observability/logs": [blind(), blind(resourceId="alice"), blind(runId="alice-run")],
+    "GET /logs": [blind(transportId="memory")],
+    "GET /logs/{run_id}": [blind(transportId="memory")],
+}
+"""What is somebody's: by route, what bob asks, and whether it is refused or shows nothing."""
+
+NOBODYS = """
+GET /agents|GET /agents/providers|GET /agents/{agentId}|GET /agents/{agentId}/tools/{toolId}
+POST /agents/{agentId}/tools/{toolId}/execute|GET /agents/{agentId}/voice/speakers|GET /workflows
+GET /workflows/{workflowId}|GET /tools|GET /tools/{toolId}|POST /tools/{toolId}/execute
+GET /memory/status|GET /memory/config|POST /observability/traces/query/fields
+GET /observability/discovery/environments|GET /observability/discovery/service-names
+GET /observability/discovery/tags|GET /logs/transports|GET /auth/capabilities|GET /mcp/v0/servers
+GET /system/packages|GET /system/api-schema|GET /scores/scorers|GET /processors|GET /workspaces
+GET /experiments/review-summary|GET /schedules|GET /channels/platforms|GET /editor/builder/settings
+GET /editor/builder/models/available|GET /datasets|GET /observability/feedback|GET /experiments
+GET /stored/prompt-blocks
+"""
+"""What tells of the application alone: definitions, and what there is none of."""
+
+
+def nobodys() -> set[str]:
+    return {route for line in NOBODYS.split("\n") for route in line.split("|") if route}
+
+
+def application() -> Mastra:
+    step = create_step(id="wait", input_schema=Value, output_schema=Value, execute=wait)
+    flow = create_workflow(id="flow", input_schema=Value, output_schema=Value).then(step).commit()
+    agent = Agent(
+        id="a",
+        model=FunctionModel(answer),
+        tools={"pay": pay},
+        memory=Memory(working_memory=True),
+    )
+    return Mastra(
+        agents={"a": agent},
+        workflows={"flow": flow},
+        tools={"pay": pay},
+        storage=InMemoryStorage(),
+        observability=Observability(capture_content=True),
+        server=ServerConfig(auth=BearerAuth({"a": "alice", "b": "bob"})),
+    )
+
+
+class World:
+    """The application, what is alice's in it, and a client."""
+
+    def __init__(self, mastra: Mastra, app: Any, http: httpx.AsyncClient) -> None:
+        self.mastra = mastra
+        self.routes = {f"{method} {path}" for method, path in server_of(app).facts["routes"]}
+        self.http = http
+        self.trace = ""
+
+    async def prepare(self) -> None:
+        """Let alice ask an agent, start a workflow and say something; bob has a thread."""
+        for path, body in (
+            ("agents/a/generate", {"messages": "pay", "runId": "alice-run"}),
+            (
+                "agents/a/generate",
+                {"messages": "alice-words", "memory": {"thread": "alice-thread"}},
+            ),
+            ("workflows/flow/start-async?runId=alice-flow", {"inputData": {"value": 1}}),
+            (
+                "memory/save-messages",
+                {"messages": [{**SAVED, "content": "alice's", "threadId": "alice-thread"}]},
+            ),
+            ("memory/threads/alice-thread/working-memory", {"workingMemory": "alice-notes"}),
+        ):
+            made = await self.http.post(f"/api/{path}", headers=ALICE, json=body)
+            assert made.status_code == 200, (path, made.text)
+        body = {"threadId": "bob-own"}
+        assert (await self.http.post("/api/memory/threads", headers=BOB, json=body)).is_success
+        traces = (await self.http.get("/api/observability/traces", headers=ALICE)).json()["spans"]
+        self.trace = traces[0]["traceId"]
+
+    async def hers(self) -> list[Any]:
+        """Return all that is alice's, as it is stored."""
+        storage = self.mastra.storage
+        workflow = self.mastra.get_workflow("flow")
+        threads = await storage.memory.list_threads(resource_id="alice")
+        messages = await storage.memory.list_messages(resource_id="alice")
+        run: Any = await workflow.get_run("alice-flow")
+        runs = await workflow.list_runs(resource_id="alice")
+        return [
+            threads.threads,
+            messages.messages,
+            await storage.memory.get_resource("alice"),
+            await storage.agent_runs.get_agent_run("alice-run"),
+            await storage.agent_runs.agent_run_owner("alice-run"),
+            (run.status, run.updated_at, runs.total),
+        ]
+
+    def path(self, route: str) -> str:
+        """Return where a route is, with ids of alice's in it."""
+        path = route.partition(" ")[2]
+        ids = {
+            "{agentId}": "a",
+            "{workflowId}": "flow",
+            "{toolId}": "pay",
+            "{runId}": "alice-flow",
+            "{run_id}": "alice-run",
+            "{threadId}": "alice-thread",
+            "{trace_id}": self.trace,
+            "{span_id}": "0123456789abcdef",
+        }
+        for name, value in ids.items():
+            path = path.replace(name, value)
+        return f"/api{path}"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    mastra = application()
+    app = create_app(mastra)
+    transport = httpx.ASGITransport(app)
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+        made = World(mastra, app, http)
+        await made.prepare()
+        yield made
+
+
+async def test_every_route_has_a_row(world: World) -> None:
+    assert world.routes == ROWS.keys() | nobodys()
+    assert ROWS.keys().isdisjoint(nobodys())
+
+
+async def test_bob_sees_and_touches_nothing_of_alices(world: World) -> None:
+    before = await world.hers()
+    for route, asked in ROWS.items():
+        method = route.partition(" ")[0]
+        for outcome, request in asked:
+            given = {key: value for key, value in request.items() if value}
+            found = await world.http.request(method, world.path(route), headers=BOB, **given)
+            if outcome == "refused":
+                assert found.status_code in REFUSED, (route, given, found.text)
+            else:
+                assert found.status_code == 200, (route, given, found.text)
+                assert "alice" not in found.text, (route, given, found.text)
+            assert await world.hers() == before, (route, given)
+
+
+async def test_alice_is_let_in(world: World) -> None:
+    for route in ROWS:
+        method, path = route.split(" ")
+        if method == "GET" and "{" in path and not path.startswith("/logs"):
+            found = await world.http.get(world.path(route), headers=ALICE)
+            assert found.status_code == 200, (route, found.text)
+
+
+async def test_what_is_nobodys_tells_of_nobody(world: World) -> None:
+    for route in nobodys():
+        if route.startswith("GET"):
+            found = await world.http.get(world.path(route), headers=BOB)
+            assert found.status_code == 200, route
+            assert "alice" not in found.text, route
