@@ -36,6 +36,7 @@ class Mastra:
         agents: Agents by key, or a list of them, whose keys are their ids.
         workflows: Committed workflows by key, or a list of them. A list under one key is of
             versions of the same workflow: new runs take the last, a run goes on by its own.
+            Those with one id and different versions are taken so in a list, too.
         tools: Tools by key, or a list of them.
         storage: Where runs and memory are kept; left out, in memory.
         logger: The application's logger, or `None` for the `mastra` logger.
@@ -333,9 +334,10 @@ def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterat
             f"{type(given).__name__}."
         )
     seen: set[Any] = set()
-    for item in given:
+    for item in _with_versions(given):
         # A plain function is a tool too, and is named as one by `add_tool`.
-        key = getattr(item, "id", None) or getattr(item, "__name__", None)
+        one: Any = _newest(item)
+        key = getattr(one, "id", None) or getattr(one, "__name__", None)
         if key in seen:
             raise ConfigError(
                 f"Mastra({what}=[...]) has two {what} with the id {key!r}. Give one of them another "
@@ -343,6 +345,33 @@ def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterat
             )
         seen.add(key)
         yield key, item
+
+
+def _newest(item: Any) -> Any:
+    """Return what a list of versions is registered by: the last of them."""
+    if isinstance(item, list) and item:
+        return cast("list[Any]", item)[-1]
+    return cast("Any", item)
+
+
+def _with_versions(given: Iterable[Any]) -> list[Any]:
+    """Return what a list has, with those that are versions of one workflow in a list of theirs."""
+    items = [*given]
+    families: dict[Any, list[Any]] = {}
+    for item in items:
+        if isinstance(item, Workflow):
+            families.setdefault(cast("AnyWorkflow", item).id, []).append(item)
+    several = {
+        name: family
+        for name, family in families.items()
+        if 1 < len(family) == len({workflow.version for workflow in family})
+    }
+    found: list[Any] = []
+    for item in items:
+        family = several.get(item.id) if isinstance(item, Workflow) else None
+        if family is None or item is family[-1]:
+            found.append(family or item)
+    return found
 
 
 def _last_version(versions: list[AnyWorkflow], key: str | None) -> AnyWorkflow:

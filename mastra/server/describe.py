@@ -35,6 +35,10 @@ def workflow_wire(workflow: Workflow[Any, Any, Any]) -> dict[str, Json]:
     everything: dict[str, Json] = {}
     _collect(spec, "", steps, everything)
     wire: dict[str, Json] = {"name": spec.id, "origin": "code"}
+    if spec.version is not None:
+        wire["version"] = spec.version
+    if spec.kept:
+        wire["versions"] = [kept.version for kept in spec.kept]
     if spec.description:
         wire["description"] = spec.description
     if spec.metadata:
