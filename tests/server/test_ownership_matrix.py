@@ -292,17 +292,18 @@ async def test_every_route_has_a_row(world: World) -> None:
 
 async def test_bob_sees_and_touches_nothing_of_alices(world: World) -> None:
     before = await world.hers()
-    for route, asked in ROWS.items():
+    rows = [(route, *row) for route, asked in ROWS.items() for row in asked]
+    # What bob is refused leaves traces of his own, in which he finds the ids that he sent.
+    for route, outcome, request in sorted(rows, key=lambda row: row[1] != "blind"):
+        given = {key: value for key, value in request.items() if value}
         method = route.partition(" ")[0]
-        for outcome, request in asked:
-            given = {key: value for key, value in request.items() if value}
-            found = await world.http.request(method, world.path(route), headers=BOB, **given)
-            if outcome == "refused":
-                assert found.status_code in REFUSED, (route, given, found.text)
-            else:
-                assert found.status_code == 200, (route, given, found.text)
-                assert "alice" not in found.text, (route, given, found.text)
-            assert await world.hers() == before, (route, given)
+        found = await world.http.request(method, world.path(route), headers=BOB, **given)
+        if outcome == "refused":
+            assert found.status_code in REFUSED, (route, given, found.text)
+        else:
+            assert found.status_code == 200, (route, given, found.text)
+            assert "alice" not in found.text, (route, given, found.text)
+        assert await world.hers() == before, (route, given)
 
 
 async def test_alice_is_let_in(world: World) -> None:
