@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mastra.models.anthropic import AnthropicModel
     from mastra.models.base import Model, ModelRequest, ProviderTool
     from mastra.models.chunks import (
         FinishChunk,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mastra.models.settings import ModelSettings, Timeouts
 
 __all__ = [
+    "AnthropicModel",
     "Embedder",
     "Fallback",
     "FilePart",
@@ -64,6 +66,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AnthropicModel": "mastra.models.anthropic",
     "Embedder": "mastra.models.embedding",
     "Fallback": "mastra.models.resolve",
     "FilePart": "mastra.models.messages",

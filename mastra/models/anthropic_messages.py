@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from mastra.clock import now_ms
+from mastra.errors import ModelError
 from mastra.jsonable import Json, load_json
 from mastra.models.anthropic_citations import Document
 from mastra.models.anthropic_files import block_of
@@ -176,8 +177,16 @@ class _Writer:
                     blocks.append(block)
             elif not part.is_error:
                 # An error may say nothing but text.
-                blocks.append(self._marked(self._file(item), item))
+                blocks.append(self._seen(item))
         return blocks
+
+    def _seen(self, item: ImagePart | FilePart) -> dict[str, Any]:
+        try:
+            return self._marked(self._file(item), item)
+        except ModelError:
+            # The tool has run, and no caller can give its file in another form.
+            kind = item.media_type
+            return {"type": "text", "text": f"(A file of the kind {kind}, which is not shown.)"}
 
     def _said(self, message: Message) -> None:
         blocks: list[dict[str, Any]] = []

@@ -25,7 +25,7 @@ from mastra.models.anthropic_tools import (
     snake_keys,
     wire_name,
 )
-from mastra.models.anthropic_turns import keep_last_marks
+from mastra.models.anthropic_turns import keep_last_marks, may_think
 from mastra.models.base import ModelRequest
 from mastra.models.openai_request import tool_of
 from mastra.models.settings import ModelSettings
@@ -251,6 +251,8 @@ class _Maker:
     def _settle(self, said: Conversation) -> None:
         """Add what depends on all the rest."""
         body = self.body
+        if not may_think(said.turns) and "thinking" not in (self.settings.extra_body or {}):
+            self._think_no_more()
         thinking: Mapping[str, Any] = body.get("thinking") or {}
         self._limit(thinking)
         self._sample(thinks=thinking.get("type") in ("enabled", "adaptive"))
@@ -263,6 +265,12 @@ class _Maker:
             system = []
         turns = [block for turn in said.turns for block in turn["content"]]
         keep_last_marks([*tools, *system, *turns])
+
+    def _think_no_more(self) -> None:
+        """Leave thinking with a number of tokens out: it may not begin in the middle of a turn."""
+        thinking: Mapping[str, Any] = self.body.get("thinking") or {}
+        if thinking.get("type") == "enabled":
+            del self.body["thinking"]
 
     def _ask_for_features(self, kinds: list[str]) -> None:
         """Name the features that a header has to ask for."""

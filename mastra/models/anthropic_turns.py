@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-__all__ = ["THOUGHTS", "CallIds", "keep_last_marks", "mended"]
+__all__ = ["THOUGHTS", "CallIds", "keep_last_marks", "may_think", "mended"]
 
 THOUGHTS: Final = frozenset(("thinking", "redacted_thinking"))
 """The types of blocks that hold thinking."""
@@ -140,6 +140,21 @@ def _alternating(turns: list[_Block]) -> list[_Block]:
         text = "(What was said before this is left out.)"
         found.insert(0, {"role": "user", "content": [{"type": "text", "text": text}]})
     return found
+
+
+def may_think(turns: list[_Block]) -> bool:
+    """Return whether the answer that is under way began with a thought, or has not begun.
+
+    What another provider began, or this one without thinking, cannot go on with thoughts: the API
+    refuses it.
+    """
+    begun: _Block | None = None
+    for turn in reversed(turns):
+        if turn["role"] == "assistant":
+            begun = turn
+        elif any(block["type"] != "tool_result" for block in turn["content"]):
+            break
+    return begun is None or begun["content"][0]["type"] in THOUGHTS
 
 
 def keep_last_marks(blocks: Iterable[_Block]) -> None:

@@ -254,7 +254,12 @@ def test_a_file_that_is_not_taken_is_refused_here() -> None:
 
 
 def test_results_with_pictures_and_results_that_are_errors(checked: Any) -> None:
-    shown = (TextPart("see"), ImagePart(data=PNG), FilePart("application/pdf", data="JVBERi0="))
+    shown = (
+        TextPart("see"),
+        ImagePart(data=PNG),
+        FilePart("application/pdf", data="JVBERi0="),
+        FilePart("audio/mpeg", data="AAAA"),
+    )
     body = body_of(
         "q",
         Message.assistant(*(ToolCallPart(f"c{n}", "look", {}) for n in range(3))),
@@ -267,7 +272,7 @@ def test_results_with_pictures_and_results_that_are_errors(checked: Any) -> None
     )
     checked(body)
     seen, failed, empty = blocks(body)[2]
-    assert [item["type"] for item in seen["content"]] == ["text", "image", "document"]
+    assert [item["type"] for item in seen["content"]] == ["text", "image", "document", "text"]
     assert (failed["is_error"], failed["content"]) == (True, [{"type": "text", "text": "see"}])
     assert "content" not in empty
 
@@ -438,6 +443,20 @@ def test_who_must_call_a_tool_does_not_think_first() -> None:
     fields: dict[str, Any] = {"tools": (LOOK,), "settings": {"reasoning": "low"}}
     assert "thinking" not in body_of("q", tool_choice="required", **fields)
     assert "thinking" in body_of("q", tool_choice="auto", **fields)
+
+
+def test_thinking_does_not_begin_in_the_middle_of_a_turn() -> None:
+    think: dict[str, Any] = {"tools": (LOOK,), "settings": {"reasoning": "low"}}
+    asked = ToolCallPart("a", "look", {})
+    answered = Message.tool(ToolResultPart("a", "look", 1))
+    began = Message.assistant(ReasoningPart("hm", "s"), asked)
+    assert "thinking" in body_of("q", began, answered, **think)
+    other = body_of("q", Message.assistant(asked), answered, **think)
+    assert "thinking" not in other
+    assert other["max_tokens"] == 64_000
+    assert "thinking" in body_of("q", Message.assistant(asked), answered, "and?", **think)
+    newer = body_of("q", Message.assistant(asked), answered, model="claude-opus-4-6", **think)
+    assert newer["thinking"] == {"type": "adaptive"}
 
 
 def test_sampling_as_the_model_takes_it() -> None:
