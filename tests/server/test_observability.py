@@ -136,6 +136,18 @@ async def test_a_caller_sees_the_logs_of_its_own_resource() -> None:
             assert answer.json()["value"] == (1 if count else None)
 
 
+async def test_a_caller_with_a_resource_sees_no_traceback() -> None:
+    auth = BearerAuth({"a": "ada", "operator": None})
+    ada, operator = ({"authorization": f"Bearer {token}"} for token in ("a", "operator"))
+    async with served(talking(Observability()), auth=auth) as client:
+        await run(client, headers=ada)
+        for path in (LOGS, "/api/logs?transportId=memory", "/api/logs/r?transportId=memory"):
+            shown = (await client.get(path, headers=ada)).text
+            assert "attempt 1" in shown
+            assert "Traceback" not in shown
+            assert "Traceback" in (await client.get(path, headers=operator)).text
+
+
 async def ask(client: httpx.AsyncClient, what: str, **body: Any) -> Any:
     answer = await client.post(f"{METRICS}/{what}", json=body)
     assert answer.status_code == 200, answer.text

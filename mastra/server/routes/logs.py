@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query
@@ -55,8 +56,12 @@ def _records(server: Server, request: Request) -> Iterator[LogRecord]:
         return
     owner = server.owner(request)
     for record in found:
-        if owner is None or record.ids.get("resourceId") == owner:
+        if owner is None:
             yield record
+        elif record.ids.get("resourceId") == owner:
+            # Where in the code something happened is for whoever runs the server.
+            shown = {key: value for key, value in record.data.items() if key != "exception"}
+            yield replace(record, data=shown)
 
 
 def _to_wire(record: LogRecord) -> dict[str, Json]:
