@@ -43,13 +43,18 @@ class Guard:
     """Stands around a piece of users' code, and tells a real end from what the code raised.
 
     Made before the code runs, in the task that runs it.
+
+    Args:
+        requests: How often the task had been told to cancel before; left out, so often as now.
     """
 
     __slots__ = ("_requests", "_task")
 
-    def __init__(self) -> None:
+    def __init__(self, requests: int | None = None) -> None:
         self._task = task = asyncio.current_task()
-        self._requests = 0 if task is None else task.cancelling()
+        if requests is None:
+            requests = 0 if task is None else task.cancelling()
+        self._requests = requests
 
     def contain(self, error: BaseException) -> Exception:
         """Return what the code raised as an ordinary exception.

@@ -6,7 +6,6 @@ Where they do not pass, the agent is told why and goes on.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 from mastra.agents.chunks import AgentChunk, Payload
 from mastra.agents.wire import plain
 from mastra.errors import ConfigError
+from mastra.failures import call_user, text_of
 from mastra.jsonable import Json
 from mastra.models.messages import Message
 from mastra.request_context import RequestContext
@@ -242,10 +242,9 @@ async def _checked(check: TaskCheck, state: TaskState) -> CheckResult:
     began = time.perf_counter()
     function = check if callable(check) else check.run
     try:
-        made: Any = function(state)
-        score, reason = _read(await made if inspect.isawaitable(made) else made)
+        score, reason = _read(await call_user(function, state))
     except Exception as error:  # noqa: BLE001 - a check is the user's, and may raise anything
-        reason = f"Scorer threw an error: {error or type(error).__name__}"
+        reason = f"Scorer threw an error: {text_of(error)}"
         return _failed(check, time.perf_counter() - began, reason)
     return CheckResult(score, score == 1, *_names(check), time.perf_counter() - began, reason)
 

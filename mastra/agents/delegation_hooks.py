@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict, cast
 
 from mastra.agents.context import resolve_dynamic
 from mastra.errors import ConfigError
+from mastra.failures import text_of
 from mastra.logs import get_logger
 from mastra.models.messages import Message, MessageInput
 from mastra.request_context import RequestContext
@@ -184,7 +185,7 @@ class HookErrors:
         except Exception as error:
             noted: list[Any] = self._request_context.get(HOOK_ERRORS) or []
             note = {"hook": name, **self._facts, "name": type(error).__name__}
-            note["message"] = str(error)
+            note["message"] = text_of(error)
             self._request_context.set(HOOK_ERRORS, [*noted, note])
             get_logger(self._facts).error("%s raised", name, exc_info=error)
             if self._throws and may_throw:

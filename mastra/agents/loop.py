@@ -45,6 +45,7 @@ from mastra.errors import (
     RunNotFoundError,
     ValidationError,
 )
+from mastra.failures import Guard
 from mastra.models.calling import Answer
 from mastra.models.chunks import ModelChunk
 from mastra.observability.spans import Span
@@ -56,7 +57,7 @@ LoopSteps = AsyncGenerator[None, "Sequence[ModelChunk] | None"]
 """Yields where there may be chunks; takes the batch that was read from `run.source`."""
 
 
-async def run_agent(run: AgentRun) -> LoopSteps:  # noqa: C901 - the whole loop, in one place
+async def run_agent(run: AgentRun) -> LoopSteps:
     """Run an agent from its input to its end, whatever that is."""
     step: _Step | None = None
     try:
@@ -92,9 +93,8 @@ async def run_agent(run: AgentRun) -> LoopSteps:  # noqa: C901 - the whole loop,
             async for _ in winding:
                 yield
         yield
-    except BaseException as error:
-        if isinstance(error, GeneratorExit) or not await _conclude(run, step, error):
-            raise
+    except BaseException as error:  # noqa: BLE001 - `_conclude` raises what is not its own
+        await _conclude(run, step, error)
         yield
     finally:
         await _clean_up(run, step)
@@ -390,28 +390,33 @@ async def flush(run: AgentRun) -> None:
                 await call_back(on_chunk, shown)
 
 
-async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> bool:
-    """Turn what ended the loop into the run's outcome; return whether it is one."""
+async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> None:
+    """Turn what ended the loop into the run's outcome.
+
+    Raises:
+        BaseException: The error itself, where it ends more than the run.
+    """
+    trace = error.__traceback__
+    if isinstance(error, GeneratorExit) and (trace is None or trace.tb_next is None):
+        raise error  # the loop is being closed; one that comes out of a model has more frames
     run.is_ending = True
     if run.stopped_by is not None:
         # Told to stop, the loop was cancelled, or its model's connection closed under it.
         if run.stopped_by != "closed":
             await _cut(run, step)
-        return True
+        return
     if isinstance(error, TripwireSignal):
         trip(run, error)
-        return True
-    if not isinstance(error, Exception):
-        return False
+        return
+    error = Guard(0).contain(error)
     run.error = error
     run.status = "failed"
     if isinstance(error, _CALLERS):
         # The call itself was wrong: its readers get the error raised.
         run.finish_reason = "error"
         run.raises = True
-        return True
+        return
     await _fail(run, step, error)
-    return True
 
 
 async def _fail(run: AgentRun, step: _Step | None, error: Exception) -> None:

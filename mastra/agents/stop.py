@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from mastra.agents.results import StepResult
+from mastra.failures import call_user
 
 __all__ = ["StopCondition", "StopState", "has_tool_call", "step_count_is"]
 
@@ -50,7 +50,6 @@ async def should_stop(
         return True
     state = StopState(steps)
     for condition in [conditions] if callable(conditions) else conditions:
-        verdict = condition(state)
-        if await verdict if inspect.isawaitable(verdict) else verdict:
+        if await call_user(condition, state):
             return True
     return False

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mastra.errors import StepError
+from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
 
 __all__ = ["camel", "error_to_wire", "plain"]
@@ -37,11 +38,7 @@ def error_to_wire(error: BaseException) -> dict[str, Json]:
         # Made from what was stored of another error, as which it is sent.
         known = error.details
         return {key: known[key] for key in ("message", "name", "code", "details") if key in known}
-    wire: dict[str, Json] = {"message": str(error), "name": type(error).__name__}
-    code = getattr(error, "code", None)
-    if code is not None:
-        wire["code"] = str(code)
-    details = getattr(error, "details", None)
-    if details:
-        wire["details"] = to_jsonable(details)
-    return wire
+    wire: dict[str, Json] = error_to_json(error)
+    if "code" in wire:
+        wire["code"] = str(wire["code"])
+    return {key: wire[key] for key in ("message", "name", "code", "details") if key in wire}

@@ -6,7 +6,6 @@ list of those, tried in order.
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from mastra.errors import ConfigError
+from mastra.failures import call_user
 from mastra.models.base import Model
 from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
 from mastra.models.providers import ALIASES, COMPATIBLE, KEYS, NATIVE
@@ -199,10 +199,7 @@ async def resolve_models(value: ModelInput, *arguments: object) -> list[ModelEnt
     if callable(getattr(value, "stream", None)):
         return [ModelEntry(cast("Model", value))]
     if callable(value):
-        made = value(*arguments)
-        if inspect.isawaitable(made):
-            made = await made
-        return await resolve_models(made, *arguments)
+        return await resolve_models(await call_user(value, *arguments), *arguments)
     return [ModelEntry(resolve_model(value))]
 
 

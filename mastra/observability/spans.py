@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol, TypeAlias
 
+from mastra.failures import name_of, text_of
 from mastra.jsonable import Json
 
 __all__ = ["Mirror", "Sink", "Span", "SpanKind", "SpanRef", "Tracer", "current_span"]
@@ -113,7 +114,7 @@ class Span(SpanRef):
     def fail(self, error: BaseException | Mapping[str, Json]) -> None:
         """Note that the work failed."""
         if isinstance(error, BaseException):
-            self.error = {"message": str(error), "name": type(error).__name__}
+            self.error = {"message": text_of(error), "name": name_of(error)}
         else:
             self.error = dict(error)
         self.set("error.type", str(self.error.get("name") or "Error"))

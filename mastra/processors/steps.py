@@ -6,7 +6,6 @@ records are JSON. So a record holds a number, and the objects lie in a table of 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
@@ -17,6 +16,7 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import SchemaSerializer, core_schema
 
 from mastra.errors import ConfigError, RunStateError, TripwireError
+from mastra.failures import call_user
 from mastra.models.message_forms import messages_from
 from mastra.models.messages import Message
 from mastra.processors.base import (
@@ -190,8 +190,7 @@ async def _seen(moment: ProcessorMoment, name: str, method: Callable[..., Any]) 
     own.update({key: value for key, value in given.items() if hasattr(context, key)})
     shown: Any = replace(context, **own)
     try:
-        answer = method(shown)
-        answer = await answer if inspect.isawaitable(answer) else answer
+        answer = await call_user(method, shown)
     except TripwireSignal as signal:
         # A signal would end the engine's own task, so it crosses the workflow as an error.
         raise TripwireError(

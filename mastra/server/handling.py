@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from mastra.failures import Guard, call_user
 from mastra.jsonable import dump_wire
 from mastra.server.bodies import arriving
 from mastra.server.context import SERVER_KEY, Server, load_strict
@@ -97,6 +98,7 @@ def guarded(
         checked.limit = limit or config.body_size_limit
         checked.timeout = config.receive_timeout
         deadline = asyncio.timeout(config.timeout)
+        guard = Guard()
         try:
             async with deadline:
                 await _let_in(server, checked, is_open=is_open)
@@ -104,7 +106,8 @@ def guarded(
                 if reads_body and request.method not in _BODILESS:
                     await checked.body()
                 return await handler(checked)
-        except Exception as error:  # noqa: BLE001 - every failure becomes an answer
+        except BaseException as raised:  # noqa: BLE001 - every failure becomes an answer
+            error = guard.contain(raised)
             if isinstance(error, TimeoutError) and deadline.expired():
                 return error_response(504, "The server took too long to answer.")
             return answer_to(error) or await _unexpected(server, request, error)
@@ -142,9 +145,7 @@ async def _unexpected(server: Server, request: Request, error: Exception) -> Res
     server.logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     if server.config.on_error is not None:
         try:
-            answer = server.config.on_error(error, request)
-            if inspect.isawaitable(answer):
-                await answer
+            await call_user(server.config.on_error, error, request)
         except Exception:
             server.logger.exception("on_error raised")
     return error_response(500, "Internal server error")

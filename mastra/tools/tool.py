@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
 from mastra.errors import ConfigError, ToolApprovalError
+from mastra.failures import call_user
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
 from mastra.names import caller_namespace, python_names, python_options
@@ -144,7 +145,7 @@ class Tool(Generic[In, Out]):
                 "it through an agent, or as a step of a workflow.",
                 details={"tool": self.id},
             )
-        result = await self.call(value, ctx)
+        result = await call_user(self.call, value, ctx)
         if self.output_schema is None:
             return result
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 
+from mastra.failures import call_user
 from mastra.logs import get_logger
 from mastra.workflows.engines.base import Engine, RunHandle
 from mastra.workflows.engines.commands import RunTarget
@@ -62,9 +62,7 @@ class Watchers:
 
     async def _call(self, callback: Callable[[Event], object], event: Event) -> None:
         try:
-            answer = callback(event)
-            if inspect.isawaitable(answer):
-                await answer
+            await call_user(callback, event)
         except Exception:  # noqa: BLE001 - a watcher cannot stop the run; it is told
             get_logger({"run_id": self._run_id}).exception(
                 "A watcher of run %r raised.", self._run_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from typing import Any, Generic, Self, TypeAlias, cast, overload
 from typing_extensions import TypeVar
 
 from mastra.errors import WorkflowDefinitionError
+from mastra.failures import call_user
 from mastra.names import python_names, python_options
 from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
@@ -132,8 +132,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         function = map_function(source, map_id)
 
         async def call(ctx: StepContext[Any]) -> Any:
-            value = function(ctx)
-            return await value if inspect.isawaitable(value) else value
+            return await call_user(function, ctx)
 
         value = flow_of(self._nodes, self._spec.input_schema)
         step: Step[Any, Any] = Step(map_id, value, ANY, function, call)

@@ -24,7 +24,7 @@ from mastra.schema import Schema
 from mastra.storage.base import RunHead
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.journal import SnapshotQuestion, load_run
+from mastra.workflows.engines.journal import SnapshotQuestion, is_wanted, load_run
 from mastra.workflows.records import StepRecord
 from mastra.workflows.run import Run
 from mastra.workflows.run_info import RunInfo, RunList
@@ -264,4 +264,4 @@ def _wants_pending(spec: WorkflowSpec) -> bool:
     if spec.should_persist_snapshot is None:
         return True
 
-    return bool(spec.should_persist_snapshot(SnapshotQuestion("pending", {})))
+    return is_wanted(spec.should_persist_snapshot, SnapshotQuestion("pending", {}))

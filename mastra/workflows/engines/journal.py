@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import field
 from typing import Any, cast
 
 from mastra.dataclass import dataclass
 from mastra.errors import StorageError
+from mastra.failures import text_of
 from mastra.jsonable import Json, dump_json, load_json
+from mastra.logs import get_logger
 from mastra.storage.base import JournalRow, RunChanges, RunHead, StoredRow, WorkflowStore
 from mastra.workflows.active import ActiveRun, no_usage
 from mastra.workflows.events import Entry, Kind, LegEnd
@@ -91,6 +93,15 @@ class SnapshotQuestion:
 
     workflow_status: str
     step_results: dict[str, StepResult]
+
+
+def is_wanted(wants: Callable[..., Any], question: SnapshotQuestion) -> bool:
+    """Return what `should_persist_snapshot` says; where it raises, a run is stored."""
+    try:
+        return bool(wants(question))
+    except BaseException as error:  # noqa: BLE001 - a run is not lost for the question
+        get_logger().error("should_persist_snapshot raised %s; the run is stored.", text_of(error))
+        return True
 
 
 class JournalWriter:
@@ -195,7 +206,7 @@ class JournalWriter:
         if self._filter is None:
             return True
         results = {name: StepResult.of(record) for name, record in self._run.latest.items()}
-        return bool(self._filter(SnapshotQuestion(status, results)))
+        return is_wanted(self._filter, SnapshotQuestion(status, results))
 
     async def _append_filtered(self, rows: list[JournalRow], status: str) -> None:
         # What the workflow does not want stored yet is held, so that what is stored is whole.

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from mastra.dataclass import dataclass
 from mastra.errors import StepValidationError
-from mastra.failures import error_to_json
+from mastra.failures import Guard, error_to_json
 from mastra.jsonable import Json
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun
@@ -65,12 +65,21 @@ def outcome_of_value(run: ActiveRun, spec: WorkflowSpec, value: Json) -> Outcome
             StepValidationError, f"Output of workflow {spec.id!r}", workflowId=spec.id
         )
         error.code = "WORKFLOW_OUTPUT_VALIDATION_FAILED"
-        run.causes[""] = error
-        return Outcome("failed", error=error_to_json(error))
+        return _failed(run, error)
+    except BaseException as raised:  # noqa: BLE001 - a validator of the user's may raise anything
+        return _failed(run, Guard().contain(raised))
     # `list[Item]` is another object each time it is written, and the same type.
     is_same = spec.value is not None and spec.value.type == schema.type
-    raw = value if is_same else schema.dump(typed)
+    try:
+        raw = value if is_same else schema.dump(typed)
+    except BaseException as raised:  # noqa: BLE001 - as above
+        return _failed(run, Guard().contain(raised))
     return Outcome("success", typed, raw, has_result=True)
+
+
+def _failed(run: ActiveRun, error: BaseException) -> Outcome:
+    run.causes[""] = error
+    return Outcome("failed", error=error_to_json(error))
 
 
 def outcome_of_halt(run: ActiveRun, spec: WorkflowSpec, halt: Halt) -> Outcome:

@@ -22,7 +22,7 @@ from mastra.errors import (
     SerializationError,
     WorkflowDefinitionError,
 )
-from mastra.failures import error_to_json
+from mastra.failures import error_to_json, text_of
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -398,7 +398,7 @@ class InngestEngine:
 
 def _not_sent(name: str, url: str, error: Exception) -> RunError:
     """Return what a caller is told whose event did not arrive."""
-    text = str(error) or type(error).__name__
+    text = text_of(error)
     # The SDK does not export its errors; this one says that it had no answer to any attempt.
     if isinstance(error, httpx.HTTPError | json.JSONDecodeError) or "never received" in text:
         return RunError(

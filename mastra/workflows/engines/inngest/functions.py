@@ -10,7 +10,7 @@ import httpx
 import inngest
 
 from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
-from mastra.failures import error_to_json
+from mastra.failures import error_to_json, text_of
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.services import Services
@@ -137,7 +137,7 @@ class WorkflowFunctions:
             raise
         except Exception as error:
             if facts.is_error_final or not event.token:
-                raise inngest.NonRetriableError(str(error)) from error
+                raise inngest.NonRetriableError(text_of(error)) from error
             raise
         try:
             result = await self._drive(ctx, leg)
