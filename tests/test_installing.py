@@ -192,7 +192,7 @@ def lacking(path: str, environment: dict[str, str]) -> list[str]:
             continue
         seen.add((name, extras))
         metadata = metadata_of(name, have.version)
-        pythons = SpecifierSet(str((metadata and metadata.metadata["Requires-Python"]) or ""))
+        pythons = SpecifierSet(str((metadata and metadata.metadata.get("Requires-Python")) or ""))
         if not pythons.contains(environment["python_full_version"]):
             found.append(f"{name} {have.version} requires Python {pythons}")
         todo += [(name, inner, extras) for inner in requirements_of(name, have.version)]

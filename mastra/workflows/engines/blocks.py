@@ -29,7 +29,8 @@ def open_block(walk: Walk, scope: Scope, op_id: str, name: str, value: Json) -> 
     if known is not None:
         target = run.reopening.target
         block.started_at = known.started_at
-        block.resumed_at = now_ms()
+        # What is told of it once is told anew after each resume, even in one millisecond.
+        block.resumed_at = max(now_ms(), (known.resumed_at or 0) + 1)
         block.resume_payload = None if target is None else target.data
     run.blocks[op_id] = block
     run.latest[block.step_id] = block
@@ -66,7 +67,7 @@ def end_halted(walk: Walk, block: StepRecord, halt: Halt, *, is_silent: bool = F
             block.status = "suspended"
             if record is not None:
                 block.suspend_payload = record.suspend_payload
-                block.suspended_at = record.suspended_at
+                block.suspended_at, block.order = record.suspended_at, record.order
         case "bailed":
             block.status = "bailed"
             block.output = None if record is None else record.output

@@ -360,8 +360,8 @@ def _mark_progress(
     halted: StepRecord | None = None,
 ) -> None:
     status = told["iterationStatus"]
-    # An item succeeds once, but it may suspend again after each resume.
-    turn = "" if halted is None else halted.suspended_at or walk.run.leg
+    # An item succeeds once, but it may suspend again after each resume, even in one millisecond.
+    turn = "" if halted is None else halted.order or walk.run.leg
     walk.run.mark(
         f"{block.op_id}[{index}]:{status}:{turn}",
         Kind.PROGRESS,

@@ -122,7 +122,7 @@ def _remember_blocks(run: ActiveRun, record: StepRecord) -> None:
         if character == "/":
             run.begun.add(op_id[:place])
         if character == "]" and record.status == "suspended":
-            run.marks.add(f"{op_id[: place + 1]}:suspended:{record.suspended_at}")
+            run.marks.add(f"{op_id[: place + 1]}:suspended:{record.order}")
 
 
 def _remember_progress(run: ActiveRun, block: StepRecord, value: dict[str, Any]) -> None:

@@ -202,6 +202,20 @@ async def test_no_answer_is_lost_by_a_clock(
     assert calls.names == ["ask"] * 4 + ["ask:done"]
 
 
+async def test_a_block_tells_each_time_that_it_goes_on_whatever_the_clock_says(
+    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    inner = flow("inner").then(asking(calls, "ask", times=9)).commit()
+    run, _ = await suspended(env, flow().then(inner).commit())
+    for _ in range(3):
+        events, _ = await env.read(run.resume_stream({"add": 1}))
+        begun = [e.payload.id for e in events if e.type == "workflow-step-start"]
+        assert begun == ["inner", "inner.ask"]
+        run = await env.again(run)
+
+
 async def test_a_nested_workflow_in_a_loop_suspends(env: Env, calls: Calls) -> None:
     inner = flow("inner").then(plus(calls, "a")).then(asking(calls, "ask")).commit()
     run, result = await suspended(

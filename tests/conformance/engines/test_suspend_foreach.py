@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -228,3 +229,23 @@ async def test_what_follows_a_foreach_waits_for_all_items(env: Env, calls: Calls
     await run.resume({"add": 1}, for_each_index=0)
     assert calls["end"] == 0
     assert (await run.resume({"add": 1}, for_each_index=1)).unwrap() == 6
+
+
+@pytest.mark.parametrize("is_nested", [False, True], ids=["a step", "a workflow"])
+async def test_an_item_tells_each_time_that_it_suspends_whatever_the_clock_says(
+    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch, is_nested: bool
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    item = asking(calls, "ask", times=9)
+    if is_nested:
+        inner = create_workflow(id="inner", input_schema=int, output_schema=int)
+        item = inner.then(item).commit()
+    run = await suspended(env, each(item), [1])
+    for _ in range(3):
+        events, result = await env.read(run.resume_stream({"add": 1}))
+        assert result.status == "suspended"
+        told = [event for event in events if event.type == "workflow-step-progress"]
+        assert [event.payload.iteration_status for event in told] == ["suspended"]
+        run = await env.again(run)
+    assert calls["ask"] == 4

@@ -326,7 +326,7 @@ def _forget_untold(run: ActiveRun, begun: int) -> None:
         if entry is not None and entry[0] is Kind.PROGRESS and entry[1] is not None:
             told.add(f"{entry[1].op_id}[{entry[2]['currentIndex']}]:suspended:")
     fresh = [r for op, r in run.journal.items() if op not in run.base_ops]
-    moments = {str(r.suspended_at) for r in fresh if r.status == "suspended"}
+    moments = {str(r.order) for r in fresh if r.status == "suspended"}
     for mark in list(run.marks):
         item, is_suspended, moment = mark.rpartition(":suspended:")
         if is_suspended and moment in moments and f"{item}:suspended:" not in told:
