@@ -151,7 +151,8 @@ class Run(RunView[Out]):
         known = self._began
         if known is None:
             head = await self._runtime.store.get_run(self._spec.id, self.run_id)
-            known = None if head is None else (head.input, head.data.get("initialState"))
+            if head is not None and "initialState" in head.data:  # else it was never started
+                known = (head.input, head.data["initialState"])
         if known is not None:
             check_same_start(self._target, known, (input_data, initial_state))
         return self._handle or self._join(self._runtime.engine.attach(self._target))
