@@ -1,30 +1,55 @@
 """JSON types, and the one codec for anything that is stored or sent.
 
-Stored JSON keeps what Python can tell apart and JSON proper cannot say: integers of any size,
+Stored JSON keeps what Python can tell apart and JSON proper cannot say: integers beyond 64 bits,
 `NaN` and the infinities (written as `NaN`, `Infinity`). What is sent to others is strict JSON,
 where those become `null`.
+
+What is written can be read: values nested deeper than `MAX_DEPTH`, integers of more than `MAX_DIGITS`
+digits and text that is no Unicode are refused where they are written, whatever store there is.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any, TypeAlias, cast
 
+import orjson
 import pydantic
 import pydantic_core
 
 from mastra.errors import SerializationError
 
 __all__ = [
+    "MAX_DEPTH",
+    "MAX_DIGITS",
     "Json",
+    "check_plain",
     "copy_json",
     "dump_json",
     "dump_wire",
+    "is_deeper",
     "load_json",
     "to_jsonable",
+    "to_kept",
 ]
 
 Json: TypeAlias = Any
 """A value made of dict (with text keys), list, str, int, float, bool and None."""
+
+MAX_DEPTH = 250
+"""How deep lists and dicts of one value may be nested in each other."""
+
+MAX_DIGITS = 4300
+"""How many digits an integer may have: as many as Python reads."""
+
+_ROW_DEPTH = 350
+"""How deep a whole row may be: rows put values into a structure of their own."""
+
+_FAST_DEPTH = 254
+"""How deep the fast writers go."""
+
+_SAFE_BITS = 14_280  # 2 to this power has fewer digits than MAX_DIGITS
 
 
 def to_jsonable(value: object, *, what: str = "value") -> Json:
@@ -33,29 +58,138 @@ def to_jsonable(value: object, *, what: str = "value") -> Json:
     Raises:
         SerializationError: Part of the value cannot be JSON; the message has its path and type.
     """
+    return _to_plain(value, what, by_alias=True)
+
+
+def to_kept(value: object, *, what: str = "value") -> Json:
+    """Turn any value into plain JSON data to be read back: models by their fields' own names.
+
+    Raises:
+        SerializationError: Part of the value cannot be JSON; the message has its path and type.
+    """
+    return _to_plain(value, what, by_alias=False)
+
+
+def _to_plain(value: object, what: str, *, by_alias: bool) -> Json:
     kind = type(value)
-    if value is None or kind is int or kind is bool or (kind is str and str.isascii(value)):  # pyright: ignore[reportArgumentType] - a str
+    if kind is bool or value is None:
+        return value
+    if kind is str or kind is int:
+        check_plain(value, what)
         return value
     try:
         plain = pydantic_core.to_jsonable_python(
-            value, by_alias=True, inf_nan_mode="constants", bytes_mode="utf8"
+            value,
+            by_alias=by_alias,
+            round_trip=not by_alias,
+            inf_nan_mode="constants",
+            bytes_mode="utf8",
         )
     except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
         raise unserializable(value, what) from error
-    return encodable(plain, what)
+    check_plain(plain, what)
+    return plain
 
 
 def encodable(plain: Json, what: str) -> Json:
-    """Return JSON data as it is, where all of it can be written.
+    """Return JSON data as it is, where all of it can be written and read.
 
     Raises:
-        SerializationError: A text in it has half of a character (a lone surrogate).
+        SerializationError: It cannot; the message says what and where.
     """
-    try:
-        pydantic_core.to_json(plain, inf_nan_mode="constants")
-    except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
-        raise unserializable(plain, what) from error
+    check_plain(plain, what)
     return plain
+
+
+# -- limits ------------------------------------------------------------------------------------
+
+
+def check_plain(value: Json, what: str, *, depth: int = MAX_DEPTH) -> None:
+    """Refuse JSON data that could not be read back from where it is stored.
+
+    Fast where there is nothing to refuse: orjson reads a value ten times as fast as it is written.
+
+    Args:
+        value: JSON data.
+        what: Whose it is, for the error.
+        depth: How deep it may be nested.
+
+    Raises:
+        SerializationError: It is nested too deep, or holds an integer of too many digits or text
+            that is no Unicode; the message says where.
+    """
+    kind: Any = type(value)
+    if kind is int:
+        if cast("int", value).bit_length() > _SAFE_BITS:
+            _refuse_unreadable(value, what, depth)
+        return
+    if kind is str and cast("str", value).isascii():
+        return
+    try:
+        written = orjson.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        _refuse_unreadable(value, what, depth)
+        return
+    if written.count(b"[") + written.count(b"{") > depth and is_deeper(value, depth):
+        _refuse_unreadable(value, what, depth)
+
+
+def is_deeper(value: Json, depth: int) -> bool:
+    """Return whether JSON data is nested deeper than that, by what orjson refuses to write."""
+    for _ in range(_FAST_DEPTH - depth):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return True
+    return False
+
+
+def _refuse_unreadable(value: Json, what: str, depth: int) -> None:
+    """Say which part of JSON data could not be read back, if any."""
+    found = _find_unreadable(value, depth)
+    if found is None:
+        return  # an integer of more than 64 bits, which only orjson does not know
+    path, reason = found
+    shown = [str(part).encode(errors="replace").decode() for part in path]
+    if len(shown) > 8:
+        shown = [*shown[:4], "…", *shown[-3:]]
+    raise SerializationError(
+        f"{what} cannot be stored as JSON: {'.'.join(shown) or 'the value itself'} {reason}.",
+        issues=[{"path": list(path[:8]), "message": reason}],
+    )
+
+
+def _find_unreadable(value: Json, depth: int) -> tuple[tuple[Any, ...], str] | None:
+    waiting: list[tuple[Json, tuple[Any, ...]]] = [(value, ())]
+    while waiting:
+        part, path = waiting.pop()
+        if isinstance(part, str) and not _is_unicode(part):
+            return path, "holds half of a surrogate pair, which is no text"
+        if type(part) is int and part.bit_length() > _SAFE_BITS and abs(part) >= 10**MAX_DIGITS:
+            return path, f"is an integer of more than {MAX_DIGITS} digits: pass it as text"
+        if isinstance(part, (dict, list)):
+            if len(path) >= depth:
+                return path, f"is nested more than {depth} deep: pass a flat list with references"
+            waiting += [(inner, (*path, key)) for key, inner in _inside(cast("Any", part))]
+    return None
+
+
+def _inside(part: dict[str, Json] | list[Json]) -> list[tuple[Any, Json]]:
+    """Return the parts of a dict or a list, and the keys as parts of their own."""
+    if isinstance(part, list):
+        return list(enumerate(part))
+    return [*part.items(), *((key, key) for key in part)]
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def copy_json(value: Json) -> Json:
@@ -74,19 +208,74 @@ def dump_json(value: object, *, what: str = "value") -> bytes:
         SerializationError: Part of the value cannot be JSON; the message has its path and type.
     """
     try:
-        return pydantic_core.to_json(value, by_alias=True, inf_nan_mode="constants")
+        written = pydantic_core.to_json(value, by_alias=True, inf_nan_mode="constants")
     except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
-        raise unserializable(value, what) from error
+        return _dump_slowly(value, what, error)
+    if len(written) > MAX_DIGITS:
+        _check_integers(value, what)
+    return written
+
+
+def _check_integers(value: object, what: str) -> None:
+    try:
+        orjson.dumps(value)
+    except TypeError:  # objects among it, or an integer that orjson does not know
+        plain = pydantic_core.to_jsonable_python(value, by_alias=True, inf_nan_mode="constants")
+        check_plain(plain, what, depth=_FAST_DEPTH)
+
+
+def _dump_slowly(value: object, what: str, error: Exception) -> bytes:
+    """Write what is only too deep for the fast writer: a row around a deep value.
+
+    Raises:
+        SerializationError: It is something else.
+    """
+    refused = unserializable(value, what)
+    try:
+        written = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise refused from error
+    _refuse_unreadable(value, what, _ROW_DEPTH)
+    return written
 
 
 def dump_wire(value: object) -> bytes:
     """Encode for others to read: strict JSON, where NaN and the infinities are `null`."""
-    return pydantic_core.to_json(value, by_alias=True, inf_nan_mode="null")
+    try:
+        return pydantic_core.to_json(value, by_alias=True, inf_nan_mode="null")
+    except (pydantic_core.PydanticSerializationError, ValueError, RecursionError):
+        # Deeper than the fast writer goes; or text that is no Unicode, which escapes can say.
+        plain = _finite(value)
+        return json.dumps(plain, separators=(",", ":"), default=_finite).encode()
+
+
+def _finite(value: Any) -> Json:
+    """Return JSON data in which NaN and the infinities are `None`."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in cast("list[Any]", value)]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return _finite(pydantic_core.to_jsonable_python(value, by_alias=True, inf_nan_mode="constants"))
 
 
 def load_json(data: str | bytes) -> Json:
-    """Decode what `dump_json` wrote."""
-    return pydantic_core.from_json(data, allow_inf_nan=True)
+    """Decode what `dump_json` wrote.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    try:
+        return pydantic_core.from_json(data, allow_inf_nan=True)
+    except ValueError:
+        # Deeper, or with escapes that are no text: written by an older version, or by others.
+        try:
+            return json.loads(data)
+        except RecursionError as error:
+            raise ValueError("it is nested too deep to be read") from error
 
 
 def unserializable(value: object, what: str) -> SerializationError:

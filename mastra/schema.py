@@ -1,4 +1,8 @@
-"""Wraps a type that pydantic can validate: validate in, dump out, describe.
+"""Wraps a type that pydantic can validate: validate in, dump out, keep and read back, describe.
+
+A value has two forms in JSON. `load` and `dump` are for the wire: what clients send and see, by alias,
+with computed fields. `pack` and `unpack` are for what is kept between steps: by the fields' own names,
+without what is computed, so that it reads back as it was; what would not is refused.
 
 A schema is compiled on its first use, not when it is made: a program that imports a hundred
 steps pays only for those it runs.
@@ -7,14 +11,25 @@ steps pays only for those it runs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import pydantic
 import pydantic_core
 
-from mastra.errors import ValidationError
+from mastra.errors import SerializationError, ValidationError
 from mastra.failures import contained
-from mastra.jsonable import Json, dump_json, encodable, to_jsonable, unserializable
+from mastra.jsonable import (
+    Json,
+    check_plain,
+    dump_json,
+    encodable,
+    to_jsonable,
+    to_kept,
+    unserializable,
+)
+from mastra.likeness import Difference, difference
+from mastra.type_facts import TypeFacts, exact_form, facts_of
 
 __all__ = ["ANY", "Schema", "SchemaMismatch", "schema_of"]
 
@@ -54,7 +69,18 @@ class Schema(Generic[T]):
     first use, because both are called for each step of each run.
     """
 
-    __slots__ = ("_adapter", "_serialize", "_validate", "is_any", "may_alias", "type")
+    __slots__ = (
+        "_adapter",
+        "_facts",
+        "_keep",
+        "_read",
+        "_reader",
+        "_serialize",
+        "_validate",
+        "is_any",
+        "may_alias",
+        "type",
+    )
 
     def __init__(self, type_: Any) -> None:
         self.type = type_
@@ -65,6 +91,10 @@ class Schema(Generic[T]):
         self._adapter: pydantic.TypeAdapter[T] | None = None
         self._validate: Callable[[Any], T] | None = None
         self._serialize: Callable[..., Json] | None = None
+        self._facts = _ANY_FACTS if self.is_any else None
+        self._keep: Callable[..., Json] | None = None
+        self._read: Callable[..., T] | None = None
+        self._reader: pydantic_core.SchemaValidator | None = None
 
     def __repr__(self) -> str:
         return f"Schema({self.name})"
@@ -140,11 +170,179 @@ class Schema(Generic[T]):
             raise unserializable(value, what) from error
         return encodable(plain, what)
 
-    def json_schema(self, mode: str = "validation") -> dict[str, Any]:
-        """Return the JSON Schema of the type (draft 2020-12), `{}` where it has none."""
+    # -- what is kept ------------------------------------------------------------------------
+
+    @property
+    def facts(self) -> TypeFacts:
+        """What is in the type, for whoever keeps its values."""
+        if self._facts is None:
+            self._prepare()
+        return cast("TypeFacts", self._facts)
+
+    def _prepare(self) -> None:
+        """Compile what keeps values and reads them back."""
+        adapter = self.adapter
+        if not _is_built(adapter):
+            adapter.rebuild()
+        core: Any = adapter.core_schema
+        facts = facts_of(core)
+        self.may_alias = _may_alias(core)
+        self._reader = cast("pydantic_core.SchemaValidator", adapter.validator)
+        serializer = adapter.serializer
+        if facts.is_inexact:
+            core = exact_form(core)
+            facts.has_wire = True
+            self._reader = pydantic_core.SchemaValidator(core, _use_prebuilt=False)
+        if facts.is_inexact or facts.has_any:
+            # What is of no declared type is written by the settings of the outermost serializer.
+            exact = pydantic_core.CoreConfig(ser_json_inf_nan="constants")
+            serializer = pydantic_core.SchemaSerializer(core, exact, _use_prebuilt=False)
+        self._keep = serializer.to_python
+        self._read = self._reader.validate_python
+        if facts.has_names:
+            # What was kept by alias, before names were, reads as well where no two can be mixed up.
+            self._read = partial(self._read, by_name=True, by_alias=not facts.is_ambiguous)
+        self._facts = facts
+
+    def pack(self, value: T, *, what: str = "value") -> Json:
+        """Turn a value of the type into JSON data that `unpack` reads back as it was.
+
+        Raises:
+            SerializationError: Part of it cannot be JSON, or would read back otherwise.
+        """
+        if self.is_any:
+            return _pack_any(value, what)
+        if self._facts is None:
+            self._prepare()
+        facts = cast("TypeFacts", self._facts)
+        try:
+            packed = self._keep(  # pyright: ignore[reportOptionalCall]
+                value, mode="json", by_alias=False, round_trip=True, warnings="error"
+            )
+        except (pydantic_core.PydanticSerializationError, ValueError) as error:
+            raise self._unkept(value, what, error) from error
+        check_plain(packed, what)
+        if facts.is_doubtful or facts.has_any or any(c.__subclasses__() for c in facts.classes):
+            self._check(value, packed, what)
+        return packed
+
+    def _check(self, value: T, packed: Json, what: str) -> None:
+        try:
+            read_as = _read_as if self.facts.has_any else None
+            found = difference(value, self._unpacked(packed), read_as)
+        except pydantic_core.ValidationError as error:
+            issue = issues_of(error)[0]
+            found = (tuple(issue["path"]), f"cannot be read back: {issue['message']}")
+        if found is not None:
+            raise _not_kept(found, what)
+
+    def _unkept(self, value: T, what: str, error: Exception) -> SerializationError:
+        if isinstance(error, pydantic_core.PydanticSerializationUnexpectedValue) or (
+            "PydanticSerializationUnexpectedValue" in str(error)
+        ):
+            # Somebody changed a model after it was checked.
+            told = str(error).partition("\n")[2].strip() or str(error)
+            return SerializationError(f"{what} cannot be stored: it is not of its type. {told}")
+        return unserializable(value, what)
+
+    def unpack(self, value: Json) -> T:
+        """Read what `pack` gave, or JSON in the form of the wire where it can be told.
+
+        Raises:
+            SchemaMismatch: It does not fit.
+        """
+        if self.is_any:
+            return cast("T", value)
+        if self._facts is None:
+            self._prepare()
+        try:
+            return self._read(value)  # pyright: ignore[reportOptionalCall]
+        except pydantic_core.ValidationError as error:
+            return self._unpack_otherwise(value, error)
+        except (SystemExit, GeneratorExit, StopIteration, StopAsyncIteration) as error:
+            raise contained(error) from error
+
+    def _unpacked(self, packed: Json) -> T:
+        """Read what was just kept, in no other form."""
+        try:
+            return self._read(packed)  # pyright: ignore[reportOptionalCall]
+        except pydantic_core.ValidationError:
+            if not isinstance(packed, (dict, list, str)):
+                raise
+        return self._reader.validate_json(  # pyright: ignore[reportOptionalMemberAccess]
+            dump_json(cast("Json", packed)), by_name=True if self.facts.has_names else None
+        )
+
+    def _unpack_otherwise(self, value: Json, error: pydantic_core.ValidationError) -> T:
+        # A strict model takes a date's text from JSON alone; and a value may have been kept by
+        # alias, by a step of another type or by an older version.
+        try:
+            return self._unpacked(value)
+        except (pydantic_core.ValidationError, ValidationError):
+            pass
+        if self.facts.has_names:
+            try:
+                return self.load(value)
+            except SchemaMismatch:
+                pass
+        raise SchemaMismatch(issues_of(error)) from None
+
+    def name_of(self, key: str) -> str:
+        """Return the name of the field that a key of the wire stands for, or the key."""
+        return key if self.is_any else (self.facts.names or {}).get(key, key)
+
+    def to_wire(self, kept: Json) -> Json:
+        """Return what clients see of what is kept."""
+        if kept is None or self.is_any or not self.facts.has_wire:
+            return kept
+        try:
+            return self.dump(self.unpack(kept))
+        except (SchemaMismatch, SerializationError):
+            return kept  # not of the type, where nobody checked it
+
+    def json_schema(self, mode: str = "validation", *, by_alias: bool = True) -> dict[str, Any]:
+        """Return the JSON Schema of the type (draft 2020-12), `{}` where it has none.
+
+        Args:
+            mode: `validation` for what is taken, `serialization` for what is given.
+            by_alias: Whether of the form of the wire, or of what is kept.
+        """
         if self.is_any:
             return {}
-        return self.adapter.json_schema(by_alias=True, mode=cast("Any", mode))
+        return self.adapter.json_schema(by_alias=by_alias, mode=cast("Any", mode))
+
+
+_ANY_FACTS = TypeFacts(has_any=True)
+
+
+def _read_as(type_: type, kept: Json) -> Any:
+    return schema_of(type_).unpack(kept)
+
+
+def _pack_any(value: Any, what: str) -> Json:
+    packed = to_kept(value, what=what)
+    if packed is value:
+        return packed
+    try:
+        is_plain = bool(packed == value)
+    except Exception:  # noqa: BLE001 - a comparison of the author's own
+        is_plain = False
+    if not is_plain:
+        found = difference(value, packed, _read_as)
+        if found is not None:
+            raise _not_kept(found, what)
+    return packed
+
+
+def _not_kept(found: Difference, what: str) -> SerializationError:
+    path, reason = found
+    where = ".".join(str(part) for part in path) or "the value itself"
+    return SerializationError(
+        f"{what} cannot be kept: {where} {reason}. Secrets, fields left out of the dump and what a "
+        "validator or serializer changes do not travel: keep them elsewhere and pass what finds them.",
+        issues=[{"path": list(path), "message": reason}],
+        code="VALUE_NOT_KEPT",
+    )
 
 
 _UNTOUCHED = frozenset({"any", "is-instance", "function-plain"})

@@ -241,7 +241,8 @@ class DurableAgent:
         if leg.reply is not None:
             return leg.reply
         try:
-            return {"output": self._gives.dump(self._gives.load(self._output(result)))}
+            what = f"Output of agent {self._agent.id!r}"
+            return {"output": self._gives.pack(self._gives.load(self._output(result)), what=what)}
         except SchemaMismatch as mismatch:
             raise mismatch.into(
                 StepValidationError, f"Output of agent {self._agent.id!r}", stepId=ctx.step_id

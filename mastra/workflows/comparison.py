@@ -401,7 +401,7 @@ class _Comparison:
     def value(self, schema: Schema[Any], value: Json, name: str, what: str) -> None:
         """Note it where a stored value does not meet a schema that has changed."""
         try:
-            schema.load(value)
+            schema.unpack(value)
         except SchemaMismatch as mismatch:
             told = f"its {what} as stored does not fit: {mismatch}"
             self.changes.changed[name or what] = told

@@ -72,15 +72,23 @@ def find_clash(given: Flow, wanted: Schema[Any]) -> Clash | None:
     """Return why a value of one type can never be of another, or `None` where it may be."""
     if given is None or wanted.is_any or _is_same(given, wanted):
         return None
-    try:
-        target = _Shape(*_split(wanted.json_schema()))
-        core = wanted.adapter.core_schema
-        if _has_hooks(core):
+    clash: Clash | None = None
+    # By the fields' own names, which is how values are kept; or else as the wire has them, which is
+    # tried when a step runs.
+    for by_alias in (False, True):
+        try:
+            target = _Shape(*_split(wanted.json_schema(by_alias=by_alias)))
+            core = wanted.adapter.core_schema
+            if _has_hooks(core):
+                return None
+            source = _shape_of(given, by_alias=by_alias)
+        except Exception:  # noqa: BLE001 - a type without a JSON schema is checked when it is there
             return None
-        source = _shape_of(given)
-    except Exception:  # noqa: BLE001 - a type without a JSON schema is checked when it is there
-        return None
-    return None if source is None else _Comparison(core).compare(source, target, "")
+        found = None if source is None else _Comparison(core).compare(source, target, "")
+        if found is None:
+            return None
+        clash = found
+    return clash
 
 
 def _is_same(given: Flow, wanted: Schema[Any]) -> bool:
@@ -100,9 +108,8 @@ def _is_part(given: Any, wanted: Any) -> bool:
         return False
     if not (issubclass(given, BaseModel) and issubclass(wanted, BaseModel)):
         return False
-    fields = {about.serialization_alias or n: about for n, about in given.model_fields.items()}
     for name, about in wanted.model_fields.items():
-        found = fields.get(str(about.validation_alias or name))
+        found = given.model_fields.get(name)
         if found is None or found.annotation != about.annotation:
             return False
     return True
@@ -112,18 +119,23 @@ def _split(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return schema, schema.get("$defs", {})
 
 
-def _shape_of(flow: Flow) -> _Shape | None:
+def _shape_of(flow: Flow, *, by_alias: bool) -> _Shape | None:
     match flow:
         case None:
             return None
         case Keyed():
-            parts = {name: _shape_of(part) or _Shape({}) for name, part in flow.parts.items()}
+            parts = {
+                name: _shape_of(part, by_alias=by_alias) or _Shape({})
+                for name, part in flow.parts.items()
+            }
             required = list(parts) if flow.is_complete else []
             return _Shape({"type": "object", "required": required}, parts=parts)
         case Listed():
-            return _Shape({"type": "array"}, item=_shape_of(flow.item) or _Shape({}))
+            return _Shape(
+                {"type": "array"}, item=_shape_of(flow.item, by_alias=by_alias) or _Shape({})
+            )
         case Schema():
-            return _Shape(*_split(flow.json_schema("serialization")))
+            return _Shape(*_split(flow.json_schema("serialization", by_alias=by_alias)))
 
 
 # -- what pydantic may do to a value before it looks at it -------------------------------------

@@ -20,6 +20,7 @@ from mastra.errors import StreamOverflowError
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.names import python_names
+from mastra.workflows.forms import PLAIN, Forms
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import step_to_wire
 
@@ -193,15 +194,15 @@ _END_TYPES = {
 }
 
 
-def to_event(run_id: str, workflow_id: str, seq: int, entry: Entry) -> Event:
-    """Return the public form of an entry."""
+def to_event(run_id: str, workflow_id: str, seq: int, entry: Entry, forms: Forms = PLAIN) -> Event:
+    """Return the public form of an entry, with values as clients see them."""
     kind, record, value = entry
     source = "WORKFLOW"
     payload: dict[str, Any] | Callable[[], dict[str, Any]]
     if kind is Kind.START:
         name, payload = "workflow-start", {"workflowId": workflow_id}
     elif kind is Kind.FINISH:
-        name, payload = "workflow-finish", _finish_payload(value)
+        name, payload = "workflow-finish", _finish_payload(value, forms)
     elif kind is Kind.PAUSED:
         name, payload = "workflow-paused", {}
     elif kind is Kind.CANCELED:
@@ -211,22 +212,16 @@ def to_event(run_id: str, workflow_id: str, seq: int, entry: Entry) -> Event:
         if kind is Kind.CUSTOM:
             return Event(str(value["type"]), run_id, source, seq, None, value)
         if kind is Kind.STEP_START:
-            name, payload = "workflow-step-start", partial(_start_payload, run_id, record)
+            name, payload = "workflow-step-start", partial(_start_payload, run_id, record, forms)
         elif kind is Kind.STEP_END:
             name = _END_TYPES.get(record.status, "workflow-step-result")
-            payload = partial(_end_payload, run_id, record)
+            payload = partial(_end_payload, run_id, record, forms)
         elif kind is Kind.WAITING:
             name = "workflow-step-waiting"
-            payload = {
-                "stepName": record.step_id,
-                "id": record.step_id,
-                "payload": record.payload,
-                "startedAt": record.started_at,
-                "status": "waiting",
-            }
+            payload = _waiting_payload(record, forms)
         elif kind is Kind.PROGRESS:
             name = "workflow-step-progress"
-            payload = {"stepName": record.step_id, "id": record.step_id, **value}
+            payload = _progress_payload(record, value, forms)
         else:
             name, source = "workflow-step-output", "USER"
             payload = {"stepName": record.step_id, "output": value, "runId": run_id}
@@ -243,8 +238,9 @@ def _names(run_id: str, record: StepRecord) -> dict[str, Json]:
     return names
 
 
-def _start_payload(run_id: str, record: StepRecord) -> dict[str, Json]:
+def _start_payload(run_id: str, record: StepRecord, forms: Forms) -> dict[str, Json]:
     payload = _names(run_id, record)
+    record = forms.shown(record)
     payload["payload"] = record.payload
     payload["startedAt"] = record.started_at
     payload["status"] = "running"
@@ -256,12 +252,30 @@ def _start_payload(run_id: str, record: StepRecord) -> dict[str, Json]:
     return payload
 
 
-def _end_payload(run_id: str, record: StepRecord) -> dict[str, Json]:
+def _waiting_payload(record: StepRecord, forms: Forms) -> dict[str, Json]:
+    return {
+        "stepName": record.step_id,
+        "id": record.step_id,
+        "payload": forms.shown(record).payload,
+        "startedAt": record.started_at,
+        "status": "waiting",
+    }
+
+
+def _progress_payload(record: StepRecord, value: Any, forms: Forms) -> dict[str, Json]:
+    payload: dict[str, Json] = {"stepName": record.step_id, "id": record.step_id, **value}
+    if "iterationOutput" in payload:
+        payload["iterationOutput"] = forms.item_of(record, payload["iterationOutput"])
+    return payload
+
+
+def _end_payload(run_id: str, record: StepRecord, forms: Forms) -> dict[str, Json]:
     is_foreach = record.kind == "block" and record.total is not None
-    return {**_names(run_id, record), **step_to_wire(record, with_payload=not is_foreach)}
+    shown = forms.shown(record)
+    return {**_names(run_id, record), **step_to_wire(shown, with_payload=not is_foreach)}
 
 
-def _finish_payload(end: LegEnd) -> dict[str, Json]:
+def _finish_payload(end: LegEnd, forms: Forms) -> dict[str, Json]:
     payload: dict[str, Json] = {
         "workflowStatus": end.status,
         "metadata": {},
@@ -273,7 +287,7 @@ def _finish_payload(end: LegEnd) -> dict[str, Json]:
             "errorMessage": end.error.get("message"),
         }
     if end.has_result:
-        payload["finalWorkflowResult"] = end.result
+        payload["finalWorkflowResult"] = forms.gives.to_wire(end.result)
     if end.tripwire is not None:
         payload["tripwire"] = end.tripwire
     return payload
@@ -293,10 +307,20 @@ class EventLog:
     write is kept up to a bound; the events of steps are the journal itself and always kept.
     """
 
-    __slots__ = ("_bytes", "_outputs", "_waiters", "entries", "is_closed", "written_bytes")
+    __slots__ = (
+        "_bytes",
+        "_outputs",
+        "_waiters",
+        "entries",
+        "forms",
+        "is_closed",
+        "written_bytes",
+    )
 
     def __init__(self, entries: list[Entry | None] | None = None) -> None:
         self.entries: list[Entry | None] = entries or []
+        self.forms = PLAIN
+        """How readers see the values."""
         self.is_closed = False
         """Set when the leg has ended; a new leg opens the log again."""
         self._waiters: list[asyncio.Future[None]] = []
@@ -365,7 +389,7 @@ class EventLog:
                 entry = entries[seq]
                 if entry is None:
                     raise self._overflow(seq)
-                yield to_event(run_id, workflow_id, seq, entry)
+                yield to_event(run_id, workflow_id, seq, entry, self.forms)
                 seq += 1
             if self.is_closed:
                 return
@@ -393,7 +417,7 @@ class EventLog:
                 for entry in islice(entries, seq, seq + limit):
                     if entry is None:
                         break
-                    batch.append(to_event(run_id, workflow_id, seq, entry))
+                    batch.append(to_event(run_id, workflow_id, seq, entry, self.forms))
                     seq += 1
                 if not batch:
                     raise self._overflow(seq)

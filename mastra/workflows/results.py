@@ -14,6 +14,7 @@ from mastra.failures import error_to_json
 from mastra.jsonable import Json
 from mastra.names import python_names
 from mastra.workflows.error_data import error_from_json
+from mastra.workflows.forms import PLAIN, Forms
 from mastra.workflows.records import StepRecord, StepStatus
 
 __all__ = [
@@ -136,6 +137,8 @@ class RunFacts:
     """Exceptions raised in this process, by operation id."""
     trace: Mapping[str, Json] | None = None
     """`traceId` and `spanId` of the leg, where somebody traces."""
+    forms: Forms = PLAIN
+    """How clients see the values."""
 
 
 @python_names
@@ -159,12 +162,12 @@ class _Result(Generic[Out]):
     @property
     def input(self) -> Json:
         """The run's input, as JSON."""
-        return self.facts.input
+        return self.facts.forms.takes.to_wire(self.facts.input)
 
     @property
     def state(self) -> Mapping[str, Json]:
         """The run's state, as JSON."""
-        return self.facts.state
+        return self.facts.forms.state.to_wire(self.facts.state)
 
     @property
     def step_execution_path(self) -> list[str]:
@@ -174,9 +177,9 @@ class _Result(Generic[Out]):
     @cached_property
     def steps(self) -> dict[str, StepResult]:
         """Each step's part by its id; of a step that ran more than once, the last."""
-        causes = self.facts.causes
+        causes, forms = self.facts.causes, self.facts.forms
         return {
-            step_id: StepResult.of(record, causes.get(record.op_id))
+            step_id: StepResult.of(forms.shown(record), causes.get(record.op_id))
             for step_id, record in self.facts.records.items()
         }
 
@@ -206,7 +209,7 @@ class _Result(Generic[Out]):
             resume_labels: Whether to add the labels of a suspension.
         """
         facts = self.facts
-        steps: dict[str, Json] = {"input": facts.input}
+        steps: dict[str, Json] = {"input": self.input}
         before = facts.input
         path = set(facts.path)
         for step_id, record in facts.records.items():
@@ -214,13 +217,14 @@ class _Result(Generic[Out]):
                 continue  # of a nested workflow: the original tells of those in stored runs only
             # As the original: left out where a reader can tell it from the entry before.
             told = step_id in path and record.payload == before
-            steps[step_id] = step_to_wire(record, with_payload=not told)
+            shown = facts.forms.shown(record)
+            steps[step_id] = step_to_wire(shown, with_payload=not told)
             if step_id in path:
                 before = record.output
         wire: dict[str, Json] = {
             "status": self.status,
             "steps": steps,
-            "input": facts.input,
+            "input": self.input,
             "stepExecutionPath": facts.path,
             **self._own_wire(),
             "runId": facts.run_id,
@@ -228,7 +232,7 @@ class _Result(Generic[Out]):
         if facts.trace is not None:
             wire.update(facts.trace)
         if state:
-            wire["state"] = dict(facts.state)
+            wire["state"] = dict(self.state)
         if resume_labels:
             wire["resumeLabels"] = getattr(self, "resume_labels", {})
         return wire

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError
-from mastra.jsonable import to_jsonable
 from mastra.names import python_names
 from mastra.request_context import RequestContext
+from mastra.schema import ANY
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import Reopening
 from mastra.workflows.answer import Answer
@@ -453,7 +453,7 @@ class Run(RunView[Out]):
         )
         check_definition(self._spec, loaded, goes_back_to=travel.op_id)
         if context and "input" in context:
-            loaded.head.input = to_jsonable(context["input"], what="Input in the context")
+            loaded.head.input = ANY.pack(context["input"], what="Input in the context")
         return await self._reopen(
             "travel",
             loaded,

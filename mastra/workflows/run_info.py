@@ -21,6 +21,7 @@ from mastra.workflows.places import index_path
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import StepResult, step_to_wire
 from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.spec_forms import forms_of
 
 __all__ = ["RunInfo", "RunList"]
 
@@ -57,22 +58,22 @@ class RunInfo:
     @classmethod
     def of(cls, spec: WorkflowSpec, loaded: LoadedRun) -> RunInfo:
         """Return what storage tells of a run."""
-        head = loaded.head
+        head, forms = loaded.head, forms_of(spec)
         result: Any = head.result
         if head.status == "success":
             try:
-                result = spec.output_schema.load(head.result)
+                result = spec.output_schema.unpack(head.result)
             except SchemaMismatch:
                 result = head.result
         return cls(
             run_id=head.run_id,
             workflow_id=head.workflow_id,
             status=head.status,
-            input=head.input,
+            input=forms.takes.to_wire(head.input),
             result=result,
             error=None if head.error is None else error_from_json(head.error),
-            steps={name: StepResult.of(record) for name, record in loaded.latest.items()},
-            state=head.state,
+            steps={name: StepResult.of(forms.shown(r)) for name, r in loaded.latest.items()},
+            state=forms.state.to_wire(head.state),
             resource_id=head.resource_id,
             created_at=_moment(head.created_at),
             updated_at=_moment(head.updated_at),
@@ -91,7 +92,7 @@ class RunInfo:
             fields: Which of `result`, `error`, `payload`, `steps`, `activeStepsPath`,
                 `serializedStepGraph` to add to the facts that are always there; `None` for all.
         """
-        head = self._loaded.head
+        head, forms = self._loaded.head, forms_of(self._spec)
         wire: dict[str, Json] = {
             "runId": head.run_id,
             "workflowName": head.workflow_id,
@@ -102,10 +103,10 @@ class RunInfo:
         }
         optional: dict[str, Json] = {
             "initialState": self._loaded.initial_state,
-            "result": head.result,
+            "result": forms.gives.to_wire(head.result),
             "error": head.error,
-            "payload": head.input,
-            "steps": {name: step_to_wire(r) for name, r in self._loaded.latest.items()},
+            "payload": self.input,
+            "steps": {n: step_to_wire(forms.shown(r)) for n, r in self._loaded.latest.items()},
             "activeStepsPath": self._paths("running"),
             "serializedStepGraph": describe_nodes(self._spec),
             "suspendedPaths": {
@@ -143,15 +144,16 @@ class RunInfo:
 
     def to_snapshot(self) -> dict[str, Json]:
         """Return the run as Mastra's stored snapshot."""
-        head = self._loaded.head
-        context: dict[str, Json] = {"input": head.input}
+        head, forms = self._loaded.head, forms_of(self._spec)
+        context: dict[str, Json] = {"input": self.input}
         for name, record in self._loaded.latest.items():
-            context[name] = step_to_wire(record)
+            shown = forms.shown(record)
+            context[name] = step_to_wire(shown)
             if record.status == "suspended":
                 meta: dict[str, Json] = {"runId": head.run_id, "path": path_of(record)[1:]}
                 if record.index is not None:
                     meta["foreachIndex"] = record.index
-                payload = record.suspend_payload
+                payload = shown.suspend_payload
                 if isinstance(payload, dict):
                     context[name]["suspendPayload"] = {
                         **cast("dict[str, Json]", payload),
@@ -161,7 +163,7 @@ class RunInfo:
             "runId": head.run_id,
             "status": head.status,
             "timestamp": head.updated_at,
-            "value": head.state,
+            "value": self.state,
             "context": context,
             "activePaths": self._active_path(),
             "activeStepsPath": self._paths("running"),
@@ -176,7 +178,7 @@ class RunInfo:
         }
         ends = {"error": head.error, "tripwire": head.data.get("tripwire")}
         if head.status == "success":
-            ends["result"] = head.result
+            ends["result"] = forms.gives.to_wire(head.result)
         return {**snapshot, **{name: value for name, value in ends.items() if value is not None}}
 
     def _active_path(self) -> list[Json]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from mastra.errors import InputValidationError, RunStateError
-from mastra.jsonable import Json, dump_json, to_jsonable
+from mastra.jsonable import Json, dump_json
 from mastra.request_context import RequestContext
-from mastra.schema import SchemaMismatch
+from mastra.schema import ANY, SchemaMismatch
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.graph import note_of
@@ -25,9 +25,9 @@ def checked_input(spec: WorkflowSpec, value: Any) -> Json:
     schema = spec.input_schema
     what = f"Input of workflow {spec.id!r}"
     if not spec.validate_inputs or schema.is_any:
-        return to_jsonable(value, what=what)
+        return ANY.pack(value, what=what)
     try:
-        return schema.dump(schema.load(value), what=what)
+        return schema.pack(schema.load(value), what=what)
     except SchemaMismatch as mismatch:
         raise mismatch.into(InputValidationError, what, workflowId=spec.id) from None
 
@@ -41,16 +41,16 @@ def checked_state(spec: WorkflowSpec, value: Any) -> dict[str, Json]:
     what = f"Initial state of workflow {spec.id!r}"
     schema = spec.state_schema
     if schema is None or not spec.validate_inputs:
-        state: Json = to_jsonable({} if value is None else value, what=what)
+        state: Json = ANY.pack({} if value is None else value, what=what)
     else:
         if value is None:
             # Defaults are filled where the schema has them for all; else steps set the state.
             try:
-                return schema.dump(schema.load({}), what=what)
+                return schema.pack(schema.load({}), what=what)
             except SchemaMismatch:
                 return {}
         try:
-            state = schema.dump(schema.load(value), what=what)
+            state = schema.pack(schema.load(value), what=what)
         except SchemaMismatch as mismatch:
             raise mismatch.into(InputValidationError, what, workflowId=spec.id) from None
     if not isinstance(state, dict):

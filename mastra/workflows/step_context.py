@@ -261,7 +261,7 @@ class StepContext(Generic[In]):
             schema = self._state_schema()
             values = copy.deepcopy(dict(self._run.state))  # other steps may write meanwhile
             try:
-                self._state = schema.load(values) if schema else values
+                self._state = schema.unpack(values) if schema else values
             except SchemaMismatch as mismatch:
                 raise self._bad_state("State, as seen by", mismatch) from None
         return self._state
@@ -282,14 +282,21 @@ class StepContext(Generic[In]):
             StepValidationError: The merged state does not meet the state schema.
             SerializationError: A value cannot be JSON.
         """
-        dump = getattr(values, "model_dump", None)
-        plain: Any = dump(exclude_unset=True, by_alias=True) if dump else values
-        delta = to_jsonable(dict(plain), what=f"State set by step {self._record.step_id!r}")
+        set_ones: set[str] | None = getattr(values, "model_fields_set", None)
+        plain: dict[str, Any] = (
+            dict(cast("Mapping[str, Any]", values))
+            if set_ones is None
+            else {name: part for name, part in cast("Any", values) if name in set_ones}
+        )
+        what = f"State set by step {self._record.step_id!r}"
         schema = self._state_schema()
+        if schema:
+            plain = {schema.name_of(key): value for key, value in plain.items()}
+        delta: dict[str, Json] = ANY.pack(plain, what=what)
         merged = {**self._run.state, **(self._delta or {}), **delta}
         if schema:
             try:
-                checked = schema.dump(schema.load(merged))
+                checked = schema.pack(schema.unpack(merged), what=what)
             except SchemaMismatch as mismatch:
                 raise self._bad_state("State set by", mismatch) from None
             delta = {key: checked.get(key, value) for key, value in delta.items()}
@@ -304,7 +311,7 @@ class StepContext(Generic[In]):
 
     def get_init_data(self) -> Any:
         """Return the workflow's input, as a value of its input type."""
-        return self._scope.input_schema.load(self._scope.init_data)
+        return self._scope.input_schema.unpack(self._scope.init_data)
 
     def get_step_result(self, step: Any) -> Any:
         """Return what a step gave, as a value of its output type; `None` where it gave nothing.
@@ -327,7 +334,7 @@ class StepContext(Generic[In]):
             return None
         schema = self._scope.steps.get(step_id, ANY)
         try:
-            return schema.load(record.output)
+            return schema.unpack(record.output)
         except SchemaMismatch:  # a result given by time travel need not be of the type
             return record.output
 

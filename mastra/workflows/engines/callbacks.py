@@ -24,6 +24,7 @@ from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import StepResult
 from mastra.workflows.spec import Callback, WorkflowSpec
+from mastra.workflows.spec_forms import forms_of
 
 __all__ = [
     "CallbackArgument",
@@ -159,23 +160,24 @@ def _argument(
     result: Any = None
     if status == "success":
         try:
-            result = spec.output_schema.load(output)
+            result = spec.output_schema.unpack(output)
         except SchemaMismatch:  # an output that is not of its type is given as it is
             result = output
     cause = None if record is None else run.causes.get(record.op_id)
+    forms = forms_of(spec)
     return CallbackArgument(
         status=status,
         result=result,
         error=None if error is None else error_from_json(error, cause),
         steps={
-            name: StepResult.of(known, run.causes.get(known.op_id))
+            name: StepResult.of(forms.shown(known), run.causes.get(known.op_id))
             for name, known in inside.items()
         },
         run_id=run.run_id,
         workflow_id=spec.id,
         resource_id=run.resource_id,
-        state=run.state,
-        get_init_data=lambda: spec.input_schema.load(scope.init_data),
+        state=forms.state.to_wire(run.state),
+        get_init_data=lambda: spec.input_schema.unpack(scope.init_data),
         mastra=run.services,
         request_context=run.request_context,
         logger=logger_of(run.services, run.run_id, spec.id),

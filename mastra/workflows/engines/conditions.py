@@ -24,7 +24,7 @@ async def ask(
 ) -> Any:
     """Call a function of the context on a value; await the answer where it has to be."""
     try:
-        data = schema.load(value)
+        data = schema.unpack(value)
     except SchemaMismatch:  # a value need not be of its type where nobody checked it
         data = value
     return await call_user(setting, StepContext(walk.run, scope, record, data))

@@ -32,6 +32,7 @@ from mastra.workflows.results import (
     StepResult,
     WorkflowResult,
 )
+from mastra.workflows.spec_forms import forms_of
 
 __all__ = [
     "begin",
@@ -60,6 +61,7 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
         _continue(run, loaded)
     if reopening.target is not None:
         run.open_ops = set(reopening.target.op_ids)
+    run.log.forms = forms_of(target.spec)
     entries = run.log.entries
     run.first_seq = run.announced = len(entries)
     last = entries[-1] if entries else None
@@ -172,11 +174,13 @@ async def call_on_start(command: Command) -> None:
     facts = RunFacts(
         command.target.run_id, spec.id, command.input, command.initial_state, {}, [], {}
     )
+    facts.forms = forms_of(spec)
     await called(spec.on_start, _argument(command, facts, Outcome("running")))
 
 
 def _argument(command: Command, facts: RunFacts, outcome: Outcome) -> CallbackArgument:
     spec, services = command.target.spec, command.target.services
+    forms = facts.forms
     return CallbackArgument(
         status=outcome.status,
         result=outcome.value,
@@ -184,14 +188,14 @@ def _argument(command: Command, facts: RunFacts, outcome: Outcome) -> CallbackAr
         if outcome.error is None
         else error_from_json(outcome.error, facts.causes.get("")),
         steps={
-            name: StepResult.of(record, facts.causes.get(record.op_id))
+            name: StepResult.of(forms.shown(record), facts.causes.get(record.op_id))
             for name, record in facts.records.items()
         },
         run_id=facts.run_id,
         workflow_id=facts.workflow_id,
         resource_id=command.resource_id,
-        state=facts.state,
-        get_init_data=lambda: spec.input_schema.load(facts.input),
+        state=forms.state.to_wire(facts.state),
+        get_init_data=lambda: spec.input_schema.unpack(facts.input),
         mastra=services,
         request_context=command.request_context,
         logger=logger_of(services, facts.run_id, facts.workflow_id),
@@ -227,6 +231,7 @@ async def conclude(
     facts = RunFacts(
         run.run_id, run.workflow_id, run.input, run.state, run.latest, run.path, run.causes
     )
+    facts.forms = forms_of(command.target.spec)
     if run.span is not None:
         facts.trace = run.span.to_stored()
     await call_at_end(

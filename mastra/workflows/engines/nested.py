@@ -95,7 +95,7 @@ def _nested_input(
 ) -> Json:
     run, travel = walk.run, walk.run.reopening.travel
     try:
-        return spec.input_schema.dump(spec.input_schema.load(value))
+        return spec.input_schema.pack(spec.input_schema.unpack(value))
     except SchemaMismatch as mismatch:
         if travel is not None and travel.op_id.startswith(f"{block.op_id}/"):
             return value  # the run goes back to a step inside, and nothing may be known before it

@@ -26,6 +26,7 @@ from mastra.workflows.results import (
     WorkflowTripwire,
 )
 from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.spec_forms import forms_of
 
 __all__ = [
     "Outcome",
@@ -56,7 +57,7 @@ def outcome_of_value(run: ActiveRun, spec: WorkflowSpec, value: Json) -> Outcome
     if schema.is_any or not spec.validate_outputs:
         return Outcome("success", value, value, has_result=True)
     try:
-        typed = schema.load(value)
+        typed = schema.unpack(value)
     except SchemaMismatch as mismatch:
         if not spec.strict:
             # As in the original: an output that is not of its type is given as it is.
@@ -71,7 +72,7 @@ def outcome_of_value(run: ActiveRun, spec: WorkflowSpec, value: Json) -> Outcome
     # `list[Item]` is another object each time it is written, and the same type.
     is_same = spec.value is not None and spec.value.type == schema.type
     try:
-        raw = value if is_same else schema.dump(typed)
+        raw = value if is_same else schema.pack(typed, what=f"Output of workflow {spec.id!r}")
     except BaseException as raised:  # noqa: BLE001 - as above
         return _failed(run, Guard().contain(raised))
     return Outcome("success", typed, raw, has_result=True)
@@ -104,9 +105,10 @@ def result_of(
     """Return the public result of a leg."""
     match outcome.status:
         case "success":
-            return WorkflowSuccess(facts, outcome.value, outcome.raw)
+            return WorkflowSuccess(facts, outcome.value, facts.forms.gives.to_wire(outcome.raw))
         case "suspended":
-            return WorkflowSuspended(facts, *_suspension(suspended))
+            shown = [facts.forms.shown(record) for record in suspended]
+            return WorkflowSuspended(facts, *_suspension(shown))
         case "canceled":
             return WorkflowCanceled(facts)
         case "paused":
@@ -155,6 +157,7 @@ def result_from_storage(spec: WorkflowSpec, loaded: LoadedRun) -> WorkflowResult
     state = head.state
     path = cast("list[str]", head.data.get("path") or [])
     facts = RunFacts(head.run_id, head.workflow_id, head.input, state, loaded.latest, path, {})
+    facts.forms = forms_of(spec)
     facts.trace = cast("Any", head.data.get("trace"))
     outcome = Outcome(
         head.status,
@@ -164,7 +167,7 @@ def result_from_storage(spec: WorkflowSpec, loaded: LoadedRun) -> WorkflowResult
     )
     if head.status == "success":
         try:
-            outcome.value = spec.output_schema.load(head.result)
+            outcome.value = spec.output_schema.unpack(head.result)
         except SchemaMismatch:
             outcome.value = head.result
     return result_of(facts, outcome, loaded.suspended)

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from mastra.clock import now_ms
 from mastra.errors import NotFoundError, ResumeValidationError, RunStateError
-from mastra.jsonable import Json, to_jsonable
-from mastra.schema import Schema, SchemaMismatch
+from mastra.jsonable import Json
+from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.workflows.active import Reopening, Target, TimeTravel
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.outcome import path_of
@@ -23,6 +23,7 @@ from mastra.workflows.spec import (
     WorkflowNode,
     WorkflowSpec,
 )
+from mastra.workflows.spec_forms import forms_of
 
 __all__ = ["find_targets", "reopening_after_crash", "stored_reopening", "travel_to"]
 
@@ -86,9 +87,9 @@ def find_targets(
                 code="RESUME_TARGET_NOT_FOUND",
             )
         chosen = at
-    data = to_jsonable(resume_data, what="Resume data")
+    data: Json = None
     for record in chosen:
-        data = _checked(spec, record, data)
+        data = _checked(spec, record, resume_data)
     return [record.op_id for record in chosen], data
 
 
@@ -133,12 +134,10 @@ def _item_of(record: StepRecord) -> int | None:
     return None
 
 
-def _checked(spec: WorkflowSpec, record: StepRecord, data: Json) -> Json:
-    schema = _resume_schema(spec, path_of(record))
-    if schema is None:
-        return data
+def _checked(spec: WorkflowSpec, record: StepRecord, data: Any) -> Json:
+    schema = _resume_schema(spec, path_of(record)) or ANY
     try:
-        return schema.dump(schema.load(data))
+        return schema.pack(schema.load(data), what="Resume data")
     except SchemaMismatch as mismatch:
         raise mismatch.into(
             ResumeValidationError,
@@ -218,11 +217,12 @@ def travel_to(
     op_id = _locate(spec, names, "")
     given = list(_results_given(spec, context or {}, nested_context or {}, "", ""))
     known = loaded.journal.get(op_id)
+    about = forms_of(spec).steps.get(".".join(names))
     return TimeTravel(
         op_id=op_id,
         has_input=input_data is not ...,
-        input=None if input_data is ... else to_jsonable(input_data, what="Input data"),
-        resume_data=to_jsonable(resume_data, what="Resume data"),
+        input=None if input_data is ... else _kept(about and about.takes, input_data, "Input data"),
+        resume_data=_kept(about and about.resume, resume_data, "Resume data"),
         dropped=_dropped_by(spec, loaded, op_id),
         given=(
             *(record for record in given if not _is_dropped(spec, record.op_id, op_id)),
@@ -230,6 +230,18 @@ def travel_to(
         ),
         suspend_payload=None if known is None else known.suspend_payload,
     )
+
+
+def _kept(schema: Schema[Any] | None, given: Any, what: str) -> Json:
+    """Return a value that is given from outside as it is kept, where its type tells."""
+    if schema is None or given is None:
+        return ANY.pack(given, what=what)
+    for read in (schema.load, schema.unpack):
+        try:
+            return schema.pack(read(given), what=what)
+        except SchemaMismatch:  # the step says so, when it gets it
+            continue
+    return ANY.pack(given, what=what)
 
 
 def _state_given(state: dict[str, Json], op_id: str, order: int) -> StepRecord:
@@ -327,7 +339,8 @@ def _results_given(
     for node in spec.nodes:
         for unit in units_of(node):
             if unit.id in context and unit.id != "input":
-                yield _record_given(prefix + unit.op, names + unit.id, context[unit.id])
+                schema = unit.step.output_schema if isinstance(unit, StepNode) else None
+                yield _record_given(prefix + unit.op, names + unit.id, context[unit.id], schema)
             if isinstance(unit, WorkflowNode) and unit.id in nested:
                 inner = f"{names}{unit.id}."
                 yield from _results_given(
@@ -335,14 +348,16 @@ def _results_given(
                 )
 
 
-def _record_given(op_id: str, step_id: str, given: Any) -> StepRecord:
-    plain = to_jsonable(given, what=f"Result given for step {step_id!r}")
-    data = cast("dict[str, Any]", plain) if isinstance(plain, dict) else {}
+def _record_given(op_id: str, step_id: str, given: Any, schema: Schema[Any] | None) -> StepRecord:
+    what = f"Result given for step {step_id!r}"
+    data = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     is_whole = "output" in data or "status" in data
-    record = StepRecord(op_id, step_id, data.get("payload") if is_whole else None, now_ms())
+    payload = ANY.pack(data.get("payload"), what=what) if is_whole else None
+    record = StepRecord(op_id, step_id, payload, now_ms())
     record.status = data.get("status", "success") if is_whole else "success"
-    record.output = data.get("output") if is_whole else plain
+    record.output = _kept(schema, data.get("output") if is_whole else given, what)
     record.ended_at = record.started_at
     if record.status == "suspended":
-        record.suspend_payload = data.get("suspendPayload", data.get("suspend_payload"))
+        payload = data.get("suspendPayload", data.get("suspend_payload"))
+        record.suspend_payload = ANY.pack(payload, what=what)
     return record

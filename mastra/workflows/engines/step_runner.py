@@ -23,7 +23,7 @@ from mastra.errors import (
 from mastra.failures import Guard, error_to_json, name_of, text_of
 from mastra.jsonable import Json, copy_json, dump_json, to_jsonable
 from mastra.logs import get_logger
-from mastra.schema import SchemaMismatch
+from mastra.schema import ANY, SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
@@ -236,19 +236,25 @@ class StepTask:
             extra={"cause": error},
         )
 
-    def _input(self) -> Any:
+    def _input(self, record: StepRecord) -> Any:
         # The step may do with its input what it likes: the records keep theirs.
         if not self.scope.validates_inputs:
             return copy_json(self.value)
         schema = self.node.step.input_schema
         try:
-            return schema.load(copy_json(self.value) if schema.may_alias else self.value)
+            return schema.unpack(copy_json(self.value) if schema.may_alias else self.value)
         except SchemaMismatch as mismatch:
+            told = self.run.log.forms.shown(record).payload
+            if told is not self.value:
+                try:  # a step of another type may know the value as the wire has it
+                    return schema.load(told)
+                except SchemaMismatch:
+                    pass
             raise _BadInput(self._mismatch("Input", mismatch)) from None
 
     async def _attempt(self, record: StepRecord, tries: int, guard: Guard) -> None:
         step = self.node.step
-        ctx = StepContext(self.run, self.scope, record, self._input(), step)
+        ctx = StepContext(self.run, self.scope, record, self._input(record), step)
         if tries:
             ctx.retry_count = tries
         if self.earlier is not None or self.run.reopening.travel is not None:
@@ -304,32 +310,34 @@ class StepTask:
     def _succeed(self, record: StepRecord, output: Any) -> None:
         schema = self.node.step.output_schema
         if schema.is_any or not self.scope.validates_outputs:
-            record.output = to_jsonable(output, what=f"Output of step {record.step_id!r}")
+            record.output = ANY.pack(output, what=f"Output of step {record.step_id!r}")
         else:
             try:
                 value = schema.load(output)
             except SchemaMismatch as mismatch:
                 raise self._mismatch("Output", mismatch) from None
-            record.output = schema.dump(value, what=f"Output of step {record.step_id!r}")
+            record.output = schema.pack(value, what=f"Output of step {record.step_id!r}")
         record.status = "success"
 
     def _suspend(self, record: StepRecord, signal: Suspend) -> None:
         payload = signal.payload
         schema = self.node.step.suspend_schema
-        if schema is not None:
+        what = f"Suspend payload of step {record.step_id!r}"
+        if schema is None:
+            # An empty payload still marks the step as one that waits.
+            record.suspend_payload = ANY.pack({} if payload is None else payload, what=what)
+        else:
             try:
-                payload = schema.dump(schema.load(payload))
+                packed = schema.pack(schema.load(payload), what=what)
             except SchemaMismatch as mismatch:
                 raise self._mismatch("Suspend payload", mismatch) from None
-        what = f"Suspend payload of step {record.step_id!r}"
-        # An empty payload still marks the step as one that waits.
-        record.suspend_payload = to_jsonable({} if payload is None else payload, what=what)
+            record.suspend_payload = {} if packed is None else packed
         record.suspended_at = int(_now() * 1000)
         record.labels = tuple(to_jsonable(list(signal.labels), what=what))
         record.status = "suspended"
 
     def _bail(self, record: StepRecord, signal: Bail) -> None:
-        record.output = to_jsonable(signal.result, what=f"Result of step {record.step_id!r}")
+        record.output = ANY.pack(signal.result, what=f"Result of step {record.step_id!r}")
         record.status = "bailed"
 
     def _end_all_the_same(self, record: StepRecord, signal: Suspend | Bail) -> None:
@@ -372,12 +380,12 @@ class StepTask:
         step = self.node.step
         if step.resume_schema is not None and data is not None:
             try:
-                data = step.resume_schema.load(data)
+                data = step.resume_schema.unpack(data)
             except SchemaMismatch as mismatch:
                 raise _BadInput(self._mismatch("Resume data", mismatch)) from None
         ctx.resume_data = data
         if step.suspend_schema is not None and payload is not None:
-            payload = step.suspend_schema.load(payload)
+            payload = step.suspend_schema.unpack(payload)
         ctx.suspend_data = payload
 
     def _mismatch(self, what: str, mismatch: SchemaMismatch) -> StepValidationError:

@@ -12,6 +12,7 @@ from mastra.workflows.engines.journal import LoadedRun, fold_rows, load_run
 from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.events import Event, to_event
 from mastra.workflows.results import WorkflowResult
+from mastra.workflows.spec_forms import forms_of
 from mastra.workflows.versions import spec_for
 
 __all__ = ["StoredHandle", "no_such_run"]
@@ -61,12 +62,13 @@ class StoredHandle:
         """Yield stored events from a seq on, and those that come, until the run has ended."""
         target = self._target
         loaded = await self._load()
+        forms = forms_of(spec_for(target.spec, loaded.head))
         seq = start
         while True:
             while seq < len(loaded.entries):
                 entry = loaded.entries[seq]
                 if entry is not None:
-                    yield to_event(target.run_id, target.workflow_id, seq, entry)
+                    yield to_event(target.run_id, target.workflow_id, seq, entry, forms)
                 seq += 1
             if loaded.head.status not in ("pending", "running", "waiting"):
                 return

@@ -1,7 +1,8 @@
 """Records and inputs as they cross an Inngest server, which is not exact about numbers.
 
 The server decodes and encodes what it keeps: integers beyond 2^53 lose digits, `1.0` becomes
-`1`, `NaN` is refused. What it would not give back as it is travels as text.
+`1`, `NaN` is refused; and the SDK reads no request that is nested deeper than 200. What would not be
+given back as it is travels as text.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, cast
 
-from mastra.jsonable import Json, dump_json, load_json
+from mastra.jsonable import Json, dump_json, is_deeper, load_json
 from mastra.workflows.records import StepRecord, decode_record
 
 __all__ = [
@@ -30,12 +31,17 @@ MAX_LEG_BYTES: Final = 31 * 1024 * 1024
 _INEXACT = re.compile(rb"NaN|Infinity|\d{16}|\.0[,\]}]|\d[eE][+-]?\d")
 """What might be changed on the way, outside of texts."""
 
+_DEPTH = 100
+"""How deep what is sent as it is may be nested."""
+
 _TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def encode_exact(value: Json, *, what: str = "value") -> tuple[Json, bool]:
     """Return a value in a form that the server keeps, and whether that form is text."""
     encoded = dump_json(value, what=what)
+    if encoded.count(b"[") + encoded.count(b"{") > _DEPTH and is_deeper(value, _DEPTH):
+        return encoded.decode(), True
     if not _INEXACT.search(encoded + b","):
         return value, False
     is_inexact = _INEXACT.search(_TEXTS.sub(b'""', encoded) + b",")

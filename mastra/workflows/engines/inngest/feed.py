@@ -23,6 +23,7 @@ from mastra.workflows.engines.stored import no_such_run
 from mastra.workflows.events import Event, EventPayload, Kind, LegEnd, to_event
 from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.results import WorkflowResult
+from mastra.workflows.spec_forms import forms_of
 from mastra.workflows.versions import spec_for
 
 __all__ = ["Feed"]
@@ -324,13 +325,14 @@ class Feed:
         for shared in (kept.lowest_shared, loaded.lowest_shared):
             if shared is not None:
                 begin = min(begin, shared)
+        forms = forms_of(spec_for(target.spec, loaded.head))
         for place in range(begin, end):
             entry = entries[place]
             if entry is None:
                 continue
             told = loaded.seqs[place] if place < len(loaded.seqs) else place
             record = entry[1]
-            event = to_event(target.run_id, target.workflow_id, place, entry)
+            event = to_event(target.run_id, target.workflow_id, place, entry, forms)
             kept.take_stored(event, "" if record is None else record.op_id, told)
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from mastra.errors import InputValidationError
-from mastra.jsonable import Json, to_jsonable
+from mastra.jsonable import Json
 from mastra.request_context import RequestContext
-from mastra.schema import Schema, SchemaMismatch
+from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, Reopening, Target, TimeTravel
 from mastra.workflows.engines.commands import Command, RunTarget
@@ -291,9 +291,9 @@ def _checked(
 ) -> Json:
     text = f"{what} of workflow {spec.id!r}"
     if schema.is_any or not is_checked:
-        return to_jsonable(value, what=text)
+        return ANY.pack(value, what=text)
     try:
-        return schema.dump(schema.load(value), what=text)
+        return schema.pack(schema.load(value), what=text)
     except SchemaMismatch as mismatch:
         raise mismatch.into(InputValidationError, text, workflowId=spec.id) from None
 

@@ -123,7 +123,7 @@ class Publisher:
             for seq in range(start, len(entries)):
                 entry = entries[seq]
                 if entry is not None:
-                    batch.append(to_event(run.run_id, run.workflow_id, seq, entry))
+                    batch.append(to_event(run.run_id, run.workflow_id, seq, entry, run.log.forms))
                     about.append("" if entry[1] is None else entry[1].op_id)
             self._next = len(entries)
             if not batch:

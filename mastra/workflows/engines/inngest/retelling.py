@@ -13,6 +13,7 @@ from mastra.workflows.engines.inngest.names import channel
 from mastra.workflows.engines.inngest.publisher import ROWS, message_of, post, rows_of
 from mastra.workflows.engines.journal import load_run
 from mastra.workflows.events import Kind, to_event
+from mastra.workflows.spec_forms import forms_of
 
 __all__ = ["tell_again"]
 
@@ -46,7 +47,8 @@ async def tell_again(api: InngestApi, target: RunTarget, event: LegEvent) -> Non
         "state": head.state,
         "data": {name: head.data[name] for name in _KEPT_FACTS if name in head.data},
     }
+    event_told = to_event(run_id, workflow_id, seq, last, forms_of(target.spec))
     where = channel(workflow_id, run_id)
     rows = rows_of(loaded.journal, entries)
     await post(api, where, {"type": ROWS, "seq": seq, "head": facts, "rows": rows})
-    await post(api, where, message_of([to_event(run_id, workflow_id, seq, last)], new_id()))
+    await post(api, where, message_of([event_told], new_id()))

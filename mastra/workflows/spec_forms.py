@@ -1,0 +1,77 @@
+"""The types of a committed workflow's values, for whoever shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+from mastra.schema import ANY, Schema, schema_of
+from mastra.workflows.forms import Forms, StepForms
+from mastra.workflows.spec import (
+    BranchNode,
+    ForeachNode,
+    LoopNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    Unit,
+    WorkflowNode,
+    WorkflowSpec,
+)
+from mastra.workflows.validate import flow_of
+
+__all__ = ["forms_of"]
+
+_known: WeakKeyDictionary[WorkflowSpec, Forms] = WeakKeyDictionary()
+
+
+def forms_of(spec: WorkflowSpec) -> Forms:
+    """Return the types of a workflow's values. Put together when first asked for."""
+    found = _known.get(spec)
+    if found is None:
+        steps = dict(_steps_of(spec, ""))
+        found = _known[spec] = Forms(
+            steps, spec.input_schema, spec.output_schema, spec.state_schema or ANY
+        )
+    return found
+
+
+def _steps_of(spec: WorkflowSpec, prefix: str) -> Iterator[tuple[str, StepForms]]:
+    flow: Schema[object] = spec.input_schema
+    for node in spec.nodes:
+        if isinstance(node, SleepNode):
+            yield prefix + node.id, StepForms(flow, flow, flow, flow)
+        for unit in _units_of(node):
+            yield prefix + unit.id, _forms_of_unit(node, unit, flow)
+            if isinstance(unit, WorkflowNode):
+                yield from _steps_of(unit.spec, f"{prefix}{unit.id}.")
+        flow = flow_of((node,), flow)
+
+
+def _units_of(node: Node) -> tuple[Unit, ...]:
+    match node:
+        case StepNode() | WorkflowNode():
+            return (node,)
+        case ParallelNode():
+            return node.units
+        case BranchNode():
+            return tuple(unit for _, unit in node.arms)
+        case LoopNode() | ForeachNode():
+            return (node.unit,)
+        case SleepNode():
+            return ()
+
+
+def _forms_of_unit(node: Node, unit: Unit, flow: Schema[object]) -> StepForms:
+    if isinstance(unit, StepNode):
+        step = unit.step
+        takes, output = step.input_schema, step.output_schema
+        resume, suspend = step.resume_schema or ANY, step.suspend_schema or ANY
+    else:
+        takes, output = unit.spec.input_schema, unit.spec.value or unit.spec.output_schema
+        resume = suspend = ANY
+    outputs = schema_of(list[output.type]) if isinstance(node, ForeachNode) else output
+    if flow.is_any:
+        flow = takes
+    return StepForms(flow, takes, output, outputs, resume, suspend)
