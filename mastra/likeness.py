@@ -41,7 +41,7 @@ class _Comparison:
         self._read_as = read_as
 
     def of(self, value: Any, read: Any, path: tuple[Any, ...]) -> Difference | None:
-        kind: Any = type(value)
+        kind: Any = value.__class__
         if value is read or (kind in (str, int, bool) and kind is type(read) and value == read):
             return None
         if kind is not type(read):
