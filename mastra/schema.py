@@ -217,13 +217,18 @@ class Schema(Generic[T]):
         facts = cast("TypeFacts", self._facts)
         try:
             packed = self._keep(  # pyright: ignore[reportOptionalCall]
-                value, mode="json", by_alias=False, round_trip=True, warnings="error"
+                value, mode="json", by_alias=False, round_trip=True, warnings=False
             )
         except (pydantic_core.PydanticSerializationError, ValueError) as error:
-            raise self._unkept(value, what, error) from error
+            raise unserializable(value, what) from error
         check_plain(packed, what)
-        if facts.is_doubtful or facts.has_any or any(c.__subclasses__() for c in facts.classes):
+        if facts.is_doubtful or facts.has_any:
             self._check(value, packed, what)
+            return packed
+        for cls in facts.classes:
+            if cls.__subclasses__():
+                self._check(value, packed, what)
+                break
         return packed
 
     def _check(self, value: T, packed: Json, what: str) -> None:
@@ -235,15 +240,6 @@ class Schema(Generic[T]):
             found = (tuple(issue["path"]), f"cannot be read back: {issue['message']}")
         if found is not None:
             raise _not_kept(found, what)
-
-    def _unkept(self, value: T, what: str, error: Exception) -> SerializationError:
-        if isinstance(error, pydantic_core.PydanticSerializationUnexpectedValue) or (
-            "PydanticSerializationUnexpectedValue" in str(error)
-        ):
-            # Somebody changed a model after it was checked.
-            told = str(error).partition("\n")[2].strip() or str(error)
-            return SerializationError(f"{what} cannot be stored: it is not of its type. {told}")
-        return unserializable(value, what)
 
     def unpack(self, value: Json) -> T:
         """Read what `pack` gave, or JSON in the form of the wire where it can be told.
