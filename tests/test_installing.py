@@ -263,7 +263,8 @@ def commands_of(*targets: str) -> list[list[str]]:
         text=True,
         check=True,
     )
-    found = [shlex.split(line, comments=True) for line in done.stdout.splitlines()]
+    lines = [line for line in done.stdout.splitlines() if re.search(r"\bpip\b", line)]
+    found = [shlex.split(line, comments=True) for line in lines]
     return [words[words.index("pip") :] for words in found if "pip" in words]
 
 
