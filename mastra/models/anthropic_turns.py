@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Final
 
 __all__ = ["THOUGHTS", "CallIds", "keep_last_marks", "may_think", "mended"]
@@ -56,6 +57,7 @@ def mended(turns: list[_Block]) -> list[_Block]:
     """Return turns as the API takes them."""
     _pair(turns)
     _pair_elsewhere(turns)
+    _put_after_callers(turns)
     for turn in turns:
         if turn["role"] == "assistant":
             _end_turn(turn["content"], is_last=turn is turns[-1])
@@ -113,6 +115,28 @@ def _pair_elsewhere(turns: list[_Block]) -> None:
             if (not _ran_there(block) or waits or block["id"] in answered)
             and (not block["type"].endswith("_tool_result") or block["tool_use_id"] in called)
         ]
+
+
+def _put_after_callers(turns: list[_Block]) -> None:
+    """Put what came of code that called our tools after their results, where it came.
+
+    Storage keeps a result beside its call, and so before the calls that the code made.
+    """
+    spoken = [turn for turn in turns if turn["role"] == "assistant"]
+    for turn, following in pairwise(spoken):
+        callers: set[str] = {
+            block["caller"]["tool_id"]
+            for block in turn["content"]
+            if block["type"] == "tool_use" and "tool_id" in (block.get("caller") or ())
+        }
+        early = [block for block in turn["content"] if _is_result_of(block, callers)]
+        if early:
+            turn["content"] = [item for item in turn["content"] if item not in early]
+            following["content"][:0] = early
+
+
+def _is_result_of(block: _Block, callers: set[str]) -> bool:
+    return block["type"].endswith("_tool_result") and block["tool_use_id"] in callers
 
 
 def _ran_there(block: _Block) -> bool:

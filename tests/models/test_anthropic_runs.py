@@ -93,3 +93,57 @@ async def test_a_pause_in_a_durable_run(server: OpenAIServer, tmp_path: Path) ->
     await app.aclose()
     assert result.text == "Done."
     assert sent(server, 1)[1]["content"] == [THOUGHT, SEARCH]
+
+
+async def test_code_that_calls_our_tools(server: OpenAIServer, tmp_path: Path) -> None:
+    """Anthropic's code waits for our tool, in its container, and ends in the answer after."""
+    code = {
+        "type": "server_tool_use",
+        "id": "srvtoolu_9",
+        "name": "code_execution",
+        "input": {"code": "look()"},
+    }
+    caller = {"type": "code_execution_20250825", "tool_id": "srvtoolu_9"}
+    asked = {**call("toolu_9", "look", n=1), "caller": caller}
+    ended = {
+        "type": "code_execution_tool_result",
+        "tool_use_id": "srvtoolu_9",
+        "content": {
+            "type": "code_execution_result",
+            "stdout": "seen",
+            "stderr": "",
+            "return_code": 0,
+        },
+    }
+    container = {"id": "container_1", "expires_at": "2999-01-01T00:00:00Z"}
+    server.queue(
+        reply(code, asked, stop="tool_use", container=container),
+        reply(ended, text("Done."), container=container),
+        reply(text("ok")),
+    )
+    subject = looker(server, memory=Memory())
+    tools = [ProviderTool("anthropic", "code_execution"), *subject.spec.tools.values()]
+    app, agent = application(
+        Agent(id="l", model=subject.spec.model, tools=tools, memory=Memory()), tmp_path
+    )
+    thread: Any = {"thread": "t", "resource": "r"}
+    result = await agent.generate("q", memory=thread)
+    await agent.generate("and?", memory=thread)
+    await app.aclose()
+    assert sent(server, 1)[1]["content"] == [code, asked]
+    assert [block["type"] for block in sent(server, 1)[2]["content"]] == ["tool_result"]
+    assert server.requests[1]["container"] == "container_1"
+    assert sent(server, 2)[3]["content"] == [ended, text("Done.")]
+    assert server.requests[2]["container"] == "container_1"
+    (found,) = [chunk.payload for chunk in result.steps[1].tool_results]
+    assert (found.tool_name, found.result["stdout"]) == ("code_execution", "seen")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_call_whose_result_never_came(server: OpenAIServer, waits: bool) -> None:
+    """A pause that nobody went on with leaves a call of Anthropic's without a result."""
+    server.queue(reply(text("I look."), SEARCH, stop="pause_turn"), reply(text("ok")))
+    result = await looker(server).generate("q", max_steps=1)
+    await looker(server).generate([*result.messages, *([] if waits else ["never mind"])])
+    said = sent(server, 1)[1]["content"]
+    assert said == ([text("I look."), SEARCH] if waits else [text("I look.")])
