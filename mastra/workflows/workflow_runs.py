@@ -15,8 +15,10 @@ from mastra.errors import (
     IdTakenError,
     RunClaimedError,
     RunStateError,
+    StorageError,
     WorkflowDefinitionError,
 )
+from mastra.failures import error_to_json
 from mastra.ids import new_id
 from mastra.logs import get_logger
 from mastra.names import python_names
@@ -24,7 +26,7 @@ from mastra.schema import Schema
 from mastra.storage.base import RunHead
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.journal import SnapshotQuestion, is_wanted, load_run
+from mastra.workflows.engines.journal import LoadedRun, SnapshotQuestion, is_wanted, load_run
 from mastra.workflows.records import StepRecord
 from mastra.workflows.run import Run
 from mastra.workflows.run_info import RunInfo, RunList
@@ -196,9 +198,15 @@ class WorkflowRuns(Generic[In, Out]):
         return RunList(runs, found.total)
 
     async def get_run(self, run_id: str) -> RunInfo | None:
-        """Return a stored run, or `None` where there is none under that id."""
+        """Return a stored run, or `None` where there is none under that id.
+
+        Of a run whose journal cannot be read there is the head alone, and `error` says so.
+        """
         spec, runtime = self.spec, self.runtime
-        loaded = await load_run(runtime.store, spec.id, run_id)
+        try:
+            loaded = await load_run(runtime.store, spec.id, run_id)
+        except (ValueError, KeyError, TypeError) as error:
+            return await self._unreadable(run_id, error)
         if loaded is None:
             return None
         active = getattr(runtime.engine, "active", None)
@@ -210,6 +218,16 @@ class WorkflowRuns(Generic[In, Out]):
                     if record.status == "running" and record.index is None:
                         loaded.latest[record.step_id] = record
         return RunInfo.of(spec_for(spec, loaded.head), loaded)
+
+    async def _unreadable(self, run_id: str, cause: Exception) -> RunInfo | None:
+        spec = self.spec
+        head = await self.runtime.store.get_run(spec.id, run_id)
+        if head is None:
+            return None
+        text = f"Run {run_id!r} of workflow {spec.id!r} cannot be read: a row of its journal is damaged."
+        head.error = error_to_json(StorageError(text, code="ROW_UNREADABLE"))
+        get_logger({"run_id": run_id, "workflow_id": spec.id}).error("%s %r", text, cause)
+        return RunInfo.of(spec, LoadedRun(head))
 
     async def delete_run(self, run_id: str) -> bool:
         """Remove a run from storage, cancelling it where it is under way here.
@@ -247,7 +265,7 @@ class WorkflowRuns(Generic[In, Out]):
                 await run.restart_async()
             except (RunClaimedError, RunStateError):
                 continue
-            except DefinitionChangedError as error:
+            except (DefinitionChangedError, ValueError, KeyError, TypeError) as error:
                 facts = {"run_id": info.run_id, "workflow_id": self.id}
                 get_logger(facts).error("A run was not restarted. %s", error)
                 continue
