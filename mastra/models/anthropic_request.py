@@ -148,8 +148,9 @@ class _Maker:
         if self._is_forced():
             # A model that has to call a tool may not think first.
             return None, effort
-        if wanted is True:
-            wanted = "medium"
+        if wanted is True or wanted == "auto":
+            # As hard as the model does by itself.
+            wanted = None
         if not self.facts.thinks_adaptively:
             budget = wanted if isinstance(wanted, int) else _BUDGETS.get(str(wanted), 8192)
             return {"type": "enabled", "budget_tokens": max(budget, 1024)}, effort
@@ -264,7 +265,8 @@ class _Maker:
         if isinstance(system, str):
             system = []
         turns = [block for turn in said.turns for block in turn["content"]]
-        keep_last_marks([*tools, *system, *turns])
+        # A mark on the whole request is one of them.
+        keep_last_marks([*tools, *system, *turns], most=3 if "cache_control" in body else 4)
 
     def _think_no_more(self) -> None:
         """Leave thinking with a number of tokens out: it may not begin in the middle of a turn."""

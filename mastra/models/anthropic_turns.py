@@ -17,8 +17,6 @@ __all__ = ["THOUGHTS", "CallIds", "keep_last_marks", "may_think", "mended"]
 THOUGHTS: Final = frozenset(("thinking", "redacted_thinking"))
 """The types of blocks that hold thinking."""
 
-_LAST_MARKS: Final = 4
-"""As many prefixes as one request may ask to be kept."""
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 
 _Block = dict[str, Any]
@@ -181,8 +179,8 @@ def may_think(turns: list[_Block]) -> bool:
     return begun is None or begun["content"][0]["type"] in THOUGHTS
 
 
-def keep_last_marks(blocks: Iterable[_Block]) -> None:
+def keep_last_marks(blocks: Iterable[_Block], *, most: int) -> None:
     """Leave as many marks for caching as a request may have: the last ones reach the furthest."""
     marked = [block for block in blocks if "cache_control" in block]
-    for block in marked[: max(len(marked) - _LAST_MARKS, 0)]:
+    for block in marked[: max(len(marked) - most, 0)]:
         del block["cache_control"]

@@ -299,6 +299,11 @@ def test_marks_for_caching(checked: Any) -> None:
     whole = body_of("q", provider_options={"anthropic": {"cacheControl": {"type": "ephemeral"}}})
     checked(whole)
     assert whole["cache_control"] == mark
+    both = body_of(
+        *(Message.user(TextPart(f"t{n}", cache=True)) for n in range(4)),
+        provider_options={"anthropic": {"cacheControl": {"type": "ephemeral"}}},
+    )
+    assert [block.get("cache_control") for block in blocks(both)[0]] == [None, mark, mark, mark]
 
 
 def test_choices_of_tools(checked: Any) -> None:
@@ -430,6 +435,9 @@ def test_how_hard_to_think(checked: Any) -> None:
     assert newest["thinking"] == {"type": "adaptive", "display": "summarized"}
     assert newest["output_config"] == {"effort": "low"}
     assert think("claude-sonnet-4-5", "none")["thinking"] == {"type": "disabled"}
+    for wanted in (True, "auto"):
+        assert "output_config" not in think("claude-opus-4-6", wanted)
+        assert think("claude-sonnet-4-5", wanted)["thinking"]["budget_tokens"] == 8192
     own = think("claude-sonnet-4-5", {"type": "enabled", "budgetTokens": 4000})
     assert own["thinking"] == {"type": "enabled", "budget_tokens": 4000}
     by_option = body_of(
