@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar, cast
 
 import pydantic_core
 
+from mastra.agents.answer_json import json_in, json_start, without_thoughts
 from mastra.errors import ConfigError, ModelError
 from mastra.jsonable import Json
 from mastra.models.base import ResponseFormat
@@ -159,7 +160,8 @@ class OutputReader:
 
     def partial(self, text: str) -> Any:
         """Return the object as far as it goes; `None` where there is nothing new."""
-        start = _json_start(text)
+        text = without_thoughts(text)
+        start = json_start(text)
         if start < 0:
             return None
         try:
@@ -179,38 +181,27 @@ class OutputReader:
         Raises:
             ModelError: The text is not JSON, or does not meet the schema.
         """
-        data = _parse(text)
-        if self._wraps and isinstance(data, dict) and set(cast("Any", data)) == {"value"}:
-            data = cast("dict[str, Any]", data)["value"]
-        try:
-            return self._output.validator.load(cast("object", data))
-        except SchemaMismatch as mismatch:
+        mismatch: SchemaMismatch | None = None
+        for data in json_in(text):
+            try:
+                return self._output.validator.load(self._unwrapped(data))
+            except SchemaMismatch as error:
+                mismatch = mismatch or error
+        if mismatch is None:
             raise ModelError(
-                f"Structured output validation failed: the answer does not match "
-                f"{self._output.validator.name}: {mismatch}.",
+                f"Structured output validation failed: the answer is not JSON: {text[:200]!r}.",
                 code="STRUCTURED_OUTPUT_INVALID",
-                details={"issues": mismatch.issues, "text": text[:1000]},
-            ) from None
+                details={"text": text[:1000]},
+            )
+        raise ModelError(
+            f"Structured output validation failed: the answer does not match "
+            f"{self._output.validator.name}: {mismatch}.",
+            code="STRUCTURED_OUTPUT_INVALID",
+            details={"issues": mismatch.issues, "text": text[:1000]},
+        ) from None
 
-
-def _json_start(text: str) -> int:
-    found = [at for at in (text.find("{"), text.find("[")) if at >= 0]
-    return min(found) if found else (0 if text.strip() else -1)
-
-
-def _parse(text: str) -> Any:
-    """Return the JSON in an answer, also where a model wrapped it in words or a code fence."""
-    for candidate in (text, text[max(0, _json_start(text)) : _json_end(text)]):
-        try:
-            return pydantic_core.from_json(candidate)
-        except ValueError:
-            continue
-    raise ModelError(
-        f"Structured output validation failed: the answer is not JSON: {text[:200]!r}.",
-        code="STRUCTURED_OUTPUT_INVALID",
-        details={"text": text[:1000]},
-    )
-
-
-def _json_end(text: str) -> int:
-    return max(text.rfind("}"), text.rfind("]")) + 1 or len(text)
+    def _unwrapped(self, data: Any) -> Any:
+        if self._wraps and isinstance(data, dict):
+            known = cast("dict[str, Any]", data)
+            return known["value"] if set(known) == {"value"} else known
+        return data

@@ -22,6 +22,7 @@ from mastra.agents.run import AgentRun, call_back
 from mastra.errors import ConfigError, InputValidationError
 from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
 from mastra.models.calling import ModelEntry
+from mastra.models.history import acceptable
 from mastra.models.messages import Message
 from mastra.models.resolve import ModelInput, resolve_models
 from mastra.models.settings import ModelSettings
@@ -226,7 +227,7 @@ def _conversation(
             messages = [*messages, Message("user", output.prompt())]
         else:
             system = [*system, Message("system", output.prompt())]
-    return [*system, *messages]
+    return [*system, *acceptable(messages)]
 
 
 def _response_format(output: StructuredOutput[Any] | None) -> Any:

@@ -145,10 +145,10 @@ def _parts(item: object) -> list[MessagePart]:
     if isinstance(item, Mapping):
         data = cast("Mapping[str, Any]", item)
         kind = str(data.get("type"))
-        if kind == "tool-invocation":
-            return _invocation(data, data["toolInvocation"])
-        if kind.startswith("tool-") and kind not in _READERS:
-            return _interface_tool(data, kind.removeprefix("tool-"))
+        if kind not in _READERS:
+            found = _of_page(kind, data)
+            if found is not None:
+                return found
         reader = _READERS.get(kind)
         if reader is not None:
             part = reader(data)
@@ -161,6 +161,18 @@ def _parts(item: object) -> list[MessagePart]:
     elif isinstance(item, get_args(MessagePart)):
         return [cast("MessagePart", item)]
     raise _unknown("A message's part", cast("object", item))
+
+
+def _of_page(kind: str, data: Mapping[str, Any]) -> list[MessagePart] | None:
+    """Read a part that is told by the beginning of its type; `None` where it is none."""
+    if kind == "tool-invocation":
+        return _invocation(data, data["toolInvocation"])
+    if kind == "dynamic-tool":
+        return _interface_tool(data, str(data["toolName"]))
+    if kind.startswith("tool-"):
+        return _interface_tool(data, kind.removeprefix("tool-"))
+    # What a step or a tool wrote for a page.
+    return [] if kind.startswith("data-") else None
 
 
 def _invocation(data: Mapping[str, Any], call: Mapping[str, Any]) -> list[MessagePart]:
@@ -194,13 +206,37 @@ def _shown(content: Any) -> tuple[TextPart | ImagePart | FilePart, ...] | None:
 
 
 def _interface_tool(data: Mapping[str, Any], name: str) -> list[MessagePart]:
-    call_id = str(data["toolCallId"])
-    found: list[MessagePart] = [ToolCallPart(call_id, name, data.get("input"))]
-    if data.get("errorText") is not None:
-        found.append(ToolResultPart(call_id, name, data["errorText"], is_error=True))
-    elif data.get("output") is not None:
-        found.append(ToolResultPart(call_id, name, data["output"], args=data.get("input")))
-    return found
+    """Read a call as a page shows it, in whichever state it is."""
+    call_id, state = str(data["toolCallId"]), data.get("state")
+    if state == "input-streaming":
+        return []  # its arguments had not come yet
+    args = data.get("input", data.get("rawInput"))
+    ran_there = bool(data.get("providerExecuted"))
+    own = data.get("callProviderMetadata")
+    found: list[MessagePart] = [
+        ToolCallPart(call_id, name, args, provider_executed=ran_there, provider_metadata=own)
+    ]
+    has_output = data.get("output") is not None or state == "output-available"
+    if data.get("errorText") is not None or state == "output-error":
+        given, is_error = data.get("errorText") or "The tool failed.", True
+    elif state == "output-denied":
+        approval: Mapping[str, Any] = data.get("approval") or {}
+        reason: str | None = approval.get("reason")
+        given, is_error = reason or "Tool call was not approved by the user", False
+    elif has_output and not data.get("preliminary"):
+        given, is_error = data.get("output"), False
+    else:
+        return found
+    result = ToolResultPart(
+        call_id,
+        name,
+        given,
+        is_error,
+        args,
+        provider_executed=ran_there,
+        provider_metadata=data.get("resultProviderMetadata"),
+    )
+    return [*found, result]
 
 
 def _text(data: Mapping[str, Any]) -> MessagePart:

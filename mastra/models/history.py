@@ -1,0 +1,98 @@
+"""A conversation as every provider takes it: each call with its result, nothing that is empty.
+
+Whatever is stored or passed in (a page that was left in the middle, a tool of the client's whose
+answer came two messages later, a model that said nothing) is put in order as a request is made; what
+is stored stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from mastra.models.messages import (
+    Message,
+    MessagePart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+
+__all__ = ["acceptable"]
+
+NOT_RUN: Final = "The tool was not run: the conversation went on without it."
+
+
+def acceptable(messages: Sequence[Message]) -> list[Message]:
+    """Return a conversation in which every call of ours has one result, right after it.
+
+    A result that comes later is moved to its call; a call without one gets a result that says so;
+    a result without a call, and a message of which nothing is left, are left out.
+    """
+    if not any(_is_mended(message) for message in messages):
+        return [*messages]
+    results = _Results(messages)
+    out: list[Message] = []
+    for place, message in enumerate(messages):
+        if message.role == "tool":
+            continue
+        kept = tuple(part for part in message.parts if _is_said(part))
+        if not kept:
+            continue
+        same = len(kept) == len(message.parts)
+        out.append(message if same else replace(message, content=kept))
+        if message.role != "assistant":
+            continue
+        calls = [part for part in kept if isinstance(part, ToolCallPart)]
+        answers = [results.take(call, place) for call in calls if not call.provider_executed]
+        if answers:
+            out.append(results.message(answers))
+    return out
+
+
+def _is_mended(message: Message) -> bool:
+    """Return whether a message may need mending: most say something and call nothing."""
+    if message.role == "tool":
+        return True
+    if isinstance(message.content, str):
+        return not message.content
+    return not all(isinstance(part, TextPart) and part.text for part in message.content)
+
+
+def _is_said(part: MessagePart) -> bool:
+    """Return whether a part stands in a message of its role, and says something."""
+    if isinstance(part, ToolResultPart):
+        return part.provider_executed
+    return not isinstance(part, TextPart) or bool(part.text or part.provider_metadata)
+
+
+class _Results:
+    """The results of a conversation's calls, to be taken by their calls in order."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._by_id: dict[str, list[tuple[int, ToolResultPart]]] = {}
+        self._homes: dict[int, Message] = {}
+        for place, message in enumerate(messages):
+            for part in message.parts:
+                if isinstance(part, ToolResultPart) and not part.provider_executed:
+                    self._by_id.setdefault(part.tool_call_id, []).append((place, part))
+                    if message.role == "tool":
+                        self._homes[id(part)] = message
+
+    def take(self, call: ToolCallPart, place: int) -> ToolResultPart:
+        """Return the first result of a call's id that comes with it or after it."""
+        waiting = self._by_id.get(call.tool_call_id, [])
+        for at, (where, part) in enumerate(waiting):
+            if where >= place:
+                del waiting[at]
+                return part
+        return ToolResultPart(call.tool_call_id, call.tool_name, NOT_RUN, args=call.args)
+
+    def message(self, answers: Sequence[ToolResultPart]) -> Message:
+        """Return the message that holds results: the one they came in, where that holds no others."""
+        homes = {id(self._homes.get(id(part))): self._homes.get(id(part)) for part in answers}
+        home = next(iter(homes.values())) if len(homes) == 1 else None
+        if home is not None and home.content == tuple(answers):
+            return home
+        return Message("tool", tuple(answers))
