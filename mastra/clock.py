@@ -7,9 +7,19 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Clock", "SystemClock", "datetime_from_ms", "iso_from_ms", "ms_from_iso", "now_ms"]
+__all__ = [
+    "Clock",
+    "SystemClock",
+    "datetime_from_ms",
+    "iso_from_ms",
+    "ms_from_iso",
+    "now_ms",
+    "steady_s",
+]
+
+_STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -31,6 +41,11 @@ class SystemClock:
 def now_ms() -> int:
     """Return milliseconds since 1970-01-01 UTC, the unit of every time on the wire."""
     return int(time.time() * 1000)
+
+
+def steady_s() -> float:
+    """Return seconds on a clock that nobody sets: it goes on while the process is stopped."""
+    return time.clock_gettime(_STEADY)
 
 
 def datetime_from_ms(ms: float) -> datetime:

@@ -246,9 +246,14 @@ VALUE_NOT_STORABLE: Final = "VALUE_NOT_STORABLE"
 
 
 class StorageError(RunError):
-    """The storage refused a call or could not be reached."""
+    """The storage refused a call or could not be reached.
+
+    Attributes:
+        is_lasting: Whether the same call would be refused again, however well the storage is.
+    """
 
     code = "STORAGE_ERROR"
+    is_lasting: bool = False
 
 
 class StreamOverflowError(RunError):

@@ -291,8 +291,19 @@ class Mastra:
                     recovered[agent.id] = run_ids
         return recovered
 
-    async def __aenter__(self) -> Self:
+    async def open(self, *, restart_runs: bool = True) -> None:
+        """Open the storage, and begin to look after the runs in it. `aclose` ends both.
+
+        Args:
+            restart_runs: Whether runs whose process has died elsewhere go on here, when it has
+                given no sign of life for the time that the storage says.
+        """
         await self._storage.open()
+        for engine in self._engines():
+            await engine.open(self._storage.workflows, restarts=restart_runs)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -303,18 +314,21 @@ class Mastra:
 
         With a storage that outlives the process, they can be restarted.
         """
-        engines = {id(self._engine): self._engine}
-        if self._local is not None:
-            engines[id(self._local.engine)] = self._local.engine
-        for workflow in self._workflows.values():
-            engines[id(workflow.runtime.engine)] = workflow.runtime.engine
-        for engine in engines.values():
+        for engine in self._engines():
             await engine.aclose()
         for agent in self._agents.values():
             close = getattr(agent, "aclose", None)
             if close is not None:
                 await close()
         await self._storage.aclose()
+
+    def _engines(self) -> list[Engine]:
+        engines = {id(self._engine): self._engine}
+        if self._local is not None:
+            engines[id(self._local.engine)] = self._local.engine
+        for workflow in self._workflows.values():
+            engines[id(workflow.runtime.engine)] = workflow.runtime.engine
+        return list(engines.values())
 
 
 def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterator[tuple[Any, Any]]:

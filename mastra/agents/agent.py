@@ -28,7 +28,6 @@ from mastra.agents.suspended import (
     agent_run_store,
     run_from_record,
 )
-from mastra.clock import now_ms
 from mastra.errors import ConfigError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
@@ -412,7 +411,7 @@ class Agent:
         if self._durable_runs is not None:
             found = await self._durable_runs.list_suspended()
         else:
-            records = await self._runs.list_agent_runs(self.id, now_ms=now_ms())
+            records = await self._runs.list_agent_runs(self.id)
             found = [run_from_record(record) for record in records]
         found = [
             run

@@ -19,7 +19,6 @@ from mastra.agents.resuming import Resume, take
 from mastra.agents.run import AgentRun
 from mastra.agents.suspended import agent_run_store
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
-from mastra.clock import now_ms
 from mastra.errors import ModelError, RunNotFoundError
 from mastra.jsonable import dump_json
 from mastra.logs import get_logger
@@ -68,7 +67,7 @@ async def answered_run(run: AgentRun) -> Answered | None:
     store = agent_run_store(run.services, run.spec.runs)
     records = [
         record
-        for record in await store.list_agent_runs(run.spec.id, now_ms=now_ms())
+        for record in await store.list_agent_runs(run.spec.id)
         if (record["threadId"], record["resourceId"]) == (run.thread_id, run.resource_id)
     ]
     waiting = {

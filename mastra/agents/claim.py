@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from mastra.clock import now_ms
 from mastra.errors import AccessDeniedError, MastraError, RunClaimedError, RunNotFoundError
-from mastra.logs import get_logger
+from mastra.ids import RandomIds
 from mastra.storage.agent_runs import AgentRunStore, check_id_is_own
-from mastra.workflows.engines.owners import dead_owners, numbers, open_numbers, process_owner
+from mastra.workflows.engines.drivers import Hold, driver_of
 
 __all__ = ["Claim", "check_caller", "check_run_id"]
-
-LEASE_MS = 30_000
-"""For how long a claim holds without another sign of its owner."""
-
-HEARTBEAT_S = 5.0
 
 
 def check_caller(run_id: str, resource_id: str | None, caller: str | None) -> None:
@@ -48,22 +41,20 @@ async def check_run_id(
 
 
 class Claim:
-    """One run's claim: taken, prolonged while the run goes on, and given up.
+    """One run's claim: taken, held while the run goes on, and given up.
 
-    A process of this machine that died loses its claims at once, any other when its lease is
-    over.
+    In a storage that other processes see it is held under this process's lease.
     """
 
-    __slots__ = ("_agent_id", "_beat", "_number", "_run_id", "_store", "is_held", "owner")
+    __slots__ = ("_agent_id", "_hold", "_run_id", "_store", "is_held", "owner")
 
     def __init__(self, store: AgentRunStore, run_id: str, agent_id: str) -> None:
         self._store = store
         self._run_id = run_id
         self._agent_id = agent_id
-        self._number = next(numbers)
-        self.owner = f"{process_owner()}:{self._number}"
+        self._hold: Hold | None = None
+        self.owner = ""
         self.is_held = False
-        self._beat: asyncio.Task[None] | None = None
 
     async def take(self, resource_id: str | None = None) -> dict[str, Any]:
         """Take the run and return its record.
@@ -78,31 +69,35 @@ class Claim:
         if resource_id is not None:
             # Looked at before it is claimed, so that a stranger does not even hold its owner up.
             self._check(await self._store.get_agent_run(self._run_id), resource_id)
-        # Known as alive before anybody may ask.
-        open_numbers.add(self._number)
+        drivers = self._store.drivers
+        if drivers is None:
+            self.owner = RandomIds().new_id()
+        else:
+            self._hold = await driver_of(drivers).hold()
+            self.owner = self._hold.owner
         try:
             record = await self._taken(resource_id)
         except BaseException:
-            open_numbers.discard(self._number)
+            self._give_up()
             raise
         self.is_held = True
-        self._beat = asyncio.get_running_loop().create_task(
-            self._keep(), name=f"mastra claim of agent run {self._run_id}"
-        )
         return record
 
     async def _taken(self, resource_id: str | None) -> dict[str, Any]:
         record = await self._claim()
-        if record is None:
-            dead = dead_owners(await self._store.agent_run_owner(self._run_id))
+        if record is None and self._hold is not None:
+            owner = await self._store.agent_run_owner(self._run_id)
+            dead = await self._hold.driver.dead_owners(owner)
             record = await self._claim(dead) if dead else None
         if record is None:
+            self._drop()  # it was never claimed
             raise self._missing()
         try:
             # What was claimed counts: another may lie under the id by now.
             self._check(record, resource_id)
         except MastraError:
             await self._store.release_agent_run(self._run_id, self.owner)
+            self._drop()
             raise
         return record
 
@@ -119,27 +114,19 @@ class Claim:
         )
 
     async def _claim(self, dead: tuple[str, ...] = ()) -> dict[str, Any] | None:
-        now = now_ms()
         return await self._store.claim_agent_run(
-            self._run_id,
-            self.owner,
-            now + LEASE_MS,
-            now_ms=now,
-            dead_owners=dead,
-            agent_id=self._agent_id,
+            self._run_id, self.owner, dead_owners=dead, agent_id=self._agent_id
         )
 
-    async def _keep(self) -> None:
-        log = get_logger({"agent": self._agent_id, "run": self._run_id})
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            try:
-                until = now_ms() + LEASE_MS
-                if not await self._store.prolong_agent_run(self._run_id, self.owner, until):
-                    log.warning("another process has taken the run over")
-                    return
-            except Exception as error:  # noqa: BLE001 - tried again; the lease spans many beats
-                log.warning("heartbeat to the storage failed: %s", error)
+    async def confirm(self) -> None:
+        """See to it that nobody has taken the run over, after a time in which that may be.
+
+        Raises:
+            RunClaimedError: Somebody has.
+        """
+        hold = self._hold
+        if hold is not None and self.is_held and not hold.is_sure:
+            await hold.confirm(lambda: self._store.agent_run_owner(self._run_id))
 
     async def save(self, record: dict[str, Any]) -> None:
         """Store the run as waiting again, which ends the claim.
@@ -167,17 +154,21 @@ class Claim:
     async def end(self, *, is_over: bool) -> None:
         """Give the claim up: forget a run that is over, and leave another to who answers next."""
         try:
-            await self._stop()
             if self.is_held and is_over:
                 await self._store.delete_agent_run(self._run_id, self.owner)
             elif self.is_held:
                 await self._store.release_agent_run(self._run_id, self.owner)
+            self._drop()
         finally:
             self.is_held = False
-            open_numbers.discard(self._number)
+            self._give_up()
 
-    async def _stop(self) -> None:
-        beat, self._beat = self._beat, None
-        if beat is not None and not beat.done():
-            beat.cancel()
-            await asyncio.wait([beat])
+    def _drop(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.drop()
+
+    def _give_up(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.give_up()

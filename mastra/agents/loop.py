@@ -168,6 +168,8 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
 
 
 async def _next_step(run: AgentRun, goes_on: Callable[[CallRunner], StepRecorder] | None) -> _Step:
+    if run.claim is not None:
+        await run.claim.confirm()
     if goes_on is None:
         return _Step(run, await plan_step(run))
     # An operation of a durable run settles what another has asked for, so nothing is planned.

@@ -253,6 +253,8 @@ class CallRunner:
             return Elsewhere()
         if resumption is None and await self._needs_approval(tool, call):
             return NeedsApproval()
+        if self._run.claim is not None:
+            await self._run.claim.confirm()
         if not call.is_json:
             mismatch = SchemaMismatch([{"path": [], "message": "the arguments are not JSON"}])
             return Done(error_result(tool.id, mismatch, call.args), is_error=True)

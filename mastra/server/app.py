@@ -140,7 +140,7 @@ def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[Non
         if warning is not None:
             server.logger.warning(warning)
         server.draining = asyncio.Event()
-        await mastra.storage.open()
+        await mastra.open(restart_runs=config.restart_runs)
         if config.restart_runs:
             restarted = await mastra.restart_all_active_workflow_runs()
             for workflow_id, run_ids in restarted.items():

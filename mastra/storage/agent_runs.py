@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mastra.errors import IdTakenError
 from mastra.jsonable import Json
+
+if TYPE_CHECKING:
+    from mastra.storage.drivers import DriverStore
 
 __all__ = ["AgentRunStore", "InMemoryAgentRuns", "check_id_is_own"]
 
@@ -46,6 +49,11 @@ class AgentRunStore(Protocol):
         """
         ...
 
+    @property
+    def drivers(self) -> DriverStore | None:
+        """Who goes on with runs; `None` where no other process can see them."""
+        ...
+
     async def get_agent_run(self, run_id: str) -> dict[str, Json] | None:
         """Return a record, whether it waits or is claimed, or `None`. It has `agentId`."""
         ...
@@ -54,16 +62,14 @@ class AgentRunStore(Protocol):
         self,
         run_id: str,
         owner: str,
-        lease_until: int,
         *,
-        now_ms: int,
         dead_owners: Collection[str] = (),
         agent_id: str | None = None,
     ) -> dict[str, Json] | None:
         """Return a record that waits and make it somebody's, in one atomic step.
 
-        One that was claimed waits again once its lease is over, or where its owner is dead. With
-        `agent_id`, a run of another agent is none.
+        One that was claimed waits again once the lease of its owner's driver is over, or where
+        its owner is dead. With `agent_id`, a run of another agent is none.
 
         Returns:
             `None` where there is none, or somebody else has it.
@@ -74,10 +80,6 @@ class AgentRunStore(Protocol):
         """Return who has claimed a run, if somebody has."""
         ...
 
-    async def prolong_agent_run(self, run_id: str, owner: str, lease_until: int) -> bool:
-        """Prolong a claim. Return whether it is still the owner's."""
-        ...
-
     async def release_agent_run(self, run_id: str, owner: str) -> None:
         """Let a run wait again, unless it is no longer the owner's."""
         ...
@@ -86,7 +88,7 @@ class AgentRunStore(Protocol):
         """Delete a record, if there is one; with an owner, only where it is still theirs."""
         ...
 
-    async def list_agent_runs(self, agent_id: str, *, now_ms: int) -> list[dict[str, Json]]:
+    async def list_agent_runs(self, agent_id: str) -> list[dict[str, Json]]:
         """Return an agent's records that wait, the latest first."""
         ...
 
@@ -109,17 +111,18 @@ def check_id_is_own(
 
 
 class _Kept:
-    __slots__ = ("agent_id", "lease_until", "owner", "record")
+    __slots__ = ("agent_id", "owner", "record")
 
     def __init__(self, agent_id: str, record: dict[str, Json]) -> None:
         self.agent_id = agent_id
         self.record = record
         self.owner: str | None = None
-        self.lease_until = 0
 
 
 class InMemoryAgentRuns:
     """Keeps the records in this process."""
+
+    drivers = None
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
@@ -153,9 +156,7 @@ class InMemoryAgentRuns:
         self,
         run_id: str,
         owner: str,
-        lease_until: int,
         *,
-        now_ms: int,
         dead_owners: Collection[str] = (),
         agent_id: str | None = None,
     ) -> dict[str, Json] | None:
@@ -163,24 +164,15 @@ class InMemoryAgentRuns:
         kept = self._kept.get(run_id)
         if kept is None or agent_id not in {None, kept.agent_id}:
             return None
-        is_free = kept.owner is None or kept.lease_until < now_ms or kept.owner in dead_owners
-        if not is_free:
+        if kept.owner is not None and kept.owner not in dead_owners:
             return None
-        kept.owner, kept.lease_until = owner, lease_until
+        kept.owner = owner
         return copy.deepcopy(kept.record)
 
     async def agent_run_owner(self, run_id: str) -> str | None:
         """Return who has claimed a run."""
         kept = self._kept.get(run_id)
         return None if kept is None else kept.owner
-
-    async def prolong_agent_run(self, run_id: str, owner: str, lease_until: int) -> bool:
-        """Prolong a claim."""
-        kept = self._kept.get(run_id)
-        if kept is None or kept.owner != owner:
-            return False
-        kept.lease_until = lease_until
-        return True
 
     async def release_agent_run(self, run_id: str, owner: str) -> None:
         """Let a run wait again."""
@@ -194,10 +186,10 @@ class InMemoryAgentRuns:
         if kept is not None and owner in (None, kept.owner):
             del self._kept[run_id]
 
-    async def list_agent_runs(self, agent_id: str, *, now_ms: int) -> list[dict[str, Json]]:
+    async def list_agent_runs(self, agent_id: str) -> list[dict[str, Json]]:
         """Return an agent's records that wait."""
         return [
             copy.deepcopy(kept.record)
             for kept in reversed(self._kept.values())
-            if kept.agent_id == agent_id and (kept.owner is None or kept.lease_until < now_ms)
+            if kept.agent_id == agent_id and kept.owner is None
         ]

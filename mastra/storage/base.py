@@ -16,6 +16,7 @@ from mastra.jsonable import Json
 
 if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
+    from mastra.storage.drivers import DriverStore
     from mastra.storage.memory_store import MemoryStore
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "RunPage",
     "Storage",
     "StoredRow",
+    "UnledRun",
     "WorkflowStore",
 ]
 
@@ -77,9 +79,9 @@ class RunHead:
     state: dict[str, Json] = field(default_factory=dict[str, Any])
     request_context: dict[str, Json] = field(default_factory=dict[str, Any])
     owner: str | None = None
-    """Which process drives it: `host:pid:start`."""
+    """Under which claim it is driven: the id of a driver, a colon, and a number of its own."""
     lease_until: int = 0
-    """Until when the owner is trusted to be alive without another sign of it."""
+    """Of programs of earlier versions: until when the owner is trusted to be alive."""
     data: dict[str, Json] = field(default_factory=dict[str, Any])
     """Everything else: initial state, labels, suspended paths, tripwire, trace ids."""
 
@@ -101,6 +103,16 @@ class RunChanges(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
+class UnledRun:
+    """A run that is under way and that nobody drives."""
+
+    workflow_id: str
+    run_id: str
+    owner: str | None
+    """Under which claim it was driven last; `None` where that was given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunPage:
     """Some runs of a listing, newest first, and how many there are in all."""
 
@@ -114,6 +126,11 @@ class WorkflowStore(Protocol):
     @property
     def is_shared(self) -> bool:
         """Whether another process can see the runs, so that driving one has to be claimed."""
+        ...
+
+    @property
+    def drivers(self) -> DriverStore | None:
+        """Who drives them; `None` where no other process can see the runs."""
         ...
 
     async def create_run(self, head: RunHead) -> bool:
@@ -148,15 +165,30 @@ class WorkflowStore(Protocol):
         ...
 
     def append(
-        self, workflow_id: str, run_id: str, rows: Sequence[JournalRow]
+        self,
+        workflow_id: str,
+        run_id: str,
+        rows: Sequence[JournalRow],
+        *,
+        owner: str | None = None,
+        is_again: bool = False,
     ) -> Awaitable[None] | None:
         """Add rows to a run's journal, durably: they are on disk when it returns.
 
         Returns `None` where the work is done already, or what is to be awaited. Calls for one run
         come one after the other.
 
+        Args:
+            workflow_id: With `run_id`, the run.
+            run_id: See above.
+            rows: What to add: all of them or none.
+            owner: Add nothing unless the run is driven under this claim, in one atomic step.
+            is_again: An earlier call failed without saying whether it had stored anything: add
+                only what is not there.
+
         Raises:
-            StorageError: They could not be stored.
+            StorageError: They could not be stored, or it is not known whether they were.
+            RunClaimedError: The run is no longer driven under that claim.
         """
         ...
 
@@ -197,20 +229,23 @@ class WorkflowStore(Protocol):
         workflow_id: str,
         run_id: str,
         owner: str,
-        lease_until: int,
         *,
-        now_ms: int,
         dead_owners: Collection[str] = (),
     ) -> bool:
-        """Make a process the driver of a run, in one atomic step.
+        """Make a claim the one under which a run is driven, in one atomic step.
 
-        It succeeds where nobody drives the run, where `owner` does already, where the lease is
-        over, and where the owner is one of `dead_owners`.
+        It succeeds where nobody drives the run, where `owner` does already, where the lease of
+        the driver is over, and where the owner is one of `dead_owners`.
         """
         ...
 
-    async def heartbeat(self, owner: str, lease_until: int) -> None:
-        """Prolong the lease of every run that a process drives."""
+    async def list_unled(
+        self, workflow_ids: Collection[str], *, dead_drivers: Collection[str] = (), limit: int
+    ) -> list[UnledRun]:
+        """Return runs that are under way and that nobody drives, the oldest first.
+
+        They were given up, or the lease of their driver is over, or it is one of `dead_drivers`.
+        """
         ...
 
     async def open(self) -> None:

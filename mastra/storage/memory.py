@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mastra.clock import Clock, SystemClock
 from mastra.jsonable import dump_json, load_json
-from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow
+from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 
 if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
@@ -39,6 +39,7 @@ class InMemoryWorkflowStore:
     """Keeps runs in a dict, and of the ended ones only the latest."""
 
     is_shared = False
+    drivers = None
 
     def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
         self._max_ended_runs = max_ended_runs
@@ -107,8 +108,17 @@ class InMemoryWorkflowStore:
             oldest, _ = self._ended.popitem(last=False)
             self._runs.pop(oldest, None)
 
-    def append(self, workflow_id: str, run_id: str, rows: Sequence[JournalRow]) -> None:
+    def append(
+        self,
+        workflow_id: str,
+        run_id: str,
+        rows: Sequence[JournalRow],
+        *,
+        owner: str | None = None,
+        is_again: bool = False,
+    ) -> None:
         """Add rows to a run's journal; they are kept as they are and never changed."""
+        del owner, is_again  # nobody else sees the runs, and nothing here fails
         run = self._runs.get((workflow_id, run_id))
         if run is not None:  # a run that was deleted while it ran has nothing to keep
             run.rows.extend(rows)
@@ -179,27 +189,25 @@ class InMemoryWorkflowStore:
         workflow_id: str,
         run_id: str,
         owner: str,
-        lease_until: int,
         *,
-        now_ms: int,
         dead_owners: Collection[str] = (),
     ) -> bool:
-        """Make a process the driver of a run."""
+        """Make a claim the one under which a run is driven."""
         run = self._runs.get((workflow_id, run_id))
         if run is None:
             return False
         head = run.head
-        free = head.owner in (None, owner) or head.owner in dead_owners
-        if not free and head.lease_until >= now_ms:
+        if head.owner not in (None, owner) and head.owner not in dead_owners:
             return False
-        head.owner, head.lease_until = owner, lease_until
+        head.owner = owner
         return True
 
-    async def heartbeat(self, owner: str, lease_until: int) -> None:
-        """Prolong the lease of every run that a process drives."""
-        for run in self._runs.values():
-            if run.head.owner == owner:
-                run.head.lease_until = lease_until
+    async def list_unled(
+        self, workflow_ids: Collection[str], *, dead_drivers: Collection[str] = (), limit: int
+    ) -> list[UnledRun]:
+        """Return nothing: whoever drives a run here ends with it."""
+        del workflow_ids, dead_drivers, limit
+        return []
 
     def image(self) -> InMemoryWorkflowStore:
         """Return a copy that has been through JSON, as another process would see the runs."""

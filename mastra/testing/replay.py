@@ -17,7 +17,7 @@ from mastra.workflows.engines.base import Body, Halt
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inprocess import InProcessEngine
 from mastra.workflows.engines.inprocess_ops import sleep_until
-from mastra.workflows.engines.journal import JournalWriter
+from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord, decode_record
@@ -96,8 +96,8 @@ class ReplayEngine(InProcessEngine):
 
     name = "replay"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, max_recoveries: int = 5) -> None:
+        super().__init__(max_recoveries=max_recoveries)
         self.walks = 0
 
     async def _walk(self, command: Command, run: ActiveRun, writer: JournalWriter) -> Outcome:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError
+from mastra.errors import ResumeClaimedError, RunStateError
 from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.schema import ANY
@@ -29,7 +30,7 @@ from mastra.workflows.run_input import (
     check_same_start,
     checked_input,
     checked_state,
-    claim_start,
+    start_changes,
 )
 from mastra.workflows.run_stream import RunStream
 from mastra.workflows.run_view import RunView
@@ -141,10 +142,12 @@ class Run(RunView[Out]):
                 is_created=self._is_stored,
             )
             await call_on_start(command)
-            if self._is_stored and not await claim_start(self._runtime.store, command):
+            changes = start_changes(command) if self._is_stored else None
+            handle = await self._launch(command, changes, "pending")
+            if handle is None:
                 return await self._again(input_data, initial_state)
             self._began = (data, state)
-            return await self._launch(command)
+            return self._join(handle)
 
     async def _again(self, input_data: Any, initial_state: Any) -> RunHandle:
         """Join a run that was started before, where this call asks for the same."""
@@ -157,15 +160,34 @@ class Run(RunView[Out]):
             check_same_start(self._target, known, (input_data, initial_state))
         return self._handle or self._join(self._runtime.engine.attach(self._target))
 
-    async def _launch(self, command: Command) -> RunHandle:
+    async def _launch(
+        self, command: Command, changes: RunChanges | None, expected_status: str
+    ) -> RunHandle | None:
+        """Put the run under a claim and launch a leg; `None` where somebody else was first.
+
+        Args:
+            command: The leg.
+            changes: What is written of it before, together with the claim.
+            expected_status: In which the run must be for that.
+        """
+        engine, store = self._runtime.engine, self._runtime.store
+        hold = await engine.hold(store)
         try:
-            handle = await self._runtime.engine.launch(command)
-        except RunClaimedError:
-            if command.kind == "restart":
-                raise
-            # Restarted by another process in the moment before it was claimed here.
-            handle = self._runtime.engine.attach(self._target)
-        return self._join(handle)
+            if changes is not None:
+                if hold is not None:
+                    changes["owner"], changes["lease_until"] = hold.owner, 0
+                if not await store.update_run(
+                    self._spec.id, self.run_id, changes, expected_status=(expected_status,)
+                ):
+                    if hold is not None:
+                        hold.drop()
+                    return None
+            return await engine.launch(replace(command, hold=hold))
+        except BaseException:
+            # Whatever of it is stored: the run must not wait for a leg that is not there.
+            if hold is not None:
+                hold.give_up()
+            raise
 
     def _join(self, handle: RunHandle) -> RunHandle:
         self._handle = handle
@@ -335,26 +357,28 @@ class Run(RunView[Out]):
             reopening=reopening,
             per_step=per_step,
         )
+        changes = None
         if kind != "restart":
-            noted = note_of(self._spec)
-            data = {**head.data, **noted, "reopening": stored_reopening(loaded, reopening)}
             changes = RunChanges(
                 status="running",
                 result=None,
                 error=None,
                 input=head.input,
                 request_context=context.to_json(),
-                data=data,
+                data={
+                    **head.data,
+                    **note_of(self._spec),
+                    "reopening": stored_reopening(loaded, reopening),
+                },
             )
-            if not await self._runtime.store.update_run(
-                self._spec.id, self.run_id, changes, expected_status=(head.status,)
-            ):
-                raise ResumeClaimedError(
-                    f"Run {self.run_id!r} of workflow {self._spec.id!r} was resumed by somebody "
-                    "else first.",
-                    details={"runId": self.run_id},
-                )
-        return await self._launch(command)
+        handle = await self._launch(command, changes, head.status)
+        if handle is None:
+            raise ResumeClaimedError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} was resumed by somebody "
+                "else first.",
+                details={"runId": self.run_id},
+            )
+        return self._join(handle)
 
     async def restart(
         self, *, request_context: RequestContext | Mapping[str, Any] | None = None

@@ -8,12 +8,12 @@ from mastra.errors import InputValidationError, RunStateError
 from mastra.jsonable import Json, dump_json
 from mastra.request_context import RequestContext
 from mastra.schema import ANY, SchemaMismatch
-from mastra.storage.base import RunChanges, WorkflowStore
+from mastra.storage.base import RunChanges
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.graph import note_of
 from mastra.workflows.spec import WorkflowSpec
 
-__all__ = ["check_context", "check_same_start", "checked_input", "checked_state", "claim_start"]
+__all__ = ["check_context", "check_same_start", "checked_input", "checked_state", "start_changes"]
 
 
 def checked_input(spec: WorkflowSpec, value: Any) -> Json:
@@ -75,18 +75,14 @@ def check_context(spec: WorkflowSpec, context: RequestContext) -> None:
         ) from None
 
 
-async def claim_start(store: WorkflowStore, command: Command) -> bool:
-    """Mark a pending run as running with its input; return whether nobody else did so first."""
-    changes = RunChanges(
+def start_changes(command: Command) -> RunChanges:
+    """Return what is written of a pending run when it starts."""
+    return RunChanges(
         status="running",
         input=command.input,
         state=command.initial_state,
         request_context=command.request_context.to_json(),
         data={"initialState": command.initial_state, **note_of(command.target.spec)},
-    )
-    target = command.target
-    return await store.update_run(
-        target.workflow_id, target.run_id, changes, expected_status=("pending",)
     )
 
 

@@ -26,7 +26,8 @@ from mastra.schema import Schema
 from mastra.storage.base import RunHead
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.journal import LoadedRun, SnapshotQuestion, is_wanted, load_run
+from mastra.workflows.engines.journal import LoadedRun, load_run
+from mastra.workflows.engines.journal_writer import SnapshotQuestion, is_wanted
 from mastra.workflows.records import StepRecord
 from mastra.workflows.run import Run
 from mastra.workflows.run_info import RunInfo, RunList
@@ -104,6 +105,7 @@ class WorkflowRuns(Generic[In, Out]):
     def bind(self, runtime: Runtime) -> None:
         """Make an engine, a store and a `Mastra` those of this workflow's own runs."""
         self._runtime = runtime if self._engine is None else replace(runtime, engine=self._engine)
+        self._runtime.engine.serve(self, self._runtime.store)
 
     def use_engine(self, engine: Engine) -> Self:
         """Tie the workflow to an engine, whatever `Mastra` it is registered on."""
@@ -260,17 +262,26 @@ class WorkflowRuns(Generic[In, Out]):
         """
         restarted: list[str] = []
         for info in (await self.list_active_runs()).runs:
-            run = await self.create_run(info.run_id)
             try:
-                await run.restart_async()
-            except (RunClaimedError, RunStateError):
-                continue
+                if await self.restart_run(info.run_id):
+                    restarted.append(info.run_id)
             except (DefinitionChangedError, ValueError, KeyError, TypeError) as error:
                 facts = {"run_id": info.run_id, "workflow_id": self.id}
                 get_logger(facts).error("A run was not restarted. %s", error)
-                continue
-            restarted.append(info.run_id)
         return restarted
+
+    async def restart_run(self, run_id: str) -> bool:
+        """Go on with a run that was cut off; return whether it was one that nobody drives.
+
+        Raises:
+            DefinitionChangedError: This definition does not fit it. It stays as it is.
+        """
+        run = await self.create_run(run_id)
+        try:
+            await run.restart_async()
+        except (RunClaimedError, RunStateError):
+            return False
+        return True
 
 
 def _target(spec: WorkflowSpec, runtime: Runtime, run_id: str) -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mastra import Agent, InMemoryStorage, Mastra, RunClaimedError, RunNotFoundError, RunStateError
-from mastra.agents import claim
-from mastra.clock import now_ms
+from mastra import Agent, Mastra, RunClaimedError, RunNotFoundError, RunStateError, SQLStorage
+from mastra.storage.drivers import DRIVER_ID_LENGTH
 from mastra.testing import ScriptedModel, ToolCall
 from mastra.tools.tool import tool
 from mastra.tools.tool_context import ToolContext
@@ -31,10 +32,23 @@ async def mail(to: str) -> str:
     return "sent"
 
 
-def application(*turns: Any, **tools: Any) -> Mastra:
-    model = ScriptedModel(*turns)
-    agent = Agent(id="mailer", model=model, tools=tools or {"mail": mail})
-    return Mastra(agents={"mailer": agent}, storage=InMemoryStorage())
+Application = Callable[..., Mastra]
+
+
+@pytest.fixture
+async def application(tmp_path: Path) -> AsyncIterator[Application]:
+    """Makes the application of a test."""
+    made: list[Mastra] = []
+
+    def make(*turns: Any, lease_s: float = 30.0, **tools: Any) -> Mastra:
+        agent = Agent(id="mailer", model=ScriptedModel(*turns), tools=tools or {"mail": mail})
+        storage = SQLStorage(f"sqlite:///{tmp_path}/runs.db", lease_s=lease_s)
+        made.append(Mastra(agents={"mailer": agent}, storage=storage))
+        return made[-1]
+
+    yield make
+    for app in made:
+        await app.aclose()
 
 
 async def waiting(app: Mastra) -> str:
@@ -42,117 +56,90 @@ async def waiting(app: Mastra) -> str:
     return (await app.get_agent("mailer").generate("mail ann")).run_id
 
 
-async def take(app: Mastra, run_id: str, owner: str, lease_until: int) -> None:
+async def take(app: Mastra, run_id: str, owner: str, about: str = "") -> None:
     """Claim a run as another process would."""
     runs = app.storage.agent_runs
-    assert await runs.claim_agent_run(run_id, owner, lease_until, now_ms=now_ms()) is not None
+    assert runs.drivers is not None
+    await runs.drivers.beat(owner[:DRIVER_ID_LENGTH], about)
+    assert await runs.claim_agent_run(run_id, owner) is not None
 
 
-ELSEWHERE = "another-machine:17:1:1"
+ELSEWHERE = f"{'e' * DRIVER_ID_LENGTH}:1"
 CALL = ToolCall("mail", {"to": "ann"})
 
 
-async def test_a_run_that_another_process_goes_on_with_is_left_to_it() -> None:
+async def test_a_run_that_another_process_goes_on_with_is_left_to_it(
+    application: Application,
+) -> None:
     app = application(CALL, "never said")
     run_id = await waiting(app)
-    await take(app, run_id, ELSEWHERE, now_ms() + 60_000)
+    await take(app, run_id, ELSEWHERE)
     assert (await app.get_agent("mailer").list_suspended_runs()).runs == []
     with pytest.raises(RunNotFoundError, match="somebody else has resumed it"):
         await app.get_agent("mailer").approve_tool_call_generate(run_id)
     assert sent == []
 
 
-async def test_a_run_whose_process_gave_no_sign_of_life_goes_on_elsewhere() -> None:
+async def test_a_run_whose_process_gave_no_sign_of_life_goes_on_elsewhere(
+    application: Application,
+) -> None:
+    run_id = await waiting(application(CALL))
+    await take(application(lease_s=0.001), run_id, ELSEWHERE)
+    app = application("done")
+    agent = app.get_agent("mailer")
+    assert [run.run_id for run in (await agent.list_suspended_runs()).runs] == [run_id]
+    assert (await agent.approve_tool_call_generate(run_id)).text == "done"
+    assert sent == ["ann"]
+
+
+FACTS = "from mastra.workflows.engines.processes import process_facts; print(process_facts())"
+
+
+async def test_a_dead_process_of_this_machine_loses_its_claim_at_once(
+    application: Application,
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FACTS, stdout=asyncio.subprocess.PIPE
+    )
+    about = (await process.communicate())[0].decode().strip()
     app = application(CALL, "done")
     run_id = await waiting(app)
-    await take(app, run_id, ELSEWHERE, now_ms() - 1)
-    assert [run.run_id for run in (await app.get_agent("mailer").list_suspended_runs()).runs] == [
-        run_id
-    ]
+    await take(app, run_id, ELSEWHERE, about)
     assert (await app.get_agent("mailer").approve_tool_call_generate(run_id)).text == "done"
     assert sent == ["ann"]
 
 
-async def test_a_dead_process_of_this_machine_loses_its_claim_at_once() -> None:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
-    await process.wait()
-    app = application(CALL, "done")
-    run_id = await waiting(app)
-    await take(app, run_id, f"{socket.gethostname()}:{process.pid}:1:1", now_ms() + 60_000)
-    assert (await app.get_agent("mailer").approve_tool_call_generate(run_id)).text == "done"
-    assert sent == ["ann"]
-
-
-async def test_a_claim_is_prolonged_while_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "HEARTBEAT_S", 0)
-    leases: list[int] = []
-    was_prolonged = asyncio.Event()
+async def test_a_claim_outlasts_its_lease_while_the_run_goes_on(application: Application) -> None:
+    lease_s = 0.3
 
     @tool
     async def ask(what: str, ctx: ToolContext) -> str:
         """Ask somebody."""
         if ctx.resume_data is None:
             await ctx.suspend({"what": what})
-        await was_prolonged.wait()
+        # Longer than the lease, with the event loop blocked: only a thread can prolong it.
+        time.sleep(2 * lease_s)  # noqa: ASYNC251
+        assert await runs.claim_agent_run(run_id, ELSEWHERE) is None
         return "yes"
 
-    app = application(ToolCall("ask", {"what": "?"}), "done", ask=ask)
+    app = application(ToolCall("ask", {"what": "?"}), "done", ask=ask, lease_s=lease_s)
     runs = app.storage.agent_runs
-    prolong = runs.prolong_agent_run
-
-    async def watched(run_id: str, owner: str, lease_until: int) -> bool:
-        leases.append(lease_until)
-        if len(leases) == 3:
-            was_prolonged.set()
-        return await prolong(run_id, owner, lease_until)
-
-    monkeypatch.setattr(runs, "prolong_agent_run", watched)
     run_id = await waiting(app)
-    begun = now_ms()
     assert (await app.get_agent("mailer").resume_generate(1, run_id=run_id)).text == "done"
-    assert min(leases) >= begun + claim.LEASE_MS
     assert await runs.agent_run_owner(run_id) is None
-    assert [task.get_name() for task in asyncio.all_tasks() if "claim" in task.get_name()] == []
 
 
-async def test_a_claim_outlives_a_storage_that_fails_for_a_moment(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_run_that_was_taken_over_cannot_be_put_to_wait_by_the_first(
+    application: Application,
 ) -> None:
-    monkeypatch.setattr(claim, "HEARTBEAT_S", 0)
-    app = application(CALL)
-    runs = app.storage.agent_runs
-    run_id = await waiting(app)
-    held = claim.Claim(runs, run_id, "mailer")
-    await held.take()
-    answers: list[Any] = [OSError("the disk is away"), True, False]
-    was_lost = asyncio.Event()
-
-    async def prolong(*_: Any) -> bool:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        if not answer:
-            was_lost.set()
-        return answer
-
-    monkeypatch.setattr(runs, "prolong_agent_run", prolong)
-    await was_lost.wait()
-    await held.end(is_over=False)
-    assert answers == []
-    assert "the disk is away" in caplog.text
-    assert "another process has taken the run over" in caplog.text
-
-
-async def test_a_run_that_was_taken_over_cannot_be_put_to_wait_by_the_first() -> None:
     @tool
     async def ask(what: str, ctx: ToolContext) -> str:
         """Ask somebody, twice."""
         if ctx.resume_data is not None:
-            # This process was thought dead: its lease ended, and another went on with the run.
+            # This process was thought dead, and another went on with the run.
             owner = await runs.agent_run_owner(run_id)
             assert owner is not None
-            await runs.prolong_agent_run(run_id, owner, 0)
-            await take(app, run_id, ELSEWHERE, now_ms() + 60_000)
+            assert await runs.claim_agent_run(run_id, ELSEWHERE, dead_owners=[owner]) is not None
         return await ctx.suspend({"what": what})
 
     app = application(ToolCall("ask", {"what": "?"}), ask=ask)
@@ -163,7 +150,7 @@ async def test_a_run_that_was_taken_over_cannot_be_put_to_wait_by_the_first() ->
     assert await runs.agent_run_owner(run_id) == ELSEWHERE
 
 
-async def test_an_answer_that_fits_no_call_gives_the_run_back() -> None:
+async def test_an_answer_that_fits_no_call_gives_the_run_back(application: Application) -> None:
     app = application(CALL, "done")
     agent = app.get_agent("mailer")
     run_id = await waiting(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,7 +11,18 @@ import pytest
 
 from mastra.errors import IdTakenError, SerializationError
 from mastra.storage import AgentRunStore
-from tests.support.storage import SQL_STORES, SettableClock
+from mastra.storage.drivers import DRIVER_ID_LENGTH
+from tests.support.storage import SHARED_STORES, SQL_STORES, SettableClock, drivers_of_claims
+
+ALIVE, DEAD, GONE = (f"{name * 36}:1" for name in "abc")
+"""Claims of a driver with a lease, of one whose lease is over, and of one that nobody knows."""
+
+
+@pytest.fixture(params=SHARED_STORES)
+async def leased(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AgentRunStore]:
+    """Runs of agents in a database with two drivers."""
+    async with drivers_of_claims(request, tmp_path, alive=ALIVE, dead=DEAD) as storage:
+        yield storage.agent_runs
 
 
 @pytest.fixture
@@ -20,16 +32,15 @@ async def runs(storage: Any) -> AsyncIterator[AgentRunStore]:
     await storage.aclose()
 
 
-NOW = 1_000_000
-
-
 async def ids(runs: AgentRunStore, agent_id: str = "a") -> list[str]:
-    return [record["runId"] for record in await runs.list_agent_runs(agent_id, now_ms=NOW)]
+    return [record["runId"] for record in await runs.list_agent_runs(agent_id)]
 
 
 async def take(runs: AgentRunStore, run_id: str = "r", owner: str = "me", **options: Any) -> Any:
-    """Claim a run until a second from now."""
-    return await runs.claim_agent_run(run_id, owner, NOW + 1000, now_ms=NOW, **options)
+    """Claim a run, as a driver with a lease."""
+    if runs.drivers is not None and len(owner) < DRIVER_ID_LENGTH:
+        await runs.drivers.beat(owner, "")
+    return await runs.claim_agent_run(run_id, owner, **options)
 
 
 async def test_a_record_that_waits_is_claimed_once(runs: AgentRunStore) -> None:
@@ -100,41 +111,38 @@ async def test_one_of_many_claims_wins(runs: AgentRunStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "dead", "is_won"),
+    ("owner", "dead", "is_won"),
     [
-        pytest.param(NOW + 1000, (), False, id="its owner has time left"),
-        pytest.param(NOW + 1001, (), True, id="its lease is over"),
-        pytest.param(NOW, ("she", "me"), True, id="its owner is dead"),
-        pytest.param(NOW, ("she",), False, id="somebody else is dead"),
+        pytest.param(ALIVE, (), False, id="its owner lives"),
+        pytest.param(ALIVE, (ALIVE,), True, id="its owner is known to be dead"),
+        pytest.param(ALIVE, ("she",), False, id="somebody else is dead"),
+        pytest.param(DEAD, (), True, id="its lease is over"),
+        pytest.param(GONE, (), True, id="its driver is not known"),
     ],
 )
-async def test_a_claim_is_a_lease(runs: AgentRunStore, now: int, dead: Any, is_won: bool) -> None:
-    await runs.save_agent_run("r", "a", {"createdAt": 1})
-    await take(runs)
-    taken = await runs.claim_agent_run("r", "you", now + 9, now_ms=now, dead_owners=dead)
+async def test_a_claim_is_a_lease(
+    leased: AgentRunStore, owner: str, dead: Any, is_won: bool
+) -> None:
+    await leased.save_agent_run("r", "a", {"createdAt": 1})
+    await take(leased, owner=owner)
+    assert len(await leased.list_agent_runs("a")) == (owner != ALIVE)
+    taken = await take(leased, owner="you", dead_owners=dead)
     assert (taken is not None) is is_won
-    assert await runs.agent_run_owner("r") == ("you" if is_won else "me")
+    assert await leased.agent_run_owner("r") == ("you" if is_won else owner)
 
 
-async def test_a_run_whose_lease_is_over_is_listed_as_waiting(runs: AgentRunStore) -> None:
-    await runs.save_agent_run("r", "a", {"createdAt": 1})
-    await take(runs)
-    assert await runs.list_agent_runs("a", now_ms=NOW + 1000) == []
-    assert len(await runs.list_agent_runs("a", now_ms=NOW + 1001)) == 1
-
-
-async def test_its_owner_prolongs_a_claim(runs: AgentRunStore) -> None:
-    await runs.save_agent_run("r", "a", {"createdAt": 1})
-    await take(runs)
-    assert await runs.prolong_agent_run("r", "me", NOW + 5000)
-    assert await runs.claim_agent_run("r", "you", NOW + 9000, now_ms=NOW + 5000) is None
-    assert not await runs.prolong_agent_run("r", "you", NOW + 9000)
-    assert not await runs.prolong_agent_run("nobody", "me", NOW + 9000)
+async def test_what_a_driver_gives_up_waits_again(leased: AgentRunStore) -> None:
+    await leased.save_agent_run("r", "a", {"createdAt": 1})
+    await take(leased, owner=ALIVE)
+    assert leased.drivers is not None
+    await leased.drivers.release(ALIVE)
+    assert await ids(leased) == ["r"]
+    assert await take(leased, owner="you") is not None
 
 
 async def test_who_has_lost_a_run_can_no_longer_change_it(runs: AgentRunStore) -> None:
     await runs.save_agent_run("r", "a", {"createdAt": 1})
-    await take(runs)
+    assert await take(runs) is not None
     await take(runs, owner="you", dead_owners=["me"])
     assert not await runs.save_agent_run("r", "a", {"createdAt": 2}, expected_owner="me")
     await runs.release_agent_run("r", "me")
@@ -164,7 +172,7 @@ async def test_an_id_is_of_whoever_chose_it_first(
     assert kept is not None
     assert (kept["agentId"], kept["createdAt"]) == ("a", 1)
     await runs.save_agent_run("r", "a", {"createdAt": 3, "resourceId": "ann"})
-    assert (await runs.list_agent_runs("a", now_ms=NOW))[0]["createdAt"] == 3
+    assert (await runs.list_agent_runs("a"))[0]["createdAt"] == 3
 
 
 async def test_a_run_of_another_agent_is_not_claimed(runs: AgentRunStore) -> None:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from mastra.errors import RunClaimedError
 from mastra.storage.base import WorkflowStore
-from tests.support.storage import head
+from mastra.storage.drivers import DRIVER_ID_LENGTH
+from tests.support.storage import (
+    SHARED_STORES,
+    TestRow,
+    append,
+    drivers_of_claims,
+    head,
+    keys,
+    values,
+)
+
+ALIVE, DEAD, GONE = (f"{name * DRIVER_ID_LENGTH}:1" for name in "abc")
+"""Claims of a driver with a lease, of one whose lease is over, and of one that nobody knows."""
+
+
+@pytest.fixture(params=SHARED_STORES)
+async def leased(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WorkflowStore]:
+    """Runs in a database with two drivers."""
+    async with drivers_of_claims(request, tmp_path, alive=ALIVE, dead=DEAD) as storage:
+        yield storage.workflows
 
 
 @pytest.mark.parametrize(
@@ -16,48 +38,107 @@ from tests.support.storage import head
     [
         pytest.param(None, (), True, id="nobody drives it"),
         pytest.param("me", (), True, id="I drive it"),
-        pytest.param("you", (), False, id="you drive it"),
-        pytest.param("you", ("she", "you", "he"), True, id="you are dead"),
-        pytest.param("you", ("she",), False, id="somebody else is dead"),
+        pytest.param(ALIVE, (), False, id="one who lives drives it"),
+        pytest.param(ALIVE, ("she", ALIVE, "he"), True, id="it is known to be dead"),
+        pytest.param(ALIVE, ("she",), False, id="somebody else is dead"),
+        pytest.param(DEAD, (), True, id="the lease is over"),
+        pytest.param(GONE, (), True, id="the driver is not known"),
     ],
 )
 async def test_a_run_is_claimed_where_nobody_alive_drives_it(
-    store: WorkflowStore, owner: str | None, dead: Any, is_won: bool
+    leased: WorkflowStore, owner: str | None, dead: Any, is_won: bool
 ) -> None:
-    await store.create_run(head(owner=owner, lease_until=100))
-    assert await store.claim("w", "r", "me", 200, now_ms=50, dead_owners=dead) is is_won
-    run = await store.get_run("w", "r")
+    await leased.create_run(head(owner=owner))
+    assert await leased.claim("w", "r", "me", dead_owners=dead) is is_won
+    run = await leased.get_run("w", "r")
     assert run is not None
-    assert (run.owner, run.lease_until) == (("me", 200) if is_won else (owner, 100))
+    assert run.owner == ("me" if is_won else owner)
 
 
-@pytest.mark.parametrize(("now", "is_won"), [(99, False), (100, False), (101, True)])
-async def test_a_lease_ends(store: WorkflowStore, now: int, is_won: bool) -> None:
-    await store.create_run(head(owner="you", lease_until=100))
-    assert await store.claim("w", "r", "me", 200, now_ms=now) is is_won
+@pytest.mark.parametrize(("until", "is_won"), [(2**52, False), (1, True)])
+async def test_a_program_of_an_earlier_version_has_its_lease_in_the_run(
+    leased: WorkflowStore, until: int, is_won: bool
+) -> None:
+    await leased.create_run(head(owner="host:17:1:1", lease_until=until))
+    assert await leased.claim("w", "r", "me") is is_won
 
 
 async def test_a_run_that_is_not_there_cannot_be_claimed(store: WorkflowStore) -> None:
-    assert not await store.claim("w", "r", "me", 200, now_ms=1)
-
-
-async def test_a_heartbeat_prolongs_the_leases_of_its_owner(store: WorkflowStore) -> None:
-    for run_id, owner in (("r1", "me"), ("r2", "you"), ("r3", "me"), ("r4", None)):
-        await store.create_run(head(run_id, owner=owner, lease_until=1))
-    await store.heartbeat("me", 900)
-    leases = [run.lease_until for run in (await store.list_runs()).runs]
-    assert leases == [1, 900, 1, 900]
+    assert not await store.claim("w", "r", "me")
 
 
 async def test_one_of_many_claims_wins(store: WorkflowStore) -> None:
-    await store.create_run(head())
+    await store.create_run(head(owner="me"))
     won: list[str] = []
 
     async def claim(owner: str) -> None:
-        if await store.claim("w", "r", owner, 200, now_ms=1):
+        if store.drivers is not None:
+            await store.drivers.beat(owner, "")
+        if await store.claim("w", "r", owner, dead_owners=["me"]):
             won.append(owner)
 
     async with anyio.create_task_group() as tasks:
         for number in range(20):
             tasks.start_soon(claim, f"p{number}")
     assert len(won) == 1
+
+
+async def test_a_sign_of_life_prolongs_a_lease(leased: WorkflowStore) -> None:
+    await leased.create_run(head(owner=DEAD))
+    assert leased.drivers is not None
+    await leased.drivers.beat(DEAD[:DRIVER_ID_LENGTH], "")
+    assert not await leased.claim("w", "r", "me")
+    await leased.drivers.forget(DEAD[:DRIVER_ID_LENGTH])
+    assert await leased.claim("w", "r", "me")
+
+
+async def test_runs_that_nobody_drives_are_found(leased: WorkflowStore) -> None:
+    for number, owner in enumerate((None, ALIVE, DEAD, GONE)):
+        for status in ("running", "waiting", "suspended", "pending"):
+            await leased.create_run(
+                head(f"{status}-{number}", owner=owner, status=status, created_at=number + 1)
+            )
+    await leased.create_run(head("other", "v", status="running"))
+    found = await leased.list_unled(["w", "u"], limit=99)
+    assert sorted(run.run_id for run in found) == [
+        *("running-0", "running-2", "running-3"),
+        *("waiting-0", "waiting-2", "waiting-3"),
+    ]
+    assert {run.owner for run in found} == {None, DEAD, GONE}
+    alive = ALIVE[:DRIVER_ID_LENGTH]
+    more = await leased.list_unled(["w"], dead_drivers=[alive], limit=99)
+    assert len(more) == 8
+    assert len(await leased.list_unled(["w"], limit=2)) == 2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_only_the_owner_of_a_run_appends_to_it(leased: WorkflowStore, count: int) -> None:
+    await leased.create_run(head(owner="me"))
+    rows = [TestRow(f"k{number}") for number in range(count)]
+    await append(leased, "r", *rows, owner="me")
+    await append(leased, "r", *rows, owner="me")
+    for options in ({}, {"is_again": True}):
+        with pytest.raises(RunClaimedError, match="taken over by 'me'"):
+            await append(leased, "r", *rows, owner="you", **options)
+    assert keys(await leased.load_rows("w", "r")) == [row.key for row in (*rows, *rows)]
+    await leased.claim("w", "r", "you", dead_owners=["me"])
+    with pytest.raises(RunClaimedError, match="taken over by 'you'"):
+        await append(leased, "r", *rows, owner="me")
+    await append(leased, "nobody", *rows, owner="me")
+
+
+@pytest.mark.parametrize("stored", range(4))
+@pytest.mark.parametrize("before", range(3))
+async def test_rows_whose_storing_was_not_answered_are_stored_once(
+    leased: WorkflowStore, stored: int, before: int
+) -> None:
+    await leased.create_run(head(owner="me"))
+    rows = [TestRow("a", 1), TestRow("", 2), TestRow("c", 3)]
+    for place in range(before):
+        await append(leased, "r", TestRow("a", -place), owner="me")
+    if stored:
+        await append(leased, "r", *rows[:stored], owner="me")
+    await append(leased, "r", *rows, owner="me", is_again=True)
+    await append(leased, "r", *rows, owner="me", is_again=True)
+    found = values(await leased.load_rows("w", "r"))
+    assert found == [*(-place for place in range(before)), 1, 2, 3]

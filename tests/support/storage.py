@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from mastra.jsonable import dump_json, load_json
 from mastra.storage.base import RunHead, StoredRow, WorkflowStore
+from mastra.storage.drivers import DRIVER_ID_LENGTH
+from mastra.storage.sql import SQLStorage
 
-__all__ = ["SQL_STORES", "STORES", "SettableClock", "TestRow", "append", "head", "keys", "values"]
+__all__ = [
+    "SHARED_STORES",
+    "SQL_STORES",
+    "STORES",
+    "SettableClock",
+    "TestRow",
+    "append",
+    "drivers_of_claims",
+    "head",
+    "keys",
+    "values",
+]
 
 
 SQL_STORES = ("sqlite", "sqlite-full", "sqlite-memory", "postgres")
 STORES = ("memory", *SQL_STORES)
+SHARED_STORES = ("sqlite", "postgres")
+"""Those that other processes see."""
+
+
+@asynccontextmanager
+async def drivers_of_claims(
+    request: pytest.FixtureRequest, folder: Path, *, alive: str, dead: str
+) -> AsyncIterator[SQLStorage]:
+    """Open a database in which the driver of one claim has a lease, and that of another had one."""
+    url = f"sqlite:///{folder}/runs.db"
+    if request.param == "postgres":
+        url = str(request.getfixturevalue("postgres_url"))
+    async with SQLStorage(url, lease_s=0.001) as passing:
+        assert passing.workflows.drivers is not None
+        await passing.workflows.drivers.beat(dead[:DRIVER_ID_LENGTH], "")
+    async with SQLStorage(url, lease_s=60) as storage:
+        assert storage.workflows.drivers is not None
+        await storage.workflows.drivers.beat(alive[:DRIVER_ID_LENGTH], "")
+        yield storage
 
 
 class SettableClock:
@@ -47,9 +83,11 @@ def head(run_id: str = "r", workflow_id: str = "w", **columns: Any) -> RunHead:
     return RunHead(workflow_id, run_id, columns.pop("status", "pending"), **columns)
 
 
-async def append(store: WorkflowStore, run_id: str, *rows: TestRow, workflow_id: str = "w") -> None:
+async def append(
+    store: WorkflowStore, run_id: str, *rows: TestRow, workflow_id: str = "w", **options: Any
+) -> None:
     """Append rows and wait until they are stored."""
-    pending = store.append(workflow_id, run_id, rows)
+    pending = store.append(workflow_id, run_id, rows, **options)
     if pending is not None:
         await pending
 

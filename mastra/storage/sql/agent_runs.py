@@ -11,7 +11,9 @@ from sqlalchemy.sql.dml import Insert
 from mastra.clock import Clock, SystemClock
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.agent_runs import check_id_is_own
+from mastra.storage.sql import leases
 from mastra.storage.sql.database import Database
+from mastra.storage.sql.leases import SQLDrivers
 from mastra.storage.sql.statements import StatementCache, matches, named, padded, upsert
 from mastra.storage.sql.tables import agent_runs
 
@@ -26,13 +28,22 @@ class SQLAgentRuns:
 
     Args:
         database: Where they are.
-        clock: Where times come from.
+        drivers: Who goes on with them.
+        clock: Where times come from. Leases have the database's own.
     """
 
-    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, database: Database, drivers: SQLDrivers, *, clock: Clock | None = None
+    ) -> None:
         self._database = database
+        self._drivers = drivers
         self._statements = StatementCache(database.dialect)
         self._clock = clock or SystemClock()
+
+    @property
+    def drivers(self) -> SQLDrivers | None:
+        """Who goes on with runs."""
+        return self._drivers if self._database.is_shared else None
 
     async def save_agent_run(
         self,
@@ -79,9 +90,7 @@ class SQLAgentRuns:
         self,
         run_id: str,
         owner: str,
-        lease_until: int,
         *,
-        now_ms: int,
         dead_owners: Collection[str] = (),
         agent_id: str | None = None,
     ) -> dict[str, Json] | None:
@@ -90,15 +99,15 @@ class SQLAgentRuns:
         values |= {
             "of_run_id": run_id,
             "new_owner": owner,
-            "new_lease_until": lease_until,
+            "new_lease_until": 0,
             "new_is_waiting": False,
-            "now": now_ms,
         }
         if agent_id is not None:
             values["of_agent_id"] = agent_id
         of_agent = agent_id is not None
         statement = self._statements.get(
-            ("claim", count, of_agent), functools.partial(_claim, count, of_agent)
+            ("claim", count, of_agent),
+            functools.partial(_claim, self._database, count, of_agent),
         )
         what = f"claim agent run {run_id!r}"
         if await self._database.change(statement, values, what=what) != 1:
@@ -119,13 +128,6 @@ class SQLAgentRuns:
             is_point=True,
         )
         return (found[0][0], found[0][1]) if found else None
-
-    async def prolong_agent_run(self, run_id: str, owner: str, lease_until: int) -> bool:
-        """Prolong a claim."""
-        values = {"of_run_id": run_id, "expected_owner": owner, "new_lease_until": lease_until}
-        statement = self._statements.get(("prolong",), _prolong)
-        what = f"prolong the claim of agent run {run_id!r}"
-        return await self._database.change(statement, values, what=what) == 1
 
     async def release_agent_run(self, run_id: str, owner: str) -> None:
         """Let a run wait again."""
@@ -150,11 +152,11 @@ class SQLAgentRuns:
             what=f"delete agent run {run_id!r}",
         )
 
-    async def list_agent_runs(self, agent_id: str, *, now_ms: int) -> list[dict[str, Json]]:
+    async def list_agent_runs(self, agent_id: str) -> list[dict[str, Json]]:
         """Return an agent's records that wait, the latest first."""
         found = await self._database.fetch(
-            self._statements.get(("list",), _list),
-            {"of_agent_id": agent_id, "expected_is_waiting": True, "now": now_ms},
+            self._statements.get(("list",), functools.partial(_list, self._database)),
+            {"of_agent_id": agent_id, "expected_is_waiting": True},
             what=f"list runs of agent {agent_id!r}",
         )
         return [load_json(record) for (record,) in found]
@@ -168,8 +170,8 @@ def _is_owned() -> ColumnElement[bool]:
     return _columns.owner == named("expected_owner", _columns.owner)
 
 
-def _is_over() -> ColumnElement[bool]:
-    return _columns.lease_until < named("now", _columns.lease_until)
+def _is_over(database: Database) -> ColumnElement[bool]:
+    return leases.is_over(database.dialect.name, agent_runs, is_shared=database.is_shared)
 
 
 def _save(dialect: str, is_owned: bool) -> Insert:
@@ -182,13 +184,13 @@ def _is_of_agent() -> ColumnElement[bool]:
     return _columns.agent_id == named("of_agent_id", _columns.agent_id)
 
 
-def _claim(dead_owners: int, of_agent: bool) -> Update:
+def _claim(database: Database, dead_owners: int, of_agent: bool) -> Update:
     owner, waiting = _columns.owner, _columns.is_waiting
     is_dead = owner.in_(matches("dead", owner, dead_owners)) if dead_owners else false()
     return (
         update(agent_runs)
         .where(_is_run(), *((_is_of_agent(),) if of_agent else ()))
-        .where(or_(waiting, is_dead, _is_over()))
+        .where(or_(waiting, is_dead, _is_over(database)))
         .values(
             is_waiting=named("new_is_waiting", waiting),
             owner=named("new_owner", owner),
@@ -199,11 +201,6 @@ def _claim(dead_owners: int, of_agent: bool) -> Update:
 
 def _read() -> Select[str, str]:
     return select(_columns.record, _columns.owner).where(_is_run())
-
-
-def _prolong() -> Update:
-    until = named("new_lease_until", _columns.lease_until)
-    return update(agent_runs).where(_is_run(), _is_owned()).values(lease_until=until)
 
 
 def _release() -> Update:
@@ -222,13 +219,13 @@ def _delete(is_owned: bool) -> Delete:
     return delete(agent_runs).where(*conditions)
 
 
-def _list() -> Select[str]:
+def _list(database: Database) -> Select[str]:
     waiting = _columns.is_waiting
     return (
         select(_columns.record)
         .where(
             _is_of_agent(),
-            or_(waiting == named("expected_is_waiting", waiting), _is_over()),
+            or_(waiting == named("expected_is_waiting", waiting), _is_over(database)),
         )
         .order_by(_columns.saved_at.desc(), _columns.run_key.desc())
     )

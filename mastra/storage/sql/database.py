@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 from sqlalchemy.engine import Dialect
 
-from mastra.errors import VALUE_NOT_STORABLE, StorageError
+from mastra.errors import VALUE_NOT_STORABLE, RunClaimedError, StorageError
 from mastra.storage.sql.statements import Statement
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "append_failed",
     "failed",
     "open_failed",
+    "taken_over",
     "whole",
 ]
 
@@ -90,9 +92,26 @@ class Database(Protocol):
         ...
 
     def append(
-        self, workflow_id: str, run_id: str, rows: Sequence[EncodedRow]
+        self,
+        workflow_id: str,
+        run_id: str,
+        rows: Sequence[EncodedRow],
+        *,
+        owner: str | None = None,
+        is_again: bool = False,
     ) -> Awaitable[None] | None:
-        """Add journal rows, durably. Rows of a run that is not there are dropped."""
+        """Add journal rows, durably. Rows of a run that is not there are dropped.
+
+        Args:
+            workflow_id: With `run_id`, the run.
+            run_id: See above.
+            rows: What to add, all or none.
+            owner: Add nothing unless this is the run's owner, in one atomic step.
+            is_again: The first of the rows may be there already.
+
+        Raises:
+            RunClaimedError: Somebody else is the owner.
+        """
         ...
 
 
@@ -120,6 +139,7 @@ def failed(what: str, where: str, cause: BaseException, hint: str = "") -> Stora
     error = StorageError(f"Could not {what} in {where}: {_reason(cause)}.{hint}")
     if _is_about_a_value(cause):
         error.code = VALUE_NOT_STORABLE
+    error.is_lasting = _is_lasting(cause)
     return error
 
 
@@ -145,6 +165,43 @@ def append_failed(
     )
     error.details.update(workflow_id=workflow_id, run_id=run_id)
     return error
+
+
+def taken_over(workflow_id: str, run_id: str, owner: str | None) -> RunClaimedError:
+    """Return the error for rows of a run that somebody else drives by then."""
+    by = "given up" if owner is None else f"taken over by {owner!r}"
+    return RunClaimedError(
+        f"Run {run_id!r} of workflow {workflow_id!r} was {by}, since this process gave no sign of "
+        "life: nothing of it is stored from here.",
+        details={"runId": run_id, "owner": owner},
+    )
+
+
+_PASSING_IN_SQLITE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+_LASTING_IN_POSTGRES = ("0A", "22", "23", "42")
+"""Classes of SQLSTATE: not supported, data, integrity, syntax and access."""
+
+
+def _is_lasting(cause: BaseException) -> bool:
+    """Whether waiting would not help: what was asked for is wrong, not the state of the storage."""
+    if isinstance(cause, ValueError | OverflowError):
+        return True
+    if isinstance(cause, sqlite3.Error):
+        code: int | None = getattr(cause, "sqlite_errorcode", None)
+        return code is None or code & 0xFF not in _PASSING_IN_SQLITE
+    return str(getattr(cause, "sqlstate", "") or "").startswith(_LASTING_IN_POSTGRES)
 
 
 def _reason(cause: BaseException) -> str:

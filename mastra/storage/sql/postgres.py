@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.dialects.postgresql.base import PGDialect
@@ -21,9 +22,18 @@ from mastra.storage.sql.database import (
     append_failed,
     failed,
     open_failed,
+    taken_over,
     whole,
 )
-from mastra.storage.sql.journal import APPEND_ALL_TO_POSTGRES, APPEND_TO_POSTGRES
+from mastra.storage.sql.journal import (
+    APPEND_ALL_TO_POSTGRES,
+    APPEND_TO_POSTGRES,
+    LAST_IN_POSTGRES,
+    LOCK_IN_POSTGRES,
+    OWNED_ALL_IN_POSTGRES,
+    OWNED_IN_POSTGRES,
+    already_there,
+)
 from mastra.storage.sql.migrations import LATEST, VERSION_TABLE, pending
 from mastra.storage.sql.postgres_pool import RETRY_S, Connection, ConnectionPool, is_lost
 from mastra.storage.sql.statements import Statement
@@ -141,16 +151,28 @@ class PostgresDatabase:
         except _REFUSED as error:
             raise failed(what, self._where, error, _hint_for(error)) from error
 
-    async def append(self, workflow_id: str, run_id: str, rows: Sequence[EncodedRow]) -> None:
+    async def append(
+        self,
+        workflow_id: str,
+        run_id: str,
+        rows: Sequence[EncodedRow],
+        *,
+        owner: str | None = None,
+        is_again: bool = False,
+    ) -> None:
         """Add journal rows and commit."""
         pool = await self._ready()
-        keys, data = zip(*rows, strict=True)
+        run = (workflow_id, run_id)
 
         async def put(connection: Connection) -> None:
-            if len(rows) == 1:
-                await connection.execute(APPEND_TO_POSTGRES, workflow_id, run_id, keys[0], data[0])
-            else:
-                await connection.execute(APPEND_ALL_TO_POSTGRES, workflow_id, run_id, keys, data)
+            if not is_again:
+                statement, *values = _addition(rows, owner)
+                status = await connection.execute(statement, *run, *values)
+                if owner is None or int(status.rpartition(" ")[2]) == len(rows):
+                    return
+            # A second try, or a run that somebody else drives or has deleted.
+            async with connection.transaction():
+                await _put_rows(connection, run, rows, owner, is_again=is_again)
 
         try:
             await pool.run(put)
@@ -174,6 +196,36 @@ class _LoopState:
                 return  # somebody else has done it meanwhile
             await self.pool.run(upgrade)
             self.is_ready = True
+
+
+async def _put_rows(
+    connection: Connection,
+    run: tuple[str, str],
+    rows: Sequence[EncodedRow],
+    owner: str | None,
+    *,
+    is_again: bool,
+) -> None:
+    found = await connection.fetch(LOCK_IN_POSTGRES, *run)
+    if not found:
+        return
+    run_key, found_owner = found[0]
+    if owner is not None and found_owner != owner:
+        raise taken_over(*run, found_owner)
+    if is_again:
+        last = await connection.fetch(LAST_IN_POSTGRES, run_key, len(rows))
+        rows = rows[already_there(rows, [(key, data) for key, data in last]) :]
+    if rows:
+        statement, *values = _addition(rows, None)
+        await connection.execute(statement, *run, *values)
+
+
+def _addition(rows: Sequence[EncodedRow], owner: str | None) -> tuple[str, *tuple[object, ...]]:
+    """Return the statement that adds rows, and its parameters after those of the run."""
+    values: list[Any] = [*rows[0]] if len(rows) == 1 else [*zip(*rows, strict=True)]
+    if owner is None:
+        return (APPEND_TO_POSTGRES if len(rows) == 1 else APPEND_ALL_TO_POSTGRES, *values)
+    return (OWNED_IN_POSTGRES if len(rows) == 1 else OWNED_ALL_IN_POSTGRES, *values, owner)
 
 
 async def _execute(connection: Connection, statement: Statement, values: Values) -> int:

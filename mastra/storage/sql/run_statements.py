@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.types import BigInteger
 
+from mastra.storage.sql.leases import driver_of, is_unled
 from mastra.storage.sql.statements import matches, named
 from mastra.storage.sql.tables import HEAD_COLUMNS, runs
 
@@ -35,7 +36,7 @@ __all__ = [
     "insert_run",
     "is_run",
     "list_runs",
-    "prolong_leases",
+    "list_unled",
     "select_run",
     "update_run",
 ]
@@ -119,18 +120,17 @@ def delete_old_runs(filters: Iterable[Filter]) -> Delete:
     return delete(runs).where(_columns.run_key.in_(old))
 
 
-def claim_run(dead_owners: int) -> Update:
-    """Build the statement that makes a process the driver of a run that nobody drives."""
+def claim_run(dialect: str, dead_owners: int, *, is_shared: bool) -> Update:
+    """Build the statement that puts a run that nobody drives under a claim."""
     owner = _columns.owner
     return (
         update(runs)
         .where(
             is_run(),
             or_(
-                owner.is_(None),
                 owner == named("new_owner", owner),
                 _is_one_of("owner", dead_owners),
-                _columns.lease_until < named("now", _columns.lease_until),
+                is_unled(dialect, is_shared=is_shared),
             ),
         )
         .values(
@@ -140,12 +140,19 @@ def claim_run(dead_owners: int) -> Update:
     )
 
 
-def prolong_leases() -> Update:
-    """Build the statement that prolongs the lease of all runs of an owner."""
+def list_unled(dialect: str, workflows: int, dead: int) -> Select[str, str, str | None]:
+    """Build the query for runs that are under way and that nobody drives."""
+    owners = matches("owner", _columns.owner, dead)
+    is_dead = driver_of(runs).in_(owners) if owners else false()
     return (
-        update(runs)
-        .where(_columns.owner == named("expected_owner", _columns.owner))
-        .values(lease_until=named("new_lease_until", _columns.lease_until))
+        select(_columns.workflow_id, _columns.run_id, _columns.owner)
+        .where(
+            _is_one_of("status", 2),
+            _is_one_of("workflow_id", workflows),
+            or_(is_unled(dialect, is_shared=True), is_dead),
+        )
+        .order_by(_columns.created_at)
+        .limit(bindparam("limit", type_=BigInteger))
     )
 
 

@@ -35,7 +35,7 @@ from mastra.storage.sql.sqlite_connections import (
     hint_for,
     transaction,
 )
-from mastra.storage.sql.sqlite_journal import AppendQueue, Places
+from mastra.storage.sql.sqlite_journal import Addition, AppendQueue, Places
 from mastra.storage.sql.statements import Statement
 
 __all__ = ["SqliteDatabase"]
@@ -152,26 +152,34 @@ class SqliteDatabase:
             raise failed(what, self._where, error, hint_for(error)) from error
 
     def append(
-        self, workflow_id: str, run_id: str, rows: Sequence[EncodedRow]
+        self,
+        workflow_id: str,
+        run_id: str,
+        rows: Sequence[EncodedRow],
+        *,
+        owner: str | None = None,
+        is_again: bool = False,
     ) -> Awaitable[None] | None:
         """Add journal rows and commit: at once if nobody else is writing."""
         opened = self._opened
-        run = (workflow_id, run_id)
+        addition = Addition((workflow_id, run_id), rows, owner, is_again)
         if opened is not None and self._is_direct:
             try:
-                return opened.connections.on_direct(opened.places.append, run, rows)
+                return opened.connections.on_direct(opened.places.append, addition)
             except BusyError:
                 pass
             except REFUSED as error:
-                raise append_failed(*run, self._where, error, hint_for(error)) from error
-        return self._append_in_turn(run, rows)
+                raise append_failed(
+                    workflow_id, run_id, self._where, error, hint_for(error)
+                ) from error
+        return self._append_in_turn(addition)
 
-    async def _append_in_turn(self, run: tuple[str, str], rows: Sequence[EncodedRow]) -> None:
+    async def _append_in_turn(self, addition: Addition) -> None:
         opened = self._opened or await self._open()
         try:
             if self.is_shared:
-                await opened.queue.put(run, rows)
+                await opened.queue.put(addition)
             else:
-                opened.connections.on_direct(opened.places.append, run, rows)
+                opened.connections.on_direct(opened.places.append, addition)
         except REFUSED as error:
-            raise append_failed(*run, self._where, error, hint_for(error)) from error
+            raise append_failed(*addition.run, self._where, error, hint_for(error)) from error

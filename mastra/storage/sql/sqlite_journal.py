@@ -8,8 +8,15 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mastra.storage.sql.database import EncodedRow
-from mastra.storage.sql.journal import FIND_PLACE_IN_SQLITE, PUT_IN_SQLITE
+from mastra.errors import RunClaimedError
+from mastra.storage.sql.database import EncodedRow, taken_over
+from mastra.storage.sql.journal import (
+    FIND_PLACE_IN_SQLITE,
+    LAST_IN_SQLITE,
+    PUT_IN_SQLITE,
+    PUT_OWNED_IN_SQLITE,
+    already_there,
+)
 from mastra.storage.sql.sqlite_connections import (
     REFUSED,
     SqliteConnections,
@@ -17,9 +24,21 @@ from mastra.storage.sql.sqlite_connections import (
     transaction,
 )
 
-__all__ = ["AppendQueue", "Places"]
+__all__ = ["Addition", "AppendQueue", "Places"]
 
 _MOST_PLACES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Rows to add to the journal of a run."""
+
+    run: tuple[str, str]
+    rows: Sequence[EncodedRow]
+    owner: str | None
+    """Who must be driving the run; `None` where that does not matter."""
+    is_again: bool
+    """Whether the first of the rows may be there already."""
 
 
 class Places:
@@ -32,17 +51,16 @@ class Places:
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], list[int]] = {}
 
-    def append(
-        self, connection: sqlite3.Connection, run: tuple[str, str], rows: Sequence[EncodedRow]
-    ) -> None:
+    def append(self, connection: sqlite3.Connection, addition: Addition) -> None:
         """Add rows and commit."""
-        if len(rows) == 1:
+        run, rows = addition.run, addition.rows
+        if len(rows) == 1 and not addition.is_again:
             place = self._places.get(run)
-            if place is not None and _put_at(connection, place, rows[0]):
+            if place is not None and _put_at(connection, place, rows[0], addition.owner):
                 return
-        # Not known, or another process has appended or has deleted the run.
+        # Not known, or another process has appended, drives the run, or has deleted it.
         with transaction(connection):
-            place = _put_rows(connection, run, rows)
+            place = _put_rows(connection, addition)
         self._keep(run, place)
 
     def _keep(self, run: tuple[str, str], place: list[int] | None) -> None:
@@ -54,25 +72,38 @@ class Places:
         self._places[run] = place
 
 
-def _put_at(connection: sqlite3.Connection, place: list[int], row: EncodedRow) -> bool:
+def _put_at(
+    connection: sqlite3.Connection, place: list[int], row: EncodedRow, owner: str | None
+) -> bool:
     run_key, position = place
-    key, data = row
+    values = (position, *row, run_key)
     try:
-        cursor = connection.execute(PUT_IN_SQLITE, (position, key, data, run_key))
+        if owner is None:
+            cursor = connection.execute(PUT_IN_SQLITE, values)
+        else:
+            cursor = connection.execute(PUT_OWNED_IN_SQLITE, (*values, owner))
     except sqlite3.IntegrityError:
         return False
     place[1] = position + 1
     return cursor.rowcount == 1
 
 
-def _put_rows(
-    connection: sqlite3.Connection, run: tuple[str, str], rows: Sequence[EncodedRow]
-) -> list[int] | None:
-    """Add rows where the run's journal ends, and return its next place; `None` if it is gone."""
-    found = connection.execute(FIND_PLACE_IN_SQLITE, run).fetchall()
+def _put_rows(connection: sqlite3.Connection, addition: Addition) -> list[int] | None:
+    """Add rows where the run's journal ends, and return its next place; `None` if it is gone.
+
+    Raises:
+        RunClaimedError: Somebody else drives the run.
+    """
+    rows = addition.rows
+    found = connection.execute(FIND_PLACE_IN_SQLITE, addition.run).fetchall()
     if not found:
         return None
-    [(run_key, position)] = found
+    [(run_key, position, owner)] = found
+    if addition.owner is not None and owner != addition.owner:
+        raise taken_over(*addition.run, owner)
+    if addition.is_again:
+        last = connection.execute(LAST_IN_SQLITE, (run_key, position, len(rows))).fetchall()
+        rows = rows[already_there(rows, last) :]
     connection.executemany(
         PUT_IN_SQLITE,
         [(place, key, data, run_key) for place, (key, data) in enumerate(rows, position)],
@@ -82,8 +113,7 @@ def _put_rows(
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    run: tuple[str, str]
-    rows: Sequence[EncodedRow]
+    addition: Addition
     future: asyncio.Future[None]
 
     def settle(self, error: BaseException | None) -> None:
@@ -110,9 +140,9 @@ class AppendQueue:
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
 
-    def put(self, run: tuple[str, str], rows: Sequence[EncodedRow]) -> asyncio.Future[None]:
+    def put(self, addition: Addition) -> asyncio.Future[None]:
         """Queue rows. What is returned is done when they are committed."""
-        item = _Waiting(run, rows, asyncio.get_running_loop().create_future())
+        item = _Waiting(addition, asyncio.get_running_loop().create_future())
         with self._lock:
             self._waiting.append(item)
             is_first = len(self._waiting) == 1
@@ -130,16 +160,17 @@ class AppendQueue:
             connection = self._connections.writer()
             with transaction(connection):
                 for item in batch:
-                    _put_rows(connection, item.run, item.rows)
+                    _put_rows(connection, item.addition)
         except BaseException as error:
             # One that cannot be stored must not take the others with it.
-            if len(batch) > 1 and isinstance(error, REFUSED) and not is_busy(error):
+            is_refused = isinstance(error, (*REFUSED, RunClaimedError))
+            if len(batch) > 1 and is_refused and not is_busy(error):
                 for item in batch:
                     self._write([item])
                 return
             for item in batch:
                 item.settle(error)
-            if not isinstance(error, REFUSED):
+            if not is_refused:
                 raise
         else:
             for item in batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -11,6 +12,7 @@ from mastra.errors import ConfigError, MissingDependencyError
 from mastra.names import python_names, python_options
 from mastra.storage.sql.agent_runs import SQLAgentRuns
 from mastra.storage.sql.database import Database, Durability
+from mastra.storage.sql.leases import SQLDrivers
 from mastra.storage.sql.memory import SQLMemoryStore
 from mastra.storage.sql.sqlite import SqliteDatabase
 from mastra.storage.sql.workflows import SQLWorkflowStore
@@ -34,7 +36,9 @@ class SQLStorage:
         durability: What a finished operation survives. `normal`: the end of the process, however
             sudden. `full`: that of the machine too, at the price of waiting for the disk at each
             one. PostgreSQL does what the server is set to, unless it is `full`.
-        clock: Where times come from.
+        lease_s: For how long, in seconds, this process is trusted to drive its runs without a sign
+            of life, of which it gives one every sixth of that. After it, others go on with them.
+        clock: Where times come from. Leases have the database's own.
 
     Attributes:
         workflows: Runs of workflows and their journals.
@@ -42,17 +46,25 @@ class SQLStorage:
         memory: Threads, messages and resources.
 
     Raises:
-        ConfigError: The URL is not one of these.
+        ConfigError: The URL is not one of these, or an option is none.
     """
 
     def __init__(
-        self, url: str, *, durability: Durability = "normal", clock: Clock | None = None
+        self,
+        url: str,
+        *,
+        durability: Durability = "normal",
+        lease_s: float = 30.0,
+        clock: Clock | None = None,
     ) -> None:
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {durability!r}. Use 'normal' or 'full'.")
+        if lease_s <= 0:
+            raise ConfigError(f"lease_s is {lease_s}. Use a number of seconds above 0.")
         self._database = _database(url, durability)
-        self.workflows = SQLWorkflowStore(self._database, clock=clock)
-        self.agent_runs = SQLAgentRuns(self._database, clock=clock)
+        drivers = SQLDrivers(self._database, lease_s, partial(_database, url, durability))
+        self.workflows = SQLWorkflowStore(self._database, drivers, clock=clock)
+        self.agent_runs = SQLAgentRuns(self._database, drivers, clock=clock)
         self.memory = SQLMemoryStore(self._database)
 
     async def open(self) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "JSON_COLUMNS",
     "METADATA",
     "agent_runs",
+    "drivers",
     "journal",
     "message_vectors",
     "messages",
@@ -63,6 +64,15 @@ runs = Table(
 
 HEAD_COLUMNS = tuple(column.name for column in runs.columns if column.name != "run_key")
 JSON_COLUMNS = frozenset({"input", "result", "error", "state", "request_context", "data"})
+
+drivers = Table(
+    "mastra_drivers",
+    METADATA,
+    Column("driver_id", Text, primary_key=True),
+    Column("about", Text, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+)
+"""One row a process that drives runs, with its lease on the database's clock."""
 
 journal = Table(
     "mastra_workflow_journal",

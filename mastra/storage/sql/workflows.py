@@ -8,10 +8,11 @@ from typing import Any
 
 from mastra.clock import Clock, SystemClock
 from mastra.jsonable import dump_json, load_json
-from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow
+from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 from mastra.storage.sql import run_statements as build
 from mastra.storage.sql.database import Database, Row
 from mastra.storage.sql.journal import delete_journal_keys, load_journal
+from mastra.storage.sql.leases import SQLDrivers
 from mastra.storage.sql.statements import StatementCache, in_chunks, padded
 from mastra.storage.sql.tables import HEAD_COLUMNS, JSON_COLUMNS
 
@@ -26,11 +27,15 @@ class SQLWorkflowStore:
 
     Args:
         database: Where they are.
-        clock: Where times come from.
+        drivers: Who drives them.
+        clock: Where times come from. Leases have the database's own.
     """
 
-    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, database: Database, drivers: SQLDrivers, *, clock: Clock | None = None
+    ) -> None:
         self._database = database
+        self._drivers = drivers
         self._dialect = database.dialect.name
         self._statements = StatementCache(database.dialect)
         self._clock = clock or SystemClock()
@@ -39,6 +44,11 @@ class SQLWorkflowStore:
     def is_shared(self) -> bool:
         """Whether another process can see the runs."""
         return self._database.is_shared
+
+    @property
+    def drivers(self) -> SQLDrivers | None:
+        """Who drives them."""
+        return self._drivers if self._database.is_shared else None
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date."""
@@ -100,11 +110,19 @@ class SQLWorkflowStore:
         return await self._database.change(statement, values, what=what) == 1
 
     def append(
-        self, workflow_id: str, run_id: str, rows: Sequence[JournalRow]
+        self,
+        workflow_id: str,
+        run_id: str,
+        rows: Sequence[JournalRow],
+        *,
+        owner: str | None = None,
+        is_again: bool = False,
     ) -> Awaitable[None] | None:
         """Add rows to a run's journal; they are committed when it returns or is awaited."""
+        if not rows:
+            return None
         encoded = [(row.key, row.encode().decode()) for row in rows]
-        return self._database.append(workflow_id, run_id, encoded) if encoded else None
+        return self._database.append(workflow_id, run_id, encoded, owner=owner, is_again=is_again)
 
     async def load_rows(self, workflow_id: str, run_id: str, after: int = -1) -> list[StoredRow]:
         """Return a run's journal from a position on, in order."""
@@ -203,28 +221,36 @@ class SQLWorkflowStore:
         workflow_id: str,
         run_id: str,
         owner: str,
-        lease_until: int,
         *,
-        now_ms: int,
         dead_owners: Collection[str] = (),
     ) -> bool:
-        """Make a process the driver of a run, in one statement."""
+        """Make a claim the one under which a run is driven, in one statement."""
         count, values = padded("owner", list(dead_owners))
         statement = self._statements.get(
-            ("claim", count), functools.partial(build.claim_run, count)
+            ("claim", count),
+            functools.partial(
+                build.claim_run, self._dialect, count, is_shared=self._database.is_shared
+            ),
         )
         values |= _run(workflow_id, run_id)
-        values |= {"new_owner": owner, "new_lease_until": lease_until, "now": now_ms}
+        values |= {"new_owner": owner, "new_lease_until": 0}
         what = f"claim {_name(workflow_id, run_id)}"
         return await self._database.change(statement, values, what=what) == 1
 
-    async def heartbeat(self, owner: str, lease_until: int) -> None:
-        """Prolong the lease of every run that a process drives."""
-        await self._database.change(
-            self._statements.get(("heartbeat",), build.prolong_leases),
-            {"expected_owner": owner, "new_lease_until": lease_until},
-            what=f"prolong the leases of {owner!r}",
+    async def list_unled(
+        self, workflow_ids: Collection[str], *, dead_drivers: Collection[str] = (), limit: int
+    ) -> list[UnledRun]:
+        """Return runs that are under way and that nobody drives, the oldest first."""
+        count, values = padded("workflow_id", list(workflow_ids))
+        dead_count, dead = padded("owner", list(dead_drivers))
+        statement = self._statements.get(
+            ("unled", count, dead_count),
+            functools.partial(build.list_unled, self._dialect, count, dead_count),
         )
+        values |= dead
+        values |= {"limit": limit, "status_0": "running", "status_1": "waiting"}
+        found = await self._database.fetch(statement, values, what="look for runs to go on with")
+        return [UnledRun(*row) for row in found]
 
 
 def _run(workflow_id: str, run_id: str) -> dict[str, object]:

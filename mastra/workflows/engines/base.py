@@ -11,14 +11,16 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
+from mastra.storage.base import WorkflowStore
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines.commands import Command, RunTarget
+from mastra.workflows.engines.drivers import Hold
 from mastra.workflows.events import Event
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
 
-__all__ = ["Body", "Engine", "Halt", "Ops", "RunHandle", "Walk"]
+__all__ = ["Body", "Engine", "Halt", "Ops", "Recoverable", "RunHandle", "Walk"]
 
 T = TypeVar("T")
 
@@ -116,12 +118,45 @@ class BatchingHandle(Protocol):
         ...
 
 
+class Recoverable(Protocol):
+    """A workflow, as an engine sees it that goes on with runs that nobody drives."""
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        ...
+
+    async def restart_run(self, run_id: str) -> bool:
+        """Go on with a run. Return whether it was one to go on with."""
+        ...
+
+
 class Engine(Protocol):
     """Runs workflows. Holds no definition; one may serve many `Mastra` objects."""
 
     @property
     def name(self) -> str:
         """Its name in storage and logs."""
+        ...
+
+    async def hold(self, store: WorkflowStore) -> Hold | None:
+        """Return a claim under which a run may be put that is then launched.
+
+        `None` where nobody else has to be kept out, or the engine claims runs in another way.
+        """
+        ...
+
+    def serve(self, workflow: Recoverable, store: WorkflowStore) -> None:
+        """Take note of a workflow whose runs in a store this engine may have to go on with."""
+        ...
+
+    async def open(self, store: WorkflowStore, *, restarts: bool = True) -> None:
+        """Begin to look after the runs in a store.
+
+        Args:
+            store: Where they are.
+            restarts: Whether runs that nobody drives go on here.
+        """
         ...
 
     async def launch(self, command: Command) -> RunHandle:

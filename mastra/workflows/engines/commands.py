@@ -11,6 +11,7 @@ from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.active import Reopening
+from mastra.workflows.engines.drivers import Hold
 from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["Command", "RunTarget"]
@@ -45,3 +46,5 @@ class Command:
     per_step: bool = False
     is_created: bool = True
     """Whether the run's head is in storage yet."""
+    hold: Hold | None = None
+    """Under which claim the run is to be driven, where others have to be kept out."""

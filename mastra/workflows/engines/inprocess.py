@@ -6,28 +6,30 @@ import asyncio
 import contextlib
 import functools
 import time
-import weakref
-from collections.abc import AsyncIterator
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from mastra.clock import now_ms
-from mastra.errors import RunClaimedError, RunStateError, StorageError
+from mastra.errors import ConfigError, RunClaimedError, RunStateError, StorageError
+from mastra.failures import error_to_json
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import Halt, Ops, RunHandle
+from mastra.workflows.engines.base import Halt, Ops, Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
+from mastra.workflows.engines.drivers import Driver, Hold, driver_of
 from mastra.workflows.engines.inprocess_ops import InProcessOps
-from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
+from mastra.workflows.engines.journal import LoadedRun, load_run
+from mastra.workflows.engines.journal_writer import JournalWriter
+from mastra.workflows.engines.leg import Leg, running_loop
 from mastra.workflows.engines.lifecycle import begin, conclude, go_back, head_of
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
-from mastra.workflows.engines.owners import dead_owners, numbers, open_numbers, process_owner
+from mastra.workflows.engines.patience import is_passing, patiently
+from mastra.workflows.engines.recovery import Lookout, Recoveries
 from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
 from mastra.workflows.engines.walker import walk
-from mastra.workflows.events import Event
 from mastra.workflows.graph import is_current, note_of
 from mastra.workflows.results import WorkflowResult
 
@@ -35,84 +37,84 @@ __all__ = ["InProcessEngine"]
 
 T = TypeVar("T")
 
-LEASE_MS = 30_000
-"""For how long the driver of a run is trusted to be alive without another sign of it."""
-
-HEARTBEAT_S = 5.0
-DRAIN_POLL_S = 0.02
-CANCEL_GRACE_S = 1.0
+LOOKS_IN_A_LEASE: Final = 6
+DRAIN_POLL_S: Final = 0.02
+CANCEL_GRACE_S: Final = 1.0
 """How long a step that holds the abort signal may take to end by itself."""
 
-
-class Leg:
-    """A leg that this process drives."""
-
-    __slots__ = ("command", "first_seq", "is_ending", "run", "task")
-
-    def __init__(self, command: Command, run: ActiveRun) -> None:
-        self.command = command
-        self.run = run
-        self.first_seq = run.first_seq
-        self.task: asyncio.Task[WorkflowResult[Any]] | None = None
-        self.is_ending = False
-        """The walk is over, so that there is nothing to cancel."""
-
-    async def result(self) -> WorkflowResult[Any]:
-        """Wait for the end; being cancelled here does not cancel the run.
-
-        Raises:
-            RunStateError: The engine was closed, or lost the run to another process.
-        """
-        assert self.task is not None  # noqa: S101 - set before anyone gets the leg
-        try:
-            return await asyncio.shield(self.task)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if not self.task.cancelled() or caller is None or caller.cancelling():
-                raise
-            raise RunStateError(
-                f"Run {self.run.run_id!r} of workflow {self.run.workflow_id!r} is no longer driven "
-                "here: its engine was closed, or another process has taken it over.",
-                code="RUN_STOPPED",
-                details={"runId": self.run.run_id},
-            ) from None
-
-    def events(self, start: int) -> AsyncIterator[Event]:
-        """Yield the run's events from a seq on."""
-        return self.run.log.read(self.run.run_id, self.run.workflow_id, start)
-
-    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
-        """Yield the run's events from a seq on, those that are there already together."""
-        return self.run.log.batches(self.run.run_id, self.run.workflow_id, start, limit)
+STOPPED: Final = "stopped"
+"""The owner of a run whose driver could not go on with it: anybody may take it up."""
 
 
 class InProcessEngine:
     """Runs workflows as asyncio tasks of this process.
 
     With a storage that outlives the process, every finished operation is stored before the next
-    one starts, and a run can be restarted from there.
+    one starts, and a run whose process ends goes on from there: in another process on the same
+    storage, or when the program starts again.
+
+    Args:
+        max_recoveries: How often a run is taken up again without having got any further, before
+            it fails with the code `RECOVERY_LIMIT`: its next step ends the process each time.
     """
 
     name = "inprocess"
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_recoveries: int = 5) -> None:
+        if max_recoveries < 0:
+            raise ConfigError(f"max_recoveries is {max_recoveries}. Use 0 or more.")
+        self._max_recoveries = max_recoveries
         self._legs: dict[tuple[int, str, str], Leg] = {}
         self._launching: set[tuple[int, str, str]] = set()
-        self._heartbeats: dict[int, asyncio.Task[None]] = {}
+        self._drivers: dict[int, Driver] = {}
+        self._watches: dict[tuple[int, asyncio.AbstractEventLoop], asyncio.Task[None]] = {}
+        self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
+        self._restarts = True
         self._stopping: set[asyncio.Task[None]] = set()
-        self._left: list[RunTarget] = []
-        """Runs that this engine still claims and no longer drives."""
-        self._number = next(numbers)
         self._driving: WeakKeyDictionary[asyncio.Task[Any], InProcessOps] = WeakKeyDictionary()
-        weakref.finalize(self, open_numbers.discard, self._number)
-
-    @property
-    def owner(self) -> str:
-        """Under which name it drives runs in a store that others see, too."""
-        return f"{process_owner()}:{self._number}"
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
         return (id(target.store), target.spec.id, target.run_id)
+
+    # -- claiming ------------------------------------------------------------------------------
+
+    def _driver(self, store: WorkflowStore) -> Driver | None:
+        drivers = store.drivers
+        if drivers is None:
+            return None
+        driver = self._drivers.get(id(store))
+        if driver is None or driver.is_copy:
+            driver = self._drivers[id(store)] = driver_of(drivers)
+        return driver
+
+    async def hold(self, store: WorkflowStore) -> Hold | None:
+        """Return a claim of this process; `None` where nobody else sees the runs."""
+        driver = self._driver(store)
+        return None if driver is None else await driver.hold()
+
+    async def _claim(self, target: RunTarget, hold: Hold) -> str | None:
+        """Take over a run that nobody drives; return under which claim it was.
+
+        Raises:
+            RunClaimedError: Somebody drives it, and may be alive.
+        """
+        store, key = target.store, (target.workflow_id, target.run_id)
+        head = await store.get_run(*key)
+        owner = None if head is None else head.owner
+        if await store.claim(*key, hold.owner):
+            return owner
+        dead = await hold.driver.dead_owners(owner)
+        if dead and await store.claim(*key, hold.owner, dead_owners=dead):
+            return owner
+        hold.drop()
+        raise RunClaimedError(
+            f"Run {target.run_id!r} of workflow {target.workflow_id!r} is driven by another "
+            f"process, as {owner!r}. Wait until it ends, or until that one has given no sign of "
+            f"life for {hold.driver.lease_s:g} s.",
+            details={"runId": target.run_id, "owner": owner},
+        )
+
+    # -- legs ----------------------------------------------------------------------------------
 
     async def launch(self, command: Command) -> RunHandle:
         """Begin a leg as a task.
@@ -123,173 +125,165 @@ class InProcessEngine:
         """
         target = command.target
         key = self._key(target)
-        if key in self._legs or key in self._launching:
+        self._forget_stranded(key)
+        known = self._legs.get(key)
+        if known is not None or key in self._launching:
+            if command.kind == "restart" and command.hold is not None:
+                command.hold.drop()  # it was never claimed
+            if known is not None and known.command.kind == command.kind == "restart":
+                return known  # such as one that was found just now, with nobody driving it
             raise RunStateError(
                 f"Run {target.run_id!r} of workflow {target.workflow_id!r} is being driven already.",
                 code="RUN_ALREADY_RUNNING",
             )
         self._launching.add(key)
         try:
-            run = await self._take_up(command)
+            run, failure = await self._take_up(command)
         finally:
             self._launching.discard(key)
-        leg = self._legs[key] = Leg(command, run)
+        leg = self._legs[key] = Leg(command, run, failure)
         driving = self._drive(key, leg)
         if run.span is not None:
             driving = traced_leg(run.span, driving)
         leg.task = asyncio.create_task(  # noqa: TID251 - a run outlives whoever started it
             driving, name=f"mastra run {target.run_id}"
         )
-        if target.store.is_shared:
-            self._keep_alive(target.store)
+        if command.hold is not None:
+            self._watch(target.store)
         return leg
 
-    async def _take_up(self, command: Command) -> ActiveRun:
-        target = command.target
-        store = target.store
-        if store.is_shared:
-            open_numbers.add(self._number)
-            if command.is_created:
-                await self._claim(target)
-        loaded = None
+    async def _take_up(self, command: Command) -> tuple[ActiveRun, BaseException | None]:
+        target, hold = command.target, command.hold
+        owner_before = None
+        if command.kind == "restart" and hold is not None:
+            owner_before = await self._claim(target, hold)
+        loaded = failure = None
         if command.kind != "start":
-            loaded = await load_run(store, target.workflow_id, target.run_id)
-        if command.kind == "restart" and loaded is not None and not loaded.is_under_way:
-            await self._release(target)
-            raise RunStateError(
-                f"Run {target.run_id!r} of workflow {target.workflow_id!r} is "
-                f"{loaded.head.status}: somebody else went on with it first.",
-                code="RUN_NOT_ACTIVE",
-            )
+            loaded = await load_run(target.store, target.workflow_id, target.run_id)
         if command.kind == "restart" and loaded is not None:
-            await self._note_definition(target, loaded)
+            if not loaded.is_under_way:
+                raise RunStateError(
+                    f"Run {target.run_id!r} of workflow {target.workflow_id!r} is "
+                    f"{loaded.head.status}: somebody else went on with it first.",
+                    code="RUN_NOT_ACTIVE",
+                )
+            failure = await self._note(command, loaded, owner_before)
         run = begin(command, loaded)
-        run.owner = self.owner if store.is_shared else None
+        run.owner = None if hold is None else hold.owner
         if run.span is not None and command.is_created:
             await keep_trace(command, run, None if loaded is None else loaded.head.data)
-        return run
+        return run, failure
 
-    async def _note_definition(self, target: RunTarget, loaded: LoadedRun) -> None:
-        """Store by which definition a run goes on, where that is another one than before."""
-        if is_current(target.spec, loaded.head):
-            return
-        loaded.head.data |= note_of(target.spec)
-        await target.store.update_run(
-            target.workflow_id, target.run_id, RunChanges(data=loaded.head.data)
-        )
+    async def _note(
+        self, command: Command, loaded: LoadedRun, owner_before: str | None
+    ) -> BaseException | None:
+        """Note that a run is taken up, and by which definition.
 
-    async def _claim(self, target: RunTarget) -> None:
-        """Make this engine the driver of a run.
-
-        Raises:
-            RunClaimedError: Another one is, and there are signs that it is alive.
+        Returns:
+            Why it must fail, where that was too often.
         """
-        claim = functools.partial(target.store.claim, target.workflow_id, target.run_id, self.owner)
-        now = now_ms()
-        if await claim(now + LEASE_MS, now_ms=now):
-            return
-        head = await target.store.get_run(target.workflow_id, target.run_id)
-        owner = None if head is None else head.owner
-        dead = dead_owners(owner)
-        if not dead or not await claim(now + LEASE_MS, now_ms=now, dead_owners=dead):
-            raise RunClaimedError(
-                f"Run {target.run_id!r} of workflow {target.workflow_id!r} is driven by process "
-                f"{owner!r}. Wait until it ends or its lease of {LEASE_MS // 1000} s is over.",
-                details={"runId": target.run_id, "owner": owner},
-            )
-
-    async def _release(self, target: RunTarget) -> None:
-        """Let others go on with a run at once, without waiting for the lease to end."""
+        target, hold, data = command.target, command.hold, loaded.head.data
+        failure = None
+        if hold is not None:
+            recoveries = Recoveries(loaded, owner_before)
+            data["recoveries"] = recoveries.to_stored()
+            failure = recoveries.error_over(self._max_recoveries, loaded)
+        elif is_current(target.spec, loaded.head):
+            return None
+        if not is_current(target.spec, loaded.head):
+            data |= note_of(target.spec)
         await target.store.update_run(
             target.workflow_id,
             target.run_id,
-            RunChanges(owner=None, lease_until=0),
-            expected_owner=self.owner,
+            RunChanges(data=data),
+            expected_owner=None if hold is None else hold.owner,
         )
+        return failure
 
-    def _keep_alive(self, store: WorkflowStore) -> None:
-        beat = self._heartbeats.get(id(store))
-        if beat is None or beat.done():
-            self._heartbeats[id(store)] = asyncio.create_task(  # noqa: TID251
-                self._beat(store), name="mastra heartbeat"
-            )
-
-    async def _beat(self, store: WorkflowStore) -> None:
-        """Say that this process is alive, and look whether somebody cancelled its runs."""
-        while legs := [leg for leg in self._legs.values() if leg.command.target.store is store]:
-            await asyncio.sleep(HEARTBEAT_S)
-            try:
-                await store.heartbeat(self.owner, now_ms() + LEASE_MS)
-                for leg in legs:
-                    await self._look_after(leg)
-            except Exception as error:  # noqa: BLE001 - tried again; the lease spans many beats
-                get_logger().warning("Heartbeat to the storage failed: %s", error)
-
-    async def _look_after(self, leg: Leg) -> None:
-        target, task = leg.command.target, leg.task
-        head = await target.store.get_run(target.workflow_id, target.run_id)
-        if head is None or task is None or leg.is_ending:
-            return
-        if leg.run.tell is not None:
-            await leg.run.tell()
-        if head.owner not in (None, self.owner):
-            get_logger().error(
-                "Run %r of workflow %r was taken over by process %r, since this one gave no sign "
-                "of life for too long.",
-                target.run_id,
-                target.workflow_id,
-                head.owner,
-            )
-            task.cancel()
-        elif head.status == "canceled":
-            stop = asyncio.create_task(self._stop(leg))  # noqa: TID251 - a step may take its time
-            self._stopping.add(stop)
-            stop.add_done_callback(self._stopping.discard)
+    def _forget_stranded(self, key: tuple[int, str, str]) -> None:
+        """Forget a leg whose event loop was closed under it."""
+        leg = self._legs.get(key)
+        if leg is not None and leg.loop.is_closed():
+            del self._legs[key]
+            if leg.command.hold is not None:
+                leg.command.hold.give_up()
 
     async def _drive(self, key: tuple[int, str, str], leg: Leg) -> WorkflowResult[Any]:
         command, run = leg.command, leg.run
-        target = command.target
+        target, hold = command.target, command.hold
         head = None
         if not command.is_created:
             head = head_of(command)
             head.data |= trace_data(run)
-            head.owner, head.lease_until = run.owner, now_ms() + LEASE_MS
-        writer = JournalWriter(run, target.spec, target.store, head)
-        if target.store.is_shared:
+            head.owner = run.owner
+        writer = JournalWriter(run, target.spec, target.store, head, hold=hold)
+        if hold is not None:
             run.tell = writer.tell
         try:
-            try:
-                outcome = await self._walk(command, run, writer)
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if not run.is_abort_requested or task is None:
-                    # The process is going down, and the run can be restarted.
-                    if target.store.is_shared:
-                        self._left.append(target)
-                    raise
-                while task.uncancel():
-                    pass
-                outcome = Outcome("canceled")
-            if run.is_abort_requested:
-                # Also where a step failed because it was told to stop.
-                outcome = Outcome("canceled")
+            outcome = await self._outcome(leg, writer)
             leg.is_ending = True
-            return await conclude(command, run, writer, outcome)
-        except Exception as error:
+            result = await conclude(command, run, writer, outcome)
+        except BaseException as error:
+            await self._leave(leg, error)
+            raise
+        else:
+            if hold is not None:
+                hold.drop()
+            return result
+        finally:
+            run.log.close()
+            if self._legs.get(key) is leg:
+                del self._legs[key]
+
+    async def _outcome(self, leg: Leg, writer: JournalWriter) -> Outcome:
+        run = leg.run
+        if leg.failure is not None:
+            run.causes[""] = leg.failure
+            return Outcome("failed", error=error_to_json(leg.failure))
+        try:
+            outcome = await self._walk(leg.command, run, writer)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not run.is_abort_requested or task is None:
+                raise  # the process is going down, and the run can be restarted
+            while task.uncancel():
+                pass
+            outcome = Outcome("canceled")
+        # Also where a step failed because it was told to stop.
+        return Outcome("canceled") if run.is_abort_requested else outcome
+
+    async def _leave(self, leg: Leg, error: BaseException) -> None:
+        """Leave a run that did not end to whoever can go on with it."""
+        hold, run = leg.command.hold, leg.run
+        if isinstance(error, RunClaimedError):
+            leg.is_lost = True
+        elif isinstance(error, Exception):
             get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
-                "Run %r of workflow %r stopped and can be restarted: %s: %s",
+                "Run %r of workflow %r stopped and goes on later: %s: %s",
                 run.run_id,
                 run.workflow_id,
                 type(error).__name__,
                 error,
             )
-            raise
-        finally:
-            run.log.close()
-            self._legs.pop(key, None)
+        if hold is None:
+            return
+        if leg.is_lost:
+            hold.drop()
+        elif not isinstance(error, Exception) or is_passing(error):
+            hold.give_up()
+        else:
+            # It may stop there each time, so it counts as a driver that died.
+            with contextlib.suppress(StorageError):
+                await leg.command.target.store.update_run(
+                    run.workflow_id,
+                    run.run_id,
+                    RunChanges(owner=STOPPED),
+                    expected_owner=hold.owner,
+                )
+            hold.give_up()
 
     async def _walk(self, command: Command, run: ActiveRun, writer: JournalWriter) -> Outcome:
-        ops = InProcessOps(run, writer, is_shared=command.target.store.is_shared)
+        ops = InProcessOps(run, writer, command.hold, functools.partial(_confirm, command))
         task = asyncio.current_task()
         if task is not None:
             self._driving[task] = ops
@@ -308,21 +302,96 @@ class InProcessEngine:
         if command.reopening.travel is not None:
             await go_back(run, writer, command.reopening.travel)
 
+    # -- looking after runs --------------------------------------------------------------------
+
+    def serve(self, workflow: Recoverable, store: WorkflowStore) -> None:
+        """Take note of a workflow whose runs in a store this engine may have to go on with."""
+        self._workflows[id(store), workflow.id] = workflow
+
+    async def open(self, store: WorkflowStore, *, restarts: bool = True) -> None:
+        """Begin to look after the runs in a store, where other processes see them."""
+        self._restarts = restarts
+        if store.drivers is not None:
+            self._watch(store)
+
+    def _watch(self, store: WorkflowStore) -> None:
+        loop = asyncio.get_running_loop()
+        for known in [key for key in self._watches if key[1].is_closed()]:
+            del self._watches[known]
+        task = self._watches.get((id(store), loop))
+        if task is None or task.done():
+            self._watches[id(store), loop] = asyncio.create_task(  # noqa: TID251
+                self._keep_watch(store, loop), name="mastra watch"
+            )
+
+    async def _keep_watch(self, store: WorkflowStore, loop: asyncio.AbstractEventLoop) -> None:
+        """See whether somebody cancelled runs of this loop, and go on with those of the dead."""
+        drivers = store.drivers
+        assert drivers is not None  # noqa: S101 - who calls has looked
+        lookout = Lookout(store, drivers)
+        served = functools.partial(self._served, id(store))
+        while True:
+            # What was cut off before the program began is its own to restart, if it wants to.
+            await asyncio.sleep(drivers.lease_s / LOOKS_IN_A_LEASE)
+            try:
+                for leg in list(self._legs.values()):
+                    if leg.command.target.store is store and leg.loop is loop:
+                        await self._look_after(leg)
+                if self._restarts:
+                    await lookout.look(served)
+            except Exception as error:  # noqa: BLE001 - looked at again in a moment
+                get_logger().warning("The storage could not be asked about runs: %s", error)
+
+    def _served(self, store_id: int) -> Iterator[Recoverable]:
+        return iter([flow for key, flow in self._workflows.items() if key[0] == store_id])
+
+    async def _look_after(self, leg: Leg) -> None:
+        target, task = leg.command.target, leg.task
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        if head is None or task is None or leg.is_ending:
+            return
+        if head.owner not in (None, leg.run.owner):
+            get_logger().error(
+                "Run %r of workflow %r was taken over as %r, since this process gave no sign of "
+                "life for too long.",
+                target.run_id,
+                target.workflow_id,
+                head.owner,
+            )
+            leg.is_lost = True
+            task.cancel()
+        elif head.status == "canceled":
+            stop = asyncio.create_task(self._stop(leg))  # noqa: TID251 - a step may take its time
+            self._stopping.add(stop)
+            stop.add_done_callback(self._stopping.discard)
+        elif leg.run.tell is not None:
+            await leg.run.tell()
+
     def attach(self, target: RunTarget) -> RunHandle:
         """Return the leg that runs here, or what storage tells of it."""
-        return self._legs.get(self._key(target)) or StoredHandle(target)
+        leg = self._legs.get(self._key(target))
+        is_here = leg is not None and leg.loop is running_loop()
+        return leg if leg is not None and is_here else StoredHandle(target)
 
     def active(self, target: RunTarget) -> ActiveRun | None:
         """Return the run if this process drives it."""
         leg = self._legs.get(self._key(target))
         return None if leg is None else leg.run
 
+    # -- stopping ------------------------------------------------------------------------------
+
     async def cancel(self, target: RunTarget) -> bool:
         """Stop a leg that runs here and wait until it has ended."""
-        leg = self._legs.get(self._key(target))
+        key = self._key(target)
+        self._forget_stranded(key)
+        leg = self._legs.get(key)
         if leg is None:
             return False
-        await self._stop(leg)
+        if leg.loop is asyncio.get_running_loop():
+            await self._stop(leg)
+        else:
+            stop = asyncio.run_coroutine_threadsafe(self._stop(leg), leg.loop)
+            await asyncio.wrap_future(stop)
         return True
 
     async def _stop(self, leg: Leg) -> None:
@@ -346,6 +415,7 @@ class InProcessEngine:
         Returns:
             How many runs did not get there.
         """
+        await self._end_watches()
         until = time.monotonic() + time_limit_s
         while driving := [(task, ops) for task, ops in self._driving.items() if not task.done()]:
             for task, ops in driving:
@@ -357,16 +427,37 @@ class InProcessEngine:
             await asyncio.sleep(DRAIN_POLL_S)
         return 0
 
-    async def aclose(self) -> None:
-        """Stop every run of this process where it is; with a shared storage it can be restarted."""
-        legs = [leg.task for leg in self._legs.values() if leg.task is not None]
-        tasks: list[asyncio.Task[Any]] = [*legs, *self._heartbeats.values(), *self._stopping]
+    async def _end_watches(self) -> None:
+        """End the tasks of the running loop; those of others end with their loops."""
+        loop = asyncio.get_running_loop()
+        mine = [key for key in self._watches if key[1] is loop]
+        tasks = [*(self._watches.pop(key) for key in mine), *self._stopping]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._heartbeats.clear()
-        open_numbers.discard(self._number)
-        left, self._left = self._left, []
-        for target in left:
+
+    async def aclose(self) -> None:
+        """Stop every run of this process where it is; with a shared storage it can be restarted."""
+        await self._end_watches()
+        loop = asyncio.get_running_loop()
+        legs = list(self._legs.values())
+        for leg in legs:
+            leg.stop()
+        here = [leg.task for leg in legs if leg.loop is loop and leg.task is not None]
+        await asyncio.gather(*here, return_exceptions=True)
+        drivers, self._drivers = self._drivers, {}
+        for driver in drivers.values():
             with contextlib.suppress(StorageError):
-                await self._release(target)
+                await driver.rest()
+
+
+async def _confirm(command: Command) -> None:
+    """See to it that a run is still driven here, after a time in which it may not be."""
+    target, hold = command.target, command.hold
+    assert hold is not None  # noqa: S101 - there is nothing to confirm without
+
+    async def owner() -> str | None:
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        return hold.owner if head is None else head.owner  # of a deleted one nothing is kept
+
+    await patiently(lambda: hold.confirm(owner), hold.driver.lease_s)

@@ -10,7 +10,8 @@ from typing import TypeVar
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Body, Halt
-from mastra.workflows.engines.journal import JournalWriter
+from mastra.workflows.engines.drivers import Hold
+from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
 
@@ -26,6 +27,8 @@ class InProcessOps:
     """Operations as plain awaits, branches as tasks."""
 
     __slots__ = (
+        "_confirm",
+        "_hold",
         "_run",
         "_writer",
         "active",
@@ -34,10 +37,18 @@ class InProcessOps:
         "is_shared",
     )
 
-    def __init__(self, run: ActiveRun, writer: JournalWriter, *, is_shared: bool) -> None:
+    def __init__(
+        self,
+        run: ActiveRun,
+        writer: JournalWriter,
+        hold: Hold | None,
+        confirm: Callable[[], Awaitable[None]],
+    ) -> None:
         self._run = run
         self._writer = writer
-        self.is_shared = is_shared
+        self._hold = hold
+        self._confirm = confirm
+        self.is_shared = is_shared = hold is not None
         self.active = 0
         """Operations under way: where there are none, nothing is lost by stopping."""
         self.is_draining = False
@@ -51,9 +62,14 @@ class InProcessOps:
         del op_id
         if self.is_draining:
             await asyncio.Future()  # until the engine cancels the leg
+        hold = self._hold
+        if hold is not None and not hold.is_sure:
+            await self._confirm()
         self.active += 1
         try:
             record = await body()
+            if hold is not None and hold.driver.is_copy:
+                await self._confirm()
             if self._writer.context_changes != self._run.request_context.changes:
                 await self._writer.store_context()
             stored = self._writer.commit(record)

@@ -14,14 +14,10 @@ from mastra.storage.base import JournalRow, RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, TimeTravel
 from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, called, logger_of
 from mastra.workflows.engines.commands import Command
-from mastra.workflows.engines.journal import (
-    CLOSED_UP,
-    FINAL,
-    DropRow,
-    JournalWriter,
-    LoadedRun,
-)
+from mastra.workflows.engines.journal import CLOSED_UP, FINAL, DropRow, LoadedRun
+from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.outcome import Outcome, result_of
+from mastra.workflows.engines.patience import patiently
 from mastra.workflows.engines.tracing import close_run_span, open_run_span, trace_data
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.events import EventLog, Kind, LegEnd
@@ -298,19 +294,31 @@ async def _save(
     if not writer.wants(outcome.status):
         return outcome
     key = (target.workflow_id, target.run_id)
-    if await target.store.update_run(
-        *key,
-        changes,
-        expected_status=("pending", "running", "waiting", outcome.status),
-        expected_owner=run.owner,
-    ):
+    tries = 0
+
+    def save() -> Awaitable[bool]:
+        nonlocal tries
+        tries += 1
+        return target.store.update_run(
+            *key,
+            changes,
+            expected_status=("pending", "running", "waiting", outcome.status),
+            expected_owner=run.owner,
+        )
+
+    if await patiently(save, writer.patience_s):
+        writer.end_claim()
         return outcome
-    head = await target.store.get_run(*key)
+    head = await patiently(lambda: target.store.get_run(*key), writer.patience_s)
+    if head is not None and (head.owner, head.status) == (None, outcome.status) and tries > 1:
+        writer.end_claim()
+        return outcome  # an earlier try got through, and its answer was lost
     if head is not None and head.owner != run.owner:
         raise RunClaimedError(
             f"Run {run.run_id!r} of workflow {run.workflow_id!r} was taken over by process "
             f"{head.owner!r}, since this one gave no sign of life."
         )
+    writer.end_claim()
     if head is not None and head.status == "canceled":
         await target.store.update_run(*key, RunChanges(owner=None, lease_until=0))
         return Outcome("canceled")

@@ -13,6 +13,7 @@ from mastra.storage.sql.migrations.v2_agents import agent_tables
 from mastra.storage.sql.migrations.v3_memory import memory_tables
 from mastra.storage.sql.migrations.v4_agent_claims import agent_claims
 from mastra.storage.sql.migrations.v5_vectors import vector_tables
+from mastra.storage.sql.migrations.v6_drivers import driver_tables
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -40,6 +41,7 @@ MIGRATIONS = (
     Migration(3, memory_tables),
     Migration(4, agent_claims),
     Migration(5, vector_tables),
+    Migration(6, driver_tables),
 )
 LATEST = MIGRATIONS[-1].version
 

@@ -30,7 +30,7 @@ from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.base import RunChanges, RunHead, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import RunHandle
+from mastra.workflows.engines.base import Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.commands import encode_leg
@@ -42,7 +42,8 @@ from mastra.workflows.engines.inngest.legs import Key, Legs, key_of
 from mastra.workflows.engines.inngest.limits import check_limits
 from mastra.workflows.engines.inngest.names import cancel_event, function_id
 from mastra.workflows.engines.inngest.publisher import Publisher, Tell
-from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
+from mastra.workflows.engines.journal import LoadedRun, load_run
+from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import begin
 from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.events import Event
@@ -125,6 +126,18 @@ class InngestEngine:
         return tell
 
     # -- beginning -----------------------------------------------------------------------------
+
+    async def hold(self, store: WorkflowStore) -> None:
+        """Return nothing: the leg that the server knows is what a run belongs to."""
+        del store
+
+    def serve(self, workflow: Recoverable, store: WorkflowStore) -> None:
+        """Do nothing: the server goes on with runs whose worker has died."""
+        del workflow, store
+
+    async def open(self, store: WorkflowStore, *, restarts: bool = True) -> None:
+        """Do nothing: see `serve`."""
+        del store, restarts
 
     async def launch(self, command: Command) -> RunHandle:
         """Send the event that begins a leg.

@@ -14,7 +14,7 @@ from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inngest.api import InngestApi
 from mastra.workflows.engines.inngest.publisher import Publisher
-from mastra.workflows.engines.journal import JournalWriter
+from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import conclude
 from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.events import Kind

@@ -21,7 +21,8 @@ from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of, t
 from mastra.workflows.engines.inngest.limits import MAX_SLEEP_S
 from mastra.workflows.engines.inngest.publisher import Publisher, Tell
 from mastra.workflows.engines.inngest.request import RequestFacts
-from mastra.workflows.engines.journal import JournalWriter, LoadedRun, load_run
+from mastra.workflows.engines.journal import LoadedRun, load_run
+from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import begin, call_on_start, go_back, head_of
 from mastra.workflows.engines.reopen import find_targets, reopening_after_crash, stored_reopening
 from mastra.workflows.engines.tracing import trace_data

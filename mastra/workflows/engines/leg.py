@@ -1,0 +1,90 @@
+"""A leg of a run that this process drives, as a task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from mastra.errors import RunClaimedError, RunStateError
+from mastra.workflows.active import ActiveRun
+from mastra.workflows.engines.commands import Command
+from mastra.workflows.events import Event
+from mastra.workflows.results import WorkflowResult
+
+__all__ = ["Leg"]
+
+
+class Leg:
+    """A leg that this process drives."""
+
+    __slots__ = ("command", "failure", "first_seq", "is_ending", "is_lost", "loop", "run", "task")
+
+    def __init__(self, command: Command, run: ActiveRun, failure: BaseException | None) -> None:
+        self.command = command
+        self.run = run
+        self.failure = failure
+        """Why the run is to fail without another step."""
+        self.first_seq = run.first_seq
+        self.loop = asyncio.get_running_loop()
+        """Where its task runs; another loop may only ask the storage about it."""
+        self.task: asyncio.Task[WorkflowResult[Any]] | None = None
+        self.is_ending = False
+        """The walk is over, so that there is nothing to cancel."""
+        self.is_lost = False
+        """Another process has taken the run over."""
+
+    async def result(self) -> WorkflowResult[Any]:
+        """Wait for the end; being cancelled here does not cancel the run.
+
+        Raises:
+            RunStateError: The engine was closed.
+            RunClaimedError: Another process has taken the run over, and ends it.
+            StorageError: The storage is away. The run goes on when it is back.
+        """
+        assert self.task is not None  # noqa: S101 - set before anyone gets the leg
+        try:
+            return await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if not self.task.cancelled() or caller is None or caller.cancelling():
+                raise
+            name = f"Run {self.run.run_id!r} of workflow {self.run.workflow_id!r}"
+            details = {"runId": self.run.run_id}
+            if self.is_lost:
+                raise RunClaimedError(
+                    f"{name} was taken over by another process, since this one gave no sign of "
+                    "life for too long. Get the run anew to wait for its end.",
+                    details=details,
+                ) from None
+            raise RunStateError(
+                f"{name} is no longer driven here: its engine was closed.",
+                code="RUN_STOPPED",
+                details=details,
+            ) from None
+
+    def events(self, start: int) -> AsyncIterator[Event]:
+        """Yield the run's events from a seq on."""
+        return self.run.log.read(self.run.run_id, self.run.workflow_id, start)
+
+    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+        """Yield the run's events from a seq on, those that are there already together."""
+        return self.run.log.batches(self.run.run_id, self.run.workflow_id, start, limit)
+
+    def stop(self) -> None:
+        """Cancel the task, from whichever loop or thread."""
+        task = self.task
+        if task is None or self.loop.is_closed():
+            return
+        if self.loop is running_loop():
+            task.cancel()
+        else:
+            self.loop.call_soon_threadsafe(task.cancel)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop of this thread, where one runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
