@@ -26,6 +26,12 @@ LEASE_S = 0.6
 ELSEWHERE = "e" * DRIVER_ID_LENGTH
 
 
+@pytest.fixture
+def calls() -> Calls:
+    """Which steps ran."""
+    return Calls()
+
+
 def flow(*steps: Any) -> Any:
     workflow = create_workflow(id="w", input_schema=int, output_schema=int)
     for step in steps:
@@ -138,20 +144,20 @@ class Failing:
 
 @pytest.mark.parametrize("name", ["append", "update_run"])
 @pytest.mark.parametrize("failure", ["before", "after"])
-@pytest.mark.parametrize("place", range(1, 6))
+@pytest.mark.parametrize("place", range(4))
 async def test_a_write_that_fails_is_made_again_and_stores_nothing_twice(
     shared_url: str, calls: Calls, name: str, failure: str, place: int
 ) -> None:
     async with application(shared_url, *(plus(calls, name) for name in "abc")) as mastra:
         run = await mastra.get_workflow("w").create_run("r")
-        failing = Failing(mastra.storage.workflows, name, ["none"] * place + [failure, failure])
+        place += name == "update_run"  # whose first call is the caller's own, who is told
+        Failing(mastra.storage.workflows, name, ["none"] * place + [failure, failure])
         assert (await run.start(1)).unwrap() == 4
         assert await keys_of(mastra) == ["a", "b", "c"]
         assert calls.names == ["a", "b", "c"]
         stored = await mastra.storage.workflows.get_run("w", "r")
         assert stored is not None
         assert (stored.status, stored.owner) == ("success", None)
-        assert failing.failures == [] or name == "update_run"
 
 
 async def test_a_storage_that_stays_away_stops_the_run_which_goes_on_when_it_is_back(

@@ -42,9 +42,12 @@ async def patiently(call: Callable[[], Awaitable[T]], limit_s: float) -> T:
         wait_random_exponential,
     )
 
+    async def again() -> T:
+        return await call()  # tenacity awaits only what is declared as a coroutine function
+
     return await AsyncRetrying(
         retry=retry_if_exception(is_passing),
         stop=stop_after_delay(limit_s),
         wait=wait_random_exponential(multiplier=0.02, max=2.0),
         reraise=True,
-    )(call)
+    )(again)
