@@ -146,7 +146,6 @@ class Claim:
 
     async def forget(self) -> None:
         """Delete the run, which goes on and waits no more. It may be saved again to wait anew."""
-        await self._stop()
         if self.is_held:
             self.is_held = False
             await self._store.delete_agent_run(self._run_id, self.owner)
