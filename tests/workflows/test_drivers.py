@@ -252,10 +252,11 @@ async def test_two_event_loops_drive_runs_of_one_storage(shared_url: str, calls:
 
 
 async def test_a_run_of_a_loop_that_was_closed_goes_on_in_another(
-    shared_url: str, calls: Calls
+    tmp_path: Path, calls: Calls
 ) -> None:
+    # Not on PostgreSQL, whose connections are left open by a loop that ends like this.
     gate = Gate()
-    mastra = application(shared_url, blocking(calls, "b", gate))
+    mastra = application(f"sqlite:///{tmp_path}/runs.db", blocking(calls, "b", gate))
 
     async def begin() -> None:
         await (await mastra.get_workflow("w").create_run("r")).start_async(1)
