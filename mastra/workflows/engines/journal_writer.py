@@ -173,7 +173,9 @@ class JournalWriter:
         """Return whether a run in this state is to be stored."""
         if self._filter is None:
             return True
-        results = {name: StepResult.of(record) for name, record in self._run.latest.items()}
+        forms = self._run.log.forms
+        latest = self._run.latest.items()
+        results = {name: StepResult.of(forms.shown(record)) for name, record in latest}
         return is_wanted(self._filter, SnapshotQuestion(status, results))
 
     async def _append_filtered(self, rows: list[JournalRow], status: str) -> None:
