@@ -165,10 +165,7 @@ class Run(RunView[Out]):
     ) -> RunHandle | None:
         """Put the run under a claim and launch a leg; `None` where somebody else was first.
 
-        Args:
-            command: The leg.
-            changes: What is written of it before, together with the claim.
-            expected_status: In which the run must be for that.
+        What is to be written before is written together with the claim, in an expected status.
         """
         engine, store = self._runtime.engine, self._runtime.store
         hold = await engine.hold(store)
@@ -359,17 +356,14 @@ class Run(RunView[Out]):
         )
         changes = None
         if kind != "restart":
+            noted = note_of(self._spec) | {"reopening": stored_reopening(loaded, reopening)}
             changes = RunChanges(
                 status="running",
                 result=None,
                 error=None,
                 input=head.input,
                 request_context=context.to_json(),
-                data={
-                    **head.data,
-                    **note_of(self._spec),
-                    "reopening": stored_reopening(loaded, reopening),
-                },
+                data=head.data | noted,
             )
         handle = await self._launch(command, changes, head.status)
         if handle is None:
