@@ -258,6 +258,8 @@ class HttpModel(ABC):
 
     def unreachable(self, cause: object) -> ModelError:
         """Return the error for a provider to which there is no connection."""
+        # What aiohttp says around it holds the address of an object.
+        cause = getattr(cause, "os_error", None) or cause
         return ModelError(
             f"Could not reach {self.model_id} at {self.url}: {cause}. "
             "Check that the address is right and that the server is running.",

@@ -96,7 +96,7 @@ class _Transport(httpx.AsyncBaseTransport):
         except (aiohttp.ServerTimeoutError, TimeoutError) as error:
             raise httpx.ReadTimeout(str(error), request=request) from error
         except aiohttp.ClientConnectorError as error:
-            raise httpx.ConnectError(str(error), request=request) from error
+            raise httpx.ConnectError(str(error.os_error), request=request) from error
         except aiohttp.ClientError as error:
             raise httpx.ReadError(str(error), request=request) from error
         return httpx.Response(

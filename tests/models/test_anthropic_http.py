@@ -72,6 +72,16 @@ async def test_a_server_that_is_not_there() -> None:
     with pytest.raises(ModelError, match="Could not reach anthropic/claude") as caught:
         await subject.generate("q", model_settings={"max_retries": 0})
     assert (caught.value.code, caught.value.is_retryable) == ("MODEL_UNREACHABLE", True)
+    assert "object at 0x" not in str(caught.value)
+
+
+async def test_a_host_that_there_is_not() -> None:
+    subject = Agent(id="a", name="a", model=config("https://nonsuch.invalid"))
+    with pytest.raises(
+        ModelError, match=r"Could not reach .* at https://nonsuch\.invalid"
+    ) as caught:
+        await subject.generate("q", model_settings={"max_retries": 0})
+    assert "object at 0x" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
