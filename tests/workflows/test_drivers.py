@@ -239,6 +239,8 @@ async def test_two_event_loops_drive_runs_of_one_storage(shared_url: str, calls:
         run = await mastra.get_workflow("w").create_run("there")
         await run.start_async(1)
         results.append((await run.result()).unwrap())
+        if shared_url.startswith("postgresql"):
+            await mastra.storage.aclose()  # this loop's connections, which end with it
 
     async with mastra:
         run = await mastra.get_workflow("w").create_run("here")
