@@ -35,7 +35,8 @@ from mastra.names import python_names, python_options
 from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.agent_runs import AgentRunStore
-from mastra.tools.tool import Tool, named_provider_tools, named_tools
+from mastra.tools.named import check_names, named_provider_tools, named_tools
+from mastra.tools.tool import Tool
 
 if TYPE_CHECKING:
     from mastra.agents.durable_runs import DurableRuns
@@ -115,6 +116,7 @@ class Agent:
         if isinstance(tools, (Mapping, Sequence)):
             given = cast("ToolSet", tools)
             own = named_tools(given)
+            check_names(own, named_provider_tools(given), f"agent {agent_id!r}")
             # A provider may give the form of a tool that runs here, under the same name.
             elsewhere = {
                 f"{tool.provider}.{name}" if name in own else name: tool

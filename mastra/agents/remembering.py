@@ -23,6 +23,7 @@ from mastra.models.stored_messages import split_results
 from mastra.processors.base import text_of_last_user
 from mastra.schema import schema_of
 from mastra.storage.memory_store import id_taken
+from mastra.tools.named import add_tools
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
 
@@ -134,7 +135,9 @@ async def offer_notes(run: AgentRun, memory: Memory) -> None:
     notes = await memory.get_working_memory(thread_id=run.thread_id, resource_id=run.resource_id)
     run.system = [*run.system, Message("system", _about_notes(working, notes, memory.read_only))]
     if not memory.read_only:
-        run.tools = {**run.tools, UPDATE_TOOL: _update_tool(memory, working)}
+        run.tools = dict(run.tools)
+        noting = {UPDATE_TOOL: _update_tool(memory, working)}
+        add_tools(run.tools, noting, "memory", of=f"agent {run.spec.id!r}")
 
 
 def _about_notes(working: WorkingMemory, notes: str | None, is_read_only: bool) -> str:

@@ -28,7 +28,8 @@ from mastra.models.resolve import ModelInput, resolve_models
 from mastra.models.settings import ModelSettings
 from mastra.models.stored_messages import split_results
 from mastra.schema import SchemaMismatch, schema_of
-from mastra.tools.tool import Tool, named_provider_tools, named_tools
+from mastra.tools.named import add_tools, check_names, named_provider_tools, named_tools
+from mastra.tools.tool import Tool
 
 __all__ = ["StepPlan", "plan_step", "plan_to_settle", "set_up"]
 
@@ -118,22 +119,32 @@ def _check_context(run: AgentRun) -> None:
 async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
     own = await resolve_dynamic(run.spec.tools, run.context)
     tools, run.provider_tools = named_tools(own), named_provider_tools(own)
+    of = f"agent {run.spec.id!r}"
     agents: Mapping[str, Any] = await resolve_dynamic(run.spec.agents, run.context) or {}
     asking = Asking(
         run.spec.id, run.spec.name, run.options.get("delegation") or {}, run.memory, run.state
     )
     for key, agent in agents.items():
-        tools[f"agent-{key}"] = agent_tool(key, agent, asking)
+        name = f"agent-{key}"
+        add_tools(tools, {name: agent_tool(key, agent, asking)}, "agents", of=of)
     workflows: Mapping[str, Any] = await resolve_dynamic(run.spec.workflows, run.context) or {}
     for key, workflow in workflows.items():
         from mastra.tools.from_workflow import workflow_tool  # noqa: PLC0415 - only what is used
 
-        tools[f"workflow-{key}"] = workflow_tool(key, workflow)
-    for toolset in (run.options.get("toolsets") or {}).values():
-        tools.update(named_tools(toolset))
-        run.provider_tools.update(named_provider_tools(toolset))
+        name = f"workflow-{key}"
+        add_tools(tools, {name: workflow_tool(key, workflow)}, "workflows", of=of)
+    elsewhere = list(run.provider_tools.values())
+    for key, toolset in (run.options.get("toolsets") or {}).items():
+        add_tools(tools, named_tools(toolset), f"toolset {key!r}", of=of)
+        elsewhere += named_provider_tools(toolset).values()
+    if len(elsewhere) > len(run.provider_tools):
+        run.provider_tools = named_provider_tools(elsewhere)
     for name, tool in named_tools(run.options.get("client_tools")).items():
-        tools[name] = replace(tool, call=None, function=None)
+        known = tools.get(name)
+        if known is not None and known.call is None:
+            del tools[name]  # the client runs it in any case, and says what it takes
+        add_tools(tools, {name: replace(tool, call=None, function=None)}, "client_tools", of=of)
+    check_names(tools, run.provider_tools, of)
     return tools
 
 
@@ -147,6 +158,7 @@ async def plan_step(run: AgentRun) -> StepPlan:
     tools, elsewhere = run.tools, run.provider_tools
     if "tools" in changes:
         tools, elsewhere = named_tools(changes["tools"]), named_provider_tools(changes["tools"])
+        check_names(tools, elsewhere, f"agent {run.spec.id!r}")
     active = changes.get("active_tools", options.get("active_tools"))
     if active is not None:
         _check_active(run, active, {**tools, **elsewhere})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from mastra.errors import ConfigError, MissingDependencyError, ToolError
+from mastra.tools.named import add_tools
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
 
@@ -69,10 +70,12 @@ class MCPClient:
 
         Raises:
             ToolError: A server cannot be reached.
+            ConfigError: Tools of two servers come to one name.
         """
         found: dict[str, Tool[Any, Any]] = {}
         for server, tools in (await self.list_toolsets()).items():
-            found.update({f"{server}_{name}": tool for name, tool in tools.items()})
+            named = {f"{server}_{name}": tool for name, tool in tools.items()}
+            add_tools(found, named, f"server {server!r}", of="MCP servers")
         return found
 
     async def list_toolsets(self) -> dict[str, dict[str, Tool[Any, Any]]]:
@@ -86,7 +89,7 @@ class MCPClient:
         while True:
             page = await connection.client.list_tools(cursor=cursor)
             for item in page.tools:
-                tools[item.name] = self._tool(server, item)
+                add_tools(tools, {item.name: self._tool(server, item)}, "its list", of=server)
             cursor = page.next_cursor
             if cursor is None:
                 return tools

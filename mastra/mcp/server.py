@@ -22,7 +22,8 @@ from mastra.logs import get_logger
 from mastra.registry import Mastra
 from mastra.tools.execute import is_error_result
 from mastra.tools.from_workflow import workflow_tool
-from mastra.tools.tool import Tool, ToolInput, create_tool, named_tools
+from mastra.tools.named import add_tools, named_tools
+from mastra.tools.tool import Tool, ToolInput, create_tool
 from mastra.tools.tool_context import ToolContext
 from mastra.workflows.workflow import Workflow
 
@@ -66,7 +67,8 @@ class MCPServer:
         self.instructions = instructions
         self._mastra = mastra
         registered: dict[str, Any] = {} if mastra is None else dict(mastra.list_tools())
-        self._tools = named_tools({**registered, **named_tools(tools)})
+        self._tools = named_tools(registered)
+        add_tools(self._tools, named_tools(tools), "tools", of=f"MCP server {name!r}")
         own_agents = {**({} if mastra is None else mastra.list_agents()), **(agents or {})}
         for key, agent in own_agents.items():
             self._add(f"ask_{key}", _ask_tool(key, agent))

@@ -16,7 +16,7 @@ from mastra.errors import ModelError
 from mastra.jsonable import Json, load_json
 from mastra.models.anthropic_citations import Document
 from mastra.models.anthropic_files import block_of
-from mastra.models.anthropic_tools import cache_control, wire_name
+from mastra.models.anthropic_tools import cache_control
 from mastra.models.anthropic_turns import THOUGHTS, CallIds, mended
 from mastra.models.messages import (
     FilePart,
@@ -32,6 +32,7 @@ from mastra.models.messages import (
 )
 from mastra.models.openai_request import as_text
 from mastra.models.tool_content import content_of
+from mastra.models.tool_names import wire_name
 
 __all__ = ["CONTAINER", "Conversation", "converse"]
 

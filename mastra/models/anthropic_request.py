@@ -23,12 +23,12 @@ from mastra.models.anthropic_tools import (
     declare,
     snake,
     snake_keys,
-    wire_name,
 )
 from mastra.models.anthropic_turns import keep_last_marks, may_think
 from mastra.models.base import ModelRequest
 from mastra.models.openai_request import tool_of
 from mastra.models.settings import ModelSettings
+from mastra.models.tool_names import wire_name
 
 __all__ = ["ANSWER", "AnthropicBody", "anthropic_body"]
 

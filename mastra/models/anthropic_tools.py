@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -12,8 +10,9 @@ from mastra.errors import ConfigError
 from mastra.jsonable import Json
 from mastra.models.anthropic_schema import can_be_strict, input_schema, strict_schema
 from mastra.models.base import ProviderTool, ToolSpec
+from mastra.models.tool_names import wire_name
 
-__all__ = ["Declared", "cache_control", "declare", "snake", "snake_keys", "wire_name"]
+__all__ = ["Declared", "cache_control", "declare", "snake", "snake_keys"]
 
 _TYPES: Final[Mapping[str, str]] = {
     "advisor": "advisor_20260301",
@@ -49,7 +48,6 @@ _BETAS: Final[Mapping[str, str]] = {
     "mcp_toolset": "mcp-client-2025-11-20",
 }
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SERVER: Final = frozenset(("mcp", "mcp_server"))
 
 
@@ -137,17 +135,6 @@ def cache_control(own: Mapping[str, Any], *, cache: bool = False) -> dict[str, A
     if isinstance(given, Mapping):
         return {"type": "ephemeral", **cast("Mapping[str, Any]", given)}
     return {"type": "ephemeral"} if cache or given is True else None
-
-
-def wire_name(name: str) -> str:
-    """Return a tool's name in the letters that the API takes, at most 64 of them.
-
-    Another name is told apart from all others by what is added to it.
-    """
-    if _NAME.fullmatch(name):
-        return name
-    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"{re.sub(r'[^a-zA-Z0-9_-]', '_', name)[:55]}_{mark}"
 
 
 def snake(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from mastra.models.base import ModelRequest
 from mastra.models.gemini_request import gemini_body
@@ -32,6 +32,8 @@ class GeminiModel(HttpModel):
     key_names = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
     url_names = ("GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL", "GEMINI_API_BASE")
     default_url = "https://generativelanguage.googleapis.com/v1beta"
+    tool_name_rule: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+    """What a function may be called here: the first of it is no digit."""
 
     def __init__(
         self,

@@ -29,8 +29,6 @@ __all__ = [
     "ToolSetInput",
     "as_tool",
     "create_tool",
-    "named_provider_tools",
-    "named_tools",
     "tool",
 ]
 
@@ -325,27 +323,3 @@ def as_tool(value: ToolInput) -> Tool[Any, Any]:
     raise ConfigError(
         f"{value!r} is not a tool: give a tool made by create_tool or @tool, or a function."
     )
-
-
-def named_tools(tools: ToolSetInput | None) -> dict[str, Tool[Any, Any]]:
-    """Return tools by the names that a model sees, without those that run at a provider."""
-    if not tools:
-        return {}
-    if isinstance(tools, Mapping):
-        named = {name: value for name, value in tools.items() if not _runs_elsewhere(value)}
-        return {name: as_tool(cast("ToolInput", value)) for name, value in named.items()}
-    made = [as_tool(cast("ToolInput", value)) for value in tools if not _runs_elsewhere(value)]
-    return {item.id: item for item in made}
-
-
-def named_provider_tools(tools: ToolSetInput | None) -> dict[str, ProviderTool]:
-    """Return those of some tools that run at a provider, by their names."""
-    if not tools:
-        return {}
-    if isinstance(tools, Mapping):
-        return {key: value for key, value in tools.items() if isinstance(value, ProviderTool)}
-    return {value.name: value for value in tools if isinstance(value, ProviderTool)}
-
-
-def _runs_elsewhere(value: object) -> bool:
-    return isinstance(value, ProviderTool)

@@ -105,3 +105,18 @@ async def test_what_cannot_be_reached_and_what_is_wrong() -> None:
         MCPServer("x", agents={"a": Agent(id="a", model=ScriptedModel())})
     with pytest.raises(ConfigError, match="no tool"):
         await MCPServer("x").execute_tool("nope", {})
+
+
+async def test_tools_of_two_servers_that_come_to_one_name() -> None:
+    one = MCPServer("one", tools={"b_double": double})
+    two = MCPServer("two", tools={"double": double})
+    async with MCPClient({"a": {"server": one}, "a_b": {"server": two}}) as client:
+        with pytest.raises(ConfigError, match="'a_b_double'"):
+            await client.list_tools()
+        assert sorted(await client.list_toolsets()) == ["a", "a_b"]
+
+
+def test_a_server_with_two_tools_of_one_name() -> None:
+    other = tool(id="double")(lambda: 2)
+    with pytest.raises(ConfigError, match="'double'"):
+        MCPServer("x", mastra=Mastra(tools={"double": double}), tools={"double": other})
