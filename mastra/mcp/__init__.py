@@ -6,19 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mastra.mcp.client import MCPClient, MCPServerConfig
+    from mastra.mcp.calls import Question
+    from mastra.mcp.client import MCPClient
+    from mastra.mcp.config import MCPServerConfig
     from mastra.mcp.server import MCPServer
 
 __all__ = [
     "MCPClient",
     "MCPServer",
     "MCPServerConfig",
+    "Question",
 ]
 
 _HOMES = {
     "MCPClient": "mastra.mcp.client",
     "MCPServer": "mastra.mcp.server",
-    "MCPServerConfig": "mastra.mcp.client",
+    "MCPServerConfig": "mastra.mcp.config",
+    "Question": "mastra.mcp.calls",
 }
 
 

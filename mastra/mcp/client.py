@@ -1,17 +1,22 @@
-"""Tools of MCP servers, for agents.
+"""Tools, resources and prompts of MCP servers, for agents.
 
-Each server is held open by a task of its own, since the SDK wants a connection left by the task
-that entered it; `aclose`, or the end of an `async with`, ends those tasks.
+Connections are opened on first use, one a server and event loop, and again when a server that died
+is asked for something. `aclose`, or the end of an `async with`, ends them and the programs started.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from mastra.errors import ConfigError, MissingDependencyError, ToolError
+from mastra.errors import MastraError, ToolError
+from mastra.mcp.config import MCPServerConfig, ServerInput, config_of
+from mastra.mcp.connection import Connection
+from mastra.mcp.failures import fate_of, request_failed
+from mastra.mcp.requests import Elicitation, ServerRequests
+from mastra.mcp.tool_runs import ToolRuns
+from mastra.models.resolve import ModelInput
 from mastra.tools.named import add_tools
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
@@ -21,24 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MCPClient", "MCPServerConfig"]
 
-
-@dataclass(frozen=True)
-class MCPServerConfig:
-    """Where an MCP server is: a command to start, or an address.
-
-    Args:
-        command: A program that speaks MCP on its standard input and output.
-        url: The address of a server that speaks MCP over streamable HTTP.
-    """
-
-    command: str | None = None
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] | None = None
-    cwd: str | None = None
-    url: str | None = None
-    headers: Mapping[str, str] | None = None
-    server: Any = None
-    """A server in this process: the SDK's own, or an `MCPServer` of this package."""
+T = TypeVar("T")
+_TRIES: Final = 3
 
 
 class MCPClient:
@@ -46,18 +35,34 @@ class MCPClient:
 
     Args:
         servers: By name: an `MCPServerConfig`, a dict of its fields, or an address.
-        timeout_s: How long a call may take.
+        timeout_s: How long a call may take, and the opening of a connection.
+        reconnect_s: How long to go on trying, at growing intervals, to reach a server that went
+            away. One that was never reached is tried once.
+        elicitation: What answers the questions of servers. Default: the run that a tool call
+            belongs to is suspended with the question. A function of the `Question`, plain or
+            async, answers at once; `False` tells servers that nobody can be asked.
+        answer_s: How long a call is held for an answer, where the server keeps the call open.
+        sampling: A model that servers may ask. Default: they may not.
     """
 
     def __init__(
         self,
-        servers: Mapping[str, MCPServerConfig | Mapping[str, Any] | str],
+        servers: Mapping[str, ServerInput],
         *,
         timeout_s: float = 60.0,
+        reconnect_s: float = 5.0,
+        elicitation: Elicitation = True,
+        answer_s: float = 600.0,
+        sampling: ModelInput | None = None,
     ) -> None:
-        self._configs = {name: _config(name, value) for name, value in servers.items()}
+        self._configs = {name: config_of(name, value) for name, value in servers.items()}
         self._timeout_s = timeout_s
-        self._connections: dict[str, _Connection] = {}
+        self._reconnect_s = reconnect_s
+        self._requests = ServerRequests(self._configs, elicitation, sampling)
+        self._runs = ToolRuns(self.ask, self._requests, timeout_s=timeout_s, answer_s=answer_s)
+        self._read_s = max(timeout_s, answer_s)
+        self._homes: dict[asyncio.AbstractEventLoop, dict[str, Connection]] = {}
+        self._retired: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,33 +88,27 @@ class MCPClient:
         return {name: await self._tools_of(name) for name in self._configs}
 
     async def _tools_of(self, server: str) -> dict[str, Tool[Any, Any]]:
-        connection = await self._connected(server)
         tools: dict[str, Tool[Any, Any]] = {}
-        cursor: str | None = None
-        while True:
-            page = await connection.client.list_tools(cursor=cursor)
-            for item in page.tools:
-                add_tools(tools, {item.name: self._tool(server, item)}, "its list", of=server)
-            cursor = page.next_cursor
-            if cursor is None:
-                return tools
+
+        async def read(connection: Connection) -> None:
+            tools.clear()
+            cursor: str | None = None
+            while True:
+                page = await connection.client.list_tools(cursor=cursor)
+                for item in page.tools:
+                    add_tools(tools, {item.name: self._tool(server, item)}, "its list", of=server)
+                cursor = page.next_cursor
+                if cursor is None:
+                    return
+
+        await self.ask(server, "the list of its tools", read)
+        return tools
 
     def _tool(self, server: str, item: mcp.Tool) -> Tool[Any, Any]:
         name = item.name
 
         async def call(given: dict[str, Any], ctx: ToolContext) -> Any:
-            connection = await self._connected(server)
-
-            async def report(progress: float, total: float | None, message: str | None) -> None:
-                await ctx.writer.write({"progress": progress, "total": total, "message": message})
-
-            result = await connection.client.call_tool(
-                name,
-                given,
-                read_timeout_seconds=self._timeout_s,
-                progress_callback=report,
-            )
-            return _result(server, name, result)
+            return await self._runs.run(server, name, given, ctx)
 
         annotations = item.annotations
         return create_tool(
@@ -123,132 +122,99 @@ class MCPClient:
             else {"annotations": annotations.model_dump(exclude_none=True, by_alias=True)},
         )
 
-    async def _connected(self, server: str) -> _Connection:
-        found = self._connections.get(server)
-        if found is None:
-            found = self._connections[server] = _Connection(server, self._configs[server])
+    async def ask(
+        self,
+        server: str,
+        what: str,
+        request: Callable[[Connection], Awaitable[T]],
+        *,
+        may_repeat: bool = True,
+    ) -> T:
+        """Ask a server something, over a connection that works.
+
+        Args:
+            server: The name it was given.
+            what: What is asked, for errors.
+            request: Asks it.
+            may_repeat: Whether it may be asked again where the server perhaps acted already.
+
+        Raises:
+            ToolError: The server cannot be reached, went away, or refused.
+        """
+        for attempt in range(_TRIES):
+            connection = await self._connected(server)
+            try:
+                return await request(connection)
+            except MastraError:
+                raise
+            except Exception as error:  # the SDK's own, of many kinds
+                fate = fate_of(error)
+                if fate == "refused" or (fate == "lost" and not connection.fails_by_request):
+                    connection.retire()
+                is_safe = fate == "refused" or (fate == "lost" and may_repeat)
+                if not is_safe or attempt == _TRIES - 1:
+                    raise request_failed(server, what, error, fate) from error
+        raise AssertionError("the last try returned or raised")  # pragma: no cover
+
+    async def _connected(self, server: str) -> Connection:
+        config = self._configs.get(server)
+        if config is None:
+            names = ", ".join(self._configs) or "none"
+            raise ToolError(f"There is no MCP server {server!r}. Known: {names}.")
+        home = self._home()
+        found = home.get(server)
+        if found is None or found.is_dead:
+            patience_s = 0.0
+            if found is not None:
+                patience_s = self._reconnect_s
+                self._let_end(found)
+            found = home[server] = Connection(
+                server,
+                config,
+                self._requests.callbacks,
+                open_s=self._timeout_s,
+                read_s=self._read_s,
+                patience_s=patience_s,
+            )
         try:
             await found.opened()
-        except BaseException:
-            self._connections.pop(server, None)
+        except Exception:
+            if home.get(server) is found:
+                del home[server]
             raise
         return found
 
+    def _home(self) -> dict[str, Connection]:
+        """Return the connections of the running event loop: none works in another."""
+        here = asyncio.get_running_loop()
+        found = self._homes.get(here)
+        if found is None:
+            for loop in [loop for loop in self._homes if loop.is_closed()]:
+                # Its end ended the tasks that held them.
+                del self._homes[loop]
+                self._retired.pop(loop, None)
+            found = self._homes[here] = {}
+        return found
+
+    def _let_end(self, connection: Connection) -> None:
+        """Remember a connection that is replaced until nothing is left of it."""
+        here = asyncio.get_running_loop()
+        left = [known for known in self._retired.get(here, ()) if not known.is_over]
+        self._retired[here] = left if connection.is_over else [*left, connection]
+
     async def aclose(self) -> None:
         """Close every connection and end the programs that were started."""
-        connections, self._connections = self._connections, {}
-        for connection in connections.values():
-            await connection.aclose()
+        self._runs.let_go()
+        homes, self._homes = self._homes, {}
+        retired, self._retired = self._retired, {}
+        for loop in {**homes, **retired}:
+            connections = [*homes.get(loop, {}).values(), *retired.get(loop, ())]
+            if loop is asyncio.get_running_loop():
+                await _close(connections)
+            elif loop.is_running():
+                elsewhere = asyncio.run_coroutine_threadsafe(_close(connections), loop)
+                await asyncio.wrap_future(elsewhere)
 
 
-class _Connection:
-    """One server, held open by a task."""
-
-    def __init__(self, name: str, config: MCPServerConfig) -> None:
-        self._name = name
-        self._config = config
-        loop = asyncio.get_running_loop()
-        self._open: asyncio.Future[Any] = loop.create_future()
-        self._stop = asyncio.Event()
-        # Not a task group's: it lives as long as the connection, across many calls.
-        self._task = loop.create_task(self._hold())
-
-    async def opened(self) -> None:
-        """Return once the connection is open.
-
-        Raises:
-            ToolError: It cannot be opened.
-        """
-        await asyncio.shield(self._open)
-
-    @property
-    def client(self) -> mcp.Client:
-        """The SDK's client."""
-        return self._open.result()
-
-    async def _hold(self) -> None:
-        try:
-            async with _client(self._config) as client:
-                self._open.set_result(client)
-                await self._stop.wait()
-        except Exception as error:  # noqa: BLE001 - told to whoever waits for the connection
-            if not self._open.done():
-                self._open.set_exception(
-                    ToolError(f"MCP server {self._name!r} cannot be reached: {_first(error)}")
-                )
-        finally:
-            if not self._open.done():
-                self._open.cancel()
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        self._stop.set()
-        await asyncio.wait([self._task])
-
-
-def _first(error: BaseException) -> BaseException:
-    """Return what is inside a group of errors."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return error  # pyright: ignore[reportUnknownVariableType]
-
-
-def _client(config: MCPServerConfig) -> Any:
-    try:
-        import mcp  # noqa: PLC0415 - an optional package
-    except ImportError as error:
-        raise MissingDependencyError(
-            "MCP needs the package 'mcp': pip install 'mastra-py[mcp]'."
-        ) from error
-    if config.server is not None:
-        build = getattr(config.server, "build", None)
-        return mcp.Client(config.server if build is None else build())
-    if config.command is not None:
-        return mcp.Client(
-            mcp.StdioServerParameters(
-                command=config.command,
-                args=list(config.args),
-                env=None if config.env is None else dict(config.env),
-                cwd=config.cwd,
-            )
-        )
-    url = config.url or ""
-    if not config.headers:
-        return mcp.Client(url)
-    from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
-    from mcp.shared._httpx_utils import create_mcp_http_client  # noqa: PLC0415
-
-    http = create_mcp_http_client(headers=dict(config.headers))
-    return mcp.Client(streamable_http_client(url, http_client=http))
-
-
-def _config(name: str, value: MCPServerConfig | Mapping[str, Any] | str) -> MCPServerConfig:
-    if isinstance(value, str):
-        return MCPServerConfig(url=value)
-    if isinstance(value, Mapping):
-        known = dict(value)
-        if "args" in known:
-            known["args"] = tuple(known["args"])
-        value = MCPServerConfig(**known)
-    if value.command is None and value.url is None and value.server is None:
-        raise ConfigError(f"MCP server {name!r} needs a command or a url.")
-    return value
-
-
-def _result(server: str, name: str, result: Any) -> Any:
-    """Return what a call gave: its structured content, or else its text."""
-    texts = [item.text for item in result.content if item.type == "text"]
-    if result.is_error:
-        raise ToolError(
-            "\n".join(texts) or f"Tool {name!r} of MCP server {server!r} failed.",
-            details={"server": server, "tool": name},
-        )
-    if result.structured_content is not None:
-        structured: Any = result.structured_content
-        # A value that is no object is wrapped by servers, under this one name.
-        return structured["result"] if set(structured) == {"result"} else structured
-    if len(texts) == len(result.content):
-        return "\n".join(texts)
-    return [
-        item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in result.content
-    ]
+async def _close(connections: list[Connection]) -> None:
+    await asyncio.gather(*(connection.aclose() for connection in connections))
