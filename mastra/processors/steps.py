@@ -92,6 +92,13 @@ class ProcessorMoment:
     )
     """For steps that do not say what they give, such as a `map`."""
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> core_schema.CoreSchema:
+        """Read it back by what it is kept as: where it stands in the agent's table."""
+        return core_schema.no_info_plain_validator_function(
+            _load, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
+        )
+
     @property
     def is_settled(self) -> bool:
         """Whether there is nothing left to look at: the chunk is dropped, or an answer is there."""
