@@ -91,7 +91,7 @@ class _Ours:
         self._url = url.removesuffix("/v1")
 
     async def texts(self, count: int) -> AsyncIterator[str]:
-        config = ModelConfig(f"{self._name}/{count}", url=self._url, api_key="bench")
+        config = ModelConfig(f"{self._name}/{count}", url=self._url, api_key="bench", api="native")
         agent = Agent(id="bench", instructions=SYSTEM, model=config)
         async for text in agent.stream(QUESTION).text_stream:
             yield text

@@ -63,6 +63,9 @@ class CallAssembly:
         call = self._call_of(piece, function)
         if call is None:
             call = self._begin(piece, function, out)
+        if piece.get("extra_content"):
+            # Gemini's signature of a thought, through its compatible API.
+            call.own = {self._provider: {"extra_content": piece["extra_content"]}}
         args = function.get("arguments")
         if args and not isinstance(args, str):
             args = orjson.dumps(args).decode()
@@ -73,9 +76,6 @@ class CallAssembly:
             # A whole object cannot go on, so the tool may start while the model goes on.
             if call.depth == 0 and args.rstrip()[-1:] == "}" and _is_json("".join(call.pieces)):
                 _end(call, out)
-        if piece.get("extra_content"):
-            # Gemini's signature of a thought, through its compatible API.
-            call.own = {self._provider: {"extra_content": piece["extra_content"]}}
 
     def _call_of(self, piece: dict[str, Any], function: dict[str, Any]) -> _Call | None:
         """Return the call that a piece goes on with; `None` where it begins one."""

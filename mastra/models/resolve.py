@@ -36,15 +36,15 @@ class ModelConfig:
     id: str
     """`provider/model`."""
     url: str | None = None
-    """The base URL of the provider's own API where that is spoken natively, as Anthropic's is; of
-    an OpenAI-compatible one, with its `/v1`, for everybody else and where `api` is given."""
+    """The base URL of an OpenAI-compatible API, with its `/v1`; with `api="native"`, of one like the
+    provider's own."""
     api_key: str | None = None
     """Default: the provider's environment variable, where no `url` is given."""
     headers: Mapping[str, str] | None = None
     """Further HTTP headers."""
-    api: Literal["chat", "responses"] | None = None
-    """Which of OpenAI's two APIs to speak. Default: the provider's own where that is spoken
-    natively, chat completions elsewhere."""
+    api: Literal["chat", "responses", "native"] | None = None
+    """What to speak: one of OpenAI's two APIs, or the provider's own where that is known here
+    (Anthropic's and Gemini's). Default: the provider's own, and chat completions with a `url`."""
 
 
 OneModel: TypeAlias = "str | ModelConfig | Model | Fallback"
@@ -132,7 +132,13 @@ def _from_config(config: ModelConfig) -> Model:
             code="MODEL_ID_INVALID",
         )
     native = NATIVE.get(ALIASES.get(provider, provider))
-    if native is not None and config.api is None:
+    api = config.api
+    if api == "native" and native is None and provider != "openai":
+        raise ConfigError(
+            f"{config.id!r} has api='native', and of {provider!r} no API is known here. Natively "
+            f"spoken are: {', '.join(sorted(NATIVE))}."
+        )
+    if native is not None and (api == "native" or (api is None and config.url is None)):
         make = getattr(import_module(native[0]), native[1])
         return make(
             name,
@@ -151,7 +157,7 @@ def _from_config(config: ModelConfig) -> Model:
             api_key=config.api_key,
             headers=config.headers,
             provider=provider,
-            api=config.api or "chat",
+            api="responses" if api == "responses" else "chat",
             endpoint=endpoint,
         )
     if provider == "local":

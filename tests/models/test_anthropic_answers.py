@@ -27,7 +27,7 @@ from tests.support.openai_server import OpenAIServer, Reply, error_reply
 
 
 def agent(server: OpenAIServer, model: str = "claude-sonnet-4-5", **options: Any) -> Agent:
-    config = ModelConfig(id=f"anthropic/{model}", url=server.url, api_key="k")
+    config = ModelConfig(id=f"anthropic/{model}", url=server.url, api_key="k", api="native")
     return Agent(id="a", name="a", instructions="Be brief.", model=config, **options)
 
 

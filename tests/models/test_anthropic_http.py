@@ -22,7 +22,9 @@ class City(BaseModel):
 
 
 def config(url: str, model: str = "claude-sonnet-4-5", **options: Any) -> ModelConfig:
-    return ModelConfig(id=f"anthropic/{model}", url=url, api_key="k", **options)
+    return ModelConfig(
+        id=f"anthropic/{model}", url=url, api_key="k", **{"api": "native", **options}
+    )
 
 
 def agent(server: OpenAIServer, model: str = "claude-sonnet-4-5", **options: Any) -> Agent:

@@ -35,7 +35,9 @@ def looker(server: OpenAIServer, **options: Any) -> Agent:
     schema = {"type": "object", "properties": {}, "additionalProperties": True}
     approval = options.pop("require_approval", False)
     look = create_tool("look", "Look.", schema, execute=lambda _: "seen", require_approval=approval)
-    config = ModelConfig(id="anthropic/claude-sonnet-4-5", url=server.url, api_key="k")
+    config = ModelConfig(
+        id="anthropic/claude-sonnet-4-5", url=server.url, api_key="k", api="native"
+    )
     tools = [look, ProviderTool("anthropic", "web_search")]
     return Agent(id="looker", name="looker", model=config, tools=tools, **options)
 

@@ -330,3 +330,19 @@ def test_the_loop_is_not_needed_to_decode() -> None:
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
     assert said(HI + THERE + END) == "hi there"
+
+
+async def test_gemini_s_signature_goes_back_through_its_compatible_api(
+    server: OpenAIServer,
+) -> None:
+    more = {"google": {"thought_signature": "S"}}
+    signed = {**piece('{"item": "tea"}', "price", index=0, id="a"), "extra_content": more}
+    server.queue(
+        Reply([chunk({"tool_calls": [signed]}), chunk({}, "tool_calls")]), text_reply("ok")
+    )
+    agent = Agent(id="a", model=ModelConfig("gemini/m", url=server.url), tools=[price])
+
+    await agent.generate("go")
+
+    [call] = server.requests[-1]["messages"][1]["tool_calls"]
+    assert call["extra_content"] == more

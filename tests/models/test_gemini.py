@@ -46,7 +46,7 @@ def says(text: str, **more: Any) -> Reply:
 
 def agent(server: OpenAIServer, name: str = THIRD, **options: Any) -> Agent:
     url = server.url.removesuffix("/v1")
-    model = ModelConfig(f"gemini/{name}", url=url, api_key="k")
+    model = ModelConfig(f"gemini/{name}", url=url, api_key="k", api="native")
     return Agent(id="a", instructions="Be brief.", model=model, **options)
 
 
