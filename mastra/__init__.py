@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mastra.agents.agent import Agent
     from mastra.agents.agent_stream import AgentStream
     from mastra.agents.context import AgentContext
+    from mastra.agents.limits import UsageLimits
     from mastra.agents.output import StructuredOutput
     from mastra.errors import (
         AccessDeniedError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         ToolError,
         ToolNotFoundError,
         TripwireError,
+        UsageLimitError,
         UserCodeError,
         ValidationError,
         WorkflowDefinitionError,
@@ -126,6 +128,8 @@ __all__ = [
     "ToolError",
     "ToolNotFoundError",
     "TripwireError",
+    "UsageLimitError",
+    "UsageLimits",
     "UserCodeError",
     "ValidationError",
     "Workflow",
@@ -173,6 +177,7 @@ _HOMES = {
     "StructuredOutput": "mastra.agents.output",
     "Tool": "mastra.tools.tool",
     "ToolContext": "mastra.tools.tool_context",
+    "UsageLimits": "mastra.agents.limits",
     "Workflow": "mastra.workflows.workflow",
     "WorkflowCanceled": "mastra.workflows.results",
     "WorkflowFailed": "mastra.workflows.results",

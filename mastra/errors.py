@@ -24,6 +24,7 @@ MastraError
 │   ├── StorageError             the store refused or could not be reached
 │   ├── StreamOverflowError      a reader fell behind what is kept for it
 │   ├── TripwireError            a processor refused
+│   ├── UsageLimitError          an agent's run met one of its limits
 │   └── ToolError                a tool could not be run
 │       ├── ToolNotFoundError    there is none of that name
 │       └── ToolApprovalError    a person must agree first, and nobody was asked
@@ -63,6 +64,7 @@ __all__ = [
     "ToolError",
     "ToolNotFoundError",
     "TripwireError",
+    "UsageLimitError",
     "UserCodeError",
     "ValidationError",
     "WorkflowDefinitionError",
@@ -266,6 +268,24 @@ class TripwireError(RunError):
     """A processor refused to let an agent go on."""
 
     code = "TRIPWIRE"
+
+
+class UsageLimitError(RunError):
+    """A run of an agent met one of its `UsageLimits`.
+
+    `details` has the name of the `limit`, its `max`, and `used`: what it would have come to.
+
+    Attributes:
+        result: The `AgentResult` so far; `None` where the error came from another process.
+    """
+
+    code = "USAGE_LIMIT"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, code=code, details=details)
+        self.result: Any = None
 
 
 class ToolError(RunError):

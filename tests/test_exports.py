@@ -35,6 +35,7 @@ PROMISED = {
     "StepContext",
     "StructuredOutput",
     "ToolContext",
+    "UsageLimits",
     "WorkflowCanceled",
     "WorkflowFailed",
     "WorkflowPaused",

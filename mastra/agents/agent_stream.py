@@ -240,6 +240,10 @@ class AgentStream(Generic[Obj]):
         """Return the tokens of the whole run."""
         return (await self.result()).usage
 
+    async def cost_usd(self) -> float | None:
+        """Return what the run cost, in US dollars; `None` where no price is known."""
+        return (await self.result()).cost_usd
+
     async def finish_reason(self) -> str:
         """Return why the run ended; of one that failed, `error`."""
         await self.consume()

@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, Field
 
 from mastra.agents.delegation import without_tools
+from mastra.agents.limits import UsageLimits
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.resuming import Resume, take
 from mastra.agents.run import AgentRun
@@ -131,8 +132,15 @@ async def _ask(run: AgentRun, waiting: Sequence[Mapping[str, Any]]) -> tuple[str
         response_format=_OUTPUT.response_format(),
         settings=run.settings,
     )
-    response = await collect(run.entries, request, max_retries=run.spec.max_retries)
-    run.usage = run.usage + response.finish.usage
+    response = await collect(
+        run.entries,
+        request,
+        max_retries=run.spec.max_retries,
+        before=run.meter.before_request,
+    )
+    usage = response.finish.usage
+    run.usage = run.usage + usage
+    run.meter.answered(response.model, usage, response.metadata.model_id)
     try:
         answer: _Answer = OutputReader(_OUTPUT).final(response.text)
         if answer.tool_call_id is None or answer.resume_data is None:
@@ -165,6 +173,11 @@ async def _take(run: AgentRun, resume: Resume, run_id: str) -> Answered | None:
         # Somebody else has answered meanwhile, so this is a message like any other.
         run.run_id = own
         return None
+    limits = record["options"].get("limits")
+    if limits is not None:
+        # A message that happens to answer a run gives it no more than it had.
+        own_limits = UsageLimits.of(run.options.get("limits"))
+        run.options["limits"] = own_limits.within(UsageLimits.of(limits))
     before = run.shown | {message.id for message in run.remembered}
     run.said = [message for message in run.messages if message.id not in before]
     return Answered(resume, record)

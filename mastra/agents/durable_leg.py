@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
+from mastra.agents.metering import Meter, joined
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.results import StepResult, stored_form
 from mastra.agents.run import AgentRun
-from mastra.agents.run_record import restored_message, step_from_record, step_to_record
+from mastra.agents.run_record import restored_message, step_from_record, step_to_record, used_in
 from mastra.agents.setup import plan_step
 from mastra.agents.tool_calls import CallRunner, Denied, Done, Elsewhere, Outcome, Raised
 from mastra.agents.tool_outcomes import add_answer
@@ -47,6 +48,7 @@ class Leg:
         self._system: list[Message] = []
         self._steps: list[StepResult] = []
         self._step: StepResult | None = None
+        self._before: Meter | None = None
 
     @property
     def is_first(self) -> bool:
@@ -73,6 +75,8 @@ class Leg:
             run.usage = run.usage + step.usage
             if step.finish_reason != "retry":
                 run.text += step.text
+        run.meter.restore(state.get("used") or used_in([*self._steps, self._step]))
+        self._before = run.meter.copy()
         if run.pipeline is not None:
             run.pipeline.load_states(state["processors"])
 
@@ -89,6 +93,8 @@ class Leg:
                 data = next(outcomes)
                 runner.know(call, load_outcome(data))
                 _take_note(run, data["noted"])
+                if "used" in data:
+                    run.meter.restore(data["used"])
         return recorder
 
     def park(
@@ -115,6 +121,8 @@ class Leg:
             "calls": [_call(call) for call in recorder.calls],
         }
         self.reply = {key: value for key, value in now.items() if known.get(key) != value}
+        since = self._before if "used" in known else None
+        self.reply["used"] = run.meter.to_json(since)
         self.reply["messages"] = _added(run.messages, self._messages, stored_form)
         self.reply["system"] = _added(run.system, self._system, stored_form)
         self.reply["steps"] = _added(run.steps, self._steps, step_to_record)
@@ -146,6 +154,8 @@ def _take_note(run: AgentRun, notes: Mapping[str, Any]) -> None:
 def grown(state: Mapping[str, Any], reply: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state with what a model call recorded."""
     merged = {**state, **reply}
+    if "used" in reply:
+        merged["used"] = joined(state.get("used"), reply["used"])
     for key in _GROWING:
         kept = cast("list[Json]", state.get(key, []))
         merged[key] = [*kept[: reply[key]["keep"]], *reply[key]["add"]]

@@ -19,6 +19,7 @@ from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload, plai
 from mastra.agents.claim import check_caller
 from mastra.agents.durable_step import DurableAgent
 from mastra.agents.ending import emit_finish
+from mastra.agents.limits import UsageLimits
 from mastra.agents.loop import LoopSteps
 from mastra.agents.prompt import input_messages, system_messages
 from mastra.agents.results import AgentResult, stored_form
@@ -34,6 +35,7 @@ from mastra.errors import (
     RunStateError,
     SerializationError,
     StepError,
+    UsageLimitError,
     ValidationError,
 )
 from mastra.jsonable import Json, to_jsonable
@@ -59,6 +61,7 @@ _MESSAGES: Final = frozenset(("instructions", "system", "context"))
 _STORED: Final = _MESSAGES | {
     "active_tools",
     "include_raw_chunks",
+    "limits",
     "max_processor_retries",
     "max_steps",
     "memory",
@@ -80,6 +83,7 @@ _TAKEN: Final = (
     "remembered",
     "steps",
     "usage",
+    "meter",
     "text",
     "finish_reason",
     "object",
@@ -217,6 +221,8 @@ def _plain(key: str, value: Any) -> Json:
     if key in _MESSAGES:
         found = input_messages(value) if key == "context" else system_messages(value)
         return [stored_form(message) for message in found]
+    if isinstance(value, UsageLimits):
+        return value.to_json()
     if isinstance(value, ModelSettings):
         known = {name: item for name, item in dataclasses.asdict(value).items() if item is not None}
         if value.timeout is not None:
@@ -372,6 +378,8 @@ def _fail(run: AgentRun, result: WorkflowResult[Any]) -> None:
         if isinstance(error, StepError) and error.__cause__ is not None:
             error = error.__cause__
         run.error, run.finish_reason = error, "error"
+        if isinstance(error, UsageLimitError) and error.result is None:
+            error.result = run.result()
         run.raises = isinstance(error, (ConfigError, ValidationError))
         if not run.raises and not any(chunk.type == "error" for chunk in run.chunks):
             run.emit("error", ErrorPayload(error))

@@ -22,6 +22,7 @@ from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
 from mastra.agents.durable_leg import Leg, dump_outcome, grown, noted, requested
 from mastra.agents.loop import flush, out_of_time
+from mastra.agents.metering import Meter
 from mastra.agents.options import merged, output_of
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import AgentResult, StepResult
@@ -264,8 +265,11 @@ class DurableAgent:
         try:
             await set_up(run)
             leg.restore(run)
+            before = run.meter.copy()
             runner = CallRunner(run, await leg.tools(run), run.messages)
             if ctx.resume_data is not None:
+                if "used" in ctx.suspend_data:
+                    run.meter.restore(ctx.suspend_data["used"])
                 waits: Mapping[str, Any] = ctx.suspend_data["toolCall"]
                 runner.resumptions[call.id] = resumption_of(
                     runner, waits, **self._answer(ctx.resume_data)
@@ -279,10 +283,12 @@ class DurableAgent:
         finally:
             run.status = "parked"
             close_agent_span(run)
+            run.meter.close()
             run.release()
         if isinstance(outcome, (NeedsApproval, Suspended)):
-            return await _suspend(run, runner, call, outcome, ctx)
-        return {**dump_outcome(call, outcome), "noted": noted(run)}
+            return await _suspend(run, runner, call, outcome, ctx, before)
+        used = run.meter.to_json(before)
+        return {**dump_outcome(call, outcome), "noted": noted(run), "used": used}
 
 
 def _own_calls(state: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -336,6 +342,7 @@ async def _suspend(
     call: RequestedCall,
     outcome: NeedsApproval | Suspended,
     ctx: StepContext[Any],
+    before: Meter,
 ) -> Json:
     waiting = waiting_call(runner, call, outcome)
     return await ctx.suspend(
@@ -344,6 +351,7 @@ async def _suspend(
             "suspendPayload": what_to_answer(waiting),
             "resumeSchema": waiting.resume_schema,
             "toolCall": dataclasses.asdict(waiting),
+            "used": run.meter.to_json(before),
         },
         resume_label=call.id,
     )

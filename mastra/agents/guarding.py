@@ -27,7 +27,7 @@ async def ask(run: AgentRun, plan: StepPlan) -> Answer:
     """Ask the model, or the processor that answers in its place."""
     pipeline = run.pipeline
     if pipeline is None:
-        return await open_answer(plan.entries, plan.request, max_retries=plan.max_retries)
+        return await _open(run, plan)
     while True:
         prompt, cached = await pipeline.request(list(plan.request.messages), plan.model_name)
         plan.request = replace(plan.request, messages=prompt)
@@ -35,7 +35,7 @@ async def ask(run: AgentRun, plan: StepPlan) -> Answer:
             plan.is_cached = True
             return Answer(plan.entries[0], IteratorSource(_said(cached)), [], is_resumable=False)
         try:
-            return await open_answer(plan.entries, plan.request, max_retries=plan.max_retries)
+            return await _open(run, plan)
         except ModelError as error:
             limit = run.spec.max_processor_retries
             if run.retry_count >= (_ERROR_RETRIES if limit is None else limit):
@@ -44,6 +44,15 @@ async def ask(run: AgentRun, plan: StepPlan) -> Answer:
                 raise
             run.retry_count += 1
             plan.request = replace(plan.request, messages=[*run.system, *run.messages])
+
+
+async def _open(run: AgentRun, plan: StepPlan) -> Answer:
+    return await open_answer(
+        plan.entries,
+        plan.request,
+        max_retries=plan.max_retries,
+        before=run.meter.before_request,
+    )
 
 
 async def _said(text: str) -> AsyncIterator[ModelChunk]:

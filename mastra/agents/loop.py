@@ -43,6 +43,7 @@ from mastra.errors import (
     IdTakenError,
     ModelError,
     RunNotFoundError,
+    UsageLimitError,
     ValidationError,
 )
 from mastra.failures import Guard
@@ -133,6 +134,7 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
     if run.claim is not None:
         await run.claim.end(is_over=run.has_gone_on)
     close_agent_span(run)
+    run.meter.close()
     run.release()
 
 
@@ -188,6 +190,8 @@ class _Step:
         self._late: list[RequestedCall] = []
         # Where processors look at an answer first, its tools wait for them.
         waits = run.pipeline is not None and run.pipeline.sees_steps
+        # So they do where the answer may have used up all that there is.
+        waits = waits or run.meter.is_limited
         start = self._late.append if waits else self.runner.start
         if run.leg is not None:
             start = _leave
@@ -221,6 +225,11 @@ class _Step:
         if answer.first:
             self.absorb(answer.first)
         await self._flush()
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether there is something to tell of it."""
+        return self._answer is not None or self.recorder.is_resumed
 
     def resume(self, recorder: StepRecorder) -> None:
         """Go on in the step that a run stopped in."""
@@ -290,9 +299,13 @@ class _Step:
         if self._span is not None:
             close_model_span(self._span, recorder.result)
         await self._flush()
+        if recorder.finish is not None and not self.plan.is_cached:
+            result = recorder.result
+            self.run.meter.answered(result.model, result.usage, result.response.get("modelId"))
         if self.run.pipeline is not None and not await show_answer(self.run, recorder, self.plan):
             await self._flush()
             return False
+        self.run.meter.calls(sum(not call.provider_executed for call in recorder.calls))
         for call in self._late:
             self.runner.start(call)
         return True
@@ -310,6 +323,7 @@ class _Step:
         run, result = self.run, self.recorder.result
         if run.status == "parked":
             return True
+        run.meter.check()
         run.steps.append(result)
         run.usage = run.usage + result.usage
         run.text += result.text
@@ -418,6 +432,8 @@ async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> 
         run.finish_reason = "error"
         run.raises = True
         return
+    if isinstance(error, UsageLimitError) and step is not None and not step.has_asked:
+        step = None  # refused before it began
     await _fail(run, step, error)
 
 
@@ -427,6 +443,8 @@ async def _fail(run: AgentRun, step: _Step | None, error: Exception) -> None:
     run.status = "failed"
     run.emit("error", ErrorPayload(error))
     await _end_early(run, step, "error")
+    if isinstance(error, UsageLimitError) and error.result is None:
+        error.result = run.result()
     await call_at_end(run, "on_error", ErrorEvent(error))
 
 
@@ -464,6 +482,7 @@ async def _end_early(run: AgentRun, step: _Step | None, reason: str) -> None:
         if not any(known is result for known in run.steps):
             run.steps.append(result)
             run.text += result.text
+            run.usage = run.usage + result.usage
         emit_step_finish(run, step.recorder, is_continued=False)
     await emit_finish(run)
     await flush(run)

@@ -10,6 +10,7 @@ from mastra.agents.chunks import AgentChunk
 from mastra.agents.completion import TaskCompletion
 from mastra.agents.delegation_hooks import DelegationOptions
 from mastra.agents.iterations import IterationContext, IterationDecision
+from mastra.agents.limits import LimitsInput, UsageLimits
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions, StaticInstructions
 from mastra.agents.results import AgentResult, StepResult
@@ -141,6 +142,7 @@ class CallOptions(TypedDict, total=False):
     """Options of everything that runs an agent; all may be left out."""
 
     max_steps: int
+    limits: LimitsInput
     stop_when: StopCondition | Sequence[StopCondition]
     tool_choice: ToolChoice
     active_tools: Sequence[str]
@@ -204,6 +206,8 @@ def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> AgentOption
         options["model_settings"] = ModelSettings.of(given["model_settings"]).over(
             ModelSettings.of(defaults["model_settings"])
         )
+    if "limits" in defaults and given.get("limits") is not None:
+        options["limits"] = UsageLimits.of(given["limits"]).over(UsageLimits.of(defaults["limits"]))
     return cast("AgentOptions", cast("object", options))
 
 

@@ -14,6 +14,7 @@ from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire, part_to_wire
 from mastra.models.messages import Message, MessagePart, ToolResultPart
+from mastra.models.prices import Spending, cost_usd, total_cost_usd
 from mastra.models.stored_messages import to_stored_wire
 from mastra.names import python_names
 
@@ -64,6 +65,11 @@ class StepResult:
     """The run it belongs to."""
     object: Any = None
     """The structured output, where this step gave it."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the model call cost, in US dollars; `None` where no price is known."""
+        return cost_usd(self.model, self.usage, self.response.get("modelId"))
 
     def response_messages(self) -> list[Json]:
         """Return the messages the step made, as Mastra's JSON."""
@@ -236,6 +242,8 @@ class AgentResult(Generic[Obj]):
     """The JSON Schema of the answer it waits for, as text."""
     remembered_messages: list[Message] = field(default_factory=list[Message])
     """Those of the messages that came from memory."""
+    spending: Sequence[Spending] = ()
+    """Each model request that was answered, those of agents that were asked included."""
     trace: Mapping[str, Json] | None = None
     """`traceId` and `spanId`, where somebody traces."""
 
@@ -243,6 +251,14 @@ class AgentResult(Generic[Obj]):
     def total_usage(self) -> Usage:
         """Tokens of the whole run."""
         return self.usage
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the run cost, in US dollars, with the agents that it asked.
+
+        `None` where no price is known of one of the models that answered.
+        """
+        return total_cost_usd(self.spending)
 
     @property
     def reasoning(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.context import AgentContext
+from mastra.agents.metering import Meter, meter_around
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.results import AgentResult, StepResult
 from mastra.failures import call_user
@@ -92,6 +93,8 @@ class AgentRun:
         self.provider_tools: dict[str, ProviderTool] = {}
         self.steps: list[StepResult] = []
         self.usage = Usage()
+        self.meter = Meter(meter_around())
+        """What it has used, with all that it asks others to do, and how much it may use."""
         self.text = ""
         self.finish_reason: str | None = None
         self.error: BaseException | None = None
@@ -243,6 +246,7 @@ class AgentRun:
             suspend_payload=self.suspend_payload,
             resume_schema=self.resume_schema,
             remembered_messages=self.remembered,
+            spending=[*self.meter.spent],
             trace=None if self.span is None else self.span.to_stored(),
         )
 

@@ -14,6 +14,8 @@ from mastra.agents.chunks import (
     ToolResultPayload,
     plain,
 )
+from mastra.agents.limits import UsageLimits
+from mastra.agents.metering import Meter
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import StepResult, stored_form
 from mastra.agents.run import AgentRun
@@ -33,6 +35,7 @@ __all__ = [
     "step_from_record",
     "step_to_record",
     "to_record",
+    "used_in",
 ]
 
 
@@ -50,12 +53,18 @@ def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
         "shown": sorted(run.shown),
         "said": [stored_form(message) for message in run.said],
         "steps": [step_to_record(step) for step in run.steps],
+        "used": run.meter.to_json(),
         "waiting": [dataclasses.asdict(call) for call in waiting],
         "options": {
             key: plain(run.options.get(key))
             for key in ("max_steps", "tool_choice", "active_tools", "memory")
             if key in run.options
         }
+        | (
+            {"limits": UsageLimits.of(run.options.get("limits")).to_json()}
+            if "limits" in run.options
+            else {}
+        )
         # A function is not stored; whoever goes on with the run gives it again.
         | (
             {"require_tool_approval": True}
@@ -172,6 +181,8 @@ def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[
     run.said = [*map(restored_message, record.get("said", ())), *run.said]
     run.remembered = [message for message in run.messages if message.id in remembered]
     steps = [step_from_record(run.run_id, step) for step in record["steps"]]
+    run.meter.limits = UsageLimits.of(run.options.get("limits"))
+    run.meter.restore(record.get("used") or used_in(steps))
     step = steps.pop()
     step.finish_reason = "tool-calls"
     run.steps = steps
@@ -189,6 +200,16 @@ def restore(run: AgentRun, record: Mapping[str, Any]) -> tuple[StepResult, list[
         for call in record["waiting"]
     ]
     return step, calls
+
+
+def used_in(steps: Sequence[StepResult]) -> dict[str, Json]:
+    """Return what steps have used, of a run that was stored before that was counted."""
+    meter = Meter()
+    for step in steps:
+        meter.before_request()
+        meter.answered(step.model, step.usage, step.response.get("modelId"))
+        meter.calls(len(step.tool_calls))
+    return meter.to_json()
 
 
 def restored_message(stored: Mapping[str, Any]) -> Message:

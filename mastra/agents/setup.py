@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from mastra.agents.context import resolve_dynamic
 from mastra.agents.delegation import Asking, agent_tool
+from mastra.agents.limits import UsageLimits
 from mastra.agents.options import (
     PreparedStep,
     StepPreparation,
@@ -24,6 +25,7 @@ from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
 from mastra.models.calling import ModelEntry
 from mastra.models.history import acceptable
 from mastra.models.messages import Message
+from mastra.models.prices import load_prices
 from mastra.models.resolve import ModelInput, resolve_models
 from mastra.models.settings import ModelSettings
 from mastra.models.stored_messages import split_results
@@ -73,6 +75,7 @@ async def set_up(run: AgentRun) -> None:
     options = run.options
     run.settings = ModelSettings.of(options.get("model_settings"))
     run.listen()
+    await _limit(run)
     if spec.request_context_schema is not None:
         _check_context(run)
     run.entries = await resolve_models(options.get("model") or spec.model, context)
@@ -105,6 +108,14 @@ async def set_up(run: AgentRun) -> None:
     if run.pipeline is not None:
         await run.pipeline.input()
     run.input_count = len(run.messages)
+
+
+async def _limit(run: AgentRun) -> None:
+    given = run.options.get("limits")
+    if given is not None:
+        run.meter.limits = UsageLimits.of(given)
+        if run.meter.limits.cost_usd is not None:
+            await load_prices()
 
 
 def _check_context(run: AgentRun) -> None:

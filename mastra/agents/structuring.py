@@ -41,7 +41,7 @@ async def structure(run: AgentRun, output: StructuredOutput[Any]) -> AsyncGenera
     )
     reader = OutputReader(output)
     text = ""
-    answer = await open_answer(entries, request)
+    answer = await open_answer(entries, request, before=run.meter.before_request)
     batch: Sequence[ModelChunk] = answer.first
     try:
         while batch:
@@ -50,6 +50,7 @@ async def structure(run: AgentRun, output: StructuredOutput[Any]) -> AsyncGenera
                     text += chunk.text
                 elif isinstance(chunk, FinishChunk):
                     run.usage = run.usage + chunk.usage
+                    run.meter.answered(answer.entry.name, chunk.usage)
             found = reader.partial(text)
             if found is not None:
                 run.emit("object", found)

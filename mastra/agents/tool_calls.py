@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
 from mastra.agents.chunks import ToolOutputPayload
+from mastra.agents.metering import count_within
 from mastra.agents.options import ToolApproval, ToolCallHooks, concurrency_of
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.run import AgentRun, call_back
@@ -182,9 +183,9 @@ class CallRunner:
     def start(self, call: RequestedCall) -> None:
         """Run a call, in the background, as soon as there is a free place."""
         run = self._run
-        task = asyncio.get_running_loop().create_task(
-            self._outcome(call), context=contextvars.copy_context()
-        )
+        context = contextvars.copy_context()
+        count_within(context, run.meter)
+        task = asyncio.get_running_loop().create_task(self._outcome(call), context=context)
         task.add_done_callback(lambda _: run.notify())
         self.tasks[call.id] = task
 

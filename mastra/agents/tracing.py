@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mastra.agents.chunks import plain
+from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire
 from mastra.observability.config import tracer_of
 from mastra.observability.spans import Span
@@ -63,8 +64,7 @@ def close_agent_span(run: AgentRun) -> None:
         return
     span.set("mastra.run.status", run.status)
     if run.status != "parked":  # the last operation of a durable run tells of all of them
-        span.set("gen_ai.usage.input_tokens", run.usage.input_tokens)
-        span.set("gen_ai.usage.output_tokens", run.usage.output_tokens)
+        _set_usage(span, run.usage)
     if run.finish_reason is not None:
         span.set("gen_ai.response.finish_reasons", [run.finish_reason])
     if run.error is not None:
@@ -109,12 +109,19 @@ def close_model_span(span: Span, result: StepResult) -> None:
     span.set("gen_ai.response.model", result.response.get("modelId"))
     span.set("gen_ai.response.id", result.response.get("id"))
     span.set("gen_ai.response.finish_reasons", [result.finish_reason])
-    span.set("gen_ai.usage.input_tokens", usage.input_tokens)
-    span.set("gen_ai.usage.output_tokens", usage.output_tokens)
+    _set_usage(span, usage)
     if span.tracer.captures_content:
         calls = [plain(call.payload) for call in result.tool_calls]
         span.output = {"text": result.text, "toolCalls": calls}
     span.end()
+
+
+def _set_usage(span: Span, usage: Usage) -> None:
+    span.set("gen_ai.usage.input_tokens", usage.input_tokens)
+    span.set("gen_ai.usage.output_tokens", usage.output_tokens)
+    span.set("gen_ai.usage.cache_read.input_tokens", usage.cached_input_tokens)
+    span.set("gen_ai.usage.cache_creation.input_tokens", usage.cache_creation_input_tokens)
+    span.set("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens)
 
 
 async def traced_tool(run: AgentRun, call: Any, tool: Any, body: Callable[[], Awaitable[T]]) -> T:

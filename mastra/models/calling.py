@@ -104,7 +104,11 @@ class IteratorSource:
 
 
 async def open_answer(
-    entries: Sequence[ModelEntry], request: ModelRequest, *, max_retries: int | None = None
+    entries: Sequence[ModelEntry],
+    request: ModelRequest,
+    *,
+    max_retries: int | None = None,
+    before: Callable[[], None] | None = None,
 ) -> Answer:
     """Return the answer of the first model that gives one.
 
@@ -112,12 +116,15 @@ async def open_answer(
         entries: Tried in order.
         request: What to ask; settings and options of an entry are added to it.
         max_retries: Holds for every entry in place of its own.
+        before: Called before each model that is asked; what it raises ends the call.
 
     Raises:
         ModelError: None answered; the last one's failure.
     """
     failure: ModelError | None = None
     for entry in entries:
+        if before is not None:
+            before()
         try:
             return await with_retries(
                 lambda entry=entry: _open(entry, request),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mastra.models.base import ModelRequest
@@ -33,6 +33,8 @@ class ModelResponse:
     """Why it stopped and what it took."""
     metadata: ResponseMetadata = field(default_factory=ResponseMetadata)
     """Who answered."""
+    model: str = ""
+    """`provider/model` of the model that answered."""
 
 
 def fold(response: ModelResponse, chunks: Sequence[ModelChunk]) -> None:
@@ -54,15 +56,19 @@ def fold(response: ModelResponse, chunks: Sequence[ModelChunk]) -> None:
 
 
 async def collect(
-    entries: Sequence[ModelEntry], request: ModelRequest, *, max_retries: int | None = None
+    entries: Sequence[ModelEntry],
+    request: ModelRequest,
+    *,
+    max_retries: int | None = None,
+    before: Callable[[], None] | None = None,
 ) -> ModelResponse:
-    """Ask and return the whole answer.
+    """Ask and return the whole answer; see `open_answer` for `before`.
 
     Raises:
         ModelError: No model answered, or the answer broke off.
     """
-    answer = await open_answer(entries, request, max_retries=max_retries)
-    response = ModelResponse()
+    answer = await open_answer(entries, request, max_retries=max_retries, before=before)
+    response = ModelResponse(model=answer.entry.name)
     batch: Sequence[ModelChunk] = answer.first
     try:
         while batch:

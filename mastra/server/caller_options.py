@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
+from mastra.agents.limits import UsageLimits
 from mastra.agents.prompt import system_messages
 from mastra.agents.remembering import UPDATE_TOOL
 from mastra.errors import ConfigError
@@ -93,6 +94,8 @@ async def _said(call: _Call, body: AgentBody, options: dict[str, Any]) -> None:
     """Add what only the routes that ask an agent take."""
     author, config = call.author, call.server.config
     options["context"] = body.context
+    if body.limits is not None:
+        options["limits"] = _limits(body.limits, author.get("limits"))
     options["run_id"] = body.run_id
     if body.model is not None:
         options["model"] = allowed_model(body.model, config.allowed_models, "model")
@@ -203,6 +206,14 @@ def _choice(given: Any, author: Any, names: Collection[str]) -> Any:
         raise Refusal(400, f"toolChoice is one of {', '.join(_CHOICES)}, or names a tool.")
     # None at all is always less than what the author decided.
     return given if author is None or given == "none" else author
+
+
+def _limits(given: Mapping[str, Any], author: Any) -> UsageLimits:
+    try:
+        wanted = UsageLimits.of(given)
+    except ConfigError as error:
+        raise Refusal(400, error.message) from None
+    return wanted.within(UsageLimits.of(author))
 
 
 def _concurrency(given: int | None, author: Any) -> Any:

@@ -25,6 +25,7 @@ from mastra.errors import (
     StreamOverflowError,
     ToolApprovalError,
     TripwireError,
+    UsageLimitError,
     ValidationError,
 )
 
@@ -45,6 +46,7 @@ _STATUSES: tuple[tuple[type[MastraError], int], ...] = (
     (RunStateError, 409),
     (StreamOverflowError, 410),
     (TripwireError, 422),
+    (UsageLimitError, 429),
     (ToolApprovalError, 403),
     (ModelError, 502),
     (StorageError, 503),

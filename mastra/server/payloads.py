@@ -141,6 +141,7 @@ class AgentBody(RequestBody):
     context: list[Any] | None = None
     memory: dict[str, Any] | None = None
     max_steps: int | None = Field(default=None, ge=1, le=1000)
+    limits: dict[str, Any] | None = None
     tool_choice: Any = None
     active_tools: list[str] | None = None
     client_tools: dict[str, Any] | None = None

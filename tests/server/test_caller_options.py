@@ -481,3 +481,28 @@ async def test_nobody_says_who_calls_but_the_server() -> None:
     async with serving(agent) as opened:
         await opened.post(URL, json={"messages": "Hi.", "requestContext": given})
     assert seen == [(None, "bob", "soft")]
+
+
+async def test_a_body_lowers_the_limits_of_usage_and_never_raises_them() -> None:
+    author = {"default_options": {"limits": {"requests": 1, "total_tokens": 100}}}
+
+    def answer(request: ModelRequest) -> Any:
+        return ToolCall("pay", {"to": "bob"}) if len(request.messages) < 4 else "Paid."
+
+    agent = {"tools": {"pay": pay}, **author}
+    for limits in ({"requests": 5}, {"totalTokens": 1000}, {}):
+        refused = await asked(Asked(answer), {"limits": limits}, **agent)
+        assert refused.status_code == 429
+        assert "limit of requests is 1" in refused.json()["error"]
+    paid.clear()
+    refused = await asked(Asked(answer), {"limits": {"toolCalls": 0}}, **agent)
+    assert (refused.status_code, paid) == (429, [])
+    assert "tool_calls" in refused.json()["error"]
+    fine = await asked(Asked("Hi."), {"limits": {"requests": 5, "costUsd": 0.5}}, **agent)
+    assert fine.status_code == 200
+
+
+@pytest.mark.parametrize("limits", [{"steps": 1}, {"requests": -1}, {"requests": "many"}])
+async def test_a_limit_that_is_none_is_refused(limits: dict[str, Any]) -> None:
+    refused = await asked(Asked(), {"limits": limits})
+    assert (refused.status_code, refused.json()["error"][:6]) == (400, "limits")

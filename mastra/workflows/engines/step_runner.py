@@ -18,6 +18,7 @@ from mastra.errors import (
     SerializationError,
     StepValidationError,
     TripwireError,
+    UsageLimitError,
     UserCodeError,
 )
 from mastra.failures import Guard, error_to_json, name_of, text_of
@@ -179,7 +180,14 @@ class StepTask:
                 error = guard.contain(raised)
                 tries += 1
                 if tries > retries or isinstance(
-                    error, (NonRetryableError, SerializationError, _BadInput, TripwireError)
+                    error,
+                    (
+                        NonRetryableError,
+                        SerializationError,
+                        _BadInput,
+                        TripwireError,
+                        UsageLimitError,
+                    ),
                 ):
                     cause = error.error if isinstance(error, _BadInput) else error
                     fail_record(self.run, record, cause)

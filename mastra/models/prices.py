@@ -1,0 +1,107 @@
+"""What tokens cost, by the price list of `genai-prices`.
+
+The list is part of that package: nothing is fetched. It is imported on first use, since that takes
+a few tenths of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from mastra.models.chunks import Usage
+
+__all__ = ["Spending", "cost_usd", "load_prices", "total_cost_usd"]
+
+_NAMES: Final = {
+    "bedrock": "aws",
+    "fireworks_ai": "fireworks",
+    "gemini": "google",
+    "moonshot": "moonshotai",
+    "together_ai": "together",
+    "vertex_ai": "google",
+    "xai": "x-ai",
+}
+"""Providers that the price list knows by another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """One model request: who answered, and what it took."""
+
+    model: str
+    """`provider/model`, as it was asked for."""
+    usage: Usage
+    """Its tokens."""
+    answered_by: str | None = None
+    """The model's name, as the provider told it."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it cost, in US dollars; `None` where no price is known."""
+        return cost_usd(self.model, self.usage, self.answered_by)
+
+
+def cost_usd(model: str, usage: Usage, answered_by: str | None = None) -> float | None:
+    """Return what tokens cost, in US dollars; `None` where no price is known.
+
+    Args:
+        model: `provider/model`.
+        usage: The tokens of one request: prices may depend on how long it was.
+        answered_by: The model's name as the provider told it, tried where `model` is not listed.
+    """
+    found = _price(model, usage, answered_by)
+    return None if found is None else float(found)
+
+
+def total_cost_usd(spent: Iterable[Spending]) -> float | None:
+    """Return what requests cost together; `None` where one of them has no known price."""
+    total = Decimal(0)
+    is_known = False
+    for item in spent:
+        price = _price(item.model, item.usage, item.answered_by)
+        if price is None:
+            return None
+        total += price
+        is_known = True
+    return float(total) if is_known else None
+
+
+async def load_prices() -> None:
+    """Import the price list, without holding up the event loop."""
+    await asyncio.to_thread(_import)
+
+
+def _import() -> None:
+    import genai_prices  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport] - see above
+
+
+def _price(model: str, usage: Usage, answered_by: str | None) -> Decimal | None:
+    provider, slash, name = model.partition("/")
+    if not slash or (usage.input_tokens is None and usage.output_tokens is None):
+        return None
+    import genai_prices  # noqa: PLC0415 - see above
+
+    for asked in dict.fromkeys((name, answered_by)):
+        if not asked:
+            continue
+        try:
+            return genai_prices.calc_price(
+                genai_prices.Usage(
+                    # Both with what was cached, written and thought, as the list counts too.
+                    input_tokens=usage.input_tokens or 0,
+                    output_tokens=usage.output_tokens or 0,
+                    cache_read_tokens=usage.cached_input_tokens or 0,
+                    cache_write_tokens=usage.cache_creation_input_tokens or 0,
+                ),
+                asked,
+                provider_id=_NAMES.get(provider, provider),
+            ).total_price
+        except LookupError:  # neither the provider nor the model is listed
+            continue
+        except ValueError:  # counts that cannot be, such as more cached tokens than there were
+            return None
+    return None
