@@ -7,11 +7,13 @@ conversation is kept, as far as the last result of a tool.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+from mastra.agents.options import MemoryOption
 from mastra.agents.recorder import StepRecorder
+from mastra.agents.remembering import new_messages
 from mastra.agents.resuming import put_to_wait
 from mastra.agents.run import AgentRun
 from mastra.agents.suspended import agent_run_store
@@ -21,8 +23,9 @@ from mastra.logs import get_logger
 from mastra.memory.memory import Memory
 from mastra.models.messages import Message, ToolCallPart, ToolResultPart
 from mastra.processors.base import TripwireSignal
+from mastra.tools.tool import Tool
 
-__all__ = ["keep_acts", "leave_step", "log_unkept"]
+__all__ = ["keep_acts", "keep_step", "leave_step", "log_unkept"]
 
 _CUT_OFF: Final = RuntimeError(
     "The run was stopped before this call had ended: whether it acted is not known."
@@ -73,10 +76,7 @@ async def keep_acts(run: AgentRun, memory: Memory) -> None:
     """Store the conversation as far as the last result of a tool, if there is one to store."""
     if memory.read_only or run.status == "parked" or run.state.get("kept"):
         return
-    remembered = run.shown | {message.id for message in run.remembered}
-    fresh = [message for message in run.messages if message.id not in remembered]
-    while fresh and fresh[-1].role != "tool":
-        fresh.pop()
+    fresh = _acts(run)
     if not fresh:
         return
     if run.pipeline is not None and not run.state.get("judged"):
@@ -87,10 +87,47 @@ async def keep_acts(run: AgentRun, memory: Memory) -> None:
         except TripwireSignal as refusal:
             log_unkept(run, refusal)
             return
-        await keep_acts(run, memory)
+        fresh = _acts(run)
+    await _add(run, memory, fresh)
+
+
+def _acts(run: AgentRun) -> list[Message]:
+    fresh = new_messages(run)
+    while fresh and fresh[-1].role != "tool":
+        fresh.pop()
+    return fresh
+
+
+async def keep_step(
+    run: AgentRun, memory: Memory, recorder: StepRecorder, tools: Mapping[str, Tool[Any, Any]]
+) -> None:
+    """Store the conversation as a step leaves it, where it is not to be forgotten.
+
+    Were the process killed now, nobody could ask for it again. Called for every step of a run
+    that asks for it (`save_per_step`), and else for those in which a tool ran that somebody has
+    answered, or that has an effect.
+    """
+    if memory.read_only:
         return
-    await memory.save_messages(
-        _paired(fresh), thread_id=run.thread_id or "", resource_id=run.resource_id or ""
+    option = run.options.get("memory") or MemoryOption()
+    asked = option.get("save_per_step")
+    pipeline = run.pipeline
+    if asked:
+        messages = run.messages
+        if pipeline is not None and pipeline.sees_results:
+            messages = await pipeline.shown_result()
+        await _add(run, memory, new_messages(run, messages))
+    elif asked is None and (pipeline is None or not pipeline.sees_results):
+        # Else processors of results see all of them first, once, at the end.
+        names = {call.name for call in recorder.calls}
+        acted = any(tools[name].has_effect for name in names & tools.keys())
+        if recorder.is_resumed or acted:
+            await _add(run, memory, _acts(run))
+
+
+async def _add(run: AgentRun, memory: Memory, messages: Sequence[Message]) -> None:
+    await memory.add_messages(
+        _paired(messages), thread_id=run.thread_id or "", resource_id=run.resource_id or ""
     )
 
 

@@ -19,7 +19,7 @@ from mastra.agents.deciding import is_run_over
 from mastra.agents.durable_leg import Leg
 from mastra.agents.ending import call_at_end, emit_finish, emit_step_finish, finish_output
 from mastra.agents.guarding import ask, show_answer, trip
-from mastra.agents.leaving import keep_acts, leave_step, log_unkept
+from mastra.agents.leaving import keep_acts, keep_step, leave_step, log_unkept
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.remembering import keep
@@ -331,11 +331,16 @@ class _Step:
         run.has_gone_on = self.has_ended = True
         if run.status == "suspended":
             run.finish_reason = result.finish_reason = "suspended"
+            if run.memory is not None:
+                await keep_step(run, run.memory, self.recorder, self.plan.tools)
             await put_to_wait(run, agent_run_store(run.services, run.spec.runs), self.runner)
             await self._flush()
             return True
-        if self.recorder.is_resumed:
-            await self._remember()
+        if run.memory is not None:
+            await keep_step(run, run.memory, self.recorder, self.plan.tools)
+        if self.recorder.is_resumed and run.claim is not None:
+            # What a call did that somebody has answered is kept before the model is asked for more.
+            await run.claim.forget()
         finish = self.recorder.finish
         wants_more = any(not call.provider_executed for call in self.recorder.calls)
         # A provider that paused goes on when it is asked again with what it said.
@@ -349,18 +354,6 @@ class _Step:
         await self._flush()
         await call_back(run.options.get("on_step_finish"), result)
         return is_over
-
-    async def _remember(self) -> None:
-        """Keep what a call did that somebody has answered, before the model is asked for more.
-
-        Were the process killed now, nobody could ask for it again.
-        """
-        run = self.run
-        # Processors of results see all of them first.
-        if run.memory is not None and run.pipeline is None:
-            await keep_acts(run, run.memory)
-        if run.claim is not None:
-            await run.claim.forget()
 
     async def aclose(self) -> None:
         """Release whatever the step still holds."""

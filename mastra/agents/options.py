@@ -54,6 +54,9 @@ class MemoryOption(TypedDict, total=False):
     """Whose thread it is."""
     options: Mapping[str, Any]
     """Overrides of the memory's own options."""
+    save_per_step: bool
+    """Whether each step is stored as it ends. Steps are anyway in which a tool ran that somebody
+    approved or that is marked `has_effect=True`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ class Pipeline:
                     self._methods[name].append((processor_id(item), method))
         self.sees_chunks = bool(self._methods["process_output_stream"])
         self.sees_steps = bool(self._methods["process_output_step"])
+        self.sees_results = bool(self._methods["process_output_result"])
         self.sees_errors = bool(self._methods["process_api_error"])
 
     def load_states(self, states: Mapping[str, Any]) -> None:
@@ -224,6 +225,19 @@ class Pipeline:
                 steps=run.steps,
             )
             self._take(await call_back(method, context))
+
+    async def shown_result(self) -> list[Message]:
+        """Show what there is so far as the end will be shown; return the messages to keep of it.
+
+        The run itself goes on with what it has.
+        """
+        run = self._run
+        before = run.messages, run.system
+        try:
+            await self.output_result()
+            return run.messages
+        finally:
+            run.messages, run.system = before
 
     async def api_error(self, error: BaseException) -> bool:
         """Show what a provider refused; return whether to ask it again."""

@@ -12,11 +12,12 @@ from mastra.errors import ConfigError, ModelError
 from mastra.jsonable import dump_json
 from mastra.logs import get_logger
 from mastra.memory.memory import Memory, message_of
-from mastra.memory.notes import DEFAULT_TEMPLATE, WorkingMemory
+from mastra.memory.notes import DEFAULT_TEMPLATE, WorkingMemory, partial_form
 from mastra.memory.semantic import about_other_threads
 from mastra.models.base import ModelRequest
 from mastra.models.calling import ModelEntry
 from mastra.models.collect import collect
+from mastra.models.late_results import without_repeats
 from mastra.models.messages import Message
 from mastra.models.resolve import resolve_models
 from mastra.models.stored_messages import split_results
@@ -27,7 +28,7 @@ from mastra.tools.named import add_tools
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
 
-__all__ = ["UPDATE_TOOL", "keep", "memory_of", "recall"]
+__all__ = ["UPDATE_TOOL", "keep", "memory_of", "new_messages", "offer_notes", "recall"]
 
 UPDATE_TOOL: Final = "updateWorkingMemory"
 
@@ -121,7 +122,7 @@ async def _show_messages(run: AgentRun, memory: Memory) -> None:
     fresh = [stored for stored in found if stored.id not in known]
     here = [message_of(stored) for stored in fresh if stored.thread_id == thread_id]
     run.remembered = split_results(here)
-    run.messages = [*run.remembered, *run.messages]
+    run.messages = [*run.remembered, *without_repeats(run.remembered, run.messages)]
     elsewhere = [stored for stored in fresh if stored.thread_id != thread_id]
     if elsewhere:
         run.system = [*run.system, Message("system", about_other_threads(elsewhere))]
@@ -161,7 +162,7 @@ def _about_notes(working: WorkingMemory, notes: str | None, is_read_only: bool) 
 def _update_tool(memory: Memory, working: WorkingMemory) -> Tool[Any, Any]:
     kind: dict[str, Any] = {"type": "string", "description": "The notes, whole, in their form"}
     if working.schema is not None:
-        kind = schema_of(working.schema).json_schema()
+        kind = partial_form(schema_of(working.schema).json_schema())
     definitions: Any = kind.pop("$defs", None)
     parameters: dict[str, Any] = {
         "type": "object",
@@ -180,18 +181,40 @@ def _update_tool(memory: Memory, working: WorkingMemory) -> Tool[Any, Any]:
         )
         return {"success": True}
 
-    return create_tool(UPDATE_TOOL, "Rewrite your notes on the user.", parameters, execute=update)
+    told = "Rewrite your notes on the user."
+    if working.schema is not None:
+        told = (
+            "Change your notes on the user. Give only the fields that change: what you leave out "
+            "stays, null removes a field, a list takes the place of the one there was."
+        )
+    return create_tool(UPDATE_TOOL, told, parameters, execute=update)
+
+
+def new_messages(run: AgentRun, messages: Sequence[Message] | None = None) -> list[Message]:
+    """Return what has been said since the run began, by the user, the model and its tools.
+
+    Args:
+        run: The run.
+        messages: Its conversation, where that is to be kept otherwise than it is.
+    """
+    remembered = run.shown | {message.id for message in run.remembered}
+    known = run.messages if messages is None else messages
+    return [message for message in known if message.id not in remembered]
 
 
 async def keep(run: AgentRun, memory: Memory) -> None:
-    """Store what was asked and answered, and give a new thread its title."""
+    """Store what was asked and answered, and give a new thread its title.
+
+    Of a thread that was deleted meanwhile nothing is stored.
+    """
     if memory.read_only:
         return
     thread_id, resource_id = run.thread_id or "", run.resource_id or ""
-    remembered = run.shown | {message.id for message in run.remembered}
-    fresh = [message for message in run.messages if message.id not in remembered]
-    await memory.save_messages(fresh, thread_id=thread_id, resource_id=resource_id)
+    fresh = new_messages(run)
+    is_there = await memory.add_messages(fresh, thread_id=thread_id, resource_id=resource_id)
     run.state["kept"] = True
+    if not is_there:
+        return
     thread = await memory.get_thread(thread_id)
     if memory.generate_title and thread is not None and not thread.title and not run.remembered:
         title = await _title(run, memory, fresh)

@@ -6,19 +6,25 @@ messages of the thread, and what it noted in its working memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from mastra.clock import now_ms
 from mastra.errors import ConfigError, InputValidationError
 from mastra.ids import new_id
 from mastra.jsonable import Json, dump_json, load_json
-from mastra.memory.notes import DEFAULT_TEMPLATE, WorkingMemory, working_memory_of
+from mastra.memory.notes import (
+    DEFAULT_TEMPLATE,
+    WorkingMemory,
+    laid_over,
+    working_memory_of,
+)
 from mastra.memory.semantic import Recaller, SemanticRecall, TextVectors, semantic_recall_of
 from mastra.models.embedding import Embedder, EmbedderInput, resolve_embedder
+from mastra.models.late_results import apart, called, with_results
 from mastra.models.message_forms import message_from
-from mastra.models.messages import Message
+from mastra.models.messages import Message, ToolResultPart
 from mastra.models.resolve import ModelInput
 from mastra.models.stored_messages import merged_messages, split_results, stored_content
 from mastra.names import python_names, python_options
@@ -35,6 +41,9 @@ from mastra.storage.memory_store import (
 )
 
 __all__ = ["Memory", "message_of"]
+
+_LOOKED_THROUGH: Final = 50
+"""How many messages are read at once to find the call that a result answers."""
 
 
 @python_names
@@ -169,19 +178,30 @@ class Memory:
         metadata: Mapping[str, Json] | None = None,
     ) -> ThreadRecord | None:
         """Change a thread's title or add to its metadata; `None` where there is none."""
-        thread = await self.store.get_thread(thread_id)
-        if thread is None:
-            return None
-        changed = replace(
-            thread,
-            title=thread.title if title is None else title,
-            metadata=thread.metadata
-            if metadata is None
-            else {**(thread.metadata or {}), **metadata},
-            updated_at=now_ms(),
-        )
-        await self.store.save_thread(changed)
-        return changed
+
+        def change(thread: ThreadRecord) -> ThreadRecord:
+            known = thread.metadata or {}
+            return replace(
+                thread,
+                title=thread.title if title is None else title,
+                metadata=thread.metadata if metadata is None else {**known, **metadata},
+            )
+
+        return await self.change_thread(thread_id, change)
+
+    async def change_thread(
+        self, thread_id: str, change: Callable[[ThreadRecord], ThreadRecord]
+    ) -> ThreadRecord | None:
+        """Change a thread by a function of what is stored; `None` where there is none.
+
+        Where somebody else changes the thread meanwhile, the function is called again with what
+        they have stored, so that no change is lost. A thread that was deleted stays deleted.
+        """
+        while (known := await self.store.get_thread(thread_id)) is not None:
+            changed = replace(change(known), updated_at=max(now_ms(), known.updated_at + 1))
+            if await self.store.change_thread(changed, known):
+                return changed
+        return None
 
     async def delete_thread(self, thread_id: str) -> bool:
         """Delete a thread and its messages; return whether it was there."""
@@ -225,7 +245,56 @@ class Memory:
         self, messages: Sequence[Message], *, thread_id: str, resource_id: str
     ) -> list[StoredMessage]:
         """Store messages in a thread, each answer with its tools' results as one."""
-        stored = [
+        stored = self._stored(messages, thread_id, resource_id)
+        await self.store_messages(stored)
+        return stored
+
+    async def add_messages(
+        self, messages: Sequence[Message], *, thread_id: str, resource_id: str
+    ) -> bool:
+        """Store what was said in a thread that there is; nothing where it was deleted.
+
+        The result of a call that an earlier answer made, as of a tool that the client runs, goes
+        into the message of that answer.
+
+        Returns:
+            Whether the thread is there.
+        """
+        kept, late = apart(messages)
+        answered: list[StoredMessage] = []
+        if late:
+            answered, homeless = await self._answered(late, thread_id, resource_id)
+            kept = [*(called(part) for part in homeless), *kept]
+        stored = [*answered, *self._stored(kept, thread_id, resource_id)]
+        if not await self.store.add_messages(stored):
+            return False
+        await self._index(stored)
+        return True
+
+    async def _answered(
+        self, results: Sequence[ToolResultPart], thread_id: str, resource_id: str
+    ) -> tuple[list[StoredMessage], list[ToolResultPart]]:
+        """Return stored messages with the results of calls in them, and what answers none."""
+        found: list[StoredMessage] = []
+        left, page = [*results], 0
+        while left:
+            listed = await self.store.list_messages(
+                thread_id=thread_id, resource_id=resource_id, page=page, per_page=_LOOKED_THROUGH
+            )
+            for stored in reversed(listed.messages):
+                content, left = with_results(stored.content, left)
+                if content is not None:
+                    found.append(replace(stored, content=content))
+            page += 1
+            if page * _LOOKED_THROUGH >= listed.total:
+                break
+        return found, left
+
+    @staticmethod
+    def _stored(
+        messages: Sequence[Message], thread_id: str, resource_id: str
+    ) -> list[StoredMessage]:
+        return [
             StoredMessage(
                 message.id,
                 thread_id,
@@ -236,8 +305,6 @@ class Memory:
             )
             for message in merged_messages(messages)
         ]
-        await self.store_messages(stored)
-        return stored
 
     async def store_messages(self, messages: Sequence[StoredMessage]) -> None:
         """Store messages as they are; with semantic recall, what they mean too.
@@ -246,6 +313,9 @@ class Memory:
         was said is worth more than finding it.
         """
         await self.store.save_messages(messages)
+        await self._index(messages)
+
+    async def _index(self, messages: Sequence[StoredMessage]) -> None:
         if self._recaller is not None:
             await self._recaller.index(messages)
 
@@ -349,41 +419,49 @@ class Memory:
     ) -> str:
         """Rewrite the notes; with a schema, what is given is laid over what was there.
 
+        Objects are merged at every depth, `None` removes a key, and lists are replaced. Several
+        updates at once lose nothing of each other.
+
         Raises:
             InputValidationError: The notes do not meet the schema, or there is nobody to keep
                 them for.
         """
-        text = await self._new_notes(notes, thread_id, resource_id)
-        now = now_ms()
         if self._notes_of_thread():
-            thread = None if thread_id is None else await self.store.get_thread(thread_id)
-            if thread is None:
+            text = ""
+
+            def change(thread: ThreadRecord) -> ThreadRecord:
+                nonlocal text
+                known = thread.metadata or {}
+                text = self._new_notes(notes, known.get("workingMemory"))
+                return replace(thread, metadata={**known, "workingMemory": text})
+
+            if thread_id is None or await self.change_thread(thread_id, change) is None:
                 raise InputValidationError(f"There is no thread {thread_id!r} to keep notes in.")
-            metadata = {**(thread.metadata or {}), "workingMemory": text}
-            await self.store.save_thread(replace(thread, metadata=metadata, updated_at=now))
             return text
         if resource_id is None:
             raise InputValidationError("Notes need a resource to be kept for.")
-        known = await self.store.get_resource(resource_id)
-        known = known or ResourceRecord(resource_id, created_at=now)
-        await self.store.save_resource(replace(known, working_memory=text, updated_at=now))
-        return text
+        while True:
+            now = now_ms()
+            known = await self.store.get_resource(resource_id)
+            before = known or ResourceRecord(resource_id, created_at=now)
+            text = self._new_notes(notes, before.working_memory)
+            at = max(now, before.updated_at + 1)
+            changed = replace(before, working_memory=text, updated_at=at)
+            if await self.store.change_resource(changed, known):
+                return text
 
     def _notes_of_thread(self) -> bool:
         return self.working_memory is not None and self.working_memory.scope == "thread"
 
-    async def _new_notes(self, notes: Any, thread_id: str | None, resource_id: str | None) -> str:
+    def _new_notes(self, notes: Any, before: Any) -> str:
         working = self.working_memory
         if working is None or working.schema is None:
             return notes if isinstance(notes, str) else dump_json(notes).decode()
         given: Any = load_json(notes) if isinstance(notes, str) else notes
-        if isinstance(given, dict):
-            before = await self.get_working_memory(thread_id=thread_id, resource_id=resource_id)
-            old: Any = load_json(before) if before else {}
-            given = {**old, **cast("dict[str, Any]", given)}
         schema = schema_of(working.schema)
+        merged = laid_over(load_json(before) if before else None, given)
         try:
-            return dump_json(schema.dump(schema.load(given))).decode()
+            return dump_json(schema.dump(schema.load(merged))).decode()
         except SchemaMismatch as mismatch:
             raise mismatch.into(InputValidationError, "The working memory") from None
 

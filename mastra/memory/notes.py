@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from mastra.errors import ConfigError
 
-__all__ = ["DEFAULT_TEMPLATE", "WorkingMemory", "working_memory_of"]
+__all__ = ["DEFAULT_TEMPLATE", "WorkingMemory", "laid_over", "partial_form", "working_memory_of"]
 
 DEFAULT_TEMPLATE: Final = """
 # User Information
@@ -55,3 +55,35 @@ def working_memory_of(
         return WorkingMemory()
     made = value if isinstance(value, WorkingMemory) else WorkingMemory(**value)
     return made if made.enabled else None
+
+
+def laid_over(old: Any, change: Any) -> Any:
+    """Return notes with a change laid over them, as Mastra does.
+
+    Objects are merged at every depth, `None` removes a key, and anything else, lists too, takes
+    the place of what was there.
+    """
+    if not isinstance(change, Mapping):
+        return change
+    before = cast("Mapping[str, Any]", old if isinstance(old, Mapping) else {})
+    merged = dict(before)
+    for key, value in cast("Mapping[str, Any]", change).items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = laid_over(before.get(key), value)
+    return merged
+
+
+def partial_form(schema: Any) -> Any:
+    """Return a JSON Schema by which any field may be left out: only what changes is told."""
+    if isinstance(schema, list):
+        return [partial_form(item) for item in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: partial_form(value)
+        for key, value in cast("dict[str, Any]", schema).items()
+        # A field may be called `required`; the list of those that are is a list.
+        if not (key == "required" and isinstance(value, list))
+    }

@@ -21,6 +21,7 @@ __all__ = [
     "feedback_message",
     "is_feedback",
     "merged_messages",
+    "result_to_stored",
     "split_results",
     "stored_content",
     "to_stored_wire",
@@ -101,21 +102,27 @@ def _invocation(call: ToolCallPart, results: Mapping[str, list[ToolResultPart]])
     if call.provider_executed:
         invocation["providerExecuted"] = True
     if found is not None:
-        invocation["result"] = to_jsonable(found.result, what="A tool's result")
-        if found.is_error:
-            invocation["isError"] = True
-        if found.content is not None:
-            invocation["resultContent"] = content_to_wire(found)
-        if found.provider_metadata:
-            invocation["resultProviderMetadata"] = to_jsonable(
-                dict(found.provider_metadata), what="What a provider says of a tool's result"
-            )
+        invocation |= result_to_stored(found)
     wire: dict[str, Json] = {"type": "tool-invocation", "toolInvocation": invocation}
     if call.provider_metadata:
         wire["providerMetadata"] = to_jsonable(
             dict(call.provider_metadata), what="What a provider says of a tool's call"
         )
     return wire
+
+
+def result_to_stored(result: ToolResultPart) -> dict[str, Json]:
+    """Return what a stored call has of its result."""
+    stored: dict[str, Json] = {"result": to_jsonable(result.result, what="A tool's result")}
+    if result.is_error:
+        stored["isError"] = True
+    if result.content is not None:
+        stored["resultContent"] = content_to_wire(result)
+    if result.provider_metadata:
+        stored["resultProviderMetadata"] = to_jsonable(
+            dict(result.provider_metadata), what="What a provider says of a tool's result"
+        )
+    return stored
 
 
 def to_stored_wire(messages: Iterable[Message], **owner: str | None) -> list[dict[str, Json]]:

@@ -109,6 +109,18 @@ class MemoryStore(Protocol):
         """
         ...
 
+    async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
+        """Store a thread if it is still there and was not changed since it was read.
+
+        Args:
+            thread: What to store; its `updated_at` is later than that of `known`.
+            known: The thread as it was read. Its `updated_at` says whether it is still the same.
+
+        Returns:
+            Whether it was stored.
+        """
+        ...
+
     async def delete_thread(self, thread_id: str) -> bool:
         """Delete a thread and its messages; return whether it was there."""
         ...
@@ -140,6 +152,20 @@ class MemoryStore(Protocol):
 
         Raises:
             IdTakenError: One of the older belongs to another resource; nothing was stored.
+        """
+        ...
+
+    async def add_messages(self, messages: Sequence[StoredMessage]) -> bool:
+        """Store messages as `save_messages` does, if their threads are there.
+
+        A thread that is deleted meanwhile is either gone before, and nothing is stored, or takes
+        the messages along.
+
+        Returns:
+            Whether all of the threads were there.
+
+        Raises:
+            IdTakenError: As `save_messages`.
         """
         ...
 
@@ -176,6 +202,18 @@ class MemoryStore(Protocol):
         """Store a resource, in place of an older one of that id."""
         ...
 
+    async def change_resource(self, resource: ResourceRecord, known: ResourceRecord | None) -> bool:
+        """Store a resource if it was not changed since it was read, as `change_thread` does.
+
+        Args:
+            resource: What to store.
+            known: The resource as it was read; `None` where there was none.
+
+        Returns:
+            Whether it was stored.
+        """
+        ...
+
 
 class InMemoryMemoryStore:
     """Keeps conversations in this process."""
@@ -200,6 +238,14 @@ class InMemoryMemoryStore:
         if known is not None and known.resource_id != thread.resource_id:
             raise id_taken("Thread", thread.id)
         self._threads[thread.id] = replace(thread, metadata=copy.deepcopy(thread.metadata))
+
+    async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
+        """Store a thread if it is still there and was not changed since it was read."""
+        found = self._threads.get(thread.id)
+        if found is None or found.updated_at != known.updated_at:
+            return False
+        await self.save_thread(thread)
+        return True
 
     async def delete_thread(self, thread_id: str) -> bool:
         """Delete a thread and its messages."""
@@ -249,6 +295,13 @@ class InMemoryMemoryStore:
             if thread is not None:
                 touched = max(thread.updated_at, message.created_at)
                 self._threads[thread.id] = replace(thread, updated_at=touched)
+
+    async def add_messages(self, messages: Sequence[StoredMessage]) -> bool:
+        """Store messages, if their threads are there."""
+        if any(message.thread_id not in self._threads for message in messages):
+            return False
+        await self.save_messages(messages)
+        return True
 
     async def list_messages(
         self,
@@ -304,6 +357,16 @@ class InMemoryMemoryStore:
     async def save_resource(self, resource: ResourceRecord) -> None:
         """Store a resource."""
         self._resources[resource.id] = resource
+
+    async def change_resource(self, resource: ResourceRecord, known: ResourceRecord | None) -> bool:
+        """Store a resource if it was not changed since it was read."""
+        found = self._resources.get(resource.id)
+        if (found is None) != (known is None):
+            return False
+        if found is not None and known is not None and found.updated_at != known.updated_at:
+            return False
+        await self.save_resource(resource)
+        return True
 
 
 def _holds(metadata: Mapping[str, Json] | None, wanted: Mapping[str, Json] | None) -> bool:

@@ -75,6 +75,8 @@ class Tool(Generic[In, Out]):
     """Facts for providers, keyed by provider."""
     mcp: Mapping[str, Any] | None = None
     """Facts for MCP clients, such as `annotations`."""
+    has_effect: bool = False
+    """Whether it changes something that a conversation must not forget: its step is kept at once."""
     can_suspend: bool = False
     """Whether it says that it may suspend; such tools run one at a time."""
     parameters: dict[str, Json] | None = field(default=None, repr=False)
@@ -198,6 +200,7 @@ def create_tool(
     title: str | None = None,
     provider_options: Mapping[str, Any] | None = None,
     mcp: Mapping[str, Any] | None = None,
+    has_effect: bool = False,
 ) -> Tool[Any, Any]:
     """Make a tool.
 
@@ -219,6 +222,9 @@ def create_tool(
         title: A name for people.
         provider_options: Facts for providers, keyed by provider.
         mcp: Facts for MCP clients.
+        has_effect: Whether it changes something that a conversation must not forget, as a payment
+            does: what it did is stored in the agent's memory as soon as its step ends, before the
+            model is asked for more.
     """
     call: Call | None = None
     takes = input_schema
@@ -246,6 +252,7 @@ def create_tool(
         title=title,
         provider_options=provider_options,
         mcp=mcp,
+        has_effect=has_effect,
         can_suspend=suspend_schema is not None or resume_schema is not None,
         parameters=parameters,
     )
@@ -273,6 +280,7 @@ def tool(
     to_model_output: Callable[[Any], Any] | None = None,
     strict: bool | None = None,
     title: str | None = None,
+    has_effect: bool = False,
 ) -> _ToolDecorator: ...
 def tool(function: Any = None, /, **options: Any) -> Any:
     """Make a tool of the function below, as a decorator, with or without options.

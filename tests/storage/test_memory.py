@@ -275,3 +275,49 @@ async def test_what_json_cannot_hold_is_refused(memory: MemoryStore) -> None:
     with pytest.raises(SerializationError, match=r"resource 'ann'.*: a is"):
         await memory.save_resource(ResourceRecord("ann", None, odd))
     assert (await memory.list_messages()).total == 0
+
+
+async def test_messages_are_added_to_threads_that_there_are(memory: MemoryStore) -> None:
+    await memory.save_thread(ThreadRecord("t", "ann"))
+    assert await memory.add_messages([message(1), message(2)])
+    assert await memory.add_messages([])
+    assert not await memory.add_messages([message(3), message(4, "gone")])
+    assert ids((await memory.list_messages()).messages) == "12"
+    thread = await memory.get_thread("t")
+    assert thread is not None
+    assert thread.updated_at == 2
+    with pytest.raises(IdTakenError):
+        await memory.add_messages([message(5), message(1, resource_id="bob")])
+    assert (await memory.list_messages()).total == 2
+
+
+async def test_a_thread_deleted_while_messages_are_added_has_none(memory: MemoryStore) -> None:
+    for round_ in range(10):
+        await memory.save_thread(ThreadRecord("t", "ann"))
+        async with anyio.create_task_group() as tasks:
+            for number in range(4):
+                tasks.start_soon(memory.add_messages, [message(10 * round_ + number)])
+            tasks.start_soon(memory.delete_thread, "t")
+        assert (await memory.list_messages(thread_id="t")).total == 0
+
+
+async def test_a_thread_is_changed_as_it_was_read(memory: MemoryStore) -> None:
+    first = ThreadRecord("t", "ann", "", {"a": 1}, 1, 1)
+    await memory.save_thread(first)
+    second = ThreadRecord("t", "ann", "Trips", {"a": 2}, 1, 2)
+    assert await memory.change_thread(second, first)
+    assert not await memory.change_thread(ThreadRecord("t", "ann", "Food", None, 1, 3), first)
+    assert await memory.get_thread("t") == second
+    await memory.delete_thread("t")
+    assert not await memory.change_thread(second, second)
+    assert await memory.get_thread("t") is None
+
+
+async def test_a_resource_is_changed_as_it_was_read(memory: MemoryStore) -> None:
+    first = ResourceRecord("ann", "1", {}, 1, 1)
+    assert await memory.change_resource(first, None)
+    assert not await memory.change_resource(ResourceRecord("ann", "2", {}, 1, 2), None)
+    second = ResourceRecord("ann", "3", {"vip": True}, 1, 3)
+    assert await memory.change_resource(second, first)
+    assert not await memory.change_resource(ResourceRecord("ann", "4", {}, 1, 4), first)
+    assert await memory.get_resource("ann") == second

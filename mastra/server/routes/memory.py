@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query
@@ -174,15 +175,16 @@ async def update_thread(
     """Change a thread's title, or put other metadata in place of what it has."""
     memory = await _memory(server, request, agent_id)
     thread = await _thread(server, request, memory, thread_id)
-    changed = ThreadRecord(
+    changed = await memory.change_thread(
         thread.id,
-        thread.resource_id,
-        thread.title if body.title is None else body.title,
-        thread.metadata if body.metadata is None else body.metadata,
-        thread.created_at,
-        now_ms(),
+        lambda known: replace(
+            known,
+            title=known.title if body.title is None else body.title,
+            metadata=known.metadata if body.metadata is None else body.metadata,
+        ),
     )
-    await memory.store.save_thread(changed)
+    if changed is None:
+        raise Refusal(404, "Thread not found")
     return _thread_wire(changed)
 
 

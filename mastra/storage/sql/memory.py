@@ -24,6 +24,7 @@ from mastra.storage.sql.statements import (
     Statement,
     StatementCache,
     in_chunks,
+    insert_new,
     named,
     padded,
     upsert,
@@ -72,26 +73,36 @@ class SQLMemoryStore:
 
     async def save_thread(self, thread: ThreadRecord) -> None:
         """Store a thread, in place of an older one of that id."""
-        what = f"thread {thread.id!r}"
-        values = {
-            "new_id": thread.id,
-            "new_resource_id": thread.resource_id,
-            "new_title": thread.title,
-            "new_metadata": None if thread.metadata is None else _json(thread.metadata, what),
-            "new_created_at": thread.created_at,
-            "new_updated_at": thread.updated_at,
-        }
         statement = self._save(tables.threads, build.THREAD_COLUMNS)
-        if await self._database.change(statement, values, what=f"store {what}") != 1:
+        what = f"store thread {thread.id!r}"
+        if await self._database.change(statement, _thread_values(thread), what=what) != 1:
             raise id_taken("Thread", thread.id)
+
+    async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
+        """Store a thread if it is still there and was not changed since it was read."""
+        statement = self._change(tables.threads, build.THREAD_COLUMNS)
+        values = {
+            **_thread_values(thread),
+            "of_id": known.id,
+            "of_resource_id": known.resource_id,
+            "of_updated_at": known.updated_at,
+        }
+        what = f"store thread {thread.id!r}"
+        return await self._database.change(statement, values, what=what) == 1
+
+    def _change(self, table: Table, columns: Sequence[str]) -> Statement:
+        return self._statements.get(
+            ("change", table.name), functools.partial(build.change_row, table, columns)
+        )
 
     async def delete_thread(self, thread_id: str) -> bool:
         """Delete a thread and its messages; return whether it was there."""
         of_thread = self._statements.get(("delete messages of",), build.delete_messages_of)
         thread = self._statements.get(("delete thread",), build.delete_thread)
         values = {"of_id": thread_id}
-        _, deleted = await self._database.change_all(
-            [(of_thread, values), (thread, values)], what=f"delete thread {thread_id!r}"
+        # The thread first: whoever adds messages holds it until they are there to be deleted.
+        deleted, _ = await self._database.change_all(
+            [(thread, values), (of_thread, values)], what=f"delete thread {thread_id!r}"
         )
         return deleted == 1
 
@@ -134,32 +145,57 @@ class SQLMemoryStore:
 
     async def save_messages(self, messages: Sequence[StoredMessage]) -> None:
         """Store messages, in place of older ones of the same ids, and touch their threads."""
-        statement = self._save(tables.messages, build.MESSAGE_COLUMNS)
-        latest: dict[str, int] = {}
-        writes: list[tuple[Statement, Values]] = []
-        for message in messages:
-            at = message.created_at
-            latest[message.thread_id] = max(at, latest.get(message.thread_id, at))
-            values = {
-                "new_id": message.id,
-                "new_thread_id": message.thread_id,
-                "new_resource_id": message.resource_id,
-                "new_role": message.role,
-                "new_content": _json(message.content, f"message {message.id!r}"),
-                "new_created_at": at,
-            }
-            writes.append((statement, values))
-        touch = self._statements.get(("touch",), build.touch_thread)
-        # In one order, so that two callers never wait for each other.
-        writes += [
-            (touch, {"of_id": thread_id, "new_updated_at": at})
-            for thread_id, at in sorted(latest.items())
-        ]
-        if writes:
+        if messages:
+            writes = [*self._writes(messages), *self._touches(messages)]
             what = f"store {len(messages)} messages"
             counts = await self._database.change_all(writes, what=what, needed=len(messages))
             if 0 in counts[: len(messages)]:
                 raise id_taken("Message", messages[counts.index(0)].id)
+
+    async def add_messages(self, messages: Sequence[StoredMessage]) -> bool:
+        """Store messages as `save_messages` does, if their threads are there."""
+        if not messages:
+            return True
+        holds = self._statements.get(("hold",), build.hold_thread)
+        held = [(holds, values) for _, values in self._touches(messages)]
+        writes = [*held, *self._writes(messages), *self._touches(messages)]
+        needed = len(held) + len(messages)
+        what = f"store {len(messages)} messages"
+        counts = await self._database.change_all(writes, what=what, needed=needed)
+        if 0 in counts[: len(held)]:
+            return False
+        if 0 in counts[:needed]:
+            raise id_taken("Message", messages[counts.index(0) - len(held)].id)
+        return True
+
+    def _writes(self, messages: Sequence[StoredMessage]) -> list[tuple[Statement, Values]]:
+        statement = self._save(tables.messages, build.MESSAGE_COLUMNS)
+        return [
+            (
+                statement,
+                {
+                    "new_id": message.id,
+                    "new_thread_id": message.thread_id,
+                    "new_resource_id": message.resource_id,
+                    "new_role": message.role,
+                    "new_content": _json(message.content, f"message {message.id!r}"),
+                    "new_created_at": message.created_at,
+                },
+            )
+            for message in messages
+        ]
+
+    def _touches(self, messages: Sequence[StoredMessage]) -> list[tuple[Statement, Values]]:
+        latest: dict[str, int] = {}
+        for message in messages:
+            at = message.created_at
+            latest[message.thread_id] = max(at, latest.get(message.thread_id, at))
+        touch = self._statements.get(("touch",), build.touch_thread)
+        # In one order, so that two callers never wait for each other.
+        return [
+            (touch, {"of_id": thread_id, "new_updated_at": at})
+            for thread_id, at in sorted(latest.items())
+        ]
 
     async def list_messages(
         self,
@@ -260,16 +296,26 @@ class SQLMemoryStore:
 
     async def save_resource(self, resource: ResourceRecord) -> None:
         """Store a resource, in place of an older one of that id."""
-        what = f"resource {resource.id!r}"
-        values = {
-            "new_id": resource.id,
-            "new_working_memory": resource.working_memory,
-            "new_metadata": _json(resource.metadata, what),
-            "new_created_at": resource.created_at,
-            "new_updated_at": resource.updated_at,
-        }
+        what = f"store resource {resource.id!r}"
         statement = self._save(tables.resources, build.RESOURCE_COLUMNS)
-        await self._database.change(statement, values, what=f"store {what}")
+        await self._database.change(statement, _resource_values(resource), what=what)
+
+    async def change_resource(self, resource: ResourceRecord, known: ResourceRecord | None) -> bool:
+        """Store a resource if it was not changed since it was read."""
+        what = f"store resource {resource.id!r}"
+        values = _resource_values(resource)
+        if known is None:
+            dialect = self._database.dialect.name
+            statement = self._statements.get(
+                ("add resource",),
+                functools.partial(
+                    insert_new, tables.resources, build.RESOURCE_COLUMNS, "id", dialect
+                ),
+            )
+        else:
+            statement = self._change(tables.resources, build.RESOURCE_COLUMNS)
+            values |= {"of_id": known.id, "of_updated_at": known.updated_at}
+        return await self._database.change(statement, values, what=what) == 1
 
     async def _rows(self, statement: Statement, values: Values, what: str) -> Sequence[Row]:
         return await self._database.fetch(statement, values, what=f"list {what}")
@@ -285,6 +331,28 @@ class SQLMemoryStore:
 
 def _json(value: object, what: str) -> str:
     return dump_json(value, what=what).decode()
+
+
+def _thread_values(thread: ThreadRecord) -> dict[str, object]:
+    metadata = thread.metadata
+    return {
+        "new_id": thread.id,
+        "new_resource_id": thread.resource_id,
+        "new_title": thread.title,
+        "new_metadata": None if metadata is None else _json(metadata, f"thread {thread.id!r}"),
+        "new_created_at": thread.created_at,
+        "new_updated_at": thread.updated_at,
+    }
+
+
+def _resource_values(resource: ResourceRecord) -> dict[str, object]:
+    return {
+        "new_id": resource.id,
+        "new_working_memory": resource.working_memory,
+        "new_metadata": _json(resource.metadata, f"resource {resource.id!r}"),
+        "new_created_at": resource.created_at,
+        "new_updated_at": resource.updated_at,
+    }
 
 
 def _thread(row: Row) -> ThreadRecord:

@@ -27,10 +27,12 @@ __all__ = [
     "MESSAGE_COLUMNS",
     "RESOURCE_COLUMNS",
     "THREAD_COLUMNS",
+    "change_row",
     "count_rows",
     "delete_messages",
     "delete_messages_of",
     "delete_thread",
+    "hold_thread",
     "list_messages",
     "list_neighbours",
     "list_threads",
@@ -112,6 +114,26 @@ def touch_thread() -> Update:
         update(threads)
         .where(threads.c.id == named("of_id", threads.c.id), updated_at < moment)
         .values(updated_at=moment)
+    )
+
+
+def hold_thread() -> Update:
+    """Build the statement that keeps a thread from being deleted until the transaction ends."""
+    updated_at = threads.c.updated_at
+    return (
+        update(threads)
+        .where(threads.c.id == named("of_id", threads.c.id))
+        .values(updated_at=updated_at)
+    )
+
+
+def change_row(table: Table, columns: Iterable[str]) -> Update:
+    """Build the statement that changes a row which is still as it was read."""
+    known = [name for name in ("id", "resource_id", "updated_at") if name in table.c]
+    return (
+        update(table)
+        .where(*(table.c[name] == named(f"of_{name}", table.c[name]) for name in known))
+        .values({name: named(f"new_{name}", table.c[name]) for name in columns if name != "id"})
     )
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "StatementCache",
     "compile_statement",
     "in_chunks",
+    "insert_new",
     "matches",
     "named",
     "padded",
@@ -119,3 +120,10 @@ def upsert(
         set_={name: statement.excluded[name] for name in columns if name != key},
         where=where,
     )
+
+
+def insert_new(table: Table, columns: Sequence[str], key: str, dialect: str) -> Insert:
+    """Build the statement that stores a row, unless there is one of that key."""
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    values = {name: named(f"new_{name}", table.c[name]) for name in columns}
+    return insert(table).values(values).on_conflict_do_nothing(index_elements=[key])
