@@ -237,11 +237,13 @@ def _assistant(message: Message, provider: str) -> Json:
 
 
 def _call(call: ToolCallPart, provider: str) -> dict[str, Json]:
+    # Gemini's signature of a thought, through its compatible API.
+    signed = metadata_of(call, provider).get("extra_content")
     return {
         "id": call.tool_call_id,
         "type": "function",
         "function": {"name": call.tool_name, "arguments": arguments_of(call)},
-        **metadata_of(call, provider),
+        **({} if signed is None else {"extra_content": signed}),
     }
 
 

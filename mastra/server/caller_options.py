@@ -21,6 +21,7 @@ from mastra.errors import ConfigError
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RequestContext
 from mastra.server.caller_memory import memory_options
+from mastra.server.caller_messages import plain_messages
 from mastra.server.caller_settings import (
     allowed_model,
     number_within,
@@ -93,7 +94,7 @@ async def call_options(
 async def _said(call: _Call, body: AgentBody, options: dict[str, Any]) -> None:
     """Add what only the routes that ask an agent take."""
     author, config = call.author, call.server.config
-    options["context"] = body.context
+    options["context"] = None if body.context is None else plain_messages(body.context)
     if body.limits is not None:
         options["limits"] = _limits(body.limits, author.get("limits"))
     options["run_id"] = body.run_id

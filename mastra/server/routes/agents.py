@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.errors import InputValidationError, NotFoundError
 from mastra.jsonable import Json
+from mastra.server.caller_messages import plain_messages
 from mastra.server.caller_options import call_options
 from mastra.server.context import AgentId, Server, ServerDep, ToolId
 from mastra.server.describe import agent_wire
@@ -107,7 +108,7 @@ async def stream(
 def _asked(agent: Agent, body: AgentBody, options: dict[str, Any]) -> AgentStream[Any]:
     if body.messages in ("", []):
         raise InputValidationError("messages must not be empty.")
-    return agent.stream(cast("Any", body.messages), **options)
+    return agent.stream(plain_messages(body.messages), **options)
 
 
 async def _streamed(

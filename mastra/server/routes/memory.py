@@ -16,6 +16,7 @@ from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.memory import Memory
 from mastra.models.message_forms import message_from
+from mastra.server.caller_messages import plain_messages
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
@@ -237,7 +238,7 @@ async def save_messages(
     saved: list[StoredMessage] = []
     for given in body.messages:
         thread = await _thread(server, request, memory, given.thread_id)
-        content: Any = given.content
+        content: Any = plain_messages(given.content)
         if isinstance(content, str):
             content = {"format": 2, "parts": [{"type": "text", "text": content}]}
         # What no reader understands would take everything listed with it along.
