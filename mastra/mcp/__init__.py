@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from mastra.mcp.calls import Question
     from mastra.mcp.client import MCPClient
     from mastra.mcp.config import MCPServerConfig
+    from mastra.mcp.resources import MCPPrompt
     from mastra.mcp.server import MCPServer
 
 __all__ = [
     "MCPClient",
+    "MCPPrompt",
     "MCPServer",
     "MCPServerConfig",
     "Question",
@@ -20,6 +22,7 @@ __all__ = [
 
 _HOMES = {
     "MCPClient": "mastra.mcp.client",
+    "MCPPrompt": "mastra.mcp.resources",
     "MCPServer": "mastra.mcp.server",
     "MCPServerConfig": "mastra.mcp.config",
     "Question": "mastra.mcp.calls",

@@ -15,6 +15,7 @@ from mastra.mcp.config import MCPServerConfig, ServerInput, config_of
 from mastra.mcp.connection import Connection
 from mastra.mcp.failures import fate_of, request_failed
 from mastra.mcp.requests import Elicitation, ServerRequests
+from mastra.mcp.resources import MCPPrompts, MCPResources
 from mastra.mcp.tool_runs import ToolRuns
 from mastra.models.resolve import ModelInput
 from mastra.tools.named import add_tools
@@ -60,6 +61,10 @@ class MCPClient:
         self._reconnect_s = reconnect_s
         self._requests = ServerRequests(self._configs, elicitation, sampling)
         self._runs = ToolRuns(self.ask, self._requests, timeout_s=timeout_s, answer_s=answer_s)
+        self.resources = MCPResources(tuple(self._configs), self.ask)
+        """Lists, reads and watches the resources of the servers."""
+        self.prompts = MCPPrompts(tuple(self._configs), self.ask)
+        """Lists the prompts of the servers, and fills them in."""
         self._read_s = max(timeout_s, answer_s)
         self._homes: dict[asyncio.AbstractEventLoop, dict[str, Connection]] = {}
         self._retired: dict[asyncio.AbstractEventLoop, list[Connection]] = {}

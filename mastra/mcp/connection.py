@@ -214,6 +214,7 @@ class Connection:
 
         def opened() -> None:
             http.is_open = True
+            http.on_gone = self.retire
 
         transport = streamable_http_client(config.url or "", http_client=http)
         return sdk.Client(self._watched(transport), **given), opened

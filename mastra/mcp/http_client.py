@@ -6,7 +6,7 @@ under way. Here it is the answer to its own request, and says whether the server
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import httpx2
@@ -30,11 +30,15 @@ class CallwiseHttpClient(httpx2.AsyncClient):
 
     is_open: bool = False
     """Whether the first exchange is over; before that, errors are raised."""
+    on_gone: Callable[[], None] | None = None
+    """Called where the stream of what the server says by itself cannot be opened again."""
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request."""
-        if not self.is_open or request.method != "POST":
+        if not self.is_open or request.method == "DELETE":
             return await super().send(request, **options)
+        if request.method == "GET":
+            return await self._send_get(request, **options)
         try:
             response = await super().send(request, **options)
             if response.status_code >= 400:
@@ -49,6 +53,16 @@ class CallwiseHttpClient(httpx2.AsyncClient):
         except Exception as error:  # noqa: BLE001 - an auth flow of the user's may raise anything
             text = f"{type(error).__name__}: {text_of(error)}"
             return _answer(request, INTERNAL_ERROR, text, None)
+        return response
+
+    async def _send_get(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        is_gone = True
+        try:
+            response = await super().send(request, **options)
+            is_gone = response.status_code == 404
+        finally:
+            if is_gone and self.on_gone is not None:
+                self.on_gone()
         return response
 
 
