@@ -247,6 +247,10 @@ VALUE_NOT_STORABLE: Final = "VALUE_NOT_STORABLE"
 """The code of a `StorageError` about what was to be stored or looked for, not about the database."""
 
 
+ROW_UNREADABLE: Final = "ROW_UNREADABLE"
+"""The code of a `StorageError` about something stored that cannot be read."""
+
+
 class StorageError(RunError):
     """The storage refused a call or could not be reached.
 

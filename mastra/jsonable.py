@@ -273,9 +273,25 @@ def load_json(data: str | bytes) -> Json:
     except ValueError:
         # Deeper, or with escapes that are no text: written by an older version, or by others.
         try:
-            return json.loads(data)
+            found = json.loads(data)
         except RecursionError as error:
             raise ValueError("it is nested too deep to be read") from error
+        if _is_nested_over(found, _ROW_DEPTH):
+            # Nothing that walks over it, or sends it, could go so deep.
+            raise ValueError("it is nested too deep to be read") from None
+        return found
+
+
+def _is_nested_over(value: Json, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for part in level
+            if isinstance(part, (dict, list))
+            for inner in (part.values() if isinstance(part, dict) else cast("list[Json]", part))
+        ]
+    return bool(level)
 
 
 def unserializable(value: object, what: str) -> SerializationError:

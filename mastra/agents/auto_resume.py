@@ -18,7 +18,7 @@ from mastra.agents.limits import UsageLimits
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.resuming import Resume, take
 from mastra.agents.run import AgentRun
-from mastra.agents.suspended import agent_run_store
+from mastra.agents.suspended import agent_run_store, run_from_record
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.errors import ModelError, RunNotFoundError
 from mastra.jsonable import dump_json
@@ -69,7 +69,8 @@ async def answered_run(run: AgentRun) -> Answered | None:
     records = [
         record
         for record in await store.list_agent_runs(run.spec.id)
-        if (record["threadId"], record["resourceId"]) == (run.thread_id, run.resource_id)
+        if (record.get("threadId"), record.get("resourceId")) == (run.thread_id, run.resource_id)
+        and run_from_record(record).error is None
     ]
     waiting = {
         call["tool_call_id"]: (record, call) for record in records for call in _answerable(record)

@@ -26,7 +26,7 @@ from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.resuming import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.run_record import restored_message
-from mastra.agents.suspended import SuspendedRun, WaitingCall
+from mastra.agents.suspended import SuspendedRun, WaitingCall, unreadable_run
 from mastra.agents.wire import camel
 from mastra.errors import (
     OPTION_REFUSED,
@@ -38,11 +38,13 @@ from mastra.errors import (
     UsageLimitError,
     ValidationError,
 )
+from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.chunks import Usage
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID
 from mastra.schema import ANY
+from mastra.storage.damage import UNREADABLE, is_unreadable
 from mastra.stream.writer import Writer
 from mastra.workflows.results import WorkflowFailed, WorkflowResult, WorkflowTripwire
 from mastra.workflows.run import Run
@@ -174,6 +176,19 @@ class DurableRuns:
         return [self._suspended(info) for info in found.runs]
 
     def _suspended(self, info: RunInfo) -> SuspendedRun:
+        updated_at = int(info.updated_at.timestamp() * 1000)
+        if info.error is not None and is_unreadable(info.error):
+            error = error_to_json(info.error)
+            resource_id = info.resource_id
+            return SuspendedRun(
+                info.run_id, self._agent_id, updated_at, [], None, resource_id, error
+            )
+        try:
+            return self._waiting(info, updated_at)
+        except UNREADABLE as error:
+            return unreadable_run(info.run_id, self._agent_id, error, created_at=updated_at)
+
+    def _waiting(self, info: RunInfo, updated_at: int) -> SuspendedRun:
         payload = cast("dict[str, Any]", info.steps[STEP].suspend_payload)
         given = cast("dict[str, Any]", info.input)
         memory: Mapping[str, Any] = given["options"].get("memory") or {}
@@ -182,7 +197,7 @@ class DurableRuns:
         return SuspendedRun(
             info.run_id,
             self._agent_id,
-            int(info.updated_at.timestamp() * 1000),
+            updated_at,
             [WaitingCall(**payload["toolCall"])],
             thread_id,
             info.resource_id,

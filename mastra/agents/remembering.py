@@ -11,8 +11,9 @@ from mastra.agents.run import AgentRun
 from mastra.errors import ConfigError, ModelError
 from mastra.jsonable import dump_json
 from mastra.logs import get_logger
-from mastra.memory.memory import Memory, message_of
+from mastra.memory.memory import Memory
 from mastra.memory.notes import DEFAULT_TEMPLATE, WorkingMemory, partial_form
+from mastra.memory.recalled import readable_messages
 from mastra.memory.semantic import about_other_threads
 from mastra.models.base import ModelRequest
 from mastra.models.calling import ModelEntry
@@ -120,7 +121,7 @@ async def _show_messages(run: AgentRun, memory: Memory) -> None:
         found = await memory.recall_stored(**options)
     known = {message.id for message in run.messages}
     fresh = [stored for stored in found if stored.id not in known]
-    here = [message_of(stored) for stored in fresh if stored.thread_id == thread_id]
+    here = readable_messages([stored for stored in fresh if stored.thread_id == thread_id])
     run.remembered = split_results(here)
     run.messages = [*run.remembered, *without_repeats(run.remembered, run.messages)]
     elsewhere = [stored for stored in fresh if stored.thread_id != thread_id]

@@ -13,11 +13,12 @@ from mastra.agents.run_record import chosen_call, restore, to_record
 from mastra.agents.suspended import WaitingCall
 from mastra.agents.tool_calls import CallRunner, NeedsApproval, Resumption, Suspended
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
-from mastra.errors import ResumeValidationError
+from mastra.errors import InputValidationError, ResumeValidationError, StorageError
 from mastra.jsonable import Json, to_jsonable
 from mastra.request_context import RESOURCE_ID, RequestContext
 from mastra.schema import SchemaMismatch
 from mastra.storage.agent_runs import AgentRunStore
+from mastra.storage.damage import UNREADABLE, unreadable
 
 __all__ = [
     "Resume",
@@ -47,20 +48,33 @@ class Resume:
 
 
 async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
-    """Claim the run's record and take over what the call does not say itself."""
+    """Claim the run's record and take over what the call does not say itself.
+
+    Raises:
+        StorageError: The run cannot be read (`ROW_UNREADABLE`).
+    """
     run.claim = Claim(resume.store, run.run_id, run.spec.id)
     # Where a server knows who calls, only their own runs go on.
     record = await run.claim.take(run.request_context.get(RESOURCE_ID))
-    chosen_call(record, resume.tool_call_id)
-    kept = RequestContext(record["requestContext"])
+    try:
+        chosen_call(record, resume.tool_call_id)
+        kept = RequestContext(record["requestContext"])
+        thread_id, resource_id = record["threadId"], record["resourceId"]
+        options = dict(record["options"])
+    except UNREADABLE as error:
+        raise _unreadable(run, error) from error
     for key, value in run.request_context.items():
         kept.set(key, value)
     run.request_context = kept
-    run.thread_id = record["threadId"]
-    run.resource_id = record["resourceId"]
-    for key, value in record["options"].items():
+    run.thread_id = thread_id
+    run.resource_id = resource_id
+    for key, value in options.items():
         run.options.setdefault(key, value)
     return record
+
+
+def _unreadable(run: AgentRun, cause: Exception) -> StorageError:
+    return unreadable(f"Run {run.run_id!r} of agent {run.spec.id!r}", f"it holds {cause!r}")
 
 
 def begin_resumed(
@@ -70,9 +84,13 @@ def begin_resumed(
 
     Raises:
         ResumeValidationError: The answer is not what the tool waits for.
+        StorageError: The run cannot be read (`ROW_UNREADABLE`).
     """
     chosen = chosen_call(record, resume.tool_call_id)
-    result, calls = restore(run, record)
+    try:
+        result, calls = restore(run, record)
+    except (InputValidationError, *UNREADABLE) as error:
+        raise _unreadable(run, error) from error
     resumption = resumption_of(
         runner, chosen, resume.data, approved=resume.approved, reason=resume.reason
     )

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from mastra.clock import iso_from_ms
+from mastra.failures import error_to_json
 from mastra.jsonable import Json
+from mastra.logs import get_logger
 from mastra.services import Services
 from mastra.storage.agent_runs import AgentRunStore
+from mastra.storage.damage import UNREADABLE, unreadable
 
 __all__ = [
     "SuspendedRun",
     "SuspendedRuns",
     "WaitingCall",
     "agent_run_store",
+    "run_from_record",
+    "unreadable_run",
 ]
 
 
@@ -72,10 +77,12 @@ class SuspendedRun:
     """The thread it belongs to."""
     resource_id: str | None = None
     """Whose thread it is."""
+    error: Mapping[str, Json] | None = None
+    """Why the run cannot be read, as JSON with the code `ROW_UNREADABLE`; it is then not resumed."""
 
     def to_wire(self) -> dict[str, Json]:
         """Return Mastra's JSON."""
-        return {
+        wire: dict[str, Json] = {
             "runId": self.run_id,
             "agentId": self.agent_id,
             "threadId": self.thread_id,
@@ -83,6 +90,9 @@ class SuspendedRun:
             "suspendedAt": iso_from_ms(self.created_at),
             "toolCalls": [call.to_wire() for call in self.tool_calls],
         }
+        if self.error is not None:
+            wire["error"] = self.error
+        return wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +111,26 @@ class SuspendedRuns:
 
 def run_from_record(record: Mapping[str, Any]) -> SuspendedRun:
     """Return a record as its readers see it."""
-    return SuspendedRun(
-        record["runId"],
-        record["agentId"],
-        record["createdAt"],
-        [WaitingCall(**call) for call in record["waiting"]],
-        record.get("threadId"),
-        record.get("resourceId"),
-    )
+    run_id, agent_id = str(record["runId"]), str(record["agentId"])
+    if "error" in record:
+        return SuspendedRun(run_id, agent_id, record["createdAt"], [], error=record["error"])
+    try:
+        return SuspendedRun(
+            run_id,
+            agent_id,
+            int(record["createdAt"]),
+            [WaitingCall(**call) for call in record["waiting"]],
+            record["threadId"],
+            record["resourceId"],
+        )
+    except UNREADABLE as error:
+        return unreadable_run(run_id, agent_id, error)
+
+
+def unreadable_run(
+    run_id: str, agent_id: str, cause: Exception, *, created_at: int = 0
+) -> SuspendedRun:
+    """Return a run of which nothing more can be told, and say so in the log."""
+    error = unreadable(f"Run {run_id!r} of agent {agent_id!r}", f"it holds {cause!r}")
+    get_logger({"run_id": run_id, "agent": agent_id}).error("%s", error.message)
+    return SuspendedRun(run_id, agent_id, created_at, [], error=error_to_json(error))

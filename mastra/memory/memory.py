@@ -7,23 +7,24 @@ messages of the thread, and what it noted in its working memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from mastra.clock import now_ms
 from mastra.errors import ConfigError, InputValidationError
 from mastra.ids import new_id
 from mastra.jsonable import Json, dump_json, load_json
+from mastra.logs import get_logger
 from mastra.memory.notes import (
     DEFAULT_TEMPLATE,
     WorkingMemory,
     laid_over,
     working_memory_of,
 )
+from mastra.memory.recalled import readable_messages
 from mastra.memory.semantic import Recaller, SemanticRecall, TextVectors, semantic_recall_of
 from mastra.models.embedding import Embedder, EmbedderInput, resolve_embedder
 from mastra.models.late_results import apart, called, with_results
-from mastra.models.message_forms import message_from
 from mastra.models.messages import Message, ToolResultPart
 from mastra.models.resolve import ModelInput
 from mastra.models.stored_messages import merged_messages, split_results, stored_content
@@ -40,7 +41,7 @@ from mastra.storage.memory_store import (
     ThreadRecord,
 )
 
-__all__ = ["Memory", "message_of"]
+__all__ = ["Memory"]
 
 _LOOKED_THROUGH: Final = 50
 """How many messages are read at once to find the call that a result answers."""
@@ -185,6 +186,8 @@ class Memory:
                 thread,
                 title=thread.title if title is None else title,
                 metadata=thread.metadata if metadata is None else {**known, **metadata},
+                # New metadata stands in for what could not be read.
+                error=thread.error if metadata is None else None,
             )
 
         return await self.change_thread(thread_id, change)
@@ -345,7 +348,7 @@ class Memory:
         recalled = await self.recall_stored(
             thread_id=thread_id, resource_id=resource_id, last=last, search=search
         )
-        return split_results([message_of(stored) for stored in recalled])
+        return split_results(readable_messages(recalled))
 
     async def recall_stored(
         self,
@@ -433,7 +436,7 @@ class Memory:
                 nonlocal text
                 known = thread.metadata or {}
                 text = self._new_notes(notes, known.get("workingMemory"))
-                return replace(thread, metadata={**known, "workingMemory": text})
+                return replace(thread, metadata={**known, "workingMemory": text}, error=None)
 
             if thread_id is None or await self.change_thread(thread_id, change) is None:
                 raise InputValidationError(f"There is no thread {thread_id!r} to keep notes in.")
@@ -457,20 +460,22 @@ class Memory:
         working = self.working_memory
         if working is None or working.schema is None:
             return notes if isinstance(notes, str) else dump_json(notes).decode()
-        given: Any = load_json(notes) if isinstance(notes, str) else notes
         schema = schema_of(working.schema)
-        merged = laid_over(load_json(before) if before else None, given)
+        try:
+            given: Any = load_json(notes) if isinstance(notes, str) else notes
+        except ValueError:
+            raise InputValidationError("The working memory is to be JSON, and is not.") from None
+        try:
+            old = load_json(before) if before else None
+        except (TypeError, ValueError):
+            # Text from before there was a schema, or damaged: nothing can be laid over it.
+            get_logger().warning("Notes that are no JSON are replaced: %.200r", before)
+            old = None
+        merged = laid_over(old, given)
         try:
             return dump_json(schema.dump(schema.load(merged))).decode()
         except SchemaMismatch as mismatch:
             raise mismatch.into(InputValidationError, "The working memory") from None
-
-
-def message_of(stored: StoredMessage) -> Message:
-    """Return a stored message as a model sees it, an answer with its tools' results as one."""
-    data = asdict(stored)
-    message = message_from({"role": stored.role, "content": data["content"], "id": stored.id})
-    return replace(message, created_at=stored.created_at, metadata=stored.content.get("metadata"))
 
 
 _SPELLINGS: Final[Mapping[str, str]] = {

@@ -225,8 +225,10 @@ def text_of(message: StoredMessage) -> str:
     content = message.content
     if content.get("content"):
         return str(content["content"])
-    parts = cast("list[dict[str, Any]]", content.get("parts") or [])
-    return "\n".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
+    parts: Any = content.get("parts")
+    known = cast("list[Any]", parts if isinstance(parts, list) else [])
+    texts = [cast("dict[str, Any]", part) for part in known if isinstance(part, dict)]
+    return "\n".join(str(part.get("text", "")) for part in texts if part.get("type") == "text")
 
 
 def _digest(text: str) -> str:

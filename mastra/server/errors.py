@@ -28,6 +28,7 @@ from mastra.errors import (
     UsageLimitError,
     ValidationError,
 )
+from mastra.storage.damage import is_unreadable
 
 __all__ = ["CODE_HEADER", "Refusal", "answer_to", "error_response", "not_found_page", "status_of"]
 
@@ -66,6 +67,8 @@ def status_of(error: BaseException) -> int:
     """Return the HTTP status for an exception."""
     if getattr(error, "code", None) == "THREAD_OF_ANOTHER_RESOURCE":
         return 403
+    if is_unreadable(error):
+        return 500
     if getattr(error, "code", None) in {OPTION_REFUSED, VALUE_NOT_STORABLE}:
         return 400
     for kind, status in _STATUSES:
@@ -114,7 +117,10 @@ def _mastra_error(error: MastraError) -> Response:
     return error_response(status, message, {CODE_HEADER: error.code})
 
 
-_STORAGE_SAYS = {400: "The request holds a text, a number or a date that cannot be stored."}
+_STORAGE_SAYS = {
+    400: "The request holds a text, a number or a date that cannot be stored.",
+    500: "What is stored under this id cannot be read. It is damaged, or of another program.",
+}
 
 
 _PARTS = {"body": "request body", "query": "query parameters", "path": "path parameters"}

@@ -7,12 +7,11 @@ claim is a lease, which its owner prolongs: a process that dies leaves the run t
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mastra.errors import IdTakenError
-from mastra.jsonable import Json
+from mastra.jsonable import Json, dump_json, load_json
 
 if TYPE_CHECKING:
     from mastra.storage.drivers import DriverStore
@@ -55,7 +54,11 @@ class AgentRunStore(Protocol):
         ...
 
     async def get_agent_run(self, run_id: str) -> dict[str, Json] | None:
-        """Return a record, whether it waits or is claimed, or `None`. It has `agentId`."""
+        """Return a record, whether it waits or is claimed, or `None`. It has `agentId`.
+
+        Raises:
+            StorageError: It cannot be read (`ROW_UNREADABLE`).
+        """
         ...
 
     async def claim_agent_run(
@@ -73,6 +76,9 @@ class AgentRunStore(Protocol):
 
         Returns:
             `None` where there is none, or somebody else has it.
+
+        Raises:
+            StorageError: It cannot be read (`ROW_UNREADABLE`), and still waits.
         """
         ...
 
@@ -89,7 +95,10 @@ class AgentRunStore(Protocol):
         ...
 
     async def list_agent_runs(self, agent_id: str) -> list[dict[str, Json]]:
-        """Return an agent's records that wait, the latest first."""
+        """Return an agent's records that wait, the latest first.
+
+        In place of one that cannot be read there is `{"runId", "agentId", "createdAt", "error"}`.
+        """
         ...
 
 
@@ -102,7 +111,7 @@ def check_id_is_own(
         IdTakenError: It is not.
     """
     own = (agent_id, record.get("resourceId"))
-    if (known["agentId"], known.get("resourceId")) != own:
+    if (known.get("agentId"), known.get("resourceId")) != own:
         raise IdTakenError(
             f"Run id {run_id!r} is that of somebody else's run, which was left as it is: give the "
             "run another run_id, or leave it out.",
@@ -111,12 +120,16 @@ def check_id_is_own(
 
 
 class _Kept:
-    __slots__ = ("agent_id", "owner", "record")
+    __slots__ = ("_written", "agent_id", "owner")
 
-    def __init__(self, agent_id: str, record: dict[str, Json]) -> None:
+    def __init__(self, agent_id: str, written: bytes) -> None:
         self.agent_id = agent_id
-        self.record = record
+        self._written = written
         self.owner: str | None = None
+
+    @property
+    def record(self) -> dict[str, Json]:
+        return load_json(self._written)
 
 
 class InMemoryAgentRuns:
@@ -142,15 +155,18 @@ class InMemoryAgentRuns:
                 check_id_is_own(run_id, agent_id, record, known.record)
             elif known.owner != expected_owner:
                 return False
-        self._kept.pop(run_id, None)
         whole: dict[str, Any] = {**record, "agentId": agent_id, "runId": run_id}
-        self._kept[run_id] = _Kept(agent_id, copy.deepcopy(whole))
+        # Through JSON, as in a database: what one store takes, every store takes.
+        what = f"Run {run_id!r} of agent {agent_id!r}"
+        kept = _Kept(agent_id, dump_json(whole, what=what))
+        self._kept.pop(run_id, None)
+        self._kept[run_id] = kept
         return True
 
     async def get_agent_run(self, run_id: str) -> dict[str, Json] | None:
         """Return a record, or `None`."""
         kept = self._kept.get(run_id)
-        return None if kept is None else copy.deepcopy(kept.record)
+        return None if kept is None else kept.record
 
     async def claim_agent_run(
         self,
@@ -167,7 +183,7 @@ class InMemoryAgentRuns:
         if kept.owner is not None and kept.owner not in dead_owners:
             return None
         kept.owner = owner
-        return copy.deepcopy(kept.record)
+        return kept.record
 
     async def agent_run_owner(self, run_id: str) -> str | None:
         """Return who has claimed a run."""
@@ -189,7 +205,7 @@ class InMemoryAgentRuns:
     async def list_agent_runs(self, agent_id: str) -> list[dict[str, Json]]:
         """Return an agent's records that wait."""
         return [
-            copy.deepcopy(kept.record)
+            kept.record
             for kept in reversed(self._kept.values())
             if kept.agent_id == agent_id and kept.owner is None
         ]

@@ -84,6 +84,8 @@ class RunHead:
     """Of programs of earlier versions: until when the owner is trusted to be alive."""
     data: dict[str, Json] = field(default_factory=dict[str, Any])
     """Everything else: initial state, labels, suspended paths, tripwire, trace ids."""
+    damage: str | None = None
+    """Which columns could not be read, which then are as of a new run. It is not stored."""
 
 
 class RunChanges(TypedDict, total=False):

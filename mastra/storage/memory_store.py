@@ -5,13 +5,12 @@ Records are plain data: a store knows threads, messages and resources, and nothi
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mastra.errors import IdTakenError
-from mastra.jsonable import Json
+from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.vectors import InMemoryVectors
 
 __all__ = [
@@ -37,6 +36,8 @@ class ThreadRecord:
     metadata: Mapping[str, Json] | None = None
     created_at: int = 0
     updated_at: int = 0
+    error: Mapping[str, Json] | None = None
+    """Why part of the row could not be read, as JSON with the code `ROW_UNREADABLE`. It is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class StoredMessage:
     """`{"format": 2, "parts": [...], "content": text}`, as Mastra stores it."""
     created_at: int
     """Milliseconds since 1970."""
+    error: Mapping[str, Json] | None = None
+    """Why the content could not be read, as JSON with the code `ROW_UNREADABLE`. It is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class ResourceRecord:
     metadata: Mapping[str, Json] = field(default_factory=dict[str, Json])
     created_at: int = 0
     updated_at: int = 0
+    error: Mapping[str, Json] | None = None
+    """Why part of the row could not be read, as JSON with the code `ROW_UNREADABLE`. It is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,9 @@ def id_taken(kind: str, identifier: str) -> IdTakenError:
 
 class MemoryStore(Protocol):
     """Keeps threads, messages and resources. Every method may be called at once by many.
+
+    A row that cannot be read comes with an `error`, alone or among others; storing it again leaves
+    what could not be read as it is.
 
     A store with an attribute `vectors`, a `MessageVectors`, can also find messages by what they
     mean.
@@ -237,7 +245,8 @@ class InMemoryMemoryStore:
         known = self._threads.get(thread.id)
         if known is not None and known.resource_id != thread.resource_id:
             raise id_taken("Thread", thread.id)
-        self._threads[thread.id] = replace(thread, metadata=copy.deepcopy(thread.metadata))
+        metadata = _kept(thread.metadata, f"thread {thread.id!r}")
+        self._threads[thread.id] = replace(thread, metadata=metadata)
 
     async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
         """Store a thread if it is still there and was not changed since it was read."""
@@ -289,8 +298,9 @@ class InMemoryMemoryStore:
             )
             if owner != message.resource_id:
                 raise id_taken("Message", message.id)
-        for message in messages:
-            self._messages[message.id] = replace(message, content=copy.deepcopy(message.content))
+        contents = [_kept(message.content, f"message {message.id!r}") for message in messages]
+        for message, content in zip(messages, contents, strict=True):
+            self._messages[message.id] = replace(message, content=content)
             thread = self._threads.get(message.thread_id)
             if thread is not None:
                 touched = max(thread.updated_at, message.created_at)
@@ -325,7 +335,7 @@ class InMemoryMemoryStore:
         if per_page is not None:
             end = total - page * per_page
             found = found[max(0, end - per_page) : max(0, end)]
-        return MessagePage([copy.deepcopy(message) for message in found], total)
+        return MessagePage([_copy(message) for message in found], total)
 
     async def list_around(
         self, message_ids: Sequence[str], *, before: int, after: int
@@ -342,7 +352,7 @@ class InMemoryMemoryStore:
             near = thread[max(0, at - before) : at + after + 1]
             found.update((message.id, message) for message in near)
         ordered = sorted(found.values(), key=lambda message: message.created_at)
-        return [copy.deepcopy(message) for message in ordered]
+        return [_copy(message) for message in ordered]
 
     async def delete_messages(self, message_ids: Sequence[str]) -> None:
         """Delete messages."""
@@ -356,7 +366,8 @@ class InMemoryMemoryStore:
 
     async def save_resource(self, resource: ResourceRecord) -> None:
         """Store a resource."""
-        self._resources[resource.id] = resource
+        metadata = _kept(resource.metadata, f"resource {resource.id!r}")
+        self._resources[resource.id] = replace(resource, metadata=metadata)
 
     async def change_resource(self, resource: ResourceRecord, known: ResourceRecord | None) -> bool:
         """Store a resource if it was not changed since it was read."""
@@ -367,6 +378,19 @@ class InMemoryMemoryStore:
             return False
         await self.save_resource(resource)
         return True
+
+
+def _kept(value: Json, what: str) -> Json:
+    """Return a value as a database gives it back: what one store takes, every store takes.
+
+    Raises:
+        SerializationError: A database would not take it.
+    """
+    return None if value is None else load_json(dump_json(value, what=what))
+
+
+def _copy(message: StoredMessage) -> StoredMessage:
+    return replace(message, content=_kept(message.content, "message"))
 
 
 def _holds(metadata: Mapping[str, Json] | None, wanted: Mapping[str, Json] | None) -> bool:

@@ -24,6 +24,7 @@ from mastra.logs import get_logger
 from mastra.names import python_names
 from mastra.schema import Schema
 from mastra.storage.base import RunHead
+from mastra.storage.damage import UNREADABLE, is_unreadable, unreadable
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
@@ -202,12 +203,15 @@ class WorkflowRuns(Generic[In, Out]):
     async def get_run(self, run_id: str) -> RunInfo | None:
         """Return a stored run, or `None` where there is none under that id.
 
-        Of a run whose journal cannot be read there is the head alone, and `error` says so.
+        Of a run that cannot be read there is what can be, and `error` says so: its code is
+        `ROW_UNREADABLE`.
         """
         spec, runtime = self.spec, self.runtime
         try:
             loaded = await load_run(runtime.store, spec.id, run_id)
-        except (ValueError, KeyError, TypeError) as error:
+        except StorageError as error:
+            if not is_unreadable(error):
+                raise
             return await self._unreadable(run_id, error)
         if loaded is None:
             return None
@@ -219,17 +223,30 @@ class WorkflowRuns(Generic[In, Out]):
                     record = entry[1]
                     if record.status == "running" and record.index is None:
                         loaded.latest[record.step_id] = record
-        return RunInfo.of(spec_for(spec, loaded.head), loaded)
+        try:
+            return RunInfo.of(spec_for(spec, loaded.head), loaded)
+        except UNREADABLE as error:
+            what = f"Run {run_id!r} of workflow {spec.id!r}"
+            return await self._unreadable(run_id, unreadable(what, f"it holds {error!r}"))
 
-    async def _unreadable(self, run_id: str, cause: Exception) -> RunInfo | None:
+    async def _unreadable(self, run_id: str, error: StorageError) -> RunInfo | None:
         spec = self.spec
         head = await self.runtime.store.get_run(spec.id, run_id)
         if head is None:
             return None
-        text = f"Run {run_id!r} of workflow {spec.id!r} cannot be read: a row of its journal is damaged."
-        head.error = error_to_json(StorageError(text, code="ROW_UNREADABLE"))
-        get_logger({"run_id": run_id, "workflow_id": spec.id}).error("%s %r", text, cause)
-        return RunInfo.of(spec, LoadedRun(head))
+        get_logger({"run_id": run_id, "workflow_id": spec.id}).error(
+            "%s", error.message, exc_info=error.__cause__
+        )
+        head.error = error_to_json(error)
+        try:
+            info = RunInfo.of(spec, LoadedRun(head))
+            info.to_snapshot()
+        except UNREADABLE:
+            # JSON, and yet nothing that this workflow can have written.
+            facts = (head.resource_id, head.created_at, head.updated_at)
+            bare = RunHead(spec.id, run_id, head.status, *facts, error=head.error)
+            return RunInfo.of(spec, LoadedRun(bare))
+        return info
 
     async def delete_run(self, run_id: str) -> bool:
         """Remove a run from storage, cancelling it where it is under way here.
@@ -265,7 +282,9 @@ class WorkflowRuns(Generic[In, Out]):
             try:
                 if await self.restart_run(info.run_id):
                     restarted.append(info.run_id)
-            except (DefinitionChangedError, ValueError, KeyError, TypeError) as error:
+            except (DefinitionChangedError, StorageError, *UNREADABLE) as error:
+                if isinstance(error, StorageError) and not is_unreadable(error):
+                    raise
                 facts = {"run_id": info.run_id, "workflow_id": self.id}
                 get_logger(facts).error("A run was not restarted. %s", error)
         return restarted

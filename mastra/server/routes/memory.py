@@ -68,7 +68,7 @@ async def _thread(server: Server, request: Request, memory: Memory, thread_id: s
 
 
 def _thread_wire(thread: ThreadRecord) -> dict[str, Json]:
-    return {
+    wire: dict[str, Json] = {
         "id": thread.id,
         "resourceId": thread.resource_id,
         "title": thread.title,
@@ -76,10 +76,11 @@ def _thread_wire(thread: ThreadRecord) -> dict[str, Json]:
         "createdAt": iso_from_ms(thread.created_at),
         "updatedAt": iso_from_ms(thread.updated_at),
     }
+    return wire if thread.error is None else {**wire, "error": thread.error}
 
 
 def _message_wire(message: StoredMessage) -> dict[str, Json]:
-    return {
+    wire: dict[str, Json] = {
         "id": message.id,
         "content": dict(message.content),
         "role": message.role,
@@ -87,6 +88,7 @@ def _message_wire(message: StoredMessage) -> dict[str, Json]:
         "threadId": message.thread_id,
         "resourceId": message.resource_id,
     }
+    return wire if message.error is None else {**wire, "error": message.error}
 
 
 async def status(
@@ -182,6 +184,7 @@ async def update_thread(
             known,
             title=known.title if body.title is None else body.title,
             metadata=known.metadata if body.metadata is None else body.metadata,
+            error=known.error if body.metadata is None else None,
         ),
     )
     if changed is None:

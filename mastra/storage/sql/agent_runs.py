@@ -9,8 +9,10 @@ from sqlalchemy import ColumnElement, Delete, Select, Update, delete, false, or_
 from sqlalchemy.sql.dml import Insert
 
 from mastra.clock import Clock, SystemClock
-from mastra.jsonable import Json, dump_json, load_json
+from mastra.errors import StorageError
+from mastra.jsonable import Json, dump_json
 from mastra.storage.agent_runs import check_id_is_own
+from mastra.storage.damage import RowReader, unreadable
 from mastra.storage.sql import leases
 from mastra.storage.sql.database import Database
 from mastra.storage.sql.leases import SQLDrivers
@@ -78,13 +80,13 @@ class SQLAgentRuns:
             known = await self._read(run_id)
             values["seen_record"] = "" if known is None else known[0]
             if known is not None:
-                check_id_is_own(run_id, agent_id, record, load_json(known[0]))
+                check_id_is_own(run_id, agent_id, record, _readable(run_id, known[0]))
         return True
 
     async def get_agent_run(self, run_id: str) -> dict[str, Json] | None:
         """Return a record, or `None`."""
         found = await self._read(run_id)
-        return None if found is None else load_json(found[0])
+        return None if found is None else _readable(run_id, found[0])
 
     async def claim_agent_run(
         self,
@@ -113,7 +115,11 @@ class SQLAgentRuns:
         if await self._database.change(statement, values, what=what) != 1:
             return None
         found = await self._read(run_id)
-        return None if found is None else load_json(found[0])
+        try:
+            return None if found is None else _readable(run_id, found[0])
+        except StorageError:
+            await self.release_agent_run(run_id, owner)
+            raise
 
     async def agent_run_owner(self, run_id: str) -> str | None:
         """Return who has claimed a run."""
@@ -159,7 +165,40 @@ class SQLAgentRuns:
             {"of_agent_id": agent_id, "expected_is_waiting": True},
             what=f"list runs of agent {agent_id!r}",
         )
-        return [load_json(record) for (record,) in found]
+        return [_listed(agent_id, *row) for row in found]
+
+
+def _readable(run_id: str, record: str) -> dict[str, Json]:
+    """Return a record.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    reader = RowReader(f"Run {run_id!r} of an agent")
+    found = _decode(reader, record)
+    if reader.faults:
+        raise unreadable(f"Run {run_id!r} of an agent", "; ".join(reader.faults))
+    return found
+
+
+def _listed(agent_id: str, run_id: object, saved_at: object, record: str) -> dict[str, Json]:
+    reader = RowReader(f"Run {run_id!r} of agent {agent_id!r}")
+    found = _decode(reader, record)
+    if not reader.faults:
+        return found
+    known: dict[str, Json] = {
+        "runId": reader.text("run_id", run_id),
+        "agentId": agent_id,
+        "createdAt": reader.moment("saved_at", saved_at),
+    }
+    return {**known, "error": reader.error}
+
+
+def _decode(reader: RowReader, record: str) -> dict[str, Json]:
+    found = reader.json("record", record, dict[str, Json]())
+    if not reader.faults and not {"runId", "agentId"} <= found.keys():
+        reader.faults.append("its record is not that of a run")
+    return found
 
 
 def _is_run() -> ColumnElement[bool]:
@@ -219,10 +258,10 @@ def _delete(is_owned: bool) -> Delete:
     return delete(agent_runs).where(*conditions)
 
 
-def _list(database: Database) -> Select[str]:
+def _list(database: Database) -> Select[str, int, str]:
     waiting = _columns.is_waiting
     return (
-        select(_columns.record)
+        select(_columns.run_id, _columns.saved_at, _columns.record)
         .where(
             _is_of_agent(),
             or_(waiting == named("expected_is_waiting", waiting), _is_over(database)),

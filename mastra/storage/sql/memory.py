@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Table
 
 from mastra.errors import ConfigError
-from mastra.jsonable import Json, dump_json, load_json
+from mastra.jsonable import Json, dump_json
+from mastra.storage.damage import RowReader
 from mastra.storage.memory_store import (
     MessagePage,
     ResourceRecord,
@@ -49,14 +50,14 @@ class SQLMemoryStore:
         self._database = database
         self._statements = StatementCache(database.dialect)
 
-    def _save(self, table: Table, columns: Sequence[str]) -> Statement:
+    def _save(self, table: Table, columns: Sequence[str], kept: str | None = None) -> Statement:
         dialect = self._database.dialect.name
         # A row of somebody else's under the same id stays.
         owned = table.c.get("resource_id")
         own = None if owned is None else owned == named("new_resource_id", owned)
         return self._statements.get(
-            ("save", table.name),
-            functools.partial(upsert, table, columns, "id", dialect, where=own),
+            ("save", table.name, kept),
+            functools.partial(upsert, table, columns, "id", dialect, where=own, kept=kept),
         )
 
     async def get_thread(self, thread_id: str) -> ThreadRecord | None:
@@ -73,14 +74,17 @@ class SQLMemoryStore:
 
     async def save_thread(self, thread: ThreadRecord) -> None:
         """Store a thread, in place of an older one of that id."""
-        statement = self._save(tables.threads, build.THREAD_COLUMNS)
+        statement = self._save(tables.threads, build.THREAD_COLUMNS, _unread(thread))
         what = f"store thread {thread.id!r}"
         if await self._database.change(statement, _thread_values(thread), what=what) != 1:
             raise id_taken("Thread", thread.id)
 
     async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
         """Store a thread if it is still there and was not changed since it was read."""
-        statement = self._change(tables.threads, build.THREAD_COLUMNS)
+        if _has_no_time(known):
+            await self.save_thread(thread)
+            return True
+        statement = self._change(tables.threads, build.THREAD_COLUMNS, _unread(thread))
         values = {
             **_thread_values(thread),
             "of_id": known.id,
@@ -90,9 +94,10 @@ class SQLMemoryStore:
         what = f"store thread {thread.id!r}"
         return await self._database.change(statement, values, what=what) == 1
 
-    def _change(self, table: Table, columns: Sequence[str]) -> Statement:
+    def _change(self, table: Table, columns: Sequence[str], kept: str | None) -> Statement:
+        changed = [name for name in columns if name != kept]
         return self._statements.get(
-            ("change", table.name), functools.partial(build.change_row, table, columns)
+            ("change", table.name, kept), functools.partial(build.change_row, table, changed)
         )
 
     async def delete_thread(self, thread_id: str) -> bool:
@@ -169,10 +174,10 @@ class SQLMemoryStore:
         return True
 
     def _writes(self, messages: Sequence[StoredMessage]) -> list[tuple[Statement, Values]]:
-        statement = self._save(tables.messages, build.MESSAGE_COLUMNS)
+        save, columns = self._save, build.MESSAGE_COLUMNS
         return [
             (
-                statement,
+                save(tables.messages, columns, None if message.error is None else "content"),
                 {
                     "new_id": message.id,
                     "new_thread_id": message.thread_id,
@@ -289,21 +294,30 @@ class SQLMemoryStore:
         )
         if not found:
             return None
-        identifier, working_memory, metadata, created_at, updated_at = found[0]
+        _, notes, metadata, created_at, updated_at = found[0]
+        reader = RowReader(f"Resource {resource_id!r}")
         return ResourceRecord(
-            identifier, working_memory, load_json(metadata), created_at, updated_at
+            resource_id,
+            None if notes is None else reader.text("working_memory", notes),
+            reader.json("metadata", metadata, dict[str, Json]()),
+            reader.moment("created_at", created_at),
+            reader.moment("updated_at", updated_at),
+            reader.error,
         )
 
     async def save_resource(self, resource: ResourceRecord) -> None:
         """Store a resource, in place of an older one of that id."""
         what = f"store resource {resource.id!r}"
-        statement = self._save(tables.resources, build.RESOURCE_COLUMNS)
+        statement = self._save(tables.resources, build.RESOURCE_COLUMNS, _unread(resource))
         await self._database.change(statement, _resource_values(resource), what=what)
 
     async def change_resource(self, resource: ResourceRecord, known: ResourceRecord | None) -> bool:
         """Store a resource if it was not changed since it was read."""
         what = f"store resource {resource.id!r}"
         values = _resource_values(resource)
+        if known is not None and _has_no_time(known):
+            await self.save_resource(resource)
+            return True
         if known is None:
             dialect = self._database.dialect.name
             statement = self._statements.get(
@@ -313,7 +327,7 @@ class SQLMemoryStore:
                 ),
             )
         else:
-            statement = self._change(tables.resources, build.RESOURCE_COLUMNS)
+            statement = self._change(tables.resources, build.RESOURCE_COLUMNS, _unread(resource))
             values |= {"of_id": known.id, "of_updated_at": known.updated_at}
         return await self._database.change(statement, values, what=what) == 1
 
@@ -331,6 +345,16 @@ class SQLMemoryStore:
 
 def _json(value: object, what: str) -> str:
     return dump_json(value, what=what).decode()
+
+
+def _unread(record: ThreadRecord | ResourceRecord) -> str | None:
+    """Return the column that stays as it is, since it could not be read."""
+    return None if record.error is None else "metadata"
+
+
+def _has_no_time(known: ThreadRecord | ResourceRecord) -> bool:
+    """Return whether it cannot be told if a row has been changed: its time could not be read."""
+    return known.error is not None and known.updated_at == 0
 
 
 def _thread_values(thread: ThreadRecord) -> dict[str, object]:
@@ -357,13 +381,30 @@ def _resource_values(resource: ResourceRecord) -> dict[str, object]:
 
 def _thread(row: Row) -> ThreadRecord:
     identifier, resource_id, title, metadata, created_at, updated_at, _ = row
-    known = None if metadata is None else load_json(metadata)
-    return ThreadRecord(identifier, resource_id, title, known, created_at, updated_at)
+    reader = RowReader(f"Thread {identifier!r}")
+    return ThreadRecord(
+        reader.text("id", identifier),
+        reader.text("resource_id", resource_id),
+        reader.text("title", title),
+        None if metadata is None else reader.json("metadata", metadata, None),
+        reader.moment("created_at", created_at),
+        reader.moment("updated_at", updated_at),
+        reader.error,
+    )
 
 
 def _message(row: Row) -> StoredMessage:
     identifier, thread_id, resource_id, role, content, created_at, _ = row
-    return StoredMessage(identifier, thread_id, resource_id, role, load_json(content), created_at)
+    reader = RowReader(f"Message {identifier!r} of thread {thread_id!r}")
+    return StoredMessage(
+        reader.text("id", identifier),
+        reader.text("thread_id", thread_id),
+        reader.text("resource_id", resource_id),
+        reader.text("role", role),
+        reader.json("content", content, {"format": 2, "parts": []}),
+        reader.moment("created_at", created_at),
+        reader.error,
+    )
 
 
 def _holds(metadata: Mapping[str, Json] | None, wanted: Mapping[str, Json] | None) -> bool:

@@ -100,7 +100,18 @@ class SqliteDatabase:
         arguments = statement.arguments(values)
 
         def read(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-            return connection.execute(statement.sql, arguments).fetchall()
+            try:
+                return connection.execute(statement.sql, arguments).fetchall()
+            except sqlite3.OperationalError as error:
+                if not str(error).startswith("Could not decode"):
+                    raise
+                # Bytes that are no text, in one row: the others can be read, and this one is for
+                # whoever asked. A function for every text would make every read slower.
+                connection.text_factory = _text_or_bytes
+                try:
+                    return connection.execute(statement.sql, arguments).fetchall()
+                finally:
+                    connection.text_factory = str
 
         try:
             if is_point:
@@ -183,3 +194,10 @@ class SqliteDatabase:
                 opened.connections.on_direct(opened.places.append, addition)
         except REFUSED as error:
             raise append_failed(*addition.run, self._where, error, hint_for(error)) from error
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data

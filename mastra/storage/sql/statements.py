@@ -106,10 +106,12 @@ def upsert(
     dialect: str,
     *,
     where: ColumnElement[bool] | None = None,
+    kept: str | None = None,
 ) -> Insert:
     """Build the statement that stores a row, in place of an older one of that key.
 
-    The values are given as `new_<column>`. An older row that does not meet `where` stays.
+    The values are given as `new_<column>`. An older row that does not meet `where` stays, and of
+    one that does, the column `kept`.
     """
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = insert(table).values(
@@ -117,7 +119,7 @@ def upsert(
     )
     return statement.on_conflict_do_update(
         index_elements=[key],
-        set_={name: statement.excluded[name] for name in columns if name != key},
+        set_={name: statement.excluded[name] for name in columns if name not in (key, kept)},
         where=where,
     )
 

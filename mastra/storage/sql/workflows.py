@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from mastra.clock import Clock, SystemClock
-from mastra.jsonable import dump_json, load_json
+from mastra.jsonable import dump_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
+from mastra.storage.damage import RowReader
 from mastra.storage.sql import run_statements as build
 from mastra.storage.sql.database import Database, Row
 from mastra.storage.sql.journal import delete_journal_keys, load_journal
@@ -20,6 +21,9 @@ __all__ = ["SQLWorkflowStore"]
 
 _DELETED_AT_ONCE = 200
 """Runs a transaction when old ones are removed, so that other writers get their turn."""
+
+_TIMES = frozenset({"created_at", "updated_at", "lease_until"})
+_OBJECTS = frozenset({"error", "state", "request_context", "data"})
 
 
 class SQLWorkflowStore:
@@ -131,7 +135,11 @@ class SQLWorkflowStore:
             {**_run(workflow_id, run_id), "after": after},
             what=f"read the journal of {_name(workflow_id, run_id)}",
         )
-        return [StoredRow(position, key, data.encode()) for position, key, data in found]
+        return [
+            # Text that SQLite could not decode comes as bytes.
+            StoredRow(position, str(key), data if isinstance(data, bytes) else str(data).encode())
+            for position, key, data in found
+        ]
 
     async def delete_rows(self, workflow_id: str, run_id: str, keys: Collection[str]) -> None:
         """Remove the rows of some operations, all or none."""
@@ -273,8 +281,17 @@ def _encode(columns: Mapping[str, object], run_id: str) -> dict[str, object]:
 
 
 def _decode(row: Row) -> RunHead:
-    columns: dict[str, Any] = {
-        name: load_json(value) if name in JSON_COLUMNS and value is not None else value
-        for name, value in zip(HEAD_COLUMNS, row, strict=True)
-    }
-    return RunHead(**columns)
+    columns: dict[str, Any] = dict(zip(HEAD_COLUMNS, row, strict=True))
+    reader = RowReader(_name(str(columns["workflow_id"]), str(columns["run_id"])))
+    for name, value in columns.items():
+        if name in _TIMES:
+            columns[name] = reader.moment(name, value)
+        elif name in JSON_COLUMNS:
+            is_object = name in _OBJECTS
+            if value is not None:
+                kind = dict if is_object else None
+                default = dict[str, Any]() if is_object and name != "error" else None
+                columns[name] = reader.json(name, value, default, kind)
+        elif value is not None:
+            columns[name] = reader.text(name, value)
+    return RunHead(**columns, damage="; ".join(reader.faults) or None)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import RunHead, StoredRow, WorkflowStore
+from mastra.storage.damage import UNREADABLE, unreadable
 from mastra.workflows.active import no_usage
 from mastra.workflows.events import Entry, Kind, LegEnd
 from mastra.workflows.records import Journal, StepRecord, decode_record
@@ -155,12 +156,23 @@ class LoadedRun:
 
 
 async def load_run(store: WorkflowStore, workflow_id: str, run_id: str) -> LoadedRun | None:
-    """Read a run with its journal, or return `None` where there is no such run."""
+    """Read a run with its journal, or return `None` where there is no such run.
+
+    Raises:
+        StorageError: It cannot be read (`ROW_UNREADABLE`).
+    """
     head = await store.get_run(workflow_id, run_id)
     if head is None:
         return None
+    what = f"Run {run_id!r} of workflow {workflow_id!r}"
+    if head.damage is not None:
+        raise unreadable(what, head.damage)
     loaded = LoadedRun(head)
-    fold_rows(loaded, await store.load_rows(workflow_id, run_id))
+    rows = await store.load_rows(workflow_id, run_id)
+    try:
+        fold_rows(loaded, rows)
+    except UNREADABLE as error:
+        raise unreadable(what, "a row of its journal is damaged") from error
     return loaded
 
 

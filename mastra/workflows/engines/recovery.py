@@ -10,6 +10,7 @@ from mastra.errors import DefinitionChangedError, RunError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import UnledRun, WorkflowStore
+from mastra.storage.damage import is_unreadable
 from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore
 from mastra.workflows.engines.base import Recoverable
 from mastra.workflows.engines.drivers import BEATS_IN_A_LEASE
@@ -78,7 +79,9 @@ class Lookout:
         except DefinitionChangedError as error:
             self._refused.add(run)
             log.warning("A run that nobody drives was not restarted. %s", error)
-        except Exception:
+        except Exception as error:
+            if is_unreadable(error):
+                self._refused.add(run)
             # The others are to go on, and this one later.
             log.exception("A run that nobody drives could not be taken up.")
 
