@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 
 import pydantic_core
+from pydantic.errors import PydanticUserError
 
 from mastra.agents.answer_json import json_in, json_start, without_thoughts
 from mastra.errors import ConfigError, ModelError
 from mastra.jsonable import Json
 from mastra.models.base import ResponseFormat
+from mastra.models.openai_schema import strict_form
 from mastra.models.resolve import ModelInput
+from mastra.models.schema_parts import is_object, leaves_out, resolved, without_nulls
 from mastra.names import python_names, python_options
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
 
@@ -21,6 +25,8 @@ __all__ = ["OutputReader", "StructuredOutput"]
 
 T = TypeVar("T")
 _NOTHING: Final = object()
+_WRAPPED: Final = re.compile(r'\{\s*(\}|"(v|va|val|valu|value"?)?\s*$|"value"\s*:|$)')
+"""How an answer in its wrapping begins, as far as it has come."""
 
 
 @python_names
@@ -61,37 +67,66 @@ class StructuredOutput(Generic[T]):
                 raise ConfigError(f"structured_output: {error}") from error
         return StructuredOutput(cast("Any", value))
 
-    @property
+    @cached_property
     def json_schema(self) -> dict[str, Json]:
-        """The JSON Schema, as OpenAI's strict mode wants it where it can be."""
+        """The JSON Schema of the object.
+
+        Raises:
+            ConfigError: It has none.
+        """
         if isinstance(self.schema, Mapping):
             return dict(cast("Mapping[str, Json]", self.schema))
-        made = schema_of(self.schema).json_schema()
-        return strict_form(made) if self.strict else made
+        schema = schema_of(self.schema)
+        try:
+            return schema.json_schema()
+        except PydanticUserError as error:
+            raise ConfigError(
+                f"structured_output: {schema.name} has no JSON Schema that a model can be shown: "
+                f"{error.message}."
+            ) from error
 
     @property
     def validator(self) -> Schema[Any]:
         """Checks the answer; a JSON Schema is the provider's to keep to."""
         return ANY if isinstance(self.schema, Mapping) else schema_of(self.schema)
 
-    @property
+    @cached_property
     def wraps(self) -> bool:
         """Whether the answer is wrapped in an object, since a provider wants one at the top."""
-        return self.json_schema.get("type") != "object" and "anyOf" not in self.json_schema
+        return not is_object(self._object_schema)
+
+    @cached_property
+    def _object_schema(self) -> dict[str, Json]:
+        """The schema, without a reference at its top."""
+        schema = self.json_schema
+        if "$ref" not in schema:
+            return schema
+        own = {key: part for key, part in schema.items() if key != "$ref"}
+        return {**resolved(schema, schema), **own}
+
+    @cached_property
+    def may_leave_out(self) -> bool:
+        """Whether a model that has to give every field gives null for one that cannot be."""
+        return leaves_out(self.json_schema)
 
     def response_format(self) -> ResponseFormat:
-        """Return what the model is told."""
-        schema = self.json_schema
-        if self.wraps:
-            schema = _wrapped(schema)
-        return ResponseFormat(schema, strict=self.strict and is_strict(schema))
+        """Return what the model is told: in the form that it can be held to, if there is one."""
+        return self._response_format
+
+    @cached_property
+    def _response_format(self) -> ResponseFormat:
+        schema = _wrapped(self.json_schema) if self.wraps else self._object_schema
+        strict = strict_form(schema) if self.strict else None
+        if strict is None:
+            return ResponseFormat(schema, strict=False)
+        return ResponseFormat(strict, given=schema)
 
     def prompt(self) -> str:
         """Return the words that tell a model the schema."""
-        schema = self.response_format().schema
+        wanted = self.response_format()
         return (
             "Answer with JSON alone, without any other text, that meets this JSON Schema:\n"
-            + pydantic_core.to_json(schema).decode()
+            + pydantic_core.to_json(wanted.given or wanted.schema).decode()
         )
 
 
@@ -101,51 +136,14 @@ def _snake(name: str) -> str:
 
 def _wrapped(schema: dict[str, Json]) -> dict[str, Json]:
     inner = dict(schema)
-    definitions = inner.pop("$defs", None)
-    wrapped: dict[str, Json] = {
+    kept = {key: inner.pop(key) for key in ("$defs", "definitions") if key in inner}
+    return {
         "type": "object",
         "properties": {"value": inner},
         "required": ["value"],
         "additionalProperties": False,
+        **kept,
     }
-    if definitions:
-        wrapped["$defs"] = definitions
-    return wrapped
-
-
-def strict_form(schema: dict[str, Json]) -> dict[str, Json]:
-    """Return a JSON Schema whose objects take no further fields, as OpenAI's strict mode wants."""
-    made = copy.deepcopy(schema)
-    _close(made)
-    return made
-
-
-def _close(node: Any) -> None:
-    if isinstance(node, dict):
-        known = cast("dict[str, Any]", node)
-        if known.get("type") == "object" and "properties" in known:
-            known.setdefault("additionalProperties", False)
-        for child in known.values():
-            _close(child)
-    elif isinstance(node, list):
-        for child in cast("list[Any]", node):
-            _close(child)
-
-
-def is_strict(node: Any) -> bool:
-    """Return whether OpenAI's strict mode takes a schema: every field required, none further."""
-    if isinstance(node, list):
-        return all(is_strict(child) for child in cast("list[Any]", node))
-    if not isinstance(node, dict):
-        return True
-    known = cast("dict[str, Any]", node)
-    if known.get("type") == "object":
-        names = set(known.get("properties", {}))
-        if known.get("additionalProperties") is not False or names != set(
-            known.get("required", ())
-        ):
-            return False
-    return "default" not in known and all(is_strict(child) for child in known.values())
 
 
 class OutputReader:
@@ -168,8 +166,10 @@ class OutputReader:
             found: Any = pydantic_core.from_json(text[start:], allow_partial="trailing-strings")
         except ValueError:
             return None
-        if self._wraps:
+        if self._wraps and _WRAPPED.match(text, start):
             found = found.get("value") if isinstance(found, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        if found is not None and self._output.may_leave_out:
+            found = self._given(found)
         if found is None or found == self._last:
             return None
         self._last = found
@@ -183,10 +183,11 @@ class OutputReader:
         """
         mismatch: SchemaMismatch | None = None
         for data in json_in(text):
-            try:
-                return self._output.validator.load(self._unwrapped(data))
-            except SchemaMismatch as error:
-                mismatch = mismatch or error
+            for given in self._unwrapped(data):
+                try:
+                    return self._output.validator.load(given)
+                except SchemaMismatch as error:
+                    mismatch = mismatch or error
         if mismatch is None:
             raise ModelError(
                 f"Structured output validation failed: the answer is not JSON: {text[:200]!r}.",
@@ -200,8 +201,17 @@ class OutputReader:
             details={"issues": mismatch.issues, "text": text[:1000]},
         ) from None
 
-    def _unwrapped(self, data: Any) -> Any:
+    def _unwrapped(self, data: Any) -> list[Any]:
+        """Return what may be the object: what is in the wrapping, or all of it."""
+        several = [data]
         if self._wraps and isinstance(data, dict):
             known = cast("dict[str, Any]", data)
-            return known["value"] if set(known) == {"value"} else known
-        return data
+            several = [known["value"], known] if set(known) == {"value"} else [known]
+        if self._output.may_leave_out:
+            several = [self._given(given) for given in several]
+        return several
+
+    def _given(self, data: Any) -> Any:
+        """Return what a model gave, without the fields that it had to give and left out."""
+        schema = self._output.json_schema
+        return without_nulls(data, schema, schema)

@@ -13,8 +13,6 @@ from mastra.models.anthropic_facts import ModelFacts, facts_of
 from mastra.models.anthropic_messages import Conversation, converse
 from mastra.models.anthropic_schema import (
     can_be_strict,
-    input_schema,
-    is_object,
     strict_schema,
 )
 from mastra.models.anthropic_tools import (
@@ -27,6 +25,7 @@ from mastra.models.anthropic_tools import (
 from mastra.models.anthropic_turns import keep_last_marks, may_think
 from mastra.models.base import ModelRequest
 from mastra.models.openai_request import tool_of
+from mastra.models.schema_parts import input_schema, is_object
 from mastra.models.settings import ModelSettings
 from mastra.models.tool_names import wire_name
 
@@ -173,20 +172,21 @@ class _Maker:
         wanted = self.request.response_format
         if wanted is None:
             return
+        wished = wanted.schema if wanted.given is None else wanted.given
         strict = self.facts.keeps_schemas and mode in ("auto", "outputFormat", "output_format")
-        if strict and (mode != "auto" or can_be_strict(wanted.schema)):
-            self._config("format", {"type": "json_schema", "schema": strict_schema(wanted.schema)})
-        elif is_object(wanted.schema):
+        if strict and (mode != "auto" or can_be_strict(wished)):
+            self._config("format", {"type": "json_schema", "schema": strict_schema(wished)})
+        elif is_object(wished):
             self.answer_tool = ANSWER
             declared.tools.append(
                 {
                     "name": ANSWER,
                     "description": "Give the answer: a JSON object that meets the schema.",
-                    "input_schema": input_schema(wanted.schema),
+                    "input_schema": input_schema(wished),
                 }
             )
         else:
-            schema = orjson.dumps(wanted.schema).decode()
+            schema = orjson.dumps(wished).decode()
             said = f"Answer with JSON that meets this JSON Schema, and with nothing else: {schema}"
             self.body["system"] = [
                 *(self.body.get("system") or ()),

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-import orjson
-
 from mastra.jsonable import Json
+from mastra.models.schema_parts import COMBINED, as_object, resolved, with_words
 
-__all__ = ["can_be_strict", "input_schema", "is_object", "strict_schema"]
+__all__ = ["can_be_strict", "strict_schema"]
 
 _FORMATS: Final = frozenset(
     (
@@ -21,73 +20,6 @@ _FORMATS: Final = frozenset(
     )
 )  # fmt: skip
 _PLAIN: Final = (str, int, float, bool, type(None))
-_COMBINED: Final = ("anyOf", "oneOf", "allOf")
-
-
-def is_object(schema: Mapping[str, Any]) -> bool:
-    """Return whether a schema is plainly one of an object."""
-    return schema.get("type") == "object"
-
-
-def input_schema(schema: Mapping[str, Any]) -> dict[str, Json]:
-    """Return the schema of a tool's input: of an object, with no alternatives at its top.
-
-    The API refuses `anyOf`, `oneOf` and `allOf` there. Alternatives become one object with all of
-    their properties; what each of them demands is demanded.
-    """
-    found = dict(schema)
-    for key in _COMBINED:
-        branches = found.pop(key, None)
-        if branches:
-            found = _merged(found, [_resolved(item, schema) for item in branches], key)
-    if "$ref" in found:
-        found = {**_resolved(found, schema), **{k: v for k, v in found.items() if k != "$ref"}}
-    found["type"] = "object"
-    found.setdefault("properties", {})
-    return found
-
-
-def _resolved(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a schema refers to, where that is among the definitions of its root."""
-    found = _object(schema)
-    for _ in range(16):
-        ref: Any = found.get("$ref")
-        if not isinstance(ref, str) or not ref.startswith("#/"):
-            break
-        target = dict(root)
-        for name in ref[2:].split("/"):
-            target = _object(target.get(name))
-        found = target
-    return found
-
-
-def _object(value: object) -> dict[str, Any]:
-    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
-
-
-def _merged(base: dict[str, Any], branches: list[dict[str, Any]], key: str) -> dict[str, Any]:
-    properties: dict[str, Any] = dict(base.get("properties") or {})
-    demands: list[set[str]] = []
-    for branch in branches:
-        for name, schema in _object(branch.get("properties")).items():
-            known: Any = properties.get(name)
-            if known is None or known == schema:
-                properties[name] = schema
-            else:
-                known_all = known.get("anyOf") if set(known) == {"anyOf"} else [known]
-                properties[name] = {"anyOf": [*known_all, schema]}
-        demands.append(set(branch.get("required") or ()))
-    own = set(base.get("required") or ())
-    together = set[str].union(*demands) if key == "allOf" else set[str].intersection(*demands)
-    required = [name for name in properties if name in own | together]
-    merged = {**base, "properties": properties}
-    if required:
-        merged["required"] = required
-    if key != "allOf" and len(branches) > 1:
-        # Which properties go together is lost, so it is told.
-        said = f"Exactly as one of: {orjson.dumps(branches).decode()}"
-        merged["description"] = "\n\n".join(filter(None, (base.get("description"), said)))
-    return merged
 
 
 def can_be_strict(schema: Mapping[str, Any]) -> bool:
@@ -105,8 +37,8 @@ def _is_closed(schema: Any, root: Mapping[str, Any], above: tuple[str, ...]) -> 
     ref = known.get("$ref")
     if isinstance(ref, str):
         inside = ref.startswith("#/") and ref not in above
-        return inside and _is_closed(_resolved(known, root), root, (*above, ref))
-    parts = [item for key in _COMBINED for item in known.get(key) or ()]
+        return inside and _is_closed(resolved(known, root), root, (*above, ref))
+    parts = [item for key in COMBINED for item in known.get(key) or ()]
     if not parts and not {"type", "enum", "const", "properties", "items"} & set(known):
         return False
     kind = known.get("type")
@@ -146,14 +78,13 @@ def strict_schema(schema: Mapping[str, Any]) -> dict[str, Json]:
             found[key] = left.pop(key)
     told = {key: value for key, value in left.items() if key not in ("discriminator", "examples")}
     if told:
-        said = "{" + ", ".join(f"{key}: {_said(value)}" for key, value in told.items()) + "}"
-        found["description"] = "\n\n".join(filter(None, (found.get("description"), said)))
+        found["description"] = cast("str", with_words(found.get("description"), told))
     return found
 
 
 def _part(schema: object) -> Json:
     # `true` and `false` are schemas too.
-    return schema if isinstance(schema, bool) else strict_schema(_object(schema))
+    return schema if isinstance(schema, bool) else strict_schema(as_object(schema))
 
 
 def _several(found: dict[str, Any], left: dict[str, Any], kinds: list[str]) -> dict[str, Json]:
@@ -172,7 +103,7 @@ def _definitions(found: dict[str, Any], left: dict[str, Any]) -> None:
 
 
 def _alternatives(found: dict[str, Any], left: dict[str, Any]) -> None:
-    for key in _COMBINED:
+    for key in COMBINED:
         branches = left.pop(key, None)
         if branches and "anyOf" not in found:
             found["allOf" if key == "allOf" else "anyOf"] = [_part(item) for item in branches]
@@ -219,7 +150,3 @@ def _kept(found: dict[str, Any], left: dict[str, Any], kind: str | None) -> None
                 found["format"] = left.pop("format")
         case _:
             pass
-
-
-def _said(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()

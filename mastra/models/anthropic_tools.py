@@ -8,8 +8,9 @@ from typing import Any, Final, cast
 
 from mastra.errors import ConfigError
 from mastra.jsonable import Json
-from mastra.models.anthropic_schema import can_be_strict, input_schema, strict_schema
+from mastra.models.anthropic_schema import can_be_strict, strict_schema
 from mastra.models.base import ProviderTool, ToolSpec
+from mastra.models.schema_parts import input_schema
 from mastra.models.tool_names import wire_name
 
 __all__ = ["Declared", "cache_control", "declare", "snake", "snake_keys"]

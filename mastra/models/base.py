@@ -74,6 +74,9 @@ class ResponseFormat:
     """What the provider calls it."""
     strict: bool = True
     """Whether the provider must keep to it."""
+    given: dict[str, Json] | None = None
+    """The schema before it was put into the form that OpenAI holds a model to, for those with other
+    rules."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from mastra.errors import MastraError, ModelError
 from mastra.models.base import ChunkSource, Model, ModelRequest, SourceModel, model_name_of
 from mastra.models.chunks import ModelChunk, ResponseMetadata
+from mastra.models.reading_back import ReadBackSource, prepare
 from mastra.models.settings import NO_SETTINGS, ModelSettings
-from mastra.models.tool_names import TOOL_NAME, RenamedSource, sent_request
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -170,16 +169,15 @@ async def _open(entry: ModelEntry, request: ModelRequest) -> Answer:
 
 async def _first(entry: ModelEntry, request: ModelRequest) -> Answer:
     model = entry.model
-    rule: re.Pattern[str] = getattr(model, "tool_name_rule", TOOL_NAME)
-    request, names = sent_request(request, rule)
+    request, back = prepare(request, model)
     is_source = isinstance(model, SourceModel)
     source: ChunkSource = (
         await model.open(request)
         if is_source
         else IteratorSource(model.stream(request), entry.name)
     )
-    if names:
-        source = RenamedSource(source, names)
+    if back is not None:
+        source = ReadBackSource(source, back)
     first: list[ModelChunk] = []
     try:
         while batch := await source.read():

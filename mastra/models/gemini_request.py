@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 from mastra.jsonable import Json, dump_wire
 from mastra.models.base import ModelRequest, ProviderTool, ToolChoice, ToolSpec
 from mastra.models.gemini_messages import contents_of
+from mastra.models.gemini_schema import answer_schema, function_schema
 from mastra.models.openai_request import tool_of
 
 __all__ = ["gemini_body"]
@@ -40,11 +41,11 @@ def gemini_body(request: ModelRequest, model_name: str, provider: str) -> dict[s
     wanted = request.response_format
     if wanted is not None and tools and not is_third:
         # These models answer in JSON or call functions, and refuse to be asked for both.
-        schema = dump_wire(wanted.schema).decode()
+        schema = dump_wire(wanted.given or wanted.schema).decode()
         system.append(f"Answer with JSON alone that meets this schema: {schema}")
     elif wanted is not None:
         generation["responseMimeType"] = "application/json"
-        generation["responseJsonSchema"] = wanted.schema
+        generation["responseJsonSchema"] = answer_schema(wanted.given or wanted.schema)
     if any(system):
         body["systemInstruction"] = {"parts": [{"text": "\n\n".join(filter(None, system))}]}
     if tools:
@@ -131,7 +132,7 @@ def _function(tool: ToolSpec) -> dict[str, Json]:
     return {
         "name": tool.name,
         "description": tool.description or tool.name,
-        "parametersJsonSchema": tool.parameters,
+        "parametersJsonSchema": function_schema(tool.parameters),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from mastra.jsonable import Json, dump_wire, load_json
-from mastra.models.base import ModelRequest, ProviderTool, ToolChoice, ToolSpec
+from mastra.models.base import ModelRequest, ProviderTool, ResponseFormat, ToolChoice, ToolSpec
 from mastra.models.chat_thoughts import thoughts_to_send
 from mastra.models.messages import (
     FilePart,
@@ -18,6 +18,8 @@ from mastra.models.messages import (
     ToolResultPart,
     metadata_of,
 )
+from mastra.models.openai_schema import strict_form
+from mastra.models.schema_parts import input_schema
 from mastra.models.settings import ModelSettings
 from mastra.models.tool_content import content_of
 
@@ -28,8 +30,10 @@ __all__ = [
     "cache_mark",
     "chat_body",
     "data_url",
+    "format_of",
     "is_reasoning_model",
     "options_for",
+    "parameters_of",
 ]
 
 
@@ -52,7 +56,7 @@ def chat_body(request: ModelRequest, model_name: str, provider: str) -> dict[str
         wanted = request.response_format
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": {"schema": wanted.schema, "strict": wanted.strict, "name": wanted.name},
+            "json_schema": format_of(wanted),
         }
     _settings(body, request.settings, model_name)
     body.update(options_for(request.provider_options, provider))
@@ -64,6 +68,19 @@ def chat_body(request: ModelRequest, model_name: str, provider: str) -> dict[str
 def provider_tools(tools: Sequence[ProviderTool], provider: str) -> list[dict[str, Json]]:
     """Return the declarations of those tools that run at a provider, and at this one."""
     return [{"type": tool.name, **tool.args} for tool in tools if tool.provider == provider]
+
+
+def format_of(wanted: ResponseFormat) -> dict[str, Json]:
+    """Return the form of an answer; the provider keeps to it where a model can be held to it."""
+    strict = strict_form(wanted.schema) if wanted.strict else None
+    schema = wanted.schema if strict is None else strict
+    return {"schema": schema, "strict": strict is not None, "name": wanted.name}
+
+
+def parameters_of(tool: ToolSpec) -> tuple[dict[str, Json], bool]:
+    """Return the schema of a tool's input, and whether the provider can keep to it."""
+    strict = strict_form(tool.parameters) if tool.strict else None
+    return (input_schema(tool.parameters), False) if strict is None else (strict, True)
 
 
 def _settings(body: dict[str, Json], settings: ModelSettings, model_name: str) -> None:
@@ -98,13 +115,14 @@ def _snake(name: str) -> str:
 
 
 def _tool(tool: ToolSpec) -> dict[str, Json]:
+    parameters, strict = parameters_of(tool)
     function: dict[str, Json] = {
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.parameters,
+        "parameters": parameters,
     }
     if tool.strict is not None:
-        function["strict"] = tool.strict
+        function["strict"] = strict
     return {"type": "function", "function": function}
 
 

@@ -23,7 +23,9 @@ from mastra.models.openai_request import (
     arguments_of,
     as_text,
     data_url,
+    format_of,
     options_for,
+    parameters_of,
     provider_tools,
     tool_of,
 )
@@ -51,15 +53,7 @@ def responses_body(request: ModelRequest, model_name: str, provider: str) -> dic
             choice if isinstance(choice, str) else {"type": "function", "name": tool_of(choice)}
         )
     if request.response_format is not None:
-        wanted = request.response_format
-        body["text"] = {
-            "format": {
-                "type": "json_schema",
-                "name": wanted.name,
-                "schema": wanted.schema,
-                "strict": wanted.strict,
-            }
-        }
+        body["text"] = {"format": {"type": "json_schema", **format_of(request.response_format)}}
     given = {
         "temperature": settings.temperature,
         "max_output_tokens": settings.max_output_tokens,
@@ -79,13 +73,14 @@ def _reasoning(value: Any) -> Json:
 
 
 def _tool(tool: ToolSpec) -> dict[str, Json]:
+    parameters, strict = parameters_of(tool)
     return {
         "type": "function",
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.parameters,
+        "parameters": parameters,
         # Left out it means true here, and not every schema can be kept to.
-        "strict": bool(tool.strict),
+        "strict": strict,
     }
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from mastra.models.base import ChunkSource, ModelRequest, ToolChoice
-from mastra.models.chunks import ModelChunk, ToolCallEnd, ToolCallStart
+from mastra.models.base import ModelRequest, ToolChoice
 from mastra.models.messages import Message, MessagePart, ToolCallPart, ToolResultPart
 
-__all__ = ["TOOL_NAME", "RenamedSource", "renamed", "sent_request", "wire_name"]
+__all__ = ["TOOL_NAME", "sent_request", "wire_name"]
 
 TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What every provider takes. A model that takes less says so in an attribute `tool_name_rule`."""
@@ -108,39 +107,3 @@ def _choice(choice: ToolChoice, sent: Mapping[str, str]) -> ToolChoice:
         return choice
     named = ("tool_name", "toolName")
     return {key: sent.get(name, name) if key in named else name for key, name in choice.items()}
-
-
-def renamed(batch: Sequence[ModelChunk], names: Mapping[str, str]) -> Sequence[ModelChunk]:
-    """Return chunks with the tools' own names."""
-    return [_chunk(chunk, names) for chunk in batch]
-
-
-def _chunk(chunk: ModelChunk, names: Mapping[str, str]) -> ModelChunk:
-    if isinstance(chunk, (ToolCallStart, ToolCallEnd)) and not chunk.provider_executed:
-        name = names.get(chunk.tool_name)
-        if name is not None:
-            return replace(chunk, tool_name=name)
-    return chunk
-
-
-class RenamedSource:
-    """An answer under way to a request whose tools went by other names."""
-
-    __slots__ = ("_names", "_source", "request")
-
-    def __init__(self, source: ChunkSource, names: Mapping[str, str]) -> None:
-        self.request = source.request
-        self._source = source
-        self._names = names
-
-    async def read(self) -> Sequence[ModelChunk]:
-        """Return the next chunks; nothing at the end."""
-        return renamed(await self._source.read(), self._names)
-
-    def interrupt(self) -> None:
-        """Make a `read` that waits raise."""
-        self._source.interrupt()
-
-    async def aclose(self) -> None:
-        """Release the connection."""
-        await self._source.aclose()

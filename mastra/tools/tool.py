@@ -11,6 +11,7 @@ from mastra.errors import ConfigError, ToolApprovalError
 from mastra.failures import call_user
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
+from mastra.models.schema_parts import resolved
 from mastra.names import caller_namespace, python_names, python_options
 from mastra.schema import Schema, SchemaMismatch, schema_of
 from mastra.tools.approval import asks_approval
@@ -94,6 +95,9 @@ class Tool(Generic[In, Out]):
         schema = self.parameters
         if schema is None:
             schema = self.input_schema.json_schema()
+        if "$ref" in schema:  # of a model that holds itself
+            own = {key: part for key, part in schema.items() if key != "$ref"}
+            schema = {**resolved(schema, schema), **own}
         return schema if schema.get("type") else {"type": "object", "properties": {}, **schema}
 
     @cached_property

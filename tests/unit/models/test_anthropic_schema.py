@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pydantic
 import pytest
 
-from mastra.models.anthropic_schema import can_be_strict, input_schema, strict_schema
+from mastra.models.anthropic_schema import can_be_strict, strict_schema
+from mastra.models.schema_parts import input_schema
 
 
 class Colour(Enum):
