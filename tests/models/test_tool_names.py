@@ -210,7 +210,7 @@ async def test_gemini_wants_a_letter_first(server: OpenAIServer) -> None:
 
     server.queue(says(part), says({"text": "done"}))
     url = server.url.removesuffix("/v1")
-    model = ModelConfig("gemini/gemini-2.5-flash", url=url, api_key="k")
+    model = ModelConfig("gemini/gemini-2.5-flash", url=url, api_key="k", api="native")
     result = await Agent(id="a", model=model, tools=[named("2fa"), named("ok")]).generate("go")
     assert [item.tool_name for item in ran(result)] == ["2fa"]
     names = [item["name"] for item in server.requests[0]["tools"][0]["functionDeclarations"]]
