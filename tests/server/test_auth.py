@@ -156,7 +156,7 @@ async def test_a_caller_sees_and_touches_only_its_own_threads() -> None:
         refused = await bob.post("/api/agents/planningAgent/generate", json=said)
         assert refused.status_code == 403
         said["memory"]["resource"] = "bob"
-        assert (await bob.post("/api/agents/planningAgent/generate", json=said)).status_code == 400
+        assert (await bob.post("/api/agents/planningAgent/generate", json=said)).status_code == 403
         listed = await bob.get(f"/api/memory/threads{query}")
         assert listed.json()["threads"] == []
 

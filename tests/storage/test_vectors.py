@@ -116,7 +116,7 @@ async def test_a_vector_of_a_message_that_is_gone_is_dropped(vectors: MessageVec
 async def test_vectors_follow_a_message_to_another_thread(
     memory: Any, vectors: MessageVectors
 ) -> None:
-    await memory.save_messages([message(0, "v", "bob")])
+    await memory.save_messages([message(0, "v")])
     assert await near(vectors, 0, thread_id="v") == "05"
 
 

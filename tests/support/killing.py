@@ -39,7 +39,7 @@ async def _stored(url: str, run_id: str) -> set[int]:
     """Return which steps of a run are stored."""
     async with SQLStorage(url) as storage:
         rows = await storage.workflows.load_rows("line", run_id)
-    return {int(row.key.partition(".")[0]) for row in rows if row.key}
+    return {int(row.key.removeprefix("s")) for row in rows if row.key}
 
 
 async def _ended(url: str, run_id: str) -> None:

@@ -11,6 +11,7 @@ from mastra.observability.spans import Span, SpanRef
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
+from mastra.workflows.graph import note_of
 from mastra.workflows.records import StepRecord
 
 __all__ = [
@@ -72,10 +73,10 @@ async def keep_trace(
         run: The run, with its span.
         known: What the run's head keeps; a trace that is there stays.
     """
-    data = known or {"initialState": command.initial_state}
+    target = command.target
+    data = known or {"initialState": command.initial_state, **note_of(target.spec)}
     if "trace" in data:
         return
-    target = command.target
     await target.store.update_run(
         target.workflow_id, target.run_id, RunChanges(data={**data, **trace_data(run)})
     )
