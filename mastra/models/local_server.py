@@ -39,9 +39,14 @@ def _serve(settings: dict[str, Any]) -> Any:
     # Loopback is open to every user and every web page on the machine; the key is not.
     params.api_keys = [settings["key"]]
     params.cors_origins = "http://127.0.0.1"
-    params.n_ctx = settings["context"]
+    # Each answer has a context of its own. In a shared one, two prompts that fit alone would fail
+    # together; so whoever comes when all are taken waits.
+    params.n_ctx = settings["context"] * settings["parallel"]
     params.n_parallel = settings["parallel"]
-    params.kv_unified = True
+    params.kv_unified = False
+    # A reader who leaves is noticed after each batch of a prompt, and others get their turn.
+    params.n_batch = params.n_ubatch = settings["batch"]
+    params.cache_ram_mib = settings["kept_prompts_mib"]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _threads()
     params.ui = False
     params.offline = True

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,6 +124,88 @@ async def test_a_schema_makes_the_answer_json() -> None:
     found = json.loads(await answer(LocalModel(), asked))
     assert isinstance(found["city"], str)
     assert isinstance(found["rainy"], bool)
+
+
+async def finish(text: str, limit: int) -> FinishChunk:
+    chunks = [chunk async for chunk in LocalModel().stream(request(text, limit))]
+    assert isinstance(chunks[-1], FinishChunk)
+    return chunks[-1]
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        (1024, 700),
+        pytest.param(8192, 4300, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+    ],
+)
+async def test_long_prompts_at_once_all_end(
+    monkeypatch: pytest.MonkeyPatch, context: int, words: int
+) -> None:
+    # Any two are longer than the model's context; each that is answered has one of its own.
+    server = ModelServer()
+    monkeypatch.setitem(local._SETTINGS, "context", context)
+    monkeypatch.setattr(local, "_server", server)
+    try:
+        asked = (finish(f"{number} " + "word " * words, 3) for number in range(3))
+        for end in await asyncio.gather(*asked):
+            assert (end.usage.input_tokens or 0) > words
+            assert end.usage.output_tokens
+    finally:
+        server.stop()
+
+
+async def test_an_answer_ends_where_the_context_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ModelServer()
+    monkeypatch.setitem(local._SETTINGS, "context", 256)
+    monkeypatch.setattr(local, "_server", server)
+    # A thousand of them, and no way to end before.
+    some = "\n".join(f"r{n} ::= {f'r{n + 1} ' * 10}" for n in range(2))
+    grammar = f'root ::= {"r0 " * 10}\n{some}\nr2 ::= "la "'
+    asked = replace(request("Sing.", 1000), provider_options={"local": {"grammar": grammar}})
+    try:
+        chunks = [chunk async for chunk in LocalModel().stream(asked)]
+    finally:
+        server.stop()
+    end = chunks[-1]
+    assert isinstance(end, FinishChunk)
+    assert end.reason == "length"
+    assert end.usage.total_tokens == 256
+
+
+async def test_who_comes_when_all_places_are_taken_waits() -> None:
+    ends = await asyncio.gather(*(finish(f"Count to {number}.", 4) for number in range(7)))
+    assert [end.usage.output_tokens for end in ends] == [4] * 7
+
+
+async def test_a_prompt_beyond_the_context_is_refused_in_words_that_help() -> None:
+    with pytest.raises(ModelError, match="too long for local/smollm2-135m") as caught:
+        await finish("word " * 9000, 4)
+    error = caught.value
+    assert (error.code, error.is_retryable) == ("CONTEXT_EXCEEDED", False)
+    assert error.details["context_tokens"] == 8192
+    assert error.details["prompt_tokens"] > 9000
+    for part in (str(error.details["prompt_tokens"]), "8192", "Send less", "larger context"):
+        assert part in error.message
+    # Nothing of it is left.
+    assert (await finish("Hello.", 2)).usage.output_tokens == 2
+
+
+async def test_readers_who_leave_free_their_places() -> None:
+    begun = [LocalModel().stream(request("Write a long story.", 1024)) for _ in range(2)]
+    for stream in begun:
+        async for chunk in stream:
+            if isinstance(chunk, TextDelta):
+                break
+    # Both places are taken; of those who wait one gives up as well.
+    waiting = [asyncio.ensure_future(finish("Hello.", 2)) for _ in range(2)]
+    await asyncio.wait(waiting, timeout=0.1)
+    waiting[0].cancel()
+    for stream in begun:
+        await stream.aclose()
+    end = await waiting[1]
+    assert end.usage.output_tokens == 2
+    assert waiting[0].cancelled()
 
 
 def test_nobody_else_on_the_machine_can_use_it() -> None:
