@@ -186,18 +186,21 @@ def _fields(node: Mapping[str, Any], facts: TypeFacts) -> None:
         named = [(one["name"], one) for one in cast("list[Any]", given)]
     names = {name for name, _ in named}
     aliases: dict[str, str] = {}
+    doubtful: set[str] = set()
     for name, one in named:
         if one.get("serialization_exclude") or one.get("serialization_exclude_if"):
             facts.is_doubtful = True
         if one.get("init") is False or one.get("init_only"):
             facts.is_doubtful = True
         told = [one.get("validation_alias"), one.get("serialization_alias")]
-        aliases |= {key: name for key in told if isinstance(key, str) and key not in names}
+        own = {key: name for key in told if isinstance(key, str) and key not in names}
+        doubtful |= own.keys() & aliases.keys()
+        aliases |= own
         facts.has_names |= told != [None, None]
         facts.is_ambiguous |= bool((_starts_of(told[0]) - {name}) & names)
     facts.has_wire |= facts.has_names
     if facts.names is None:
-        facts.names = aliases
+        facts.names = {key: name for key, name in aliases.items() if key not in doubtful}
 
 
 def _starts_of(alias: Any) -> set[Any]:

@@ -7,12 +7,15 @@ the request context, a template over those, or a function.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from typing import Any, Final, cast
+
+from pydantic import BaseModel, RootModel
 
 from mastra.errors import MastraError, WorkflowDefinitionError
 from mastra.failures import call_user
-from mastra.jsonable import to_jsonable
+from mastra.jsonable import to_kept
 from mastra.schema import schema_of
 from mastra.workflows.step_context import StepContext
 
@@ -92,28 +95,53 @@ def _first_result(ctx: StepContext[Any], steps: Any) -> Any:
 
 
 def _dig(value: Any, path: str, where: str) -> Any:
-    """Return what stands at a dotted path; `.` is the whole."""
+    """Return what stands at a dotted path, as it is; `.` is the whole."""
     if path in (".", ""):
         return value
-    plain = to_jsonable(value)
     for part in path.split("."):
-        if isinstance(plain, dict) and part in plain:
-            plain = cast("dict[str, Any]", plain)[part]
-        elif isinstance(plain, list) and _has_place(cast("list[Any]", plain), part):
-            plain = cast("list[Any]", plain)[int(part)]
-        elif hasattr(value, part):
-            plain = to_jsonable(getattr(value, part))
-        else:
+        value = _part_of(value, part)
+        if value is _NOTHING:
             raise MastraError(
                 f"{where}: there is nothing at {path!r}; {part!r} is not in the value.",
                 code="MAP_PATH_NOT_FOUND",
             )
-        value = plain
-    return plain
+    return value
 
 
-def _has_place(values: list[Any], part: str) -> bool:
-    return part.isdigit() and int(part) < len(values)
+_NOTHING: Final = object()
+
+
+def _part_of(value: Any, part: str) -> Any:
+    """Return a part by its key, place or field; a field's name goes before what the wire calls it."""
+    if isinstance(value, Mapping):
+        return cast("Mapping[Any, Any]", value).get(part, _NOTHING)
+    if isinstance(value, RootModel) and part != "root":
+        return _part_of(cast("RootModel[Any]", value).root, part)
+    if isinstance(value, BaseModel) or is_dataclass(value):
+        return _field(cast("object", value), part)
+    found = _attribute(value, part)
+    if found is not _NOTHING:
+        return found
+    plain: Any = cast("Any", value) if isinstance(value, (list, tuple)) else to_kept(value)
+    if isinstance(plain, (list, tuple)):
+        items = cast("Sequence[Any]", plain)
+        if part.isdecimal() and int(part) < len(items):
+            return items[int(part)]
+    return _NOTHING
+
+
+def _field(value: object, part: str) -> Any:
+    extra: Mapping[str, Any] = getattr(value, "__pydantic_extra__", None) or {}
+    if part in extra:
+        return extra[part]
+    return _attribute(value, schema_of(type(value)).name_of(part))
+
+
+def _attribute(value: Any, name: str) -> Any:
+    if name.startswith("_"):
+        return _NOTHING
+    found = getattr(value, name, _NOTHING)
+    return _NOTHING if callable(found) else found
 
 
 def _fill(template: str, ctx: StepContext[Any], where: str) -> str:
@@ -129,6 +157,7 @@ def _fill(template: str, ctx: StepContext[Any], where: str) -> str:
             value = ctx.input_data
         else:
             value = ctx.get_step_result(root)
-        return str(_dig(value, path or ".", where))
+        found = _dig(value, path or ".", where)
+        return str(to_kept(found) if path else found)
 
     return _PLACE.sub(fill, template)

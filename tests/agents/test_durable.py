@@ -225,6 +225,9 @@ async def test_on_an_engine_elsewhere_it_runs_in_this_process(storage: Any) -> N
     class Elsewhere:
         name = "elsewhere"
 
+        async def open(self, store: Any, *, restarts: bool = True) -> None:
+            pass
+
         async def aclose(self) -> None:
             pass
 

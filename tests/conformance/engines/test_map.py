@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import datetime as dt
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, RootModel
 
 from mastra import StepContext, WorkflowFailed, create_step, create_workflow
 from tests.support.engines import Calls, Env
@@ -21,6 +23,27 @@ class Line(BaseModel):
 class Order(BaseModel):
     customer: str
     lines: list[Line]
+
+
+class Cell(BaseModel):
+    """What one name is on the wire is another field's own."""
+
+    amount: int = Field(alias="total")
+    total: int = Field(alias="amount")
+    net: int = Field(default=0, validation_alias="sum")
+    gross: int = Field(default=0, serialization_alias="sum")
+
+
+@dataclass
+class Sheet:
+    cells: Annotated[list[Cell], Field(alias="rows")]
+    by_day: dict[str, Cell]
+    on: dt.date
+    tags: RootModel[list[str]]
+
+    @property
+    def size(self) -> int:
+        return len(self.cells)
 
 
 ORDER = {
@@ -84,6 +107,73 @@ async def test_a_function_sees_earlier_results_and_the_input(env: Env) -> None:
 )
 async def test_a_path_into_a_step(env: Env, path: str, value: Any) -> None:
     assert await mapped(env, {"x": {"step": "load", "path": path}}) == {"x": value}
+
+
+def sheet() -> Sheet:
+    cell = Cell.model_validate({"total": 1, "amount": 2, "sum": 3})
+    cell.gross = 4
+    return Sheet([cell], {"mon": cell}, dt.date(2026, 1, 2), RootModel[list[str]](["a", "b"]))
+
+
+CELL = {"amount": 1, "total": 2, "net": 3, "gross": 4}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("cells.0.amount", 1),
+        ("cells.0.total", 2),
+        ("cells.0", CELL),
+        ("cells", [CELL]),
+        ("rows.0.amount", 1),
+        ("by_day.mon.total", 2),
+        ("by_day", {"mon": CELL}),
+        ("on", "2026-01-02"),
+        ("on.year", 2026),
+        ("tags.1", "b"),
+        ("size", 1),
+    ],
+)
+async def test_a_path_goes_by_the_names_of_fields_and_then_by_what_the_wire_calls_them(
+    env: Env, path: str, value: Any
+) -> None:
+    async def give(order: Order) -> Sheet:
+        return sheet()
+
+    step = create_step(id="give", execute=give, output_schema=Sheet)
+    workflow = start().then(step).map({"x": {"step": step, "path": path}}).commit()
+    assert (await env.start(workflow, ORDER)).unwrap() == {"x": value}
+
+
+@pytest.mark.parametrize("path", ["cells.0.sum", "cells.1", "cells.0.copy", "_x", "by_day.tue"])
+async def test_a_path_that_leads_nowhere_or_to_two_fields_fails_its_step(
+    env: Env, path: str
+) -> None:
+    async def give(order: Order) -> Sheet:
+        return sheet()
+
+    step = create_step(id="give", execute=give, output_schema=Sheet)
+    workflow = start().then(step).map({"x": {"step": step, "path": path}}).commit()
+    result = await env.start(workflow, ORDER)
+    assert isinstance(result, WorkflowFailed)
+    assert result.error.code == "MAP_PATH_NOT_FOUND"
+    assert repr(path) in result.error.message
+
+
+async def test_what_a_path_finds_reaches_the_next_step_as_a_value_of_its_type(env: Env) -> None:
+    async def give(order: Order) -> Sheet:
+        return sheet()
+
+    class Taken(BaseModel):
+        cell: Cell
+
+    async def take(taken: Taken) -> list[int]:
+        return [taken.cell.amount, taken.cell.total]
+
+    step = create_step(id="give", execute=give, output_schema=Sheet)
+    workflow = start().then(step).map({"cell": {"step": step, "path": "cells.0"}})
+    workflow.then(create_step(id="take", execute=take, input_schema=Taken)).commit()
+    assert (await env.start(workflow, ORDER)).unwrap() == [1, 2]
 
 
 async def test_a_step_may_be_named_or_given(env: Env) -> None:
