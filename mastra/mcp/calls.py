@@ -115,6 +115,8 @@ class HeldCall:
         self._asked: asyncio.Future[Question] = asyncio.get_running_loop().create_future()
         self._answer: asyncio.Future[types.ElicitResult] | None = None
         self._alone = asyncio.Lock()
+        self.asked = 0
+        """How many questions there were."""
 
     def start(self, call: Any) -> None:
         """Run the call."""
@@ -142,38 +144,53 @@ class HeldCall:
             TimeoutError: Neither came in time; the call is stopped.
         """
         task = cast("asyncio.Task[Any]", self.task)
-        try:
-            await asyncio.wait(
-                [task, self._asked], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-        except asyncio.CancelledError:
-            await self.stop()
-            raise
-        if task.done():
-            return None
-        if self._asked.done():
-            question, self._asked = self._asked.result(), asyncio.get_running_loop().create_future()
-            return question
-        await self.stop()
-        raise TimeoutError
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while True:
+            asked = self._asked
+            try:
+                await asyncio.wait(
+                    [task, asked],
+                    timeout=max(until - loop.time(), 0),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            except asyncio.CancelledError:
+                await self.stop()
+                raise
+            if task.done():
+                return None
+            if self._asked.done():
+                question, self._asked = self._asked.result(), loop.create_future()
+                return question
+            if not asked.done():
+                await self.stop()
+                raise TimeoutError
 
     async def ask(self, question: Question) -> types.ElicitResult:
         """Hand a question of the server's to who waits for the call, and wait for the answer."""
         async with self._alone:
-            self._answer = asyncio.get_running_loop().create_future()
-            self._asked.set_result(question)
-            return await self._answer
+            loop = asyncio.get_running_loop()
+            self._answer = loop.create_future()
+            self.asked += 1
+            asked = self._asked
+            asked.set_result(question)
+            try:
+                return await self._answer
+            finally:
+                if self._asked is asked:
+                    # The server no longer wants to know, and nobody has been asked.
+                    self._asked = loop.create_future()
 
     @property
     def is_asking(self) -> bool:
         """Whether it waits for an answer."""
         return self._answer is not None and not self._answer.done()
 
-    def answer(self, answer: types.ElicitResult, ctx: ToolContext) -> None:
-        """Answer the question."""
+    def answer(self, answer: types.ElicitResult, number: int, ctx: ToolContext) -> None:
+        """Answer a question, if the server still waits for that one."""
         self.ctx = ctx
         waiting = self._answer
-        if waiting is not None and not waiting.done():
+        if waiting is not None and not waiting.done() and number == self.asked:
             waiting.set_result(answer)
 
     async def stop(self) -> None:

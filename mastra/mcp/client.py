@@ -60,12 +60,13 @@ class MCPClient:
         self._timeout_s = timeout_s
         self._reconnect_s = reconnect_s
         self._requests = ServerRequests(self._configs, elicitation, sampling)
-        self._runs = ToolRuns(self.ask, self._requests, timeout_s=timeout_s, answer_s=answer_s)
-        self.resources = MCPResources(tuple(self._configs), self.ask)
+        self._runs = ToolRuns(self._ask, self._requests, timeout_s=timeout_s, answer_s=answer_s)
+        self.resources = MCPResources(tuple(self._configs), self._ask)
         """Lists, reads and watches the resources of the servers."""
-        self.prompts = MCPPrompts(tuple(self._configs), self.ask)
+        self.prompts = MCPPrompts(tuple(self._configs), self._ask)
         """Lists the prompts of the servers, and fills them in."""
         self._read_s = max(timeout_s, answer_s)
+        self._closings = 0
         self._homes: dict[asyncio.AbstractEventLoop, dict[str, Connection]] = {}
         self._retired: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
 
@@ -106,7 +107,7 @@ class MCPClient:
                 if cursor is None:
                     return
 
-        await self.ask(server, "the list of its tools", read)
+        await self._ask(server, "the list of its tools", read)
         return tools
 
     def _tool(self, server: str, item: mcp.Tool) -> Tool[Any, Any]:
@@ -127,7 +128,7 @@ class MCPClient:
             else {"annotations": annotations.model_dump(exclude_none=True, by_alias=True)},
         )
 
-    async def ask(
+    async def _ask(
         self,
         server: str,
         what: str,
@@ -146,6 +147,7 @@ class MCPClient:
         Raises:
             ToolError: The server cannot be reached, went away, or refused.
         """
+        closings = self._closings
         for attempt in range(_TRIES):
             connection = await self._connected(server)
             try:
@@ -157,7 +159,7 @@ class MCPClient:
                 if fate == "refused" or (fate == "lost" and not connection.fails_by_request):
                     connection.retire()
                 is_safe = fate == "refused" or (fate == "lost" and may_repeat)
-                if not is_safe or attempt == _TRIES - 1:
+                if not is_safe or attempt == _TRIES - 1 or closings != self._closings:
                     raise request_failed(server, what, error, fate) from error
         raise AssertionError("the last try returned or raised")  # pragma: no cover
 
@@ -209,6 +211,7 @@ class MCPClient:
 
     async def aclose(self) -> None:
         """Close every connection and end the programs that were started."""
+        self._closings += 1
         self._runs.let_go()
         homes, self._homes = self._homes, {}
         retired, self._retired = self._retired, {}

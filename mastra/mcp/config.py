@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from mastra.errors import ConfigError
@@ -27,10 +28,10 @@ class MCPServerConfig:
     url: str | None = None
     headers: Mapping[str, str] | None = None
     auth: Any = None
-    """An `httpx2.Auth` for an address, such as the SDK's `OAuthClientProvider`."""
+    """An `httpx2.Auth` for an address, such as the SDK's `OAuthClientProvider`; one of `httpx` will do."""
     server: Any = None
     """A server in this process: the SDK's own, or an `MCPServer` of this package."""
-    roots: Sequence[str] = ()
+    roots: Sequence[str | Path] = ()
     """Folders that the server may be told of, as paths or `file://` addresses."""
     mode: str = "auto"
     """How to agree on a protocol: `auto` asks for the newest; `legacy` says `initialize` at once, for

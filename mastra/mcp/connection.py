@@ -136,7 +136,8 @@ class Connection:
         finally:
             self.is_dead = True
             if not self._open.done():
-                self._open.cancel()
+                closed = ConnectionError("the client was closed")
+                self._open.set_exception(self._refusal(closed))
             for waiting in self.updates:
                 waiting.put_nowait("")
 
@@ -202,12 +203,12 @@ class Connection:
             return sdk.Client(self._watched(stdio_client(program)), **given), _nothing
         from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
 
-        from mastra.mcp.http_client import CallwiseHttpClient, Timeout  # noqa: PLC0415
+        from mastra.mcp.http_client import CallwiseHttpClient, Timeout, auth_of  # noqa: PLC0415
 
         http = await stack.enter_async_context(
             CallwiseHttpClient(
                 headers=dict(config.headers or {}),
-                auth=config.auth,
+                auth=auth_of(config.auth),
                 timeout=Timeout(_HTTP_S, read=max(_QUIET_S, self._read_s)),
             )
         )
@@ -225,7 +226,10 @@ class Connection:
             return
         if client.session.initialize_result is not None:
             # Later protocols say the level with each request.
-            await client.session.set_logging_level(level)  # pyright: ignore[reportDeprecated]
+            from mcp import types  # noqa: PLC0415 - an optional package
+
+            asked = types.SetLevelRequest(params=types.SetLevelRequestParams(level=level))
+            await client.session.send_request(asked, types.EmptyResult)
 
     @asynccontextmanager
     async def _watched(self, transport: Any) -> AsyncGenerator[Any]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from mastra.errors import ToolError
-from mastra.models.messages import Message, MessagePart, TextPart
-from mastra.models.tool_content import content_in
+from mastra.models.messages import FilePart, ImagePart, Message, MessagePart, TextPart
+from mastra.models.tool_content import ShownPart, content_in
 
 if TYPE_CHECKING:
     from mcp import types
 
-__all__ = ["message_of", "result_of"]
+__all__ = ["blocks_of", "message_of", "result_of"]
 
 
 def result_of(server: str, name: str, result: types.CallToolResult) -> Any:
@@ -43,6 +45,33 @@ def message_of(role: str, content: types.ContentBlock) -> Message:
     else:
         parts = content_in([_plain(content)]) or ()
     return Message("assistant" if role == "assistant" else "user", parts)
+
+
+def blocks_of(result: Any) -> list[types.ContentBlock] | None:
+    """Return what a tool of ours gave as content blocks; `None` where it is plain data."""
+    parts = content_in(result)
+    return None if parts is None else [_block(part) for part in parts]
+
+
+def _block(part: ShownPart) -> types.ContentBlock:
+    from mcp import types  # noqa: PLC0415 - an optional package
+
+    if isinstance(part, TextPart):
+        return types.TextContent(type="text", text=part.text)
+    kind = part.media_type or "application/octet-stream"
+    if part.data is None:
+        address = part.url or ""
+        name = (part.filename if isinstance(part, FilePart) else None) or "file"
+        return types.ResourceLink(type="resource_link", name=name, uri=address, mime_type=kind)
+    data = part.data if isinstance(part.data, str) else base64.b64encode(part.data).decode()
+    if isinstance(part, ImagePart):
+        return types.ImageContent(type="image", data=data, mime_type=kind)
+    if kind.startswith("audio/"):
+        return types.AudioContent(type="audio", data=data, mime_type=kind)
+    blob = types.BlobResourceContents(
+        uri=f"file:///{quote(part.filename or 'file')}", blob=data, mime_type=kind
+    )
+    return types.EmbeddedResource(type="resource", resource=blob)
 
 
 def _plain(item: Any) -> dict[str, Any]:

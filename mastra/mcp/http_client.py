@@ -6,7 +6,7 @@ under way. Here it is the answer to its own request, and says whether the server
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final, cast
 
 import httpx2
@@ -14,7 +14,7 @@ from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, INVALID_REQUEST, METHOD
 
 from mastra.failures import text_of
 
-__all__ = ["FATE_KEY", "CallwiseHttpClient", "Timeout"]
+__all__ = ["FATE_KEY", "CallwiseHttpClient", "Timeout", "auth_of"]
 
 Timeout = httpx2.Timeout
 
@@ -64,6 +64,23 @@ class CallwiseHttpClient(httpx2.AsyncClient):
             if is_gone and self.on_gone is not None:
                 self.on_gone()
         return response
+
+
+def auth_of(auth: Any) -> Any:
+    """Return what the client takes as `auth`: one of the `httpx` package is made one of `httpx2`."""
+    if isinstance(auth, httpx2.Auth) or not hasattr(auth, "async_auth_flow"):
+        return auth
+    return _ForeignAuth(auth)
+
+
+class _ForeignAuth(httpx2.Auth):
+    def __init__(self, auth: Any) -> None:
+        self._auth = auth
+
+    def async_auth_flow(
+        self, request: httpx2.Request
+    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        return self._auth.async_auth_flow(request)
 
 
 def _is_json(response: httpx2.Response) -> bool:

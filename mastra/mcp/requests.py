@@ -156,7 +156,8 @@ class ServerRequests:
         from mcp_types import ListRootsResult, Root  # noqa: PLC0415 - an optional package
 
         addresses = [
-            root if "://" in root else Path(root).absolute().as_uri() for root in config.roots
+            str(root) if "://" in str(root) else Path(root).absolute().as_uri()
+            for root in config.roots
         ]
         return ListRootsResult.model_validate(
             {"roots": [Root.model_validate({"uri": address}) for address in addresses]}

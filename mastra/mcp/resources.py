@@ -135,11 +135,15 @@ async def _subscribe(
     is_ready: asyncio.Event,
 ) -> None:
     """Follow changes as servers before 2026 tell of them: beside all answers, to the connection."""
+    from mcp import types  # noqa: PLC0415 - an optional package
+
     updates: asyncio.Queue[str] = asyncio.Queue()
     connection.updates.add(updates)
     try:
         for uri in uris:
-            await connection.client.session.subscribe_resource(uri)  # pyright: ignore[reportDeprecated]
+            params = types.SubscribeRequestParams(uri=uri)
+            asked = types.SubscribeRequest(params=params)
+            await connection.client.session.send_request(asked, types.EmptyResult)
         is_ready.set()
         while not connection.is_dead:
             uri = await updates.get()

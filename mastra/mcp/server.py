@@ -19,6 +19,7 @@ from mastra.errors import (
 )
 from mastra.jsonable import dump_json
 from mastra.logs import get_logger
+from mastra.mcp.content import blocks_of
 from mastra.registry import Mastra
 from mastra.tools.execute import is_error_result
 from mastra.tools.from_workflow import workflow_tool
@@ -172,6 +173,9 @@ def _told(name: str, error: Exception) -> str:
 
 
 def _answer(types: Any, result: Any, *, is_error: bool = False) -> Any:
+    blocks = None if is_error else blocks_of(result)
+    if blocks is not None:
+        return types.CallToolResult(content=blocks)
     text = result if isinstance(result, str) else dump_json(result).decode()
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)],

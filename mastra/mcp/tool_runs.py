@@ -65,7 +65,7 @@ class ToolRuns:
             return await self._call(server, tool, given, ctx, {}, None)
         answer = elicited(ctx.resume_data)
         if "call" in state:
-            return await self._go_on(server, tool, ctx, cast("str", state["call"]), answer)
+            return await self._go_on(server, tool, ctx, state, answer)
         said = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
         answers = {**state.get("answers", {}), state["key"]: said}
         questions: list[Any] = list(state.get("left", []))
@@ -117,10 +117,10 @@ class ToolRuns:
         server: str,
         tool: str,
         ctx: ToolContext,
-        call_id: str,
+        state: Mapping[str, Any],
         answer: Any,
     ) -> Any:
-        found = self._held.pop(call_id, None)
+        found = self._held.pop(cast("str", state["call"]), None)
         if found is not None:
             found[1].cancel()
         held = None if found is None else found[0]
@@ -132,7 +132,7 @@ class ToolRuns:
                 code="MCP_QUESTION_GONE",
                 details={"server": server, "tool": tool},
             )
-        held.answer(answer, ctx)
+        held.answer(answer, state["question"], ctx)
         try:
             result = await self._outcome(held)
         except ToolError:
@@ -157,7 +157,7 @@ class ToolRuns:
             return cast("asyncio.Task[Any]", held.task).result()
         self._hold(held)
         try:
-            ask_in_run(held.ctx, question, {"call": held.id})
+            ask_in_run(held.ctx, question, {"call": held.id, "question": held.asked})
         except Exception:
             self._let_go(held.id)
             await held.stop()

@@ -14,8 +14,11 @@ from pydantic import BaseModel
 from mastra.agents.agent import Agent
 from mastra.errors import ConfigError, ToolError
 from mastra.mcp import MCPClient, MCPServer
+from mastra.models.messages import ImagePart
+from mastra.models.tool_content import content_in
 from mastra.registry import Mastra
 from mastra.testing.models import ScriptedModel, ToolCall
+from mastra.tools.content import File, Image
 from mastra.tools.tool import tool
 from mastra.workflows.step import step
 from mastra.workflows.workflow import create_workflow
@@ -120,3 +123,27 @@ def test_a_server_with_two_tools_of_one_name() -> None:
     other = tool(id="double")(lambda: 2)
     with pytest.raises(ConfigError, match="'double'"):
         MCPServer("x", mastra=Mastra(tools={"double": double}), tools={"double": other})
+
+
+@tool
+async def show() -> Any:
+    """Show something."""
+    return [
+        "look",
+        Image(b"png", "image/png"),
+        File(b"pdf", "application/pdf", "a b.pdf"),
+        File(b"wav", "audio/wav"),
+        Image(url="https://example.com/x.png"),
+    ]
+
+
+async def test_pictures_and_files_of_our_tools_are_shown_to_clients() -> None:
+    async with MCPClient({"s": {"server": MCPServer("s", tools=[show])}}) as client:
+        given: Any = await (await client.list_tools())["s_show"].execute({})
+    kinds = [block["type"] for block in given]
+    assert kinds == ["text", "image", "resource", "audio", "resource_link"]
+    assert given[1]["data"] == "cG5n"
+    assert given[2]["resource"]["uri"] == "file:///a%20b.pdf"
+    parts = content_in(given)
+    assert parts is not None
+    assert isinstance(parts[1], ImagePart)

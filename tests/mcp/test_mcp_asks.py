@@ -19,6 +19,7 @@ from mastra.registry import Mastra
 from mastra.storage.memory import InMemoryStorage
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool_context import ToolContext
+from mastra.workflows.workflow import create_workflow
 from tests.mcp.worlds import STDIO, HttpWorld, gone, kill
 
 PLACES = ["stdio", "http", "stdio-legacy", "http-legacy"]
@@ -58,6 +59,44 @@ async def test_a_question_suspends_the_run_until_it_is_answered(config: dict[str
         done = await agent.resume_generate({"action": "decline"}, run_id=waits.run_id)
         assert done.text == "a pity"
         assert not done.tool_results
+
+
+async def test_several_questions_are_asked_one_after_another(config: dict[str, Any]) -> None:
+    names = {"Who goes to Oslo?": "Ada", "Who else goes to Oslo?": "Bob"}
+    async with MCPClient({"w": config}) as client:
+        call = ToolCall("w_book_two", {"place": "Oslo"})
+        agent = await clerk(client, InMemoryStorage(), call, "booked")
+        result = await agent.generate("book")
+        for _ in names:
+            asked: Any = result.suspend_payload
+            answer = {"name": names[asked["message"]]}
+            result = await agent.resume_generate(answer, run_id=result.run_id)
+    assert result.tool_results[0].payload.result == "Oslo for Ada and Bob"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_step_of_a_workflow_waits_for_the_answer_too(mode: str) -> None:
+    async with MCPClient({"w": {**STDIO, "mode": mode}}) as client:
+        book = (await client.list_tools())["w_book"]
+        trip = create_workflow(id="trip", input_schema=dict[str, str], output_schema=str)
+        run = await trip.then(book.as_step()).commit().create_run()
+        waits: Any = await run.start({"place": "Oslo"})
+        assert waits.status == "suspended"
+        done: Any = await run.resume({"name": "Ada"})
+        assert done.result == "Oslo for Ada"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_durable_agent_waits_for_the_answer_too(mode: str) -> None:
+    async with MCPClient({"w": {**STDIO, "mode": mode}}) as client:
+        tools = await client.list_tools()
+        agent = Agent(id="d", model=ScriptedModel(BOOK, "booked"), tools=tools, durable=True)
+        mastra = Mastra(agents={"d": agent})
+        waits = await mastra.get_agent("d").generate("book")
+        assert waits.finish_reason == "suspended"
+        done = await mastra.get_agent("d").resume_generate({"name": "Ada"}, run_id=waits.run_id)
+        assert done.text == "booked"
+        assert done.tool_results[0].payload.result == "Oslo for Ada"
 
 
 async def test_an_answer_is_given_by_another_client_where_the_protocol_has_no_session() -> None:

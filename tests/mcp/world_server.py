@@ -89,6 +89,20 @@ def book(place: str, who: Annotated[Name, Resolve(ask_for_name)]) -> str:
     return f"{place} for {who.name}"
 
 
+def ask_for_friend(place: str) -> Elicit[Name]:
+    return Elicit(f"Who else goes to {place}?", Name)
+
+
+@app.tool()
+def book_two(
+    place: str,
+    who: Annotated[Name, Resolve(ask_for_name)],
+    friend: Annotated[Name, Resolve(ask_for_friend)],
+) -> str:
+    """Book a place for two."""
+    return f"{place} for {who.name} and {friend.name}"
+
+
 @app.tool()
 def word(said: Annotated[Any, Resolve(ask_a_model)]) -> str:
     """Ask the client's model."""

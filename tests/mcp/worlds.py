@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = str(Path(__file__).parent / "world_server.py")
+OLD_PROGRAM = str(Path(__file__).parent / "old_server.py")
 STDIO: dict[str, Any] = {"command": sys.executable, "args": [PROGRAM]}
 
 
 class HttpWorld:
     """The server over HTTP, in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = PROGRAM) -> None:
+        self._program = program
         self.port = 0
         self._process: asyncio.subprocess.Process | None = None
 
@@ -27,7 +29,7 @@ class HttpWorld:
     async def start(self) -> None:
         """Start it; it listens when this returns."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, PROGRAM, str(self.port), stdout=asyncio.subprocess.PIPE
+            sys.executable, self._program, str(self.port), stdout=asyncio.subprocess.PIPE
         )
         assert self._process.stdout is not None
         self.port = int(await self._process.stdout.readline())
