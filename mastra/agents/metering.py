@@ -14,7 +14,7 @@ from mastra.agents.limits import UsageLimits
 from mastra.errors import UsageLimitError
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
-from mastra.models.prices import Spending
+from mastra.models.prices import Spending, kept_for_an_hour
 
 __all__ = ["Meter", "count_within", "joined", "meter_around"]
 
@@ -234,9 +234,12 @@ class Meter:
 
 def _dump(item: Spending) -> Json:
     counts: Sequence[int | None] = [getattr(item.usage, name) for name in _FIELDS]
-    return [item.model, item.answered_by, *counts]
+    return [item.model, item.answered_by, *counts, kept_for_an_hour(item.usage)]
 
 
 def _load(data: Sequence[Any]) -> Spending:
-    model, answered_by, *counts = data
-    return Spending(model, Usage(**dict(zip(_FIELDS, counts, strict=False))), answered_by)
+    model, answered_by, *counts, for_an_hour = data
+    # Where the provider says it.
+    raw: Json = {"raw": {"cache_creation": {"ephemeral_1h_input_tokens": for_an_hour}}}
+    usage = Usage(**dict(zip(_FIELDS, counts, strict=True)), raw=raw if for_an_hour else None)
+    return Spending(model, usage, answered_by)

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, cast
 
 from mastra.models.chunks import Usage
 
-__all__ = ["Spending", "cost_usd", "load_prices", "total_cost_usd"]
+__all__ = ["Spending", "cost_usd", "kept_for_an_hour", "load_prices", "total_cost_usd"]
 
 _NAMES: Final = {
     "bedrock": "aws",
@@ -79,6 +79,18 @@ def _import() -> None:
     import genai_prices  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport] - see above
 
 
+def kept_for_an_hour(usage: Usage) -> int:
+    """Return how many of the written tokens are kept for an hour, which Anthropic charges more for.
+
+    Args:
+        usage: With what the provider said, of one request.
+    """
+    found: Any = usage.raw
+    for name in ("raw", "cache_creation", "ephemeral_1h_input_tokens"):
+        found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
+    return min(found, usage.cache_creation_input_tokens or 0) if isinstance(found, int) else 0
+
+
 def _price(model: str, usage: Usage, answered_by: str | None) -> Decimal | None:
     provider, slash, name = model.partition("/")
     if not slash or (usage.input_tokens is None and usage.output_tokens is None):
@@ -96,6 +108,8 @@ def _price(model: str, usage: Usage, answered_by: str | None) -> Decimal | None:
                     output_tokens=usage.output_tokens or 0,
                     cache_read_tokens=usage.cached_input_tokens or 0,
                     cache_write_tokens=usage.cache_creation_input_tokens or 0,
+                    cache_write_1h_tokens=kept_for_an_hour(usage),
+                    output_reasoning_tokens=usage.reasoning_tokens or 0,
                 ),
                 asked,
                 provider_id=_NAMES.get(provider, provider),
