@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from mastra.errors import MissingDependencyError, ToolError
+from mastra.errors import MastraError, MissingDependencyError, ToolError
 from mastra.failures import text_of
 from mastra.logs import get_logger
 from mastra.mcp.config import MCPServerConfig
@@ -128,7 +128,8 @@ class Connection:
             await self._try_until_open()
         except Exception as error:  # noqa: BLE001 - told to whoever waits for the connection
             if not self._open.done():
-                self._open.set_exception(self._refusal(error))
+                ours = isinstance(error, MastraError)
+                self._open.set_exception(error if ours else self._refusal(error))
             else:
                 get_logger({"mcpServer": self.name}).debug(
                     "The connection to MCP server %r ended", self.name, exc_info=error
@@ -148,6 +149,8 @@ class Connection:
         while True:
             try:
                 return await self._serve()
+            except MastraError:
+                raise
             except Exception:
                 if self._open.done() or loop.time() + wait > until:
                     raise

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+import subprocess
+import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +22,29 @@ from mastra.storage.memory import InMemoryStorage
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool_context import ToolContext
 from mastra.workflows.workflow import create_workflow
-from tests.mcp.worlds import STDIO, HttpWorld, gone, kill
+from tests.mcp.worlds import PROGRAM, STDIO, HttpWorld, gone, kill
 
-PLACES = ["stdio", "http", "stdio-legacy", "http-legacy"]
 BOOK = ToolCall("w_book", {"place": "Oslo"})
+PLACES = ["stdio", "http", "stdio-legacy", "http-legacy"]
+EACH_ONCE = ["stdio", "http-legacy"]
+"""Both ways to a server and both families of protocols, where their pairs make no difference."""
 
 
-@pytest.fixture(params=PLACES)
-async def config(request: pytest.FixtureRequest) -> AsyncGenerator[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def world_url() -> Generator[str]:
+    with subprocess.Popen(
+        [sys.executable, PROGRAM, "0"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/mcp"
+        process.kill()
+
+
+@pytest.fixture(params=EACH_ONCE)
+def config(request: pytest.FixtureRequest, world_url: str) -> dict[str, Any]:
     kind, _, mode = request.param.partition("-")
-    more = {"mode": mode or "auto"}
-    if kind == "stdio":
-        yield {**STDIO, **more}
-        return
-    async with HttpWorld() as world:
-        yield {"url": world.url, **more}
+    where = STDIO if kind == "stdio" else {"url": world_url}
+    return {**where, "mode": mode or "auto"}
 
 
 async def clerk(client: MCPClient, store: InMemoryStorage, *turns: Any) -> Agent:
@@ -43,6 +53,7 @@ async def clerk(client: MCPClient, store: InMemoryStorage, *turns: Any) -> Agent
     return Mastra(agents={"clerk": agent}, storage=store).get_agent("clerk")
 
 
+@pytest.mark.parametrize("config", PLACES, indirect=True)
 async def test_a_question_suspends_the_run_until_it_is_answered(config: dict[str, Any]) -> None:
     async with MCPClient({"w": config}) as client:
         agent = await clerk(client, InMemoryStorage(), BOOK, "booked", BOOK, "a pity")
@@ -99,14 +110,15 @@ async def test_a_durable_agent_waits_for_the_answer_too(mode: str) -> None:
         assert done.tool_results[0].payload.result == "Oslo for Ada"
 
 
-async def test_an_answer_is_given_by_another_client_where_the_protocol_has_no_session() -> None:
+async def test_an_answer_is_given_by_another_client_where_the_protocol_has_no_session(
+    world_url: str,
+) -> None:
     store = InMemoryStorage()
-    async with HttpWorld() as world:
-        async with MCPClient({"w": world.url}) as client:
-            waits = await (await clerk(client, store, BOOK)).generate("book")
-        async with MCPClient({"w": world.url}) as client:
-            agent = await clerk(client, store, "booked")
-            done = await agent.resume_generate({"name": "Ada"}, run_id=waits.run_id)
+    async with MCPClient({"w": world_url}) as client:
+        waits = await (await clerk(client, store, BOOK)).generate("book")
+    async with MCPClient({"w": world_url}) as client:
+        agent = await clerk(client, store, "booked")
+        done = await agent.resume_generate({"name": "Ada"}, run_id=waits.run_id)
     assert done.tool_results[0].payload.result == "Oslo for Ada"
 
 
