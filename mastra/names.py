@@ -128,3 +128,14 @@ def caller_namespace() -> Mapping[str, Any]:
     while frame.f_code in _WRAPPERS and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_locals
+
+
+def defining_namespace(function: object) -> Mapping[str, Any]:
+    """Return the local names of the function that defines another one, if it is running."""
+    code = getattr(function, "__code__", None)
+    frame = sys._getframe(1)  # noqa: SLF001
+    while code is not None and frame is not None:
+        if any(code is item for item in frame.f_code.co_consts):
+            return frame.f_locals
+        frame = frame.f_back
+    return {}

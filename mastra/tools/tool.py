@@ -17,7 +17,7 @@ from mastra.schema import Schema, SchemaMismatch, schema_of
 from mastra.tools.approval import asks_approval
 from mastra.tools.content import content_to_json
 from mastra.tools.execute import error_result, is_error_result, load_input
-from mastra.tools.signature import Call, describe, read_signature
+from mastra.tools.signature import Call, describe, name_of, read_signature
 from mastra.tools.tool_context import ToolContext
 
 if TYPE_CHECKING:
@@ -309,12 +309,12 @@ def _from_function(
     found = read_signature(function, namespace, spread=True)
     given = options.pop("output_schema", None)
     gives = found.output_type if given is None else given
-    name: str = options.pop("id", None) or function.__name__
+    name: str = options.pop("id", None) or name_of(function)
     made = create_tool(
         name,
         options.pop("description", None) or describe(function)[0] or name,
         found.input_type,
-        None if gives in {None, type(None), Any} else gives,
+        None if gives is type(None) or gives is Any else gives,
         **options,
     )
     object.__setattr__(made, "function", function)
