@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import CodeType
 from typing import Any, Generic, TypeVar, cast
 
 import pydantic
 import pydantic_core
 
-from mastra.errors import SerializationError, ValidationError
-from mastra.failures import contained
+from mastra.errors import MastraError, SerializationError, ValidationError
+from mastra.failures import name_of
 from mastra.jsonable import (
     Json,
     check_plain,
@@ -29,6 +30,7 @@ from mastra.jsonable import (
     unserializable,
 )
 from mastra.likeness import Difference, difference
+from mastra.logs import get_logger
 from mastra.type_facts import TypeFacts, exact_form, facts_of
 
 __all__ = ["ANY", "Schema", "SchemaMismatch", "schema_of"]
@@ -141,8 +143,8 @@ class Schema(Generic[T]):
             return self._validate(value)  # pyright: ignore[reportOptionalCall]
         except pydantic_core.ValidationError as error:
             return self._load_json(value, error)
-        except (SystemExit, GeneratorExit, StopIteration, StopAsyncIteration) as error:
-            raise contained(error) from error  # a validator of the user's may do anything
+        except _BY_VALIDATORS as error:
+            raise self._raised(error) from error
 
     def _load_json(self, value: object, error: pydantic_core.ValidationError) -> T:
         # A strict model takes a date's text from JSON and not from Python, and what reaches a
@@ -150,9 +152,24 @@ class Schema(Generic[T]):
         if isinstance(value, (dict, list, str)):
             try:
                 return self.adapter.validate_json(dump_json(cast("Json", value)))
-            except (pydantic_core.ValidationError, ValidationError):
-                pass
+            except _BY_VALIDATORS:
+                pass  # what was wrong at first is told
         raise SchemaMismatch(issues_of(error)) from None
+
+    def _raised(self, error: BaseException) -> Exception:
+        """Return the mismatch for what a validator raised that is no `ValueError`.
+
+        What the author raises on purpose stays. What the exception says is for the log alone: it
+        was not written for whoever sent the value.
+        """
+        if isinstance(error, (MastraError, pydantic.PydanticUserError)):
+            return error
+        raised_in = error.__traceback__ and error.__traceback__.tb_next
+        code = None if raised_in is None else raised_in.tb_frame.f_code
+        which = "a validator" if code is None else f"validator {code.co_qualname}"
+        message = f"{which} of {self.name} raised {name_of(error)}"
+        get_logger().error("%s", message, exc_info=error)
+        return SchemaMismatch([{"path": _fields_of(self.type, code), "message": message}])
 
     def dump(self, value: T, *, what: str = "value") -> Json:
         """Turn a value of the type into plain JSON data, by alias.
@@ -255,8 +272,8 @@ class Schema(Generic[T]):
             return self._read(value)  # pyright: ignore[reportOptionalCall]
         except pydantic_core.ValidationError as error:
             return self._unpack_otherwise(value, error)
-        except (SystemExit, GeneratorExit, StopIteration, StopAsyncIteration) as error:
-            raise contained(error) from error
+        except _BY_VALIDATORS as error:
+            raise self._raised(error) from error
 
     def _unpacked(self, packed: Json) -> T:
         """Read what was just kept, in no other form."""
@@ -274,7 +291,7 @@ class Schema(Generic[T]):
         # alias, by a step of another type or by an older version.
         try:
             return self._unpacked(value)
-        except (pydantic_core.ValidationError, ValidationError):
+        except _BY_VALIDATORS:
             pass
         if self.facts.has_names:
             try:
@@ -365,6 +382,19 @@ def _may_alias(core: Any) -> bool:
 
 def _is_built(adapter: pydantic.TypeAdapter[Any]) -> bool:
     return isinstance(adapter.validator, pydantic_core.SchemaValidator)
+
+
+_BY_VALIDATORS = (Exception, SystemExit, GeneratorExit)
+"""What a validator of the user's may raise; a cancel and Ctrl-C are nobody's answer."""
+
+
+def _fields_of(type_: Any, code: CodeType | None) -> list[str]:
+    """Return the field that a validator is of, where it is that of one."""
+    decorators = getattr(type_, "__pydantic_decorators__", None)
+    known: Any = None if code is None else getattr(decorators, "field_validators", {})
+    found = None if not known else known.get(cast("CodeType", code).co_name)
+    fields = () if found is None else cast("tuple[str, ...]", found.info.fields)
+    return [*fields] if len(fields) == 1 else []
 
 
 def issues_of(error: pydantic_core.ValidationError) -> list[dict[str, Any]]:
