@@ -14,6 +14,7 @@ from mastra.agents.setup import StepPlan
 from mastra.errors import ModelError
 from mastra.models.calling import Answer, IteratorSource, open_answer
 from mastra.models.chunks import FinishChunk, ModelChunk, TextDelta
+from mastra.models.history import acceptable
 from mastra.models.messages import Message, MessagePart, TextPart
 from mastra.processors.base import TripwireSignal
 
@@ -29,7 +30,7 @@ async def ask(run: AgentRun, plan: StepPlan) -> Answer:
     if pipeline is None:
         return await _open(run, plan)
     while True:
-        prompt, cached = await pipeline.request(list(plan.request.messages), plan.model_name)
+        prompt, cached = await pipeline.request(plan.request, plan.model_name)
         plan.request = replace(plan.request, messages=prompt)
         if cached is not None:
             plan.is_cached = True
@@ -43,7 +44,7 @@ async def ask(run: AgentRun, plan: StepPlan) -> Answer:
             if not await pipeline.api_error(error):
                 raise
             run.retry_count += 1
-            plan.request = replace(plan.request, messages=[*run.system, *run.messages])
+            plan.request = replace(plan.request, messages=[*run.system, *acceptable(run.messages)])
 
 
 async def _open(run: AgentRun, plan: StepPlan) -> Answer:

@@ -11,6 +11,8 @@ from mastra.agents.recorder import RequestedCall
 from mastra.agents.run import AgentRun, call_back
 from mastra.errors import ConfigError, SerializationError, ValidationError
 from mastra.jsonable import Json, to_jsonable
+from mastra.models.base import ModelRequest
+from mastra.models.history import acceptable
 from mastra.models.message_forms import messages_from
 from mastra.models.messages import Message
 from mastra.processors.base import (
@@ -72,6 +74,9 @@ class Pipeline:
                 method = method_of(item, name)
                 if method is not None:
                     self._methods[name].append((processor_id(item), method))
+        self.sees_whole_thread = any(
+            getattr(item, "sees_whole_thread", False) for item in everything
+        )
         self.sees_chunks = bool(self._methods["process_output_stream"])
         self.sees_steps = bool(self._methods["process_output_step"])
         self.sees_results = bool(self._methods["process_output_result"])
@@ -114,6 +119,7 @@ class Pipeline:
             "mastra": run.services,
             "thread_id": run.thread_id,
             "resource_id": run.resource_id,
+            "memory": run.memory,
         }
 
     def _take(self, value: Any) -> None:
@@ -149,16 +155,22 @@ class Pipeline:
             changes.update(changed(await call_back(method, context)))
         return changes
 
-    async def request(self, prompt: list[Message], model: str) -> tuple[list[Message], str | None]:
+    async def request(self, request: ModelRequest, model: str) -> tuple[list[Message], str | None]:
         """Show the whole prompt; return it, and an answer where a processor has one."""
+        prompt = [*request.messages]
+        is_changed = False
         for name, method in self._methods["process_llm_request"]:
-            context = RequestContextOfModel(**self._common(name), prompt=prompt, model=model)
+            context = RequestContextOfModel(
+                **self._common(name), prompt=prompt, model=model, request=request
+            )
             given: Mapping[str, Any] = await call_back(method, context) or {}
             if given.get("response") is not None:
                 return prompt, str(given["response"])
             if given.get("prompt") is not None:
                 prompt = messages_from(given["prompt"])
-        return prompt, None
+                is_changed = True
+        # Whatever they left out, providers want every call with its result.
+        return (acceptable(prompt) if is_changed else prompt), None
 
     async def response(self, prompt: list[Message], text: str, *, from_cache: bool) -> None:
         """Show the answer."""

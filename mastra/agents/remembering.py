@@ -111,6 +111,8 @@ async def _show_messages(run: AgentRun, memory: Memory) -> None:
     if not last and not asked:
         return
     options: dict[str, Any] = {"thread_id": thread_id, "resource_id": run.resource_id, "last": last}
+    if last and run.pipeline is not None and run.pipeline.sees_whole_thread:
+        options["since"] = run.state["thread"]
     try:
         found = await memory.recall_stored(**options, search=asked)
     except ModelError as error:

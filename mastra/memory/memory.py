@@ -23,6 +23,7 @@ from mastra.memory.notes import (
 )
 from mastra.memory.recalled import readable_messages
 from mastra.memory.semantic import Recaller, SemanticRecall, TextVectors, semantic_recall_of
+from mastra.memory.summaries import messages_since, summary_of
 from mastra.models.embedding import Embedder, EmbedderInput, resolve_embedder
 from mastra.models.late_results import apart, called, with_results
 from mastra.models.messages import Message, ToolResultPart
@@ -357,10 +358,17 @@ class Memory:
         resource_id: str | None = None,
         last: int | None = None,
         search: str | None = None,
+        since: ThreadRecord | None = None,
     ) -> list[StoredMessage]:
-        """Return what `recall` returns, as it is stored."""
+        """Return what `recall` returns, as it is stored.
+
+        With `since`, the thread as it was read, all that its summary does not hold comes in place
+        of the latest.
+        """
         found: list[StoredMessage] = []
-        if last != 0:
+        if since is not None:
+            found = await messages_since(self.store, thread_id, resource_id, summary_of(since))
+        elif last != 0:
             page = await self.store.list_messages(
                 thread_id=thread_id, resource_id=resource_id, per_page=last
             )

@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mastra.processors.base import Processor as Processor
+from mastra.processors.compaction import Compaction as Compaction
 from mastra.processors.detectors import Moderation as Moderation
 from mastra.processors.detectors import PromptInjectionDetector as PromptInjectionDetector
+from mastra.processors.limiter import TokenLimiter as TokenLimiter
 from mastra.processors.texts import PIIDetector as PIIDetector
 from mastra.processors.texts import RegexFilter as RegexFilter
-from mastra.processors.texts import TokenLimiter as TokenLimiter
 from mastra.processors.texts import UnicodeNormalizer as UnicodeNormalizer
+from mastra.processors.tokens import estimate_tokens as estimate_tokens
 
 if TYPE_CHECKING:
     from mastra.processors.steps import ProcessorMoment as ProcessorMoment
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from mastra.processors.steps import processor_step as processor_step
 
 __all__ = [
+    "Compaction",
     "Moderation",
     "PIIDetector",
     "Processor",
@@ -28,6 +31,7 @@ __all__ = [
     "RegexFilter",
     "TokenLimiter",
     "UnicodeNormalizer",
+    "estimate_tokens",
     "processor_step",
 ]
 

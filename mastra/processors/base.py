@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from mastra.failures import Signal
+from mastra.models.base import ModelRequest
 from mastra.models.messages import Message
 from mastra.request_context import RequestContext
 from mastra.services import Services
@@ -81,6 +82,8 @@ class ProcessorContext:
     """The thread of the conversation, if any."""
     resource_id: str | None = None
     """Whose thread it is."""
+    memory: Any = None
+    """The agent's `Memory`, where the run belongs to a thread."""
 
     def abort(
         self, reason: str = "Refused by a processor", *, retry: bool = False, metadata: Any = None
@@ -122,6 +125,8 @@ class RequestContextOfModel(ProcessorContext):
     """Everything that goes to the model."""
     model: str
     """`provider/model` to be called."""
+    request: ModelRequest | None = None
+    """The request as it was planned: the tools it offers, the form of the answer, the settings."""
 
 
 @dataclass(slots=True, kw_only=True)

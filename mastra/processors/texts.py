@@ -1,4 +1,4 @@
-"""Processors that look at text alone: normalise it, shorten it, filter it, hide what is private."""
+"""Processors that look at text alone: normalise it, filter it, hide what is private."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mastra.processors.base import (
     ProcessorContext,
 )
 
-__all__ = ["PIIDetector", "RegexFilter", "Strategy", "TokenLimiter", "UnicodeNormalizer"]
+__all__ = ["PIIDetector", "RegexFilter", "Strategy", "UnicodeNormalizer"]
 
 Strategy: TypeAlias = Literal["block", "redact", "warn"]
 """Refuse, replace, or only report."""
@@ -93,59 +93,6 @@ class UnicodeNormalizer(Processor):
             map_text(message, self.normalize) if message.role == "user" else message
             for message in ctx.messages
         ]
-
-
-class TokenLimiter(Processor):
-    """Keeps the prompt and the answer within a number of tokens.
-
-    Of the input the latest messages are kept, whole; the answer is cut.
-
-    Args:
-        limit: Tokens of the input.
-        output_limit: Tokens of the answer, if that is to be limited.
-        count: Counts the tokens of a text. Default: a quarter of its characters.
-    """
-
-    id = "token-limiter"
-
-    def __init__(
-        self,
-        limit: int,
-        *,
-        output_limit: int | None = None,
-        count: Callable[[str], int] | None = None,
-    ) -> None:
-        self._limit = limit
-        self._output_limit = output_limit
-        self._count = count or _estimate
-
-    def process_input(self, ctx: InputContext) -> list[Message]:
-        """Drop the oldest messages until the rest fits; the last always stays."""
-        left = self._limit - sum(self._count(message.text) for message in ctx.system_messages)
-        kept: list[Message] = []
-        for message in reversed(ctx.messages):
-            left -= self._count(message.text) + 4
-            if left < 0 and kept:
-                break
-            kept.append(message)
-        kept.reverse()
-        # A tool's result without the call that asked for it is refused by providers.
-        while len(kept) > 1 and kept[0].role == "tool":
-            kept.pop(0)
-        return kept
-
-    def process_output_stream(self, ctx: OutputStreamContext) -> Any:
-        """Drop what is over the limit."""
-        part = ctx.part
-        if self._output_limit is None or part.type != "text-delta":
-            return part
-        used: int = ctx.state.get("used", 0) + self._count(part.payload.text)
-        ctx.state["used"] = used
-        return part if used <= self._output_limit else None
-
-
-def _estimate(text: str) -> int:
-    return (len(text) + 3) // 4
 
 
 class _Filter(Processor):
