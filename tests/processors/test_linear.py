@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import mastra.processors
-from mastra.models.messages import Message
+from mastra.models.messages import Message, ToolCallPart, ToolResultPart
 from mastra.processors import PIIDetector, Processor, RegexFilter, TokenLimiter, UnicodeNormalizer
 from mastra.processors import texts as texts_module
 
@@ -28,8 +28,11 @@ ENDS = ["", "é", "@", "_"]
 
 
 def said(processor: Processor, text: str) -> Any:
-    context: Any = SimpleNamespace(messages=[Message("user", text)], system_messages=[])
-    return processor.process_input(context)
+    result = ToolResultPart("c", "look", text)
+    call = Message("assistant", (ToolCallPart("c", "look", {}),))
+    prompt = [Message("user", text), call, Message("tool", (result,))]
+    context: Any = SimpleNamespace(prompt=prompt, request=None)
+    return processor.process_llm_request(context)
 
 
 CASES: dict[str, tuple[Callable[[], Any], Callable[[Any, str], Any]]] = {
@@ -42,7 +45,13 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[Any, str], Any]]] = {
     "tokens": (lambda: TokenLimiter(5), said),
     "regex": (lambda: RegexFilter(["secret"]), lambda processor, text: processor.redact(text)),
 }
-ONLY_A_MODEL = {"Moderation", "PromptInjectionDetector", "WorkflowProcessor", "Processor"}
+ONLY_A_MODEL = {
+    "Compaction",
+    "Moderation",
+    "PromptInjectionDetector",
+    "WorkflowProcessor",
+    "Processor",
+}
 
 
 def took(run: Callable[[str], Any], text: str, *, times: int = 3) -> float:

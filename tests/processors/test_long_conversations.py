@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,7 @@ def tokens() -> Callable[[str], int]:
         tables = Path(shipped.submodule_search_locations[0]) / "litellm_core_utils" / "tokenizers"
         env.setenv("TIKTOKEN_CACHE_DIR", str(tables))
         encoding = tiktoken.get_encoding("o200k_base")
-    return lambda text: len(encoding.encode(text, disallowed_special=()))
+    return functools.cache(lambda text: len(encoding.encode(text, disallowed_special=())))
 
 
 @tool
@@ -104,6 +105,7 @@ def asked(request: ModelRequest) -> str:
     return next(m.text for m in reversed(request.messages) if m.role == "user")
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("count", ["tiktoken", "default"])
 async def test_three_hundred_turns_full_of_tools_within_a_budget(
     tokens: Callable[[str], int], count: str
