@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, Literal, cast
 
 from mastra.errors import ConfigError
 
@@ -33,13 +33,17 @@ class MCPServerConfig:
     """A server in this process: the SDK's own, or an `MCPServer` of this package."""
     roots: Sequence[str | Path] = ()
     """Folders that the server may be told of, as paths or `file://` addresses."""
-    mode: str = "auto"
-    """How to agree on a protocol: `auto` asks for the newest; `legacy` says `initialize` at once, for
-    an old server that leaves the question unanswered; or a version, such as `2026-07-28`."""
+    mode: Literal["auto", "legacy", "newest"] = "auto"
+    """How to agree on a protocol. `auto` says `initialize`, which servers of all ages know and which
+    lets them ask while a call goes on, and speaks the newest where a server knows nothing else.
+    `newest` asks for it first: questions can then be answered in another process, but a server
+    that asks in the old way cannot. `legacy` never does."""
     log_level: str | None = None
     """From which level on the server is asked for its log messages, such as `info`; they go to
     the logger `mastra`. Default: whatever the server sends by itself."""
 
+
+_MODES: Final = ("auto", "legacy", "newest")
 
 ServerInput = MCPServerConfig | Mapping[str, Any] | str
 """A configuration, a dict of its fields, or an address."""
@@ -55,6 +59,10 @@ def config_of(name: str, value: ServerInput) -> MCPServerConfig:
         value = MCPServerConfig(url=value)
     elif isinstance(value, Mapping):
         value = _from_fields(name, value)
+    if value.mode not in _MODES:
+        raise ConfigError(
+            f"MCP server {name!r} has the mode {value.mode!r}. There are: {', '.join(_MODES)}."
+        )
     places = [value.command, value.url, value.server]
     if sum(place is not None for place in places) != 1:
         raise ConfigError(f"MCP server {name!r} needs a command or a url, and one of them only.")

@@ -28,6 +28,7 @@ __all__ = ["Connection"]
 
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 2.0
+_NEWER: Final = frozenset((-32022, -32601))  # no such version, no such method
 _HTTP_S: Final = 30.0  # both as the SDK's own client has them
 _QUIET_S: Final = 300.0
 
@@ -64,6 +65,8 @@ class Connection:
         self.updates: set[asyncio.Queue[str]] = set()
         """Who waits for resources of the server to change."""
         self._config = config
+        # What the SDK calls `auto` is our `newest`.
+        self._mode = "auto" if config.mode == "newest" else "legacy"
         self._callbacks = callbacks
         self._open_s = open_s
         self._read_s = read_s
@@ -151,11 +154,21 @@ class Connection:
                 return await self._serve()
             except MastraError:
                 raise
-            except Exception:
-                if self._open.done() or loop.time() + wait > until:
+            except Exception as error:
+                if self._open.done():
+                    raise
+                if self._knows_only_the_newest(error):
+                    self._mode = "auto"
+                    continue
+                if loop.time() + wait > until:
                     raise
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_S)
+
+    def _knows_only_the_newest(self, error: Exception) -> bool:
+        """Return whether a server refused the way in which a connection began until 2026."""
+        code = getattr(_first(error), "code", None)
+        return self._mode == "legacy" and self._config.mode == "auto" and code in _NEWER
 
     async def _serve(self) -> None:
         # Of this try alone: one that failed has ended too.
@@ -187,7 +200,7 @@ class Connection:
         sdk = _sdk()
         config = self._config
         given = {
-            "mode": config.mode,
+            "mode": self._mode,
             "read_timeout_seconds": self._open_s,
             **self._callbacks(self),
         }

@@ -25,8 +25,8 @@ from mastra.workflows.workflow import create_workflow
 from tests.mcp.worlds import PROGRAM, STDIO, HttpWorld, gone, kill
 
 BOOK = ToolCall("w_book", {"place": "Oslo"})
-PLACES = ["stdio", "http", "stdio-legacy", "http-legacy"]
-EACH_ONCE = ["stdio", "http-legacy"]
+PLACES = ["stdio", "http", "stdio-newest", "http-newest"]
+EACH_ONCE = ["stdio", "http-newest"]
 """Both ways to a server and both families of protocols, where their pairs make no difference."""
 
 
@@ -85,7 +85,7 @@ async def test_several_questions_are_asked_one_after_another(config: dict[str, A
     assert result.tool_results[0].payload.result == "Oslo for Ada and Bob"
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", "newest"])
 async def test_a_step_of_a_workflow_waits_for_the_answer_too(mode: str) -> None:
     async with MCPClient({"w": {**STDIO, "mode": mode}}) as client:
         book = (await client.list_tools())["w_book"]
@@ -97,7 +97,7 @@ async def test_a_step_of_a_workflow_waits_for_the_answer_too(mode: str) -> None:
         assert done.result == "Oslo for Ada"
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", "newest"])
 async def test_a_durable_agent_waits_for_the_answer_too(mode: str) -> None:
     async with MCPClient({"w": {**STDIO, "mode": mode}}) as client:
         tools = await client.list_tools()
@@ -113,10 +113,11 @@ async def test_a_durable_agent_waits_for_the_answer_too(mode: str) -> None:
 async def test_an_answer_is_given_by_another_client_where_the_protocol_has_no_session(
     world_url: str,
 ) -> None:
+    newest = {"url": world_url, "mode": "newest"}
     store = InMemoryStorage()
-    async with MCPClient({"w": world_url}) as client:
+    async with MCPClient({"w": newest}) as client:
         waits = await (await clerk(client, store, BOOK)).generate("book")
-    async with MCPClient({"w": world_url}) as client:
+    async with MCPClient({"w": newest}) as client:
         agent = await clerk(client, store, "booked")
         done = await agent.resume_generate({"name": "Ada"}, run_id=waits.run_id)
     assert done.tool_results[0].payload.result == "Oslo for Ada"
@@ -124,10 +125,9 @@ async def test_an_answer_is_given_by_another_client_where_the_protocol_has_no_se
 
 @pytest.mark.parametrize("lost", ["client", "server"])
 async def test_a_question_whose_connection_is_gone_is_an_error_that_says_so(lost: str) -> None:
-    legacy = {**STDIO, "mode": "legacy"}
     store = InMemoryStorage()
     model = ScriptedModel("sorry")
-    async with MCPClient({"w": legacy}) as client:
+    async with MCPClient({"w": STDIO}) as client:
         waits = await (await clerk(client, store, BOOK)).generate("book")
         pid: int = await (await client.list_tools())["w_pid"].execute({})
         if lost == "server":
@@ -147,7 +147,7 @@ async def test_a_question_whose_connection_is_gone_is_an_error_that_says_so(lost
 
 async def test_a_call_that_waits_for_an_answer_is_let_go_after_a_while() -> None:
     store = InMemoryStorage()
-    async with MCPClient({"w": {**STDIO, "mode": "legacy"}}, answer_s=0.0) as client:
+    async with MCPClient({"w": STDIO}, answer_s=0.0) as client:
         agent = await clerk(client, store, BOOK, "sorry")
         waits = await agent.generate("book")
         done = await agent.resume_generate({"name": "Ada"}, run_id=waits.run_id)
@@ -156,7 +156,7 @@ async def test_a_call_that_waits_for_an_answer_is_let_go_after_a_while() -> None
 
 
 async def test_others_are_served_while_one_call_waits_for_an_answer() -> None:
-    async with MCPClient({"w": {**STDIO, "mode": "legacy"}}) as client:
+    async with MCPClient({"w": STDIO}) as client:
         first = await clerk(client, InMemoryStorage(), BOOK, "booked")
         second = await clerk(
             client, InMemoryStorage(), ToolCall("w_book", {"place": "Rome"}), "booked"
@@ -166,6 +166,16 @@ async def test_others_are_served_while_one_call_waits_for_an_answer() -> None:
         assert done.tool_results[0].payload.result == "Rome for Bob"
         done = await first.resume_generate({"name": "Ada"}, run_id=one.run_id)
         assert done.tool_results[0].payload.result == "Oslo for Ada"
+
+
+async def test_a_server_may_ask_in_the_middle_of_a_call() -> None:
+    async with MCPClient({"w": STDIO}) as client:
+        agent = await clerk(client, InMemoryStorage(), ToolCall("w_confirm", {}), "done")
+        waits = await agent.generate("go")
+        asked: Any = waits.suspend_payload
+        assert asked["message"] == "Whose name?"
+        done = await agent.resume_generate({"name": "Ada"}, run_id=waits.run_id)
+    assert done.tool_results[0].payload.result == "accept Ada"
 
 
 async def test_a_function_answers_at_once(config: dict[str, Any]) -> None:
@@ -257,6 +267,8 @@ async def test_results_are_data_pictures_or_errors(config: dict[str, Any]) -> No
 def test_settings_that_mean_nothing_are_refused() -> None:
     with pytest.raises(ConfigError, match="no setting 'comand'"):
         MCPClient({"w": {"comand": "x"}})
+    with pytest.raises(ConfigError, match="mode 'new'"):
+        MCPClient({"w": {"command": "x", "mode": "new"}})
     with pytest.raises(ConfigError, match="one of them only"):
         MCPClient({"w": {"command": "x", "url": "http://x"}})
     with pytest.raises(ConfigError, match="headers or auth"):
@@ -277,7 +289,10 @@ async def test_resources_are_listed_read_and_watched(config: dict[str, Any]) -> 
 
 
 async def test_changes_of_resources_are_told_before_and_after_a_restart() -> None:
-    async with HttpWorld() as world, MCPClient({"w": world.url}, reconnect_s=20) as client:
+    async with (
+        HttpWorld() as world,
+        MCPClient({"w": {"url": world.url, "mode": "newest"}}, reconnect_s=20) as client,
+    ):
         change = (await client.list_tools())["w_change"]
         async with asyncio.timeout(60), client.resources.watch("w", "note://today") as changes:
             await change.execute({})

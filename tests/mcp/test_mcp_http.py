@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ import httpx2
 import pytest
 import uvicorn
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from mastra.errors import ToolError
 from mastra.mcp import MCPClient, MCPServer
@@ -59,6 +60,44 @@ async def served(app: Any) -> AsyncGenerator[str]:
     finally:
         running.should_exit = True
         await task
+
+
+class OnlyNewest:
+    """Our server, as one that has forgotten how connections began until 2026."""
+
+    def __init__(self) -> None:
+        self.app = MCPServer("s", tools=[double]).asgi_app()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        said = await Request(scope, receive).json()
+        if said["method"] == "initialize":
+            error = {"code": -32601, "message": "Method not found"}
+            answer = {"jsonrpc": "2.0", "id": said["id"], "error": error}
+            await JSONResponse(answer)(scope, receive, send)
+            return
+        body = json.dumps(said).encode()
+
+        left = [{"type": "http.request", "body": body}]
+
+        async def again() -> Any:
+            return left.pop() if left else await receive()
+
+        headers = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
+        headers.append((b"content-length", str(len(body)).encode()))
+        await self.app({**scope, "headers": headers}, again, send)
+
+
+async def test_a_server_that_only_speaks_the_newest_protocol_is_understood() -> None:
+    async with served(OnlyNewest()) as url:
+        async with MCPClient({"s": url}) as client:
+            tools = await client.list_tools()
+            assert await tools["s_double"].execute({"n": 2}) == "4"
+        async with MCPClient({"s": {"url": url, "mode": "legacy"}}) as client:
+            with pytest.raises(ToolError, match="Method not found"):
+                await client.list_tools()
 
 
 class Renewing(httpx2.Auth):
@@ -136,7 +175,10 @@ async def read_all(changes: AsyncIterator[str]) -> list[str]:
 
 
 async def test_watching_a_server_that_stays_away_ends_with_the_error() -> None:
-    async with HttpWorld() as world, MCPClient({"w": world.url}, reconnect_s=0.3) as client:
+    async with (
+        HttpWorld() as world,
+        MCPClient({"w": {"url": world.url, "mode": "newest"}}, reconnect_s=0.3) as client,
+    ):
         async with asyncio.timeout(50):
             async with client.resources.watch("w", "note://today") as changes:
                 await world.kill()

@@ -11,7 +11,7 @@ from mastra.errors import ToolError
 from mastra.mcp import MCPClient
 from tests.mcp.worlds import STDIO, HttpWorld, gone, kill
 
-MODES = ["auto", "legacy"]
+MODES = ["auto", "newest"]
 
 
 async def written(file: Path) -> None:
@@ -56,11 +56,11 @@ async def test_a_server_over_http_that_was_killed_is_reached_again(mode: str) ->
         assert await who.execute({}) not in {first, pids[0]}
 
 
-@pytest.mark.parametrize("where", ["stdio", "http", "http-legacy"])
+@pytest.mark.parametrize("where", ["stdio", "http", "http-newest"])
 async def test_a_call_under_way_fails_and_is_not_repeated(where: str, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     async with HttpWorld() as world:
-        mode = "legacy" if where.endswith("legacy") else "auto"
+        mode = "newest" if where.endswith("newest") else "auto"
         config = STDIO if where == "stdio" else {"url": world.url, "mode": mode}
         async with MCPClient({"w": config}, reconnect_s=20) as client:
             tools = await client.list_tools()
@@ -140,7 +140,7 @@ async def test_closing_while_a_server_does_not_answer_leaves_nothing() -> None:
 
 
 async def test_a_server_that_never_answers_is_given_up() -> None:
-    silent = {"command": "sleep", "args": ["60"], "mode": "legacy"}
+    silent = {"command": "sleep", "args": ["60"]}
     async with MCPClient({"s": silent}, timeout_s=0.5) as client:
         with pytest.raises(ToolError, match=r"'s' \(sleep\) cannot be reached"):
             await client.list_tools()

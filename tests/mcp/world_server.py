@@ -89,6 +89,13 @@ def book(place: str, who: Annotated[Name, Resolve(ask_for_name)]) -> str:
     return f"{place} for {who.name}"
 
 
+@app.tool()
+async def confirm(ctx: Context) -> str:
+    """Ask in the middle of the call."""
+    answer = await ctx.elicit("Whose name?", Name)
+    return f"{answer.action} {answer.data.name if answer.action == 'accept' else ''}"
+
+
 def ask_for_friend(place: str) -> Elicit[Name]:
     return Elicit(f"Who else goes to {place}?", Name)
 
