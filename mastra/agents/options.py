@@ -211,6 +211,9 @@ def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> AgentOption
         )
     if "limits" in defaults and given.get("limits") is not None:
         options["limits"] = UsageLimits.of(given["limits"]).over(UsageLimits.of(defaults["limits"]))
+    if defaults.get("memory") and given.get("memory") is not None:
+        # Which conversation it is says the call; how its steps are stored may be the agent's.
+        options["memory"] = {**defaults["memory"], **given["memory"]}
     return cast("AgentOptions", cast("object", options))
 
 
