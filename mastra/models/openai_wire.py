@@ -59,9 +59,21 @@ def usage_from(usage: Mapping[str, Any]) -> Usage:
         total = prompt + completion
     read: Mapping[str, Any] = usage.get("prompt_tokens_details") or {}
     written: Mapping[str, Any] = usage.get("completion_tokens_details") or {}
-    cached, reasoning = read.get("cached_tokens") or 0, written.get("reasoning_tokens") or 0
-    kept = read.get("cache_write_tokens") or read.get("cache_creation_tokens")
+    reasoning = written.get("reasoning_tokens") or 0
+    if reasoning and completion is not None and total == (prompt or 0) + completion + reasoning:
+        completion += reasoning  # some count thinking beside the answer, as their total tells
+    cached = _first(read, "cached_tokens") or _first(usage, *_CACHED) or 0
+    kept = _first(read, "cache_write_tokens", "cache_creation_tokens")
+    kept = kept or _first(usage, "cache_creation_input_tokens")
     return usage_of(prompt, completion, total, cached, reasoning, dict(usage), kept)
+
+
+_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
+"""Where servers that speak this format say what was cached, when not in OpenAI's own place."""
+
+
+def _first(counts: Mapping[str, Any], *names: str) -> int | None:
+    return next((counts[name] for name in names if counts.get(name)), None)
 
 
 def usage_of(

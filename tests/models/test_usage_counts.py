@@ -27,6 +27,13 @@ OPENAI = {
     "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30},
     "completion_tokens_details": {"reasoning_tokens": 8},
 }
+BESIDE = {
+    **OPENAI,
+    "completion_tokens": 12,  # without the thinking
+    "prompt_tokens_details": None,
+    "cache_read_input_tokens": 60,
+    "cache_creation_input_tokens": 30,
+}
 CHAT = [chunk({"content": "hi"}), chunk({}, "stop"), {**chunk({}), "choices": [], "usage": OPENAI}]
 RESPONSES = [
     {
@@ -98,6 +105,7 @@ async def used(server: OpenAIServer, name: str, api: str, reply: Reply) -> Usage
     ("name", "api", "reply", "written"),
     [
         ("openai/gpt-4o", "chat", Reply(CHAT), 30),
+        ("xai/grok-4", "chat", Reply([*CHAT[:2], {**CHAT[2], "usage": BESIDE}]), 30),
         ("openai/gpt-5", "responses", Reply(RESPONSES, named=True, done=False), 30),
         ("anthropic/claude-sonnet-4-5", "native", Reply(ANTHROPIC, named=True, done=False), 30),
         ("gemini/gemini-2.5-flash", "native", Reply(GEMINI, done=False), None),
