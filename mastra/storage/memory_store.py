@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from mastra.errors import IdTakenError
+from mastra.errors import ConfigError, IdTakenError
 from mastra.jsonable import Json, dump_json, load_json
+from mastra.storage.limits import check_columns
 from mastra.storage.vectors import InMemoryVectors
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "StoredMessage",
     "ThreadPage",
     "ThreadRecord",
+    "check_order",
+    "check_record",
     "id_taken",
 ]
 
@@ -93,6 +96,37 @@ def id_taken(kind: str, identifier: str) -> IdTakenError:
         "Nothing was stored; give it another id.",
         details={"id": identifier},
     )
+
+
+def check_order(order_by: str) -> None:
+    """Refuse an order in which no store lists threads.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if order_by not in ("created_at", "updated_at"):
+        raise ConfigError(f"Threads are ordered by created_at or updated_at, not {order_by!r}.")
+
+
+_MESSAGE_COLUMNS = ("id", "thread_id", "resource_id", "role", "created_at")
+
+
+def check_record(record: ThreadRecord | StoredMessage | ResourceRecord) -> str:
+    """Refuse a record that one of the stores would not take; return what it is called.
+
+    Raises:
+        SerializationError: One would not.
+    """
+    if isinstance(record, ThreadRecord):
+        what = f"thread {record.id!r}"
+        check_columns(what, record, "id", "resource_id", "title", "created_at", "updated_at")
+    elif isinstance(record, StoredMessage):
+        what = f"message {record.id!r}"
+        check_columns(what, record, *_MESSAGE_COLUMNS)
+    else:
+        what = f"resource {record.id!r}"
+        check_columns(what, record, "id", "working_memory", "created_at", "updated_at")
+    return what
 
 
 class MemoryStore(Protocol):
@@ -245,7 +279,7 @@ class InMemoryMemoryStore:
         known = self._threads.get(thread.id)
         if known is not None and known.resource_id != thread.resource_id:
             raise id_taken("Thread", thread.id)
-        metadata = _kept(thread.metadata, f"thread {thread.id!r}")
+        metadata = _kept(thread.metadata, check_record(thread))
         self._threads[thread.id] = replace(thread, metadata=metadata)
 
     async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
@@ -274,6 +308,7 @@ class InMemoryMemoryStore:
         descending: bool = True,
     ) -> ThreadPage:
         """Return threads."""
+        check_order(order_by)
         found = [
             thread
             for thread in self._threads.values()
@@ -298,7 +333,7 @@ class InMemoryMemoryStore:
             )
             if owner != message.resource_id:
                 raise id_taken("Message", message.id)
-        contents = [_kept(message.content, f"message {message.id!r}") for message in messages]
+        contents = [_kept(message.content, check_record(message)) for message in messages]
         for message, content in zip(messages, contents, strict=True):
             self._messages[message.id] = replace(message, content=content)
             thread = self._threads.get(message.thread_id)
@@ -366,7 +401,7 @@ class InMemoryMemoryStore:
 
     async def save_resource(self, resource: ResourceRecord) -> None:
         """Store a resource."""
-        metadata = _kept(resource.metadata, f"resource {resource.id!r}")
+        metadata = _kept(resource.metadata, check_record(resource))
         self._resources[resource.id] = replace(resource, metadata=metadata)
 
     async def change_resource(self, resource: ResourceRecord, known: ResourceRecord | None) -> bool:

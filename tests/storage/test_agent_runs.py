@@ -12,7 +12,7 @@ import pytest
 from mastra.errors import IdTakenError, SerializationError
 from mastra.storage import AgentRunStore
 from mastra.storage.drivers import DRIVER_ID_LENGTH
-from tests.support.storage import SHARED_STORES, SQL_STORES, SettableClock, drivers_of_claims
+from tests.support.storage import SHARED_STORES, SettableClock, drivers_of_claims
 
 ALIVE, DEAD, GONE = (f"{name * 36}:1" for name in "abc")
 """Claims of a driver with a lease, of one whose lease is over, and of one that nobody knows."""
@@ -155,10 +155,18 @@ async def test_who_has_lost_a_run_can_no_longer_change_it(runs: AgentRunStore) -
     assert await take(runs) is None
 
 
-@pytest.mark.parametrize("storage_name", SQL_STORES, indirect=True)
 async def test_what_json_cannot_hold_is_refused(runs: AgentRunStore) -> None:
     with pytest.raises(SerializationError, match=r"Run 'r' of agent 'a'.*messages\.0"):
         await runs.save_agent_run("r", "a", {"messages": [object()]})
+    for odd in (10**4300, "\ud800"):
+        with pytest.raises(SerializationError, match=r"Run 'r' of agent 'a'.*messages\.0"):
+            await runs.save_agent_run("r", "a", {"messages": [odd]})
+    deep: Any = 1
+    for _ in range(400):
+        deep = {"x": deep}
+    with pytest.raises(SerializationError, match=r"Run 'r' of agent 'a'.*messages\.0"):
+        await runs.save_agent_run("r", "a", {"messages": [deep]})
+    assert await runs.get_agent_run("r") is None
 
 
 @pytest.mark.parametrize(("agent_id", "resource"), [("b", "ann"), ("a", "bob"), ("a", None)])

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Table
 
-from mastra.errors import ConfigError
 from mastra.jsonable import Json, dump_json
 from mastra.storage.damage import RowReader
 from mastra.storage.memory_store import (
@@ -16,6 +15,8 @@ from mastra.storage.memory_store import (
     StoredMessage,
     ThreadPage,
     ThreadRecord,
+    check_order,
+    check_record,
     id_taken,
 )
 from mastra.storage.sql import memory_statements as build
@@ -122,8 +123,7 @@ class SQLMemoryStore:
         descending: bool = True,
     ) -> ThreadPage:
         """Return threads, of one resource or of all, whose metadata has all of these values."""
-        if order_by not in ("created_at", "updated_at"):
-            raise ConfigError(f"Threads are ordered by created_at or updated_at, not {order_by!r}.")
+        check_order(order_by)
         values: dict[str, object] = {} if resource_id is None else {"of_resource_id": resource_id}
         # What equal means for JSON is Python's here: the databases' own functions differ, and
         # know neither NaN nor large integers.
@@ -183,7 +183,7 @@ class SQLMemoryStore:
                     "new_thread_id": message.thread_id,
                     "new_resource_id": message.resource_id,
                     "new_role": message.role,
-                    "new_content": _json(message.content, f"message {message.id!r}"),
+                    "new_content": _json(message.content, check_record(message)),
                     "new_created_at": message.created_at,
                 },
             )
@@ -358,12 +358,12 @@ def _has_no_time(known: ThreadRecord | ResourceRecord) -> bool:
 
 
 def _thread_values(thread: ThreadRecord) -> dict[str, object]:
-    metadata = thread.metadata
+    metadata, what = thread.metadata, check_record(thread)
     return {
         "new_id": thread.id,
         "new_resource_id": thread.resource_id,
         "new_title": thread.title,
-        "new_metadata": None if metadata is None else _json(metadata, f"thread {thread.id!r}"),
+        "new_metadata": None if metadata is None else _json(metadata, what),
         "new_created_at": thread.created_at,
         "new_updated_at": thread.updated_at,
     }
@@ -373,7 +373,7 @@ def _resource_values(resource: ResourceRecord) -> dict[str, object]:
     return {
         "new_id": resource.id,
         "new_working_memory": resource.working_memory,
-        "new_metadata": _json(resource.metadata, f"resource {resource.id!r}"),
+        "new_metadata": _json(resource.metadata, check_record(resource)),
         "new_created_at": resource.created_at,
         "new_updated_at": resource.updated_at,
     }
