@@ -25,8 +25,13 @@ from mastra.workflows.workflow import create_workflow
 from tests.mcp.worlds import PROGRAM, STDIO, HttpWorld, gone, kill
 
 BOOK = ToolCall("w_book", {"place": "Oslo"})
-PLACES = ["stdio", "http", "stdio-newest", "http-newest"]
-EACH_ONCE = ["stdio", "http-newest"]
+PLACES = [
+    "stdio",
+    "http",
+    pytest.param("stdio-newest", marks=pytest.mark.every_engine),
+    pytest.param("http-newest", marks=pytest.mark.every_engine),
+]
+EACH_ONCE = ["stdio", pytest.param("http-newest", marks=pytest.mark.every_engine)]
 """Both ways to a server and both families of protocols, where their pairs make no difference."""
 
 

@@ -11,7 +11,7 @@ from mastra.errors import ToolError
 from mastra.mcp import MCPClient
 from tests.mcp.worlds import STDIO, HttpWorld, gone, kill
 
-MODES = ["auto", "newest"]
+MODES = ["auto", pytest.param("newest", marks=pytest.mark.every_engine)]
 
 
 async def written(file: Path) -> None:
@@ -56,7 +56,10 @@ async def test_a_server_over_http_that_was_killed_is_reached_again(mode: str) ->
         assert await who.execute({}) not in {first, pids[0]}
 
 
-@pytest.mark.parametrize("where", ["stdio", "http", "http-newest"])
+@pytest.mark.parametrize(
+    "where",
+    ["stdio", "http", pytest.param("http-newest", marks=pytest.mark.every_engine)],
+)
 async def test_a_call_under_way_fails_and_is_not_repeated(where: str, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     async with HttpWorld() as world:

@@ -48,7 +48,14 @@ def played(tmp_path: Path, folders: list[str]) -> dict[str, list[list[str]]]:
 
 @pytest.mark.skipif(not RECORDINGS.exists(), reason="the recordings are not beside this repository")
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("part", [*PARTS, "the rest"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "anthropic",
+        "gemini",
+        *(pytest.param(part, marks=pytest.mark.every_engine) for part in (*PARTS[2:], "the rest")),
+    ],
+)
 def test_recorded_conversations(part: str, tmp_path: Path) -> None:
     folders = sorted(path.name for path in RECORDINGS.iterdir() if path.is_dir())
     wanted = [part] if part != "the rest" else [f for f in folders if f not in PARTS]

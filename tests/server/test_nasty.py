@@ -60,7 +60,13 @@ BODIES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(
+    params=[
+        pytest.param("memory", marks=pytest.mark.every_engine),
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.every_engine),
+    ]
+)
 async def client(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:

@@ -12,7 +12,7 @@ from tests.support.engines import Calls, Env, engine_env
 
 ENGINES = (
     "inprocess",
-    "inprocess-sqlite",
+    pytest.param("inprocess-sqlite", marks=pytest.mark.every_engine),
     pytest.param("inprocess-postgres", marks=pytest.mark.every_engine),
     "replay",
     "inngest-fake",
