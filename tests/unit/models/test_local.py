@@ -135,7 +135,7 @@ async def finish(text: str, limit: int) -> FinishChunk:
 @pytest.mark.parametrize(
     ("context", "words"),
     [
-        (1024, 700),
+        pytest.param(1024, 700, marks=pytest.mark.every_engine),
         pytest.param(8192, 4300, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
     ],
 )
@@ -155,6 +155,7 @@ async def test_long_prompts_at_once_all_end(
         server.stop()
 
 
+@pytest.mark.every_engine
 async def test_an_answer_ends_where_the_context_does(monkeypatch: pytest.MonkeyPatch) -> None:
     server = ModelServer()
     monkeypatch.setitem(local._SETTINGS, "context", 256)
