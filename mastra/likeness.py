@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
-from pydantic import BaseModel
+import pydantic
 
 __all__ = ["Difference", "difference"]
 
@@ -46,7 +46,7 @@ class _Comparison:
             return None
         if kind is not type(read):
             return self._of_other_type(value, read, path)
-        if isinstance(value, BaseModel):
+        if isinstance(value, pydantic.BaseModel):
             return self._of_models(value, read, path)
         if is_dataclass(value):
             return self._of_named(
@@ -62,7 +62,9 @@ class _Comparison:
             return self._of_items(list(cast("Any", value)), list(read), path)
         return None if _is_same(value, read) else (path, _reads_as(value, read))
 
-    def _of_models(self, value: BaseModel, read: BaseModel, path: Any) -> Difference | None:
+    def _of_models(
+        self, value: pydantic.BaseModel, read: pydantic.BaseModel, path: Any
+    ) -> Difference | None:
         names = type(value).model_fields
         found = self._of_named(
             {name: value.__dict__.get(name) for name in names},
@@ -102,7 +104,9 @@ class _Comparison:
 
     def _of_other_type(self, value: Any, read: Any, path: tuple[Any, ...]) -> Difference | None:
         plain = isinstance(read, (str, int, float, bool, list, dict, type(None)))
-        if not isinstance(value, (BaseModel, list, tuple, dict)) and isinstance(value, type(read)):
+        if not isinstance(value, (pydantic.BaseModel, list, tuple, dict)) and isinstance(
+            value, type(read)
+        ):
             # An enumeration's member that is text itself, a number of another class.
             return None if value == read else (path, _reads_as(value, read))
         if isinstance(value, (int, float)) and isinstance(read, (int, float)) and value == read:

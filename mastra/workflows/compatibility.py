@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from pydantic import BaseModel
+import pydantic
 
 from mastra.schema import Schema
 
@@ -106,7 +106,7 @@ def _is_part(given: Any, wanted: Any) -> bool:
     """
     if not (isinstance(given, type) and isinstance(wanted, type)):
         return False
-    if not (issubclass(given, BaseModel) and issubclass(wanted, BaseModel)):
+    if not (issubclass(given, pydantic.BaseModel) and issubclass(wanted, pydantic.BaseModel)):
         return False
     for name, about in wanted.model_fields.items():
         found = given.model_fields.get(name)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, Final, cast
 
-from pydantic import BaseModel, RootModel
+import pydantic
 
 from mastra.errors import MastraError, WorkflowDefinitionError
 from mastra.failures import call_user
@@ -115,9 +115,9 @@ def _part_of(value: Any, part: str) -> Any:
     """Return a part by its key, place or field; a field's name goes before what the wire calls it."""
     if isinstance(value, Mapping):
         return cast("Mapping[Any, Any]", value).get(part, _NOTHING)
-    if isinstance(value, RootModel) and part != "root":
-        return _part_of(cast("RootModel[Any]", value).root, part)
-    if isinstance(value, BaseModel) or is_dataclass(value):
+    if isinstance(value, pydantic.RootModel) and part != "root":
+        return _part_of(cast("pydantic.RootModel[Any]", value).root, part)
+    if isinstance(value, pydantic.BaseModel) or is_dataclass(value):
         return _field(cast("object", value), part)
     found = _attribute(value, part)
     if found is not _NOTHING:
