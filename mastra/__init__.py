@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from mastra.registry import Mastra
     from mastra.request_context import RequestContext
     from mastra.server.config import ServerConfig
-    from mastra.storage.memory import InMemoryStorage
+    from mastra.storage.in_process import InMemoryStorage
     from mastra.storage.sql import SQLStorage
     from mastra.tools.content import File, Image
     from mastra.tools.tool import Tool, create_tool, tool
@@ -161,7 +161,7 @@ _HOMES = {
     "File": "mastra.tools.content",
     "Image": "mastra.tools.content",
     "ProviderTool": "mastra.models.base",
-    "InMemoryStorage": "mastra.storage.memory",
+    "InMemoryStorage": "mastra.storage.in_process",
     "InProcessEngine": "mastra.workflows.engines.inprocess",
     "Mastra": "mastra.registry",
     "Message": "mastra.models.messages",

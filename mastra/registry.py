@@ -65,7 +65,7 @@ class Mastra:
         observability: Any = None,
     ) -> None:
         if storage is None:
-            from mastra.storage.memory import InMemoryStorage  # noqa: PLC0415
+            from mastra.storage.in_process import InMemoryStorage  # noqa: PLC0415
 
             storage = InMemoryStorage()
         if engine is None:

@@ -24,7 +24,7 @@ from mastra.models.resolve import resolve_models
 from mastra.models.stored_messages import split_results
 from mastra.processors.base import text_of_last_user
 from mastra.schema import schema_of
-from mastra.storage.memory_store import id_taken
+from mastra.storage.conversations import id_taken
 from mastra.tools.named import add_tools
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mastra.inngest.bound import MastraInngest, init
+    from mastra.inngest.engine import InngestEngine
     from mastra.inngest.serving import InngestRoute, connect, inngest_route, serve
-    from mastra.workflows.engines.inngest.engine import InngestEngine
 
 __all__ = [
     "InngestEngine",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "InngestEngine": "mastra.workflows.engines.inngest.engine",
+    "InngestEngine": "mastra.inngest.engine",
     "InngestRoute": "mastra.inngest.serving",
     "MastraInngest": "mastra.inngest.bound",
     "connect": "mastra.inngest.serving",

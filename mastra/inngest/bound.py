@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mastra.workflows.engines.inngest.engine import InngestEngine
-from mastra.workflows.engines.inngest.options import OPTIONS, function_options
+from mastra.inngest.engine import InngestEngine
+from mastra.inngest.options import OPTIONS, function_options
 from mastra.workflows.step import clone_step, create_step
 from mastra.workflows.workflow import Workflow, clone_workflow, create_workflow
 

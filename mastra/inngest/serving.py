@@ -40,7 +40,7 @@ def serve(
     Raises:
         ConfigError: `serve_origin` is missing in production, or two functions have the same id.
     """
-    from mastra.workflows.engines.inngest.serve import mount, serving_app  # noqa: PLC0415
+    from mastra.inngest.mount import mount, serving_app  # noqa: PLC0415
 
     guard = serving_app(
         mastra,
@@ -84,7 +84,7 @@ def inngest_route(
     """Return the route by which a server of a `Mastra` answers Inngest. Takes what `serve` does."""
 
     def create_handler(mastra: Any) -> Any:
-        from mastra.workflows.engines.inngest.serve import serving_app  # noqa: PLC0415
+        from mastra.inngest.mount import serving_app  # noqa: PLC0415
 
         return serving_app(
             mastra,
@@ -128,7 +128,7 @@ def connect(
         raise MissingDependencyError(
             "An outbound Inngest worker needs more of the SDK: pip install 'mastra-py[connect]'."
         ) from error
-    from mastra.workflows.engines.inngest.serve import app_functions  # noqa: PLC0415
+    from mastra.inngest.mount import app_functions  # noqa: PLC0415
 
     return sdk_connect(
         [(client, app_functions(mastra, client, functions))],

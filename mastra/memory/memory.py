@@ -32,7 +32,7 @@ from mastra.models.stored_messages import merged_messages, split_results, stored
 from mastra.names import python_names, python_options
 from mastra.schema import SchemaMismatch, schema_of
 from mastra.services import Services
-from mastra.storage.memory_store import (
+from mastra.storage.conversations import (
     InMemoryMemoryStore,
     MemoryStore,
     MessagePage,

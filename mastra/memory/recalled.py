@@ -9,7 +9,7 @@ from mastra.errors import InputValidationError
 from mastra.logs import get_logger
 from mastra.models.message_forms import message_from
 from mastra.models.messages import Message
-from mastra.storage.memory_store import StoredMessage
+from mastra.storage.conversations import StoredMessage
 
 __all__ = ["message_of", "readable_messages"]
 

@@ -13,7 +13,7 @@ from mastra.errors import ConfigError, MastraError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.models.embedding import Embedder, embedded, model_id_of
-from mastra.storage.memory_store import MemoryStore, StoredMessage
+from mastra.storage.conversations import MemoryStore, StoredMessage
 from mastra.storage.vectors import MessageMatch, MessageVector, MessageVectors, packed
 
 __all__ = ["Recaller", "SemanticRecall", "TextVectors", "about_other_threads", "semantic_recall_of"]

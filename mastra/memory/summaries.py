@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from mastra.storage.memory_store import MemoryStore, StoredMessage, ThreadRecord
+from mastra.storage.conversations import MemoryStore, StoredMessage, ThreadRecord
 
 __all__ = ["SUMMARY", "Summary", "messages_since", "summary_of"]
 

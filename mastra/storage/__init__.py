@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
     from mastra.storage.base import RunHead, Storage, WorkflowStore
-    from mastra.storage.memory import InMemoryStorage
-    from mastra.storage.memory_store import MemoryStore
+    from mastra.storage.conversations import MemoryStore
+    from mastra.storage.in_process import InMemoryStorage
     from mastra.storage.sql import SQLStorage
 
 __all__ = [
@@ -24,8 +24,8 @@ __all__ = [
 
 _HOMES = {
     "AgentRunStore": "mastra.storage.agent_runs",
-    "InMemoryStorage": "mastra.storage.memory",
-    "MemoryStore": "mastra.storage.memory_store",
+    "InMemoryStorage": "mastra.storage.in_process",
+    "MemoryStore": "mastra.storage.conversations",
     "RunHead": "mastra.storage.base",
     "SQLStorage": "mastra.storage.sql",
     "Storage": "mastra.storage.base",

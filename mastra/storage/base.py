@@ -16,8 +16,8 @@ from mastra.jsonable import Json
 
 if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
+    from mastra.storage.conversations import MemoryStore
     from mastra.storage.drivers import DriverStore
-    from mastra.storage.memory_store import MemoryStore
 
 __all__ = [
     "JournalRow",

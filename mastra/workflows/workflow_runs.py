@@ -119,7 +119,7 @@ class WorkflowRuns(Generic[In, Out]):
     def runtime(self) -> Runtime:
         """What runs it. A workflow that is not registered runs in process, stored in memory."""
         if self._runtime is None:
-            from mastra.storage.memory import InMemoryWorkflowStore  # noqa: PLC0415
+            from mastra.storage.in_process import InMemoryWorkflowStore  # noqa: PLC0415
             from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
 
             engine = self._engine or InProcessEngine()

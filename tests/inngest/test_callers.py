@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mastra import Mastra, RunError, SQLStorage, StepContext, create_step
-from mastra.workflows.engines.inngest import feed, inquiry
-from mastra.workflows.engines.inngest.names import FUNCTION_RETRIES
+from mastra.inngest import feed, inquiry
+from mastra.inngest.wire.names import FUNCTION_RETRIES
 from tests.inngest import flows
 from tests.inngest.flows import Value
 from tests.inngest.test_server_side import until

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mastra.workflows.engines.inngest.kept_events import KEPT, KeptEvents, of_operation
+from mastra.inngest.kept_events import KEPT, KeptEvents, of_operation
 from mastra.workflows.events import Event
 
 

@@ -15,8 +15,8 @@ from inngest._internal import net
 
 from mastra import ConfigError, Mastra
 from mastra.inngest import serve
-from mastra.workflows.engines.inngest.engine import InngestEngine
-from mastra.workflows.engines.inngest.signature import MAX_AGE_S, Signature, Signatures
+from mastra.inngest.engine import InngestEngine
+from mastra.inngest.wire.signature import MAX_AGE_S, Signature, Signatures
 from tests.inngest import flows
 
 KEY = "signkey-test-" + "ab" * 16

@@ -160,7 +160,7 @@ async def test_the_functions_of_an_app(fake: FakeInngest, host: Host) -> None:
         return None
 
     own = host.client.create_function(fn_id="mine", trigger=inngest.TriggerEvent(event="x"))(custom)
-    from mastra.workflows.engines.inngest.serve import app_functions
+    from mastra.inngest.mount import app_functions
 
     mastra = Mastra(workflows={"flow": workflow})
     configs = {

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from mastra import Mastra, SQLStorage, StepContext, create_step
-from mastra.workflows.engines.inngest import feed
-from mastra.workflows.engines.inngest.serve import serving_app
+from mastra.inngest import feed
+from mastra.inngest.mount import serving_app
 from mastra.workflows.events import Event
 from tests.inngest import flows
 from tests.inngest.flows import Value

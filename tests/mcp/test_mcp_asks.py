@@ -18,7 +18,7 @@ from mastra.mcp import MCPClient, Question
 from mastra.models.messages import ImagePart, ToolResultPart
 from mastra.models.tool_content import content_of
 from mastra.registry import Mastra
-from mastra.storage.memory import InMemoryStorage
+from mastra.storage.in_process import InMemoryStorage
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool_context import ToolContext
 from mastra.workflows.workflow import create_workflow

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mastra import InMemoryStorage, SQLStorage
-from mastra.storage.memory_store import MemoryStore
+from mastra.storage.conversations import MemoryStore
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])

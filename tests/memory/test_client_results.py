@@ -8,7 +8,7 @@ import pytest
 
 from mastra import Agent, create_tool
 from mastra.memory import Memory
-from mastra.storage.memory_store import MemoryStore
+from mastra.storage.conversations import MemoryStore
 from mastra.testing import ScriptedModel, ToolCall
 
 HERE: Any = {"thread": "t", "resource": "ann"}

@@ -10,7 +10,7 @@ from mastra import Agent, tool
 from mastra.errors import ModelError
 from mastra.memory import Memory
 from mastra.processors import PIIDetector, Processor
-from mastra.storage.memory_store import MemoryStore
+from mastra.storage.conversations import MemoryStore
 from mastra.testing import FunctionModel, ToolCall
 
 HERE: Any = {"thread": "t", "resource": "ann"}

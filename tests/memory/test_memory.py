@@ -12,7 +12,7 @@ from mastra.errors import ConfigError, InputValidationError
 from mastra.memory import Memory, WorkingMemory
 from mastra.processors import Processor
 from mastra.request_context import RESOURCE_ID
-from mastra.storage.memory_store import InMemoryMemoryStore, StoredMessage, ThreadRecord
+from mastra.storage.conversations import InMemoryMemoryStore, StoredMessage, ThreadRecord
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool import tool
 

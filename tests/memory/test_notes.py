@@ -12,7 +12,7 @@ from mastra import Agent
 from mastra.errors import InputValidationError
 from mastra.jsonable import load_json
 from mastra.memory import Memory, WorkingMemory
-from mastra.storage.memory_store import MemoryStore
+from mastra.storage.conversations import MemoryStore
 from mastra.testing import ScriptedModel
 
 

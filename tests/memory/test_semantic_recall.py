@@ -17,7 +17,7 @@ from mastra.models.litellm import LiteLLMModel
 from mastra.models.messages import Message
 from mastra.models.resolve import ModelConfig
 from mastra.registry import Mastra
-from mastra.storage.memory import InMemoryStorage
+from mastra.storage.in_process import InMemoryStorage
 from mastra.storage.sql import SQLStorage
 from mastra.testing.models import FunctionModel
 from tests.support.openai_server import OpenAIServer, Reply, error_reply, openai_server

@@ -20,7 +20,7 @@ from mastra.models.base import ModelRequest
 from mastra.models.messages import ImagePart, Message, ToolCallPart, ToolResultPart
 from mastra.models.openai_request import chat_body
 from mastra.processors import Compaction, Processor, TokenLimiter, estimate_tokens
-from mastra.storage.memory import InMemoryStorage
+from mastra.storage.in_process import InMemoryStorage
 from mastra.testing import FunctionModel, ScriptedModel, ToolCall
 
 HERE: Any = {"thread": "t", "resource": "ann"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mastra.storage.base import WorkflowStore
-from mastra.storage.memory import InMemoryStorage
+from mastra.storage.in_process import InMemoryStorage
 from mastra.storage.sql import SQLStorage
 from tests.support.storage import STORES, SettableClock
 

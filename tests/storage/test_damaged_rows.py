@@ -17,7 +17,7 @@ from mastra.memory import Memory
 from mastra.models.messages import Message
 from mastra.server import create_app
 from mastra.storage import InMemoryStorage
-from mastra.storage.memory_store import ResourceRecord, StoredMessage, ThreadRecord
+from mastra.storage.conversations import ResourceRecord, StoredMessage, ThreadRecord
 from mastra.testing import ScriptedModel, ToolCall
 from mastra.workflows.step_context import StepContext
 from tests.support.databases import shared_url

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from mastra.errors import ConfigError, IdTakenError, SerializationError
-from mastra.storage.memory_store import (
+from mastra.storage.conversations import (
     MemoryStore,
     ResourceRecord,
     StoredMessage,

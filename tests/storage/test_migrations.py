@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from mastra.errors import StorageError
-from mastra.storage.memory_store import ThreadRecord
+from mastra.storage.conversations import ThreadRecord
 from mastra.storage.sql import SQLStorage, migrations, postgres, sqlite_connections
 from mastra.storage.sql.migrations import LATEST, MIGRATIONS, Migration, pending
 from mastra.storage.sql.tables import METADATA

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mastra.errors import InputValidationError
-from mastra.storage.memory_store import (
+from mastra.storage.conversations import (
     MemoryStore,
     StoredMessage,
     ThreadRecord,

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from mastra import InProcessEngine, Mastra, Run, Workflow
-from mastra.storage.memory import InMemoryStorage
+from mastra.storage.in_process import InMemoryStorage
 from mastra.testing.replay import ReplayEngine
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.events import Event

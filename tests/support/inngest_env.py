@@ -26,8 +26,8 @@ import uvicorn
 from inngest._internal import net
 
 from mastra import Mastra
-from mastra.workflows.engines.inngest.engine import InngestEngine
-from mastra.workflows.engines.inngest.serve import serving_app
+from mastra.inngest.engine import InngestEngine
+from mastra.inngest.mount import serving_app
 from tests.support.asgi_stream import StreamingASGITransport
 from tests.support.inngest_server import FakeInngest
 

@@ -10,7 +10,7 @@ import pytest
 
 from mastra import InMemoryStorage, Mastra, StorageError, create_workflow
 from mastra.storage.base import JournalRow
-from mastra.storage.memory import InMemoryWorkflowStore
+from mastra.storage.in_process import InMemoryWorkflowStore
 from tests.support.engines import Calls
 from tests.support.waiting import Gate, blocking, plus
 

@@ -28,7 +28,7 @@ from mastra.server.payloads import (
     ThreadBody,
     ThreadChangesBody,
 )
-from mastra.storage.memory_store import StoredMessage, ThreadRecord
+from mastra.storage.conversations import StoredMessage, ThreadRecord
 
 __all__ = ["add_memory_routes"]
 

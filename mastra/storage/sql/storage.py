@@ -11,9 +11,9 @@ from mastra.clock import Clock
 from mastra.errors import ConfigError, MissingDependencyError
 from mastra.names import python_names, python_options
 from mastra.storage.sql.agent_runs import SQLAgentRuns
+from mastra.storage.sql.conversations import SQLMemoryStore
 from mastra.storage.sql.database import Database, Durability
 from mastra.storage.sql.leases import SQLDrivers
-from mastra.storage.sql.memory import SQLMemoryStore
 from mastra.storage.sql.sqlite import SqliteDatabase
 from mastra.storage.sql.workflows import SQLWorkflowStore
 

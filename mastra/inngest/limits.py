@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mastra.errors import MastraError, WorkflowDefinitionError
-from mastra.workflows.engines.inngest.names import cancel_event
+from mastra.inngest.wire.names import cancel_event
 from mastra.workflows.engines.reopen import units_of
 from mastra.workflows.engines.waits import moment_of, refuse_sleep
 from mastra.workflows.spec import RetryConfig, SleepNode, WorkflowNode, WorkflowSpec

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Table
 
 from mastra.jsonable import Json, dump_json
-from mastra.storage.damage import RowReader
-from mastra.storage.memory_store import (
+from mastra.storage.conversations import (
     MessagePage,
     ResourceRecord,
     StoredMessage,
@@ -19,7 +18,8 @@ from mastra.storage.memory_store import (
     check_record,
     id_taken,
 )
-from mastra.storage.sql import memory_statements as build
+from mastra.storage.damage import RowReader
+from mastra.storage.sql import conversation_statements as build
 from mastra.storage.sql import tables
 from mastra.storage.sql.database import Database, Row, Values
 from mastra.storage.sql.statements import (

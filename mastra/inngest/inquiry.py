@@ -14,12 +14,12 @@ from typing import Any, Final, Protocol
 import httpx
 
 from mastra.errors import RunError
+from mastra.inngest.options import function_options
+from mastra.inngest.wire.api import InngestApi
+from mastra.inngest.wire.names import function_id
 from mastra.jsonable import Json
 from mastra.storage.base import RunHead
 from mastra.workflows.engines.commands import Command, RunTarget
-from mastra.workflows.engines.inngest.api import InngestApi
-from mastra.workflows.engines.inngest.names import function_id
-from mastra.workflows.engines.inngest.options import function_options
 from mastra.workflows.engines.outcome import Outcome
 
 __all__ = ["ACTIVE", "Inquiry", "Sent", "given_up"]

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+from mastra.inngest.wire.signature import Signatures, read_signature
 from mastra.logs import get_logger
-from mastra.workflows.engines.inngest.signature import Signatures, read_signature
 
 __all__ = ["MAX_BODY_BYTES", "Guard"]
 

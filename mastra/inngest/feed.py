@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, cast
 
 from mastra.errors import RunError, RunStateError, StreamOverflowError
+from mastra.inngest.inquiry import ACTIVE, Inquiry
+from mastra.inngest.kept_events import KEPT, KeptEvents, of_operation
+from mastra.inngest.publisher import EVENTS, PART, ROWS
+from mastra.inngest.wire.api import InngestApi, Subscription
+from mastra.inngest.wire.names import channel
 from mastra.jsonable import load_json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, RunHead, StoredRow
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.inngest.api import InngestApi, Subscription
-from mastra.workflows.engines.inngest.inquiry import ACTIVE, Inquiry
-from mastra.workflows.engines.inngest.kept_events import KEPT, KeptEvents, of_operation
-from mastra.workflows.engines.inngest.names import channel
-from mastra.workflows.engines.inngest.publisher import EVENTS, PART, ROWS
 from mastra.workflows.engines.journal import LoadedRun, LogRow, fold_rows, load_run
 from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.engines.stored import no_such_run

@@ -20,13 +20,13 @@ from typing import Any, Final, Literal, TypeVar
 import inngest
 
 from mastra.errors import RunError
+from mastra.inngest.wire.api import Checkpoint
+from mastra.inngest.wire.envelope import decode_memo, encode_memo
+from mastra.inngest.wire.names import step_hash, step_name
+from mastra.inngest.wire.request import RequestFacts
+from mastra.inngest.worker_leg import LegCanceled, LegGone, WorkerLeg
 from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
-from mastra.workflows.engines.inngest.api import Checkpoint
-from mastra.workflows.engines.inngest.envelope import decode_memo, encode_memo
-from mastra.workflows.engines.inngest.leg import Leg, LegCanceled, LegGone
-from mastra.workflows.engines.inngest.names import step_hash, step_name
-from mastra.workflows.engines.inngest.request import RequestFacts
 from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
 
@@ -60,7 +60,12 @@ class FrontierOps:
     inline_delay_s = 5.0
 
     def __init__(
-        self, ctx: inngest.Context, facts: RequestFacts, leg: Leg, *, max_request_s: float | None
+        self,
+        ctx: inngest.Context,
+        facts: RequestFacts,
+        leg: WorkerLeg,
+        *,
+        max_request_s: float | None,
     ) -> None:
         """Prepare to walk.
 

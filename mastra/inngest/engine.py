@@ -24,6 +24,16 @@ from mastra.errors import (
 )
 from mastra.failures import error_to_json, text_of
 from mastra.ids import new_id
+from mastra.inngest.feed import Feed
+from mastra.inngest.functions import WorkflowFunctions
+from mastra.inngest.inquiry import ACTIVE, Inquiry, Sent
+from mastra.inngest.leg_table import Key, LegTable, key_of
+from mastra.inngest.limits import check_limits
+from mastra.inngest.publisher import Publisher, Tell
+from mastra.inngest.wire.api import InngestApi
+from mastra.inngest.wire.leg_event import encode_leg
+from mastra.inngest.wire.names import cancel_event, function_id
+from mastra.inngest.worker_leg import LegSuperseded, WorkerLeg, owner_of
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.request_context import RequestContext
@@ -32,16 +42,6 @@ from mastra.storage.base import RunChanges, RunHead, WorkflowStore
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
-from mastra.workflows.engines.inngest.api import InngestApi
-from mastra.workflows.engines.inngest.commands import encode_leg
-from mastra.workflows.engines.inngest.feed import Feed
-from mastra.workflows.engines.inngest.functions import WorkflowFunctions
-from mastra.workflows.engines.inngest.inquiry import ACTIVE, Inquiry, Sent
-from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of
-from mastra.workflows.engines.inngest.legs import Key, Legs, key_of
-from mastra.workflows.engines.inngest.limits import check_limits
-from mastra.workflows.engines.inngest.names import cancel_event, function_id
-from mastra.workflows.engines.inngest.publisher import Publisher, Tell
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import begin
@@ -107,7 +107,7 @@ class InngestEngine:
         """The latest leg that was begun through this engine, of runs that have not ended."""
         self._ends = 0
         """How many runs are being ended that nobody drives."""
-        self.legs = Legs(self.api, self._tell)
+        self.legs = LegTable(self.api, self._tell)
         self._functions = WorkflowFunctions(
             client, self.api, self.legs, seconds if checkpoint else None
         )
@@ -357,7 +357,7 @@ class InngestEngine:
         run = begin(command, loaded)
         writer = JournalWriter(run, target.spec, target.store)
         publisher = Publisher(run, self.api, len(run.log.entries), self._tell(key_of(target)))
-        leg = Leg(command, run, writer, publisher, self.api, loaded.head.owner or "")
+        leg = WorkerLeg(command, run, writer, publisher, self.api, loaded.head.owner or "")
         try:
             await leg.conclude(outcome)
         except LegSuperseded:

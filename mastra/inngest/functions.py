@@ -11,28 +11,28 @@ import inngest
 
 from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
 from mastra.failures import error_to_json, text_of
+from mastra.inngest.end_notice import tell_again
+from mastra.inngest.leg_table import LegTable
+from mastra.inngest.limits import check_limits
+from mastra.inngest.ops import FrontierOps
+from mastra.inngest.options import function_options, starts_only
+from mastra.inngest.wire.api import InngestApi
+from mastra.inngest.wire.envelope import MAX_OUTPUT_BYTES, encode_exact
+from mastra.inngest.wire.leg_event import LegEvent, read_leg
+from mastra.inngest.wire.names import (
+    FUNCTION_RETRIES,
+    cancel_event,
+    cron_id,
+    function_id,
+)
+from mastra.inngest.wire.request import RequestMiddleware, current_request
+from mastra.inngest.worker_leg import LegCanceled, LegGone, LegSuperseded, WorkerLeg
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.services import Services
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.base import Halt
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.inngest.api import InngestApi
-from mastra.workflows.engines.inngest.commands import LegEvent, read_leg
-from mastra.workflows.engines.inngest.envelope import MAX_OUTPUT_BYTES, encode_exact
-from mastra.workflows.engines.inngest.leg import Leg, LegCanceled, LegGone, LegSuperseded
-from mastra.workflows.engines.inngest.legs import Legs
-from mastra.workflows.engines.inngest.limits import check_limits
-from mastra.workflows.engines.inngest.names import (
-    FUNCTION_RETRIES,
-    cancel_event,
-    cron_id,
-    function_id,
-)
-from mastra.workflows.engines.inngest.ops import FrontierOps
-from mastra.workflows.engines.inngest.options import function_options, starts_only
-from mastra.workflows.engines.inngest.request import RequestMiddleware, current_request
-from mastra.workflows.engines.inngest.retelling import tell_again
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.results import WorkflowResult
@@ -51,7 +51,7 @@ class WorkflowFunctions:
     """Makes the functions of workflows and answers requests to them."""
 
     def __init__(
-        self, client: inngest.Inngest, api: InngestApi, legs: Legs, max_request_s: float | None
+        self, client: inngest.Inngest, api: InngestApi, legs: LegTable, max_request_s: float | None
     ) -> None:
         self._client = client
         self._api = api
@@ -149,7 +149,7 @@ class WorkflowFunctions:
             return {"runId": run_id, "status": "running"}
         return _answer_of(run_id, result)
 
-    async def _drive(self, ctx: inngest.Context, leg: Leg) -> WorkflowResult[Any] | None:
+    async def _drive(self, ctx: inngest.Context, leg: WorkerLeg) -> WorkflowResult[Any] | None:
         """Walk as far as this request goes; return the result if the leg ended in it."""
         facts, run, spec = current_request(), leg.run, leg.command.target.spec
         run.engine_facts = {"step": ctx.step, "runId": facts.run_id, "attempt": facts.attempt}
@@ -205,7 +205,7 @@ class _WorkerStops(RunError):  # noqa: N818 - says why the server is to ask agai
     code = "WORKER_STOPS"
 
 
-def _raise_if_lost(leg: Leg) -> None:
+def _raise_if_lost(leg: WorkerLeg) -> None:
     if leg.is_superseded:
         raise LegSuperseded
     if leg.is_stopping:

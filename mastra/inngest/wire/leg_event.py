@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from mastra.inngest.wire.envelope import decode_exact, encode_exact
+from mastra.inngest.wire.names import PROCESS
 from mastra.jsonable import Json
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.commands import Command
-from mastra.workflows.engines.inngest.envelope import decode_exact, encode_exact
-from mastra.workflows.engines.inngest.names import PROCESS
 
 __all__ = ["LegEvent", "encode_leg", "read_leg", "store_identity"]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from mastra.ids import new_id
+from mastra.inngest.inquiry import ACTIVE
+from mastra.inngest.publisher import ROWS, message_of, post, rows_of
+from mastra.inngest.wire.api import InngestApi
+from mastra.inngest.wire.leg_event import LegEvent, store_identity
+from mastra.inngest.wire.names import channel
+from mastra.inngest.worker_leg import owner_of
 from mastra.jsonable import Json
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.inngest.api import InngestApi
-from mastra.workflows.engines.inngest.commands import LegEvent, store_identity
-from mastra.workflows.engines.inngest.inquiry import ACTIVE
-from mastra.workflows.engines.inngest.leg import owner_of
-from mastra.workflows.engines.inngest.names import channel
-from mastra.workflows.engines.inngest.publisher import ROWS, message_of, post, rows_of
 from mastra.workflows.engines.journal import load_run
 from mastra.workflows.events import Kind, to_event
 from mastra.workflows.spec_forms import forms_of

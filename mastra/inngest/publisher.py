@@ -11,11 +11,11 @@ from copy import copy
 from typing import Any, Final, TypeAlias
 
 from mastra.ids import new_id
+from mastra.inngest.wire.api import InngestApi
+from mastra.inngest.wire.names import channel
 from mastra.jsonable import Json, dump_json
 from mastra.logs import get_logger
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.inngest.api import InngestApi
-from mastra.workflows.engines.inngest.names import channel
 from mastra.workflows.engines.journal import LogRow
 from mastra.workflows.events import Entry, Event, Kind, to_event
 from mastra.workflows.records import Journal, StepRecord

@@ -12,9 +12,9 @@ import inngest.fast_api
 from starlette.routing import Route
 
 from mastra.errors import ConfigError
-from mastra.workflows.engines.inngest.ended import Served, ended_function
-from mastra.workflows.engines.inngest.engine import InngestEngine
-from mastra.workflows.engines.inngest.guard import Guard
+from mastra.inngest.engine import InngestEngine
+from mastra.inngest.server_endings import Served, ended_function
+from mastra.inngest.wire.guard import Guard
 from mastra.workflows.engines.reopen import units_of
 from mastra.workflows.spec import WorkflowNode, WorkflowSpec
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mastra.errors import RunClaimedError
+from mastra.inngest.publisher import Publisher
+from mastra.inngest.wire.api import InngestApi
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
-from mastra.workflows.engines.inngest.api import InngestApi
-from mastra.workflows.engines.inngest.publisher import Publisher
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import conclude
 from mastra.workflows.engines.outcome import Outcome
@@ -21,7 +21,7 @@ from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import WorkflowResult
 
-__all__ = ["Leg", "LegCanceled", "LegGone", "LegSuperseded", "owner_of", "token_of"]
+__all__ = ["LegCanceled", "LegGone", "LegSuperseded", "WorkerLeg", "owner_of", "token_of"]
 
 WATCH_S = 1.0
 """How often a worker looks whether another process has cancelled or taken over its run."""
@@ -50,7 +50,7 @@ def owner_of(token: str) -> str:
 
 
 @dataclass(slots=True)
-class Leg:
+class WorkerLeg:
     """The state that all requests for a leg share while they are answered at once."""
 
     command: Command

@@ -11,11 +11,11 @@ from typing import Any, Protocol, cast
 
 import inngest
 
+from mastra.inngest.inquiry import given_up
+from mastra.inngest.wire.leg_event import read_leg
+from mastra.inngest.wire.names import FUNCTION_RETRIES, RUN_ENDED, function_id
+from mastra.inngest.worker_leg import owner_of, token_of
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.inngest.commands import read_leg
-from mastra.workflows.engines.inngest.inquiry import given_up
-from mastra.workflows.engines.inngest.leg import owner_of, token_of
-from mastra.workflows.engines.inngest.names import FUNCTION_RETRIES, RUN_ENDED, function_id
 from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.spec import WorkflowSpec
 

@@ -14,7 +14,7 @@ from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, Stored
 
 if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
-    from mastra.storage.memory_store import MemoryStore
+    from mastra.storage.conversations import MemoryStore
 
 __all__ = ["InMemoryStorage", "InMemoryWorkflowStore"]
 
@@ -268,7 +268,7 @@ class InMemoryStorage:
     def memory(self) -> MemoryStore:
         """Threads, messages and resources."""
         if self._memory is None:
-            from mastra.storage.memory_store import InMemoryMemoryStore  # noqa: PLC0415
+            from mastra.storage.conversations import InMemoryMemoryStore  # noqa: PLC0415
 
             self._memory = InMemoryMemoryStore()
         return self._memory

@@ -16,9 +16,9 @@ import httpx
 import inngest
 
 from mastra.errors import RunError
+from mastra.inngest.wire.names import TOPIC, step_hash, step_name
+from mastra.inngest.wire.request import RequestFacts
 from mastra.jsonable import Json, dump_wire, load_json
-from mastra.workflows.engines.inngest.names import TOPIC, step_hash, step_name
-from mastra.workflows.engines.inngest.request import RequestFacts
 
 __all__ = ["Checkpoint", "InngestApi", "ServerRun", "Subscription"]
 

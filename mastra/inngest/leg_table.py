@@ -8,19 +8,19 @@ from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from mastra.errors import InputValidationError
+from mastra.inngest.limits import MAX_SLEEP_S
+from mastra.inngest.publisher import Publisher, Tell
+from mastra.inngest.wire.api import InngestApi
+from mastra.inngest.wire.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
+from mastra.inngest.wire.leg_event import LegEvent, store_identity
+from mastra.inngest.wire.request import RequestFacts
+from mastra.inngest.worker_leg import LegSuperseded, WorkerLeg, owner_of, token_of
 from mastra.jsonable import Json
 from mastra.request_context import RequestContext
 from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, Reopening, Target, TimeTravel
 from mastra.workflows.engines.commands import Command, RunTarget
-from mastra.workflows.engines.inngest.api import InngestApi
-from mastra.workflows.engines.inngest.commands import LegEvent, store_identity
-from mastra.workflows.engines.inngest.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
-from mastra.workflows.engines.inngest.leg import Leg, LegSuperseded, owner_of, token_of
-from mastra.workflows.engines.inngest.limits import MAX_SLEEP_S
-from mastra.workflows.engines.inngest.publisher import Publisher, Tell
-from mastra.workflows.engines.inngest.request import RequestFacts
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import begin, call_on_start, go_back, head_of
@@ -33,7 +33,7 @@ from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.step_context import _count_usage
 from mastra.workflows.versions import check_definition, spec_for
 
-__all__ = ["Key", "Legs", "key_of"]
+__all__ = ["Key", "LegTable", "key_of"]
 
 Key: TypeAlias = tuple[int, str, str]
 _ACTIVE = ("pending", "running", "waiting")
@@ -44,13 +44,13 @@ def key_of(target: RunTarget) -> Key:
     return (id(target.store), target.workflow_id, target.run_id)
 
 
-class Legs:
+class LegTable:
     """Requests for one leg that are answered at once share its state."""
 
     def __init__(self, api: InngestApi, tell: Callable[[Key], Tell]) -> None:
         self._api = api
         self._tell = tell
-        self._open: dict[Key, Leg] = {}
+        self._open: dict[Key, WorkerLeg] = {}
         self._lock = asyncio.Lock()
         self._ending = 0
         self.is_closed = False
@@ -61,16 +61,16 @@ class Legs:
         """Whether no request is being answered."""
         return not self._ending and not self.all()
 
-    def get(self, key: Key) -> Leg | None:
+    def get(self, key: Key) -> WorkerLeg | None:
         """Return a leg that is being driven here."""
         leg = self._open.get(key)
         return leg if leg is not None and leg.requests else None
 
-    def all(self) -> list[Leg]:
+    def all(self) -> list[WorkerLeg]:
         """Return the legs that are being driven here."""
         return [leg for leg in self._open.values() if leg.requests]
 
-    async def open(self, target: RunTarget, event: LegEvent, facts: RequestFacts) -> Leg:
+    async def open(self, target: RunTarget, event: LegEvent, facts: RequestFacts) -> WorkerLeg:
         """Return the leg that a request is for.
 
         Raises:
@@ -95,7 +95,7 @@ class Legs:
                 leg.watch()
             return leg
 
-    async def close(self, leg: Leg) -> None:
+    async def close(self, leg: WorkerLeg) -> None:
         """End a request for a leg; what it told is sent before the server gets its answer."""
         leg.requests -= 1
         self._ending += 1
@@ -121,7 +121,7 @@ class Legs:
 
     async def _begin(
         self, target: RunTarget, event: LegEvent, facts: RequestFacts, owner: str
-    ) -> Leg:
+    ) -> WorkerLeg:
         store = target.store
         loaded = await load_run(store, target.workflow_id, target.run_id)
         head = None
@@ -151,7 +151,7 @@ class Legs:
             _restore(run, stored["at"] if stored else 0)
         writer = JournalWriter(run, target.spec, store, head)
         publisher = Publisher(run, self._api, start, self._tell(key_of(target)))
-        leg = Leg(command, run, writer, publisher, self._api, owner)
+        leg = WorkerLeg(command, run, writer, publisher, self._api, owner)
         leg.stored_context = run.request_context.to_json()
         await self._note_server(leg, facts, loaded)
         if loaded is not None:
@@ -179,7 +179,9 @@ class Legs:
         await target.store.create_run(head)
         return None
 
-    async def _note_server(self, leg: Leg, facts: RequestFacts, loaded: LoadedRun | None) -> None:
+    async def _note_server(
+        self, leg: WorkerLeg, facts: RequestFacts, loaded: LoadedRun | None
+    ) -> None:
         leg.run.kept["inngestRun"] = facts.run_id
         known: Any = None if loaded is None else loaded.head.data.get("inngest")
         noted: dict[str, Json] = {}
@@ -334,14 +336,14 @@ def _forget_untold(run: ActiveRun, begun: int) -> None:
             run.marks.discard(mark)
 
 
-async def _take_up(leg: Leg, loaded: LoadedRun) -> None:
+async def _take_up(leg: WorkerLeg, loaded: LoadedRun) -> None:
     if loaded.head.data.get("abort"):
         leg.run.is_abort_requested = leg.has_aborted = True
     if loaded.head.status == "waiting":
         await leg.writer.update(RunChanges(status="running"), ("waiting",))
 
 
-def _head_for_reader(leg: Leg) -> dict[str, Json] | None:
+def _head_for_reader(leg: WorkerLeg) -> dict[str, Json] | None:
     """Return the columns of a run's head, for a process that cannot see our storage."""
     entry = leg.run.log.entries[-1]
     if entry is None or entry[0] is not Kind.FINISH:

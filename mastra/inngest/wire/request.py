@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import inngest
 
+from mastra.inngest.wire.names import ERROR_RETRIES
 from mastra.jsonable import dump_json
-from mastra.workflows.engines.inngest.names import ERROR_RETRIES
 
 __all__ = ["RequestFacts", "RequestMiddleware", "current_request"]
 

@@ -1,0 +1,1 @@
+"""What crosses between an app and an Inngest server: names, bodies, signatures, requests."""

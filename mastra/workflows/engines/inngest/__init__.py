@@ -1,1 +1,0 @@
-"""The Inngest engine: runs that an Inngest server drives, one operation per workflow step."""
