@@ -10,25 +10,38 @@ from mastra.agents.agent import Agent
 from mastra.errors import ModelError
 from mastra.models.resolve import ModelConfig
 from mastra.tools.tool import tool
-from tests.support.openai_server import OpenAIServer, Reply
+from tests.support.openai_server import OpenAIServer, Reply, recorded, recorded_events
 
-CREATED = {
-    "type": "response.created",
-    "response": {"id": "resp_1", "model": "gpt-5-x", "created_at": 1700000000},
+_TEXT = recorded_events("responses_text")
+_CALL = recorded_events("responses_call")
+_USAGE = {
+    "input_tokens": 11,
+    "output_tokens": 5,
+    "total_tokens": 16,
+    "input_tokens_details": {"cached_tokens": 3},
+    "output_tokens_details": {"reasoning_tokens": 2},
 }
-COMPLETED = {
-    "type": "response.completed",
-    "response": {
-        "usage": {
-            "input_tokens": 11,
-            "output_tokens": 5,
-            "total_tokens": 16,
-            "input_tokens_details": {"cached_tokens": 3},
-            "output_tokens_details": {"reasoning_tokens": 2},
-        }
-    },
+
+
+def of_type(events: list[dict[str, Any]], kind: str, **values: Any) -> dict[str, Any]:
+    """The first recorded event of a type, with other values."""
+    return {**next(event for event in events if event["type"] == kind), **values}
+
+
+def ending(kind: str, **values: Any) -> dict[str, Any]:
+    """The event that ends an answer, with other values in its response."""
+    recorded = of_type(_TEXT, "response.completed")
+    return {"type": kind, "response": {**recorded["response"], **values}}
+
+
+CREATED = of_type(_TEXT, "response.created")
+COMPLETED = ending("response.completed", usage=_USAGE)
+CALL = {
+    **of_type(_CALL, "response.output_item.added")["item"],
+    "id": "fc_1",
+    "call_id": "call_9",
+    "name": "double",
 }
-CALL = {"type": "function_call", "id": "fc_1", "call_id": "call_9", "name": "double"}
 THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "zzz"}
 
 
@@ -37,8 +50,10 @@ def reply(*events: dict[str, Any]) -> Reply:
 
 
 def text(*pieces: str) -> list[dict[str, Any]]:
+    first = [event for event in _TEXT if event["type"].endswith(".added")]
     return [
-        {"type": "response.output_text.delta", "item_id": "m", "delta": piece} for piece in pieces
+        *first,
+        *(of_type(_TEXT, "response.output_text.delta", delta=piece) for piece in pieces),
     ]
 
 
@@ -51,6 +66,33 @@ def agent(server: OpenAIServer, **options: Any) -> Agent:
 async def double(n: int) -> int:
     """Double a number."""
     return n * 2
+
+
+@pytest.mark.parametrize(
+    ("api", "name", "said", "called", "tokens"),
+    [
+        ("responses", "responses_text", "The capital of France is Paris.", [], (278, 9)),
+        ("responses", "responses_call", "", [("get_capital", {"country": "France"})], (255, 16)),
+        ("chat", "chat_text", "The capital of the UK is London.", [], (78, 9)),
+        ("chat", "chat_call", "", [("get_capital", {"country": "UK"})], (53, 15)),
+        ("chat", "chat_calls", "", [("get_country", {}), ("get_product_name", {})], (364, 40)),
+    ],
+)
+async def test_recorded_answers(
+    server: OpenAIServer,
+    api: Any,
+    name: str,
+    said: str,
+    called: list[tuple[str, Any]],
+    tokens: tuple[int, int],
+) -> None:
+    server.queue(recorded(name))
+    config = ModelConfig("openai/gpt-4o", url=server.url, api_key="k", api=api)
+    result = await Agent(id="a", model=config).generate("q", max_steps=1)
+    assert result.text == said
+    calls = [(call.payload.tool_name, call.payload.args) for call in result.tool_calls]
+    assert calls == called
+    assert (result.usage.input_tokens, result.usage.output_tokens) == tokens
 
 
 async def test_text(server: OpenAIServer) -> None:
@@ -76,13 +118,18 @@ async def test_a_tool_turn_with_reasoning(server: OpenAIServer) -> None:
         reply(
             {"type": "response.reasoning_summary_text.delta", "delta": "hm"},
             {"type": "response.output_item.done", "item": THOUGHT},
-            {"type": "response.output_item.added", "item": CALL},
-            {
-                "type": "response.function_call_arguments.delta",
-                "item_id": "fc_1",
-                "delta": '{"n": 4}',
-            },
-            {"type": "response.output_item.done", "item": {**CALL, "arguments": '{"n": 4}'}},
+            of_type(_CALL, "response.output_item.added", item=CALL),
+            of_type(
+                _CALL,
+                "response.function_call_arguments.delta",
+                item_id="fc_1",
+                delta='{"n": 4}',
+            ),
+            of_type(
+                _CALL,
+                "response.output_item.done",
+                item={**CALL, "arguments": '{"n": 4}', "status": "completed"},
+            ),
             COMPLETED,
         ),
         reply(*text("eight"), COMPLETED),
@@ -109,10 +156,7 @@ async def test_a_tool_turn_with_reasoning(server: OpenAIServer) -> None:
 
 
 async def test_an_answer_that_is_too_long(server: OpenAIServer) -> None:
-    end = {
-        "type": "response.incomplete",
-        "response": {"incomplete_details": {"reason": "max_output_tokens"}},
-    }
+    end = ending("response.incomplete", incomplete_details={"reason": "max_output_tokens"})
     server.queue(reply(*text("par"), end))
     assert (await agent(server).generate("q")).finish_reason == "length"
 
@@ -121,7 +165,7 @@ async def test_an_answer_that_is_too_long(server: OpenAIServer) -> None:
     "failure",
     [
         {"type": "error", "message": "overheated"},
-        {"type": "response.failed", "response": {"error": {"message": "overheated"}}},
+        ending("response.failed", error={"message": "overheated"}),
     ],
     ids=["error", "failed"],
 )

@@ -1,5 +1,7 @@
 """A real HTTP server on loopback that plays OpenAI's streaming format, with faults on demand.
 
+Its answers are recorded ones, and others in their form.
+
 A test queues answers; each request takes the next. It reads what was asked in `requests`.
 """
 
@@ -7,12 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import json
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+_DATA = Path(__file__).parents[1] / "models" / "data" / "openai_answers.json"
 
 _HEAD = (
     "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n"
@@ -48,48 +55,63 @@ class Reply:
     """Whether the body's end mark is sent; without it, the server waits for the client to go."""
 
 
+@cache
+def recorded_events(name: str) -> Any:
+    """The events of a recorded answer, or its one body."""
+    return json.loads(_DATA.read_text())["answers"][name]
+
+
+def recorded(name: str, **options: Any) -> Reply:
+    """A recorded answer, as it was sent."""
+    is_chat = name.startswith("chat")
+    return Reply(recorded_events(name), named=not is_chat, done=is_chat, **options)
+
+
+def _like(event: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """A recorded event with other values."""
+    return {**copy.deepcopy(event), **values}
+
+
+_MINE = {"id": "chatcmpl-1", "created": 1700000000, "model": "fake-1"}
+
+
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
     """One chunk of a chat completion."""
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1700000000,
-        "model": "fake-1",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        **more,
-    }
+    like = recorded_events("chat_text")[1]
+    choice = _like(like["choices"][0], delta=delta, finish_reason=finish)
+    return _like(like, **_MINE, choices=[choice], **more)
 
 
-USAGE = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion.chunk",
-    "created": 1700000000,
-    "model": "fake-1",
-    "choices": [],
-    "usage": {
-        "prompt_tokens": 10,
-        "completion_tokens": 6,
-        "total_tokens": 16,
-        "prompt_tokens_details": {"cached_tokens": 4},
-        "completion_tokens_details": {"reasoning_tokens": 2},
-    },
-}
+def _usage() -> dict[str, Any]:
+    like = recorded_events("chat_text")[-1]
+    counts = {"prompt_tokens": 10, "completion_tokens": 6, "total_tokens": 16}
+    usage = _like(like["usage"], **counts)
+    usage["prompt_tokens_details"]["cached_tokens"] = 4
+    usage["completion_tokens_details"]["reasoning_tokens"] = 2
+    return _like(like, **_MINE, usage=usage)
+
+
+USAGE = _usage()
 
 
 def text_reply(*pieces: str, finish: str = "stop", **options: Any) -> Reply:
     """An answer in text."""
-    events = [chunk({"role": "assistant", "content": ""})]
-    events += [chunk({"content": piece}) for piece in pieces]
+    head = recorded_events("chat_text")[0]["choices"][0]["delta"]
+    events = [chunk(head), *(chunk({"content": piece}) for piece in pieces)]
     return Reply([*events, chunk({}, finish), USAGE], **options)
 
 
 def tool_reply(*calls: tuple[str, str, str], **options: Any) -> Reply:
     """An answer that calls tools: id, name and the arguments' text."""
-    events = [chunk({"role": "assistant", "content": None})]
+    # One call comes with the role; several come after it.
+    head = recorded_events("chat_call" if len(calls) == 1 else "chat_calls")[0]
+    delta = head["choices"][0]["delta"]
+    events = [] if len(calls) == 1 else [chunk(delta)]
     for index, (call_id, name, args) in enumerate(calls):
         function = {"name": name, "arguments": ""}
         call = {"index": index, "id": call_id, "type": "function", "function": function}
-        events.append(chunk({"tool_calls": [call]}))
+        first = _like(delta, tool_calls=[call]) if len(calls) == 1 else {"tool_calls": [call]}
+        events.append(chunk(first))
         half = len(args) // 2
         events += [
             chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
@@ -101,9 +123,10 @@ def tool_reply(*calls: tuple[str, str, str], **options: Any) -> Reply:
 
 def error_reply(status: int, message: str = "no", **headers: str) -> Reply:
     """An error, as OpenAI sends it."""
+    body = recorded_events("chat_error")
     return Reply(
         status=status,
-        body={"error": {"message": message, "type": "test", "code": None}},
+        body={"error": {**body["error"], "message": message, "type": "test", "code": None}},
         headers={name.replace("_", "-"): value for name, value in headers.items()},
     )
 
