@@ -1,4 +1,4 @@
-"""Two processes drive runs of one database: stopped, killed, and with the database away."""
+"""Two processes drive runs of one database: stopped, killed, replaced, and with the database away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.postgres import *  # noqa: F403
 LEASE_S = 1.5
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.every_engine)])
 def driving(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driving]:
     """Two processes on a database of their own."""
     url, postgres = f"sqlite:///{tmp_path / 'runs.db'}", None
@@ -26,8 +26,8 @@ def driving(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driving]
 
 
 def test_a_few_rounds(driving: Driving) -> None:
-    for _ in range(4):
-        driving.round()
+    for what in ("stopped", "deployed", "deployed while it waits"):
+        driving.round(what)
 
 
 @pytest.mark.soak

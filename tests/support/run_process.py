@@ -8,8 +8,6 @@ one. Commands:
 - `line RUN_ID`: start the run of 30 steps, and print its status.
 - `hold RUN_ID`: start a run whose step never ends; print `holding` when it is in there.
 - `resume RUN_ID`: print `ready`, wait for a line on stdin, resume; print `won` or the error's code.
-- `serve LEASE_S`: print `serving`, then start a run for each line on stdin, its id, and look after
-  those that nobody drives. Its steps note their run's id, too.
 - `recover`: restart all active runs, wait for them, and print how many there were.
 """
 
@@ -38,15 +36,14 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def numbered(number: int, *, is_served: bool = False) -> Any:
+def numbered(number: int) -> Any:
     """Return a step of the run of 30."""
 
     async def execute(ctx: StepContext[int]) -> int:
-        run = f"{ctx.run_id} " if is_served else ""
-        note(f"{run}begin {number} {os.getpid()}")
+        note(f"begin {number} {os.getpid()}")
         await asyncio.sleep(0.001)
         await ctx.set_state({f"s{number}": ctx.input_data})
-        note(f"{run}end {number} {os.getpid()}")
+        note(f"end {number} {os.getpid()}")
         return ctx.input_data + 1
 
     return create_step(id=f"s{number}", input_schema=int, output_schema=int, execute=execute)
@@ -67,24 +64,21 @@ async def ask(ctx: StepContext[int]) -> int:
     return ctx.input_data + ctx.resume_data["add"]
 
 
-def build(url: str, lease_s: float = 30.0) -> Mastra:
+def build(url: str) -> Mastra:
     """Return the `Mastra` that every process of a test has."""
     line = create_workflow(id="line", input_schema=int, output_schema=int)
-    served = create_workflow(id="served", input_schema=int, output_schema=int)
     for number in range(STEPS):
         line.then(numbered(number))
-        served.then(numbered(number, is_served=True))
     holding = create_workflow(id="hold", input_schema=int, output_schema=int)
     holding.then(create_step(id="hold", execute=hold)).commit()
     asking = create_workflow(id="ask", input_schema=int, output_schema=int)
     asking.then(create_step(id="ask", execute=ask)).commit()
     workflows = {
         "line": line.commit(),
-        "served": served.commit(),
         "hold": holding,
         "ask": asking,
     }
-    return Mastra(workflows=workflows, storage=SQLStorage(url, lease_s=lease_s))
+    return Mastra(workflows=workflows, storage=SQLStorage(url))
 
 
 async def resume(mastra: Mastra, run_id: str) -> str:
@@ -111,22 +105,11 @@ async def recover(mastra: Mastra) -> str:
     return str(count)
 
 
-async def serve(mastra: Mastra) -> None:
-    """Start runs at the word of the test, until it is gone."""
-    say("serving")
-    while run_id := (await asyncio.to_thread(sys.stdin.readline)).strip():
-        await (await mastra.get_workflow("served").create_run(run_id)).start_async(0)
-        say(f"{run_id} started")
-
-
 async def main() -> None:
     """Do what the command line says."""
     url, command, *rest = sys.argv[1], *sys.argv[3:]
-    lease_s = float(rest[0]) if command == "serve" else 30.0
-    async with build(url, lease_s) as mastra:
+    async with build(url) as mastra:
         match command:
-            case "serve":
-                await serve(mastra)
             case "line" | "hold":
                 run = await mastra.get_workflow(command).create_run(rest[0])
                 say((await run.start(0)).status)
