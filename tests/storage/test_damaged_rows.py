@@ -18,9 +18,11 @@ from mastra.models.messages import Message
 from mastra.server import create_app
 from mastra.storage import InMemoryStorage
 from mastra.storage.conversations import ResourceRecord, StoredMessage, ThreadRecord
+from mastra.storage.drivers import DRIVER_ID_LENGTH
 from mastra.testing import ScriptedModel, ToolCall
 from mastra.workflows.step_context import StepContext
 from tests.support.databases import shared_url
+from tests.support.storage import append
 
 __all__ = ["shared_url"]
 
@@ -28,6 +30,7 @@ DEEP = "[" * 5000 + "]" * 5000
 GARBAGE = ["{", "[]", "7", '{"a": 1', DEEP, '{"n": ' + "9" * 5000 + "}"]
 """What is no JSON, of another type, and beyond what is ever written."""
 
+ELSEWHERE = "e" * DRIVER_ID_LENGTH
 HEADS = ("state", "request_context", "data", "error")
 ASK = ToolCall("book", {"city": "Rome"})
 
@@ -117,6 +120,49 @@ async def test_a_damaged_row_of_a_journal_spoils_its_own_run_alone(
         assert await mastra.restart_all_active_workflow_runs() == {}
         with pytest.raises(StorageError, match=r"Run 'bad' of workflow 'w' cannot be read"):
             await (await workflow.create_run("bad")).restart()
+
+
+class Damaged:
+    """A row that is not what any program would write."""
+
+    key = ""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def encode(self) -> bytes:
+        return self.text.encode()
+
+    def to_stored(self) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("garbage", ["{", "[]", '{"a": 1}', '{"log": [[0, 77, null, null]]}'])
+async def test_a_reader_of_a_run_elsewhere_is_told_of_a_row_that_comes_damaged(
+    shared_url: str, garbage: str
+) -> None:
+    async with application(shared_url) as mastra:
+        store = mastra.storage.workflows
+        run = await mastra.get_workflow("w").create_run("bad")
+        await run.start(1)
+        # As if another process drove it, which is alive.
+        assert store.drivers is not None
+        await store.drivers.beat(ELSEWHERE, "")
+        await store.update_run("w", "bad", {"status": "running", "owner": f"{ELSEWHERE}:1"})
+        events = aiter(run.observe_stream())
+        await anext(events)
+        await append(store, "bad", Damaged(garbage))
+        with pytest.raises(StorageError, match=r"Run 'bad' of workflow 'w' cannot be read"):
+            [event async for event in events]
+
+
+async def test_who_waits_for_a_run_that_cannot_be_read_is_told(shared_url: str) -> None:
+    async with application(shared_url) as mastra:
+        await (await mastra.get_workflow("w").create_run("bad")).start(1)
+        change = "update mastra_workflow_runs set data = ?, status = ? where run_id = 'bad'"
+        await damage(shared_url, change, "{", "running")
+        with pytest.raises(StorageError, match=r"Run 'bad' of workflow 'w' cannot be read"):
+            await (await mastra.get_workflow("w").create_run("bad")).result()
 
 
 @pytest.mark.parametrize("column", HEADS)

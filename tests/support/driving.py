@@ -210,7 +210,7 @@ class Driving:
             stopped.send(signal.SIGSTOP)
         for server in self._servers:
             server.end()
-        change = self._change(run_id, self._shapes[-1])
+        change = self._change(run_id, before[-1])
         self._serve(change.deployed)
         if choose.random() < 0.3:
             self._take_database_away()
@@ -243,18 +243,18 @@ class Driving:
         """Return a change behind the place that the run has reached, or before it."""
         begun = [step for kind, step in self._noted(run_id) if kind == "begin"]
         at = old.path.index(begun[-1])
-        behind = self._choose.randint(at + 3, len(old.steps))
         before = self._choose.randint(0, at)
-        added = old.insert(behind, self._name("x"))
         upset = old.insert(before, self._name("x"))
         kept = replace(upset, version=self._name("v"))
         turned = replace(old, arms=old.arms[::-1])
         changes = [
-            Change("added behind", [added], added),
             Change("added before", [upset], old, is_refused=True),
             Change("arms reordered", [turned], turned),
             Change("version added", [old, kept], old),
         ]
+        if at + 3 <= len(old.steps):
+            added = old.insert(self._choose.randint(at + 3, len(old.steps)), self._name("x"))
+            changes.append(Change("added behind", [added], added))
         for step in old.steps:
             if step.startswith("x"):
                 less = old.remove(step)
@@ -262,6 +262,8 @@ class Driving:
                     changes.append(Change("removed behind", [less], less))
                 elif old.steps.index(step) < at:
                     changes.append(Change("removed before", [less], old, is_refused=True))
+        if begun[-1] == old.path[-1]:  # it may have ended before its process was stopped
+            changes = [Change("deployed too late", [old], old)]
         name = self._choose.choice(sorted({change.name for change in changes}))
         return self._choose.choice([change for change in changes if change.name == name])
 

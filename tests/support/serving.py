@@ -61,7 +61,7 @@ def noting(step_id: str, notes: str) -> Any:
 
     async def execute(ctx: StepContext[int]) -> int:
         note(f"{ctx.run_id} begin {step_id}")
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.005)
         if step_id == "ask" and ctx.run_id.startswith("asks") and ctx.resume_data is None:
             await ctx.suspend({"value": ctx.input_data})
         await ctx.set_state({step_id: ctx.input_data})

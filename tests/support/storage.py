@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mastra.jsonable import dump_json, load_json
-from mastra.storage.base import RunHead, StoredRow, WorkflowStore
+from mastra.storage.base import JournalRow, RunHead, StoredRow, WorkflowStore
 from mastra.storage.drivers import DRIVER_ID_LENGTH
 from mastra.storage.sql import SQLStorage
 
@@ -84,7 +84,7 @@ def head(run_id: str = "r", workflow_id: str = "w", **columns: Any) -> RunHead:
 
 
 async def append(
-    store: WorkflowStore, run_id: str, *rows: TestRow, workflow_id: str = "w", **options: Any
+    store: WorkflowStore, run_id: str, *rows: JournalRow, workflow_id: str = "w", **options: Any
 ) -> None:
     """Append rows and wait until they are stored."""
     pending = store.append(workflow_id, run_id, rows, **options)

@@ -148,6 +148,7 @@ class InProcessEngine:
         leg.task = asyncio.create_task(  # noqa: TID251 - a run outlives whoever started it
             driving, name=f"mastra run {target.run_id}"
         )
+        leg.task.add_done_callback(_retrieve)
         if command.hold is not None:
             self._watch(target.store)
         return leg
@@ -256,7 +257,7 @@ class InProcessEngine:
         """Leave a run that did not end to whoever can go on with it."""
         hold, run = leg.command.hold, leg.run
         if isinstance(error, RunClaimedError):
-            leg.is_lost = True
+            _lose(leg)
         elif isinstance(error, Exception):
             get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
                 "Run %r of workflow %r stopped and goes on later: %s: %s",
@@ -351,14 +352,7 @@ class InProcessEngine:
         if head is None or task is None or leg.is_ending:
             return
         if head.owner not in (None, leg.run.owner):
-            get_logger().error(
-                "Run %r of workflow %r was taken over as %r, since this process gave no sign of "
-                "life for too long.",
-                target.run_id,
-                target.workflow_id,
-                head.owner,
-            )
-            leg.is_lost = True
+            _lose(leg)
             task.cancel()
         elif head.status == "canceled":
             stop = asyncio.create_task(self._stop(leg))  # noqa: TID251 - a step may take its time
@@ -449,6 +443,26 @@ class InProcessEngine:
         for driver in drivers.values():
             with contextlib.suppress(StorageError):
                 await driver.rest()
+
+
+def _lose(leg: Leg) -> None:
+    """Take note that another process has taken a run over."""
+    if leg.is_lost:
+        return
+    leg.is_lost = True
+    run = leg.run
+    get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
+        "Run %r of workflow %r is no longer driven here: this process gave no sign of life for "
+        "too long.",
+        run.run_id,
+        run.workflow_id,
+    )
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Look at how a leg ended, which is in the log where nobody waits for it."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _confirm(command: Command) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "DropRow",
     "LoadedRun",
     "LogRow",
+    "check_head",
     "fold_rows",
     "load_run",
 ]
@@ -164,20 +165,39 @@ async def load_run(store: WorkflowStore, workflow_id: str, run_id: str) -> Loade
     head = await store.get_run(workflow_id, run_id)
     if head is None:
         return None
-    what = f"Run {run_id!r} of workflow {workflow_id!r}"
-    if head.damage is not None:
-        raise unreadable(what, head.damage)
+    check_head(head)
     loaded = LoadedRun(head)
-    rows = await store.load_rows(workflow_id, run_id)
-    try:
-        fold_rows(loaded, rows)
-    except UNREADABLE as error:
-        raise unreadable(what, "a row of its journal is damaged") from error
+    fold_rows(loaded, await store.load_rows(workflow_id, run_id))
     return loaded
 
 
+def check_head(head: RunHead) -> None:
+    """Refuse a head of which a column is damaged.
+
+    Raises:
+        StorageError: It cannot be read (`ROW_UNREADABLE`).
+    """
+    if head.damage is not None:
+        raise unreadable(_name_of(head), head.damage)
+
+
+def _name_of(head: RunHead) -> str:
+    return f"Run {head.run_id!r} of workflow {head.workflow_id!r}"
+
+
 def fold_rows(loaded: LoadedRun, rows: Sequence[StoredRow]) -> None:
-    """Add rows to what is known of a run."""
+    """Add rows to what is known of a run.
+
+    Raises:
+        StorageError: One of them cannot be read (`ROW_UNREADABLE`).
+    """
+    try:
+        _fold_rows(loaded, rows)
+    except UNREADABLE as error:
+        raise unreadable(_name_of(loaded.head), "a row of its journal is damaged") from error
+
+
+def _fold_rows(loaded: LoadedRun, rows: Sequence[StoredRow]) -> None:
     outputs: dict[tuple[str, str], StepRecord] = {}
     for row in rows:
         loaded.last_position = row.position

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mastra.errors import RunNotFoundError
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.journal import LoadedRun, fold_rows, load_run
+from mastra.workflows.engines.journal import LoadedRun, check_head, fold_rows, load_run
 from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.events import Event, to_event
 from mastra.workflows.results import WorkflowResult
@@ -51,6 +51,7 @@ class StoredHandle:
             head = await target.store.get_run(target.workflow_id, target.run_id)
             if head is None:
                 raise no_such_run(target)
+            check_head(head)  # nobody can end a run that cannot be read
             if head.status not in ("pending", "running", "waiting"):
                 loaded = await self._load()
                 result = result_from_storage(spec_for(target.spec, loaded.head), loaded)
@@ -76,6 +77,7 @@ class StoredHandle:
             head = await target.store.get_run(target.workflow_id, target.run_id)
             if head is None:
                 return
+            check_head(head)
             rows = await target.store.load_rows(
                 target.workflow_id, target.run_id, loaded.last_position
             )
