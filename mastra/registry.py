@@ -112,7 +112,7 @@ class Mastra:
         """Return what runs durable agents by themselves: this process, over the storage."""
         from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
 
-        if isinstance(self._engine, InProcessEngine):
+        if self._engine.is_local:
             return self._runtime
         if self._local is None:
             self._local = Runtime(InProcessEngine(), self._storage.workflows, self)

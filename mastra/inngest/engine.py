@@ -40,7 +40,7 @@ from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.base import RunChanges, RunHead, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import Recoverable, RunHandle
+from mastra.workflows.engines.base import Recoverable, RunHandle, one_by_one
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
@@ -73,6 +73,11 @@ class InngestHandle:
         async for event in self._feed.read(start):
             yield event
 
+    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+        """Yield what `events` does, one by one."""
+        del limit
+        return one_by_one(self.events(start))
+
 
 class InngestEngine:
     """Runs workflows on an Inngest server.
@@ -89,6 +94,7 @@ class InngestEngine:
     """
 
     name = "inngest"
+    is_local = False
 
     def __init__(
         self,
@@ -392,6 +398,11 @@ class InngestEngine:
                 expected_owner=loaded.head.owner,
             )
             raise refused
+
+    async def drain(self, time_limit_s: float) -> int:
+        """Wait for nothing: what is cut off here the server sends again, here or elsewhere."""
+        del time_limit_s
+        return 0
 
     async def aclose(self) -> None:
         """Stop what goes on in this process; the server sends it again, here or elsewhere."""

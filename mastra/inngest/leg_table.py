@@ -8,10 +8,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from mastra.errors import InputValidationError
-from mastra.inngest.limits import MAX_SLEEP_S
 from mastra.inngest.publisher import Publisher, Tell
 from mastra.inngest.wire.api import InngestApi
-from mastra.inngest.wire.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.inngest.wire.leg_event import LegEvent, store_identity
 from mastra.inngest.wire.request import RequestFacts
 from mastra.inngest.worker_leg import LegSuperseded, WorkerLeg, owner_of, token_of
@@ -88,9 +86,9 @@ class LegTable:
                 self._open[key] = leg
             leg.requests += 1
             # A leg that this process has not seen from its beginning finds what the server keeps.
-            leg.run.leg_bytes = max(leg.run.leg_bytes, facts.memo_bytes)
+            leg.given_bytes = max(leg.given_bytes, facts.memo_bytes)
             # Requests for one operation each come at once; a request for the whole comes alone.
-            leg.run.seeks_one = facts.is_targeted
+            leg.publisher.names_ops = facts.is_targeted
             if target.store.is_shared:
                 leg.watch()
             return leg
@@ -143,8 +141,6 @@ class LegTable:
             check_definition(target.spec, loaded, has_begun=not is_first)
             command = self._command(target, event, loaded, is_first=is_first)
         run = begin(command, loaded)
-        run.max_output_bytes, run.max_leg_bytes = MAX_OUTPUT_BYTES, MAX_LEG_BYTES
-        run.max_sleep_s = MAX_SLEEP_S
         start = len(run.log.entries) - is_first
         if not is_first:
             stored: Any = None if loaded is None else loaded.head.data.get("reopening")

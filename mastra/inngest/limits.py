@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from mastra.errors import MastraError, WorkflowDefinitionError
+from mastra.errors import MastraError, SerializationError, WorkflowDefinitionError
+from mastra.inngest.wire.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.inngest.wire.names import cancel_event
-from mastra.workflows.engines.reopen import units_of
+from mastra.jsonable import Json, dump_json
 from mastra.workflows.engines.waits import moment_of, refuse_sleep
+from mastra.workflows.places import units_of
+from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import RetryConfig, SleepNode, WorkflowNode, WorkflowSpec
 
-__all__ = ["MAX_SLEEP_S", "check_limits"]
+__all__ = ["MAX_SLEEP_S", "check_limits", "check_size"]
 
 MAX_SLEEP_S: Final = 365 * 86_400.0
 """How long one sleep may be: a year."""
@@ -46,6 +49,43 @@ def check_limits(spec: WorkflowSpec) -> None:
                     refuse_sleep(moment_of(node.duration, node), node, MAX_SLEEP_S)
                 except MastraError as error:
                     raise _refused(f"Workflow {one.id!r}: {error.message}") from None
+
+
+def check_size(record: StepRecord, given: int) -> int:
+    """Refuse what a try at a step gave where the server does not take so much.
+
+    Args:
+        record: The step's record. What is refused is taken out of it.
+        given: How many bytes the steps of the leg have given before.
+
+    Returns:
+        How many they have given with it.
+
+    Raises:
+        SerializationError: `STEP_OUTPUT_TOO_LARGE` or `RUN_OUTPUTS_TOO_LARGE`.
+    """
+    values = (record.output, record.suspend_payload, record.state)
+    size = len(dump_json(values, what=f"Output of step {record.step_id!r}"))
+    total = given + size
+    if size <= MAX_OUTPUT_BYTES and total <= MAX_LEG_BYTES:
+        return total
+    record.output = record.suspend_payload = record.state = None
+    advice = "put large data into a storage of your own and give a reference to it."
+    details: dict[str, Json] = {"stepId": record.step_id, "bytes": size}
+    if size > MAX_OUTPUT_BYTES:
+        raise SerializationError(
+            f"Step {record.step_id!r} gave {size:,} bytes of JSON. The engine takes at most "
+            f"{MAX_OUTPUT_BYTES:,} bytes from a step: {advice}",
+            code="STEP_OUTPUT_TOO_LARGE",
+            details={**details, "limit": MAX_OUTPUT_BYTES},
+        )
+    raise SerializationError(
+        f"Step {record.step_id!r} gave {size:,} bytes of JSON, which makes {total:,} bytes of "
+        f"all steps since the run was started or resumed. The engine takes at most "
+        f"{MAX_LEG_BYTES:,} bytes of them together: {advice}",
+        code="RUN_OUTPUTS_TOO_LARGE",
+        details={**details, "limit": MAX_LEG_BYTES, "total": total},
+    )
 
 
 def _check_retries(workflow_id: str, retry: RetryConfig) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, TypeVar
 import inngest
 
 from mastra.errors import RunError
+from mastra.inngest.limits import MAX_SLEEP_S, check_size
 from mastra.inngest.wire.api import Checkpoint
 from mastra.inngest.wire.envelope import decode_memo, encode_memo
 from mastra.inngest.wire.names import step_hash, step_name
@@ -58,6 +59,7 @@ class FrontierOps:
     """What a walk does, in one request."""
 
     inline_delay_s = 5.0
+    max_sleep_s = MAX_SLEEP_S
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class FrontierOps:
         self._ctx = ctx
         self._facts = facts
         self._leg = leg
+        self.seeks_one = facts.is_targeted
         self._until = None if max_request_s is None else time.monotonic() + max_request_s
         self._parked: dict[str, Parked] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -87,6 +90,10 @@ class FrontierOps:
         self._may_checkpoint = True
 
     # -- what the walker calls -----------------------------------------------------------------
+
+    def admit(self, record: StepRecord) -> None:
+        """Refuse what the server would not take; see `check_size`."""
+        self._leg.given_bytes = check_size(record, self._leg.given_bytes)
 
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Return what the server keeps of an operation, or wait until it has been run."""

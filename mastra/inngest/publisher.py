@@ -74,6 +74,8 @@ class Publisher:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._has_failed = False
+        self.names_ops = False
+        """Whether events say which operations they are of: several processes send them at once."""
         self.needs_rows: Callable[[], dict[str, Json] | None] = lambda: None
         """Returns the head of the run where a reader needs the whole run with its end."""
 
@@ -128,7 +130,7 @@ class Publisher:
             self._next = len(entries)
             if not batch:
                 return
-            ops = about if run.seeks_one else None
+            ops = about if self.names_ops else None
             self._tell_here(batch, self._by, ops)
             try:
                 await self._send(batch, ops)

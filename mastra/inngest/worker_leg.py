@@ -67,6 +67,8 @@ class WorkerLeg:
     is_superseded: bool = False
     is_stopping: bool = False
     """Whether this process goes down: the server is to send the request again."""
+    given_bytes: int = 0
+    """How much JSON the steps of the leg have given so far."""
     has_aborted: bool = False
     """Whether storage knows that a step asked for the end of the run."""
     stored_context: dict[str, Json] = field(default_factory=dict[str, Any])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from mastra.server.context import Server
+from mastra.workflows.engines.base import Engine
 
 __all__ = ["begin_draining", "drain"]
 
@@ -18,14 +18,10 @@ def begin_draining(server: Server) -> None:
 async def drain(server: Server) -> None:
     """Let runs end, or reach the end of a step, for as long as the configuration allows."""
     begin_draining(server)
-    engines: dict[int, Any] = {id(server.mastra.engine): server.mastra.engine}
+    engines: dict[int, Engine] = {id(server.mastra.engine): server.mastra.engine}
     for workflow in server.mastra.list_workflows().values():
         engines[id(workflow.runtime.engine)] = workflow.runtime.engine
-    waits = [
-        engine.drain(server.config.drain_timeout)
-        for engine in engines.values()
-        if hasattr(engine, "drain")
-    ]
+    waits = [engine.drain(server.config.drain_timeout) for engine in engines.values()]
     left = sum(await asyncio.gather(*waits))
     if left:
         server.logger.warning(

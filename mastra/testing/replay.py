@@ -10,16 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from mastra.workflows.active import ActiveRun
+from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
-from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inprocess import InProcessEngine
-from mastra.workflows.engines.inprocess_ops import sleep_until
-from mastra.workflows.engines.journal_writer import JournalWriter
-from mastra.workflows.engines.outcome import Outcome
-from mastra.workflows.engines.waits import wake
+from mastra.workflows.engines.inprocess_ops import InProcessOps
 from mastra.workflows.records import StepRecord, decode_record
 
 __all__ = ["ReplayEngine"]
@@ -32,21 +28,45 @@ class _Interrupt(BaseException):
 
 
 class _ReplayOps:
-    """Plans operations in place of running them."""
+    """Plans operations, and runs them through others when the walk has stopped."""
 
-    def __init__(self, run: ActiveRun, writer: JournalWriter) -> None:
-        self._run = run
-        self._writer = writer
-        self.inline_delay_s = 0.05
-        self.planned: dict[str, Body] = {}
+    inline_delay_s = 0.05
+    seeks_one = False
+
+    def __init__(self, ops: InProcessOps, on_walk: Callable[[], None]) -> None:
+        self._ops = ops
+        self._on_walk = on_walk
+        self._planned: dict[str, Callable[[], Awaitable[StepRecord]]] = {}
+        self.max_sleep_s = ops.max_sleep_s
+        self.admit = ops.admit
+        self.rest = ops.rest
+
+    async def drive(self, walk: Callable[[], Awaitable[Json]]) -> Json:
+        """Walk until a walk meets nothing that has no record."""
+        while True:
+            self._on_walk()
+            self._planned = {}
+            try:
+                return await walk()
+            except _Interrupt:
+                async with asyncio.TaskGroup() as group:
+                    for operation in self._planned.values():
+                        group.create_task(_awaited(operation))
 
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Plan an operation and end this branch of the walk."""
-        if op_id in self.planned:
+
+        async def through_json() -> StepRecord:
+            return decode_record((await body()).encode())
+
+        self._plan(op_id, partial(self._ops.record, op_id, through_json))
+        raise _Interrupt
+
+    def _plan(self, op_id: str, operation: Callable[[], Awaitable[StepRecord]]) -> None:
+        if op_id in self._planned:
             msg = f"Operation {op_id!r} was asked for twice in one walk."
             raise RuntimeError(msg)
-        self.planned[op_id] = body
-        raise _Interrupt
+        self._planned[op_id] = operation
 
     async def gather(
         self, branches: Sequence[Callable[[], Awaitable[T]]], limit: int | None
@@ -70,19 +90,12 @@ class _ReplayOps:
 
     async def sleep(self, record: StepRecord) -> StepRecord:
         """Plan a sleep."""
-        known = self._run.journal.get(record.op_id)
-        if known is not None and known.status == "success":
-            return known
-        if known is None:
-            stored = self._writer.commit(record)
-            if stored is not None:
-                await stored
-        self.planned[record.op_id] = partial(self._sleep, record)
+        self._plan(record.op_id, partial(self._ops.sleep, record))
         raise _Interrupt
 
-    async def _sleep(self, record: StepRecord) -> StepRecord:
-        await sleep_until(self._run, self._writer, record)
-        return wake(self._run, record)
+
+async def _awaited(operation: Callable[[], Awaitable[StepRecord]]) -> None:
+    await operation()
 
 
 class ReplayEngine(InProcessEngine):
@@ -97,27 +110,11 @@ class ReplayEngine(InProcessEngine):
     name = "replay"
 
     def __init__(self, *, max_recoveries: int = 5) -> None:
-        super().__init__(max_recoveries=max_recoveries)
+        super().__init__(max_recoveries=max_recoveries, ops=self._replayed)
         self.walks = 0
 
-    async def _walk(self, command: Command, run: ActiveRun, writer: JournalWriter) -> Outcome:
-        await self._go_back(command, run, writer)
-        while True:
-            self.walks += 1
-            ops = _ReplayOps(run, writer)
-            try:
-                return await self._walk_once(run, ops, command)
-            except _Interrupt:
-                await self._run_planned(ops.planned, writer)
+    def _replayed(self, *facts: Any) -> _ReplayOps:
+        return _ReplayOps(InProcessOps(*facts), self._count)
 
-    async def _run_planned(self, planned: dict[str, Body], writer: JournalWriter) -> None:
-        async def one(body: Body) -> None:
-            record = decode_record((await body()).encode())
-            await writer.store_context()
-            stored = writer.commit(record)
-            if stored is not None:
-                await stored
-
-        async with asyncio.TaskGroup() as group:
-            for body in planned.values():
-                group.create_task(one(body))
+    def _count(self) -> None:
+        self.walks += 1

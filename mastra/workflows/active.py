@@ -188,18 +188,6 @@ class ActiveRun:
     span: Any = None
     """The span of this leg, where somebody traces."""
     last_yield_ms: int = 0
-    seeks_one: bool = False
-    """Whether walks only lead to one operation that an earlier one has planned: they go on past
-    what has halted since, and tell nothing but what the operation itself does. Another walk
-    follows."""
-    max_output_bytes: int | None = None
-    """How large what a step gives may be, where the engine has a limit."""
-    max_leg_bytes: int | None = None
-    """How large what the steps of a leg give may be together, where the engine has a limit."""
-    max_sleep_s: float | None = None
-    """How long a sleep may be, in seconds, where the engine has a limit."""
-    leg_bytes: int = 0
-    """What they have given so far, where that is limited."""
 
     def has_begun(self, op_id: str) -> bool:
         """Return whether anything is known of an operation, or of one inside that block."""
@@ -229,7 +217,7 @@ class ActiveRun:
 
     def mark(self, key: str, kind: Kind, record: StepRecord, value: Any = None) -> None:
         """Put an entry about a block into the log, once however often the graph is walked."""
-        if key in self.marks or self.seeks_one:
+        if key in self.marks:
             return
         self.marks.add(key)
         seq = self.log.append(kind, record, value)

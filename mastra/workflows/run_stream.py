@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
 from mastra.names import python_names
-from mastra.workflows.engines.base import BatchingHandle, RunHandle
+from mastra.workflows.engines.base import RunHandle
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 
@@ -67,12 +67,8 @@ class RunStream(Generic[Out]):
             limit: How many at most.
         """
         handle, start = await self._handle()
-        if isinstance(handle, BatchingHandle):
-            async for batch in handle.batches(start, limit):
-                yield batch
-            return
-        async for event in handle.events(start):
-            yield [event]
+        async for batch in handle.batches(start, limit):
+            yield batch
 
     async def result(self) -> WorkflowResult[Out]:
         """Return the result of this leg of the run, as long as that takes."""

@@ -16,8 +16,7 @@ __all__ = ["Watchers", "live_leg"]
 
 def live_leg(engine: Engine, target: RunTarget) -> RunHandle | None:
     """Return the leg of a run that an engine drives in this process, if it does."""
-    is_active = getattr(engine, "active", None)
-    return engine.attach(target) if is_active is not None and is_active(target) else None
+    return engine.attach(target) if engine.active(target) is not None else None
 
 
 class Watchers:

@@ -215,8 +215,7 @@ class WorkflowRuns(Generic[In, Out]):
             return await self._unreadable(run_id, error)
         if loaded is None:
             return None
-        active = getattr(runtime.engine, "active", None)
-        live = None if active is None else active(_target(spec, runtime, run_id))
+        live = runtime.engine.active(_target(spec, runtime, run_id))
         if live is not None:
             for entry in live.log.entries:
                 if entry is not None and isinstance(entry[1], StepRecord):

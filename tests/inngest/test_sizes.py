@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mastra import StepContext, create_step
-from mastra.inngest import leg_table
+from mastra.inngest import limits
 from mastra.inngest.wire import request
 from tests.inngest import flows
 from tests.inngest.flows import Value
@@ -55,7 +55,7 @@ async def test_an_output_over_the_limit_names_step_and_size(host: Host) -> None:
 async def test_outputs_that_are_too_large_together_name_step_and_size(
     host: Host, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
-    monkeypatch.setattr(leg_table, "MAX_LEG_BYTES", 50_000)
+    monkeypatch.setattr(limits, "MAX_LEG_BYTES", 50_000)
     monkeypatch.setattr(request, "LARGE_BYTES", large)
     result = await failed(host, line(10, 10_000))
     assert result.error.code == "RUN_OUTPUTS_TOO_LARGE"
@@ -69,7 +69,7 @@ async def test_outputs_that_are_too_large_together_name_step_and_size(
 async def test_what_a_leg_before_gave_does_not_count(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leg_table, "MAX_LEG_BYTES", 25_000)
+    monkeypatch.setattr(limits, "MAX_LEG_BYTES", 25_000)
     workflow = flows.begin(output=Any).then(giving("a", 10_000)).then(pausing())
     workflow.then(giving("b", 10_000)).commit()
     async with flows.on(host, workflow) as mastra:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
@@ -15,12 +15,21 @@ from mastra.storage.base import WorkflowStore
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Hold
-from mastra.workflows.events import Event
+from mastra.workflows.events import Event, Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
 
-__all__ = ["Body", "Engine", "Halt", "Ops", "Recoverable", "RunHandle", "Walk"]
+__all__ = [
+    "Body",
+    "Engine",
+    "Halt",
+    "Ops",
+    "Recoverable",
+    "RunHandle",
+    "Walk",
+    "one_by_one",
+]
 
 T = TypeVar("T")
 
@@ -56,6 +65,28 @@ class Ops(Protocol):
         """The longest wait between two tries that is spent inside an operation."""
         ...
 
+    @property
+    def max_sleep_s(self) -> float | None:
+        """How long one sleep may be; `None` for any time."""
+        ...
+
+    @property
+    def seeks_one(self) -> bool:
+        """Whether the walk only leads to one operation that an earlier walk has planned.
+
+        It then goes on past what has halted since, and tells nothing but what the operation
+        itself does. Another walk follows.
+        """
+        ...
+
+    def admit(self, record: StepRecord) -> None:
+        """Look whether the engine can keep what a try at a step gave, before it is recorded.
+
+        Raises:
+            SerializationError: It cannot. The step fails and is not tried again.
+        """
+        ...
+
     def record(self, op_id: str, body: Body) -> Awaitable[StepRecord]:
         """Run an operation once, however often the graph is walked.
 
@@ -88,6 +119,11 @@ class Walk:
     ops: Ops
     nested: Callable[[Walk, Scope, WorkflowSpec, Json], Awaitable[Json]]
 
+    def mark(self, key: str, kind: Kind, record: StepRecord, value: Any = None) -> None:
+        """Put an entry about a block into the log, once however often the graph is walked."""
+        if not self.ops.seeks_one:
+            self.run.mark(key, kind, record, value)
+
 
 class RunHandle(Protocol):
     """A leg of a run, as whoever started it or looks at it sees it."""
@@ -108,14 +144,15 @@ class RunHandle(Protocol):
         """Yield the run's events from a seq on, live, until its leg ends."""
         ...
 
-
-@runtime_checkable
-class BatchingHandle(Protocol):
-    """A handle that gives events together that are there already."""
-
     def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
-        """Yield what `events` does, up to so many at once."""
+        """Yield what `events` does, those that are there already together, up to so many."""
         ...
+
+
+async def one_by_one(events: AsyncIterator[Event]) -> AsyncIterator[list[Event]]:
+    """Yield events as batches of one, for a handle that gets them one after the other."""
+    async for event in events:
+        yield [event]
 
 
 class Recoverable(Protocol):
@@ -137,6 +174,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Its name in storage and logs."""
+        ...
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this process drives its runs by itself, with nothing else to ask."""
         ...
 
     async def hold(self, store: WorkflowStore) -> Hold | None:
@@ -167,8 +209,23 @@ class Engine(Protocol):
         """Return the leg that is under way, or what storage tells of the last one."""
         ...
 
+    def active(self, target: RunTarget) -> ActiveRun | None:
+        """Return the run as it is being driven in this process, if it is."""
+        ...
+
     async def cancel(self, target: RunTarget) -> bool:
         """Stop a leg that this engine drives. Return whether there was one."""
+        ...
+
+    async def drain(self, time_limit_s: float) -> int:
+        """Let what is driven in this process come to where nothing is lost by stopping it.
+
+        Args:
+            time_limit_s: For how long, in seconds.
+
+        Returns:
+            How many runs did not get there.
+        """
         ...
 
     async def aclose(self) -> None:

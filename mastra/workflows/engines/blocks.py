@@ -21,7 +21,7 @@ def open_block(walk: Walk, scope: Scope, op_id: str, name: str, value: Json) -> 
     known = run.blocks.get(op_id)
     if known is not None and (known.status != "suspended" or not _is_reopened(walk, op_id)):
         # What another walk is to tell must not have happened to the record that storage holds.
-        return copy(known) if run.seeks_one else known
+        return copy(known) if walk.ops.seeks_one else known
     if run.per_step:
         pause_before(run, op_id)
     block = StepRecord(op_id, scope.names + name, value, now_ms())
@@ -47,7 +47,7 @@ def _is_reopened(walk: Walk, op_id: str) -> bool:
 def start_block(walk: Walk, block: StepRecord) -> None:
     """Tell readers, once, that a block starts."""
     key = f"{block.op_id}:start:{block.resumed_at or ''}"
-    walk.run.mark(key, Kind.STEP_START, block)
+    walk.mark(key, Kind.STEP_START, block)
 
 
 def end_block(walk: Walk, block: StepRecord, *, is_silent: bool = False) -> None:
@@ -56,7 +56,7 @@ def end_block(walk: Walk, block: StepRecord, *, is_silent: bool = False) -> None
         block.ended_at = now_ms()
     if not is_silent:
         key = f"{block.op_id}:end:{block.resumed_at or ''}"
-        walk.run.mark(key, Kind.STEP_END, block)
+        walk.mark(key, Kind.STEP_END, block)
 
 
 def end_halted(walk: Walk, block: StepRecord, halt: Halt, *, is_silent: bool = False) -> None:

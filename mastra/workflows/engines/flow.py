@@ -70,7 +70,7 @@ async def run_step(
             raise Halt("canceled")
         if run.per_step:
             pause_before(run, op_id, claims=True)
-        task = StepTask(run, scope, node, op_id, value, walk.ops.inline_delay_s)
+        task = StepTask(run, scope, node, op_id, value, walk.ops)
         task.iteration, task.index = iteration, index
         if decide is not None:
             task.decide = decide
@@ -100,9 +100,7 @@ async def _retry_later(walk: Walk, task: StepTask, record: StepRecord) -> StepRe
         op_id = f"{stem}#{tries}"
         known = walk.run.journal.get(op_id)
         if known is None or op_id in walk.run.open_ops:
-            again = StepTask(
-                task.run, task.scope, task.node, op_id, task.value, task.inline_delay_s
-            )
+            again = StepTask(task.run, task.scope, task.node, op_id, task.value, walk.ops)
             again.iteration, again.index, again.decide = task.iteration, task.index, task.decide
             again.earlier = known or task.earlier
             again.tries_before = tries
@@ -306,7 +304,7 @@ async def run_items(
     begun = {place for place in places if run.has_begun(f"{stem}[{place}]")}
     results: list[Any] = [None] * len(branches)
     rest = [place for place in places if place not in begun]
-    if run.seeks_one:
+    if walk.ops.seeks_one:
         # What is sought is in one of these, and those that have begun may wait for others.
         begun.update(rest[:limit])
         rest = rest[limit:]
@@ -362,7 +360,7 @@ def _mark_progress(
     status = told["iterationStatus"]
     # An item succeeds once, but it may suspend again after each resume, even in one millisecond.
     turn = "" if halted is None else halted.order or walk.run.leg
-    walk.run.mark(
+    walk.mark(
         f"{block.op_id}[{index}]:{status}:{turn}",
         Kind.PROGRESS,
         block,

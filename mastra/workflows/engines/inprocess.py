@@ -16,10 +16,10 @@ from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import Halt, Ops, Recoverable, RunHandle
+from mastra.workflows.engines.base import Halt, Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
-from mastra.workflows.engines.inprocess_ops import InProcessOps
+from mastra.workflows.engines.inprocess_ops import InProcessOps, LegOps, OpsFactory
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.leg import Leg, running_loop
@@ -56,14 +56,17 @@ class InProcessEngine:
     Args:
         max_recoveries: How often a run is taken up again without having got any further, before
             it fails with the code `RECOVERY_LIMIT`: its next step ends the process each time.
+        ops: Makes what a walk acts through, for engines that walk in a way of their own.
     """
 
     name = "inprocess"
+    is_local = True
 
-    def __init__(self, *, max_recoveries: int = 5) -> None:
+    def __init__(self, *, max_recoveries: int = 5, ops: OpsFactory = InProcessOps) -> None:
         if max_recoveries < 0:
             raise ConfigError(f"max_recoveries is {max_recoveries}. Use 0 or more.")
         self._max_recoveries = max_recoveries
+        self._make_ops = ops
         self._legs: dict[tuple[int, str, str], Leg] = {}
         self._launching: set[tuple[int, str, str]] = set()
         self._drivers: dict[int, Driver] = {}
@@ -71,7 +74,7 @@ class InProcessEngine:
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._restarts = True
         self._stopping: set[asyncio.Task[None]] = set()
-        self._driving: WeakKeyDictionary[asyncio.Task[Any], InProcessOps] = WeakKeyDictionary()
+        self._driving: WeakKeyDictionary[asyncio.Task[Any], LegOps] = WeakKeyDictionary()
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
         return (id(target.store), target.spec.id, target.run_id)
@@ -284,24 +287,18 @@ class InProcessEngine:
             hold.give_up()
 
     async def _walk(self, command: Command, run: ActiveRun, writer: JournalWriter) -> Outcome:
-        ops = InProcessOps(run, writer, command.hold, functools.partial(_confirm, command))
+        ops = self._make_ops(run, writer, command.hold, functools.partial(_confirm, command))
         task = asyncio.current_task()
         if task is not None:
             self._driving[task] = ops
-        await self._go_back(command, run, writer)
-        return await self._walk_once(run, ops, command)
-
-    async def _walk_once(self, run: ActiveRun, ops: Ops, command: Command) -> Outcome:
-        spec = command.target.spec
+        travel, spec = command.reopening.travel, command.target.spec
+        if travel is not None:
+            await go_back(run, writer, travel)
         try:
-            value: Json = await walk(run, ops, spec)
+            value: Json = await ops.drive(functools.partial(walk, run, ops, spec))
         except Halt as halt:
             return outcome_of_halt(run, spec, halt)
         return outcome_of_value(run, spec, value)
-
-    async def _go_back(self, command: Command, run: ActiveRun, writer: JournalWriter) -> None:
-        if command.reopening.travel is not None:
-            await go_back(run, writer, command.reopening.travel)
 
     # -- looking after runs --------------------------------------------------------------------
 
@@ -413,8 +410,7 @@ class InProcessEngine:
         until = time.monotonic() + time_limit_s
         while driving := [(task, ops) for task, ops in self._driving.items() if not task.done()]:
             for task, ops in driving:
-                ops.is_draining = ops.is_shared
-                if ops.is_shared and not ops.active:
+                if ops.rest():
                     task.cancel()
             if time.monotonic() > until:
                 return len(driving)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
+from mastra.jsonable import Json
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import Body, Halt
+from mastra.workflows.engines.base import Body, Halt, Ops
 from mastra.workflows.engines.drivers import Hold
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
 
-__all__ = ["InProcessOps", "sleep_until"]
+__all__ = ["InProcessOps", "LegOps", "OpsFactory"]
 
 T = TypeVar("T")
 
@@ -23,19 +24,47 @@ YIELD_AFTER_MS = 20
 """How long steps that never wait may keep the event loop to themselves."""
 
 
+class LegOps(Ops, Protocol):
+    """The operations of a leg that this process drives."""
+
+    def drive(self, walk: Callable[[], Awaitable[Json]]) -> Awaitable[Json]:
+        """Walk the graph, as often as these operations need, and return what comes out.
+
+        Raises:
+            Halt: The walk ended before its last node.
+        """
+        ...
+
+    def rest(self) -> bool:
+        """Begin no further operation, where the run can go on elsewhere.
+
+        Returns:
+            Whether nothing is lost by stopping the leg at once.
+        """
+        ...
+
+
+OpsFactory: TypeAlias = Callable[
+    [ActiveRun, JournalWriter, Hold | None, Callable[[], Awaitable[None]]], LegOps
+]
+"""Makes the operations of a leg: for a run, from what writes its journal, the claim that it is
+driven under, and a function that finds out whether the claim still holds."""
+
+
 class InProcessOps:
     """Operations as plain awaits, branches as tasks."""
 
     __slots__ = (
+        "_active",
         "_confirm",
         "_hold",
+        "_is_resting",
         "_run",
         "_writer",
-        "active",
         "inline_delay_s",
-        "is_draining",
-        "is_shared",
     )
+    max_sleep_s = None
+    seeks_one = False
 
     def __init__(
         self,
@@ -48,24 +77,35 @@ class InProcessOps:
         self._writer = writer
         self._hold = hold
         self._confirm = confirm
-        self.is_shared = is_shared = hold is not None
-        self.active = 0
+        self._active = 0
         """Operations under way: where there are none, nothing is lost by stopping."""
-        self.is_draining = False
+        self._is_resting = False
         """Whether no further operation may begin."""
         # A wait that a crash would cut short is worth an operation of its own only where
         # something is left after the crash.
-        self.inline_delay_s = 5.0 if is_shared else float("inf")
+        self.inline_delay_s = float("inf") if hold is None else 5.0
+
+    async def drive(self, walk: Callable[[], Awaitable[Json]]) -> Json:
+        """Walk once: an operation returns when it is done."""
+        return await walk()
+
+    def rest(self) -> bool:
+        """Begin no further operation; return whether none is under way."""
+        self._is_resting = self._hold is not None
+        return self._is_resting and not self._active
+
+    def admit(self, record: StepRecord) -> None:
+        """Take what a step gave: its size matters to nobody here."""
 
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Run an operation and store its record before anything else happens."""
         del op_id
-        if self.is_draining:
+        if self._is_resting:
             await asyncio.Future()  # until the engine cancels the leg
         hold = self._hold
         if hold is not None and not hold.is_sure:
             await self._confirm()
-        self.active += 1
+        self._active += 1
         try:
             record = await body()
             if hold is not None and hold.driver.is_copy:
@@ -76,7 +116,7 @@ class InProcessOps:
             if stored is not None:
                 await stored
         finally:
-            self.active -= 1
+            self._active -= 1
         run, ended_at = self._run, record.ended_at or 0
         if ended_at - run.last_yield_ms > YIELD_AFTER_MS:
             run.last_yield_ms = ended_at

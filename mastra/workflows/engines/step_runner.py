@@ -22,10 +22,11 @@ from mastra.errors import (
     UserCodeError,
 )
 from mastra.failures import Guard, error_to_json, name_of, text_of
-from mastra.jsonable import Json, copy_json, dump_json, to_jsonable
+from mastra.jsonable import Json, copy_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import ANY, SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
+from mastra.workflows.engines.base import Ops
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.signals import Bail, Suspend
@@ -60,10 +61,10 @@ class StepTask:
         "decide",
         "earlier",
         "index",
-        "inline_delay_s",
         "iteration",
         "node",
         "op_id",
+        "ops",
         "run",
         "scope",
         "tries_before",
@@ -77,14 +78,14 @@ class StepTask:
         node: StepNode,
         op_id: str,
         value: Json,
-        inline_delay_s: float,
+        ops: Ops,
     ) -> None:
         self.run = run
         self.scope = scope
         self.node = node
         self.op_id = op_id
         self.value = value
-        self.inline_delay_s = inline_delay_s
+        self.ops = ops
         self.iteration: int | None = None
         self.index: int | None = None
         self.earlier: StepRecord | None = None
@@ -196,7 +197,7 @@ class StepTask:
                 delay = self.scope.retry_delay(tries)
                 record.retry_count = tries
                 self._log_failure(record, tries, error, retries + 1)
-                if delay > self.inline_delay_s:
+                if delay > self.ops.inline_delay_s:
                     # The wait is an operation of its own, and so is the next try.
                     record.status = "retry"
                     record.error = error_to_json(error)
@@ -286,34 +287,7 @@ class StepTask:
             else:
                 self._end_all_the_same(record, ctx._ended_by)  # noqa: SLF001
         record.state = ctx._delta  # noqa: SLF001
-        if self.run.max_output_bytes is not None:
-            self._check_size(record, self.run.max_output_bytes)
-
-    def _check_size(self, record: StepRecord, limit: int) -> None:
-        given = (record.output, record.suspend_payload, record.state)
-        size = len(dump_json(given, what=f"Output of step {record.step_id!r}"))
-        run = self.run
-        total, most = run.leg_bytes + size, run.max_leg_bytes
-        if size <= limit and (most is None or total <= most):
-            run.leg_bytes = total
-            return
-        record.output = record.suspend_payload = record.state = None
-        advice = "put large data into a storage of your own and give a reference to it."
-        details: dict[str, Json] = {"stepId": record.step_id, "bytes": size, "limit": limit}
-        if size > limit:
-            raise SerializationError(
-                f"Step {record.step_id!r} gave {size:,} bytes of JSON. The engine takes at most "
-                f"{limit:,} bytes from a step: {advice}",
-                code="STEP_OUTPUT_TOO_LARGE",
-                details=details,
-            )
-        raise SerializationError(
-            f"Step {record.step_id!r} gave {size:,} bytes of JSON, which makes {total:,} bytes of "
-            f"all steps since the run was started or resumed. The engine takes at most {most:,} "
-            f"bytes of them together: {advice}",
-            code="RUN_OUTPUTS_TOO_LARGE",
-            details={**details, "limit": most, "total": total},
-        )
+        self.ops.admit(record)
 
     def _succeed(self, record: StepRecord, output: Any) -> None:
         schema = self.node.step.output_schema

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from mastra.errors import RunNotFoundError
+from mastra.workflows.engines.base import one_by_one
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.journal import LoadedRun, check_head, fold_rows, load_run
 from mastra.workflows.engines.outcome import result_from_storage
@@ -58,6 +59,11 @@ class StoredHandle:
                 if result is not None:
                     return result
             await asyncio.sleep(POLL_S)
+
+    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+        """Yield what `events` does, one by one."""
+        del limit
+        return one_by_one(self.events(start))
 
     async def events(self, start: int) -> AsyncIterator[Event]:
         """Yield stored events from a seq on, and those that come, until the run has ended."""

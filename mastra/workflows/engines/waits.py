@@ -48,7 +48,7 @@ async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> J
                     walk, record, Halt("failed", fail_record(run, record, error))
                 ) from None
             record.status = "waiting"
-            if not run.seeks_one:
+            if not walk.ops.seeks_one:
                 record.start_seq = run.log.append(Kind.WAITING, record)
         record.output = value
         await walk.ops.sleep(record)
@@ -70,7 +70,7 @@ def _failed(walk: Walk, record: StepRecord, halt: Halt) -> Halt:
 
 async def _wake_at(walk: Walk, scope: Scope, node: SleepNode, value: Json, op_id: str) -> float:
     duration: Any = node.duration
-    most = walk.run.max_sleep_s
+    most = walk.ops.max_sleep_s
     if not callable(duration):
         return refuse_sleep(moment_of(duration, node), node, most)
     setting: Dynamic = duration
