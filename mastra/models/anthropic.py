@@ -31,24 +31,13 @@ class AnthropicModel(HttpModel):
         headers: Further HTTP headers. Names in `anthropic-beta` are added to those that a request
             needs.
         provider: What the provider is called in messages, metadata and `provider_options`.
+            Default: `anthropic`.
     """
 
+    default_provider = "anthropic"
     key_names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
     url_names = ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE")
     default_url = "https://api.anthropic.com"
-
-    def __init__(
-        self,
-        model_name: str,
-        *,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        provider: str = "anthropic",
-    ) -> None:
-        super().__init__(
-            model_name, provider=provider, base_url=base_url, api_key=api_key, headers=headers
-        )
 
     def address(self, call: HttpCall) -> str:
         """Return where a call goes."""

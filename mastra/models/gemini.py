@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from mastra.models.base import ModelRequest
@@ -27,26 +26,15 @@ class GeminiModel(HttpModel):
             base URL of the environment alone.
         headers: Further HTTP headers.
         provider: What the provider is called in messages, metadata and `provider_options`.
+            Default: `gemini`.
     """
 
+    default_provider = "gemini"
     key_names = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
     url_names = ("GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL", "GEMINI_API_BASE")
     default_url = "https://generativelanguage.googleapis.com/v1beta"
     tool_name_rule: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
     """What a function may be called here: the first of it is no digit."""
-
-    def __init__(
-        self,
-        model_name: str,
-        *,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        provider: str = "gemini",
-    ) -> None:
-        super().__init__(
-            model_name, provider=provider, base_url=base_url, api_key=api_key, headers=headers
-        )
 
     def address(self, call: HttpCall) -> str:
         """Return where a call goes."""

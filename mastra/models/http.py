@@ -69,7 +69,8 @@ class HttpModel(ABC):
 
     Args:
         model_name: As the provider spells it.
-        provider: What the provider is called in messages, metadata and `provider_options`.
+        provider: What the provider is called in messages, metadata and `provider_options`. Default:
+            its own name.
         base_url: Where the API is. Default: what the environment says, or the provider's own.
         api_key: Default: the environment's, which is sent to the provider and to the base URL of
             the environment alone; an endpoint given by `base_url` gets no key unless it is given
@@ -77,6 +78,8 @@ class HttpModel(ABC):
         headers: Further HTTP headers.
     """
 
+    default_provider: str
+    """The provider's own name."""
     key_names: tuple[str, ...]
     """Environment variables with a key; the first one set is taken."""
     url_names: tuple[str, ...]
@@ -90,13 +93,13 @@ class HttpModel(ABC):
         self,
         model_name: str,
         *,
-        provider: str,
+        provider: str | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.model_name = model_name
-        self.provider = provider
+        self.provider = provider or self.default_provider
         self.base_url = base_url
         self.api_key = api_key
         self.headers = dict(headers or {})

@@ -33,11 +33,13 @@ class OpenAIModel(HttpModel):
             alone; an endpoint given by `base_url` gets no key unless it is given one.
         headers: Further HTTP headers.
         provider: What the provider is called in messages, metadata and `provider_options`.
+            Default: `openai`.
         api: Chat completions, or responses.
         endpoint: Of a provider known by name: its address and its environment variables, in place
             of OpenAI's.
     """
 
+    default_provider = "openai"
     key_names = ("OPENAI_API_KEY",)
     url_names = ("OPENAI_BASE_URL",)
     default_url = "https://api.openai.com/v1"
@@ -50,7 +52,7 @@ class OpenAIModel(HttpModel):
         base_url: str | None = None,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
-        provider: str = "openai",
+        provider: str | None = None,
         api: Literal["chat", "responses"] = "chat",
         endpoint: Endpoint | None = None,
     ) -> None:

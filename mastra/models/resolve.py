@@ -6,7 +6,6 @@ list of those, tried in order.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -235,8 +234,3 @@ async def _from_fallback(value: Fallback, arguments: tuple[object, ...]) -> list
         )
         for entry in await resolve_models(value.model, *arguments)
     ]
-
-
-def has_any_key(names: Sequence[str]) -> bool:
-    """Return whether one of these environment variables is set."""
-    return any(os.environ.get(name) for name in names)
