@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
 
 from mastra.agents.wire import camel
-from mastra.errors import OPTION_REFUSED, ConfigError
+from mastra.errors import ConfigError
 from mastra.jsonable import Json
 from mastra.names import hint
 
@@ -48,8 +48,7 @@ class UsageLimits:
             if not is_number or isinstance(value, bool) or math.isnan(value) or value < 0:
                 kind = "a whole number" if whole else "a number"
                 raise ConfigError(
-                    f"limits: {name} is {value!r}; give {kind} from 0, or leave it out.",
-                    code=OPTION_REFUSED,
+                    f"limits: {name} is {value!r}; give {kind} from 0, or leave it out."
                 )
 
     @classmethod
@@ -68,8 +67,7 @@ class UsageLimits:
         if unknown:
             raise ConfigError(
                 f"limits has no {', '.join(map(repr, sorted(unknown)))}. "
-                f"There are: {', '.join(sorted(known))}.{hint(unknown, known)}",
-                code=OPTION_REFUSED,
+                f"There are: {', '.join(sorted(known))}.{hint(unknown, known)}"
             )
         return cls(**named)
 

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from mastra.agents.context import resolve_dynamic
 from mastra.agents.options import MemoryOption
 from mastra.agents.run import AgentRun
-from mastra.errors import ConfigError, ModelError
+from mastra.errors import OPTION_REFUSED, ConfigError, ModelError
 from mastra.jsonable import dump_json
 from mastra.logs import get_logger
 from mastra.memory.memory import Memory
@@ -59,7 +59,8 @@ async def memory_of(run: AgentRun) -> Memory | None:
     if run.resource_id is None:
         raise ConfigError(
             f"Agent {run.spec.id!r} was called with thread {run.thread_id!r} and no resource: "
-            "pass memory={'thread': ..., 'resource': ...}."
+            "pass memory={'thread': ..., 'resource': ...}.",
+            code=OPTION_REFUSED,
         )
     return memory
 

@@ -109,8 +109,9 @@ async def _said(call: _Call, body: AgentBody, options: dict[str, Any]) -> None:
     if body.structured_output:
         options["structured_output"] = _output(body.structured_output, config.allowed_models)
     for name in ("auto_resume_suspended_tools", "include_raw_chunks"):
-        wanted = getattr(body, name)
-        options[name] = False if author.get(name) is False else wanted
+        # `false` is what there is without it, and a durable agent keeps no option that it need not.
+        decided, wanted = author.get(name), getattr(body, name)
+        options[name] = wanted if decided is not False and (wanted or decided) else None
     options["tool_call_concurrency"] = _concurrency(
         body.tool_call_concurrency, author.get("tool_call_concurrency")
     )
@@ -132,10 +133,10 @@ def _instructions(call: _Call, body: AgentBody, options: dict[str, Any]) -> None
         told = [system_messages(text) for text in given]
         if policy == "replace" and body.instructions:
             options["instructions"] = told.pop(0)
-        before = system_messages(call.author.get("system"))
     except (ConfigError, TypeError, ValueError, KeyError) as error:
         raise Refusal(400, f"instructions and system are text or messages: {error}") from None
     if told:
+        before = system_messages(call.author.get("system"))
         options["system"] = [*before, *(message for texts in told for message in texts)]
 
 

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from mastra import Agent, Mastra, SQLStorage, tool
+from mastra.memory import Memory
 from mastra.server import create_app
-from mastra.testing import ScriptedModel, ToolCall
+from mastra.testing import FunctionModel, ScriptedModel, ToolCall
 
 pytestmark = pytest.mark.anyio
 
@@ -82,3 +83,54 @@ async def test_a_server_that_starts_goes_on_with_what_was_cut_off(tmp_path: Path
         run = await second.get_agent("waiter").durable_runs.workflow.create_run("r")
         assert (await run.result()).unwrap()["text"] == "Done."
     assert model.calls == 2
+
+
+@pytest.mark.parametrize("route", ["generate", "stream"])
+async def test_what_a_caller_may_not_ask_is_its_fault_and_what_the_author_wrote_is_not(
+    route: str,
+) -> None:
+    model = FunctionModel(lambda _: "Yes.")
+    off: Any = {"auto_resume_suspended_tools": False}
+    agents = {
+        "durable": Agent(id="durable", model=model, durable=True, memory=Memory()),
+        "plain": Agent(id="plain", model=model, memory=Memory()),
+        "off": Agent(id="off", model=model, durable=True, default_options=off),
+    }
+    wrong: dict[str, Any] = {
+        "limits": {"limits": {"requests": -1}},
+        "named": {"limits": {"reqests": 1}},
+        "system": {"system": {"role": "user", "content": "x"}},
+        "concurrency": {"tool_call_concurrency": 0},
+        "settings": {"model_settings": {"heat": 1}},
+    }
+    agents |= {key: Agent(id=key, model=model, default_options=wrong[key]) for key in wrong}
+    auto = Agent(
+        id="auto", model=model, durable=True, default_options={"auto_resume_suspended_tools": True}
+    )
+    agents["auto"] = auto
+    tools = {"x": {"description": "X.", "inputSchema": {"type": "object"}}}
+    callers: list[tuple[str, dict[str, Any], str]] = [
+        ("durable", {"clientTools": tools}, "client_tools"),
+        ("durable", {"autoResumeSuspendedTools": True}, "auto_resume_suspended_tools"),
+        ("durable", {"memory": {"thread": "t"}}, "no resource"),
+        ("plain", {"threadId": "t"}, "no resource"),
+        ("plain", {"limits": {"requests": -1}}, "requests is -1"),
+        ("plain", {"system": {"role": "user", "content": "x"}}, "role 'user'"),
+    ]
+    async with Mastra(agents=agents) as mastra, client(create_app(mastra)) as http:
+
+        async def status(agent: str, says: str = "", **body: Any) -> int:
+            answer = await http.post(
+                f"/api/agents/{agent}/{route}", json={"messages": "Hi.", **body}
+            )
+            assert says in answer.text
+            return answer.status_code
+
+        for agent, body, says in callers:
+            assert await status(agent, says, **body) == 400, body
+        for agent in (*wrong, "auto"):
+            assert await status(agent) == 500, agent
+        # What changes nothing is no option.
+        for agent in ("durable", "plain", "off"):
+            assert await status(agent, autoResumeSuspendedTools=False) == 200
+        assert await status("off", autoResumeSuspendedTools=True) == 200
