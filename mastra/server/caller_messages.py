@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
+from mastra.errors import InputValidationError
 from mastra.models.message_wire import PROVIDER_ITEM
 
 __all__ = ["plain_messages"]
@@ -25,17 +26,23 @@ _PASSES: Final = frozenset(
 """Of a provider's own: text that only it can read, or a word of a few."""
 _MARKS: Final = frozenset(("cacheControl", "cachePoint", "cache_control"))
 _DEEPEST: Final = 8
-"""How far into a message parts of parts are looked for."""
+"""How far down a message may hold parts; what lies deeper is not looked at, so it may not pass."""
 
 
 def plain_messages(messages: Any) -> Any:
-    """Return messages of a caller as far as a caller may say them; text stays as it is."""
+    """Return messages of a caller as far as a caller may say them; text stays as it is.
+
+    Raises:
+        InputValidationError: They hold parts within parts, too deeply.
+    """
     return _plain(messages, 0)
 
 
 def _plain(value: Any, depth: int) -> Any:
     if depth > _DEEPEST:
-        return value
+        raise InputValidationError(
+            f"A message holds parts within parts, more than {_DEEPEST} levels deep."
+        )
     if isinstance(value, Mapping):
         known = cast("Mapping[str, Any]", value)
         plain: dict[str, Any] = {}
