@@ -130,9 +130,18 @@ class StepStartPayload(Payload):
     started_at: int
     """Milliseconds since 1970."""
     request: Any
-    """What was sent to the model."""
+    """What was sent to the model: for this process alone, as it is the whole prompt each time."""
     warnings: list[Any]
     """What the provider did not like."""
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return Mastra's JSON."""
+        return {
+            "messageId": self.message_id,
+            "startedAt": self.started_at,
+            "request": {},
+            "warnings": self.warnings,
+        }
 
 
 @dataclass(slots=True)

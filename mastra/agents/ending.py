@@ -27,10 +27,9 @@ def emit_step_finish(
         FinishPayload(
             run.message_id,
             outcome or StepOutcome(result.finish_reason, result.raw_reason, is_continued),
-            FinishOutput(result.text, result.tool_calls, result.usage, [*run.steps], result.object),
+            FinishOutput(result.text, result.tool_calls, result.usage, [result], result.object),
             metadata,
-            [*run.messages],
-            run.usage,
+            total_usage=run.usage,
         ),
     )
 

@@ -13,7 +13,7 @@ from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire, part_to_wire
-from mastra.models.messages import Message, MessagePart, ToolResultPart
+from mastra.models.messages import Message, MessagePart, TextPart, ToolResultPart
 from mastra.models.prices import Spending, cost_usd, total_cost_usd
 from mastra.models.stored_messages import to_stored_wire
 from mastra.names import python_names
@@ -79,12 +79,20 @@ class StepResult:
         return [*messages, {"role": "tool", "content": results}] if results else messages
 
     def to_short_wire(self) -> dict[str, Json]:
-        """Return what a `step-finish` chunk tells of the step."""
+        """Return what `step-finish` and `finish` tell of the step.
+
+        What it said and what came of its calls has been streamed by then, and is among the
+        messages of `finish`: neither is told here again.
+        """
+        told = (part for part in self.content if not isinstance(part, TextPart | ToolResultPart))
+        return self._wire([part_to_wire(part) for part in told], [])
+
+    def _wire(self, content: list[Json], messages: list[Json]) -> dict[str, Json]:
         wire: dict[str, Json] = {
-            "content": [part_to_wire(part) for part in self.content],
+            "content": content,
             "usage": self.usage.to_wire(),
             "warnings": self.warnings,
-            "response": {**self.response, "messages": self.response_messages()},
+            "response": {**self.response, "messages": messages},
         }
         if self.provider_metadata is not None:
             wire["providerMetadata"] = plain(self.provider_metadata)
@@ -107,7 +115,7 @@ class StepResult:
             "dynamicToolResults": [],
             "finishReason": self.finish_reason,
             "request": plain(self.request),
-            **self.to_short_wire(),
+            **self._wire([part_to_wire(part) for part in self.content], self.response_messages()),
         }
         if self.tripwire is not None:
             wire["tripwire"] = self.tripwire.to_wire()
@@ -149,7 +157,7 @@ class FinishOutput:
     usage: Usage
     """Tokens: of the step, or at `finish` of the run."""
     steps: list[StepResult]
-    """All steps so far."""
+    """The step, or at `finish` all of them."""
     object: Any = None
     """The structured output, if any."""
 
@@ -178,8 +186,8 @@ class FinishPayload:
     """What it gave."""
     metadata: dict[str, Json]
     """Who answered."""
-    messages: list[Message]
-    """The conversation so far."""
+    messages: list[Message] = field(default_factory=list[Message])
+    """At `finish`: the conversation."""
     total_usage: Usage | None = None
     """Tokens of the run so far."""
     response: dict[str, Json] | None = None
@@ -189,16 +197,15 @@ class FinishPayload:
         """Return Mastra's JSON."""
         everything = [message_to_wire(m) for m in self.messages if m.role != "system"]
         user = [message for message in everything if message["role"] == "user"]
+        # Told once; again only where the client goes on from it, with what its own tools gave.
+        is_clients_turn = self.step_result.reason == "tool-calls"
+        others = [m for m in everything if m["role"] != "user"] if is_clients_turn else []
         wire: dict[str, Json] = {
             "messageId": self.message_id,
             "stepResult": self.step_result.to_wire(),
             "metadata": self.metadata,
             "output": self.output.to_wire(),
-            "messages": {
-                "all": everything,
-                "user": user,
-                "nonUser": [message for message in everything if message["role"] != "user"],
-            },
+            "messages": {"all": everything, "user": user, "nonUser": others},
         }
         if self.response is not None:
             wire["response"] = self.response

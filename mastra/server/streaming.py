@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -120,7 +120,7 @@ def agent_response(server: Server, stream: Any, *, comment: str | None = None) -
             async with aclosing(stream.batches(_BATCH)) as batches:
                 async for batch in batches:
                     await server.turns.next()
-                    yield b"".join([_sse(redacted(chunk.to_wire())) for chunk in batch])
+                    yield b"".join([_sse(chunk.to_wire()) for chunk in batch])
         except MastraError as error:
             yield _sse(error_chunk(stream.run_id, error))
         finally:
@@ -138,29 +138,6 @@ def error_chunk(run_id: str, error: MastraError) -> Json:
         "from": "AGENT",
         "payload": {"error": {"message": error.message, "name": type(error).__name__}},
     }
-
-
-def redacted(chunk: dict[str, Json]) -> dict[str, Json]:
-    """Return a chunk without what was sent to the model: prompts and the schemas of tools."""
-    kind = chunk.get("type")
-    if kind == "step-start":
-        return {**chunk, "payload": {**chunk["payload"], "request": {}}}
-    if kind in {"step-finish", "finish"}:
-        payload = dict(chunk["payload"])
-        metadata = payload.get("metadata")
-        if isinstance(metadata, dict):
-            payload["metadata"] = _without_request(metadata)
-        output = cast("dict[str, Json]", payload.get("output") or {})
-        if "steps" in output:
-            steps = [_without_request(step) for step in output["steps"]]
-            payload["output"] = {**output, "steps": steps}
-        return {**chunk, "payload": payload}
-    return chunk
-
-
-def _without_request(facts: Json) -> Json:
-    known = cast("dict[str, Json]", facts)
-    return {key: value for key, value in known.items() if key != "request"}
 
 
 # -- workflows ---------------------------------------------------------------------------------
