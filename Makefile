@@ -138,13 +138,16 @@ check: install ## Everything that CI runs; the tests come last
 
 LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
+# What the image of the reference app has.
+APP_EXTRAS := cli inngest litellm openai postgres
 # Empty keeps what is locked and adds what is new: make lock UPGRADE=
 UPGRADE ?= --upgrade
 
 .PHONY: lock
 lock: install ## Write requirements/*.txt anew, with the latest versions
 	@$(LOCK) $(UPGRADE) --all-extras pyproject.toml requirements/dev.in -o requirements/dev.txt
-	@$(LOCK) $(UPGRADE) --constraint requirements/dev.txt pyproject.toml -o requirements/app.txt
+	@$(LOCK) $(UPGRADE) --constraint requirements/dev.txt $(foreach extra,$(APP_EXTRAS),--extra $(extra)) \
+		pyproject.toml -o requirements/app.txt
 	@$(LOCK) $(UPGRADE) --constraint requirements/dev.txt requirements/build.in -o requirements/build.txt
 	@$(LOCK) $(UPGRADE) --no-deps requirements/local-model.in -o requirements/local-model.txt
 	@$(LOCK) $(UPGRADE) bench/peers/requirements.in -o bench/peers/requirements.txt

@@ -208,7 +208,10 @@ def __getattr__(name: str) -> Any:
                 raise ImportError(msg)
         raise AttributeError(msg)
     # Names without a home of their own are errors.
-    value = getattr(import_module(_HOMES.get(name, "mastra.errors")), name)
+    from mastra.extras import needs  # noqa: PLC0415 - only where a name is used
+
+    with needs("sql", f"mastra.{name}"):
+        value = getattr(import_module(_HOMES.get(name, "mastra.errors")), name)
     globals()[name] = value
     return value
 

@@ -64,6 +64,7 @@ def id_of(environment: dict[str, str]) -> str:
 BY_ID = {id_of(environment): environment for environment in [*ENVIRONMENTS, HERE]}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
+APP_EXTRAS = ("cli", "inngest", "litellm", "openai", "postgres")
 DEV, APP, BUILD = "requirements/dev.txt", "requirements/app.txt", "requirements/build.txt"
 WEIGHTS, PEERS = "requirements/local-model.txt", "bench/peers/requirements.txt"
 LOCKS = [DEV, APP, BUILD, WEIGHTS, PEERS]
@@ -107,20 +108,23 @@ def listed_in(path: str) -> list[Requirement]:
     return found
 
 
-def of_project(*, extras: bool) -> list[Requirement]:
-    """Return what the project itself requires."""
+def of_project(*extras: str) -> list[Requirement]:
+    """Return what the project itself requires, with extras and those that they name in turn."""
     project = PYPROJECT["project"]
-    optional: dict[str, list[str]] = project["optional-dependencies"] if extras else {}
-    return [Requirement(text) for text in sum(optional.values(), project["dependencies"])]
+    asked = [Requirement(text) for text in project["dependencies"]]
+    for extra in extras:
+        for one in map(Requirement, project["optional-dependencies"][extra]):
+            asked += of_project(*one.extras) if one.name == project["name"] else [one]
+    return asked
 
 
 ASKED = {
     DEV: lambda: [
-        *of_project(extras=True),
+        *of_project("all"),
         *listed_in("requirements/dev.in"),
         *map(Requirement, PYPROJECT["build-system"]["requires"]),
     ],
-    APP: lambda: of_project(extras=False),
+    APP: lambda: of_project(*APP_EXTRAS),
     BUILD: lambda: [
         *listed_in("requirements/build.in"),
         *map(Requirement, PYPROJECT["build-system"]["requires"]),
@@ -245,7 +249,7 @@ def test_an_image_has_what_the_tests_ran_with(path: str) -> None:
 
 def test_an_image_has_no_tools_of_developers() -> None:
     listed = {canonicalize_name(one.name) for one in listed_in("requirements/dev.in")}
-    own = {canonicalize_name(one.name) for one in of_project(extras=False)}
+    own = {canonicalize_name(one.name) for one in of_project(*APP_EXTRAS)}
     shared = {"packaging", "pyyaml", "tiktoken", "opentelemetry-sdk"}  # litellm and others ask too
     packed = {canonicalize_name(one.requirement.name) for one in locked_in(APP)}
     assert packed & listed <= own | shared

@@ -6,8 +6,9 @@ the SDK.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mastra.extras import lazy_names
 
 if TYPE_CHECKING:
     from mastra.inngest.bound import MastraInngest, init
@@ -24,7 +25,7 @@ __all__ = [
     "serve",
 ]
 
-_MODULES = {
+_HOMES = {
     "InngestEngine": "mastra.inngest.engine",
     "InngestRoute": "mastra.inngest.serving",
     "MastraInngest": "mastra.inngest.bound",
@@ -34,15 +35,4 @@ _MODULES = {
     "serve": "mastra.inngest.serving",
 }
 
-
-def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, extra="inngest,server")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mastra.errors import MissingDependencyError
+from mastra.extras import needs
 
 if TYPE_CHECKING:
     import fastapi
@@ -122,12 +122,8 @@ def connect(
     Raises:
         MissingDependencyError: What the SDK needs for it is not installed.
     """
-    try:
+    with needs("connect", "An outbound Inngest worker"):
         from inngest.connect import connect as sdk_connect  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "An outbound Inngest worker needs more of the SDK: pip install 'mastra-py[connect]'."
-        ) from error
     from mastra.inngest.mount import app_functions  # noqa: PLC0415
 
     return sdk_connect(

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from mastra.errors import MastraError, MissingDependencyError, ToolError
+from mastra.errors import MastraError, ToolError
+from mastra.extras import needs
 from mastra.failures import text_of
 from mastra.logs import get_logger
 from mastra.mcp.config import MCPServerConfig
@@ -296,12 +297,8 @@ class _Watched:
 
 
 def _sdk() -> Any:
-    try:
+    with needs("mcp", "MCP"):
         import mcp  # noqa: PLC0415 - an optional package
-    except ImportError as error:
-        raise MissingDependencyError(
-            "MCP needs the package 'mcp': pip install 'mastra-py[mcp]'."
-        ) from error
     return mcp
 
 

@@ -10,13 +10,13 @@ from pydantic import BaseModel, Field
 from mastra.agents.agent import Agent
 from mastra.errors import (
     ConfigError,
-    MissingDependencyError,
     NotFoundError,
     RunStateError,
     ToolApprovalError,
     ToolError,
     ValidationError,
 )
+from mastra.extras import needs
 from mastra.jsonable import dump_json
 from mastra.logs import get_logger
 from mastra.mcp.content import blocks_of
@@ -142,13 +142,9 @@ class MCPServer:
 
 
 def _sdk() -> tuple[Any, Any]:
-    try:
+    with needs("mcp", "MCP"):
         from mcp import types  # noqa: PLC0415 - an optional package
         from mcp.server import lowlevel  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "MCP needs the package 'mcp': pip install 'mastra-py[mcp]'."
-        ) from error
     return types, lowlevel
 
 

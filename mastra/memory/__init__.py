@@ -7,3 +7,7 @@ from mastra.memory.notes import WorkingMemory as WorkingMemory
 from mastra.memory.semantic import SemanticRecall as SemanticRecall
 
 __all__ = ["Memory", "SemanticRecall", "WorkingMemory"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from mastra.errors import ConfigError, MissingDependencyError, ModelError
+from mastra.errors import ConfigError, ModelError
+from mastra.extras import needs
 from mastra.jsonable import Json
 from mastra.models.base import ModelRequest
 from mastra.models.chunks import ModelChunk, ResponseMetadata
@@ -86,7 +87,7 @@ class HttpModel(ABC):
     """Environment variables with a base URL."""
     default_url: str
     """The provider's own base URL."""
-    needs: ClassVar[tuple[str, ...]] = ()
+    modules: ClassVar[tuple[str, ...]] = ()
     """Further modules that a call needs, imported in a worker thread."""
 
     def __init__(
@@ -181,8 +182,17 @@ class HttpModel(ABC):
         self.check()
         check_request_allowed(self.model_id, self.url)
         modules = sys.modules
-        if _SESSIONS not in modules or not all(name in modules for name in self.needs):
-            await asyncio.to_thread(_import, (*self.needs, _SESSIONS), self.url)
+        if _SESSIONS not in modules or not all(name in modules for name in self.modules):
+            await asyncio.to_thread(self._import)
+
+    def _import(self) -> None:
+        """Import what calls need, in a worker thread: half a second that the event loop goes on."""
+        with needs(self.default_provider, f"The model {self.model_id}"):
+            for name in (*self.modules, _SESSIONS):
+                import_module(name)
+        if self.url.startswith("https:"):
+            sessions: Any = sys.modules[_SESSIONS]
+            sessions.tls_context()
 
     def address(self, call: HttpCall) -> str:
         """Return where a call goes."""
@@ -275,22 +285,6 @@ class HttpModel(ABC):
 
 def _from_env(names: Sequence[str]) -> str | None:
     return next((found for name in names if (found := os.environ.get(name))), None)
-
-
-def _import(names: Sequence[str], url: str) -> None:
-    """Import what calls need, in a worker thread: half a second that the event loop goes on."""
-    try:
-        for name in names:
-            import_module(name)
-    except ImportError as error:
-        packages = " ".join(dict.fromkeys(n for n in ("aiohttp", *names) if "mastra" not in n))
-        raise MissingDependencyError(
-            f"This model needs a package that is not installed: {error.name}. "
-            f"Install it with: pip install {packages}."
-        ) from error
-    if url.startswith("https:"):
-        sessions: Any = sys.modules[_SESSIONS]
-        sessions.tls_context()
 
 
 class HttpSource:

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mastra.errors import ConfigError, MissingDependencyError, ModelError
+from mastra.errors import ConfigError, ModelError
+from mastra.extras import needs
 from mastra.models.base import ModelRequest
 from mastra.models.chat_thoughts import SIGNING
 from mastra.models.chunks import ModelChunk
@@ -227,12 +228,8 @@ def _import() -> Any:
     # Read while it is imported: without it, a price list is fetched from the network.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
-    try:
+    with needs("litellm", "A model that litellm reaches"):
         import litellm  # noqa: PLC0415 - seconds, so on first use
-    except ImportError as error:
-        raise MissingDependencyError(
-            "This model needs the package 'litellm': pip install litellm."
-        ) from error
     settings: Any = litellm
     settings.telemetry = False
     # To count the tokens of a Llama model it would look for a tokenizer, for most of a minute.

@@ -43,7 +43,7 @@ class OpenAIModel(HttpModel):
     key_names = ("OPENAI_API_KEY",)
     url_names = ("OPENAI_BASE_URL",)
     default_url = "https://api.openai.com/v1"
-    needs: ClassVar[tuple[str, ...]] = ("openai", "mastra.models.openai_transport")
+    modules: ClassVar[tuple[str, ...]] = ("openai", "mastra.models.openai_transport")
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, cast
 
+from mastra.extras import needs
 from mastra.models.chunks import Usage
 
 __all__ = ["Spending", "cost_usd", "kept_for_an_hour", "load_prices", "total_cost_usd"]
@@ -76,7 +77,8 @@ async def load_prices() -> None:
 
 
 def _import() -> None:
-    import genai_prices  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport] - see above
+    with needs("openai", "A limit of cost"):
+        import genai_prices  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport] - see above
 
 
 def kept_for_an_hour(usage: Usage) -> int:
@@ -95,7 +97,10 @@ def _price(model: str, usage: Usage, answered_by: str | None) -> Decimal | None:
     provider, slash, name = model.partition("/")
     if not slash or (usage.input_tokens is None and usage.output_tokens is None):
         return None
-    import genai_prices  # noqa: PLC0415 - see above
+    try:
+        import genai_prices  # noqa: PLC0415 - see above
+    except ModuleNotFoundError:
+        return None  # no list, no known price; it comes with the extras of models
 
     for asked in dict.fromkeys((name, answered_by)):
         if not asked:

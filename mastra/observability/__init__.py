@@ -6,8 +6,9 @@ Where OpenTelemetry is set up in the process, spans go there without any setting
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mastra.extras import lazy_names
 
 if TYPE_CHECKING:
     from mastra.observability.config import Observability
@@ -27,11 +28,4 @@ _HOMES = {
     "current_span": "mastra.observability.spans",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        msg = f"module 'mastra.observability' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

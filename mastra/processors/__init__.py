@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mastra.extras import lazy_names
 from mastra.processors.base import Processor as Processor
 from mastra.processors.compaction import Compaction as Compaction
 from mastra.processors.detectors import Moderation as Moderation
@@ -35,14 +35,18 @@ __all__ = [
     "processor_step",
 ]
 
-_OF_WORKFLOWS = ("ProcessorMoment", "ProcessorStepData", "processor_step")
-"""An agent alone loads no workflows."""
+# An agent alone loads no workflows.
+_of_steps, _ = lazy_names(
+    __name__,
+    dict.fromkeys(
+        ("ProcessorMoment", "ProcessorStepData", "processor_step"), "mastra.processors.steps"
+    ),
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _OF_WORKFLOWS:
-        msg = f"module 'mastra.processors' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module("mastra.processors.steps"), name)
-    globals()[name] = value
-    return value
+    return _of_steps(name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,8 +6,9 @@ framework.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mastra.extras import lazy_names
 
 if TYPE_CHECKING:
     from mastra.server.app import create_app, router
@@ -39,15 +40,4 @@ _HOMES = {
     "serve": "mastra.server.runner",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        msg = f"module 'mastra.server' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, extra="server")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mastra.extras import lazy_names
 
 if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
@@ -32,12 +33,4 @@ _HOMES = {
     "WorkflowStore": "mastra.storage.base",
 }
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        msg = f"module 'mastra.storage' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, extra="sql")

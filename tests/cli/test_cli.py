@@ -67,7 +67,7 @@ def project(tmp_path: Path) -> Path:
 
 def mastra(folder: Path, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from mastra.cli.main import main; main()", *words],
+        [sys.executable, "-c", "from mastra.cli import main; main()", *words],
         cwd=folder,
         input=stdin,
         capture_output=True,

@@ -59,7 +59,7 @@ def test_the_images_command_is_one_that_there_is() -> None:
     name, *words = json.loads(command)
     assert name == "mastra"
     done = subprocess.run(
-        [sys.executable, "-c", "from mastra.cli.main import main; main()", words[0], "--help"],
+        [sys.executable, "-c", "from mastra.cli import main; main()", words[0], "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,

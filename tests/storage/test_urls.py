@@ -45,7 +45,7 @@ def test_postgres_without_its_driver_says_what_to_install(
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     for name in ("postgres", "postgres_pool"):
         monkeypatch.delitem(sys.modules, f"mastra.storage.sql.{name}", raising=False)
-    with pytest.raises(MissingDependencyError, match="pip install asyncpg"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'mastra-py\[postgres\]'"):
         SQLStorage("postgres://localhost/runs")
 
 

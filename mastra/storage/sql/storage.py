@@ -8,7 +8,8 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from mastra.clock import Clock
-from mastra.errors import ConfigError, MissingDependencyError
+from mastra.errors import ConfigError
+from mastra.extras import needs
 from mastra.names import python_names, python_options
 from mastra.storage.sql.agent_runs import SQLAgentRuns
 from mastra.storage.sql.conversations import SQLMemoryStore
@@ -114,13 +115,9 @@ def _sqlite(rest: str, durability: Durability) -> Database:
 
 
 def _postgres(url: str, durability: Durability) -> Database:
-    try:
+    with needs("postgres", "PostgreSQL"):
         # Only here, so that a program on SQLite does not load it.
         from mastra.storage.sql.postgres import PostgresDatabase  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "PostgreSQL needs the package asyncpg: pip install asyncpg."
-        ) from error
     return PostgresDatabase(url, where=_name_of(url), durability=durability)
 
 

@@ -11,7 +11,7 @@ from mastra.cli.running import run
 from mastra.cli.runs import runs
 from mastra.cli.serving import dev, start
 
-__all__ = ["cli", "main"]
+__all__ = ["cli"]
 
 cli = typer.Typer(
     name="mastra",
@@ -22,8 +22,3 @@ cli = typer.Typer(
 for command in (dev, start, run, chat, graph, new):
     cli.command()(command)
 cli.add_typer(runs, name="runs")
-
-
-def main() -> None:
-    """Run the command line."""
-    cli()

