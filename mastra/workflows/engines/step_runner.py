@@ -107,26 +107,17 @@ class StepTask:
         return traced_step(run, self.scope.names + step.id, step.component, self._work)
 
     async def _work(self) -> StepRecord:
-        run, node = self.run, self.node
-        step = node.step
-        names = self.scope.names
-        record = StepRecord(
-            self.op_id, names + step.id if names else step.id, self.value, int(_now() * 1000)
-        )
-        if node.kind != "step":
-            record.kind = node.kind
-        if self.iteration is not None:
-            record.iteration = self.iteration
-        if self.earlier is not None:
-            self._reopen(record, self.earlier)
-        if self.index is None:
-            await self._tell_and_try(record)
-        else:
-            record.index = self.index  # items of a foreach are silent: its progress tells of them
-            await self._attempts(record)
-            record.ended_at = int(_now() * 1000)
-        run.order += 1
-        record.order = run.order
+        run, is_told = self.run, self.index is None
+        record = self._begin()
+        guard = Guard()
+        try:
+            await self._attempt(record, self.tries_before, guard)
+        except BaseException as raised:  # noqa: BLE001 - whatever a step raises fails the step
+            await self._try_again(record, guard, raised)
+        record.ended_at = int(_now() * 1000)
+        if is_told and record.status != "retry":
+            record.end_seq = run.log.append(_STEP_END, record)
+        run.order = record.order = run.order + 1
         if record.state is not None:
             run.merge_state(record)
         if self.decide is not None and record.status == "success":
@@ -134,21 +125,27 @@ class StepTask:
             record.decision = await self.decide(record)
         return record
 
-    async def _tell_and_try(self, record: StepRecord) -> None:
-        log = self.run.log
-        if self.began_at is None:
-            record.start_seq = log.append(_STEP_START, record)
+    def _begin(self) -> StepRecord:
+        run, node, names = self.run, self.node, self.scope.names
+        step_id, travel = node.step.id, run.reopening.travel
+        if travel is not None and travel.op_id == self.op_id and travel.has_input:
+            self.value = travel.input
+        record = StepRecord(
+            self.op_id, names + step_id if names else step_id, self.value, int(_now() * 1000)
+        )
+        if node.kind != "step":
+            record.kind = node.kind
+        if self.iteration is not None:
+            record.iteration = self.iteration
+        if self.earlier is not None:
+            self._reopen(record, self.earlier)
+        if self.index is not None:
+            record.index = self.index  # items of a foreach are silent: its progress tells of them
+        elif self.began_at is None:
+            record.start_seq = run.log.append(_STEP_START, record)
         else:
             record.started_at = self.began_at
-        try:
-            await self._attempts(record)
-        except BaseException:
-            if self.run.is_abort_requested:
-                self._cut_off(record)
-            raise
-        record.ended_at = int(_now() * 1000)
-        if record.status != "retry":
-            record.end_seq = log.append(_STEP_END, record)
+        return record
 
     def _cut_off(self, record: StepRecord) -> None:
         # It is no finished operation, so its events go to storage with the end of the run.
@@ -167,47 +164,56 @@ class StepTask:
         record.resume_payload = None if target is None else target.data
         record.suspend_payload = None
 
-    async def _attempts(self, record: StepRecord) -> None:
-        step, travel = self.node.step, self.run.reopening.travel
-        if travel is not None and travel.op_id == self.op_id and travel.has_input:
-            record.payload = self.value = travel.input
-        retries = self.scope.retry_attempts if step.retries is None else step.retries
+    async def _try_again(
+        self, record: StepRecord, guard: Guard, raised: BaseException | None
+    ) -> None:
+        """Try as often as may be, after a try has raised."""
         tries = self.tries_before
-        guard = Guard()
-        while True:
-            try:
-                return await self._attempt(record, tries, guard)
-            except BaseException as raised:  # noqa: BLE001 - whatever a step raises fails the step
-                error = guard.contain(raised)
+        try:
+            while raised is not None:
                 tries += 1
-                if tries > retries or isinstance(
-                    error,
-                    (
-                        NonRetryableError,
-                        SerializationError,
-                        _BadInput,
-                        TripwireError,
-                        UsageLimitError,
-                    ),
-                ):
-                    cause = error.error if isinstance(error, _BadInput) else error
-                    fail_record(self.run, record, cause)
-                    self._log_failure(record, tries, cause)
-                    return None
-                delay = self.scope.retry_delay(tries)
-                record.retry_count = tries
-                self._log_failure(record, tries, error, retries + 1)
-                if delay > self.ops.inline_delay_s:
-                    # The wait is an operation of its own, and so is the next try.
-                    record.status = "retry"
-                    record.error = error_to_json(error)
-                    record.wake_at = _now() + delay
-                    return None
-                if self.run.is_abort_requested:
-                    fail_record(self.run, record, error)
-                    return None
-            if delay:
-                await asyncio.sleep(delay)
+                delay = self._failed(record, tries, guard.contain(raised))
+                raised = None
+                if delay is None:
+                    return
+                if delay:
+                    await asyncio.sleep(delay)
+                try:
+                    await self._attempt(record, tries, guard)
+                except BaseException as error:  # noqa: BLE001 - as the first
+                    raised = error
+        except BaseException:
+            if self.index is None and self.run.is_abort_requested:
+                self._cut_off(record)
+            raise
+
+    def _failed(self, record: StepRecord, tries: int, error: Exception) -> float | None:
+        """Take note of a try that failed.
+
+        Returns:
+            How many seconds to wait before the next; `None` where this operation has no other.
+        """
+        retries = self.node.step.retries
+        if retries is None:
+            retries = self.scope.retry_attempts
+        if tries > retries or isinstance(error, _LASTING):
+            cause = error.error if isinstance(error, _BadInput) else error
+            fail_record(self.run, record, cause)
+            self._log_failure(record, tries, cause)
+            return None
+        delay = self.scope.retry_delay(tries)
+        record.retry_count = tries
+        self._log_failure(record, tries, error, retries + 1)
+        if delay > self.ops.inline_delay_s:
+            # The wait is an operation of its own, and so is the next try.
+            record.status = "retry"
+            record.error = error_to_json(error)
+            record.wake_at = _now() + delay
+            return None
+        if self.run.is_abort_requested:
+            fail_record(self.run, record, error)
+            return None
+        return delay
 
     def _log_failure(
         self, record: StepRecord, tries: int, error: BaseException, of: int | None = None
@@ -388,6 +394,10 @@ class _BadInput(Exception):  # noqa: N818 - marks an error that no further try c
     def __init__(self, error: StepValidationError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+_LASTING = (NonRetryableError, SerializationError, _BadInput, TripwireError, UsageLimitError)
+"""Errors that no further try can mend."""
 
 
 def _first(group: BaseException | None) -> BaseException | None:
