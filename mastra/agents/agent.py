@@ -35,11 +35,13 @@ from mastra.names import python_names, python_options
 from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.agent_runs import AgentRunStore
+from mastra.sync import sync_twin
 from mastra.tools.named import check_names, named_provider_tools, named_tools
 from mastra.tools.tool import Tool
 
 if TYPE_CHECKING:
     from mastra.agents.durable_runs import DurableRuns
+    from mastra.agents.sync_stream import AgentSyncStream
     from mastra.workflows.runtime import Runtime
     from mastra.workflows.step import Step
 
@@ -311,6 +313,14 @@ class Agent:
         """
         async with self.stream(messages, **options) as stream:
             return await stream.result()
+
+    generate_sync = sync_twin(generate)
+
+    def stream_sync(self, messages: MessageInput, **options: Any) -> AgentSyncStream[Any]:
+        """Do what `stream` does, in a program without an event loop."""
+        from mastra.agents.sync_stream import AgentSyncStream  # noqa: PLC0415 - scripts only
+
+        return AgentSyncStream(self.stream(messages, **options))
 
     # -- going on after a wait -----------------------------------------------------------------
 

@@ -254,6 +254,9 @@ class AgentResult(Generic[Obj]):
     trace: Mapping[str, Json] | None = None
     """`traceId` and `spanId`, where somebody traces."""
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": self.text or repr(self), "text/markdown": self.text or repr(self)}
+
     @property
     def total_usage(self) -> Usage:
         """Tokens of the whole run."""

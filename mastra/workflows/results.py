@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 from mastra.dataclass import dataclass
 from mastra.errors import MastraError, TripwireError, WorkflowFailedError
@@ -182,6 +182,11 @@ class _Result(Generic[Out]):
             step_id: StepResult.of(forms.shown(record), causes.get(record.op_id))
             for step_id, record in self.facts.records.items()
         }
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from mastra.workflows.notebook import result_bundle  # noqa: PLC0415 - notebooks only
+
+        return result_bundle(cast("WorkflowResult[Any]", self))
 
     def unwrap(self) -> Out:
         """Return the output of a run that succeeded.

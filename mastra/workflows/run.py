@@ -12,6 +12,7 @@ from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.schema import ANY
 from mastra.storage.base import RunChanges
+from mastra.sync import sync_twin
 from mastra.workflows.active import Reopening
 from mastra.workflows.answer import Answer
 from mastra.workflows.engines.base import RunHandle
@@ -77,6 +78,8 @@ class Run(RunView[Out]):
         """
         handle = await self._start(input_data, initial_state, request_context, per_step=per_step)
         return await handle.result()
+
+    start_sync = sync_twin(start)
 
     async def start_async(
         self,
@@ -233,16 +236,12 @@ class Run(RunView[Out]):
         )
         return await handle.result()
 
+    resume_sync = sync_twin(resume)
+
     async def resume_async(self, resume_data: Any = None, **options: Any) -> str:
         """Resume and return the run's id at once. Takes and raises what `resume` does."""
-        await self._resume(
-            resume_data,
-            options.pop("step", None),
-            options.pop("label", None),
-            options.pop("for_each_index", None),
-            options.pop("request_context", None),
-            **options,
-        )
+        asked = ("step", "label", "for_each_index", "request_context")
+        await self._resume(resume_data, *(options.pop(name, None) for name in asked), **options)
         return self.run_id
 
     def resume_stream(

@@ -77,6 +77,25 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         self._maps = 0
         self._sleeps = 0
 
+    def to_mermaid(self) -> str:
+        """Return the graph as a Mermaid flowchart, conditions as text.
+
+        Raises:
+            WorkflowDefinitionError: The workflow is not committed.
+        """
+        from mastra.workflows.describe import describe_nodes  # noqa: PLC0415 - as seldom as the next
+        from mastra.workflows.mermaid import mermaid  # noqa: PLC0415 - only where it is drawn
+
+        return mermaid(describe_nodes(self.spec))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from mastra.workflows.notebook import diagram_bundle  # noqa: PLC0415 - notebooks only
+
+        text = repr(self)
+        return (
+            diagram_bundle(text, self.to_mermaid()) if self._is_committed else {"text/plain": text}
+        )
+
     def __repr__(self) -> str:
         state = "" if self._is_committed else ", not committed"
         return f"Workflow({self.id!r}, {len(self._nodes)} nodes{state})"

@@ -25,6 +25,7 @@ from mastra.names import python_names
 from mastra.schema import Schema
 from mastra.storage.base import RunHead
 from mastra.storage.damage import UNREADABLE, is_unreadable, unreadable
+from mastra.sync import sync_twin
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
@@ -162,6 +163,7 @@ class WorkflowRuns(Generic[In, Out]):
         return Run(spec, runtime, name, resource_id, is_stored=is_stored)
 
     create_run_async = create_run
+    create_run_sync = sync_twin(create_run)
 
     async def list_runs(
         self,

@@ -1,0 +1,140 @@
+"""Scripts without an event loop, and notebooks with one."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mastra import Agent, StepContext, create_workflow, step
+from mastra.errors import ConfigError, ModelError
+from mastra.testing import ScriptedModel, model_failure
+
+
+class Plan(BaseModel):
+    place: str
+
+
+@step
+def ask(ctx: StepContext[int]) -> int:
+    if ctx.resume_data is None:
+        ctx.suspend({"question": "how many?"})
+    return ctx.input_data * ctx.resume_data
+
+
+def workflow() -> Any:
+    return create_workflow(id="w", input_schema=int, output_schema=int).then(ask).commit()
+
+
+def test_an_agent_answers() -> None:
+    agent = Agent(id="a", model=ScriptedModel("hello there", '{"place": "Porto"}'))
+    assert agent.generate_sync("q").text == "hello there"
+    assert agent.generate_sync("q", structured_output=Plan).object == Plan(place="Porto")
+
+
+def test_an_agent_streams() -> None:
+    agent = Agent(id="a", model=ScriptedModel([["one ", "two"]]))
+    with agent.stream_sync("q") as stream:
+        assert list(stream.text_stream) == ["one ", "two"]
+        assert stream.text() == "one two"
+        assert (stream.finish_reason(), stream.status) == ("stop", "success")
+    assert [chunk.type for chunk in stream][-1] == "finish"
+
+
+def test_a_stream_that_is_left_ends_the_answer() -> None:
+    agent = Agent(id="a", model=ScriptedModel([["one ", "two"]]))
+    with agent.stream_sync("q") as stream:
+        next(stream.text_stream)
+    assert stream.status == "canceled"
+
+
+def test_what_fails_is_raised() -> None:
+    agent = Agent(id="a", model=ScriptedModel(model_failure("overheated")))
+    with pytest.raises(ModelError, match="overheated"):
+        agent.generate_sync("q")
+
+
+def test_a_run_starts_and_is_resumed() -> None:
+    run = workflow().create_run_sync()
+    assert run.start_sync(6).status == "suspended"
+    assert run.resume_sync(7).result == 42
+
+
+def test_each_thread_has_a_loop() -> None:
+    results: list[Any] = []
+
+    def work() -> None:
+        run = workflow().create_run_sync()
+        run.start_sync(2)
+        results.append(run.resume_sync(len(results)).status)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["success"] * 4
+
+
+async def test_where_a_loop_runs_one_is_told_to_await() -> None:
+    agent = Agent(id="a", model=ScriptedModel("kept"))
+    run = await workflow().create_run()
+    with pytest.raises(ConfigError, match=r"Write: await ….generate"):
+        agent.generate_sync("q")
+    with pytest.raises(ConfigError, match=r"Write: await ….start"):
+        run.start_sync(1)
+    with pytest.raises(ConfigError, match="stream_sync"):
+        agent.stream_sync("q").text()
+    assert (await agent.generate("q")).text == "kept"
+    # In a thread of its own there is none.
+    assert (await asyncio.to_thread(workflow().create_run_sync)).run_id
+
+
+def test_a_script_ends_without_a_warning(tmp_path: Path) -> None:
+    script = (
+        "from mastra import Agent\nfrom mastra.testing import ScriptedModel\n"
+        "agent = Agent(id='a', model=ScriptedModel('hi', 'left'))\n"
+        "print(agent.generate_sync('q').text)\n"
+        "next(agent.stream_sync('q').text_stream)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-X", "dev", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("hi\n", "")
+
+
+@pytest.mark.every_engine
+def test_a_notebook_awaits_and_draws(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient")
+    cells = [
+        "from mastra import Agent, create_workflow, step\n"
+        "from mastra.testing import ScriptedModel\n"
+        "@step\n"
+        "async def double(n: int) -> int:\n"
+        "    return 2 * n\n"
+        "workflow = create_workflow(id='w', input_schema=int, output_schema=int)\n"
+        "workflow.then(double).commit()",
+        "await (await workflow.create_run()).start(4)",
+        "await Agent(id='a', model=ScriptedModel('# Porto')).generate('q')",
+        "Agent(id='a', model=ScriptedModel('x')).generate_sync('q')",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    client.NotebookClient(
+        notebook, timeout=60, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    drawn, ran, said, refused = (cell.outputs[-1] for cell in notebook.cells)
+    assert drawn.data["text/vnd.mermaid"].startswith("flowchart TD")
+    assert "| `double` | success |" in ran.data["text/markdown"]
+    assert said.data["text/markdown"] == "# Porto"
+    assert (refused.ename, "await" in refused.evalue) == ("ConfigError", True)
