@@ -417,7 +417,6 @@ class InngestEngine:
         self._feeds.clear()
         for feed in feeds:
             await feed.close()
-        await self.api.aclose()
 
 
 def _not_sent(name: str, url: str, error: Exception) -> RunError:

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-import httpx
 import inngest
 
 from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
@@ -26,6 +25,7 @@ from mastra.inngest.wire.names import (
     function_id,
 )
 from mastra.inngest.wire.request import RequestMiddleware, current_request
+from mastra.inngest.wire.transport import NotReached
 from mastra.inngest.worker_leg import LegCanceled, LegGone, LegSuperseded, WorkerLeg
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -181,7 +181,7 @@ class WorkflowFunctions:
             return await leg.conclude(Outcome("failed", error=error_to_json(error)))
 
     async def _is_cancelled(self, run_id: str) -> bool:
-        with contextlib.suppress(httpx.TransportError):
+        with contextlib.suppress(NotReached):
             found = await self._api.server_run(run_id)
             return found is not None and found.status == "Cancelled"
         return False
