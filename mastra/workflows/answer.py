@@ -19,6 +19,7 @@ from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["Answer"]
 
+_ENDED = ("success", "failed", "canceled", "tripwire")
 _NOT_THERE = ("RESUME_TARGET_NOT_FOUND", "RUN_NOT_SUSPENDED")
 
 
@@ -34,6 +35,8 @@ class Answer:
     asked: dict[str, int] | None = None
     """The suspensions that it is for: the order of each record by its operation."""
     value: Json = None
+    _refused: RunStateError | ResumeClaimedError | None = None
+    """Why the leg that was under way when it was looked at last does not take it."""
 
     def is_expected(self, loaded: LoadedRun) -> bool:
         """Return whether a step that the leg under way has left suspended waits for it.
@@ -43,6 +46,7 @@ class Answer:
             NotFoundError: The workflow has no such step.
             ResumeValidationError: The data does not meet the step's resume schema.
         """
+        self._refused = self.refusal(loaded)
         free = _suspended_meanwhile(loaded)
         if self.asked is None:
             try:
@@ -80,6 +84,8 @@ class Answer:
         Raises:
             ResumeClaimedError: Somebody else has answered.
         """
+        if isinstance(self._refused, ResumeClaimedError) and loaded.head.status in _ENDED:
+            raise self._refused  # by the leg that was under way when this came
         # A step that has been answered and asks once more asks something else.
         order = {record.op_id: record.order for record in _suspended_meanwhile(loaded)}
         if any(order.get(op_id) != known for op_id, known in (self.asked or {}).items()):

@@ -179,7 +179,9 @@ class Host:
 
 
 @asynccontextmanager
-async def inngest_host(server: FakeInngest | DevServer, *, checkpoint: bool) -> AsyncGenerator[Host]:
+async def inngest_host(
+    server: FakeInngest | DevServer, *, checkpoint: bool
+) -> AsyncGenerator[Host]:
     """Open a host for a server: called in memory by the small one, over HTTP by the real one."""
     if isinstance(server, FakeInngest):
         host = Host(server.url, checkpoint=checkpoint, fake=server)
