@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.drivers import DriverStore
+    from mastra.storage.evals import EvalStore
 
 __all__ = [
     "JournalRow",
@@ -275,6 +276,11 @@ class Storage(Protocol):
     @property
     def memory(self) -> MemoryStore:
         """Threads, messages and resources."""
+        ...
+
+    @property
+    def evals(self) -> EvalStore:
+        """Scores, datasets, experiments and feedback."""
         ...
 
     async def open(self) -> None:

@@ -15,6 +15,7 @@ from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, Stored
 if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
     from mastra.storage.conversations import MemoryStore
+    from mastra.storage.evals import EvalStore
 
 __all__ = ["InMemoryStorage", "InMemoryWorkflowStore"]
 
@@ -252,6 +253,7 @@ class InMemoryStorage:
         self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
         self._agent_runs: AgentRunStore | None = None
         self._memory: MemoryStore | None = None
+        self._evals: EvalStore | None = None
 
     # Loaded when they are used: a program of workflows alone starts faster without them.
 
@@ -272,6 +274,15 @@ class InMemoryStorage:
 
             self._memory = InMemoryMemoryStore()
         return self._memory
+
+    @property
+    def evals(self) -> EvalStore:
+        """Scores, datasets, experiments and feedback."""
+        if self._evals is None:
+            from mastra.storage.evals import InMemoryEvals  # noqa: PLC0415
+
+            self._evals = InMemoryEvals()
+        return self._evals
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""
