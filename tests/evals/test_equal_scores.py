@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,20 @@ NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
 RECORDED = Path(__file__).parent / "recorded_scores.json"
 
 CASES = cases()
-SOME = [
-    case for at, case in enumerate(CASES) if at % 7 == 0 or not case["scorer"].endswith("Scorer")
-]
+
+
+def _some() -> list[dict[str, Any]]:
+    """Return every fifth case of each scorer: all of them take their time."""
+    seen: Counter[str] = Counter()
+    chosen: list[dict[str, Any]] = []
+    for case in CASES:
+        if seen[case["scorer"]] % 5 == 0:
+            chosen.append(case)
+        seen[case["scorer"]] += 1
+    return chosen
+
+
+SOME = _some()
 
 
 def snake(name: str) -> str:
@@ -104,7 +116,7 @@ async def test_scores_are_those_that_the_original_gave() -> None:
     assert_equal(await scores_of_ours(SOME), theirs)
     scored = [score for score in theirs.values() if not isinstance(score, str)]
     assert len(scored) > 0.9 * len(theirs)
-    assert len({round(score, 6) for score in scored}) > 80  # or the cases would tell nothing
+    assert len({round(score, 6) for score in scored}) > 60  # or the cases would tell nothing
 
 
 async def test_every_built_in_scorer_is_compared() -> None:
