@@ -67,7 +67,6 @@ FOR_ANNOTATIONS = {
 NOT_BUILT: set[str] = set()
 
 PUBLIC_PACKAGES = [
-    "mastra.ai_sdk",
     "mastra.errors",
     "mastra.inngest",
     "mastra.mcp",

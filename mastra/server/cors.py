@@ -20,7 +20,6 @@ _HEADERS = (
     "x-mastra-client-type",
     "x-mastra-dev-playground",
     "Last-Event-ID",
-    "x-ai-sdk-version",
 )
 
 

@@ -1,1 +1,0 @@
-"""The built-in scorers that ask a judge, with the ids, answers and formulas of the original."""
