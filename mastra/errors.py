@@ -25,6 +25,7 @@ MastraError
 │   ├── StreamOverflowError      a reader fell behind what is kept for it
 │   ├── TripwireError            a processor refused
 │   ├── UsageLimitError          an agent's run met one of its limits
+│   ├── ScorerError              a stage of a scorer failed; its own exception is `__cause__`
 │   └── ToolError                a tool could not be run
 │       ├── ToolNotFoundError    there is none of that name
 │       └── ToolApprovalError    a person must agree first, and nobody was asked
@@ -55,6 +56,7 @@ __all__ = [
     "RunError",
     "RunNotFoundError",
     "RunStateError",
+    "ScorerError",
     "SerializationError",
     "StepError",
     "StepValidationError",
@@ -290,6 +292,20 @@ class UsageLimitError(RunError):
     ) -> None:
         super().__init__(message, code=code, details=details)
         self.result: Any = None
+
+
+class ScorerError(RunError):
+    """A stage of a scorer failed; what it raised is `__cause__`."""
+
+    code = "SCORER_FAILED"
+
+    def __init__(self, message: str, *, failed_step: str, result: Any) -> None:
+        details = {"scorerId": result.scorer_id, "failedStep": failed_step}
+        super().__init__(message, details=details)
+        self.failed_step = failed_step
+        """The stage: `preprocess`, `analyze`, `generate_score` or `generate_reason`."""
+        self.result = result
+        """What the stages before have given, as a `ScorerResult` without a score."""
 
 
 class ToolError(RunError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from mastra.errors import ConfigError, NotFoundError
@@ -16,12 +16,18 @@ from mastra.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
     from mastra.agents.agent import Agent
+    from mastra.evals.live import LiveScores
+    from mastra.evals.scorer import Scorer
+    from mastra.services import Scorable
     from mastra.tools.tool import Tool
 
 __all__ = ["Mastra"]
 
 T = TypeVar("T")
 AnyWorkflow: TypeAlias = Workflow[Any, Any, Any]
+
+_LAST_SCORES_S = 10.0
+"""For how long an application that closes waits for what is being scored."""
 
 
 @python_names
@@ -44,6 +50,7 @@ class Mastra:
         server: A `ServerConfig`.
         mcp_servers: MCP servers by key, offered by the REST server.
         observability: What spans are sent to; left out, the OpenTelemetry that is set up.
+        scorers: Scorers by key, or a list of them: what agents, steps, experiments and Studio name.
 
     Raises:
         ConfigError: Something registered is not what its place needs, or two have the same id.
@@ -63,6 +70,7 @@ class Mastra:
         server: Any = None,
         mcp_servers: Mapping[str, Any] | None = None,
         observability: Any = None,
+        scorers: Mapping[str, Scorer] | Iterable[Scorer] | None = None,
     ) -> None:
         if storage is None:
             from mastra.storage.in_process import InMemoryStorage  # noqa: PLC0415
@@ -84,12 +92,16 @@ class Mastra:
         self._workflows: dict[str, AnyWorkflow] = {}
         self._versions: dict[str, list[AnyWorkflow]] = {}
         self._tools: dict[str, Any] = {}
+        self._scorers: dict[str, Any] = {}
+        self._live: LiveScores | None = None
         for key, agent in _keyed(agents, "agents"):
             self.add_agent(agent, key)
         for key, workflow in _keyed(workflows, "workflows"):
             self.add_workflow(workflow, key)
         for key, tool in _keyed(tools, "tools"):
             self.add_tool(tool, key)
+        for key, scorer in _keyed(scorers, "scorers"):
+            self.add_scorer(scorer, key)
 
     def __repr__(self) -> str:
         return (
@@ -162,6 +174,12 @@ class Mastra:
         found = as_tool(tool)
         self._tools[key or found.id] = found
 
+    def add_scorer(self, scorer: Scorer, key: str | None = None) -> None:
+        """Register a scorer, by default under its id."""
+        if not hasattr(scorer, "generate_score"):
+            raise ConfigError(f"Scorer {key!r} must be a Scorer, not {type(scorer).__name__}.")
+        self._scorers[key or scorer.id] = scorer.bound_to(self)
+
     # -- looking up ----------------------------------------------------------------------------
 
     def get_agent(self, key: str) -> Agent:
@@ -223,6 +241,22 @@ class Mastra:
         """Return the tools by key."""
         return dict(self._tools)
 
+    def get_scorer(self, key: str) -> Scorer:
+        """Return the scorer registered under a key.
+
+        Raises:
+            NotFoundError: There is none; the message lists the keys there are.
+        """
+        return _found(self._scorers, key, "scorer", "key")
+
+    def get_scorer_by_id(self, scorer_id: str) -> Scorer:
+        """Return the scorer with an id, or else the one registered under it as a key."""
+        return _found_by_id(self._scorers, scorer_id, "scorer")
+
+    def list_scorers(self) -> dict[str, Scorer]:
+        """Return the scorers by key."""
+        return dict(self._scorers)
+
     @property
     def storage(self) -> Storage:
         """Where runs and memory are kept."""
@@ -256,6 +290,21 @@ class Mastra:
     def observe(self, observability: Any) -> None:
         """Send spans somewhere else from here on."""
         self._observability = observability
+
+    # -- scoring -------------------------------------------------------------------------------
+
+    @property
+    def live_scores(self) -> LiveScores:
+        """What scores while the application runs."""
+        if self._live is None:
+            from mastra.evals.live import LiveScores  # noqa: PLC0415 - only where somebody scores
+
+            self._live = LiveScores(self)
+        return self._live
+
+    def score(self, scorers: Mapping[str, Any], key: str, make: Callable[[], Scorable]) -> None:
+        """Have something that has ended scored later, if the sampling takes it. It never raises."""
+        self.live_scores.offer(scorers, key, make)
 
     # -- running -------------------------------------------------------------------------------
 
@@ -316,6 +365,8 @@ class Mastra:
         """
         for engine in self._engines():
             await engine.aclose()
+        if self._live is not None:
+            await self._live.drain(timeout_s=_LAST_SCORES_S)
         for agent in self._agents.values():
             close = getattr(agent, "aclose", None)
             if close is not None:

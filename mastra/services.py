@@ -6,13 +6,37 @@ Protocols only, so that nothing below the registry imports it.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol, Self
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import field
+from typing import Any, Literal, Protocol, Self
 
+from mastra.dataclass import dataclass
+from mastra.jsonable import Json
 from mastra.storage.base import Storage
 from mastra.stream.writer import Writer
 
-__all__ = ["AgentHandle", "AgentStreamHandle", "Services", "WorkflowHandle"]
+__all__ = ["AgentHandle", "AgentStreamHandle", "Scorable", "Services", "WorkflowHandle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scorable:
+    """What has ended and may be scored: an answer of an agent, a step, a run of a workflow."""
+
+    entity_type: Literal["AGENT", "WORKFLOW", "STEP"]
+    entity: Mapping[str, Json]
+    """Its `id`, its `name`, and of a step the `stepId` in the workflow that `id` names."""
+    run_id: str
+    input: Any
+    """Of an agent `{inputMessages, rememberedMessages, systemMessages, taggedSystemMessages}`,
+    with messages as storage has them; of the others their input as JSON."""
+    output: Any
+    """Of an agent the messages of its answer; of the others their output as JSON."""
+    request_context: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    resource_id: str | None = None
+    thread_id: str | None = None
+    trace: Mapping[str, Json] | None = None
+    """`traceId` and `spanId`, where somebody traces."""
+    is_structured: bool = False
 
 
 class AgentStreamHandle(Protocol):
@@ -121,6 +145,16 @@ class Services(Protocol):
 
     def list_agents(self) -> Mapping[str, AgentHandle]:
         """Return the agents by key."""
+        ...
+
+    def score(self, scorers: Mapping[str, Any], key: str, make: Callable[[], Scorable]) -> None:
+        """Have something that has ended scored later, if the sampling takes it. It never raises.
+
+        Args:
+            scorers: `{"scorer": …, "sampling": …, "filter": …}` by key.
+            key: By which the sampling decides: the id of the trace or of the run.
+            make: Gives what is scored; called only for what the sampling takes.
+        """
         ...
 
     @property

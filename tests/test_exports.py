@@ -67,6 +67,7 @@ FOR_ANNOTATIONS = {
 NOT_BUILT: set[str] = set()
 
 PUBLIC_PACKAGES = [
+    "mastra.ai_sdk",
     "mastra.errors",
     "mastra.inngest",
     "mastra.mcp",

@@ -82,6 +82,9 @@ class Agent:
         durable: Record every model call and every tool call of the agent that a `Mastra` gives,
             in its storage, so that a run goes on between them after a crash
             (`mastra.recover_all_durable_agents()`).
+        scorers: What scores its answers once they are given, by key: `{"scorer": scorer,
+            "sampling": {"type": "ratio", "rate": 0.1}}`. They belong to a `Mastra`, which keeps the
+            scores.
     """
 
     __slots__ = ("_durable_runs", "_services", "_spec")
@@ -109,6 +112,7 @@ class Agent:
         hooks: ToolCallHooks | None = None,
         cache_instructions: bool = False,
         durable: bool = False,
+        scorers: Mapping[str, Any] | Callable[..., Any] | None = None,
     ) -> None:
         agent_id = id or name
         if not agent_id:
@@ -148,6 +152,7 @@ class Agent:
             hooks=hooks or ToolCallHooks(),
             cache_instructions=cache_instructions,
             durable=durable,
+            scorers=scorers,
         )
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.recorder import StepRecorder
 from mastra.agents.results import FinishOutput, FinishPayload, StepOutcome, last_text
 from mastra.agents.run import AgentRun, call_back
+from mastra.agents.scoring import offer_scores
 from mastra.errors import ModelError
 from mastra.logs import get_logger
 
@@ -63,6 +64,7 @@ async def emit_finish(run: AgentRun) -> None:
     )
     if run.status == "success":
         await call_at_end(run, "on_finish", run.result())
+        await offer_scores(run)
 
 
 async def call_at_end(run: AgentRun, name: str, value: Any) -> None:

@@ -180,6 +180,7 @@ class CallOptions(TypedDict, total=False):
     provider_options: Mapping[str, Any]
     include_raw_chunks: bool
     hooks: ToolCallHooks
+    scorers: Mapping[str, Any]
 
 
 class AgentOptions(CallOptions, total=False):
@@ -261,6 +262,7 @@ class AgentSpec:
     hooks: ToolCallHooks = field(default_factory=ToolCallHooks)
     durable: bool = False
     cache_instructions: bool = False
+    scorers: Mapping[str, Any] | Callable[..., Any] | None = None
     runs: AgentRunStore = field(default_factory=InMemoryAgentRuns)
     """Where the runs of an agent wait that belongs to no application."""
 

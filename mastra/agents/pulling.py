@@ -87,6 +87,11 @@ class Puller:
         task = run.task
         try:
             await asyncio.shield(task)
+        except asyncio.CancelledError:
+            reader = asyncio.current_task()
+            if not task.cancelled() or (reader is not None and reader.cancelling()):
+                raise
+            # Told to stop before it had begun, so that the loop has not heard of it: it does next.
         finally:
             if task.done() and run.task is task:
                 run.task = None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-import httpx
 import inngest
 
 from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
@@ -26,6 +25,7 @@ from mastra.inngest.wire.names import (
     function_id,
 )
 from mastra.inngest.wire.request import RequestMiddleware, current_request
+from mastra.inngest.wire.transport import NotReached
 from mastra.inngest.worker_leg import LegCanceled, LegGone, LegSuperseded, WorkerLeg
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -51,17 +51,11 @@ class WorkflowFunctions:
     """Makes the functions of workflows and answers requests to them."""
 
     def __init__(
-        self,
-        client: inngest.Inngest,
-        api: InngestApi,
-        legs: LegTable,
-        take_answer: Callable[[RunTarget], Awaitable[None]],
-        max_request_s: float | None,
+        self, client: inngest.Inngest, api: InngestApi, legs: LegTable, max_request_s: float | None
     ) -> None:
         self._client = client
         self._api = api
         self._legs = legs
-        self._take_answer = take_answer
         self._max_request_s = max_request_s
 
     def of(
@@ -132,7 +126,7 @@ class WorkflowFunctions:
             leg = await self._legs.open(target(run_id), event, facts)
         except LegSuperseded:
             await tell_again(self._api, target(run_id), event)
-            return await self._stored_answer(target(run_id))
+            return await _stored_answer(target(run_id))
         except DefinitionChangedError as error:
             # Asked again for as long as the server does: a worker that has the definition, or
             # this one once it is put back, goes on. Nothing has run.
@@ -148,12 +142,9 @@ class WorkflowFunctions:
         try:
             result = await self._drive(ctx, leg)
         except LegSuperseded:
-            return await self._stored_answer(target(run_id))
+            return await _stored_answer(target(run_id))
         finally:
             await self._legs.close(leg)
-        if result is not None and result.status == "suspended":
-            # Before the server is told of the end: it sends the request again if this process dies.
-            await self._take_answer(target(run_id))
         if result is None:
             return {"runId": run_id, "status": "running"}
         return _answer_of(run_id, result)
@@ -189,16 +180,8 @@ class WorkflowFunctions:
             )
             return await leg.conclude(Outcome("failed", error=error_to_json(error)))
 
-    async def _stored_answer(self, target: RunTarget) -> dict[str, Json]:
-        """Return what the server is told by a request that came too late, or twice."""
-        head = await target.store.get_run(target.workflow_id, target.run_id)
-        status = "unknown" if head is None else head.status
-        if status == "suspended":
-            await self._take_answer(target)
-        return {"runId": target.run_id, "status": status, "isRepeated": True}
-
     async def _is_cancelled(self, run_id: str) -> bool:
-        with contextlib.suppress(httpx.TransportError):
+        with contextlib.suppress(NotReached):
             found = await self._api.server_run(run_id)
             return found is not None and found.status == "Cancelled"
         return False
@@ -227,6 +210,12 @@ def _raise_if_lost(leg: WorkerLeg) -> None:
         raise LegSuperseded
     if leg.is_stopping:
         raise _WorkerStops("The worker is going down; send the request again.")
+
+
+async def _stored_answer(target: RunTarget) -> dict[str, Json]:
+    head = await target.store.get_run(target.workflow_id, target.run_id)
+    status = "unknown" if head is None else head.status
+    return {"runId": target.run_id, "status": status, "isRepeated": True}
 
 
 def _answer_of(run_id: str, result: WorkflowResult[Any]) -> dict[str, Json]:

@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-import httpx
-
 from mastra.errors import RunError
 from mastra.inngest.options import function_options
 from mastra.inngest.wire.api import InngestApi
 from mastra.inngest.wire.names import function_id
+from mastra.inngest.wire.transport import NotReached
 from mastra.jsonable import Json
 from mastra.storage.base import RunHead
 from mastra.workflows.engines.commands import Command, RunTarget
@@ -114,7 +113,7 @@ class Inquiry:
             return None
         try:
             due = await self._ask(head)
-        except httpx.TransportError as error:
+        except NotReached as error:
             return self._not_reached(error)
         self._lost_since = None
         return due
@@ -199,7 +198,7 @@ class Inquiry:
             details={"runId": target.run_id},
         )
 
-    def _not_reached(self, error: httpx.TransportError) -> float:
+    def _not_reached(self, error: NotReached) -> float:
         now = time.monotonic()
         self._lost_since = since = self._lost_since or now
         if now - since < LOST_S:

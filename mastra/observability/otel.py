@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
+from mastra.jsonable import Json
 from mastra.observability.spans import Span, SpanRef
 
-__all__ = ["OpenTelemetryMirror", "configured_provider"]
+__all__ = ["OpenTelemetryMirror", "configured_provider", "emit_evaluation"]
 
 
 def configured_provider() -> Any:
@@ -21,6 +23,43 @@ def configured_provider() -> Any:
         return None
     provider: Any = getattr(api, "_TRACER_PROVIDER", None)
     return provider
+
+
+def emit_evaluation(
+    name: str, score: float, reason: str | None, trace: Mapping[str, Json] | None, run_id: str
+) -> None:
+    """Tell OpenTelemetry of a score, as the event `gen_ai.evaluation.result` of what was scored.
+
+    Nothing is done where the process has set up no provider of logs, which events are.
+
+    Args:
+        name: The scorer's id.
+        score: What it gave.
+        reason: Why, if it said so.
+        trace: `traceId` and `spanId` of what was scored, if it was traced.
+        run_id: The run that was scored.
+    """
+    api = sys.modules.get("opentelemetry._logs._internal")
+    if api is None or getattr(api, "_LOGGER_PROVIDER", None) is None:
+        return
+    from opentelemetry._logs import LogRecord, get_logger  # noqa: PLC0415 - only where it is used
+
+    attributes: dict[str, Any] = {
+        "gen_ai.evaluation.name": name,
+        "gen_ai.evaluation.score.value": score,
+        "gen_ai.response.id": run_id,
+    }
+    if reason is not None:
+        attributes["gen_ai.evaluation.explanation"] = reason
+    place: dict[str, Any] = {}
+    if trace is not None:
+        place = {
+            "trace_id": int(str(trace["traceId"]), 16),
+            "span_id": int(str(trace["spanId"]), 16),
+        }
+    get_logger("mastra").emit(
+        LogRecord(event_name="gen_ai.evaluation.result", attributes=attributes, **place)
+    )
 
 
 class OpenTelemetryMirror:

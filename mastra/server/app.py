@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
@@ -23,7 +25,7 @@ from mastra.server.custom import add_api_routes
 from mastra.server.draining import drain
 from mastra.server.errors import answer_to, error_response, not_found_page
 from mastra.server.gate import Gate
-from mastra.server.handling import WireResponse, bound_route
+from mastra.server.handling import WireResponse, bound, bound_route
 from mastra.server.openapi import add_documentation
 from mastra.server.redirects import RelativeRedirects
 from mastra.server.routes.agents import add_agent_routes
@@ -70,8 +72,8 @@ def create_app(mastra: Mastra, config: ServerConfig | None = None) -> FastAPI:
     Raises:
         ConfigError: Part of the configuration cannot be used.
     """
-    server, api = _build(mastra, _config_of(mastra, config))
-    settings = server.config
+    settings = _config_of(mastra, config)
+    server, routes = _build(mastra, settings, settings.api_prefix)
     app = FastAPI(
         title="Mastra API",
         version="1.0.0",
@@ -89,7 +91,8 @@ def create_app(mastra: Mastra, config: ServerConfig | None = None) -> FastAPI:
     own.add_api_route("/", _welcome(settings), include_in_schema=False)
     app.include_router(own)
     add_api_routes(app, server)
-    app.include_router(api, prefix=settings.api_prefix)
+    # Not as a router that is included: FastAPI would take every signature apart once more.
+    app.router.routes.extend(routes)
     if settings.openapi:
         add_documentation(app, server)
     return app
@@ -102,14 +105,27 @@ def router(mastra: Mastra, config: ServerConfig | None = None) -> APIRouter:
     may call, the size of bodies, time-outs and errors are those of the configuration; CORS and
     other middleware are the application's.
     """
-    server, api = _build(mastra, _config_of(mastra, config))
-    api.lifespan_context = _lifespan(server)
-    return api
+    server, routes = _build(mastra, _config_of(mastra, config))
+    return APIRouter(routes=routes, lifespan=_lifespan(server))
 
 
-def _build(mastra: Mastra, config: ServerConfig) -> tuple[Server, APIRouter]:
+def _build(
+    mastra: Mastra, config: ServerConfig, prefix: str = ""
+) -> tuple[Server, list[BaseRoute]]:
     server = Server(mastra, config, Gate(config))
-    api = APIRouter(route_class=bound_route(server), default_response_class=WireResponse)
+    made = _routes(prefix)
+    server.facts["routes"] = [
+        (method, route.path.removeprefix(prefix))
+        for route in made
+        for method in sorted(route.methods or ())
+    ]
+    return server, [bound(route, server) for route in made]
+
+
+@functools.cache
+def _routes(prefix: str) -> tuple[APIRoute, ...]:
+    """Return what FastAPI makes of every route; that takes long and is the same for each server."""
+    api = APIRouter(prefix=prefix, default_response_class=WireResponse)
     for add_routes in (
         add_agent_routes,
         add_workflow_routes,
@@ -122,14 +138,7 @@ def _build(mastra: Mastra, config: ServerConfig) -> tuple[Server, APIRouter]:
         add_system_routes,
     ):
         add_routes(api)
-    server.facts["routes"] = [
-        (method, path) for path, methods in map(_facts_of, api.routes) for method in sorted(methods)
-    ]
-    return server, api
-
-
-def _facts_of(route: BaseRoute) -> tuple[str, set[str]]:
-    return getattr(route, "path", ""), getattr(route, "methods", None) or set()
+    return tuple(route for route in api.routes if isinstance(route, APIRoute))
 
 
 def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[None]]:

@@ -138,8 +138,8 @@ class ServerConfig:
     """Functions `async (request, call_next) -> response`, or Starlette's `Middleware` objects, the
     first outermost. One may set `request.state.request_context`, whose values go before those of
     the client."""
-    api_routes: Sequence[Mountable] = ()
-    """Routes of your own: `ApiRoute`s, and what `inngest_route` returns."""
+    api_routes: Sequence[Mountable | Sequence[Mountable]] = ()
+    """Routes of your own: `ApiRoute`s, and what `inngest_route` and `chat_route` return."""
     auth: Auth = None
     """Who may call: a `BearerAuth`, a `JWTAuth`, an async function of the request that gives a
     `Caller` or `None`, or a list of FastAPI dependencies."""

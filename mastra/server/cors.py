@@ -20,6 +20,7 @@ _HEADERS = (
     "x-mastra-client-type",
     "x-mastra-dev-playground",
     "Last-Event-ID",
+    "x-ai-sdk-version",
 )
 
 

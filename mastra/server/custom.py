@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -23,13 +25,17 @@ _ALL = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def add_api_routes(app: FastAPI, server: Server) -> None:
     """Add the routes, from the root and under the API's prefix."""
     prefix = server.config.api_prefix
-    for route in server.config.api_routes:
+    for route in chain.from_iterable(map(_listed, server.config.api_routes)):
         handler = route.resolve(server.mastra)
         paths = {route.path}
         if prefix and not route.path.startswith(f"{prefix}/"):
             paths.add(prefix + route.path)
         for path in sorted(paths, key=len):
             _add(app, server, route, path, handler)
+
+
+def _listed(routes: Mountable | Sequence[Mountable]) -> Sequence[Mountable]:
+    return routes if isinstance(routes, Sequence) else [routes]
 
 
 def _add(app: FastAPI, server: Server, route: Mountable, path: str, handler: Any) -> None:

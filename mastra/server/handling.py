@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from itertools import chain
 from typing import Any, ClassVar
 
-from fastapi.routing import APIRoute, APIRouter
+from fastapi.routing import APIRoute, APIRouter, request_response
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -24,7 +24,7 @@ from mastra.server.bodies import arriving
 from mastra.server.context import SERVER_KEY, Server, load_strict
 from mastra.server.errors import Refusal, answer_to, error_response
 
-__all__ = ["GuardedRoute", "WireResponse", "add", "bound_route", "guarded"]
+__all__ = ["GuardedRoute", "WireResponse", "add", "bound", "bound_route", "guarded"]
 
 _ERROR: dict[str, Any] = {
     "type": "object",
@@ -209,3 +209,12 @@ def bound_route(server: Server, **settings: Any) -> type[GuardedRoute]:
         settings: What `guarded` is told of them.
     """
     return type("BoundRoute", (GuardedRoute,), {"server": server, "settings": settings})
+
+
+def bound(route: APIRoute, server: Server) -> GuardedRoute:
+    """Return a server's own copy of a route; what was made of the endpoint's signature is shared."""
+    kind = bound_route(server)
+    copied = kind.__new__(kind)
+    vars(copied).update(vars(route))
+    copied.app = request_response(copied.get_route_handler())
+    return copied

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.drivers import DriverStore
+    from mastra.storage.evals import EvalStore
 
 __all__ = [
     "JournalRow",
@@ -84,8 +85,6 @@ class RunHead:
     """Of programs of earlier versions: until when the owner is trusted to be alive."""
     data: dict[str, Json] = field(default_factory=dict[str, Any])
     """Everything else: initial state, labels, suspended paths, tripwire, trace ids."""
-    answers: list[Json] = field(default_factory=list[Any])
-    """Answers to suspended steps that came while other steps worked, in the order they came in."""
     damage: str | None = None
     """Which columns could not be read, which then are as of a new run. It is not stored."""
 
@@ -104,12 +103,11 @@ class RunChanges(TypedDict, total=False):
     owner: str | None
     lease_until: int
     data: dict[str, Json]
-    answers: list[Json]
 
 
 @dataclass(frozen=True, slots=True)
 class UnledRun:
-    """A run that nobody drives and that can go on."""
+    """A run that is under way and that nobody drives."""
 
     workflow_id: str
     run_id: str
@@ -166,16 +164,6 @@ class WorkflowStore(Protocol):
 
         Returns:
             Whether the run was there and met the expectations.
-        """
-        ...
-
-    async def keep_answer(
-        self, workflow_id: str, run_id: str, answer: Json, *, expected_status: Collection[str]
-    ) -> bool:
-        """Add an answer behind those that are kept, in one atomic step with the check.
-
-        Returns:
-            Whether the run was there and in one of these states.
         """
         ...
 
@@ -257,10 +245,9 @@ class WorkflowStore(Protocol):
     async def list_unled(
         self, workflow_ids: Collection[str], *, dead_drivers: Collection[str] = (), limit: int
     ) -> list[UnledRun]:
-        """Return runs that nobody drives and that can go on, the oldest first.
+        """Return runs that are under way and that nobody drives, the oldest first.
 
-        They are under way, or suspended with an answer kept. They were given up, or the lease of
-        their driver is over, or it is one of `dead_drivers`.
+        They were given up, or the lease of their driver is over, or it is one of `dead_drivers`.
         """
         ...
 
@@ -289,6 +276,11 @@ class Storage(Protocol):
     @property
     def memory(self) -> MemoryStore:
         """Threads, messages and resources."""
+        ...
+
+    @property
+    def evals(self) -> EvalStore:
+        """Scores, datasets, experiments and feedback."""
         ...
 
     async def open(self) -> None:

@@ -9,12 +9,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mastra.clock import Clock, SystemClock
-from mastra.jsonable import Json, dump_json, load_json
+from mastra.jsonable import dump_json, load_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 
 if TYPE_CHECKING:
     from mastra.storage.agent_runs import AgentRunStore
     from mastra.storage.conversations import MemoryStore
+    from mastra.storage.evals import EvalStore
 
 __all__ = ["InMemoryStorage", "InMemoryWorkflowStore"]
 
@@ -96,16 +97,6 @@ class InMemoryWorkflowStore:
         if "updated_at" not in changes:
             head.updated_at = self._now()
         self._keep_bound(key, head.status)
-        return True
-
-    async def keep_answer(
-        self, workflow_id: str, run_id: str, answer: Json, *, expected_status: Collection[str]
-    ) -> bool:
-        """Add an answer behind those that are kept."""
-        run = self._runs.get((workflow_id, run_id))
-        if run is None or run.head.status not in expected_status:
-            return False
-        run.head.answers = [*run.head.answers, answer]
         return True
 
     def _keep_bound(self, key: tuple[str, str], status: str) -> None:
@@ -262,6 +253,7 @@ class InMemoryStorage:
         self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
         self._agent_runs: AgentRunStore | None = None
         self._memory: MemoryStore | None = None
+        self._evals: EvalStore | None = None
 
     # Loaded when they are used: a program of workflows alone starts faster without them.
 
@@ -282,6 +274,15 @@ class InMemoryStorage:
 
             self._memory = InMemoryMemoryStore()
         return self._memory
+
+    @property
+    def evals(self) -> EvalStore:
+        """Scores, datasets, experiments and feedback."""
+        if self._evals is None:
+            from mastra.storage.evals import InMemoryEvals  # noqa: PLC0415
+
+            self._evals = InMemoryEvals()
+        return self._evals
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""

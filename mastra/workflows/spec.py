@@ -222,6 +222,8 @@ class WorkflowSpec:
     on_start: Callback | None = None
     on_finish: Callback | None = None
     on_error: Callback | None = None
+    scorers: Mapping[str, Any] | None = None
+    """What scores its outputs once they are given, by key, as of an agent."""
     steps: Mapping[str, Schema[Any]] = field(default_factory=dict[str, Schema[Any]])
     """Output schema of each step by its id, nested ones by their workflow's id."""
     value: Schema[Any] | None = None
@@ -245,4 +247,4 @@ class WorkflowSpec:
     @property
     def has_callbacks(self) -> bool:
         """Whether somebody is to be told of its start or end."""
-        return not (self.on_start is self.on_finish is self.on_error is None)
+        return not (self.on_start is self.on_finish is self.on_error is self.scorers is None)

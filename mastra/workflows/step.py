@@ -90,6 +90,8 @@ class Step(Generic[In_contra, Out_co]):
     """`AGENT`, `TOOL` or `WORKFLOW` where the step is made of one."""
     nested: Any = field(default=None, repr=False)
     """Of a step made of a workflow: its specification."""
+    scorers: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What scores its outputs once they are given, by key, as of an agent."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, outside of any run, as a test may want to."""
@@ -110,6 +112,7 @@ class StepOptions(TypedDict, total=False):
     state_schema: Any
     retries: int | None
     metadata: Mapping[str, Any] | None
+    scorers: Mapping[str, Any] | None
 
 
 @overload
@@ -157,7 +160,8 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
             function's name. `input_schema` and `output_schema` default to its annotations; a
             schema is any type that pydantic can validate. `resume_schema`, `suspend_schema` and
             `state_schema` are checked where those values pass. `retries` is the number of extra
-            tries. `description` and `metadata` are for readers.
+            tries. `description` and `metadata` are for readers. `scorers` score its outputs, as an
+            agent's do.
 
     Raises:
         WorkflowDefinitionError: The function takes parameters that cannot be filled, or there
@@ -235,6 +239,7 @@ _OPTIONS = {
     "retries",
     "metadata",
     "component",
+    "scorers",
 }
 
 
@@ -290,6 +295,7 @@ def _make(
         retries=retries,
         metadata=options.get("metadata"),
         component=options.get("component"),
+        scorers=options.get("scorers"),
     )
 
 

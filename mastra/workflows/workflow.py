@@ -371,6 +371,7 @@ def create_workflow(
     validate_inputs: bool = True,
     validate_outputs: bool = True,
     metadata: Mapping[str, Any] | None = None,
+    scorers: Mapping[str, Any] | None = None,
     strict: bool = False,
 ) -> Workflow[In, Out, In]:
     """Begin a workflow.
@@ -391,6 +392,7 @@ def create_workflow(
         validate_inputs: Whether inputs are checked.
         validate_outputs: Whether outputs are checked.
         metadata: Facts of your own.
+        scorers: What scores its outputs once they are given, by key, as of an agent.
         strict: Whether a run fails whose last value does not meet `output_schema`.
     """
     check_id(id, "Workflow")
@@ -410,6 +412,7 @@ def create_workflow(
             else schema_of(request_context_schema),
             description=description,
             metadata=metadata,
+            scorers=scorers,
             retry=retry or RetryConfig(),
             validate_inputs=validate_inputs,
             validate_outputs=validate_outputs,

@@ -394,6 +394,19 @@ async def test_abort_reaches_a_tool() -> None:
     assert cancelled == ["yes"]
 
 
+async def test_an_abort_between_two_pieces_of_work() -> None:
+    loop, controller = asyncio.get_running_loop(), AbortController()
+    stream = agent(Turn("one two three", delay=0.01)).stream("q", abort_signal=controller.signal)
+    seen: list[str] = []
+    async for chunk in stream:
+        seen.append(chunk.type)
+        if chunk.type == "text-delta":
+            # It comes when the next piece of work is there and has not begun.
+            loop.call_soon(controller.abort)
+    assert seen[-2:] == ["abort", "finish"]
+    assert seen.count("text-delta") == 1
+
+
 async def test_an_abort_before_the_start() -> None:
     controller = AbortController()
     controller.abort()

@@ -12,6 +12,7 @@ from fastapi import Body, Depends, FastAPI, Header, HTTPException, Request
 from fastapi.security import HTTPBearer
 from starlette.routing import BaseRoute
 
+from mastra.ai_sdk import chat_route, workflow_route
 from mastra.errors import ConfigError
 from mastra.mcp import MCPServer
 from mastra.memory import Memory
@@ -74,10 +75,12 @@ async def hello() -> dict[str, str]:
 
 
 def routes_of(auth: Any) -> ServerConfig:
-    own = [
+    own: list[Any] = [
         ApiRoute(path="/hello", method="GET", handler=hello),
         ApiRoute(path="/any", handler=hello),
         ApiRoute(path="/asgi", handler=echo),
+        chat_route(),
+        workflow_route(),
         ApiRoute(
             path="/mcp", create_handler=lambda m: MCPServer("all", tools=m.list_tools()).asgi_app()
         ),
@@ -108,6 +111,7 @@ def walk(routes: Iterable[BaseRoute], prefix: str = "") -> list[tuple[str, str]]
 
 def filled(path: str) -> str:
     known = {"workflowId": "slowWorkflow", "agentId": "planningAgent", "toolId": "get-weather"}
+    path = path.replace("{chat_id:path}", "chat")
     for name, value in known.items():
         path = path.replace(f"{{{name}}}", value)
     return path.replace("{", "").replace("}", "")
@@ -149,6 +153,7 @@ async def test_nothing_that_is_mounted_is_open(form: str) -> None:
     known = {path for _, path in walked}
     assert {f"/api{path}" for _, path in server_of(app).facts["routes"]} <= known
     assert {"/", "/docs", "/swagger-ui", "/api/openapi.json", "/api/mcp", "/asgi", *OPEN} <= known
+    assert {"/chat/{agent_id}", "/api/workflow/{workflow_id}/{chat_id:path}/stop"} <= known
     await all_refused(app, walked)
     async with connect(app, headers=KEY) as caller:
         for path in ("/", "/docs", "/api/openapi.json", "/api/agents", "/any", "/api/asgi"):

@@ -22,6 +22,7 @@ from mastra import (
     create_workflow,
     tool,
 )
+from mastra.ai_sdk import chat_route, workflow_route
 from mastra.memory import Memory
 from mastra.observability import Observability
 from mastra.server import BearerAuth, create_app
@@ -87,11 +88,47 @@ STARTED = [
 ]
 RESUMED = [refused({"step": "wait", "resumeData": {}}, runId="alice-flow")]
 TRAVELLED = [refused({"step": "wait", "inputData": {"value": 2}}, runId="alice-flow")]
+
+
+def chats(**body: Any) -> tuple[str, Any]:
+    part = {"type": "text", "text": "pay"}
+    message = {"id": "bob-said", "role": "user", "parts": [part]}
+    return "refused", {"json": {"id": "bob-chat", "messages": [message], **body}}
+
+
+def approves(chat_id: str) -> tuple[str, Any]:
+    approval = {"id": "alice-run::call_1", "approved": True}
+    call = {"toolCallId": "call_1", "state": "approval-responded", "approval": approval}
+    part = {"type": "tool-pay", "input": {"to": "alice-shop"}, **call}
+    message = {"id": "x", "role": "assistant", "parts": [part]}
+    return chats(id=chat_id, messages=[message])
+
+
 METRIC = {"name": ["mastra_agent_duration_ms", "mastra_workflow_duration_ms"]}
 PERCENTILES = {"name": "mastra_agent_duration_ms", "percentiles": [0.5]}
 SAVED = {"id": "alice-message", "role": "user", "content": "bob's"}
 
 ROWS: dict[str, list[tuple[str, Any]]] = {
+    "POST /chat/{agent_id}": [
+        chats(id="alice-thread"),
+        chats(memory={"thread": "alice-thread"}),
+        chats(memory={"thread": "bob-thread", "resource": "alice"}),
+        chats(resourceId="alice"),
+        chats(runId="alice-run"),
+        chats(runId="alice-run", resumeData={}),
+        chats(messages=[{"id": "alice-message", "role": "user", "parts": []}]),
+        approves("alice-thread"),
+        approves("bob-chat"),
+    ],
+    "GET /chat/{agent_id}/{chat_id:path}/stream": [blind()],
+    "POST /chat/{agent_id}/{chat_id:path}/stop": [blind()],
+    "POST /workflow/{workflow_id}": [
+        refused({"id": "alice-flow", "runId": "alice-flow", "inputData": {"value": 1}}),
+        refused({"id": "bob-chat", "resourceId": "alice", "inputData": {"value": 1}}),
+        refused({"id": "bob-chat", "runId": "alice-flow", "resumeData": {}}),
+    ],
+    "GET /workflow/{workflow_id}/{chat_id:path}/stream": [refused()],
+    "POST /workflow/{workflow_id}/{chat_id:path}/stop": [refused()],
     "POST /agents/{agentId}/generate": ASKED,
     "POST /agents/{agentId}/stream": ASKED,
     "POST /agents/{agentId}/stream-until-idle": ASKED,
@@ -204,7 +241,9 @@ def application() -> Mastra:
         tools={"pay": pay},
         storage=InMemoryStorage(),
         observability=Observability(capture_content=True),
-        server=ServerConfig(auth=BearerAuth({"a": "alice", "b": "bob"})),
+        server=ServerConfig(
+            auth=BearerAuth({"a": "alice", "b": "bob"}), api_routes=[chat_route(), workflow_route()]
+        ),
     )
 
 
@@ -213,7 +252,9 @@ class World:
 
     def __init__(self, mastra: Mastra, app: Any, http: httpx.AsyncClient) -> None:
         self.mastra = mastra
+        own = [route for routes in (chat_route(), workflow_route()) for route in routes]
         self.routes = {f"{method} {path}" for method, path in server_of(app).facts["routes"]}
+        self.routes |= {f"{route.method} {route.path}" for route in own}
         self.http = http
         self.trace = ""
 
@@ -263,6 +304,9 @@ class World:
             "{agentId}": "a",
             "{workflowId}": "flow",
             "{toolId}": "pay",
+            "{agent_id}": "a",
+            "{workflow_id}": "flow",
+            "{chat_id:path}": "alice-flow" if "/workflow/" in path else "alice-thread",
             "{runId}": "alice-flow",
             "{run_id}": "alice-run",
             "{threadId}": "alice-thread",
@@ -301,7 +345,7 @@ async def test_bob_sees_and_touches_nothing_of_alices(world: World) -> None:
         if outcome == "refused":
             assert found.status_code in REFUSED, (route, given, found.text)
         else:
-            assert found.status_code == 200, (route, given, found.text)
+            assert found.is_success, (route, given, found.text)
             assert "alice" not in found.text, (route, given, found.text)
         assert await world.hers() == before, (route, given)
 
@@ -311,7 +355,7 @@ async def test_alice_is_let_in(world: World) -> None:
         method, path = route.split(" ")
         if method == "GET" and "{" in path and not path.startswith("/logs"):
             found = await world.http.get(world.path(route), headers=ALICE)
-            assert found.status_code == 200, (route, found.text)
+            assert found.is_success, (route, found.text)
 
 
 async def test_what_is_nobodys_tells_of_nobody(world: World) -> None:

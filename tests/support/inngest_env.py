@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from inngest._internal import net
 from mastra import Mastra
 from mastra.inngest.engine import InngestEngine
 from mastra.inngest.mount import serving_app
-from tests.support.asgi_stream import StreamingASGITransport
+from tests.support.inngest_memory import MemoryTransport
 from tests.support.inngest_server import FakeInngest
 
 __all__ = ["DevServer", "Host", "ServedEngine", "free_ports", "inngest_binary", "inngest_host"]
@@ -99,7 +99,8 @@ class ServedEngine(InngestEngine):
 
     def __init__(self, host: Host, **options: Any) -> None:
         super().__init__(host.client, **options)
-        self.api.transport = host.transport
+        if host.transport is not None:
+            self.api.transport = host.transport
         self._host = host
 
     async def launch(self, command: Any) -> Any:
@@ -122,7 +123,7 @@ class Host:
     def __init__(self, url: str, *, checkpoint: bool, fake: FakeInngest | None) -> None:
         self.client = _client(url)
         self.fake = fake
-        self.transport: httpx.AsyncBaseTransport | None = None
+        self.transport: MemoryTransport | None = None
         self.port = 0
         self.requests = 0
         self._checkpoint = checkpoint
@@ -153,8 +154,8 @@ class Host:
 
     def connect_in_memory(self, fake: FakeInngest) -> None:
         """Have the SDK's client and the engine call the small server without a network."""
-        self.transport = StreamingASGITransport(fake.asgi())
-        http = net.ThreadAwareAsyncHTTPClient(transport=self.transport).initialize()
+        self.transport = MemoryTransport(fake.asgi(), fake.url)
+        http = net.ThreadAwareAsyncHTTPClient(transport=self.transport.asgi).initialize()
         self.client._http_client._http_client = http
 
     async def aclose(self) -> None:
@@ -178,7 +179,9 @@ class Host:
 
 
 @asynccontextmanager
-async def inngest_host(server: FakeInngest | DevServer, *, checkpoint: bool) -> AsyncIterator[Host]:
+async def inngest_host(
+    server: FakeInngest | DevServer, *, checkpoint: bool
+) -> AsyncGenerator[Host]:
     """Open a host for a server: called in memory by the small one, over HTTP by the real one."""
     if isinstance(server, FakeInngest):
         host = Host(server.url, checkpoint=checkpoint, fake=server)

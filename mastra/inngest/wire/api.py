@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -12,17 +11,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
-import httpx
 import inngest
 
 from mastra.errors import RunError
 from mastra.inngest.wire.names import TOPIC, step_hash, step_name
 from mastra.inngest.wire.request import RequestFacts
+from mastra.inngest.wire.transport import Answer, LoopTransport, NotReached, Stream, Transport
 from mastra.jsonable import Json, dump_wire, load_json
 
 __all__ = ["Checkpoint", "InngestApi", "ServerRun", "Subscription"]
 
-_TIMEOUT_S = 30.0
 _count = itertools.count(1)
 
 
@@ -65,8 +63,8 @@ def _bearer(signing_key: str) -> str:
 class Subscription:
     """Messages of a realtime channel, as they come."""
 
-    def __init__(self, response: httpx.Response, lines: AsyncIterator[str]) -> None:
-        self._response = response
+    def __init__(self, stream: Stream, lines: AsyncIterator[str]) -> None:
+        self._stream = stream
         self._lines = lines
 
     async def messages(self) -> AsyncIterator[Any]:
@@ -82,7 +80,7 @@ class Subscription:
 
     async def aclose(self) -> None:
         """End the subscription."""
-        await self._response.aclose()
+        await self._stream.aclose()
 
 
 class InngestApi:
@@ -92,22 +90,8 @@ class InngestApi:
         self.client = client
         self.checkpoints = 0
         """How many results were posted."""
-        self.transport: httpx.AsyncBaseTransport | None = None
-        """Takes the place of the network, where the server is in this process."""
-        self._http: httpx.AsyncClient | None = None
-
-    @property
-    def http(self) -> httpx.AsyncClient:
-        """The connection, made on first use."""
-        if self._http is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
-            self._http = httpx.AsyncClient(
-                base_url=self.client.api_origin,
-                timeout=_TIMEOUT_S,
-                limits=limits,
-                transport=self.transport,
-            )
-        return self._http
+        self.transport: Transport = LoopTransport(client.api_origin)
+        """Takes the requests."""
 
     def _headers(self, key: str | None) -> dict[str, str]:
         headers = {"content-type": "application/json"}
@@ -117,15 +101,13 @@ class InngestApi:
             headers["x-inngest-env"] = self.client.env
         return headers
 
-    async def _post(
-        self, path: str, content: bytes, params: dict[str, str] | None = None
-    ) -> httpx.Response:
-        client = self.client
+    async def _post(self, path: str, content: bytes, query: dict[str, str] | None = None) -> Answer:
+        client, send = self.client, self.transport.send
         headers = self._headers(client.signing_key)
-        answer = await self.http.post(path, content=content, params=params, headers=headers)
-        if answer.status_code in (401, 403) and client.signing_key_fallback:
+        answer = await send("POST", path, body=content, query=query, headers=headers)
+        if answer.status in (401, 403) and client.signing_key_fallback:
             headers = self._headers(client.signing_key_fallback)
-            answer = await self.http.post(path, content=content, params=params, headers=headers)
+            answer = await send("POST", path, body=content, query=query, headers=headers)
         return answer
 
     async def checkpoint(
@@ -153,12 +135,12 @@ class InngestApi:
         }
         try:
             answer = await self._post(f"/v1/checkpoint/{facts.run_id}/async", dump_wire(body))
-        except httpx.HTTPError:
+        except NotReached:
             return Checkpoint.FAILED
-        if answer.status_code < 300:
+        if answer.status < 300:
             self.checkpoints += 1
             return Checkpoint.KEPT
-        if answer.status_code == 400 and "not found" in answer.text:
+        if answer.status == 400 and "not found" in answer.text:
             return Checkpoint.GONE
         return Checkpoint.FAILED
 
@@ -178,29 +160,27 @@ class InngestApi:
         }
         try:
             answer = await self._post(f"/v1/checkpoint/{facts['runId']}/async", dump_wire(body))
-        except httpx.HTTPError:
+        except NotReached:
             return None
-        if answer.status_code == 400 and "not found" in answer.text:
+        if answer.status == 400 and "not found" in answer.text:
             return False
-        return True if answer.status_code < 300 else None
+        return True if answer.status < 300 else None
 
     async def _ask(self, path: str) -> Any:
         """Return what the server knows at a path, or `None` if that is nothing to us.
 
         Raises:
-            httpx.TransportError: It could not be reached.
+            NotReached: It could not be reached.
         """
         # Answers are cached by address, so each question has its own.
-        answer = await self.http.get(
+        answer = await self.transport.send(
+            "GET",
             path,
-            params={"_": f"{time.time_ns()}{next(_count)}"},
+            query={"_": f"{time.time_ns()}{next(_count)}"},
             headers=self._headers(self.client.signing_key),
         )
-        try:
-            found: Any = answer.json()
-        except json.JSONDecodeError:
-            return None
-        if answer.status_code >= 300 or not isinstance(found, dict):
+        found = answer.json()
+        if answer.status >= 300 or not isinstance(found, dict):
             return None
         return cast("dict[str, Any]", found).get("data")
 
@@ -208,7 +188,7 @@ class InngestApi:
         """Return how the server says that a run stands, or `None` if it does not say.
 
         Raises:
-            httpx.TransportError: It could not be reached.
+            NotReached: It could not be reached.
         """
         data = await self._ask(f"/v1/runs/{run_id}")
         if not data:
@@ -222,7 +202,7 @@ class InngestApi:
             event_id: The id that the server gave the event.
 
         Raises:
-            httpx.TransportError: It could not be reached.
+            NotReached: It could not be reached.
         """
         data = await self._ask(f"/v1/events/{event_id}/runs")
         return None if data is None else [str(run["run_id"]) for run in data]
@@ -238,8 +218,8 @@ class InngestApi:
         answer = await self._post(
             "/v1/realtime/publish", content, {"channel": channel, "topic": TOPIC}
         )
-        if answer.status_code >= 300:
-            raise RunError(f"Inngest answered {answer.status_code} to a realtime message.")
+        if answer.status >= 300:
+            raise RunError(f"Inngest answered {answer.status} to a realtime message.")
 
     async def subscribe(self, channel: str) -> Subscription:
         """Subscribe to a channel. What is sent after this returns arrives.
@@ -249,28 +229,20 @@ class InngestApi:
         """
         ask = [{"channel": channel, "name": TOPIC, "kind": "run"}]
         answer = await self._post("/v1/realtime/token", dump_wire(ask))
-        if answer.status_code >= 300:
-            raise RunError(f"Inngest answered {answer.status_code} to a realtime subscription.")
-        request = self.http.build_request(
-            "GET",
+        if answer.status >= 300:
+            raise RunError(f"Inngest answered {answer.status} to a realtime subscription.")
+        stream = await self.transport.open(
             "/v1/realtime/sse",
-            params={"token": answer.json()["jwt"]},
-            timeout=httpx.Timeout(_TIMEOUT_S, read=None),
+            query={"token": answer.json()["jwt"]},
+            headers={"accept": "text/event-stream"},
         )
-        response = await self.http.send(request, stream=True)
-        if response.status_code >= 300:
-            await response.aclose()
-            raise RunError(f"Inngest answered {response.status_code} to a realtime stream.")
+        if stream.status >= 300:
+            await stream.aclose()
+            raise RunError(f"Inngest answered {stream.status} to a realtime stream.")
         try:
-            lines = response.aiter_lines()
+            lines = stream.lines()
             await anext(lines)  # a comment that says that the subscription stands
         except BaseException:
-            await response.aclose()
+            await stream.aclose()
             raise
-        return Subscription(response, lines)
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+        return Subscription(stream, lines)

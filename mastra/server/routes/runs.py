@@ -28,13 +28,13 @@ from mastra.workflows.results import WorkflowResult
 from mastra.workflows.run import Run
 from mastra.workflows.workflow import Workflow
 
-__all__ = ["add_run_routes"]
+__all__ = ["add_run_routes", "starting"]
 
 _ENDED = ("success", "failed", "tripwire", "canceled")
 
 
 @asynccontextmanager
-async def _starting(
+async def starting(
     server: Server, request: Request, workflow_id: str, run_id: str | None, body: StartBody
 ) -> AsyncGenerator[tuple[Run[Any], dict[str, Any]]]:
     """Give a run that nobody has started, and what to start it with.
@@ -78,7 +78,7 @@ async def start(
     body: Annotated[StartBody, Body(default_factory=StartBody)],
 ) -> dict[str, Json]:
     """Start a run and answer at once."""
-    async with _starting(server, request, workflow_id, run_id, body) as (run, options):
+    async with starting(server, request, workflow_id, run_id, body) as (run, options):
         await run.start_async(**options)
     return {"message": "Workflow run started"}
 
@@ -91,7 +91,7 @@ async def start_async(
     run_id: Annotated[Identifier | None, Query(alias="runId")] = None,
 ) -> dict[str, Json]:
     """Start a run and answer with its result."""
-    async with _starting(server, request, workflow_id, run_id, body) as (run, options):
+    async with starting(server, request, workflow_id, run_id, body) as (run, options):
         await run.start_async(**options)
     return _result_wire(await run.result())
 
@@ -104,7 +104,7 @@ async def stream(
     body: Annotated[StartBody, Body(default_factory=StartBody)],
 ) -> StreamingResponse:
     """Start a run and answer with its events as they come."""
-    async with _starting(server, request, workflow_id, run_id, body) as (run, options):
+    async with starting(server, request, workflow_id, run_id, body) as (run, options):
         events = run.stream(**options)
         await events.__aenter__()
     again = functools.partial(server.workflow(workflow_id).create_run, run_id)

@@ -35,7 +35,6 @@ __all__ = [
     "delete_run",
     "insert_run",
     "is_run",
-    "keep_answer",
     "list_runs",
     "list_unled",
     "select_run",
@@ -92,18 +91,6 @@ def update_run(names: Iterable[str], statuses: int | None, *, has_owner: bool) -
     )
 
 
-def keep_answer(statuses: int) -> Update:
-    """Build the statement that adds to a run's answers."""
-    answers = _columns.answers
-    return (
-        update(runs)
-        .where(is_run(), _is_one_of("status", statuses))
-        .values(
-            answers=func.coalesce(answers.concat(","), "").concat(named("new_answers", answers))
-        )
-    )
-
-
 def list_runs(filters: Iterable[Filter], *, has_limit: bool) -> Select[Any]:
     """Build the query for a page of runs, the newest first."""
     query = select(*_HEAD).where(*_conditions(filters))
@@ -154,19 +141,13 @@ def claim_run(dialect: str, dead_owners: int, *, is_shared: bool) -> Update:
 
 
 def list_unled(dialect: str, workflows: int, dead: int) -> Select[str, str, str | None]:
-    """Build the query for runs that nobody drives and that can go on."""
+    """Build the query for runs that are under way and that nobody drives."""
     owners = matches("owner", _columns.owner, dead)
     is_dead = driver_of(runs).in_(owners) if owners else false()
     return (
         select(_columns.workflow_id, _columns.run_id, _columns.owner)
         .where(
-            or_(
-                _is_one_of("status", 2),
-                and_(
-                    _columns.status == named("waiting_status", _columns.status),
-                    _columns.answers.is_not(None),
-                ),
-            ),
+            _is_one_of("status", 2),
             _is_one_of("workflow_id", workflows),
             or_(is_unled(dialect, is_shared=True), is_dead),
         )

@@ -14,6 +14,7 @@ from mastra.names import python_names, python_options
 from mastra.storage.sql.agent_runs import SQLAgentRuns
 from mastra.storage.sql.conversations import SQLMemoryStore
 from mastra.storage.sql.database import Database, Durability
+from mastra.storage.sql.evals import SQLEvals
 from mastra.storage.sql.leases import SQLDrivers
 from mastra.storage.sql.sqlite import SqliteDatabase
 from mastra.storage.sql.workflows import SQLWorkflowStore
@@ -45,6 +46,7 @@ class SQLStorage:
         workflows: Runs of workflows and their journals.
         agent_runs: Runs of agents that wait for somebody's answer.
         memory: Threads, messages and resources.
+        evals: Scores, datasets, experiments and feedback.
 
     Raises:
         ConfigError: The URL is not one of these, or an option is none.
@@ -67,6 +69,7 @@ class SQLStorage:
         self.workflows = SQLWorkflowStore(self._database, drivers, clock=clock)
         self.agent_runs = SQLAgentRuns(self._database, drivers, clock=clock)
         self.memory = SQLMemoryStore(self._database)
+        self.evals = SQLEvals(self._database)
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. May be called again.

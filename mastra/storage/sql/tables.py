@@ -22,6 +22,7 @@ __all__ = [
     "METADATA",
     "agent_runs",
     "drivers",
+    "evals",
     "journal",
     "message_vectors",
     "messages",
@@ -59,9 +60,8 @@ runs = Table(
     Column("owner", Text),
     Column("lease_until", BigInteger, nullable=False),
     Column("data", Text),
-    Column("answers", Text),
 )
-"""One row a run, rewritten. Answers have commas between them, and no brackets around: one is added without reading."""
+"""One row a run, rewritten."""
 
 HEAD_COLUMNS = tuple(column.name for column in runs.columns if column.name != "run_key")
 JSON_COLUMNS = frozenset({"input", "result", "error", "state", "request_context", "data"})
@@ -159,3 +159,22 @@ resources = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 """Owners of conversations, and what is remembered of them."""
+
+evals = Table(
+    "mastra_evals",
+    METADATA,
+    Column("record_key", BigInteger, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("parent_id", Text),
+    Column("subject", Text),
+    Column("run_id", Text),
+    Column("trace_id", Text),
+    Column("resource_id", Text),
+    Column("version", BigInteger, nullable=False),
+    Column("valid_to", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("data", Text, nullable=False),
+)
+"""Scores, datasets, experiments and feedback. The name is the kind, a slash and the id."""

@@ -20,6 +20,7 @@ from mastra.schema import SchemaMismatch
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.conditions import decision
+from mastra.workflows.engines.scoring import offer_output
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import StepResult
@@ -127,6 +128,12 @@ async def nested_ended(
     """
     status = "success" if end is None else end.status
     is_told = status in ("success", "suspended", "failed", "tripwire")
+    if status == "success" and spec.scorers is not None:
+
+        async def offer(_: StepRecord) -> None:
+            offer_output(walk.run, spec, scope.init_data, output)
+
+        await decision(walk, scope, f"{scope.prefix}{len(spec.nodes)}.~score", None, offer)
     if not is_told or (spec.on_finish is None and (spec.on_error is None or status == "success")):
         return
 

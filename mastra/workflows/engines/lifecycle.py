@@ -18,6 +18,7 @@ from mastra.workflows.engines.journal import CLOSED_UP, FINAL, DropRow, LoadedRu
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.outcome import Outcome, result_of
 from mastra.workflows.engines.patience import patiently
+from mastra.workflows.engines.scoring import offer_output
 from mastra.workflows.engines.tracing import close_run_span, open_run_span, trace_data
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.events import EventLog, Kind, LegEnd
@@ -233,6 +234,8 @@ async def conclude(
     await call_at_end(
         command.target.spec, lambda: _argument(command, facts, outcome), outcome.status
     )
+    if outcome.status == "success":
+        offer_output(run, command.target.spec, run.input, outcome.raw)
     result = result_of(facts, outcome, list(_suspended(run.journal)))
     if run.span is not None:
         close_run_span(run.span, result)

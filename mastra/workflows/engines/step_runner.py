@@ -27,6 +27,7 @@ from mastra.logs import get_logger
 from mastra.schema import ANY, SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines.base import Ops
+from mastra.workflows.engines.scoring import offer_step
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.signals import Bail, Suspend
@@ -123,6 +124,9 @@ class StepTask:
         if self.decide is not None and record.status == "success":
             run.latest[record.step_id] = record  # a condition may ask for the step's result
             record.decision = await self.decide(record)
+        scorers = self.node.step.scorers
+        if scorers is not None and record.status == "success":
+            offer_step(run, self.scope.workflow_id, record, scorers)
         return record
 
     def _begin(self) -> StepRecord:

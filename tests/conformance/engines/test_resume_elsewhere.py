@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
@@ -19,6 +19,7 @@ from mastra import (
     create_step,
     create_workflow,
 )
+from mastra.workflows.run import Run
 from tests.support.engines import Calls, Env
 from tests.support.waiting import Gate, asking, blocking, failing, plus
 
@@ -303,6 +304,33 @@ async def test_the_loser_of_a_resume_has_the_originals_code(env: Env, calls: Cal
         await other.resume({"add": 2})
     gate.opened.set()
     assert caught.value.code == "WORKFLOW_RESUME_ALREADY_CLAIMED"
+    assert (await run.result()).unwrap() == 3
+
+
+async def test_the_loser_of_a_resume_is_told_so_where_the_run_has_ended_since(
+    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, has_looked = Gate(), asyncio.Event()
+    workflow = flow().then(asking(calls, "ask")).then(blocking(calls, "block", gate)).commit()
+    registered = env.workflow(workflow)
+    run = await registered.create_run()
+    await run.start(1)
+    await run.resume_async({"add": 1})
+    await gate.reached.wait()
+    other = await registered.create_run(run.run_id)
+    load = cast("Any", Run)._loaded
+
+    async def look(self: Any) -> Any:
+        loaded = await load(self)
+        has_looked.set()
+        return loaded
+
+    monkeypatch.setattr(Run, "_loaded", look)
+    losing = asyncio.ensure_future(other.resume({"add": 2}))
+    await has_looked.wait()
+    gate.opened.set()
+    with pytest.raises(ResumeClaimedError):
+        await losing
     assert (await run.result()).unwrap() == 3
 
 

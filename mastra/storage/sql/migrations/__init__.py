@@ -14,7 +14,7 @@ from mastra.storage.sql.migrations.v3_memory import memory_tables
 from mastra.storage.sql.migrations.v4_agent_claims import agent_claims
 from mastra.storage.sql.migrations.v5_vectors import vector_tables
 from mastra.storage.sql.migrations.v6_drivers import driver_tables
-from mastra.storage.sql.migrations.v7_answers import answers
+from mastra.storage.sql.migrations.v7_evals import eval_tables
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -43,7 +43,7 @@ MIGRATIONS = (
     Migration(4, agent_claims),
     Migration(5, vector_tables),
     Migration(6, driver_tables),
-    Migration(7, answers),
+    Migration(7, eval_tables),
 )
 LATEST = MIGRATIONS[-1].version
 

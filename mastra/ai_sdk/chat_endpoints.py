@@ -1,0 +1,135 @@
+"""Answers to a page's chat with an agent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import Depends, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mastra.agents.agent import Agent
+from mastra.ai_sdk.agent_translator import AgentTranslator
+from mastra.ai_sdk.chats import Chat, ChatNote, cancel, observed, status_of
+from mastra.ai_sdk.chunks import StreamOptions, framed
+from mastra.ai_sdk.endpoints import ChatId, Endpoints, asked_options, nothing, stream_response
+from mastra.ai_sdk.page import ChatBody
+from mastra.ai_sdk.turns import client_tools, turn_of
+from mastra.ai_sdk.ui_stream import DONE
+from mastra.errors import MastraError, NotFoundError
+from mastra.jsonable import Json
+from mastra.server.context import Server, ServerDep
+from mastra.server.errors import Refusal
+
+__all__ = ["chat_endpoints"]
+
+_UNDER_WAY = frozenset(("running", "waiting"))
+_SHOWN = _UNDER_WAY | {"suspended"}
+"""What a page that comes back is shown: also what waits for its answer."""
+
+
+def chat_endpoints(fixed: str | None, options: StreamOptions) -> Endpoints:
+    """Return what answers.
+
+    Args:
+        fixed: The agent, where the path names none.
+        options: How answers are shown.
+    """
+    found: Any = Depends(_named if fixed is None else _fixed(fixed))
+
+    async def chat(
+        server: ServerDep, request: Request, body: ChatBody, agent: Agent = found
+    ) -> Response:
+        """Answer a page's chat."""
+        shown = asked_options(request, options)
+        chat_of_page = Chat.of(server, request, f"agent:{agent.id}", body.id or "")
+        turn = await turn_of(chat_of_page, request, agent, body, shown)
+        await turn.begin(request)
+        return stream_response(server, turn.frames())
+
+    async def chat_stream(
+        server: ServerDep, request: Request, chat_id: ChatId, agent: Agent = found
+    ) -> Response:
+        """Go on with the answer to a page's chat, from its beginning, if one is under way."""
+        shown = asked_options(request, options)
+        note = await _under_way(Chat.of(server, request, f"agent:{agent.id}", chat_id), agent)
+        if note is None:
+            return nothing()
+        shown = replace(shown, client_tools=await client_tools(server, request, agent))
+        return stream_response(server, _replayed(server, agent, note, shown))
+
+    async def chat_stop(
+        server: ServerDep, request: Request, chat_id: ChatId, agent: Agent = found
+    ) -> dict[str, Json]:
+        """Stop the answer to a page's chat."""
+        chat_of_page = Chat.of(server, request, f"agent:{agent.id}", chat_id)
+        is_stopped = chat_of_page.stop()
+        note = await _under_way(chat_of_page, agent)
+        run_id = None if note is None else str(note.runs[-1]["id"])
+        if run_id is not None and await status_of(agent, run_id) in _UNDER_WAY:
+            await cancel(agent, run_id)
+            is_stopped = True
+        return {"stopped": is_stopped}
+
+    return Endpoints(chat, chat_stream, chat_stop)
+
+
+async def _named(
+    server: ServerDep, agent_id: Annotated[str, Path(description="An agent's key or id.")]
+) -> Agent:
+    return _agent(server, agent_id)
+
+
+def _fixed(agent_id: str) -> Any:
+    async def find(server: ServerDep) -> Agent:
+        return _agent(server, agent_id)
+
+    return find
+
+
+def _agent(server: Server, agent_id: str) -> Agent:
+    try:
+        return server.mastra.get_agent_by_id(agent_id)
+    except NotFoundError:
+        raise Refusal(404, f"Agent with id {agent_id} not found") from None
+
+
+async def _under_way(chat: Chat, agent: Agent) -> ChatNote | None:
+    """Return what is known of an answer that goes on without its reader, or waits."""
+    note = await chat.noted() if agent.spec.durable else None
+    if note is None or not note.runs:
+        return None
+    return note if await status_of(agent, str(note.runs[-1]["id"])) in _SHOWN else None
+
+
+async def _replayed(
+    server: Server, agent: Agent, note: ChatNote, options: StreamOptions
+) -> AsyncGenerator[bytes, None]:
+    translator = AgentTranslator(replace(options, message_id=note.message_id))
+    run_id = ""
+    try:
+        for run in note.runs:
+            run_id = str(run["id"])
+            for result in run.get("results") or ():
+                for made in translator.answered(result["toolCallId"], result["output"]):
+                    yield framed(made)
+            async with aclosing(observed(agent, run_id)) as chunks:
+                async for chunk in chunks:
+                    await server.turns.next()
+                    if chunk.get("type") == "finish" and run is not note.runs[-1]:
+                        continue  # the message goes on
+                    for made in translator.translate(chunk):
+                        yield framed(made)
+        found = await agent.durable_runs.workflow.get_run(run_id)
+        if found is not None and found.error is not None:
+            ended = translator.fail(found.error)
+        else:
+            ended = translator.end("canceled" if found is None else found.status)
+    except MastraError as error:
+        ended = translator.fail(error)
+    for made in ended:
+        yield framed(made)
+    yield DONE

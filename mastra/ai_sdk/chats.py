@@ -1,0 +1,141 @@
+"""Which runs a chat's message is made of, and what stops the answers under way.
+
+An answer that goes on without its reader is found again by its chat, from any process: the storage
+keeps a note of each such chat, in a head without a journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from mastra.agents.agent import Agent
+from mastra.ids import stable_id
+from mastra.jsonable import Json
+from mastra.server.context import Server
+from mastra.storage.base import RunChanges, RunHead
+from mastra.stream.abort import AbortController
+
+__all__ = ["Chat", "ChatNote", "cancel", "observed", "status_of"]
+
+_STOPS = "ai_sdk.stops"
+_ANSWERED = "ai_sdk.answered"
+_STATUS = "success"
+"""Of every note: nobody drives it."""
+
+
+@dataclass(slots=True)
+class ChatNote:
+    """What is known of a chat's latest answer."""
+
+    message_id: str
+    """The message that it is."""
+    runs: list[dict[str, Json]] = field(default_factory=list[dict[str, Any]])
+    """The runs that it is made of, in order: `id`, and as `results` what the page told each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat of somebody with an agent or a workflow."""
+
+    server: Server
+    kind: str
+    """`agent` or `workflow`, a colon, and its id."""
+    id: str
+    """The page's id for it."""
+    owner: str | None
+    """Whose it is, where callers are known."""
+
+    @classmethod
+    def of(cls, server: Server, request: Request, kind: str, chat_id: str) -> Chat:
+        """Return the caller's chat of an id: everybody has their own."""
+        return cls(server, kind, chat_id, server.owner(request))
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        return f"ai-sdk:{self.kind}", stable_id(self.owner or "", self.id)
+
+    # -- the note ------------------------------------------------------------------------------
+
+    async def note(self, note: ChatNote) -> None:
+        """Keep a note of the chat's latest answer."""
+        workflow_id, run_id = self._place
+        store = self.server.mastra.storage.workflows
+        data: dict[str, Json] = {"messageId": note.message_id, "runs": note.runs}
+        head = RunHead(workflow_id, run_id, _STATUS, self.owner, data=data)
+        if not await store.create_run(head):
+            await store.update_run(workflow_id, run_id, RunChanges(data=data))
+
+    async def noted(self) -> ChatNote | None:
+        """Return the note, if there is one."""
+        head = await self.server.mastra.storage.workflows.get_run(*self._place)
+        if head is None or "runs" not in head.data:
+            return None
+        return ChatNote(head.data["messageId"], [*head.data["runs"]])
+
+    # -- stopping ------------------------------------------------------------------------------
+
+    @contextmanager
+    def stoppable(self) -> Generator[AbortController]:
+        """Give what stops an answer of the chat, for as long as it is under way here."""
+        stops: dict[Any, set[AbortController]] = self.server.facts.setdefault(_STOPS, {})
+        controller = AbortController()
+        own = stops.setdefault(self._place, set())
+        own.add(controller)
+        try:
+            yield controller
+        finally:
+            own.discard(controller)
+            if not own:
+                stops.pop(self._place, None)
+
+    def stop(self) -> bool:
+        """Stop the answers of the chat that are under way here; return whether there were any."""
+        stops: dict[Any, set[AbortController]] = self.server.facts.get(_STOPS, {})
+        found = [*stops.get(self._place, ())]
+        for controller in found:
+            controller.abort("The page stopped the answer.")
+        return bool(found)
+
+    @contextmanager
+    def answering(self, run_id: str) -> Generator[bool]:
+        """Tell whether nobody else here answers what a run waits for, and let nobody until the end.
+
+        Several calls of a step are answered one after the other, and all of one page's answers count
+        or none.
+        """
+        answered: set[str] = self.server.facts.setdefault(_ANSWERED, set())
+        is_first = run_id not in answered
+        if is_first:
+            answered.add(run_id)
+        try:
+            yield is_first
+        finally:
+            if is_first:
+                answered.discard(run_id)
+
+
+# -- the runs of a durable agent -------------------------------------------------------------------
+
+
+async def status_of(agent: Agent, run_id: str) -> str | None:
+    """Return the status of a durable agent's run, `None` where there is none."""
+    found = await agent.durable_runs.workflow.get_run(run_id)
+    return None if found is None else found.status
+
+
+async def observed(agent: Agent, run_id: str) -> AsyncGenerator[Any, None]:
+    """Yield what a durable agent's run has streamed, then what it streams, as JSON."""
+    run = await agent.durable_runs.workflow.create_run(run_id)
+    async for event in run.observe_stream():
+        if event.type == "workflow-step-output" and event.payload is not None:
+            yield event.payload.output
+
+
+async def cancel(agent: Agent, run_id: str) -> None:
+    """Stop a durable agent's run, wherever it is driven."""
+    await (await agent.durable_runs.workflow.create_run(run_id)).cancel()

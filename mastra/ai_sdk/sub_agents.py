@@ -1,0 +1,101 @@
+"""What a page sees of agents that an agent asks: one part each, which grows in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from mastra.ai_sdk.chunks import UIChunk
+from mastra.jsonable import Json
+
+__all__ = ["SubAgents"]
+
+_MORE: Final = 16
+"""A part is sent whole each time, so text is sent again once it has grown by its sixteenth and a
+few letters: what is sent in all stays in proportion to the text."""
+
+_KEPT: Final = {
+    "tool-call": "toolCalls",
+    "tool-result": "toolResults",
+    "source": "sources",
+    "file": "files",
+}
+
+
+class SubAgents:
+    """The agents that a run has asked, by their runs."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, dict[str, Any]] = {}
+        self._sent: dict[str, int] = {}
+
+    def translate(
+        self, kind: str, run_id: str, payload: Mapping[str, Any], ancestry: Sequence[Json]
+    ) -> list[UIChunk]:
+        """Return what a chunk of an agent becomes.
+
+        Args:
+            kind: Its type.
+            run_id: The agent's run.
+            payload: What it carries.
+            ancestry: The calls that lead to the agent, the outermost first.
+        """
+        data = self._runs.get(run_id) or self._new(run_id, ancestry)
+        if not self._take(data, kind, payload):
+            return []
+        length = len(data["text"]) + len(data["reasoning"])
+        if kind in {"text-delta", "reasoning-delta"}:
+            sent = self._sent.get(run_id, 0)
+            if length < sent + sent // _MORE + _MORE:
+                return []
+        self._sent[run_id] = length
+        shown = {key: [*item] if isinstance(item, list) else item for key, item in data.items()}  # pyright: ignore[reportUnknownVariableType]
+        shown["reasoning"] = [data["reasoning"]] if data["reasoning"] else []
+        return [{"type": "data-tool-agent", "id": run_id, "data": shown}]
+
+    def _new(self, run_id: str, ancestry: Sequence[Json]) -> dict[str, Any]:
+        parents = [place["agentId"] for place in ancestry if "agentId" in place]
+        data = self._runs[run_id] = {
+            "id": parents[-1] if parents else "",
+            "text": "",
+            "reasoning": "",
+            "sources": [],
+            "files": [],
+            "toolCalls": [],
+            "toolResults": [],
+            "toolErrors": [],
+            "usage": None,
+            "finishReason": None,
+            "status": "running",
+            "ancestry": [*ancestry],
+            "depth": len(ancestry),
+        }
+        if len(parents) > 1:
+            data["parentAgentId"] = parents[-2]
+        return data
+
+    def _take(self, data: dict[str, Any], kind: str, payload: Mapping[str, Any]) -> bool:
+        """Take a chunk in; return whether there is something to show."""
+        match kind:
+            case "start":
+                data["id"] = payload.get("id") or data["id"]
+            case "text-delta":
+                data["text"] += payload["text"]
+            case "reasoning-delta":
+                data["reasoning"] += payload["text"]
+            case "tool-call" | "tool-result" | "source" | "file":
+                data[_KEPT[kind]].append(dict(payload))
+            case "tool-error":
+                error: Any = payload["error"]
+                data["toolErrors"].append({**payload, "errorText": error.get("message")})
+            case "step-finish":
+                pass  # what was held back of its text is shown
+            case "finish":
+                data |= {
+                    "finishReason": payload["reason"],
+                    "usage": payload["usage"],
+                    "status": "finished",
+                }
+            case _:
+                return False
+        return True

@@ -1,0 +1,252 @@
+"""What a store of evaluations has to do, and one that keeps them in this process.
+
+Scores, datasets with their items, experiments with their results, and feedback are records of one
+form: a few columns to look for, and data. A store knows nothing of what is in the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Final, Literal, Protocol, TypeAlias
+
+from mastra.clock import now_ms
+from mastra.jsonable import Json, dump_json, load_json
+from mastra.storage.limits import check_columns
+
+__all__ = [
+    "EvalFilter",
+    "EvalGuard",
+    "EvalKind",
+    "EvalPage",
+    "EvalRecord",
+    "EvalStore",
+    "InMemoryEvals",
+]
+
+EvalKind: TypeAlias = Literal[
+    "score",
+    "dataset",
+    "dataset_item",
+    "dataset_version",
+    "experiment",
+    "experiment_result",
+    "feedback",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EvalRecord:
+    """One record. Times in milliseconds since 1970."""
+
+    kind: EvalKind
+    id: str
+    """Unique among those of its kind."""
+    data: dict[str, Json] = field(default_factory=dict[str, Json])
+    parent_id: str | None = None
+    """Of a score its scorer; of an item, a version and an experiment the dataset; of a result the
+    experiment."""
+    subject: str | None = None
+    """Of a score what was scored, as `AGENT/planner`; of an item and a result the item."""
+    run_id: str | None = None
+    trace_id: str | None = None
+    resource_id: str | None = None
+    """Whose it is; `None` for what belongs to the application."""
+    version: int = 0
+    """Of a dataset how often it was changed; of an item from which version on it is there."""
+    valid_to: int | None = None
+    """Of an item the version from which on it is no longer there."""
+    created_at: int = 0
+    """Set by the store where it is 0."""
+    updated_at: int = 0
+    """Likewise."""
+    error: str | None = None
+    """Why the data could not be read. It is not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalFilter:
+    """Which records; what is left out does not matter."""
+
+    parent_id: str | None = None
+    subject: str | None = None
+    run_id: str | None = None
+    trace_id: str | None = None
+    resource_id: str | None = None
+    at_version: int | None = None
+    """Of items: those that are there at this version of their dataset."""
+
+    def columns(self) -> dict[str, str]:
+        """Return the columns that must be equal to something."""
+        return {name: value for name in _LOOKED_AT if (value := getattr(self, name)) is not None}
+
+
+_LOOKED_AT: Final = ("parent_id", "subject", "run_id", "trace_id", "resource_id")
+
+
+@dataclass(frozen=True, slots=True)
+class EvalGuard:
+    """A record that must still have a version, in one atomic step with what is written."""
+
+    kind: EvalKind
+    id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPage:
+    """Some of the records there are, the newest first unless asked otherwise."""
+
+    records: list[EvalRecord]
+    total: int
+
+
+class EvalStore(Protocol):
+    """Keeps evaluations. Every call is safe from several processes where the store itself is."""
+
+    async def save(self, records: Sequence[EvalRecord], *, guard: EvalGuard | None = None) -> bool:
+        """Store records, in place of older ones of the same kind and id: all or none.
+
+        Returns:
+            Whether they were stored; `False` where the guard does not hold.
+
+        Raises:
+            StorageError: They could not be stored.
+        """
+        ...
+
+    async def get(self, kind: EvalKind, record_id: str) -> EvalRecord | None:
+        """Return a record, or `None`."""
+        ...
+
+    async def list(
+        self,
+        kind: EvalKind,
+        where: EvalFilter = EvalFilter(),
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        is_ascending: bool = False,
+    ) -> EvalPage:
+        """Return records in the order in which they were first stored, the newest first."""
+        ...
+
+    async def delete(
+        self,
+        kind: EvalKind,
+        *,
+        ids: Collection[str] | None = None,
+        parent_id: str | None = None,
+        subject: str | None = None,
+        before_ms: int | None = None,
+    ) -> int:
+        """Delete the records that meet all that is given, and return how many there were."""
+        ...
+
+
+def check_eval(record: EvalRecord) -> bytes:
+    """Return the data as JSON, of a record that every store takes.
+
+    Raises:
+        SerializationError: One of them would not take it.
+    """
+    what = f"{record.kind.replace('_', ' ').capitalize()} {record.id!r}"
+    names = ("id", *_LOOKED_AT, "version", "valid_to", "created_at", "updated_at")
+    check_columns(what, record, *names)
+    return dump_json(record.data, what=what)
+
+
+MAX_SCORES: Final = 10_000
+"""How many scores a store in this process keeps; older ones are forgotten."""
+
+
+class InMemoryEvals:
+    """Keeps evaluations in dicts, and of scores and feedback only the latest."""
+
+    def __init__(self) -> None:
+        self._kept: dict[EvalKind, dict[str, tuple[EvalRecord, bytes]]] = {}
+
+    def _of(self, kind: EvalKind) -> dict[str, tuple[EvalRecord, bytes]]:
+        return self._kept.setdefault(kind, {})
+
+    async def save(self, records: Sequence[EvalRecord], *, guard: EvalGuard | None = None) -> bool:
+        """Store records, in place of older ones of the same kind and id."""
+        written = [(record, check_eval(record)) for record in records]
+        if guard is not None:
+            found = self._of(guard.kind).get(guard.id)
+            if found is None or found[0].version != guard.version:
+                return False
+        now = now_ms()
+        for record, data in written:
+            kept = replace(
+                record,
+                created_at=record.created_at or now,
+                updated_at=record.updated_at or now,
+                data={},
+            )
+            of_kind = self._of(record.kind)
+            of_kind[record.id] = (kept, data)
+            if record.kind in ("score", "feedback") and len(of_kind) > MAX_SCORES:
+                del of_kind[next(iter(of_kind))]
+        return True
+
+    async def get(self, kind: EvalKind, record_id: str) -> EvalRecord | None:
+        """Return a record, or `None`."""
+        found = self._of(kind).get(record_id)
+        return None if found is None else _read(found)
+
+    async def list(
+        self,
+        kind: EvalKind,
+        where: EvalFilter = EvalFilter(),
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        is_ascending: bool = False,
+    ) -> EvalPage:
+        """Return records in the order in which they were first stored, the newest first."""
+        columns = where.columns()
+        look = attrgetter(*columns) if columns else None
+        wanted = tuple(columns.values()) if len(columns) > 1 else next(iter(columns.values()), None)
+        found = [
+            kept
+            for kept in self._of(kind).values()
+            if (look is None or look(kept[0]) == wanted) and _is_at(kept[0], where.at_version)
+        ]
+        if not is_ascending:
+            found.reverse()
+        end = None if limit is None else offset + limit
+        return EvalPage([_read(kept) for kept in found[offset:end]], len(found))
+
+    async def delete(
+        self,
+        kind: EvalKind,
+        *,
+        ids: Collection[str] | None = None,
+        parent_id: str | None = None,
+        subject: str | None = None,
+        before_ms: int | None = None,
+    ) -> int:
+        """Delete the records that meet all that is given, and return how many there were."""
+        gone = [
+            name
+            for name, (record, _) in self._of(kind).items()
+            if (ids is None or name in ids)
+            and (parent_id is None or record.parent_id == parent_id)
+            and (subject is None or record.subject == subject)
+            and (before_ms is None or record.created_at < before_ms)
+        ]
+        for name in gone:
+            del self._of(kind)[name]
+        return len(gone)
+
+
+def _read(kept: tuple[EvalRecord, bytes]) -> EvalRecord:
+    return replace(kept[0], data=load_json(kept[1]))
+
+
+def _is_at(record: EvalRecord, version: int | None) -> bool:
+    if version is None:
+        return True
+    return record.version <= version and (record.valid_to is None or record.valid_to > version)

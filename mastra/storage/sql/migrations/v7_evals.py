@@ -1,0 +1,54 @@
+"""Version 7: evaluations."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+__all__ = ["eval_tables"]
+
+
+def eval_tables(dialect: Dialect) -> list[str]:
+    """Return the statements that make the table of scores, datasets, experiments and feedback."""
+    evals = Table(
+        "mastra_evals",
+        MetaData(),
+        Column(
+            "record_key",
+            BigInteger().with_variant(Integer, "sqlite"),
+            Identity(),
+            primary_key=True,
+        ),
+        Column("name", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("parent_id", Text),
+        Column("subject", Text),
+        Column("run_id", Text),
+        Column("trace_id", Text),
+        Column("resource_id", Text),
+        Column("version", BigInteger, nullable=False),
+        Column("valid_to", BigInteger),
+        Column("created_at", BigInteger, nullable=False),
+        Column("updated_at", BigInteger, nullable=False),
+        Column("data", Text, nullable=False),
+        UniqueConstraint("name"),
+    )
+    indexes = [
+        Index(f"mastra_evals_{name}", evals.c.kind, evals.c[name], evals.c.record_key)
+        for name in ("parent_id", "subject", "run_id", "trace_id", "resource_id")
+    ]
+    return [
+        str(CreateTable(evals).compile(dialect=dialect)),
+        *(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes),
+    ]

@@ -1,0 +1,181 @@
+"""An approval acts on what is stored of a run that waits, and one answer wins."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.ai_sdk.app import Deeds
+from tests.ai_sdk.wire import Page, chunks_of, put_together
+
+pytestmark = pytest.mark.anyio
+AGENTS = ["plain", "remembering", "durable", "lasting"]
+
+
+async def settle(page: Page) -> int:
+    """Agree to all that is asked, as often as it is; return how often that was."""
+    count = 0
+    while "approval-requested" in page.states.values():
+        page.answer()
+        assert page.is_sent_by_itself(), page.states
+        message_id = page.messages[-1]["id"]
+        await page.send(messageId=message_id)
+        assert page.messages[-1]["id"] == message_id
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("version", ["v6", "v7"])
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_what_is_approved_runs_and_the_answer_goes_on(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str, version: str
+) -> None:
+    page = Page(http, agent, chat, **{"x-ai-sdk-version": version})
+    await page.ask("mixed")
+    assert deeds.paid == []
+    assert page.kinds[-2:] == ["finish-step", "finish"]
+    # One that asks for one call after the other shows the next when it comes to it.
+    assert await settle(page) == (2 if agent in {"durable", "lasting"} else 1)
+    assert deeds.paid == ["ann", "bob"]
+    assert page.states == dict.fromkeys(("call_1", "call_2", "call_3"), "output-available")
+    assert page.text.startswith("I will. The tools said: paid ann")
+    assert len(page.messages) == 2
+    assert ("reset-step" in str(page.kinds)) is False
+    assert await page.ask("hello")
+    assert page.text == "You said: hello"
+
+
+async def test_a_refusal_tells_the_model_why(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str
+) -> None:
+    page = Page(http, "plain", chat)
+    await page.ask("pay")
+    page.answer(approved=False, reason="too dear")
+    await page.send()
+    assert deeds.paid == []
+    assert set(page.states.values()) == {"output-denied"}
+    assert "too dear, too dear" in page.text
+    assert "tool-input-available" not in page.kinds
+
+
+def made_up(part: dict[str, Any]) -> None:
+    part["toolCallId"] = "call_9"
+    part["approval"]["id"] = part["approval"]["id"].replace("call_1", "call_9")
+
+
+def of_another_call(part: dict[str, Any]) -> None:
+    part["approval"]["id"] = part["approval"]["id"].replace("call_1", "call_2")
+
+
+def of_another_run(part: dict[str, Any]) -> None:
+    part["approval"]["id"] = "00000000-0000-0000-0000-000000000000::call_1"
+
+
+def changed(part: dict[str, Any]) -> None:
+    part["input"] = {"to": "mallory"}
+
+
+def of_another_tool(part: dict[str, Any]) -> None:
+    part["type"] = "tool-weather"
+
+
+def not_a_boolean(part: dict[str, Any]) -> None:
+    part["approval"]["approved"] = "true"
+
+
+def without_an_id(part: dict[str, Any]) -> None:
+    part["approval"]["id"] = ""
+
+
+@pytest.mark.parametrize("agent", ["plain", "durable"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        made_up,
+        of_another_call,
+        of_another_run,
+        changed,
+        of_another_tool,
+        not_a_boolean,
+        without_an_id,
+    ],
+)
+async def test_what_was_not_asked_for_is_not_approved(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str, spoil: Any
+) -> None:
+    page = Page(http, agent, chat)
+    await page.ask("pay")
+    asked = copy.deepcopy(page.messages)
+    page.answer()
+    parts = page.messages[-1]["parts"]
+    parts[:] = [part for part in parts if part.get("toolCallId", "call_1") == "call_1"]
+    spoil(next(part for part in parts if "toolCallId" in part))
+    answer = await page.post()
+    assert answer.status_code in {400, 409}, answer.text
+    assert "error" in answer.json()
+    assert deeds.paid == []
+    # What waits has lost nothing by it.
+    page.messages = asked
+    await settle(page)
+    assert deeds.paid == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_of_two_windows_one_wins(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
+) -> None:
+    page = Page(http, agent, chat)
+    await page.ask("pay")
+    page.answer()
+    sent = page.body()
+    answers = await asyncio.gather(*(page.post() for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    [won] = [answer for answer in answers if answer.status_code == 200]
+    put_together(page.messages[-1], chunks_of(won))
+    await settle(page)
+    assert deeds.paid == ["ann", "bob"]
+    assert (await http.post(page.path, json=sent)).status_code == 409
+    assert deeds.paid == ["ann", "bob"]
+
+
+async def test_an_answer_of_another_chat_counts_for_nothing(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str
+) -> None:
+    page = Page(http, "plain", chat)
+    await page.ask("pay")
+    page.answer()
+    page.chat = "another"
+    assert (await page.post()).status_code == 409
+    assert deeds.paid == []
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_new_message_in_place_of_an_answer_approves_nothing(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
+) -> None:
+    page = Page(http, agent, chat)
+    await page.ask("pay")
+    page.answer()
+    await page.ask("hello")
+    assert deeds.paid == []
+    assert page.text == "You said: hello"
+    assert [message["role"] for message in page.messages] == ["user", "assistant"] * 2
+
+
+async def test_a_suspended_tool_goes_on_with_what_the_page_says(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str
+) -> None:
+    for agent in AGENTS:
+        page = Page(http, agent, f"{chat} {agent}")
+        await page.ask("ask")
+        [data] = [c["data"] for c in page.chunks if c["type"] == "data-tool-call-suspended"]
+        assert data["suspendPayload"] == {"question": "which?"}
+        answer = {"runId": data["runId"], "resumeData": {"answer": "the red one"}}
+        await page.send(**answer)
+        assert page.text == "The tools said: answered the red one."
+        assert (await page.post(**answer)).status_code == 409
+        assert page.states == {"call_1": "output-available"}

@@ -1,0 +1,119 @@
+"""Evaluations: every store keeps them alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from mastra.errors import SerializationError
+from mastra.storage.evals import EvalFilter, EvalGuard, EvalRecord, EvalStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def evals(storage: Any) -> AsyncIterator[EvalStore]:
+    yield storage.evals
+    await storage.aclose()
+
+
+def score(name: str, **fields: Any) -> EvalRecord:
+    return EvalRecord("score", name, {"score": 0.5, "text": "ü"}, **fields)
+
+
+async def ids(evals: EvalStore, kind: Any, **where: Any) -> list[str]:
+    return [one.id for one in (await evals.list(kind, EvalFilter(**where))).records]
+
+
+async def test_what_is_stored_is_read_back(evals: EvalStore) -> None:
+    record = score(
+        "s1",
+        parent_id="scorer",
+        subject="AGENT/a",
+        run_id="r",
+        trace_id="t",
+        resource_id="ada",
+        version=3,
+        valid_to=4,
+        created_at=5,
+        updated_at=6,
+    )
+    assert await evals.save([record])
+    assert await evals.get("score", "s1") == record
+    assert await evals.get("dataset", "s1") is None
+    stored = await evals.get("score", "s1")
+    assert stored is not None
+    stored.data["score"] = 1  # what is read is the reader's own
+    assert await evals.get("score", "s1") == record
+
+
+async def test_a_record_takes_the_place_of_an_older_one(evals: EvalStore) -> None:
+    await evals.save([score("a"), score("b")])
+    await evals.save([EvalRecord("score", "a", {"score": 1}, run_id="r")])
+    page = await evals.list("score", is_ascending=True)
+    assert [(one.id, one.data["score"]) for one in page.records] == [("a", 1), ("b", 0.5)]
+    assert await ids(evals, "score", run_id="r") == ["a"]
+
+
+async def test_records_are_listed_the_newest_first_and_in_pages(evals: EvalStore) -> None:
+    await evals.save([score(str(at), parent_id="p", run_id=str(at % 2)) for at in range(7)])
+    await evals.save([EvalRecord("feedback", "f", parent_id="p")])
+    page = await evals.list("score", EvalFilter(parent_id="p"), offset=2, limit=3)
+    assert ([one.id for one in page.records], page.total) == (["4", "3", "2"], 7)
+    rest = await evals.list("score", EvalFilter(parent_id="p"), offset=5)
+    assert ([one.id for one in rest.records], rest.total) == (["1", "0"], 7)
+    assert await ids(evals, "score", parent_id="p", run_id="1") == ["5", "3", "1"]
+    assert await ids(evals, "score", trace_id="x") == []
+
+
+async def test_items_are_there_at_some_versions(evals: EvalStore) -> None:
+    def item(name: str, begins: int, ends: int | None = None) -> EvalRecord:
+        return EvalRecord(
+            "dataset_item", name, parent_id="d", version=begins, valid_to=ends, subject=name
+        )
+
+    await evals.save([item("a", 1, 3), item("b", 2), item("c", 3)])
+    found = {at: await ids(evals, "dataset_item", parent_id="d", at_version=at) for at in range(5)}
+    assert found == {0: [], 1: ["a"], 2: ["b", "a"], 3: ["c", "b"], 4: ["c", "b"]}
+
+
+async def test_a_guard_lets_one_of_two_through(evals: EvalStore) -> None:
+    await evals.save([EvalRecord("dataset", "d", version=1)])
+
+    async def change(name: str) -> bool:
+        changed = EvalRecord("dataset", "d", {"by": name}, version=2)
+        guard = EvalGuard("dataset", "d", 1)
+        return await evals.save([changed, score(name)], guard=guard)
+
+    results = await asyncio.gather(*(change(str(at)) for at in range(5)))
+    assert sum(results) == 1
+    winner = str(results.index(True))
+    assert await ids(evals, "score") == [winner]
+    stored = await evals.get("dataset", "d")
+    assert stored is not None
+    assert (stored.version, stored.data) == (2, {"by": winner})
+    assert not await evals.save([score("x")], guard=EvalGuard("dataset", "none", 0))
+
+
+async def test_records_are_deleted(evals: EvalStore) -> None:
+    old = [score(f"old{at}", parent_id="p", created_at=10) for at in range(3)]
+    await evals.save([*old, *(score(str(at), parent_id="q", subject="s") for at in range(600))])
+    assert await evals.delete("score", ids=["0", "1", "none"]) == 2
+    assert await evals.delete("score", ids=[]) == 0
+    assert await evals.delete("score", before_ms=11) == 3
+    assert await evals.delete("feedback", parent_id="q") == 0
+    assert await evals.delete("score", ids=[str(at) for at in range(2, 598)]) == 596
+    assert await evals.delete("score", parent_id="q", subject="s") == 2
+    assert await ids(evals, "score") == []
+
+
+async def test_what_one_store_does_not_take_none_takes(evals: EvalStore) -> None:
+    for record in (score("a\0"), score("b", run_id="\ud800"), score("c", version=2**63)):
+        with pytest.raises(SerializationError, match="cannot be stored"):
+            await evals.save([score("ok"), record])
+    with pytest.raises(SerializationError, match="Score 'd'"):
+        await evals.save([EvalRecord("score", "d", {"value": object()})])  # type: ignore[dict-item]
+    assert await ids(evals, "score") == []
