@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import httpx
 import inngest
@@ -46,6 +46,7 @@ from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import begin
 from mastra.workflows.engines.outcome import Outcome
+from mastra.workflows.engines.recovery import take_answer
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
@@ -114,8 +115,9 @@ class InngestEngine:
         self._ends = 0
         """How many runs are being ended that nobody drives."""
         self.legs = LegTable(self.api, self._tell)
+        self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._functions = WorkflowFunctions(
-            client, self.api, self.legs, seconds if checkpoint else None
+            client, self.api, self.legs, self.take_answer, seconds if checkpoint else None
         )
 
     def functions(
@@ -138,11 +140,20 @@ class InngestEngine:
         del store
 
     def serve(self, workflow: Recoverable, store: WorkflowStore) -> None:
-        """Do nothing: the server goes on with runs whose worker has died."""
-        del workflow, store
+        """Take note of a workflow, for answers that are kept for its runs.
+
+        With runs whose worker has died, the server goes on.
+        """
+        self._workflows[id(store), workflow.id] = workflow
+
+    async def take_answer(self, target: RunTarget) -> None:
+        """Go on with a run that is suspended, where an answer is kept whose caller is gone."""
+        workflow = self._workflows.get((id(target.store), target.workflow_id))
+        if workflow is not None:
+            await take_answer(workflow, target.store, target.run_id)
 
     async def open(self, store: WorkflowStore, *, restarts: bool = True) -> None:
-        """Do nothing: see `serve`."""
+        """Do nothing: the server goes on with runs whose worker has died."""
         del store, restarts
 
     async def launch(self, command: Command) -> RunHandle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, cast
 
 import inngest
@@ -51,11 +51,17 @@ class WorkflowFunctions:
     """Makes the functions of workflows and answers requests to them."""
 
     def __init__(
-        self, client: inngest.Inngest, api: InngestApi, legs: LegTable, max_request_s: float | None
+        self,
+        client: inngest.Inngest,
+        api: InngestApi,
+        legs: LegTable,
+        take_answer: Callable[[RunTarget], Awaitable[None]],
+        max_request_s: float | None,
     ) -> None:
         self._client = client
         self._api = api
         self._legs = legs
+        self._take_answer = take_answer
         self._max_request_s = max_request_s
 
     def of(
@@ -126,7 +132,7 @@ class WorkflowFunctions:
             leg = await self._legs.open(target(run_id), event, facts)
         except LegSuperseded:
             await tell_again(self._api, target(run_id), event)
-            return await _stored_answer(target(run_id))
+            return await self._stored_answer(target(run_id))
         except DefinitionChangedError as error:
             # Asked again for as long as the server does: a worker that has the definition, or
             # this one once it is put back, goes on. Nothing has run.
@@ -142,9 +148,12 @@ class WorkflowFunctions:
         try:
             result = await self._drive(ctx, leg)
         except LegSuperseded:
-            return await _stored_answer(target(run_id))
+            return await self._stored_answer(target(run_id))
         finally:
             await self._legs.close(leg)
+        if result is not None and result.status == "suspended":
+            # Before the server is told of the end: it sends the request again if this process dies.
+            await self._take_answer(target(run_id))
         if result is None:
             return {"runId": run_id, "status": "running"}
         return _answer_of(run_id, result)
@@ -180,6 +189,14 @@ class WorkflowFunctions:
             )
             return await leg.conclude(Outcome("failed", error=error_to_json(error)))
 
+    async def _stored_answer(self, target: RunTarget) -> dict[str, Json]:
+        """Return what the server is told by a request that came too late, or twice."""
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        status = "unknown" if head is None else head.status
+        if status == "suspended":
+            await self._take_answer(target)
+        return {"runId": target.run_id, "status": status, "isRepeated": True}
+
     async def _is_cancelled(self, run_id: str) -> bool:
         with contextlib.suppress(NotReached):
             found = await self._api.server_run(run_id)
@@ -210,12 +227,6 @@ def _raise_if_lost(leg: WorkerLeg) -> None:
         raise LegSuperseded
     if leg.is_stopping:
         raise _WorkerStops("The worker is going down; send the request again.")
-
-
-async def _stored_answer(target: RunTarget) -> dict[str, Json]:
-    head = await target.store.get_run(target.workflow_id, target.run_id)
-    status = "unknown" if head is None else head.status
-    return {"runId": target.run_id, "status": status, "isRepeated": True}
 
 
 def _answer_of(run_id: str, result: WorkflowResult[Any]) -> dict[str, Json]:

@@ -85,6 +85,8 @@ class RunHead:
     """Of programs of earlier versions: until when the owner is trusted to be alive."""
     data: dict[str, Json] = field(default_factory=dict[str, Any])
     """Everything else: initial state, labels, suspended paths, tripwire, trace ids."""
+    answers: list[Json] = field(default_factory=list[Any])
+    """Answers to suspended steps that came while other steps worked, in the order they came in."""
     damage: str | None = None
     """Which columns could not be read, which then are as of a new run. It is not stored."""
 
@@ -103,11 +105,12 @@ class RunChanges(TypedDict, total=False):
     owner: str | None
     lease_until: int
     data: dict[str, Json]
+    answers: list[Json]
 
 
 @dataclass(frozen=True, slots=True)
 class UnledRun:
-    """A run that is under way and that nobody drives."""
+    """A run that nobody drives and that can go on."""
 
     workflow_id: str
     run_id: str
@@ -164,6 +167,16 @@ class WorkflowStore(Protocol):
 
         Returns:
             Whether the run was there and met the expectations.
+        """
+        ...
+
+    async def keep_answer(
+        self, workflow_id: str, run_id: str, answer: Json, *, expected_status: Collection[str]
+    ) -> bool:
+        """Add an answer behind those that are kept, in one atomic step with the check.
+
+        Returns:
+            Whether the run was there and in one of these states.
         """
         ...
 
@@ -245,9 +258,10 @@ class WorkflowStore(Protocol):
     async def list_unled(
         self, workflow_ids: Collection[str], *, dead_drivers: Collection[str] = (), limit: int
     ) -> list[UnledRun]:
-        """Return runs that are under way and that nobody drives, the oldest first.
+        """Return runs that nobody drives and that can go on, the oldest first.
 
-        They were given up, or the lease of their driver is over, or it is one of `dead_drivers`.
+        They are under way, or suspended with an answer kept. They were given up, or the lease of
+        their driver is over, or it is one of `dead_drivers`.
         """
         ...
 

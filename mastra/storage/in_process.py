@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mastra.clock import Clock, SystemClock
-from mastra.jsonable import dump_json, load_json
+from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 
 if TYPE_CHECKING:
@@ -97,6 +97,16 @@ class InMemoryWorkflowStore:
         if "updated_at" not in changes:
             head.updated_at = self._now()
         self._keep_bound(key, head.status)
+        return True
+
+    async def keep_answer(
+        self, workflow_id: str, run_id: str, answer: Json, *, expected_status: Collection[str]
+    ) -> bool:
+        """Add an answer behind those that are kept."""
+        run = self._runs.get((workflow_id, run_id))
+        if run is None or run.head.status not in expected_status:
+            return False
+        run.head.answers = [*run.head.answers, answer]
         return True
 
     def _keep_bound(self, key: tuple[str, str], status: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Self
+from typing import Any, Final, Generic, Self
 
 from typing_extensions import TypeVar
 
@@ -41,6 +41,9 @@ __all__ = ["WorkflowRuns"]
 
 In = TypeVar("In", default=Any)
 Out = TypeVar("Out", default=Any)
+
+_AT_A_TIME: Final = 200
+"""How many runs that have an answer kept are looked for at once."""
 
 
 @python_names
@@ -273,31 +276,48 @@ class WorkflowRuns(Generic[In, Out]):
     async def restart_all_active_runs(self) -> list[str]:
         """Go on with every run that was cut off, except those another live process drives.
 
+        Runs that are suspended and have an answer kept for them are among them.
+
         A run that this definition does not fit stays as it is, and is told of in the log.
 
         Returns:
             The ids of the runs that go on.
         """
         restarted: list[str] = []
-        for info in (await self.list_active_runs()).runs:
+        active = [info.run_id for info in (await self.list_active_runs()).runs]
+        unled = await self.runtime.store.list_unled([self.id], limit=_AT_A_TIME)
+        for run_id in dict.fromkeys([*active, *(run.run_id for run in unled)]):
             try:
-                if await self.restart_run(info.run_id):
-                    restarted.append(info.run_id)
+                if await self.restart_run(run_id):
+                    restarted.append(run_id)
             except (DefinitionChangedError, StorageError, *UNREADABLE) as error:
                 if isinstance(error, StorageError) and not is_unreadable(error):
                     raise
-                facts = {"run_id": info.run_id, "workflow_id": self.id}
+                facts = {"run_id": run_id, "workflow_id": self.id}
                 get_logger(facts).error("A run was not restarted. %s", error)
         return restarted
 
+    async def answer_run(self, run_id: str) -> bool:
+        """Go on with a suspended run by an answer that is kept for it; return whether it did.
+
+        Raises:
+            DefinitionChangedError: This definition does not fit it. The answer stays kept.
+        """
+        return await (await self.create_run(run_id)).take_kept()
+
     async def restart_run(self, run_id: str) -> bool:
-        """Go on with a run that was cut off; return whether it was one that nobody drives.
+        """Go on with a run that was cut off, or by an answer that is kept for it.
+
+        Returns:
+            Whether it was one that nobody drives and that can go on.
 
         Raises:
             DefinitionChangedError: This definition does not fit it. It stays as it is.
         """
         run = await self.create_run(run_id)
         try:
+            if await run.take_kept():
+                return True
             await run.restart_async()
         except (RunClaimedError, RunStateError):
             return False

@@ -99,15 +99,18 @@ async def test_runs_that_nobody_drives_are_found(leased: WorkflowStore) -> None:
                 head(f"{status}-{number}", owner=owner, status=status, created_at=number + 1)
             )
     await leased.create_run(head("other", "v", status="running"))
+    await leased.create_run(head("answered", status="suspended", answers=[1]))
+    await leased.create_run(head("answered-and-over", status="success", answers=[1]))
     found = await leased.list_unled(["w", "u"], limit=99)
     assert sorted(run.run_id for run in found) == [
+        "answered",
         *("running-0", "running-2", "running-3"),
         *("waiting-0", "waiting-2", "waiting-3"),
     ]
     assert {run.owner for run in found} == {None, DEAD, GONE}
     alive = ALIVE[:DRIVER_ID_LENGTH]
     more = await leased.list_unled(["w"], dead_drivers=[alive], limit=99)
-    assert len(more) == 8
+    assert len(more) == 9
     assert len(await leased.list_unled(["w"], limit=2)) == 2
 
 

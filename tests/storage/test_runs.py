@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ async def test_a_run_that_is_stored_is_read_back(store: WorkflowStore) -> None:
         owner="host:1:2",
         lease_until=7,
         data={"labels": ["l"]},
+        answers=[{"data": "yes"}, {"data": None}],
     )
     assert await store.create_run(stored)
     assert await store.get_run("w", "r") == stored
@@ -38,6 +40,38 @@ async def test_times_are_those_of_the_clock_where_they_are_left_out(
     run = await store.get_run("w", "r")
     assert run is not None
     assert (run.created_at, run.updated_at) == (clock.ms, clock.ms)
+
+
+async def test_answers_are_kept_in_the_order_in_which_they_come(store: WorkflowStore) -> None:
+    await store.create_run(head(status="running"))
+    answers: list[Any] = [{"data": "one, two\u2028\n"}, [], 3]
+    for answer in answers:
+        assert await store.keep_answer("w", "r", answer, expected_status=("running", "waiting"))
+    assert not await store.keep_answer("w", "r", 4, expected_status=("suspended",))
+    assert not await store.keep_answer("w", "unknown", 4, expected_status=("running",))
+    run = await store.get_run("w", "r")
+    assert run is not None
+    assert run.answers == answers
+    await store.update_run("w", "r", {"answers": answers[1:]})
+    assert await store.keep_answer("w", "r", 4, expected_status=("running",))
+    run = await store.get_run("w", "r")
+    assert run is not None
+    assert run.answers == [[], 3, 4]
+    await store.update_run("w", "r", {"answers": []})
+    run = await store.get_run("w", "r")
+    assert run is not None
+    assert run.answers == []
+
+
+async def test_answers_that_come_at_once_are_all_kept(store: WorkflowStore) -> None:
+    await store.create_run(head(status="running"))
+    async with anyio.create_task_group() as tasks:
+        for number in range(8):
+            keep = functools.partial(store.keep_answer, expected_status=("running",))
+            tasks.start_soon(keep, "w", "r", number)
+    run = await store.get_run("w", "r")
+    assert run is not None
+    assert sorted(map(str, run.answers)) == [*"01234567"]
 
 
 async def test_a_run_whose_id_is_taken_is_not_stored(store: WorkflowStore) -> None:

@@ -204,7 +204,7 @@ class Driving:
         The process that drives it is killed, or stands still until the others have looked.
         """
         choose, before = self._choose, self._shapes
-        stopped = None
+        is_asking, stopped = run_id.startswith("asks"), None
         if choose.random() < 0.3:
             stopped = self._servers.pop(place)
             stopped.send(signal.SIGSTOP)
@@ -218,14 +218,17 @@ class Driving:
             time.sleep(1.5 * self._lease_s)
         if change.is_refused:
             self._check_refused(run_id)
-        if change.is_refused and not (stopped is not None and choose.random() < 0.5):
+        # The one that stands still has what it drives, but nobody to tell it of an answer.
+        goes_on = stopped is not None and not is_asking and choose.random() < 0.5
+        if change.is_refused and not goes_on:
             back = choose.choice(["put back", "kept beside"])
             new = replace(change.deployed[-1], version=self._name("v"))
             self._serve(before if back == "put back" else [change.ends_by, new])
             self.figures.done[f"refused, then {back}"] += 1
         self.figures.done[change.name] += 1
-        if run_id.startswith("asks"):
-            assert choose.choice(self._servers).tell("answer", run_id) == "went on"
+        if is_asking:
+            told = choose.choice(self._servers).tell("answer", run_id)
+            assert told == "went on", told
         elif not change.is_refused or stopped is None:
             self._wait_for_status(run_id, UNDER_WAY)
         if stopped is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextvars
 import json
 import re
 import time
@@ -211,7 +212,8 @@ class FakeInngest:
         return run
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work)
+        # As a server's, which knows nothing of the request that a worker sends an event from.
+        task = asyncio.create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -14,8 +14,20 @@ from typing import Any
 
 import pytest
 
-from mastra import InProcessEngine, Mastra, SQLStorage, StorageError, create_step, create_workflow
+from mastra import (
+    DefinitionChangedError,
+    InProcessEngine,
+    Mastra,
+    ResumeClaimedError,
+    RunStateError,
+    SQLStorage,
+    StepContext,
+    StorageError,
+    create_step,
+    create_workflow,
+)
 from mastra.storage.drivers import DRIVER_ID_LENGTH
+from mastra.workflows.engines.journal import load_run
 from tests.support.databases import *  # noqa: F403 - a fixture
 from tests.support.engines import Calls
 from tests.support.storage import head
@@ -108,6 +120,86 @@ async def test_a_run_that_nobody_drives_goes_on_by_itself(
         left = await store.get_run("unknown", "r")
         assert left is not None
         assert (left.status, left.owner) == ("running", owner)
+
+
+async def ask(ctx: StepContext[int]) -> int:
+    """Suspend once."""
+    return ctx.resume_data or await ctx.suspend()
+
+
+asking = create_step(id="ask", input_schema=int, output_schema=int, execute=ask)
+
+
+async def keep_answer(mastra: Mastra, *orders: int) -> None:
+    """Store answers as a process leaves them that ended before it took them."""
+    answers: list[Any] = [
+        {"key": f"k{place}", "asked": {"ask": order}, "data": 7, "context": {}, "perStep": False}
+        for place, order in enumerate(orders)
+    ]
+    await mastra.storage.workflows.update_run("w", "r", {"answers": answers})
+
+
+async def suspended(url: str) -> int:
+    """Leave a suspended run; return the order of the record that waits."""
+    mastra = application(url, asking)
+    await (await mastra.get_workflow("w").create_run("r")).start(1)
+    loaded = await load_run(mastra.storage.workflows, "w", "r")
+    assert loaded is not None
+    await mastra.aclose()
+    return loaded.journal["ask"].order
+
+
+@pytest.mark.parametrize("how", ["found", "told to restart"])
+async def test_an_answer_whose_caller_and_driver_are_gone_is_taken(
+    shared_url: str, how: str
+) -> None:
+    order = await suspended(shared_url)
+    mastra = application(shared_url, asking)
+    await keep_answer(mastra, order + 1, order)  # the first is for what was asked before
+    if how == "found":
+        await mastra.open()
+    else:
+        assert await mastra.restart_all_active_workflow_runs() == {"w": ["r"]}
+    workflow = mastra.get_workflow("w")
+    async with asyncio.timeout(20):
+        while (info := await workflow.get_run("r")) is None or info.status != "success":
+            await asyncio.sleep(0.01)
+    assert info.result == 7
+    await mastra.aclose()
+
+
+async def test_of_answers_that_nothing_asks_for_none_is_kept(shared_url: str) -> None:
+    order = await suspended(shared_url)
+    async with application(shared_url, asking) as mastra:
+        await keep_answer(mastra, order + 1)
+        async with asyncio.timeout(20):
+            while (left := await mastra.storage.workflows.get_run("w", "r")) and left.answers:
+                await asyncio.sleep(0.01)
+        assert left is not None
+        assert left.status == "suspended"
+        assert (await (await mastra.get_workflow("w").create_run("r")).resume(8)).unwrap() == 8
+
+
+async def test_an_answer_stays_kept_until_the_definition_is_back(
+    shared_url: str, calls: Calls
+) -> None:
+    order = await suspended(shared_url)
+    async with application(shared_url, plus(calls, "before"), asking) as changed:
+        await keep_answer(changed, order)
+        assert await changed.restart_all_active_workflow_runs() == {}
+        with pytest.raises(DefinitionChangedError):
+            await (await changed.get_workflow("w").create_run("r")).resume(8)
+        left = await changed.storage.workflows.get_run("w", "r")
+        assert left is not None
+        assert (left.status, len(left.answers), calls["before"]) == ("suspended", 1, 0)
+    async with application(shared_url, asking) as mastra:
+        assert (await asyncio.wait_for(ended(mastra), 20)).status in ("suspended", "success")
+        with pytest.raises((ResumeClaimedError, RunStateError)):
+            await (await mastra.get_workflow("w").create_run("r")).resume(8)
+        async with asyncio.timeout(20):
+            while (await ended(mastra)).status != "success":
+                await asyncio.sleep(0.01)
+        assert (await ended(mastra)).unwrap() == 7
 
 
 async def test_it_is_left_alone_where_that_is_asked_for(shared_url: str, calls: Calls) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "delete_run",
     "insert_run",
     "is_run",
+    "keep_answer",
     "list_runs",
     "list_unled",
     "select_run",
@@ -91,6 +92,18 @@ def update_run(names: Iterable[str], statuses: int | None, *, has_owner: bool) -
     )
 
 
+def keep_answer(statuses: int) -> Update:
+    """Build the statement that adds to a run's answers."""
+    answers = _columns.answers
+    return (
+        update(runs)
+        .where(is_run(), _is_one_of("status", statuses))
+        .values(
+            answers=func.coalesce(answers.concat(","), "").concat(named("new_answers", answers))
+        )
+    )
+
+
 def list_runs(filters: Iterable[Filter], *, has_limit: bool) -> Select[Any]:
     """Build the query for a page of runs, the newest first."""
     query = select(*_HEAD).where(*_conditions(filters))
@@ -141,13 +154,19 @@ def claim_run(dialect: str, dead_owners: int, *, is_shared: bool) -> Update:
 
 
 def list_unled(dialect: str, workflows: int, dead: int) -> Select[str, str, str | None]:
-    """Build the query for runs that are under way and that nobody drives."""
+    """Build the query for runs that nobody drives and that can go on."""
     owners = matches("owner", _columns.owner, dead)
     is_dead = driver_of(runs).in_(owners) if owners else false()
     return (
         select(_columns.workflow_id, _columns.run_id, _columns.owner)
         .where(
-            _is_one_of("status", 2),
+            or_(
+                _is_one_of("status", 2),
+                and_(
+                    _columns.status == named("waiting_status", _columns.status),
+                    _columns.answers.is_not(None),
+                ),
+            ),
             _is_one_of("workflow_id", workflows),
             or_(is_unled(dialect, is_shared=True), is_dead),
         )

@@ -60,8 +60,9 @@ runs = Table(
     Column("owner", Text),
     Column("lease_until", BigInteger, nullable=False),
     Column("data", Text),
+    Column("answers", Text),
 )
-"""One row a run, rewritten."""
+"""One row a run, rewritten. Answers have commas between them, and no brackets around: one is added without reading."""
 
 HEAD_COLUMNS = tuple(column.name for column in runs.columns if column.name != "run_key")
 JSON_COLUMNS = frozenset({"input", "result", "error", "state", "request_context", "data"})

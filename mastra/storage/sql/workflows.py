@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from mastra.clock import Clock, SystemClock
-from mastra.jsonable import dump_json
+from mastra.jsonable import Json, dump_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 from mastra.storage.damage import RowReader
 from mastra.storage.sql import run_statements as build
@@ -111,6 +111,19 @@ class SQLWorkflowStore:
         values |= _run(workflow_id, run_id)
         values["expected_owner"] = expected_owner
         what = f"update {_name(workflow_id, run_id)}"
+        return await self._database.change(statement, values, what=what) == 1
+
+    async def keep_answer(
+        self, workflow_id: str, run_id: str, answer: Json, *, expected_status: Collection[str]
+    ) -> bool:
+        """Add an answer behind those that are kept, in one statement."""
+        count, values = padded("status", list(expected_status))
+        statement = self._statements.get(
+            ("answer", count), functools.partial(build.keep_answer, count)
+        )
+        values |= _run(workflow_id, run_id)
+        values |= _encode({"answers": [answer]}, run_id)
+        what = f"keep an answer to {_name(workflow_id, run_id)}"
         return await self._database.change(statement, values, what=what) == 1
 
     def append(
@@ -257,6 +270,7 @@ class SQLWorkflowStore:
         )
         values |= dead
         values |= {"limit": limit, "status_0": "running", "status_1": "waiting"}
+        values["waiting_status"] = "suspended"
         found = await self._database.fetch(statement, values, what="look for runs to go on with")
         return [UnledRun(*row) for row in found]
 
@@ -277,6 +291,9 @@ def _encode(columns: Mapping[str, object], run_id: str) -> dict[str, object]:
         values[f"new_{name}"] = (
             dump_json(value, what=f"{name} of run {run_id!r}").decode() if is_json else value
         )
+    if "answers" in columns:
+        written = dump_json(columns["answers"], what=f"answers to run {run_id!r}").decode()
+        values["new_answers"] = written[1:-1] or None
     return values
 
 
@@ -286,6 +303,9 @@ def _decode(row: Row) -> RunHead:
     for name, value in columns.items():
         if name in _TIMES:
             columns[name] = reader.moment(name, value)
+        elif name == "answers":
+            text = reader.text(name, value or "")
+            columns[name] = reader.json(name, f"[{text}]", list[Any](), list)
         elif name in JSON_COLUMNS:
             is_object = name in _OBJECTS
             if value is not None:

@@ -163,8 +163,16 @@ class Recoverable(Protocol):
         """The workflow's id."""
         ...
 
+    async def answer_run(self, run_id: str) -> bool:
+        """Go on with a suspended run by an answer that is kept for it. Return whether it did."""
+        ...
+
     async def restart_run(self, run_id: str) -> bool:
-        """Go on with a run. Return whether it was one to go on with."""
+        """Go on with a run that was cut off, or by an answer that is kept for it.
+
+        Returns:
+            Whether it was one to go on with.
+        """
         ...
 
 

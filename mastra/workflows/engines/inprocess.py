@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -26,12 +26,13 @@ from mastra.workflows.engines.leg import Leg, running_loop
 from mastra.workflows.engines.lifecycle import begin, conclude, go_back, head_of
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.patience import is_passing, patiently
-from mastra.workflows.engines.recovery import Lookout, Recoveries
+from mastra.workflows.engines.recovery import Lookout, Recoveries, try_to_take_answer
 from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.graph import is_current, note_of
 from mastra.workflows.results import WorkflowResult
+from mastra.workflows.versions import check_definition
 
 __all__ = ["InProcessEngine"]
 
@@ -73,7 +74,7 @@ class InProcessEngine:
         self._watches: dict[tuple[int, asyncio.AbstractEventLoop], asyncio.Task[None]] = {}
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._restarts = True
-        self._stopping: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._driving: WeakKeyDictionary[asyncio.Task[Any], LegOps] = WeakKeyDictionary()
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
@@ -171,6 +172,8 @@ class InProcessEngine:
                     f"{loaded.head.status}: somebody else went on with it first.",
                     code="RUN_NOT_ACTIVE",
                 )
+            # Whoever drove it may have got further since the caller looked.
+            check_definition(target.spec, loaded)
             failure = await self._note(command, loaded, owner_before)
         run = begin(command, loaded)
         run.owner = None if hold is None else hold.owner
@@ -233,11 +236,24 @@ class InProcessEngine:
         else:
             if hold is not None:
                 hold.drop()
+            if result.status == "suspended":
+                self._look_for_answers(target)
             return result
         finally:
             run.log.close()
             if self._legs.get(key) is leg:
                 del self._legs[key]
+
+    def _look_for_answers(self, target: RunTarget) -> None:
+        workflow = self._workflows.get((id(target.store), target.workflow_id))
+        if workflow is not None:
+            self._begin(try_to_take_answer(workflow, target.store, target.run_id))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin something beside the legs, which ends with the engine."""
+        task = asyncio.create_task(work)  # noqa: TID251
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def _outcome(self, leg: Leg, writer: JournalWriter) -> Outcome:
         run = leg.run
@@ -352,9 +368,7 @@ class InProcessEngine:
             _lose(leg)
             task.cancel()
         elif head.status == "canceled":
-            stop = asyncio.create_task(self._stop(leg))  # noqa: TID251 - a step may take its time
-            self._stopping.add(stop)
-            stop.add_done_callback(self._stopping.discard)
+            self._begin(self._stop(leg))  # a step may take its time
         elif leg.run.tell is not None:
             await leg.run.tell()
 
@@ -421,7 +435,7 @@ class InProcessEngine:
         """End the tasks of the running loop; those of others end with their loops."""
         loop = asyncio.get_running_loop()
         mine = [key for key in self._watches if key[1] is loop]
-        tasks = [*(self._watches.pop(key) for key in mine), *self._stopping]
+        tasks = [*(self._watches.pop(key) for key in mine), *self._beside]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

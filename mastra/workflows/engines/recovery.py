@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
@@ -17,12 +18,14 @@ from mastra.workflows.engines.drivers import BEATS_IN_A_LEASE
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.processes import has_ended
 
-__all__ = ["Lookout", "Recoveries"]
+__all__ = ["Lookout", "Recoveries", "take_answer", "try_to_take_answer"]
 
 _BEATS_OF_SILENCE: Final = 1.5
 """For so many of its beats a driver must not have been heard, whatever the storage's clock says."""
 
 _AT_A_TIME: Final = 200
+
+_CALLERS_FIRST_S: Final = 0.05
 
 
 class Lookout:
@@ -84,6 +87,26 @@ class Lookout:
                 self._refused.add(run)
             # The others are to go on, and this one later.
             log.exception("A run that nobody drives could not be taken up.")
+
+
+async def take_answer(workflow: Recoverable, store: WorkflowStore, run_id: str) -> None:
+    """Go on with a run that has just been suspended, where an answer is kept whose caller is gone.
+
+    A caller that is there goes first: it may know more than can be kept.
+    """
+    head = await store.get_run(workflow.id, run_id)
+    if head is not None and head.answers:
+        await asyncio.sleep(_CALLERS_FIRST_S)
+        await workflow.answer_run(run_id)
+
+
+async def try_to_take_answer(workflow: Recoverable, store: WorkflowStore, run_id: str) -> None:
+    """Do the same; what prevents it is told in the log, and the answer stays kept."""
+    try:
+        await take_answer(workflow, store, run_id)
+    except Exception:
+        log = get_logger({"run_id": run_id, "workflow_id": workflow.id})
+        log.exception("A run could not be gone on with by an answer that is kept for it.")
 
 
 class Recoveries:

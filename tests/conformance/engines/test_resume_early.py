@@ -127,3 +127,68 @@ async def test_a_step_that_has_not_asked_takes_none(env: Env, calls: Calls) -> N
     assert refused.value.code == "RUN_NOT_SUSPENDED"
     slow.may_end.set()
     assert (await run.start()).status == "suspended"
+
+
+async def kept(env: Env, run_id: str, count: int = 1) -> None:
+    """Wait until storage has so many answers for a run."""
+    while True:
+        head = await env.storage.workflows.get_run("w", run_id)
+        if head is not None and len(head.answers) == count:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def ended(workflow: Any, run_id: str) -> Any:
+    """Wait until a run has ended, whoever goes on with it."""
+    async with asyncio.timeout(20):
+        while (info := await workflow.get_run(run_id)) is None or info.status != "success":
+            await asyncio.sleep(0.01)
+    return info
+
+
+async def test_one_whose_caller_is_gone_is_taken(env: Env, calls: Calls) -> None:
+    slow = Slow()
+    workflow = env.workflow(parallel(slow, asking("ask", calls)))
+    run = await workflow.create_run()
+    await run.start_async(request_context={"kept": "before"})
+    await asked(env, workflow, run, "ask")
+    answer = asyncio.ensure_future(run.resume("yes", step="ask", request_context={"tenant": "t"}))
+    await kept(env, run.run_id)
+    answer.cancel()
+    with pytest.raises(ResumeClaimedError):
+        await run.resume("no", step="ask")
+    slow.may_end.set()
+    info = await ended(workflow, run.run_id)
+    assert info.result == {"slow": "slow", "ask": "yes"}
+    assert calls["ask"] == 2
+    head = await env.storage.workflows.get_run("w", run.run_id)
+    assert head is not None
+    assert head.answers == []
+    assert head.request_context == {"kept": "before", "tenant": "t"}
+
+
+async def test_one_outlives_the_process_that_was_told(env: Env, calls: Calls) -> None:
+    slow = Slow()
+    flow = parallel(slow, asking("ask", calls), asking("other", calls))
+    workflow = env.workflow(flow)
+    run = await workflow.create_run()
+    await run.start_async()
+    await asked(env, workflow, run, "ask")
+    await asked(env, workflow, run, "other")
+    answers = [asyncio.ensure_future(run.resume(name, step=name)) for name in ("ask", "other")]
+    await kept(env, run.run_id, 2)
+    for answer in answers:
+        answer.cancel()
+    slow.began.clear()
+    mastra = await env.crash()
+    await mastra.restart_all_active_workflow_runs()
+    workflow = mastra.get_workflow("w")
+    async with asyncio.timeout(20):
+        await slow.began.wait()
+    again = await workflow.create_run(run.run_id)
+    with pytest.raises(ResumeClaimedError):
+        await again.resume("no", step="ask")
+    slow.may_end.set()
+    info = await ended(workflow, run.run_id)
+    assert info.result == {"slow": "slow", "ask": "ask", "other": "other"}
+    assert (calls["ask"], calls["other"]) == (2, 2)

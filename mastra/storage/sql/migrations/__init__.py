@@ -15,6 +15,7 @@ from mastra.storage.sql.migrations.v4_agent_claims import agent_claims
 from mastra.storage.sql.migrations.v5_vectors import vector_tables
 from mastra.storage.sql.migrations.v6_drivers import driver_tables
 from mastra.storage.sql.migrations.v7_evals import eval_tables
+from mastra.storage.sql.migrations.v8_answers import answers
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -44,6 +45,7 @@ MIGRATIONS = (
     Migration(5, vector_tables),
     Migration(6, driver_tables),
     Migration(7, eval_tables),
+    Migration(8, answers),
 )
 LATEST = MIGRATIONS[-1].version
 

@@ -1,0 +1,363 @@
+"""How the legs of a run begin: checked, claimed, launched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError, StorageError
+from mastra.request_context import RequestContext
+from mastra.schema import ANY
+from mastra.storage.base import RunChanges
+from mastra.workflows.active import Reopening
+from mastra.workflows.answer import Answer, first_kept, kept_beside
+from mastra.workflows.engines.base import RunHandle
+from mastra.workflows.engines.commands import Command
+from mastra.workflows.engines.journal import LoadedRun
+from mastra.workflows.engines.lifecycle import call_on_start
+from mastra.workflows.engines.reopen import (
+    reopening_after_crash,
+    stored_reopening,
+    travel_to,
+)
+from mastra.workflows.events import Kind
+from mastra.workflows.graph import note_of
+from mastra.workflows.run_input import (
+    check_context,
+    check_same_start,
+    checked_input,
+    checked_state,
+    start_changes,
+)
+from mastra.workflows.run_view import RunView
+from mastra.workflows.versions import check_definition
+
+__all__ = ["RunLegs"]
+
+Out = TypeVar("Out")
+_UNDER_WAY = ("running", "waiting")
+_LOOKS, _LOOK_S = 4, 0.05
+"""How often, and how far apart, a run under way is looked at for a step that was suspended."""
+
+
+class RunLegs(RunView[Out]):
+    """What `Run` begins legs with."""
+
+    # -- start -------------------------------------------------------------------------------
+
+    async def _start(
+        self,
+        input_data: Any,
+        initial_state: Any,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        *,
+        per_step: bool,
+    ) -> RunHandle:
+        async with self._start_lock:  # so that `on_start` is called once
+            if self._handle is not None:
+                return await self._again(input_data, initial_state)
+            if self._is_stored:
+                head = await self._runtime.store.get_run(self._spec.id, self.run_id)
+                if head is not None and head.status != "pending":
+                    self._go_by(head)
+                    return await self._again(input_data, initial_state)
+            data = checked_input(self._spec, input_data)
+            state = checked_state(self._spec, initial_state)
+            context = RequestContext.of(request_context)
+            check_context(self._spec, context)
+            command = Command(
+                kind="start",
+                target=self._target,
+                resource_id=self.resource_id,
+                input=data,
+                initial_state=state,
+                request_context=context,
+                per_step=per_step,
+                is_created=self._is_stored,
+            )
+            await call_on_start(command)
+            changes = start_changes(command) if self._is_stored else None
+            handle = await self._launch(command, changes, "pending")
+            if handle is None:
+                return await self._again(input_data, initial_state)
+            self._began = (data, state)
+            return self._join(handle)
+
+    async def _again(self, input_data: Any, initial_state: Any) -> RunHandle:
+        """Join a run that was started before, where this call asks for the same."""
+        known = self._began
+        if known is None:
+            head = await self._runtime.store.get_run(self._spec.id, self.run_id)
+            if head is not None and "initialState" in head.data:  # else it was never started
+                known = (head.input, head.data["initialState"])
+        if known is not None:
+            check_same_start(self._target, known, (input_data, initial_state))
+        return self._handle or self._join(self._runtime.engine.attach(self._target))
+
+    async def _launch(
+        self, command: Command, changes: RunChanges | None, expected_status: str
+    ) -> RunHandle | None:
+        """Put the run under a claim and launch a leg; `None` where somebody else was first.
+
+        What is to be written before is written together with the claim, in an expected status.
+        """
+        engine, store = self._runtime.engine, self._runtime.store
+        hold = await engine.hold(store)
+        try:
+            if changes is not None:
+                if hold is not None:
+                    changes["owner"], changes["lease_until"] = hold.owner, 0
+                if not await store.update_run(
+                    self._spec.id, self.run_id, changes, expected_status=(expected_status,)
+                ):
+                    if hold is not None:
+                        hold.drop()
+                    return None
+            return await engine.launch(replace(command, hold=hold))
+        except BaseException:
+            # Whatever of it is stored: the run must not wait for a leg that is not there.
+            if hold is not None:
+                hold.give_up()
+            raise
+
+    def _join(self, handle: RunHandle) -> RunHandle:
+        self._handle = handle
+        self._watchers.begin(handle)
+        return handle
+
+    # -- go on -------------------------------------------------------------------------------
+
+    async def _resume(
+        self,
+        resume_data: Any,
+        step: Any,
+        label: str | None,
+        for_each_index: int | None,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        *,
+        per_step: bool = False,
+    ) -> tuple[RunHandle, int]:
+        """Go on with the run by an answer; return the leg and where its events begin."""
+        answer = Answer(
+            self._spec,
+            resume_data,
+            step,
+            label,
+            for_each_index,
+            context=RequestContext.of(request_context),
+            per_step=per_step,
+        )
+        looks = 0
+        while True:
+            loaded = await self._loaded()
+            if answer.is_taken(loaded):
+                handle = self._join(self._runtime.engine.attach(self._target))
+                return handle, handle.first_seq or _start_of_leg(loaded)
+            if loaded.head.status not in _UNDER_WAY:
+                await self._check_free(answer, loaded)
+                try:
+                    handle = await self._answer(loaded, answer)
+                except ResumeClaimedError:
+                    # Somebody else went on with it: with this very step, or with another one.
+                    if answer.asked is None:
+                        raise
+                    await asyncio.sleep(0)
+                else:
+                    return handle, handle.first_seq
+            elif answer.is_expected(loaded):
+                await self._keep(answer)
+            elif looks < _LOOKS:
+                # Readers are told of a suspension a moment before it is in storage.
+                looks += 1
+                await asyncio.sleep(_LOOK_S)
+            else:
+                raise answer.refusal(loaded)
+
+    async def _check_free(self, answer: Answer, loaded: LoadedRun) -> None:
+        """Refuse an answer to what somebody else has answered; see to it that that one is taken."""
+        try:
+            answer.check_still_asked(loaded)
+        except ResumeClaimedError:
+            await self._take_kept(loaded)
+            raise
+
+    async def _keep(self, answer: Answer) -> None:
+        """Keep an answer with the run; once it is kept, wait for the end of the leg under way."""
+        runtime = self._runtime
+        if answer.is_kept:
+            with contextlib.suppress(RunClaimedError):  # whoever has it now ends the leg
+                await runtime.engine.attach(self._target).result()
+        else:
+            answer.is_kept = await runtime.store.keep_answer(
+                self._spec.id, self.run_id, answer.to_stored(), expected_status=_UNDER_WAY
+            )
+
+    async def _answer(self, loaded: LoadedRun, answer: Answer) -> RunHandle:
+        status = loaded.head.status
+        reopening = Reopening()
+        if status in ("suspended", "paused"):
+            check_definition(self._spec, loaded)
+        if status == "suspended":
+            reopening = Reopening(target=answer.target(loaded))
+        elif status != "paused" or answer.step is not None or answer.label is not None:
+            raise RunStateError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}, not suspended, so "
+                "there is nothing to resume.",
+                code="RUN_NOT_SUSPENDED",
+                details={"runId": self.run_id, "status": status},
+            )
+        return await self._reopen(
+            "resume", loaded, reopening, answer.context, per_step=answer.per_step
+        )
+
+    async def take_kept(self) -> bool:
+        """Go on with a run that is suspended by an answer that is kept for it.
+
+        Returns:
+            Whether there was one, and nobody else was first.
+
+        Raises:
+            DefinitionChangedError: The workflow was changed before the place that the run has
+                reached. The answer stays kept.
+        """
+        return await self._take_kept(await self._loaded())
+
+    async def _take_kept(self, loaded: LoadedRun) -> bool:
+        if loaded.head.status != "suspended" or not loaded.head.answers:
+            return False
+        kept = first_kept(loaded)
+        if kept is None:
+            await self._runtime.store.update_run(
+                self._spec.id, self.run_id, RunChanges(answers=[]), expected_status=("suspended",)
+            )
+            return False
+        check_definition(self._spec, loaded)
+        reopening = Reopening(target=kept.target)
+        try:
+            await self._reopen("resume", loaded, reopening, kept.context, per_step=kept.per_step)
+        except ResumeClaimedError:
+            return False
+        return True
+
+    async def _reopen(
+        self,
+        kind: Any,
+        loaded: LoadedRun,
+        reopening: Reopening,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        *,
+        per_step: bool = False,
+    ) -> RunHandle:
+        head = loaded.head
+        context = RequestContext(head.request_context)
+        for key, value in RequestContext.of(request_context).items():
+            context.set(key, value)
+        command = Command(
+            kind=kind,
+            target=self._target,
+            resource_id=head.resource_id,
+            input=head.input,
+            initial_state=loaded.initial_state,
+            request_context=context,
+            reopening=reopening,
+            per_step=per_step,
+        )
+        changes = None
+        if kind != "restart":
+            noted = note_of(self._spec) | {"reopening": stored_reopening(loaded, reopening)}
+            changes = RunChanges(
+                status="running",
+                result=None,
+                error=None,
+                input=head.input,
+                request_context=context.to_json(),
+                data=head.data | noted,
+            )
+            if head.answers:
+                changes["answers"] = kept_beside(loaded, reopening)
+        try:
+            handle = await self._launch(command, changes, head.status)
+        except Exception:
+            if head.answers:  # where the run is as it was, so are they
+                with contextlib.suppress(StorageError):
+                    await self._runtime.store.update_run(
+                        self._spec.id,
+                        self.run_id,
+                        RunChanges(answers=head.answers),
+                        expected_status=("suspended",),
+                    )
+            raise
+        if handle is None:
+            raise ResumeClaimedError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} was resumed by somebody "
+                "else first.",
+                details={"runId": self.run_id},
+            )
+        return self._join(handle)
+
+    async def _restart(
+        self, request_context: RequestContext | Mapping[str, Any] | None = None
+    ) -> RunHandle:
+        loaded = await self._loaded()
+        status = loaded.head.status
+        if status not in (*_UNDER_WAY, "paused"):
+            raise RunStateError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}; only a run that "
+                "was running or waiting can be restarted.",
+                code="RUN_NOT_ACTIVE",
+                details={"runId": self.run_id, "status": status},
+            )
+        check_definition(self._spec, loaded)
+        reopening = reopening_after_crash(self._spec, loaded)
+        kind = "resume" if status == "paused" else "restart"
+        return await self._reopen(kind, loaded, reopening, request_context)
+
+    async def _travel(
+        self,
+        *,
+        step: Any,
+        input_data: Any = ...,
+        resume_data: Any = None,
+        initial_state: Any = None,
+        context: Mapping[str, Any] | None = None,
+        nested_steps_context: Mapping[str, Any] | None = None,
+        request_context: RequestContext | Mapping[str, Any] | None = None,
+        per_step: bool = False,
+    ) -> RunHandle:
+        loaded = await self._loaded()
+        if loaded.head.status in _UNDER_WAY:
+            raise RunStateError(
+                f"Run {self.run_id!r} of workflow {self._spec.id!r} is {loaded.head.status}: cancel "
+                "it or wait for its end before going back in time.",
+                code="RUN_ALREADY_RUNNING",
+            )
+        state = None if initial_state is None else checked_state(self._spec, initial_state)
+        travel = travel_to(
+            self._spec,
+            loaded,
+            step,
+            input_data=input_data,
+            resume_data=resume_data,
+            state=state,
+            context=context,
+            nested_context=nested_steps_context,
+        )
+        check_definition(self._spec, loaded, goes_back_to=travel.op_id)
+        if context and "input" in context:
+            loaded.head.input = ANY.pack(context["input"], what="Input in the context")
+        return await self._reopen(
+            "travel",
+            loaded,
+            Reopening(travel=travel),
+            request_context,
+            per_step=per_step,
+        )
+
+
+def _start_of_leg(loaded: LoadedRun) -> int:
+    """Return where the events of a run's latest leg begin."""
+    starts = [seq for seq, entry in enumerate(loaded.entries) if entry and entry[0] is Kind.START]
+    return starts[-1] if starts else 0
