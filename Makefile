@@ -9,6 +9,8 @@ WORKERS ?= 3
 REPEAT ?= 50
 FILES ?= $(wildcard tests/conformance/engines/test_*.py)
 export CITY
+# The tests start hundreds of processes, each of which would compile the project anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -111,7 +113,7 @@ cov: install ## Run the fast tests and print what they do not reach
 
 .PHONY: examples
 examples: install ## Run the examples
-	@$(PY) -m pytest tests/test_examples.py
+	@$(PY) -m pytest tests/examples
 
 .PHONY: bench
 bench: install ## Measure beside the bare limits (under 5 minutes)

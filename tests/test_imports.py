@@ -66,6 +66,13 @@ def test_asking_for_an_agent_and_a_workflow_loads_no_sdk_and_no_server() -> None
     assert loaded & (HEAVY - {"httpx"}) == set()
 
 
+def test_a_command_that_serves_nothing_loads_no_server() -> None:
+    assert (
+        modules_loaded_by("import mastra.cli.commands") & {"fastapi", "starlette", "uvicorn"}
+        == set()
+    )
+
+
 def names_taken_from_mastra(path: Path) -> set[tuple[str, str]]:
     """List what a file imports from the framework, as pairs of module and name."""
     found: set[tuple[str, str]] = set()

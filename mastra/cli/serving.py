@@ -1,4 +1,7 @@
-"""`mastra dev` and `mastra start`."""
+"""`mastra dev` and `mastra start`.
+
+The server is imported when it is to serve: the other commands begin without it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
 from rich.logging import RichHandler
 from rich.text import Text
 
@@ -19,9 +21,7 @@ from mastra.logs import show_cause
 from mastra.observability.config import Observability
 from mastra.observability.logs import JsonLogFormatter
 from mastra.registry import Mastra
-from mastra.server.app import create_app
 from mastra.server.config import ServerConfig
-from mastra.server.runner import serve
 
 __all__ = ["dev", "dev_app", "start"]
 
@@ -46,6 +46,8 @@ def _log_to(handler: logging.Handler, **options: Any) -> None:
 
 def dev_app() -> Any:
     """Return the application that `mastra dev` serves; called in each process that it starts."""
+    from mastra.server import create_app  # noqa: PLC0415
+
     handler = RichHandler(console=notes(), show_path=False)
     _log_to(handler, format="%(message)s")
     mastra = load_app(None)
@@ -72,6 +74,8 @@ def dev(
     notes().print(
         Text.assemble(("Mastra ", "bold"), f"{base}{config.api_prefix}  docs {base}/docs")
     )
+    import uvicorn  # noqa: PLC0415
+
     uvicorn.run(
         "mastra.cli.serving:dev_app",
         factory=True,
@@ -96,5 +100,7 @@ def start(
         handler.setFormatter(JsonLogFormatter())
     _log_to(handler)
     with reporting():
+        from mastra.server import serve  # noqa: PLC0415
+
         mastra = load_app(app)
         serve(mastra, _config(mastra, host, port))

@@ -58,6 +58,7 @@ async def test_without_a_network_a_sample_is_planned_and_streams_within_seconds(
     assert result.startswith(f"Result: success, a plan of {len(plan)} characters")
 
 
+@pytest.mark.every_engine
 @pytest.mark.xdist_group("embedded-model")
 @pytest.mark.timeout(150)
 async def test_live_weather_goes_first_and_a_wet_day_is_planned_indoors_first() -> None:

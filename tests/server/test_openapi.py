@@ -6,11 +6,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, given, settings
 
@@ -18,6 +17,9 @@ from mastra.ai_sdk import chat_route, workflow_route
 from mastra.memory import Memory
 from mastra.server import ServerConfig, create_app
 from tests.server.wire_app import build
+
+if TYPE_CHECKING:
+    import schemathesis
 
 
 @pytest.mark.anyio
@@ -49,6 +51,9 @@ async def test_the_description_can_be_turned_off() -> None:
 @pytest.fixture(scope="module")
 def described() -> Iterator[schemathesis.BaseSchema]:
     """Serve in a thread: a client of the description makes thousands of requests."""
+    # Not by every worker: it takes half a second.
+    import schemathesis
+
     own = [chat_route(), workflow_route()]
     config = ServerConfig(timeout=5, drain_timeout=1, api_routes=own)
     app = create_app(build(memory=Memory()), config)
