@@ -66,8 +66,9 @@ size: install ## Check that no file grows too long
 	@$(PY) scripts/check_size.py
 
 .PHONY: types
-types: install ## Check the types
+types: install ## Check the types, with both checkers that people use
 	@$(VENV)/bin/basedpyright
+	@$(PY) -m mypy --strict --follow-imports=silent agents tools workflows app examples
 
 .PHONY: imports
 imports: install ## Check the layers

@@ -59,11 +59,11 @@ class Mastra:
     def __init__(
         self,
         *,
-        agents: Mapping[str, Agent] | Iterable[Agent] | None = None,
+        agents: Mapping[str, Agent] | Sequence[Agent] | None = None,
         workflows: Mapping[str, AnyWorkflow | Sequence[AnyWorkflow]]
-        | Iterable[AnyWorkflow]
+        | Sequence[AnyWorkflow]
         | None = None,
-        tools: Mapping[str, Tool[Any, Any]] | Iterable[Tool[Any, Any]] | None = None,
+        tools: Mapping[str, Tool[Any, Any]] | Sequence[Tool[Any, Any]] | None = None,
         storage: Storage | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         engine: Engine | None = None,

@@ -6,7 +6,7 @@ Protocols only, so that nothing below the registry imports it.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal, Protocol, Self
 
@@ -15,7 +15,14 @@ from mastra.jsonable import Json
 from mastra.storage.base import Storage
 from mastra.stream.writer import Writer
 
-__all__ = ["AgentHandle", "AgentStreamHandle", "Scorable", "Services", "WorkflowHandle"]
+__all__ = [
+    "AgentAnswer",
+    "AgentHandle",
+    "AgentStreamHandle",
+    "Scorable",
+    "Services",
+    "WorkflowHandle",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,60 @@ class Scorable:
     is_structured: bool = False
 
 
+class AgentAnswer(Protocol):
+    """An agent's whole answer, as a step sees it."""
+
+    @property
+    def text(self) -> str:
+        """What the model said."""
+        ...
+
+    @property
+    def object(self) -> Any:
+        """The structured output."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        ...
+
+    @property
+    def finish_reason(self) -> str:
+        """Why it ended."""
+        ...
+
+    @property
+    def usage(self) -> Any:
+        """Tokens of the whole run."""
+        ...
+
+    @property
+    def tool_calls(self) -> Sequence[Any]:
+        """Every call."""
+        ...
+
+    @property
+    def tool_results(self) -> Sequence[Any]:
+        """Every result."""
+        ...
+
+    @property
+    def steps(self) -> Sequence[Any]:
+        """Its steps."""
+        ...
+
+    @property
+    def messages(self) -> Sequence[Any]:
+        """The conversation."""
+        ...
+
+    @property
+    def suspend_payload(self) -> Any:
+        """What the run waits for."""
+        ...
+
+
 class AgentStreamHandle(Protocol):
     """An agent's answer while it arrives, as a step sees it."""
 
@@ -52,7 +113,7 @@ class AgentStreamHandle(Protocol):
         """Every chunk."""
         ...
 
-    def __await__(self) -> Any: ...
+    def __await__(self) -> Generator[Any, None, Self]: ...
 
     async def __aenter__(self) -> Self: ...
 
@@ -68,7 +129,7 @@ class AgentStreamHandle(Protocol):
         """Return the structured output."""
         ...
 
-    async def result(self) -> Any:
+    async def result(self) -> AgentAnswer:
         """Return everything that `generate()` returns."""
         ...
 
@@ -98,7 +159,7 @@ class AgentHandle(Protocol):
         """Start an answer and return it at once."""
         ...
 
-    async def generate(self, messages: Any, **options: Any) -> Any:
+    async def generate(self, messages: Any, **options: Any) -> AgentAnswer:
         """Return the whole answer."""
         ...
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from mastra.errors import ConfigError, ToolApprovalError
 from mastra.failures import call_user
@@ -36,6 +46,8 @@ __all__ = [
 In = TypeVar("In")
 Out = TypeVar("Out")
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Approval: TypeAlias = "bool | Callable[..., bool | Awaitable[bool]]"
 """Whether a person must agree first: always, or by a function of the input (and the context)."""
@@ -266,12 +278,31 @@ def _optional(type_: Any) -> Schema[Any] | None:
     return None if type_ is None else schema_of(type_)
 
 
+class FunctionTool(Tool[Any, Out], Generic[Out, P, R]):
+    """What `@tool` gives, as type checkers see it: called, it takes what the function does."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Call the function itself, outside of any run, as a test may want to."""
+            ...
+
+
 class _ToolDecorator(Protocol):
-    def __call__(self, function: Callable[..., Any], /) -> Tool[Any, Any]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, Out]], /
+    ) -> FunctionTool[Out, P, Coroutine[Any, Any, Out]]: ...
+    @overload
+    def __call__(self, function: Callable[P, Out], /) -> FunctionTool[Out, P, Out]: ...
 
 
 @overload
-def tool(function: Callable[..., Any], /) -> Tool[Any, Any]: ...
+def tool(
+    function: Callable[P, Coroutine[Any, Any, Out]], /
+) -> FunctionTool[Out, P, Coroutine[Any, Any, Out]]: ...
+@overload
+def tool(function: Callable[P, Out], /) -> FunctionTool[Out, P, Out]: ...
 @overload
 def tool(
     *,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
 
 from mastra.names import python_names
 from mastra.request_context import RequestContext
@@ -16,18 +18,19 @@ from mastra.workflows.run_stream import RunStream
 
 __all__ = ["Run"]
 
-Out = TypeVar("Out")
+Out = TypeVar("Out", default=Any)
+In = TypeVar("In", default=Any)
 
 
 @python_names
-class Run(RunLegs[Out]):
+class Run(RunLegs[Out], Generic[Out, In]):
     """One run. Made by `workflow.create_run()`; may also stand for a run of another process."""
 
     # -- start -------------------------------------------------------------------------------
 
     async def start(
         self,
-        input_data: Any = None,
+        input_data: In | Mapping[str, Any] | None = None,
         *,
         initial_state: Any = None,
         request_context: RequestContext | Mapping[str, Any] | None = None,
@@ -57,7 +60,7 @@ class Run(RunLegs[Out]):
 
     async def start_async(
         self,
-        input_data: Any = None,
+        input_data: In | Mapping[str, Any] | None = None,
         *,
         initial_state: Any = None,
         request_context: RequestContext | Mapping[str, Any] | None = None,
@@ -69,7 +72,7 @@ class Run(RunLegs[Out]):
 
     def stream(
         self,
-        input_data: Any = None,
+        input_data: In | Mapping[str, Any] | None = None,
         *,
         initial_state: Any = None,
         request_context: RequestContext | Mapping[str, Any] | None = None,

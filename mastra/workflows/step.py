@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field, replace
 from typing import (
+    TYPE_CHECKING,
     Any,
     Generic,
+    ParamSpec,
     Protocol,
     TypeAlias,
     TypedDict,
@@ -40,19 +42,8 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
-
-Taking: TypeAlias = (
-    Callable[[StepContext[In]], Awaitable[Out]]
-    | Callable[[StepContext[In], In], Awaitable[Out]]
-    | Callable[[In, StepContext[In]], Awaitable[Out]]
-    | Callable[[In], Awaitable[Out]]
-    | Callable[[StepContext[In]], Out]
-    | Callable[[In], Out]
-)
-"""A function that takes an input, a context or both; a plain one runs in a worker thread."""
-
-Giving: TypeAlias = Callable[[], Awaitable[Out]] | Callable[[], Out]
-"""A function that takes nothing."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class StepSource(Protocol[In_contra, Out_co]):
@@ -98,6 +89,16 @@ class Step(Generic[In_contra, Out_co]):
         return self.execute(*args, **kwargs)
 
 
+class FunctionStep(Step[In_contra, Out_co], Generic[In_contra, Out_co, P, R]):
+    """What `@step` gives, as type checkers see it: called, it takes what the function does."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Call the function itself, outside of any run, as a test may want to."""
+            ...
+
+
 StepLike: TypeAlias = Step[In, Out] | StepSource[In, Out]
 """A step, or what stands for one."""
 
@@ -128,7 +129,7 @@ def create_step(
 @overload
 def create_step(
     *,
-    execute: Taking[In, Out],
+    execute: Callable[[StepContext[In]], Awaitable[Out]],
     input_schema: Any = None,
     output_schema: Any = None,
     **options: Unpack[StepOptions],
@@ -136,7 +137,71 @@ def create_step(
 @overload
 def create_step(
     *,
-    execute: Giving[Out],
+    execute: Callable[[StepContext[In], In], Awaitable[Out]],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[In, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Callable[[In, StepContext[In]], Awaitable[Out]],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[In, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Callable[[In], Awaitable[Out]],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[In, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Callable[[], Awaitable[Out]],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[Any, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Callable[[StepContext[In]], Out],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[In, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Callable[[StepContext[In], In], Out],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[In, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Callable[[In, StepContext[In]], Out],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[In, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Callable[[In], Out],
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[In, Out]: ...
+@overload
+def create_step(
+    *,
+    execute: Callable[[], Out],
     input_schema: Any = None,
     output_schema: Any = None,
     **options: Unpack[StepOptions],
@@ -188,9 +253,41 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
 
 
 @overload
-def step(function: Taking[In, Out], /) -> Step[In, Out]: ...
+def step(
+    function: Callable[[StepContext[In]], Awaitable[Out]], /
+) -> FunctionStep[In, Out, [StepContext[In]], Awaitable[Out]]: ...
 @overload
-def step(function: Giving[Out], /) -> Step[Any, Out]: ...
+def step(
+    function: Callable[[StepContext[In], In], Awaitable[Out]], /
+) -> FunctionStep[In, Out, [StepContext[In], In], Awaitable[Out]]: ...
+@overload
+def step(
+    function: Callable[[In, StepContext[In]], Awaitable[Out]], /
+) -> FunctionStep[In, Out, [In, StepContext[In]], Awaitable[Out]]: ...
+@overload
+def step(
+    function: Callable[[In], Awaitable[Out]], /
+) -> FunctionStep[In, Out, [In], Awaitable[Out]]: ...
+@overload
+def step(
+    function: Callable[[], Awaitable[Out]], /
+) -> FunctionStep[Any, Out, [], Awaitable[Out]]: ...
+@overload
+def step(
+    function: Callable[[StepContext[In]], Out], /
+) -> FunctionStep[In, Out, [StepContext[In]], Out]: ...
+@overload
+def step(
+    function: Callable[[StepContext[In], In], Out], /
+) -> FunctionStep[In, Out, [StepContext[In], In], Out]: ...
+@overload
+def step(
+    function: Callable[[In, StepContext[In]], Out], /
+) -> FunctionStep[In, Out, [In, StepContext[In]], Out]: ...
+@overload
+def step(function: Callable[[In], Out], /) -> FunctionStep[In, Out, [In], Out]: ...
+@overload
+def step(function: Callable[[], Out], /) -> FunctionStep[Any, Out, [], Out]: ...
 @overload
 def step(function: Callable[..., Any], /) -> Step[Any, Any]: ...
 @overload
@@ -215,9 +312,41 @@ def step(function: Any = None, /, **options: Any) -> Any:
 
 class _StepDecorator(Protocol):
     @overload
-    def __call__(self, function: Taking[In, Out], /) -> Step[In, Out]: ...
+    def __call__(
+        self, function: Callable[[StepContext[In]], Awaitable[Out]], /
+    ) -> FunctionStep[In, Out, [StepContext[In]], Awaitable[Out]]: ...
     @overload
-    def __call__(self, function: Giving[Out], /) -> Step[Any, Out]: ...
+    def __call__(
+        self, function: Callable[[StepContext[In], In], Awaitable[Out]], /
+    ) -> FunctionStep[In, Out, [StepContext[In], In], Awaitable[Out]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[In, StepContext[In]], Awaitable[Out]], /
+    ) -> FunctionStep[In, Out, [In, StepContext[In]], Awaitable[Out]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[In], Awaitable[Out]], /
+    ) -> FunctionStep[In, Out, [In], Awaitable[Out]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[], Awaitable[Out]], /
+    ) -> FunctionStep[Any, Out, [], Awaitable[Out]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[StepContext[In]], Out], /
+    ) -> FunctionStep[In, Out, [StepContext[In]], Out]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[StepContext[In], In], Out], /
+    ) -> FunctionStep[In, Out, [StepContext[In], In], Out]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[In, StepContext[In]], Out], /
+    ) -> FunctionStep[In, Out, [In, StepContext[In]], Out]: ...
+    @overload
+    def __call__(self, function: Callable[[In], Out], /) -> FunctionStep[In, Out, [In], Out]: ...
+    @overload
+    def __call__(self, function: Callable[[], Out], /) -> FunctionStep[Any, Out, [], Out]: ...
     @overload
     def __call__(self, function: Callable[..., Any], /) -> Step[Any, Any]: ...
 

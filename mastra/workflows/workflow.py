@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Self, TypeAlias, cast, overload
+from typing import Any, Generic, Self, TypeAlias, TypedDict, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -353,12 +353,51 @@ def _is_condition(given: Any) -> bool:
     return callable(given) and not isinstance(given, Step)
 
 
+class WorkflowOptions(TypedDict, total=False):
+    """What `create_workflow` takes beside its id and the two schemas."""
+
+    version: str | None
+    description: str | None
+    state_schema: Any
+    request_context_schema: Any
+    retry_config: RetryConfig | Mapping[str, Any] | None
+    on_start: Callable[[Any], Any] | None
+    on_finish: Callable[[Any], Any] | None
+    on_error: Callable[[Any], Any] | None
+    should_persist_snapshot: Callable[[Any], bool] | None
+    validate_inputs: bool
+    validate_outputs: bool
+    metadata: Mapping[str, Any] | None
+    strict: bool
+
+
+# Types that are no classes (unions, `Annotated`) are `Any` to a type checker.
+@overload
+def create_workflow(
+    *,
+    id: str,
+    input_schema: type[In],
+    output_schema: type[Out],
+    **options: Unpack[WorkflowOptions],
+) -> Workflow[In, Out, In]: ...
+@overload
+def create_workflow(
+    *, id: str, input_schema: type[In], output_schema: Any, **options: Unpack[WorkflowOptions]
+) -> Workflow[In, Any, In]: ...
+@overload
+def create_workflow(
+    *, id: str, input_schema: Any, output_schema: type[Out], **options: Unpack[WorkflowOptions]
+) -> Workflow[Any, Out, Any]: ...
+@overload
+def create_workflow(
+    *, id: str, input_schema: Any, output_schema: Any, **options: Unpack[WorkflowOptions]
+) -> Workflow[Any, Any, Any]: ...
 @python_options
 def create_workflow(
     *,
     id: str,
-    input_schema: type[In] | Any,
-    output_schema: type[Out] | Any,
+    input_schema: Any,
+    output_schema: Any,
     version: str | None = None,
     description: str | None = None,
     state_schema: Any = None,
@@ -373,7 +412,7 @@ def create_workflow(
     metadata: Mapping[str, Any] | None = None,
     scorers: Mapping[str, Any] | None = None,
     strict: bool = False,
-) -> Workflow[In, Out, In]:
+) -> Workflow[Any, Any, Any]:
     """Begin a workflow.
 
     Args:

@@ -134,7 +134,7 @@ class WorkflowRuns(Generic[In, Out]):
 
     async def create_run(
         self, run_id: str | None = None, *, resource_id: str | None = None
-    ) -> Run[Out]:
+    ) -> Run[Out, In]:
         """Return a run, stored as pending.
 
         Args:

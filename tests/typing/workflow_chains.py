@@ -5,6 +5,7 @@ An expected refusal carries the name of its rule; one that stops being refused f
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
@@ -26,6 +27,7 @@ from mastra import (
     tool,
 )
 from mastra.workflows.run_stream import RunStream
+from mastra.workflows.step import FunctionStep
 
 
 class City(BaseModel):
@@ -76,11 +78,11 @@ async def fetch_function(city: City) -> Forecast:
     return Forecast(rain=len(city.city))
 
 
-assert_type(fetch, Step[City, Forecast])
-assert_type(plan, Step[Forecast, Plan])
-assert_type(blocking, Step[Forecast, Plan])
-assert_type(nothing, Step[Any, Plan])
-assert_type(both, Step[Forecast, Plan])
+assert_type(fetch, FunctionStep[City, Forecast, [City], Awaitable[Forecast]])
+assert_type(plan, FunctionStep[Forecast, Plan, [StepContext[Forecast]], Awaitable[Plan]])
+assert_type(blocking, FunctionStep[Forecast, Plan, [Forecast], Plan])
+assert_type(nothing, FunctionStep[Any, Plan, [], Awaitable[Plan]])
+assert_type(both, FunctionStep[Forecast, Plan, [StepContext[Forecast], Forecast], Awaitable[Plan]])
 assert_type(create_step(execute=fetch_function), Step[City, Forecast])
 assert_type(create_step(id="plan", execute=plan_function), Step[Forecast, Plan])
 assert_type(
@@ -207,7 +209,7 @@ begun.sleep("a while")  # pyright: ignore[reportArgumentType]
 
 async def runs() -> None:
     run = await whole.create_run()
-    assert_type(run, Run[Plan])
+    assert_type(run, Run[Plan, City])
     result = await run.start(City(city="Rome"))
     assert_type(result, WorkflowResult[Plan])
     assert_type(result.unwrap(), Plan)
