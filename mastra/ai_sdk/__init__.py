@@ -5,8 +5,9 @@ Names are imported on first use: writing a route loads no web framework.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mastra.extras import lazy_names
 
 if TYPE_CHECKING:
     from mastra.ai_sdk.chat import chat_route
@@ -30,15 +31,4 @@ _HOMES = {
     "workflow_route": "mastra.ai_sdk.workflow",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        msg = f"module 'mastra.ai_sdk' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, extra="server")

@@ -14,8 +14,10 @@ from mastra.workflows.events import Event
 
 __all__ = ["RunTranslator"]
 
-_OF_A_MESSAGE: Final = frozenset(("start", "finish", "error", "abort"))
-"""What an agent as a step says of a message of its own: the run's is another."""
+_ENDS: Final = frozenset(("finish", "error", "abort"))
+"""What ends an agent's own message: as a step it has none."""
+_OF_AGENTS: Final = frozenset(("start-step", "finish-step"))
+"""What bounds an agent's steps, which are not the message's."""
 _REASONS: Final = {"success": "stop", "failed": "error"}
 
 
@@ -104,11 +106,17 @@ class RunTranslator:
         if agent is None:
             options = replace(self._options, send_start=False, send_finish=False, metadata={})
             agent = self._agents[run_id] = AgentTranslator(options)
-        made = agent.end("success") if kind in _OF_A_MESSAGE - {"start"} else agent.translate(known)
-        return [] if kind == "start" else made
+        if kind == "start":
+            return []
+        made = agent.end("success") if kind in _ENDS else agent.translate(known)
+        return _without_steps(made)
 
     def _close_agents(self) -> list[UIChunk]:
         """Close what agents have left open, as where their step failed."""
         out = [chunk for agent in self._agents.values() for chunk in agent.end("success")]
         self._agents.clear()
-        return out
+        return _without_steps(out)
+
+
+def _without_steps(chunks: list[UIChunk]) -> list[UIChunk]:
+    return [chunk for chunk in chunks if chunk["type"] not in _OF_AGENTS]

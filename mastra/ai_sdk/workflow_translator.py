@@ -18,7 +18,8 @@ class WorkflowParts:
     """What pages see of runs of workflows.
 
     One part is the whole run, by its id: each step with its input and how far it is; what the
-    steps gave comes with the run's end. One part a step carries what that step gave.
+    steps gave comes with the run's end. One part a step, once it has ended or waits, carries what
+    that step gave, or asks for.
 
     Args:
         is_nested: Whether a tool has started the runs.
@@ -48,6 +49,8 @@ class WorkflowParts:
                 steps.get(step_id), payload, is_new=kind not in ENDED_STEP
             )
             status = "suspended" if kind == "workflow-step-suspended" else "running"
+            if kind not in ENDED_STEP:
+                return [self._whole(run_id, status)]
             data: Json = {"name": name, "status": status, "stepId": step_id, "step": dict(step)}
             part: UIChunk = {
                 "type": f"{self._kind}-step",

@@ -1,0 +1,233 @@
+"""`to_ui_message_stream`: what becomes of each thing that an agent or a workflow streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mastra import Agent, Mastra, ToolContext, create_tool, create_workflow, tool
+from mastra.ai_sdk import to_ui_message_stream
+from mastra.errors import ConfigError
+from mastra.models.chunks import (
+    BlockEnd,
+    FileChunk,
+    FinishChunk,
+    ProviderToolResult,
+    ReasoningDelta,
+    SourceChunk,
+    TextDelta,
+    ToolCallEnd,
+)
+from mastra.processors import Processor
+from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn
+from tests.ai_sdk.app import step
+from tests.ai_sdk.wire import put_together
+
+pytestmark = pytest.mark.anyio
+
+
+class Total(BaseModel):
+    total: int
+
+
+def agent(*turns: Any, **options: Any) -> Agent:
+    return Agent(id="a", model=ScriptedModel(*turns), **options)
+
+
+async def message_of(stream: Any, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    chunks = [chunk async for chunk in to_ui_message_stream(stream, **options)]
+    return put_together({}, chunks), chunks
+
+
+def kinds(chunks: list[dict[str, Any]]) -> list[str]:
+    return [chunk["type"] for chunk in chunks]
+
+
+RICH = Turn(
+    chunks=[
+        ReasoningDelta("Hm."),
+        BlockEnd("reasoning", {"anthropic": {"signature": "s"}}),
+        TextDelta("Look."),
+        SourceChunk("s1", "https://example.com", "A page"),
+        SourceChunk("s2", source_type="document", media_type="text/plain", filename="a.txt"),
+        FileChunk("AAAA", "image/png"),
+        ToolCallEnd("c1", "search", "{}", provider_executed=True),
+        ProviderToolResult("c1", "search", {"hits": 2}),
+        FinishChunk("stop"),
+    ]
+)
+
+
+async def test_thoughts_sources_files_and_tools_of_the_provider() -> None:
+    shown, _ = await message_of(
+        agent(RICH).stream("q"), send_reasoning=True, send_sources=True, message_id="m"
+    )
+    assert shown["id"] == "m"
+    assert [part["type"] for part in shown["parts"]] == [
+        "step-start",
+        "reasoning",
+        "text",
+        "source-url",
+        "source-document",
+        "file",
+        "tool-search",
+    ]
+    document = shown["parts"][4]
+    assert (document["mediaType"], document["title"]) == ("text/plain", "a.txt")
+    assert shown["parts"][5]["url"] == "data:image/png;base64,AAAA"
+    assert shown["parts"][6]["output"] == {"hits": 2}
+
+
+async def test_thoughts_and_sources_are_left_out_unless_they_are_asked_for() -> None:
+    shown, chunks = await message_of(agent(RICH).stream("q"))
+    assert [part["type"] for part in shown["parts"]] == [
+        "step-start",
+        "text",
+        "file",
+        "tool-search",
+    ]
+    assert "signature" not in str(chunks)
+
+
+async def test_start_and_finish_may_be_left_out_and_tell_more() -> None:
+    _, chunks = await message_of(agent("hi").stream("q"), send_start=False, send_finish=False)
+    assert kinds(chunks)[0] == "start-step"
+    assert kinds(chunks)[-1] == "finish-step"
+    _, chunks = await message_of(
+        agent("hi").stream("q"), message_metadata=lambda chunk: {"at": chunk["type"]}
+    )
+    assert chunks[0]["messageMetadata"] == {"at": "start"}
+    assert chunks[-1]["messageMetadata"]["at"] == "finish"
+    assert chunks[-1]["messageMetadata"]["usage"]["outputTokens"] == 5
+
+
+async def test_structured_output_is_a_part() -> None:
+    shown, _ = await message_of(agent('{"total": 3}').stream("q", structured_output=Total))
+    [part] = [part for part in shown["parts"] if part["type"] == "data-structured-output"]
+    assert part["data"] == {"object": {"total": 3}}
+
+
+class Strict(Processor):
+    id = "strict"
+
+    def __init__(self, *, retry: bool) -> None:
+        self.retry = retry
+
+    def process_output_step(self, ctx: Any) -> None:
+        if ctx.text.startswith("bad"):
+            ctx.abort("not like this", retry=self.retry, metadata={"n": 1})
+
+
+async def test_a_refusal_is_a_part_and_ends_the_message() -> None:
+    stream = agent("bad", output_processors=[Strict(retry=False)]).stream("q")
+    shown, chunks = await message_of(stream)
+    [part] = [part for part in shown["parts"] if part["type"] == "data-tripwire"]
+    assert part["data"]["reason"] == "not like this"
+    assert part["data"]["processorId"] == "strict"
+    assert chunks[-1]["finishReason"] == "other"
+    assert kinds(chunks).count("finish") == 1
+
+
+@pytest.mark.parametrize("version", ["v6", "v7"])
+async def test_what_a_processor_did_not_let_stand_is_taken_back(version: Any) -> None:
+    stream = agent("bad", "good", output_processors=[Strict(retry=True)]).stream("q")
+    shown, chunks = await message_of(stream, version=version)
+    texts = [part["text"] for part in shown["parts"] if part["type"] == "text"]
+    assert texts == (["good"] if version == "v7" else ["bad", "good"])
+    assert ("reset-step" in kinds(chunks)) is (version == "v7")
+
+
+async def test_what_tools_write_is_data() -> None:
+    @tool
+    async def noisy(ctx: ToolContext) -> str:
+        """Be noisy."""
+        await ctx.writer.write("a word")
+        await ctx.writer.write({"n": 1})
+        await ctx.writer.custom({"type": "data-own", "data": {"n": 2}, "id": "x"})
+        return "done"
+
+    shown, _ = await message_of(agent(ToolCall("noisy"), "ok", tools=[noisy]).stream("q"))
+    data = [part for part in shown["parts"] if part["type"].startswith("data-")]
+    place = {"toolCallId": "call_1", "toolName": "noisy"}
+    assert data == [
+        {"type": "data-tool-output", "data": {**place, "output": "a word"}},
+        {"type": "data-tool-output", "data": {**place, "output": {"n": 1}}},
+        {"type": "data-own", "data": {"n": 2}, "id": "x"},
+    ]
+
+
+async def test_a_sub_agent_is_a_part_that_grows_in_proportion() -> None:
+    words = " ".join(f"word{place}" for place in range(400))
+    other = agent(ToolCall("look"), words, tools=[create_tool("look", "Look", dict, execute=look)])
+    stream = agent(ToolCall("agent-other", {"prompt": "go"}), "ok", agents={"other": other})
+    shown, chunks = await message_of(stream.stream("q"))
+    [part] = [part for part in shown["parts"] if part["type"] == "data-tool-agent"]
+    data = part["data"]
+    assert data["text"] == words
+    assert (data["status"], data["finishReason"]) == ("finished", "stop")
+    assert [call["toolName"] for call in data["toolCalls"]] == ["look"]
+    assert [result["result"] for result in data["toolResults"]] == [{"seen": True}]
+    assert data["usage"]["totalTokens"] == 30
+    assert data["ancestry"][0]["agentId"] == "other"
+    sent = sum(len(str(chunk)) for chunk in chunks if chunk["type"] == "data-tool-agent")
+    assert len(words) < sent < 60 * len(words)
+    assert len([c for c in chunks if c["type"] == "data-tool-agent"]) < 150
+
+
+async def look(given: dict[str, Any], ctx: ToolContext) -> dict[str, Any]:
+    return {"seen": True}
+
+
+async def pass_on(ctx: Any) -> dict[str, Any]:
+    return {"n": ctx.input_data["n"] + 1}
+
+
+async def test_a_workflow_as_a_tool_is_a_part() -> None:
+    data = dict[str, Any]
+    made: Any = create_workflow(id="flow", input_schema=data, output_schema=data)
+    flow = made.then(step("one", pass_on)).commit()
+    asking = agent(ToolCall("workflow-flow", {"n": 1}), "ok", workflows={"flow": flow})
+    async with Mastra(agents={"a": asking}, workflows={"flow": flow}) as mastra:
+        shown, _ = await message_of(mastra.get_agent("a").stream("q"))
+    parts = {part["type"]: part["data"] for part in shown["parts"] if "data" in part}
+    assert parts["data-tool-workflow"]["status"] == "success"
+    assert parts["data-tool-workflow-step"]["step"]["output"] == {"n": 2}
+
+
+async def test_an_error_is_told_as_the_application_says() -> None:
+    failing = agent(Turn("half", error=RuntimeError("secret"))).stream("q")
+    _, chunks = await message_of(failing, on_error=lambda error: f"Sorry ({error['name']}).")
+    assert chunks[-2] == {"type": "error", "errorText": "Sorry (ModelError)."}
+    wrong = Agent(id="w", model="nowhere/model").stream("q")
+    _, chunks = await message_of(wrong)
+    assert kinds(chunks)[-2:] == ["error", "finish"]
+    assert chunks[-1]["finishReason"] == "error"
+
+
+async def test_the_same_id_in_two_steps_is_two_calls() -> None:
+    def answer(request: Any) -> Any:
+        count = sum(message.role == "tool" for message in request.messages)
+        return ToolCall("look", {}, id="0") if count < 2 else "done"
+
+    tools = [create_tool("look", "Look", dict, execute=look)]
+    looking = Agent(id="l", model=FunctionModel(answer), tools=tools)
+    shown, _ = await message_of(looking.stream("q"))
+    calls = [part for part in shown["parts"] if "toolCallId" in part]
+    assert [call["state"] for call in calls] == ["output-available"] * 2
+
+
+async def test_sse_ends_with_done() -> None:
+    stream = to_ui_message_stream(agent("hi").stream("q"))
+    assert stream.headers["x-vercel-ai-ui-message-stream"] == "v1"
+    sent = b"".join([piece async for piece in stream.sse()])
+    assert sent.startswith(b'data: {"type":"start"')
+    assert sent.endswith(b"data: [DONE]\n\n")
+
+
+def test_what_is_no_stream_and_no_version_is_refused() -> None:
+    with pytest.raises(ConfigError, match="AgentStream"):
+        to_ui_message_stream("text")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="v5"):
+        to_ui_message_stream(agent("hi").stream("q"), version="v5")  # pyright: ignore[reportArgumentType]
