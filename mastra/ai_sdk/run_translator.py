@@ -29,7 +29,7 @@ class RunTranslator:
 
     def __init__(self, options: StreamOptions) -> None:
         self._options = options
-        self._parts = WorkflowParts()
+        self.parts = WorkflowParts()
         self._agents: dict[str, AgentTranslator] = {}
         self._ended: Mapping[str, Any] | None = None
         self._is_canceled = False
@@ -58,7 +58,7 @@ class RunTranslator:
             self._ended = payload
         self._is_canceled = self._is_canceled or kind == "workflow-canceled"
         left = self._close_agents() if kind in {"workflow-finish", "workflow-canceled"} else []
-        return [*left, *self._parts.translate(kind, event.run_id, payload)]
+        return [*left, *self.parts.translate(kind, event.run_id, payload)]
 
     def end(self) -> list[UIChunk]:
         """Return what ends the message."""

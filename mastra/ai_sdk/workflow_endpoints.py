@@ -22,6 +22,7 @@ from mastra.jsonable import Json
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.routes.runs import starting
+from mastra.workflows.run_info import RunInfo
 from mastra.workflows.run_stream import RunStream
 from mastra.workflows.workflow import Workflow
 
@@ -50,22 +51,19 @@ def workflow_endpoints(fixed: str | None, options: StreamOptions) -> Endpoints:
         workflow = server.workflow(key)
         run_id = body.run_id or new_id()
         chat = _chat(server, request, workflow, body.id or run_id)
-        messages = page_messages(body.messages)
-        last = messages[-1] if messages else None
-        going_on = last.get("id") if last is not None and last["role"] == "assistant" else None
+        page_messages(body.messages)
+        known: RunInfo | None = None
         if "resume_data" in body.model_fields_set:
             run_id = body.run_id or await _run_of(chat) or run_id
+            known = await workflow.get_run(run_id)
             events = await _resumed(server, request, workflow, run_id, body)
         else:
             async with starting(server, request, key, run_id, body) as (started, given):
                 events = started.stream(**given)
                 await events.__aenter__()
-        noted = await chat.noted()
-        is_first = noted is None or noted.runs[-1]["id"] != run_id
-        message_id = going_on or (run_id if is_first else new_id())
-        await chat.note(ChatNote(message_id, [{"id": run_id}]))
+        message_id = await _message_of(chat, run_id, body)
         shown = replace(asked_options(request, options), message_id=message_id)
-        return stream_response(server, _frames(server, events, shown))
+        return stream_response(server, _frames(server, events, shown, known))
 
     async def run_stream(
         server: ServerDep, request: Request, chat_id: ChatId, key: str = found
@@ -119,6 +117,20 @@ async def _run_of(chat: Chat) -> str | None:
     return None if noted is None else str(noted.runs[-1]["id"])
 
 
+async def _message_of(chat: Chat, run_id: str, body: WorkflowChatBody) -> str:
+    """Return the id of the message that shows a run, and keep a note of it.
+
+    It is the page's own, where that goes on; else the run's, unless another message has that.
+    """
+    last: Any = body.messages[-1] if body.messages else {}
+    going_on = last.get("id") if last.get("role") == "assistant" else None
+    noted = await chat.noted()
+    is_first = noted is None or noted.runs[-1]["id"] != run_id
+    message_id = going_on or (run_id if is_first else new_id())
+    await chat.note(ChatNote(message_id, [{"id": run_id}]))
+    return message_id
+
+
 async def _resumed(
     server: Server, request: Request, workflow: AnyWorkflow, run_id: str, body: WorkflowChatBody
 ) -> RunStream[Any]:
@@ -135,9 +147,12 @@ async def _resumed(
 
 
 async def _frames(
-    server: Server, events: RunStream[Any], options: StreamOptions
+    server: Server, events: RunStream[Any], options: StreamOptions, known: RunInfo | None = None
 ) -> AsyncGenerator[bytes, None]:
     translator = RunTranslator(options)
+    if known is not None:
+        steps = known.to_wire(frozenset({"steps"}))["steps"]
+        translator.parts.know(known.run_id, known.workflow_id, steps)
     yield b"".join(map(framed, translator.begin(events.run_id)))
     try:
         async for batch in events.batches(_BATCH):

@@ -29,6 +29,20 @@ class WorkflowParts:
         self._kind = "data-tool-workflow" if is_nested else "data-workflow"
         self._runs: dict[str, tuple[str, dict[str, dict[str, Json]]]] = {}
 
+    def know(self, run_id: str, name: str, steps: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take in what is stored of a run that goes on.
+
+        Args:
+            run_id: The run.
+            name: Its workflow.
+            steps: What is known of its steps, as Mastra's JSON.
+        """
+        known = {
+            step_id: _step(None, {**step, "id": step_id}, is_new=True)
+            for step_id, step in steps.items()
+        }
+        self._runs[run_id] = (name, known)
+
     def translate(self, kind: str, run_id: str, payload: Any) -> list[UIChunk]:
         """Return what an event becomes.
 

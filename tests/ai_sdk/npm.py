@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,16 @@ import pytest
 FOLDER = Path(__file__).parent / "js"
 NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
 PAGE = FOLDER / "dist" / "page.js"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "web"
 
 
-async def _run(*command: str | Path) -> tuple[int | None, str, str]:
+async def _run(
+    *command: str | Path, env: dict[str, str] | None = None
+) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=FOLDER,
+        env=env,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -38,10 +44,15 @@ async def install() -> None:
         pytest.skip(f"npm cannot be reached: {(output + errors)[-300:]}")
 
 
-async def bundle() -> None:
-    """Put the page together."""
-    npm = shutil.which("npm") or "npm"
-    code, _, errors = await _run(npm, "run", "build")
+async def bundle(folder: Path) -> None:
+    """Put the page of a folder together, as its `npm run build` does, from the packages that are here."""
+    build = json.loads((folder / "package.json").read_text())["scripts"]["build"]
+    _, page, *options = shlex.split(build)
+    inside = [one for one in options if not one.startswith("--outfile=")]
+    env = {**os.environ, "NODE_PATH": str(FOLDER / "node_modules")}
+    tool = FOLDER / "node_modules" / ".bin" / "esbuild"
+    out = f"--outfile={folder / 'dist' / 'page.js'}"
+    code, _, errors = await _run(tool, folder / page, *inside, out, env=env)
     assert code == 0, errors
 
 

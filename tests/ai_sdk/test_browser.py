@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 from itertools import pairwise
 from typing import Any
@@ -10,14 +11,22 @@ import pytest
 from fastapi import Response
 
 from mastra.server import ApiRoute
+from mastra.testing import ScriptedModel, Turn
 from tests.ai_sdk.app import PIECES, Deeds, build
-from tests.ai_sdk.npm import PAGE, bundle, drive, install
+from tests.ai_sdk.npm import EXAMPLE, FOLDER, PAGE, bundle, drive, install
 from tests.server.live import running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.every_engine, pytest.mark.timeout(300)]
 
 HTML = '<!doctype html><div id="root"></div><script type="module" src="/page.js"></script>'
 WHOLE = "".join(f"word{place} " for place in range(PIECES))
+
+
+def chromium_or_skip() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("there is no Chromium")
+    return found
 
 
 async def page() -> Response:
@@ -43,11 +52,9 @@ def text(parts: list[dict[str, Any]]) -> str:
 
 
 async def test_a_page_of_the_ai_sdk_talks_to_agents() -> None:  # noqa: PLR0915 - one page
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("there is no Chromium")
+    chromium = chromium_or_skip()
     await install()
-    await bundle()
+    await bundle(FOLDER)
     deeds = Deeds()
     async with running(build(deeds, api_routes=ROUTES)) as (url, _):
         said = await drive("browser.mjs", url, chromium)
@@ -95,3 +102,23 @@ async def test_a_page_of_the_ai_sdk_talks_to_agents() -> None:  # noqa: PLR0915 
     assert "the model is out of order" in message
     assert parts[-1] == {"type": "text", "text": "Half an ", "state": "done"}
     assert [one["role"] for one in said["regenerated"]] == ["user", "assistant"]
+
+
+async def test_the_page_of_the_example_is_used_as_a_person_does() -> None:
+    chromium = chromium_or_skip()
+    await install()
+    await bundle(EXAMPLE)
+    build_server = runpy.run_path(str(EXAMPLE / "server.py"))["build"]
+    words = "Feed the ducks at noon and then walk along the river to the old harbour."
+    model = ScriptedModel(Turn(words, delay=0.05))
+    async with running(build_server(model)) as (url, _):
+        said = await drive("example.mjs", url, chromium)
+    assert "page-error" not in said
+    steps, question = said["asked"]
+    assert steps == [["look_outside", "success"], ["agree", "suspended"]]
+    assert question.endswith("Plan the day?")
+    steps, text, lengths = said["planned"]
+    assert steps == [["look_outside", "success"], ["agree", "success"], ["plan", "success"]]
+    assert text == words
+    assert lengths > 3
+    assert "Ducks." in model.requests[0].messages[-1].text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -95,9 +96,11 @@ async def test_start_and_finish_may_be_left_out_and_tell_more() -> None:
     _, chunks = await message_of(agent("hi").stream("q"), send_start=False, send_finish=False)
     assert kinds(chunks)[0] == "start-step"
     assert kinds(chunks)[-1] == "finish-step"
-    _, chunks = await message_of(
-        agent("hi").stream("q"), message_metadata=lambda chunk: {"at": chunk["type"]}
-    )
+
+    def at(chunk: dict[str, Any]) -> dict[str, Any]:
+        return {"at": chunk["type"]}
+
+    _, chunks = await message_of(agent("hi").stream("q"), message_metadata=at)
     assert chunks[0]["messageMetadata"] == {"at": "start"}
     assert chunks[-1]["messageMetadata"]["at"] == "finish"
     assert chunks[-1]["messageMetadata"]["usage"]["outputTokens"] == 5
@@ -197,8 +200,11 @@ async def test_a_workflow_as_a_tool_is_a_part() -> None:
 
 
 async def test_an_error_is_told_as_the_application_says() -> None:
+    def sorry(error: Mapping[str, Any]) -> str:
+        return f"Sorry ({error['name']})."
+
     failing = agent(Turn("half", error=RuntimeError("secret"))).stream("q")
-    _, chunks = await message_of(failing, on_error=lambda error: f"Sorry ({error['name']}).")
+    _, chunks = await message_of(failing, on_error=sorry)
     assert chunks[-2] == {"type": "error", "errorText": "Sorry (ModelError)."}
     wrong = Agent(id="w", model="nowhere/model").stream("q")
     _, chunks = await message_of(wrong)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from mastra.server import create_app
+from mastra.testing import ScriptedModel
 from tests.ai_sdk.app import Deeds, build
 from tests.ai_sdk.wire import chunks_of, put_together
 from tests.server.live import running
@@ -48,6 +52,8 @@ async def test_steps_are_parts_that_update_in_place(http: httpx.AsyncClient, cha
     assert chunks[-1]["finishReason"] == "stop"
     parts = parts_of(message)
     assert parts[run_id]["status"] == "success"
+    assert [step["status"] for step in parts[run_id]["steps"].values()] == ["success", "success"]
+    assert parts[run_id]["steps"]["look"]["output"] == {"city": "Oslo"}
     assert parts[f"{run_id}:confirm"]["step"]["output"] == {"city": "Oslo", "sure": True}
     assert (await http.get(f"/workflow/trip/{chat}/stream")).status_code == 204
 
@@ -84,3 +90,17 @@ async def test_a_run_goes_on_without_its_reader_and_is_stopped_by_its_route() ->
         chunks = chunks_of(await looking)
         assert [chunk["type"] for chunk in chunks[-2:]] == ["abort", "finish"]
         assert parts_of(put_together({}, chunks))[chunks[0]["messageId"]]["status"] == "canceled"
+
+
+async def test_the_example_answers_its_page() -> None:
+    server = Path(__file__).parents[2] / "examples" / "web" / "server.py"
+    mastra = runpy.run_path(str(server))["build"](ScriptedModel("Rain, then ducks."))
+    transport = httpx.ASGITransport(create_app(mastra))
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+        assert "<title>A plan for the day</title>" in (await http.get("/page")).text
+        body = {"id": "c", "inputData": {"city": "Oslo"}}
+        message = put_together({}, chunks_of(await http.post("/workflow/days", json=body)))
+        answer = {"id": "c", "resumeData": {"agreed": True}, "step": "agree"}
+        put_together(message, chunks_of(await http.post("/workflow/days", json=answer)))
+    [text] = [part["text"] for part in message["parts"] if part["type"] == "text"]
+    assert text == "Rain, then ducks."
