@@ -33,7 +33,10 @@ __all__ = [
     "ThreadChangesBody",
     "TimeTravelBody",
     "ToolBody",
+    "TraceFieldsBody",
+    "TraceOrder",
     "TraceQueryBody",
+    "TraceValuesBody",
 ]
 
 Identifier = Annotated[
@@ -188,15 +191,44 @@ class TracePage(WireModel):
     """From the page before."""
 
 
+class TraceOrder(WireModel):
+    """In which order traces are listed."""
+
+    field: str = "startedAt"
+    """`startedAt` or `endedAt`."""
+    direction: str = "desc"
+    """`asc` or `desc`."""
+
+
 class TraceQueryBody(WireModel):
     """Of the query for traces."""
 
     page: TracePage = Field(default_factory=TracePage)
     """Which of them."""
     time_range: dict[str, Any] | None = None
-    """Accepted for Studio: what is kept in memory is recent."""
-    order_by: list[Any] | None = None
-    """Accepted for Studio: the latest is first."""
+    """`from` and `to`: when a trace began."""
+    where: dict[str, Any] | None = None
+    """A predicate: `{"op": "eq", "left": {"path": …}, "right": {"literal": …}}` and the like."""
+    order_by: list[TraceOrder] | None = None
+    """The first of them; left out, the latest is first."""
+
+
+class TraceFieldsBody(WireModel):
+    """Of the question what traces may be searched by."""
+
+    predicate_scope: Literal["trace", "spans", "scores", "feedback"] = "trace"
+    """Whose fields: the trace's, or those of what belongs to it."""
+
+
+class TraceValuesBody(TraceFieldsBody):
+    """Of the question which values a field has."""
+
+    path: str
+    """The field."""
+    search: str | None = None
+    """What a value has to contain."""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    """How many values at most."""
 
 
 class MetricBody(WireModel):

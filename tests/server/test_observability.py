@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from mastra import Mastra, ServerConfig, StepContext, create_step, create_workflow
+from mastra import Agent, Mastra, ServerConfig, StepContext, create_step, create_workflow, step
 from mastra.observability import Observability
 from mastra.server import BearerAuth, create_app
+from mastra.testing import ScriptedModel
 from tests.server.wire_app import build
 
 pytestmark = pytest.mark.anyio
@@ -221,3 +222,102 @@ async def test_a_metric_is_compared_with_the_time_before() -> None:
         for wrong in ({"timestamp": 1}, {"timestamp": {"start": "x"}}):
             answer = await client.post(f"{METRICS}/aggregate", json={**body, "filters": wrong})
             assert answer.status_code == 400
+
+
+def asking() -> Mastra:
+    @step
+    async def double(n: int) -> int:
+        return 2 * n
+
+    flow = create_workflow(id="flow", input_schema=int, output_schema=int).then(double).commit()
+    agent = Agent(id="guide", name="Guide", model=ScriptedModel(*["hi"] * 3))
+    return Mastra(agents={"guide": agent}, workflows={"flow": flow}, observability=Observability())
+
+
+def comparing(op: str, path: str, literal: Any) -> dict[str, Any]:
+    return {"op": op, "left": {"path": path}, "right": {"literal": literal}}
+
+
+AGENTS = comparing("eq", "entityType", "agent")
+EARLY = comparing("lt", "startedAt", "2001-01-01")
+
+
+@asynccontextmanager
+async def traced() -> AsyncIterator[httpx.AsyncClient]:
+    async with served(asking()) as client:
+        await run(client)
+        await client.post("/api/agents/guide/generate", json={"messages": "q"})
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        (AGENTS, {"agent"}),
+        (comparing("ne", "entityType", "agent"), {"workflow_run"}),
+        ({"op": "not", "arg": AGENTS}, {"workflow_run"}),
+        ({"op": "and", "args": [AGENTS, comparing("eq", "status", "error")]}, set()),
+        ({"op": "or", "args": [AGENTS, EARLY]}, {"agent"}),
+        ({"op": "in", "value": {"path": "entityName"}, "set": ["flow", "x"]}, {"workflow_run"}),
+        ({"op": "notIn", "value": {"path": "threadId"}, "set": ["t"]}, {"agent", "workflow_run"}),
+        ({"op": "exists", "path": "threadId"}, set()),
+        (comparing("eq", "metadata.runId", "r"), {"workflow_run"}),
+        (comparing("gte", "durationMs", 0), {"agent", "workflow_run"}),
+        (comparing("gt", "startedAt", "2001-01-01T00:00:00Z"), {"agent", "workflow_run"}),
+        (EARLY, set()),
+        (comparing("lt", "entityName", 5), set()),
+        ({"spans": {"some": comparing("eq", "spanType", "model_generation")}}, {"agent"}),
+        ({"spans": {"none": comparing("eq", "spanType", "model_generation")}}, {"workflow_run"}),
+    ],
+)
+async def test_traces_are_searched(where: dict[str, Any], found: set[str]) -> None:
+    async with traced() as client:
+        answer = await client.post("/api/observability/traces/query", json={"where": where})
+    assert {row["entityType"] for row in answer.json()["traces"]} == found
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"where": {"op": "like"}}, "no operator 'like'"),
+        ({"where": comparing("eq", "", 1)}, "A path is text"),
+        ({"where": {"op": "and", "args": 1}}, "needs a list 'args'"),
+        ({"where": {"op": "not", "arg": 1}}, "an object, not int"),
+        ({"where": {"spans": {"all": AGENTS}}}, "'some' or 'none'"),
+        ({"timeRange": {"from": "yesterday"}}, "not a time"),
+        ({"orderBy": [{"field": "name"}]}, "ordered by startedAt or endedAt"),
+    ],
+)
+async def test_a_search_that_cannot_be_made_is_told_of(body: dict[str, Any], said: str) -> None:
+    async with traced() as client:
+        answer = await client.post("/api/observability/traces/query", json=body)
+    assert (answer.status_code, said in answer.json()["error"]) == (400, True), answer.text
+
+
+async def test_pages_of_traces() -> None:
+    async with traced() as client:
+        base = "/api/observability/traces"
+        light = (await client.get(f"{base}/light", params={"entityType": "agent"})).json()
+        assert [row["entityName"] for row in light["spans"]] == ["Guide"]
+        assert "attributes" not in light["spans"][0]
+        assert (await client.get(base, params={"runId": "r"})).json()["pagination"]["total"] == 1
+        late = json.dumps({"start": "2999-01-01T00:00:00Z"})
+        assert (await client.get(base, params={"startedAt": late})).json()["spans"] == []
+        assert (await client.get(base, params={"startedAt": "{"})).status_code == 400
+        first = (await client.get(base, params={"direction": "ASC"})).json()["spans"][0]
+        assert first["entityType"] == "workflow_run"
+        trace = (await client.get(f"{base}/{first['traceId']}")).json()
+        for span in trace["spans"]:
+            path = f"{base}/{first['traceId']}/spans/{span['spanId']}"
+            assert (await client.get(path)).json() == {"span": span}
+        assert (await client.get(f"{base}/{first['traceId']}/spans/none")).status_code == 404
+        asked = {"predicateScope": "trace", "path": "entityType"}
+        values = (await client.post(f"{base}/query/values", json=asked)).json()
+        assert {(one["value"], one["count"]) for one in values["values"]} == {
+            ("agent", 1),
+            ("workflow_run", 1),
+        }
+        fields = (
+            await client.post(f"{base}/query/fields", json={"predicateScope": "spans"})
+        ).json()
+        assert "spanType" in {field["path"] for field in fields["canonicalFields"]}
