@@ -288,7 +288,7 @@ class World:
         body = {"threadId": "bob-own"}
         assert (await self.http.post("/api/memory/threads", headers=BOB, json=body)).is_success
         traces = (await self.http.get("/api/observability/traces", headers=ALICE)).json()["spans"]
-        self.trace = traces[0]["traceId"]
+        self.trace, self.span = traces[0]["traceId"], traces[0]["spanId"]
 
     async def hers(self) -> list[Any]:
         """Return all that is alice's, as it is stored."""
@@ -321,7 +321,7 @@ class World:
             "{run_id}": "alice-run",
             "{threadId}": "alice-thread",
             "{trace_id}": self.trace,
-            "{span_id}": "0123456789abcdef",
+            "{span_id}": self.span,
         }
         for name, value in ids.items():
             path = path.replace(name, value)
