@@ -192,11 +192,9 @@ class Schema(Generic[T]):
     @property
     def facts(self) -> TypeFacts:
         """What is in the type, for whoever keeps its values."""
-        if self._facts is None:
-            self._prepare()
-        return cast("TypeFacts", self._facts)
+        return self._facts or self._prepare()
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> TypeFacts:
         """Compile what keeps values and reads them back."""
         adapter = self.adapter
         if not _is_built(adapter):
@@ -220,6 +218,7 @@ class Schema(Generic[T]):
             # What was kept by alias, before names were, reads as well where no two can be mixed up.
             self._read = partial(self._read, by_name=True, by_alias=not facts.is_ambiguous)
         self._facts = facts
+        return facts
 
     def pack(self, value: T, *, what: str = "value") -> Json:
         """Turn a value of the type into JSON data that `unpack` reads back as it was.
@@ -229,9 +228,7 @@ class Schema(Generic[T]):
         """
         if self.is_any:
             return _pack_any(value, what)
-        if self._facts is None:
-            self._prepare()
-        facts = cast("TypeFacts", self._facts)
+        facts = self._facts or self._prepare()
         try:
             packed = self._keep(  # pyright: ignore[reportOptionalCall]
                 value, mode="json", by_alias=False, round_trip=True, warnings=False

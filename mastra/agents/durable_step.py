@@ -135,7 +135,7 @@ class DurableAgent:
         What the tools and the model write is written by the step itself, in whose place it would
         be if it were not durable.
         """
-        writer = StepWriter(walk.run, walk.run.blocks[scope.prefix.removesuffix("/")])
+        writer = StepWriter(walk.run, walk.run.blocks.records[scope.prefix.removesuffix("/")])
         state: dict[str, Any] = {}
         outcomes: list[Json] = []
         given: Json = value

@@ -176,7 +176,7 @@ class WorkflowFunctions:
                 if not await self._is_cancelled(facts.run_id):
                     return None  # the server forgot it; our storage can bring it back
                 outcome = Outcome("canceled")
-            if run.is_abort_requested and outcome.status not in ("failed", "tripwire"):
+            if run.stop.is_thrown and outcome.status not in ("failed", "tripwire"):
                 outcome = Outcome("canceled")
             return await leg.conclude(outcome)
         except (LegSuperseded, _WorkerStops):

@@ -326,15 +326,15 @@ def _forget_untold(run: ActiveRun, begun: int) -> None:
             told.add(f"{entry[1].op_id}[{entry[2]['currentIndex']}]:suspended:")
     fresh = [r for op, r in run.journal.items() if op not in run.base_ops]
     moments = {str(r.order) for r in fresh if r.status == "suspended"}
-    for mark in list(run.marks):
+    for mark in list(run.blocks.marks):
         item, is_suspended, moment = mark.rpartition(":suspended:")
         if is_suspended and moment in moments and f"{item}:suspended:" not in told:
-            run.marks.discard(mark)
+            run.blocks.marks.discard(mark)
 
 
 async def _take_up(leg: WorkerLeg, loaded: LoadedRun) -> None:
     if loaded.head.data.get("abort"):
-        leg.run.is_abort_requested = leg.has_aborted = True
+        leg.run.stop.is_thrown = leg.has_aborted = True
     if loaded.head.status == "waiting":
         await leg.writer.update(RunChanges(status="running"), ("waiting",))
 
@@ -360,6 +360,6 @@ def _head_for_reader(leg: WorkerLeg) -> dict[str, Json] | None:
         "input": run.input,
         "result": end.result,
         "error": end.error,
-        "state": run.state,
+        "state": run.state.values,
         "data": data,
     }

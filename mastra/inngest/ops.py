@@ -318,7 +318,7 @@ class FrontierOps:
         cancel = self._start(leg.canceled.wait())
         try:
             await asyncio.wait({work, cancel}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done() and leg.run.signal_was_seen:
+            if not work.done() and leg.run.stop.is_watched:
                 await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
             if not work.done():
                 work.cancel()

@@ -93,7 +93,7 @@ class WorkerLeg:
         if stored is not None:
             await stored
         run = self.run
-        if run.is_abort_requested and not self.has_aborted and not self.is_canceled:
+        if run.stop.is_thrown and not self.has_aborted and not self.is_canceled:
             self.has_aborted = True
             await self.note({"abort": True})
         # Kept by a process from step to step; here the next one may be another's.
@@ -139,7 +139,7 @@ class WorkerLeg:
             entries[record.end_seq] = (Kind.STEP_END, record, None)
             self.publisher.skip_to(record.end_seq + 1)
         run.order = max(run.order, record.order)
-        run.merge_state(record)
+        run.state.merge(record)
         await self.commit(record)
 
     async def flush(self) -> None:
@@ -169,8 +169,7 @@ class WorkerLeg:
 
     def cancel(self) -> None:
         """Ask every request for this leg to end the run."""
-        self.run.is_abort_requested = True
-        self.run.controller.abort()
+        self.run.stop.throw()
         self.canceled.set()
 
     def stop(self) -> None:

@@ -62,9 +62,10 @@ class InMemoryWorkflowStore:
         key = (head.workflow_id, head.run_id)
         if key in self._runs:
             return False
-        now = self._now()
         kept = _copy(head)
-        kept.created_at, kept.updated_at = head.created_at or now, head.updated_at or now
+        if not (head.created_at and head.updated_at):
+            now = self._now()
+            kept.created_at, kept.updated_at = head.created_at or now, head.updated_at or now
         self._runs[key] = _Run(kept)
         return True
 

@@ -8,19 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
+from mastra.observability.spans import Span
 from mastra.request_context import RequestContext
 from mastra.schema import Schema
 from mastra.services import Services
-from mastra.stream.abort import AbortController
+from mastra.stream.abort import AbortController, AbortSignal
 from mastra.threads import HomeLoop
 from mastra.workflows.events import EventLog, Kind
 from mastra.workflows.records import Journal, StepRecord
 
-__all__ = ["ActiveRun", "Reopening", "Scope", "Target", "TimeTravel", "no_usage"]
+__all__ = [
+    "NO_USAGE",
+    "ActiveRun",
+    "Blocks",
+    "Outbox",
+    "Pending",
+    "Reopening",
+    "Scope",
+    "State",
+    "StopSwitch",
+    "Target",
+    "TimeTravel",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +115,111 @@ class Scope:
     input_schema: Schema[Any]
     state_schema: Schema[Any] | None
     retry_attempts: int
-    retry_delay: Any
-    """A function of the attempt's number that gives seconds."""
+    retry_delay: Callable[[int], float]
+    """Gives the seconds to wait before a retry, the first being 1."""
     steps: Mapping[str, Schema[Any]]
     """Output schema by step id, to give results back as values of their type."""
     validates_inputs: bool = True
     validates_outputs: bool = True
 
 
-def no_usage() -> dict[str, int]:
-    """Return what a run has used of tokens when it begins."""
-    return {
-        "inputTokens": 0,
-        "outputTokens": 0,
-        "totalTokens": 0,
-        "cachedInputTokens": 0,
-        "cacheCreationInputTokens": 0,
-        "reasoningTokens": 0,
-    }
+NO_USAGE: Final = {
+    "inputTokens": 0,
+    "outputTokens": 0,
+    "totalTokens": 0,
+    "cachedInputTokens": 0,
+    "cacheCreationInputTokens": 0,
+    "reasoningTokens": 0,
+}
+"""What a run has used of tokens when it begins. Never changed: who adds makes another one."""
+
+
+class StopSwitch:
+    """How a run is told to end before its end, and how its steps see that."""
+
+    __slots__ = ("_controller", "is_thrown", "is_watched")
+
+    def __init__(self) -> None:
+        self.is_thrown = False
+        """A step asked to end the run after it, or the run was cancelled."""
+        self.is_watched = False
+        """A step holds the abort signal, so it may end by itself when it is set."""
+        self._controller: AbortController | None = None
+
+    @property
+    def controller(self) -> AbortController:
+        """What sets the signal."""
+        if self._controller is None:
+            self._controller = AbortController()
+        return self._controller
+
+    def watch(self) -> AbortSignal:
+        """Return the signal, for a step."""
+        self.is_watched = True
+        return self.controller.signal
+
+    def throw(self) -> None:
+        """Cancel the run: set the signal too."""
+        self.is_thrown = True
+        self.controller.abort()
+
+
+class State:
+    """A run's state: what its steps have merged into what it began with."""
+
+    __slots__ = ("_merged_at", "values")
+
+    def __init__(self, values: dict[str, Json]) -> None:
+        self.values = values
+        self._merged_at: dict[str, int] = {}
+        """The order of the record that last wrote each key."""
+
+    def merge(self, record: StepRecord) -> None:
+        """Apply what a record merges: the later record wins, key by key.
+
+        The order of application does not matter, so a walk that replays gets the same state.
+        """
+        delta = record.state
+        if not delta:
+            return
+        order, merged_at = record.order, self._merged_at
+        for key, value in delta.items():
+            if merged_at.get(key, -1) < order:
+                merged_at[key] = order
+                self.values[key] = value
+
+
+class Outbox:
+    """What storage, and so readers in other processes, are still to be told."""
+
+    __slots__ = ("announced", "pending", "tell", "told_at")
+
+    def __init__(self) -> None:
+        self.pending: list[Pending] = []
+        """Entries of the log that are not yet in storage."""
+        self.announced = 0
+        """Up to which seq the steps under way have been told of."""
+        self.tell: Callable[[], Awaitable[None]] | None = None
+        """Stores what steps have written so far, where another process may read it."""
+        self.told_at = 0.0
+        """When it was called last."""
+
+
+class Blocks:
+    """Nested workflows and foreach blocks, which are no operations."""
+
+    __slots__ = ("begun", "marks", "records")
+
+    def __init__(self) -> None:
+        self.records: dict[str, StepRecord] = {}
+        self.marks: set[str] = set()
+        """Entries already made for them, which a second walk must not make again."""
+        self.begun: set[str] = set()
+        """Those in which this leg found finished operations."""
+
+
+Pending: TypeAlias = tuple[int, int, StepRecord | None, Any]
+"""An entry of the log on its way to storage: seq, kind, record, value."""
 
 
 @dataclass(slots=True)
@@ -130,42 +230,24 @@ class ActiveRun:
     workflow_id: str
     resource_id: str | None
     input: Json
-    state: dict[str, Json]
+    state: State
     request_context: RequestContext
     services: Services | None
+    reopening: Reopening
+    per_step: bool
+    usage: Mapping[str, int]
     log: EventLog = field(default_factory=EventLog)
+    outbox: Outbox = field(default_factory=Outbox)
     home: HomeLoop = field(default_factory=HomeLoop)
     """The event loop that drives it, for what steps do in other threads."""
+    stop: StopSwitch = field(default_factory=StopSwitch)
     journal: Journal = field(default_factory=dict[str, StepRecord])
     latest: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
     """The last record of each step name, in order of first appearance."""
+    blocks: Blocks = field(default_factory=Blocks)
     path: list[str] = field(default_factory=list[str])
     causes: dict[str, BaseException] = field(default_factory=dict[str, BaseException])
-    controller: AbortController = field(default_factory=AbortController)
-    reopening: Reopening = field(default_factory=Reopening)
-    per_step: bool = False
-    is_abort_requested: bool = False
-    """A step asked to end the run after it, or the run was cancelled."""
-    signal_was_seen: bool = False
-    """A step holds the abort signal, so it may end by itself when it is set."""
-    usage: dict[str, int] = field(default_factory=no_usage)
     order: int = 0
-    merged_at: dict[str, int] = field(default_factory=dict[str, int])
-    """The order of the record that last wrote each key of the state."""
-    pending: list[tuple[int, int, StepRecord | None, Any]] = field(
-        default_factory=list[tuple[int, int, StepRecord | None, Any]]
-    )
-    """Entries of the log that are not yet in storage: seq, kind, record, value."""
-    announced: int = 0
-    """Up to which seq the steps under way have been told of in storage."""
-    tell: Callable[[], Awaitable[None]] | None = None
-    """Stores what steps have written so far, where another process may read it."""
-    told_at: float = 0.0
-    """When it was called last."""
-    marks: set[str] = field(default_factory=set[str])
-    """Entries already made for blocks, which a second walk must not make again."""
-    blocks: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
-    """Records of nested workflows and foreach blocks, which are no operations."""
     open_ops: set[str] = field(default_factory=set[str])
     """Suspended operations that this leg resumes and has not yet run."""
     base_ops: frozenset[str] = frozenset()
@@ -174,8 +256,6 @@ class ActiveRun:
     """How many branches sleep."""
     stepping: str | None = None
     """Of a run that goes step by step: the one step that this leg runs."""
-    begun: set[str] = field(default_factory=set[str])
-    """Blocks in which this leg found finished operations."""
     leg: int = 0
     """Which leg of the run this is: 0 for the start, one more for each resume."""
     first_seq: int = 0
@@ -185,13 +265,13 @@ class ActiveRun:
     engine_facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     kept: dict[str, Json] = field(default_factory=dict[str, Json])
     """What the engine wants to find in the run's head after this leg."""
-    span: Any = None
+    span: Span | None = None
     """The span of this leg, where somebody traces."""
-    last_yield_ms: int = 0
 
     def has_begun(self, op_id: str) -> bool:
         """Return whether anything is known of an operation, or of one inside that block."""
-        return op_id in self.journal or op_id in self.blocks or op_id in self.begun
+        blocks = self.blocks
+        return op_id in self.journal or op_id in blocks.records or op_id in blocks.begun
 
     def add(self, record: StepRecord) -> None:
         """Put a finished operation into the journal."""
@@ -201,29 +281,17 @@ class ActiveRun:
         if self.open_ops:
             self.open_ops.discard(record.op_id)
 
-    def merge_state(self, record: StepRecord) -> None:
-        """Apply what a record merges into the state: the later record wins, key by key.
-
-        The order of application does not matter, so a walk that replays gets the same state.
-        """
-        delta = record.state
-        if not delta:
-            return
-        order, merged_at = record.order, self.merged_at
-        for key, value in delta.items():
-            if merged_at.get(key, -1) < order:
-                merged_at[key] = order
-                self.state[key] = value
+    def note(self, kind: Kind, record: StepRecord | None = None, value: Any = None) -> None:
+        """Put an entry into the log that is stored with the next operation."""
+        seq = self.log.append(kind, record, value)
+        self.outbox.pending.append((seq, kind, record, value))
 
     def mark(self, key: str, kind: Kind, record: StepRecord, value: Any = None) -> None:
         """Put an entry about a block into the log, once however often the graph is walked."""
-        if key in self.marks:
-            return
-        self.marks.add(key)
-        seq = self.log.append(kind, record, value)
-        self.pending.append((seq, kind, record, value))
+        if key not in self.blocks.marks:
+            self.blocks.marks.add(key)
+            self.note(kind, record, value)
 
     def add_usage(self, usage: Mapping[str, Any]) -> None:
         """Add the tokens that an agent used to the run's."""
-        for key in self.usage:
-            self.usage[key] += int(usage.get(key) or 0)
+        self.usage = {key: total + int(usage.get(key) or 0) for key, total in self.usage.items()}

@@ -56,7 +56,7 @@ class LegEnd:
     has_result: bool
     error: dict[str, Json] | None
     tripwire: Mapping[str, Json] | None
-    usage: dict[str, int]
+    usage: Mapping[str, int]
 
     def to_stored(self) -> dict[str, Json]:
         """Return it as JSON data."""
@@ -66,7 +66,7 @@ class LegEnd:
             "hasResult": self.has_result,
             "error": self.error,
             "tripwire": self.tripwire,
-            "usage": self.usage,
+            "usage": dict(self.usage),
         }
 
     @classmethod
@@ -279,7 +279,7 @@ def _finish_payload(end: LegEnd, forms: Forms) -> dict[str, Json]:
     payload: dict[str, Json] = {
         "workflowStatus": end.status,
         "metadata": {},
-        "output": {"usage": end.usage},
+        "output": {"usage": dict(end.usage)},
     }
     if end.error is not None:
         payload["metadata"] = {

@@ -38,8 +38,10 @@ def checked_state(spec: WorkflowSpec, value: Any) -> dict[str, Json]:
     Raises:
         InputValidationError: It does not meet the state schema, or is no mapping.
     """
-    what = f"Initial state of workflow {spec.id!r}"
     schema = spec.state_schema
+    if value is None and schema is None:
+        return {}
+    what = f"Initial state of workflow {spec.id!r}"
     if schema is None or not spec.validate_inputs:
         state: Json = ANY.pack({} if value is None else value, what=what)
     else:

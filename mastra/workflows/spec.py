@@ -16,6 +16,7 @@ from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
 from mastra.jsonable import Json
 from mastra.schema import Schema
+from mastra.workflows.forms import Forms
 from mastra.workflows.step import Step
 from mastra.workflows.step_context import StepContext
 
@@ -236,6 +237,8 @@ class WorkflowSpec:
     """All the versions of it that are registered, for runs that began with one of them."""
     graph: str | None = field(default=None, init=False, repr=False)
     """What runs note of it, once somebody asked."""
+    forms: Forms | None = field(default=None, init=False, repr=False)
+    """How clients see its values, once somebody asked."""
     is_positional: bool = False
     """Whether its operations are called by their position, as in runs of earlier releases."""
     places: dict[str, int] | None = field(default=None, init=False, repr=False)

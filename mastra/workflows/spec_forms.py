@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary
 
 from mastra.schema import ANY, Schema, schema_of
 from mastra.workflows.forms import Forms, StepForms
@@ -23,17 +22,13 @@ from mastra.workflows.validate import flow_of
 
 __all__ = ["forms_of"]
 
-_known: WeakKeyDictionary[WorkflowSpec, Forms] = WeakKeyDictionary()
-
-
 def forms_of(spec: WorkflowSpec) -> Forms:
     """Return the types of a workflow's values. Put together when first asked for."""
-    found = _known.get(spec)
+    found = spec.forms
     if found is None:
         steps = dict(_steps_of(spec, ""))
-        found = _known[spec] = Forms(
-            steps, spec.input_schema, spec.output_schema, spec.state_schema or ANY
-        )
+        found = Forms(steps, spec.input_schema, spec.output_schema, spec.state_schema or ANY)
+        object.__setattr__(spec, "forms", found)  # worked out from what is frozen
     return found
 
 

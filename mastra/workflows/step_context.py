@@ -98,15 +98,16 @@ def _send(run: ActiveRun, kind: Kind, record: StepRecord, value: Json) -> Awaita
     if kind is Kind.OUTPUT and type(value) is not str:
         _count_usage(run, value)
     seq = run.log.append_output(kind, record, value)
-    run.pending.append((seq, kind, record, value))
-    if run.tell is None:
+    outbox = run.outbox
+    outbox.pending.append((seq, kind, record, value))
+    if outbox.tell is None:
         return DONE
     now = monotonic()
-    if now - run.told_at <= _TELL_AFTER_S and len(run.pending) < _TELL_AT:
+    if now - outbox.told_at <= _TELL_AFTER_S and len(outbox.pending) < _TELL_AT:
         return DONE
-    run.told_at = now
+    outbox.told_at = now
     # A task, since a step need not await it; one that does waits for the storage.
-    telling = asyncio.ensure_future(run.tell())
+    telling = asyncio.ensure_future(outbox.tell())
     telling.add_done_callback(_look_at)
     return telling
 
@@ -246,8 +247,7 @@ class StepContext(Generic[In]):
     @property
     def abort_signal(self) -> AbortSignal:
         """Set when the run is cancelled. A step that looks at it gets a moment to end by itself."""
-        self._run.signal_was_seen = True
-        return self._run.controller.signal
+        return self._run.stop.watch()
 
     # -- data ----------------------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ class StepContext(Generic[In]):
         """
         if self._state is None:
             schema = self._state_schema()
-            values = copy.deepcopy(dict(self._run.state))  # other steps may write meanwhile
+            values = copy.deepcopy(dict(self._run.state.values))  # other steps may write meanwhile
             try:
                 self._state = schema.unpack(values) if schema else values
             except SchemaMismatch as mismatch:
@@ -293,7 +293,7 @@ class StepContext(Generic[In]):
         if schema:
             plain = {schema.name_of(key): value for key, value in plain.items()}
         delta: dict[str, Json] = ANY.pack(plain, what=what)
-        merged = {**self._run.state, **(self._delta or {}), **delta}
+        merged = {**self._run.state.values, **(self._delta or {}), **delta}
         if schema:
             try:
                 checked = schema.pack(schema.unpack(merged), what=what)
@@ -380,4 +380,4 @@ class StepContext(Generic[In]):
 
     def abort(self) -> None:
         """Cancel the run once this step has ended."""
-        self._run.is_abort_requested = True
+        self._run.stop.is_thrown = True

@@ -18,7 +18,7 @@ __all__ = ["end_block", "end_halted", "open_block", "start_block"]
 def open_block(walk: Walk, scope: Scope, op_id: str, name: str, value: Json) -> StepRecord:
     """Return the record of a block: the one of an earlier walk, or another."""
     run = walk.run
-    known = run.blocks.get(op_id)
+    known = run.blocks.records.get(op_id)
     if known is not None and (known.status != "suspended" or not _is_reopened(walk, op_id)):
         # What another walk is to tell must not have happened to the record that storage holds.
         return copy(known) if walk.ops.seeks_one else known
@@ -32,7 +32,7 @@ def open_block(walk: Walk, scope: Scope, op_id: str, name: str, value: Json) -> 
         # What is told of it once is told anew after each resume, even in one millisecond.
         block.resumed_at = max(now_ms(), (known.resumed_at or 0) + 1)
         block.resume_payload = None if target is None else target.data
-    run.blocks[op_id] = block
+    run.blocks.records[op_id] = block
     run.latest[block.step_id] = block
     return block
 

@@ -183,7 +183,7 @@ def _argument(
         run_id=run.run_id,
         workflow_id=spec.id,
         resource_id=run.resource_id,
-        state=forms.state.to_wire(run.state),
+        state=forms.state.to_wire(run.state.values),
         get_init_data=lambda: spec.input_schema.unpack(scope.init_data),
         mastra=run.services,
         request_context=run.request_context,

@@ -66,7 +66,7 @@ async def run_step(
     run = walk.run
     record = run.journal.get(op_id)
     if record is None or record.status == "retry" or op_id in run.open_ops:
-        if run.is_abort_requested:
+        if run.stop.is_thrown:
             raise Halt("canceled")
         if run.per_step:
             pause_before(run, op_id, claims=True)

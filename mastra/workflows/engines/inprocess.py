@@ -8,7 +8,7 @@ import functools
 import time
 from collections.abc import Coroutine, Iterator
 from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from mastra.errors import ConfigError, RunClaimedError, RunStateError, StorageError
 from mastra.failures import error_to_json
@@ -19,7 +19,7 @@ from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Halt, Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
-from mastra.workflows.engines.inprocess_ops import InProcessOps, LegOps, OpsFactory
+from mastra.workflows.engines.inprocess_ops import InProcessOps, OpsFactory
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.leg import Leg, running_loop
@@ -75,7 +75,6 @@ class InProcessEngine:
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._restarts = True
         self._beside: set[asyncio.Task[None]] = set()
-        self._driving: WeakKeyDictionary[asyncio.Task[Any], LegOps] = WeakKeyDictionary()
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
         return (id(target.store), target.spec.id, target.run_id)
@@ -152,7 +151,7 @@ class InProcessEngine:
         leg.task = asyncio.create_task(  # noqa: TID251 - a run outlives whoever started it
             driving, name=f"mastra run {target.run_id}"
         )
-        leg.task.add_done_callback(_retrieve)
+        leg.task.add_done_callback(leg.end)
         if command.hold is not None:
             self._watch(target.store)
         return leg
@@ -208,9 +207,9 @@ class InProcessEngine:
         return failure
 
     def _forget_stranded(self, key: tuple[int, str, str]) -> None:
-        """Forget a leg whose event loop was closed under it."""
+        """Forget a leg whose event loop was closed under it, or that was stopped as it began."""
         leg = self._legs.get(key)
-        if leg is not None and leg.loop.is_closed():
+        if leg is not None and (leg.loop.is_closed() or (leg.task is not None and leg.task.done())):
             del self._legs[key]
             if leg.command.hold is not None:
                 leg.command.hold.give_up()
@@ -225,7 +224,7 @@ class InProcessEngine:
             head.owner = run.owner
         writer = JournalWriter(run, target.spec, target.store, head, hold=hold)
         if hold is not None:
-            run.tell = writer.tell
+            run.outbox.tell = writer.tell
         try:
             outcome = await self._outcome(leg, writer)
             leg.is_ending = True
@@ -243,6 +242,7 @@ class InProcessEngine:
             run.log.close()
             if self._legs.get(key) is leg:
                 del self._legs[key]
+            leg.end()
 
     def _look_for_answers(self, target: RunTarget) -> None:
         workflow = self._workflows.get((id(target.store), target.workflow_id))
@@ -261,16 +261,18 @@ class InProcessEngine:
             run.causes[""] = leg.failure
             return Outcome("failed", error=error_to_json(leg.failure))
         try:
-            outcome = await self._walk(leg.command, run, writer)
+            outcome = await self._walk(leg, run, writer)
+            if run.stop.is_thrown:
+                await asyncio.sleep(0)  # a step may have cancelled its run and awaited nothing since
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not run.is_abort_requested or task is None:
+            if not run.stop.is_thrown or task is None:
                 raise  # the process is going down, and the run can be restarted
             while task.uncancel():
                 pass
             outcome = Outcome("canceled")
         # Also where a step failed because it was told to stop.
-        return Outcome("canceled") if run.is_abort_requested else outcome
+        return Outcome("canceled") if run.stop.is_thrown else outcome
 
     async def _leave(self, leg: Leg, error: BaseException) -> None:
         """Leave a run that did not end to whoever can go on with it."""
@@ -302,11 +304,10 @@ class InProcessEngine:
                 )
             hold.give_up()
 
-    async def _walk(self, command: Command, run: ActiveRun, writer: JournalWriter) -> Outcome:
+    async def _walk(self, leg: Leg, run: ActiveRun, writer: JournalWriter) -> Outcome:
+        command = leg.command
         ops = self._make_ops(run, writer, command.hold, functools.partial(_confirm, command))
-        task = asyncio.current_task()
-        if task is not None:
-            self._driving[task] = ops
+        leg.ops = ops
         travel, spec = command.reopening.travel, command.target.spec
         if travel is not None:
             await go_back(run, writer, travel)
@@ -369,8 +370,8 @@ class InProcessEngine:
             task.cancel()
         elif head.status == "canceled":
             self._begin(self._stop(leg))  # a step may take its time
-        elif leg.run.tell is not None:
-            await leg.run.tell()
+        elif leg.run.outbox.tell is not None:
+            await leg.run.outbox.tell()
 
     def attach(self, target: RunTarget) -> RunHandle:
         """Return the leg that runs here, or what storage tells of it."""
@@ -402,9 +403,8 @@ class InProcessEngine:
     async def _stop(self, leg: Leg) -> None:
         run, task = leg.run, leg.task
         assert task is not None  # noqa: S101 - set before anyone gets the leg
-        run.is_abort_requested = True
-        run.controller.abort()
-        if run.signal_was_seen:
+        run.stop.throw()
+        if run.stop.is_watched:
             await asyncio.wait({task}, timeout=CANCEL_GRACE_S)
         if not leg.is_ending:
             task.cancel()
@@ -422,9 +422,10 @@ class InProcessEngine:
         """
         await self._end_watches()
         until = time.monotonic() + time_limit_s
-        while driving := [(task, ops) for task, ops in self._driving.items() if not task.done()]:
-            for task, ops in driving:
-                if ops.rest():
+        while driving := list(self._legs.values()):
+            for leg in driving:
+                ops, task = leg.ops, leg.task
+                if ops is not None and task is not None and ops.rest() and not leg.is_ending:
                     task.cancel()
             if time.monotonic() > until:
                 return len(driving)
@@ -467,12 +468,6 @@ def _lose(leg: Leg) -> None:
         run.run_id,
         run.workflow_id,
     )
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Look at how a leg ended, which is in the log where nobody waits for it."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def _confirm(command: Command) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
+from mastra.clock import now_ms
 from mastra.jsonable import Json
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
@@ -61,6 +62,7 @@ class InProcessOps:
         "_is_resting",
         "_run",
         "_writer",
+        "_yielded_ms",
         "inline_delay_s",
     )
     max_sleep_s = None
@@ -81,6 +83,7 @@ class InProcessOps:
         """Operations under way: where there are none, nothing is lost by stopping."""
         self._is_resting = False
         """Whether no further operation may begin."""
+        self._yielded_ms = now_ms()
         # A wait that a crash would cut short is worth an operation of its own only where
         # something is left after the crash.
         self.inline_delay_s = float("inf") if hold is None else 5.0
@@ -117,9 +120,9 @@ class InProcessOps:
                 await stored
         finally:
             self._active -= 1
-        run, ended_at = self._run, record.ended_at or 0
-        if ended_at - run.last_yield_ms > YIELD_AFTER_MS:
-            run.last_yield_ms = ended_at
+        ended_at = record.ended_at or 0
+        if ended_at - self._yielded_ms > YIELD_AFTER_MS:
+            self._yielded_ms = ended_at
             await asyncio.sleep(0)
         return record
 
@@ -127,6 +130,11 @@ class InProcessOps:
         self, branches: Sequence[Callable[[], Awaitable[T]]], limit: int | None
     ) -> list[T | Halt | None]:
         """Run branches as tasks, or one after the other where that is the limit."""
+        if len(branches) == 1:
+            try:
+                return [await branches[0]()]
+            except Halt as halt:
+                return [halt]
         results: list[T | Halt | None] = [None] * len(branches)
         at_once = len(branches) if limit is None else min(limit, len(branches))
         places: Iterator[int | None] = iter(range(at_once, len(branches)))

@@ -10,7 +10,7 @@ from mastra.dataclass import dataclass
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import RunHead, StoredRow, WorkflowStore
 from mastra.storage.damage import UNREADABLE, unreadable
-from mastra.workflows.active import no_usage
+from mastra.workflows.active import NO_USAGE
 from mastra.workflows.events import Entry, Kind, LegEnd
 from mastra.workflows.records import Journal, StepRecord, decode_record
 
@@ -235,7 +235,7 @@ def _complete(loaded: LoadedRun) -> None:
         bool(data.get("hasResult")),
         head.error,
         data.get("tripwire"),
-        data.get("usage") or no_usage(),
+        data.get("usage") or NO_USAGE,
     )
     ends: list[Entry] = [(Kind.FINISH, None, end)]
     if head.status == "canceled":

@@ -95,9 +95,9 @@ class JournalWriter:
     def _append(self, more: Sequence[JournalRow], status: str) -> Awaitable[None] | None:
         run = self._run
         rows: list[JournalRow] = []
-        if run.pending:
-            rows.append(LogRow(run.pending))
-            run.pending = []
+        if run.outbox.pending:
+            rows.append(LogRow(run.outbox.pending))
+            run.outbox.pending = []
         rows += more
         if self._filter is not None:
             return self._append_filtered(rows, status)
@@ -132,15 +132,15 @@ class JournalWriter:
         """
         run = self._run
         entries = run.log.entries
-        for seq in range(run.announced, len(entries)):
+        for seq in range(run.outbox.announced, len(entries)):
             entry = entries[seq]
             record = None if entry is None else entry[1]
             is_step = record is not None and record.kind != "block"
             if entry is None or record is None or not is_step or entry[0] is not Kind.STEP_START:
                 continue
             if record.status == "running":
-                run.pending.insert(0, (seq, Kind.STEP_START, record.begun(), None))
-        run.announced = len(entries)
+                run.outbox.pending.insert(0, (seq, Kind.STEP_START, record.begun(), None))
+        run.outbox.announced = len(entries)
         with contextlib.suppress(StorageError):
             stored = self._append((), "running")
             if stored is not None:

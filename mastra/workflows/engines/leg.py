@@ -9,6 +9,7 @@ from typing import Any
 from mastra.errors import RunClaimedError, RunStateError
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
+from mastra.workflows.engines.inprocess_ops import LegOps
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 
@@ -18,7 +19,18 @@ __all__ = ["Leg"]
 class Leg:
     """A leg that this process drives."""
 
-    __slots__ = ("command", "failure", "first_seq", "is_ending", "is_lost", "loop", "run", "task")
+    __slots__ = (
+        "_waiting",
+        "command",
+        "failure",
+        "first_seq",
+        "is_ending",
+        "is_lost",
+        "loop",
+        "ops",
+        "run",
+        "task",
+    )
 
     def __init__(self, command: Command, run: ActiveRun, failure: BaseException | None) -> None:
         self.command = command
@@ -33,6 +45,23 @@ class Leg:
         """The walk is over, so that there is nothing to cancel."""
         self.is_lost = False
         """Another process has taken the run over."""
+        self.ops: LegOps | None = None
+        """What it acts through, once it walks."""
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def end(self, task: asyncio.Task[Any] | None = None) -> None:
+        """Wake those who wait for the result.
+
+        Args:
+            task: The leg's, where that has ended: its exception, which is in the log, is looked at
+                also where nobody waits.
+        """
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        if task is not None and not task.cancelled():
+            task.exception()
 
     async def result(self) -> WorkflowResult[Any]:
         """Wait for the end; being cancelled here does not cancel the run.
@@ -42,13 +71,16 @@ class Leg:
             RunClaimedError: Another process has taken the run over, and ends it.
             StorageError: The storage is away. The run goes on when it is back.
         """
-        assert self.task is not None  # noqa: S101 - set before anyone gets the leg
+        task = self.task
+        assert task is not None  # noqa: S101 - set before anyone gets the leg
+        if not task.done():
+            # As `asyncio.shield`, which takes a turn of the loop more.
+            waiter: asyncio.Future[None] = self.loop.create_future()
+            self._waiting.append(waiter)
+            await waiter
         try:
-            return await asyncio.shield(self.task)
+            return task.result()
         except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if not self.task.cancelled() or caller is None or caller.cancelling():
-                raise
             name = f"Run {self.run.run_id!r} of workflow {self.run.workflow_id!r}"
             details = {"runId": self.run.run_id}
             if self.is_lost:

@@ -11,7 +11,7 @@ from mastra.errors import RunClaimedError
 from mastra.jsonable import Json
 from mastra.observability.config import tracer_of
 from mastra.storage.base import JournalRow, RunChanges, RunHead
-from mastra.workflows.active import ActiveRun, TimeTravel
+from mastra.workflows.active import NO_USAGE, ActiveRun, State, TimeTravel
 from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, called, logger_of
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import CLOSED_UP, FINAL, DropRow, LoadedRun
@@ -47,11 +47,12 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
         workflow_id=target.spec.id,
         resource_id=command.resource_id,
         input=command.input,
-        state=dict(command.initial_state),
+        state=State(dict(command.initial_state)),
         request_context=command.request_context,
         services=target.services,
         reopening=command.reopening,
         per_step=command.per_step,
+        usage=NO_USAGE,
     )
     reopening = command.reopening
     if loaded is not None:
@@ -60,13 +61,13 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
         run.open_ops = set(reopening.target.op_ids)
     run.log.forms = forms_of(target.spec)
     entries = run.log.entries
-    run.first_seq = run.announced = len(entries)
+    run.first_seq = run.outbox.announced = len(entries)
     last = entries[-1] if entries else None
     # A restart goes on with the leg that was cut off, unless nothing of that is stored.
     is_at_end = last is not None and last[0] is Kind.FINISH
     is_told = last is not None and not (is_at_end and (reopening.target or reopening.travel))
     if command.kind != "restart" or not is_told:
-        run.pending.append((run.log.append(Kind.START), Kind.START, None, None))
+        run.note(Kind.START)
     if tracer_of(target.services) is not None:
         open_run_span(command, run, None if loaded is None else loaded.head.data.get("trace"))
     return run
@@ -77,10 +78,10 @@ def _continue(run: ActiveRun, loaded: LoadedRun) -> None:
     if loaded.is_under_way:
         loaded.has_gaps = loaded.close_up()
     if loaded.has_gaps:
-        run.pending.append((CLOSED_UP, Kind.START, None, None))
+        run.outbox.pending.append((CLOSED_UP, Kind.START, None, None))
     run.journal = loaded.journal
     run.latest = loaded.latest
-    run.blocks = loaded.blocks
+    run.blocks.records = loaded.blocks
     run.log = EventLog(loaded.entries)
     run.order = loaded.order
     run.leg = loaded.legs
@@ -91,7 +92,7 @@ def _continue(run: ActiveRun, loaded: LoadedRun) -> None:
     dropped = () if travel is None else frozenset(travel.dropped)
     for record in loaded.journal.values():
         if record.op_id not in dropped:
-            run.merge_state(record)
+            run.state.merge(record)
         _remember_blocks(run, record)
     run.base_ops = frozenset(loaded.journal)
     _continue_log(run, loaded)
@@ -107,27 +108,27 @@ def _continue_log(run: ActiveRun, loaded: LoadedRun) -> None:
         if kind is Kind.PROGRESS and block is not None:
             _remember_progress(run, block, value)
         if seq >= stored:
-            run.pending.append((seq, kind, block, value))
+            run.outbox.pending.append((seq, kind, block, value))
     for block in loaded.blocks.values():
         turn = block.resumed_at or ""
-        run.marks.add(f"{block.op_id}:start:{turn}")
+        run.blocks.marks.add(f"{block.op_id}:start:{turn}")
         if block.status != "running":
-            run.marks.add(f"{block.op_id}:end:{turn}")
+            run.blocks.marks.add(f"{block.op_id}:end:{turn}")
 
 
 def _remember_blocks(run: ActiveRun, record: StepRecord) -> None:
     op_id = record.op_id
     for place, character in enumerate(op_id):
         if character == "/":
-            run.begun.add(op_id[:place])
+            run.blocks.begun.add(op_id[:place])
         if character == "]" and record.status == "suspended":
-            run.marks.add(f"{op_id[: place + 1]}:suspended:{record.order}")
+            run.blocks.marks.add(f"{op_id[: place + 1]}:suspended:{record.order}")
 
 
 def _remember_progress(run: ActiveRun, block: StepRecord, value: dict[str, Any]) -> None:
     index, status = value["currentIndex"], value["iterationStatus"]
     if status == "success":
-        run.marks.add(f"{block.op_id}[{index}]:success:")
+        run.blocks.marks.add(f"{block.op_id}[{index}]:success:")
 
 
 async def go_back(run: ActiveRun, writer: JournalWriter, travel: TimeTravel) -> None:
@@ -141,7 +142,7 @@ async def go_back(run: ActiveRun, writer: JournalWriter, travel: TimeTravel) -> 
         rows.append(drop_ops(run, list(travel.dropped)))
     for record in travel.given:
         run.order = max(run.order, record.order)
-        run.merge_state(record)
+        run.state.merge(record)
         run.add(record)
         rows.append(record)
     if rows:
@@ -152,11 +153,11 @@ async def go_back(run: ActiveRun, writer: JournalWriter, travel: TimeTravel) -> 
 def drop_ops(run: ActiveRun, ops: list[str]) -> DropRow:
     """Forget operations, and return the row that makes storage do so."""
     for op_id in ops:
-        for known in (run.journal, run.blocks):
+        for known in (run.journal, run.blocks.records):
             record = known.pop(op_id, None)
             if record is not None and run.latest.get(record.step_id) is record:
                 del run.latest[record.step_id]
-        run.marks -= {key for key in run.marks if key.startswith((f"{op_id}:", f"{op_id}["))}
+        run.blocks.marks -= {key for key in run.blocks.marks if key.startswith((f"{op_id}:", f"{op_id}["))}
     return DropRow(ops)
 
 
@@ -166,8 +167,7 @@ def drop_ops(run: ActiveRun, ops: list[str]) -> DropRow:
 async def call_on_start(command: Command) -> None:
     """Call `on_start`. What it raises refuses the run."""
     spec = command.target.spec
-    if spec.on_start is None:
-        return
+    assert spec.on_start is not None  # noqa: S101 - who calls has looked
     facts = RunFacts(
         command.target.run_id, spec.id, command.input, command.initial_state, {}, [], {}
     )
@@ -209,8 +209,10 @@ async def conclude(
     Raises:
         RunClaimedError: Another process has taken the run over.
     """
-    log = run.log
-    await _done(writer.flush(outcome.status))
+    log, spec = run.log, command.target.spec
+    stored = writer.flush(outcome.status)
+    if stored is not None:
+        await stored
     if outcome.status in FINAL:
         # Whoever cancelled the run elsewhere wins, and that is then how it ended.
         outcome = await _save(command, run, writer, outcome)
@@ -226,17 +228,17 @@ async def conclude(
     for kind, value in ends:
         log.append(kind, None, value)
     facts = RunFacts(
-        run.run_id, run.workflow_id, run.input, run.state, run.latest, run.path, run.causes
+        run.run_id, run.workflow_id, run.input, run.state.values, run.latest, run.path, run.causes
     )
-    facts.forms = forms_of(command.target.spec)
+    facts.forms = log.forms
     if run.span is not None:
         facts.trace = run.span.to_stored()
-    await call_at_end(
-        command.target.spec, lambda: _argument(command, facts, outcome), outcome.status
-    )
+    if spec.has_callbacks:
+        await call_at_end(spec, lambda: _argument(command, facts, outcome), outcome.status)
     if outcome.status == "success":
-        offer_output(run, command.target.spec, run.input, outcome.raw)
-    result = result_of(facts, outcome, list(_suspended(run.journal)))
+        offer_output(run, spec, run.input, outcome.raw)
+    suspended = _suspended(run.journal) if outcome.status == "suspended" else []
+    result = result_of(facts, outcome, suspended)
     if run.span is not None:
         close_run_span(run.span, result)
     log.close()
@@ -266,7 +268,7 @@ async def _store_ends(
         outcome.has_result,
         outcome.error,
         outcome.tripwire,
-        dict(run.usage),
+        run.usage,
     )
     ends: list[tuple[Kind, Any]] = [(Kind.FINISH, end)]
     if outcome.status == "canceled":
@@ -274,7 +276,7 @@ async def _store_ends(
     elif outcome.status == "paused":
         ends.insert(0, (Kind.PAUSED, None))
     for offset, (kind, value) in enumerate(ends):
-        run.pending.append((place + offset, kind, None, value))
+        run.outbox.pending.append((place + offset, kind, None, value))
     await _done(writer.flush(outcome.status))
     return ends
 
@@ -288,7 +290,7 @@ async def _save(
         status=outcome.status,
         result=outcome.raw,
         error=outcome.error,
-        state=run.state,
+        state=run.state.values,
         request_context=run.request_context.to_json(),
         owner=None,
         lease_until=0,
@@ -344,7 +346,8 @@ def head_data(command: Command, run: ActiveRun, outcome: Outcome) -> dict[str, J
         data["usage"] = dict(run.usage)
     if run.reopening.travel is not None:
         data["travel"] = run.reopening.travel.to_stored()
-    return data | trace_data(run)
+    data.update(trace_data(run))
+    return data
 
 
 def head_of(command: Command, status: str = "running") -> RunHead:

@@ -99,13 +99,13 @@ class StepTask:
 
     def __call__(self) -> Awaitable[StepRecord]:
         """Run the step and return its finished record."""
-        run = self.run
-        if run.span is None:
+        run, span = self.run, self.run.span
+        if span is None:
             return self._work()
         from mastra.workflows.engines.tracing import traced_step  # noqa: PLC0415 - only then
 
         step = self.node.step
-        return traced_step(run, self.scope.names + step.id, step.component, self._work)
+        return traced_step(run, span, self.scope.names + step.id, step.component, self._work)
 
     async def _work(self) -> StepRecord:
         run, is_told = self.run, self.index is None
@@ -120,7 +120,7 @@ class StepTask:
             record.end_seq = run.log.append(_STEP_END, record)
         run.order = record.order = run.order + 1
         if record.state is not None:
-            run.merge_state(record)
+            run.state.merge(record)
         if self.decide is not None and record.status == "success":
             run.latest[record.step_id] = record  # a condition may ask for the step's result
             record.decision = await self.decide(record)
@@ -158,8 +158,8 @@ class StepTask:
         record.ended_at = int(_now() * 1000)
         run.latest[record.step_id] = record
         end_seq = run.log.append(_STEP_END, record)
-        run.pending.append((record.start_seq, _STEP_START, record, None))
-        run.pending.append((end_seq, _STEP_END, record, None))
+        run.outbox.pending.append((record.start_seq, _STEP_START, record, None))
+        run.outbox.pending.append((end_seq, _STEP_END, record, None))
 
     def _reopen(self, record: StepRecord, earlier: StepRecord) -> None:
         target = self.run.reopening.target
@@ -187,7 +187,7 @@ class StepTask:
                 except BaseException as error:  # noqa: BLE001 - as the first
                     raised = error
         except BaseException:
-            if self.index is None and self.run.is_abort_requested:
+            if self.index is None and self.run.stop.is_thrown:
                 self._cut_off(record)
             raise
 
@@ -214,7 +214,7 @@ class StepTask:
             record.error = error_to_json(error)
             record.wake_at = _now() + delay
             return None
-        if self.run.is_abort_requested:
+        if self.run.stop.is_thrown:
             fail_record(self.run, record, error)
             return None
         return delay
@@ -231,7 +231,7 @@ class StepTask:
             of: How many tries there may be, where another follows.
         """
         run, workflow_id = self.run, self.scope.workflow_id
-        if run.is_abort_requested or isinstance(error, TripwireError):
+        if run.stop.is_thrown or isinstance(error, TripwireError):
             return  # a person or a processor has said so
         logger = get_logger(
             {

@@ -106,12 +106,12 @@ async def traced_leg(span: Span, leg: Awaitable[T]) -> T:
 
 async def traced_step(
     run: ActiveRun,
+    parent: Span,
     step_id: str,
     component: str | None,
     body: Callable[[], Awaitable[StepRecord]],
 ) -> StepRecord:
     """Run a step inside a span of its own."""
-    parent: Span = run.span
     span = parent.tracer.start(
         "workflow_step",
         f"workflow step: '{step_id}'",

@@ -32,7 +32,7 @@ async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> J
     op_id = scope.prefix + node.op
     record = run.journal.get(op_id)
     if record is None or record.status != "success":
-        if run.is_abort_requested:
+        if run.stop.is_thrown:
             raise Halt("canceled")
         if record is None:
             if run.per_step:

@@ -80,7 +80,7 @@ async def _walk_nodes(
                 path.append(node.id)
             value = await _walk_block(walk, scope, node, value, decision)
             decision = None
-        if run.is_abort_requested:
+        if run.stop.is_thrown:
             raise Halt("canceled")
     return value
 
