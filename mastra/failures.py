@@ -107,6 +107,10 @@ def contained(error: BaseException) -> Exception:
     return made
 
 
+_PLAIN = frozenset({bool, type(None), str, int, float, dict, list})
+"""What most functions return; to find out that other things need no await takes longer."""
+
+
 async def call_user(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of the user's, sync or async, and return what it gives.
 
@@ -116,7 +120,9 @@ async def call_user(function: Callable[..., Any], *arguments: Any) -> Any:
     guard = Guard()
     try:
         made = function(*arguments)
-        return await made if inspect.isawaitable(made) else made
+        if type(made) in _PLAIN or not inspect.isawaitable(made):
+            return made
+        return await made
     except BaseException as error:
         found = guard.contain(error)
         if found is error:

@@ -75,6 +75,7 @@ class Schema(Generic[T]):
         "_adapter",
         "_facts",
         "_keep",
+        "_model",
         "_read",
         "_reader",
         "_serialize",
@@ -93,6 +94,8 @@ class Schema(Generic[T]):
         self._adapter: pydantic.TypeAdapter[T] | None = None
         self._validate: Callable[[Any], T] | None = None
         self._serialize: Callable[..., Json] | None = None
+        self._model: type | None = None
+        """The class whose objects pydantic takes as they are."""
         self._facts = _ANY_FACTS if self.is_any else None
         self._keep: Callable[..., Json] | None = None
         self._read: Callable[..., T] | None = None
@@ -128,6 +131,7 @@ class Schema(Generic[T]):
         )
         self._serialize = adapter.serializer.to_python
         self.may_alias = _may_alias(adapter.core_schema)
+        self._model = _taken_as_it_is(adapter.core_schema)
 
     def load(self, value: object) -> T:
         """Validate a Python value or JSON data into the type.
@@ -139,6 +143,8 @@ class Schema(Generic[T]):
             return cast("T", value)
         if self._validate is None:
             self.compile()
+        if type(value) is self._model:
+            return cast("T", value)
         try:
             return self._validate(value)  # pyright: ignore[reportOptionalCall]
         except pydantic_core.ValidationError as error:
@@ -375,6 +381,15 @@ def _may_alias(core: Any) -> bool:
     if isinstance(core, (list, tuple)):
         return any(_may_alias(part) for part in cast("list[Any]", core))
     return False
+
+
+def _taken_as_it_is(core: Any) -> type | None:
+    """Return the model whose objects a core schema does not look into, where it is such a one."""
+    if core.get("type") != "model" or core.get("root_model"):
+        return None
+    config: Any = core.get("config") or {}
+    again = core.get("revalidate_instances") or config.get("revalidate_instances") or "never"
+    return cast("type", core["cls"]) if again == "never" else None
 
 
 def _is_built(adapter: pydantic.TypeAdapter[Any]) -> bool:

@@ -58,15 +58,14 @@ class InMemoryWorkflowStore:
         """Do nothing: the runs stay, so that the store can be used again."""
 
     async def create_run(self, head: RunHead) -> bool:
-        """Store a run unless its id is taken."""
+        """Store a run unless its id is taken; the head is the store's from then on."""
         key = (head.workflow_id, head.run_id)
         if key in self._runs:
             return False
-        kept = _copy(head)
         if not (head.created_at and head.updated_at):
             now = self._now()
-            kept.created_at, kept.updated_at = head.created_at or now, head.updated_at or now
-        self._runs[key] = _Run(kept)
+            head.created_at, head.updated_at = head.created_at or now, head.updated_at or now
+        self._runs[key] = _Run(head)
         return True
 
     async def get_run(self, workflow_id: str, run_id: str) -> RunHead | None:

@@ -59,11 +59,11 @@ class RunLegs(RunView[Out]):
         async with self._start_lock:  # so that `on_start` is called once
             if self._handle is not None:
                 return await self._again(input_data, initial_state)
-            if self._is_stored:
+            if self._may_be_started:
                 head = await self._runtime.store.get_run(self._spec.id, self.run_id)
                 if head is not None and head.status != "pending":
-                    self._go_by(head)
                     return await self._again(input_data, initial_state)
+            self._may_be_started = self._is_stored
             data = checked_input(self._spec, input_data)
             state = checked_state(self._spec, initial_state)
             context = RequestContext.of(request_context)
@@ -78,7 +78,8 @@ class RunLegs(RunView[Out]):
                 per_step=per_step,
                 is_created=self._is_stored,
             )
-            await call_on_start(command)
+            if self._spec.on_start is not None:
+                await call_on_start(command)
             changes = start_changes(command) if self._is_stored else None
             handle = await self._launch(command, changes, "pending")
             if handle is None:
@@ -93,6 +94,7 @@ class RunLegs(RunView[Out]):
             head = await self._runtime.store.get_run(self._spec.id, self.run_id)
             if head is not None and "initialState" in head.data:  # else it was never started
                 known = (head.input, head.data["initialState"])
+                self._go_by(head)
         if known is not None:
             check_same_start(self._target, known, (input_data, initial_state))
         return self._handle or self._join(self._runtime.engine.attach(self._target))
@@ -116,7 +118,7 @@ class RunLegs(RunView[Out]):
                     if hold is not None:
                         hold.drop()
                     return None
-            return await engine.launch(replace(command, hold=hold))
+            return await engine.launch(command if hold is None else replace(command, hold=hold))
         except BaseException:
             # Whatever of it is stored: the run must not wait for a leg that is not there.
             if hold is not None:

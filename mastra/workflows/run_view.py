@@ -39,6 +39,7 @@ class RunView(Generic[Out]):
         resource_id: str | None,
         *,
         is_stored: bool = True,
+        may_be_started: bool = True,
     ) -> None:
         self.run_id = run_id
         """The run's id."""
@@ -48,6 +49,8 @@ class RunView(Generic[Out]):
         self._spec = spec
         self._runtime = runtime
         self._is_stored = is_stored
+        # Of a run that was just made, storage is not asked before it starts.
+        self._may_be_started = is_stored and may_be_started
         self._target = RunTarget(spec, runtime.store, run_id, runtime.services)
         self._handle: RunHandle | None = None
         self._began: tuple[Json, Json] | None = None  # with which input and state, from here

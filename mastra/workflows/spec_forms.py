@@ -22,6 +22,7 @@ from mastra.workflows.validate import flow_of
 
 __all__ = ["forms_of"]
 
+
 def forms_of(spec: WorkflowSpec) -> Forms:
     """Return the types of a workflow's values. Put together when first asked for."""
     found = spec.forms

@@ -148,7 +148,7 @@ class WorkflowRuns(Generic[In, Out]):
         spec, runtime = self.spec, self.runtime
         name = new_id() if run_id is None else run_id
         head = RunHead(spec.id, name, "pending", resource_id=resource_id)
-        is_stored = _wants_pending(spec)
+        is_stored, is_fresh = _wants_pending(spec), False
         if is_stored:
             is_fresh = await runtime.store.create_run(head)
             known = None if is_fresh else await runtime.store.get_run(spec.id, name)
@@ -163,7 +163,10 @@ class WorkflowRuns(Generic[In, Out]):
                     details={"run_id": name},
                 )
             resource_id = known.resource_id
-        return Run(spec, runtime, name, resource_id, is_stored=is_stored)
+        may_be_started = not is_fresh or spec.on_start is not None
+        return Run(
+            spec, runtime, name, resource_id, is_stored=is_stored, may_be_started=may_be_started
+        )
 
     create_run_async = create_run
     create_run_sync = sync_twin(create_run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from mastra.clock import now_ms
@@ -19,15 +20,15 @@ from mastra.workflows.step_context import StepContext
 __all__ = ["ask", "ask_concurrency", "decide_branch", "decide_loop", "decision"]
 
 
-async def ask(
+def ask(
     walk: Walk, scope: Scope, setting: Dynamic, schema: Schema[Any], value: Json, record: StepRecord
-) -> Any:
+) -> Awaitable[Any]:
     """Call a function of the context on a value; await the answer where it has to be."""
     try:
         data = schema.unpack(value)
     except SchemaMismatch:  # a value need not be of its type where nobody checked it
         data = value
-    return await call_user(setting, StepContext(walk.run, scope, record, data))
+    return call_user(setting, StepContext(walk.run, scope, record, data))
 
 
 async def decide_branch(

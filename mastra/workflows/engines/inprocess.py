@@ -263,7 +263,9 @@ class InProcessEngine:
         try:
             outcome = await self._walk(leg, run, writer)
             if run.stop.is_thrown:
-                await asyncio.sleep(0)  # a step may have cancelled its run and awaited nothing since
+                await asyncio.sleep(
+                    0
+                )  # a step may have cancelled its run and awaited nothing since
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not run.stop.is_thrown or task is None:

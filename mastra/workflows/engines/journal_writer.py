@@ -93,12 +93,11 @@ class JournalWriter:
         return self._append(rows, "running")
 
     def _append(self, more: Sequence[JournalRow], status: str) -> Awaitable[None] | None:
-        run = self._run
-        rows: list[JournalRow] = []
-        if run.outbox.pending:
-            rows.append(LogRow(run.outbox.pending))
-            run.outbox.pending = []
-        rows += more
+        outbox = self._run.outbox
+        rows = [*more]
+        if outbox.pending:
+            rows.insert(0, LogRow(outbox.pending))
+            outbox.pending = []
         if self._filter is not None:
             return self._append_filtered(rows, status)
         if not rows and not self._held:

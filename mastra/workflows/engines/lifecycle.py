@@ -157,7 +157,9 @@ def drop_ops(run: ActiveRun, ops: list[str]) -> DropRow:
             record = known.pop(op_id, None)
             if record is not None and run.latest.get(record.step_id) is record:
                 del run.latest[record.step_id]
-        run.blocks.marks -= {key for key in run.blocks.marks if key.startswith((f"{op_id}:", f"{op_id}["))}
+        run.blocks.marks -= {
+            key for key in run.blocks.marks if key.startswith((f"{op_id}:", f"{op_id}["))
+        }
     return DropRow(ops)
 
 

@@ -18,7 +18,7 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, StorageError) and not error.is_lasting
 
 
-async def patiently(call: Callable[[], Awaitable[T]], limit_s: float) -> T:
+def patiently(call: Callable[[], Awaitable[T]], limit_s: float) -> Awaitable[T]:
     """Make a call, and make it again while the storage cannot answer.
 
     Args:
@@ -28,10 +28,14 @@ async def patiently(call: Callable[[], Awaitable[T]], limit_s: float) -> T:
     Raises:
         StorageError: It could not answer for so long, or would refuse the call at any time.
     """
+    return call() if limit_s <= 0 else _again_and_again(call, limit_s)
+
+
+async def _again_and_again(call: Callable[[], Awaitable[T]], limit_s: float) -> T:
     try:
         return await call()
     except StorageError as error:
-        if limit_s <= 0 or not is_passing(error):
+        if not is_passing(error):
             raise
         get_logger().warning("The storage is asked again: %s", error)
     # Only here, so that a program whose storage works does not load it.
