@@ -328,9 +328,9 @@ class Driving:
         # A step that waits for an answer is stored when it asks, and when it has ended.
         asked = {"ask"} if run_id.startswith("asks") else set[str]()
         assert {name for name, count in stored.items() if count > 1} == asked, "stored twice"
-        begun = Counter(step for kind, step in self._noted(run_id) if kind == "begin")
-        assert begun.keys() == set(path)
-        again = begun.total() - len(path) - len(asked)
-        # One step may have been under way when its process stood still or was killed.
-        assert again <= 1, f"a finished step ran again: {begun}"
-        self.figures.repeated += again
+        begun = [step for kind, step in self._noted(run_id) if kind == "begin"]
+        assert set(begun) == set(path)
+        # A step that was under way when its process stood still or was killed begins once more. One
+        # that had finished does not: the one after it has begun by then.
+        assert begun == sorted(begun, key=path.index), f"a finished step ran again: {begun}"
+        self.figures.repeated += len(begun) - len(path) - len(asked)
