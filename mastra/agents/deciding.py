@@ -8,7 +8,7 @@ from typing import Any, cast
 from mastra.agents.completion import TaskCompletePayload, TaskState, check_task, feedback_of
 from mastra.agents.iterations import IterationContext, IterationDecision
 from mastra.agents.results import StepResult
-from mastra.agents.run import AgentRun, call_back
+from mastra.agents.run import AgentRun, call_back, tell_callback
 from mastra.agents.stop import DEFAULT_MAX_STEPS, should_stop
 from mastra.errors import ConfigError
 from mastra.logs import get_logger
@@ -70,7 +70,7 @@ async def _fails_checks(run: AgentRun, result: StepResult, limit: int | None) ->
         run.request_context,
     )
     found = await check_task(wanted, state)
-    await call_back(wanted.get("on_complete"), found)
+    await tell_callback(run, "on_complete", wanted.get("on_complete"), found)
     is_last = limit is not None and iteration >= limit
     is_hidden = bool(wanted.get("suppress_feedback", False))
     if not found.complete:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.recorder import StepRecorder
 from mastra.agents.results import FinishOutput, FinishPayload, StepOutcome, last_text
-from mastra.agents.run import AgentRun, call_back
+from mastra.agents.run import AgentRun, tell_callback
 from mastra.agents.scoring import offer_scores
 from mastra.errors import ModelError
 from mastra.logs import get_logger
@@ -69,12 +69,7 @@ async def emit_finish(run: AgentRun) -> None:
 
 async def call_at_end(run: AgentRun, name: str, value: Any) -> None:
     """Call a user's function with how the run has ended; what it raises changes that no more."""
-    try:
-        await call_back(cast("Any", run.options.get(name)), value)
-    except Exception:  # noqa: BLE001 - a user's function may raise anything
-        get_logger({"agent": run.spec.id, "run": run.run_id}).exception(
-            "%s raised; the run has ended, and stays as it is", name
-        )
+    await tell_callback(run, name, cast("Any", run.options.get(name)), value)
 
 
 async def finish_output(

@@ -24,7 +24,7 @@ from mastra.agents.options import AbortEvent, ErrorEvent, output_of
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.remembering import keep
 from mastra.agents.resuming import Resume, begin_resumed, put_to_wait, take
-from mastra.agents.run import AgentRun, call_back
+from mastra.agents.run import AgentRun, tell_callback
 from mastra.agents.setup import StepPlan, plan_step, plan_to_settle, set_up
 from mastra.agents.structuring import structure
 from mastra.agents.suspended import agent_run_store
@@ -352,7 +352,7 @@ class _Step:
             await finish_output(run, self.plan.output, self.plan.reader, self.recorder)
         emit_step_finish(run, self.recorder, is_continued=not is_over)
         await self._flush()
-        await call_back(run.options.get("on_step_finish"), result)
+        await tell_callback(run, "on_step_finish", run.options.get("on_step_finish"), result)
         return is_over
 
     async def aclose(self) -> None:
@@ -396,7 +396,8 @@ async def flush(run: AgentRun) -> None:
                 if shown.type == "text-delta":
                     run.published_text.append(shown.payload.text)
                 run.publish(shown)
-                await call_back(on_chunk, shown)
+                if on_chunk is not None:
+                    await tell_callback(run, "on_chunk", on_chunk, shown)
 
 
 async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> None:

@@ -13,6 +13,7 @@ from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.results import AgentResult, StepResult
 from mastra.failures import call_user
 from mastra.ids import new_id
+from mastra.logs import get_logger
 from mastra.models.base import ChunkSource, ProviderTool
 from mastra.models.calling import ModelEntry
 from mastra.models.chunks import Usage
@@ -123,6 +124,8 @@ class AgentRun:
         """Whether a step has ended since."""
         self.waiting: dict[str, Any] = {}
         """The calls that wait, by id, with what each waits for."""
+        self.raised_in: set[str] = set()
+        """Which callbacks have raised."""
         self.state: dict[str, Any] = {}
         """What processors and memory keep for the run."""
 
@@ -249,6 +252,23 @@ class AgentRun:
             spending=[*self.meter.spent],
             trace=None if self.span is None else self.span.to_stored(),
         )
+
+
+async def tell_callback(
+    run: AgentRun, name: str, function: Callable[..., Any] | None, value: Any
+) -> None:
+    """Call a user's function that is told of the run and has no say in it.
+
+    What it raises is in the log, once a run, and the run goes on as if it were not there.
+    """
+    try:
+        await call_back(function, value)
+    except Exception:  # noqa: BLE001 - a user's function may raise anything
+        if name not in run.raised_in:
+            run.raised_in.add(name)
+            get_logger({"agent": run.spec.id, "run": run.run_id}).exception(
+                "%s raised; the run goes on as if it were not there, or stays as it has ended", name
+            )
 
 
 async def call_back(function: Callable[..., Any] | None, *arguments: Any) -> Any:

@@ -27,7 +27,7 @@ __all__ = ["dev", "dev_app", "start"]
 
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on.")]
 PortOption = Annotated[int | None, typer.Option(help="Port to listen on.")]
-_HOST, _PORT = "MASTRA_HOST", "MASTRA_PORT"
+_HOST, _PORT, _RECEIVE_TIMEOUT = "MASTRA_HOST", "MASTRA_PORT", "MASTRA_RECEIVE_TIMEOUT"
 
 
 def _config(mastra: Mastra, host: str | None, port: int | None) -> ServerConfig:
@@ -59,6 +59,13 @@ def dev_app() -> Any:
     return create_app(mastra, config)
 
 
+def dev_protocol(*args: Any, **options: Any) -> Any:
+    """Return what reads one connection of `mastra dev`; called in each process that it starts."""
+    from mastra.server.arrivals import timed_protocol  # noqa: PLC0415
+
+    return timed_protocol(float(os.environ[_RECEIVE_TIMEOUT]))(*args, **options)
+
+
 def dev(
     app: AppOption = None,
     host: HostOption = None,
@@ -70,6 +77,7 @@ def dev(
         os.environ[APP_VARIABLE] = find_app(app)
         config = _config(load_app(app), host, port)
     os.environ[_HOST], os.environ[_PORT] = config.host, str(config.port)
+    os.environ[_RECEIVE_TIMEOUT] = str(config.receive_timeout)
     base = f"http://{config.host}:{config.port}"
     notes().print(
         Text.assemble(("Mastra ", "bold"), f"{base}{config.api_prefix}  docs {base}/docs")
@@ -81,6 +89,7 @@ def dev(
         factory=True,
         host=config.host,
         port=config.port,
+        http="auto" if config.receive_timeout is None else "mastra.cli.serving:dev_protocol",
         reload=reload,
         reload_dirs=[str(Path.cwd())] if reload else None,
         log_level="warning",

@@ -7,6 +7,7 @@ uvicorn waits for ever.
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -69,6 +70,7 @@ class _TimedProtocol(_Base):
         transport.close()
 
 
+@functools.cache
 def timed_protocol(timeout_s: float) -> type[asyncio.Protocol]:
     """Return uvicorn's own protocol, which closes connections whose headers do not come in time.
 

@@ -118,6 +118,39 @@ async def test_on_finish_does_not_change_how_the_run_ended(
     assert (result.text, result.finish_reason) == ("hello", "stop")
 
 
+def always(_: Any) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("name", ["on_step_finish", "on_chunk", "on_iteration_complete", "task"])
+@pytest.mark.parametrize("make", [ValueError, *RAISED[:7]], ids=["ValueError", *NAMES[:7]])
+async def test_a_callback_that_raises_changes_nothing_of_the_run(
+    name: str, make: Callable[[], BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Any] = []
+
+    def bad(value: Any) -> None:
+        told.append(value)
+        raise make()
+
+    async def fine() -> str:
+        return "ok"
+
+    model = ScriptedModel(ToolCall("fine", {}), "hello")
+    agent = Agent(
+        id="a", name="a", model=model, tools={"fine": create_tool("fine", "Fine.", execute=fine)}
+    )
+    options: dict[str, Any] = {name: bad}
+    if name == "task":
+        options = {"is_task_complete": {"scorers": [always], "on_complete": bad}}
+    result = await agent.generate("go", **options)
+    assert (result.text, result.finish_reason, len(result.steps)) == ("hello", "stop", 2)
+    assert told
+    raised = [record for record in caplog.records if "raised" in record.message]
+    assert raised
+    assert len(raised) == (1 if name != "on_iteration_complete" else len(told))
+
+
 async def test_a_plain_tool_writes_and_suspends() -> None:
     @tool(id="bad")
     def ask(ctx: ToolContext) -> str:
