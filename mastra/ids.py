@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from contextvars import ContextVar
+from typing import Final, Protocol
 
-__all__ = ["IdSource", "RandomIds", "new_id", "stable_id"]
+__all__ = ["IdSource", "RandomIds", "current_ids", "new_id", "random_id", "stable_id"]
 
 
 class IdSource(Protocol):
-    """Makes ids; tests replace it to make them predictable."""
+    """Makes ids of runs, messages and calls; `Mastra(ids=…)` takes another one."""
 
     def new_id(self) -> str:
         """Return an id that no other call returns."""
@@ -33,12 +34,20 @@ class RandomIds:
         return _as_uuid(os.urandom(16), 4)
 
 
-_source: IdSource = RandomIds()
+_RANDOM: Final = RandomIds()
+
+current_ids: ContextVar[IdSource] = ContextVar("mastra_ids", default=_RANDOM)
+"""What makes the ids of whatever is started from here."""
 
 
 def new_id() -> str:
-    """Return a random UUID as a string."""
-    return _source.new_id()
+    """Return an id for something that people may see: a random UUID, unless other ids were given."""
+    return current_ids.get().new_id()
+
+
+def random_id() -> str:
+    """Return a random UUID, whatever ids were given: for what tells processes from each other."""
+    return _as_uuid(os.urandom(16), 4)
 
 
 def stable_id(*parts: str) -> str:

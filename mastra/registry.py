@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
+from mastra.clock import Clock
 from mastra.errors import ConfigError, NotFoundError
+from mastra.ids import IdSource
 from mastra.logs import get_logger
 from mastra.names import python_names, python_options
 from mastra.storage.base import Storage
@@ -51,6 +53,8 @@ class Mastra:
         mcp_servers: MCP servers by key, offered by the REST server.
         observability: What spans are sent to; left out, the OpenTelemetry that is set up.
         scorers: Scorers by key, or a list of them: what agents, steps, experiments and Studio name.
+        clock: What its runs go by, such as `mastra.testing.FakeClock`; left out, the machine's.
+        ids: What makes ids, such as `mastra.testing.fake_ids()`; left out, they are random.
 
     Raises:
         ConfigError: Something registered is not what its place needs, or two have the same id.
@@ -71,6 +75,8 @@ class Mastra:
         mcp_servers: Mapping[str, Any] | None = None,
         observability: Any = None,
         scorers: Mapping[str, Scorer] | Iterable[Scorer] | None = None,
+        clock: Clock | None = None,
+        ids: IdSource | None = None,
     ) -> None:
         if storage is None:
             from mastra.storage.in_process import InMemoryStorage  # noqa: PLC0415
@@ -86,6 +92,10 @@ class Mastra:
         self._server = server
         self._mcp_servers = dict(mcp_servers or {})
         self._observability = observability
+        self.clock = clock
+        """What its runs go by, where that was given."""
+        self.ids = ids
+        """What makes ids, where that was given."""
         self._runtime = Runtime(engine, storage.workflows, self)
         self._local: Runtime | None = None
         self._agents: dict[str, Any] = {}

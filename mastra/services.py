@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Token
 from dataclasses import field
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
+from mastra.clock import Clock, current_clock
 from mastra.dataclass import dataclass
+from mastra.ids import IdSource, current_ids
 from mastra.jsonable import Json
 from mastra.storage.base import Storage
 from mastra.stream.writer import Writer
@@ -22,6 +26,7 @@ __all__ = [
     "Scorable",
     "Services",
     "WorkflowHandle",
+    "surroundings",
 ]
 
 
@@ -227,3 +232,54 @@ class Services(Protocol):
     def logger(self) -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
         """The application's logger."""
         ...
+
+    @property
+    def clock(self) -> Clock | None:
+        """What its runs go by; `None` for the clock around them, else the machine's."""
+        ...
+
+    @property
+    def ids(self) -> IdSource | None:
+        """What makes ids; `None` for what does around it, else random ones."""
+        ...
+
+
+class _Surroundings:
+    __slots__ = ("_clock", "_clock_before", "_ids", "_ids_before")
+
+    def __init__(self, clock: Clock | None, ids: IdSource | None) -> None:
+        self._clock, self._ids = clock, ids
+        self._clock_before: Token[Clock] | None = None
+        self._ids_before: Token[IdSource] | None = None
+
+    def __enter__(self) -> None:
+        if self._clock is not None:
+            self._clock_before = current_clock.set(self._clock)
+        if self._ids is not None:
+            self._ids_before = current_ids.set(self._ids)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._clock_before is not None:
+            current_clock.reset(self._clock_before)
+        if self._ids_before is not None:
+            current_ids.reset(self._ids_before)
+
+
+_AS_AROUND: Final = nullcontext()
+
+
+def surroundings(
+    services: Services | None, clock: Clock | None = None
+) -> AbstractContextManager[None]:
+    """Return a block in which the clock and the ids of an application are the current ones.
+
+    Tasks that are started in it keep them.
+
+    Args:
+        services: The application.
+        clock: Goes before that of the application.
+    """
+    ids = None
+    if services is not None:
+        clock, ids = clock or services.clock, services.ids
+    return _AS_AROUND if clock is None and ids is None else _Surroundings(clock, ids)

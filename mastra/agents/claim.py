@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mastra.errors import AccessDeniedError, MastraError, RunClaimedError, RunNotFoundError
-from mastra.ids import RandomIds
+from mastra.ids import random_id
 from mastra.storage.agent_runs import AgentRunStore, check_id_is_own
 from mastra.workflows.engines.drivers import Hold, driver_of
 
@@ -71,7 +71,7 @@ class Claim:
             self._check(await self._store.get_agent_run(self._run_id), resource_id)
         drivers = self._store.drivers
         if drivers is None:
-            self.owner = RandomIds().new_id()
+            self.owner = random_id()
         else:
             self._hold = await driver_of(drivers).hold()
             self.owner = self._hold.owner

@@ -6,6 +6,7 @@ Where they do not pass, the agent is told why and goes on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from mastra.agents.chunks import AgentChunk, Payload
 from mastra.agents.wire import plain
+from mastra.clock import current_clock, timeout
 from mastra.errors import ConfigError
 from mastra.failures import call_user, text_of
 from mastra.jsonable import Json
@@ -194,8 +196,10 @@ async def _at_once(
 ) -> list[CheckResult]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_checked(check, state)) for check in checks]
-        _, late = await asyncio.wait(tasks, timeout=left_s)
-        for task in late:
+        with contextlib.suppress(TimeoutError):
+            async with timeout(left_s):
+                await asyncio.wait(tasks)
+        for task in tasks:
             task.cancel()
     return [
         _unfinished(check, left_s) if task.cancelled() else task.result()
@@ -207,10 +211,11 @@ async def _one_by_one(
     checks: Sequence[TaskCheck], state: TaskState, left_s: float, strategy: str
 ) -> list[CheckResult]:
     found: list[CheckResult] = []
-    until = time.perf_counter() + left_s
+    clock = current_clock.get()
+    until = clock.monotonic() + left_s
     for check in checks:
         try:
-            async with asyncio.timeout(max(0.0, until - time.perf_counter())):
+            async with timeout(max(0.0, until - clock.monotonic())):
                 found.append(await _checked(check, state))
         except TimeoutError:
             found.append(_unfinished(check, left_s))

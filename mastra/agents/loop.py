@@ -36,7 +36,7 @@ from mastra.agents.tracing import (
     open_agent_span,
     open_model_span,
 )
-from mastra.clock import now_ms
+from mastra.clock import Timer, now_ms
 from mastra.errors import (
     AccessDeniedError,
     ConfigError,
@@ -201,7 +201,7 @@ class _Step:
         """Whether what came of it is part of the run."""
         self._answer: Answer | None = None
         self._read: asyncio.Task[Sequence[ModelChunk]] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._span: Span | None = None
 
     async def open(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 
 from mastra.agents.loop import LoopSteps
 from mastra.agents.run import AgentRun, Interrupted
+from mastra.services import surroundings
 
 __all__ = ["Puller"]
 
@@ -37,10 +38,8 @@ class Puller:
             return
         self._is_pulled = True
         try:
-            if self._run.source is not None:
-                await self._read()
-            else:
-                await self._work()
+            with surroundings(self._run.services):
+                await (self._work() if self._run.source is None else self._read())
         except asyncio.CancelledError:
             # Others who wait take over where this reader was.
             if not self._waiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
@@ -11,6 +12,7 @@ from mastra.agents.context import AgentContext
 from mastra.agents.metering import Meter, meter_around
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.results import AgentResult, StepResult
+from mastra.clock import Timer, current_clock
 from mastra.failures import call_user
 from mastra.ids import new_id
 from mastra.logs import get_logger
@@ -20,7 +22,7 @@ from mastra.models.chunks import Usage
 from mastra.models.messages import Message, MessageInput
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID, THREAD_ID, RequestContext
-from mastra.services import Services
+from mastra.services import Services, surroundings
 from mastra.stream.abort import AbortController, AbortSignal
 from mastra.tools.tool import Tool
 
@@ -45,8 +47,9 @@ class AgentRun:
         self.services = services
         self.given = messages
         self.options = options
-        self.run_id: str = options.get("run_id") or new_id()
-        self.message_id = new_id()
+        with surroundings(services):
+            self.run_id: str = options.get("run_id") or new_id()
+            self.message_id = new_id()
         self.request_context = RequestContext.of(options.get("request_context"))
         memory = options.get("memory") or {}
         thread: Any = memory.get("thread")
@@ -73,7 +76,7 @@ class AgentRun:
         self.is_ending = False
         """Whether the loop has seen that it is over, by itself or because it was stopped."""
         self.controller = AbortController()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[Timer] = []
         self._unlisten: Callable[[], None] | None = None
 
         self.status = "running"
@@ -192,9 +195,9 @@ class AgentRun:
         if limit is not None and limit.total is not None:
             self.start_timer(limit.total, "total")
 
-    def start_timer(self, seconds: float, name: str) -> asyncio.TimerHandle:
+    def start_timer(self, seconds: float, name: str) -> Timer:
         """Stop the run after some seconds, unless the timer is cancelled."""
-        timer = asyncio.get_running_loop().call_later(seconds, self.stop, name)
+        timer = current_clock.get().call_later(seconds, partial(self.stop, name))
         self._timers.append(timer)
         return timer
 

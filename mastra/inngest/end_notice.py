@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mastra.ids import new_id
+from mastra.ids import random_id
 from mastra.inngest.inquiry import ACTIVE
 from mastra.inngest.publisher import ROWS, message_of, post, rows_of
 from mastra.inngest.wire.api import InngestApi
@@ -51,4 +51,4 @@ async def tell_again(api: InngestApi, target: RunTarget, event: LegEvent) -> Non
     where = channel(workflow_id, run_id)
     rows = rows_of(loaded.journal, entries)
     await post(api, where, {"type": ROWS, "seq": seq, "head": facts, "rows": rows})
-    await post(api, where, message_of([event_told], new_id()))
+    await post(api, where, message_of([event_told], random_id()))

@@ -15,6 +15,7 @@ from weakref import WeakSet, WeakValueDictionary
 import httpx
 import inngest
 
+from mastra.clock import Clock
 from mastra.errors import (
     DefinitionChangedError,
     RunError,
@@ -23,7 +24,7 @@ from mastra.errors import (
     WorkflowDefinitionError,
 )
 from mastra.failures import error_to_json, text_of
-from mastra.ids import new_id
+from mastra.ids import random_id
 from mastra.inngest.feed import Feed
 from mastra.inngest.functions import WorkflowFunctions
 from mastra.inngest.inquiry import ACTIVE, Inquiry, Sent
@@ -92,6 +93,7 @@ class InngestEngine:
         client: The SDK's client.
         checkpoint: Whether steps may run in the open request. Without, each is a request.
         max_request: For how long, in seconds or as a `timedelta`, steps are begun in one request.
+        clock: What its runs go by; left out, the application's clock, else the machine's.
     """
 
     name = "inngest"
@@ -103,9 +105,12 @@ class InngestEngine:
         *,
         checkpoint: bool = True,
         max_request: float | timedelta = 60.0,
+        clock: Clock | None = None,
     ) -> None:
         self.client = client
         """The SDK's client."""
+        self.clock = clock
+        """What its runs go by, where it has a clock of its own."""
         seconds = max_request.total_seconds() if isinstance(max_request, timedelta) else max_request
         self.api = InngestApi(client)
         self._feeds: dict[Key, WeakSet[Feed]] = {}
@@ -117,7 +122,12 @@ class InngestEngine:
         self.legs = LegTable(self.api, self._tell)
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._functions = WorkflowFunctions(
-            client, self.api, self.legs, self.take_answer, seconds if checkpoint else None
+            client,
+            self.api,
+            self.legs,
+            self.take_answer,
+            seconds if checkpoint else None,
+            clock,
         )
 
     def functions(
@@ -176,7 +186,7 @@ class InngestEngine:
                 code="RUN_ALREADY_RUNNING",
             )
         self.legs.is_closed = False
-        token, number, first_seq = new_id(), 0, 0
+        token, number, first_seq = random_id(), 0, 0
         reopening: dict[str, Json] | None = None
         event_id = f"{target.run_id}:{command.kind}:{token}"
         if command.kind != "start":

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import inngest
 
+from mastra.clock import Clock
 from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
 from mastra.failures import error_to_json, text_of
 from mastra.inngest.end_notice import tell_again
@@ -29,7 +30,7 @@ from mastra.inngest.wire.transport import NotReached
 from mastra.inngest.worker_leg import LegCanceled, LegGone, LegSuperseded, WorkerLeg
 from mastra.jsonable import Json
 from mastra.logs import get_logger
-from mastra.services import Services
+from mastra.services import Services, surroundings
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.base import Halt
 from mastra.workflows.engines.commands import RunTarget
@@ -57,12 +58,14 @@ class WorkflowFunctions:
         legs: LegTable,
         take_answer: Callable[[RunTarget], Awaitable[None]],
         max_request_s: float | None,
+        clock: Clock | None = None,
     ) -> None:
         self._client = client
         self._api = api
         self._legs = legs
         self._take_answer = take_answer
         self._max_request_s = max_request_s
+        self._clock = clock
 
     def of(
         self, spec: WorkflowSpec, store: WorkflowStore, services: Services | None
@@ -89,12 +92,14 @@ class WorkflowFunctions:
         async def run_workflow(ctx: inngest.Context) -> Json:
             _refuse_others(ctx.event, f"{self._client.app_id}-{name}", name)
             event = read_leg(ctx.event.data)
-            return await self._answer(ctx, target, event)
+            with surroundings(services, self._clock):
+                return await self._answer(ctx, target, event)
 
         async def run_on_schedule(ctx: inngest.Context) -> Json:
             _refuse_others(ctx.event, f"{self._client.app_id}-{cron_id(spec.id)}", TIMER)
             event = LegEvent(None, input=cron_input, initial_state=cron_state)
-            return await self._answer(ctx, target, event)
+            with surroundings(services, self._clock):
+                return await self._answer(ctx, target, event)
 
         found = [
             self._client.create_function(

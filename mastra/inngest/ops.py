@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import inngest
 
+from mastra.clock import now_s, sleep
 from mastra.errors import RunError
 from mastra.inngest.limits import MAX_SLEEP_S, check_size
 from mastra.inngest.wire.api import Checkpoint
@@ -155,7 +156,7 @@ class FrontierOps:
         wake_at = record.wake_at or 0.0
         memos = self._facts.memos
         if step_hash(leg.workflow_id, record.op_id) in memos:
-            wake_at = min(wake_at, time.time() + SHORT_SLEEP_S)  # the server has slept for us
+            wake_at = min(wake_at, now_s() + SHORT_SLEEP_S)  # the server has slept for us
         is_visible = record.kind == "sleep"
         return await self._park(
             Parked(record.op_id, "sleep", body, self._future(), wake_at, is_visible)
@@ -163,7 +164,7 @@ class FrontierOps:
 
     async def _finish_sleep(self, record: StepRecord) -> StepRecord:
         leg = self._leg
-        delay = (record.wake_at or 0.0) - time.time()
+        delay = (record.wake_at or 0.0) - now_s()
         if delay > 0:
             await leg.wait_for_time(record, delay)
         return wake(leg.run, record)
@@ -240,7 +241,7 @@ class FrontierOps:
                 await self._hand_over()
 
     def _ready(self) -> list[Parked]:
-        now, can_run = time.time(), self._can_run_here()
+        now, can_run = now_s(), self._can_run_here()
         ready: list[Parked] = []
         for parked in self._parked.values():
             if parked.kind == "run":
@@ -265,16 +266,15 @@ class FrontierOps:
 
     async def _wait(self, running: set[asyncio.Task[None]]) -> None:
         waits: set[asyncio.Task[Any]] = set(running)
-        own = [self._start(self._leg.canceled.wait())]
+        own: list[asyncio.Task[Any]] = [self._start(self._leg.canceled.wait())]
         if self._busy or not running:
             own.append(self._start(self._is_idle.wait()))
-        timeout = None
         if running and not self._busy:
             # A sleep that waits for steps beside it to end is not held up by them.
             moments = [p.wake_at for p in self._parked.values() if p.kind == "sleep"]
             if moments:
-                timeout = max(0.0, min(moments) - SHORT_SLEEP_S / 2 - time.time())
-        await asyncio.wait({*waits, *own}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                own.append(self._start(sleep(min(moments) - SHORT_SLEEP_S / 2 - now_s())))
+        await asyncio.wait({*waits, *own}, return_when=asyncio.FIRST_COMPLETED)
         for task in own:
             task.cancel()
             self._tasks.discard(task)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, Final, TypeAlias
 
-from mastra.ids import new_id
+from mastra.ids import random_id
 from mastra.inngest.wire.api import InngestApi
 from mastra.inngest.wire.names import channel
 from mastra.jsonable import Json, dump_json
@@ -69,7 +69,7 @@ class Publisher:
         self._run = run
         self._api = api
         self._next = start
-        self._by = new_id()
+        self._by = random_id()
         self._tell_here = tell_here
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -170,7 +170,7 @@ async def post(api: InngestApi, where: str, message: dict[str, Json]) -> None:
     if len(content) <= MESSAGE_BYTES:
         await api.publish(where, content)
         return
-    text, name = content.decode(), new_id()
+    text, name = content.decode(), random_id()
     pieces = [text[i : i + PART_CHARACTERS] for i in range(0, len(text), PART_CHARACTERS)]
     for place, piece in enumerate(pieces):
         part = {"type": PART, "id": name, "part": place, "of": len(pieces), "text": piece}

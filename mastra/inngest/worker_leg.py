@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from mastra.clock import sleep
 from mastra.errors import RunClaimedError
 from mastra.inngest.publisher import Publisher
 from mastra.inngest.wire.api import InngestApi
@@ -151,12 +152,12 @@ class WorkerLeg:
     async def wait_for_time(self, record: StepRecord, delay_s: float) -> None:
         """Sleep in this process; the run is stored as waiting, unless it waits for a retry."""
         if record.kind != "sleep":
-            await asyncio.sleep(delay_s)
+            await sleep(delay_s)
             return
         self.run.sleeping += 1
         if self.run.sleeping == 1:
             await self.mark_waiting()
-        await asyncio.sleep(delay_s)
+        await sleep(delay_s)
         self.run.sleeping -= 1
         if not self.run.sleeping:
             await self.writer.update(RunChanges(status="running"), ("waiting",))

@@ -6,12 +6,12 @@ reader has seen part of the answer.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from mastra.clock import sleep, timeout
 from mastra.errors import MastraError, ModelError
 from mastra.models.base import ChunkSource, Model, ModelRequest, SourceModel, model_name_of
 from mastra.models.chunks import ModelChunk, ResponseMetadata
@@ -149,7 +149,7 @@ async def _open(entry: ModelEntry, request: ModelRequest) -> Answer:
     limit = settings.timeout
     waits = None if limit is None else _least(limit.first_chunk, limit.step)
     try:
-        async with asyncio.timeout(waits):
+        async with timeout(waits):
             return await _first(entry, request)
     except TimeoutError as error:
         raise ModelError(
@@ -220,10 +220,11 @@ async def with_retries(attempt: Callable[[], Awaitable[T]], retries: int) -> T:
         error = failure if outcome is None else outcome.exception()
         return _wait_s(error, state.attempt_number)
 
-    await asyncio.sleep(_wait_s(failure, 0))
+    await sleep(_wait_s(failure, 0))
     async for trial in AsyncRetrying(
         stop=stop_after_attempt(retries),
         wait=wait,
+        sleep=sleep,
         retry=retry_if_exception(_may_retry),
         reraise=True,
     ):

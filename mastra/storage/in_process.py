@@ -8,7 +8,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from mastra.clock import Clock, SystemClock
+from mastra.clock import Clock, now_ms
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 
@@ -44,12 +44,12 @@ class InMemoryWorkflowStore:
 
     def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
         self._max_ended_runs = max_ended_runs
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._runs: OrderedDict[tuple[str, str], _Run] = OrderedDict()
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def _now(self) -> int:
-        return int(self._clock.time() * 1000)
+        return now_ms() if self._clock is None else int(self._clock.now() * 1000)
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""

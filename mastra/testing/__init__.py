@@ -1,4 +1,4 @@
-"""For the tests of applications: models that play a script, and an engine that replays."""
+"""For the tests of applications: models that play a script, engines that replay, time that jumps."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ if TYPE_CHECKING:
         model_failure,
     )
     from mastra.testing.replay import ReplayEngine
+    from mastra.testing.time import FakeClock, fake_ids
 
 __all__ = [
+    "FakeClock",
     "FunctionModel",
     "ReplayEngine",
     "ScriptedModel",
     "ToolCall",
     "Turn",
     "block_model_requests",
+    "fake_ids",
     "model_failure",
 ]
 
 _HOMES = {
+    "FakeClock": "mastra.testing.time",
     "FunctionModel": "mastra.testing.models",
     "ReplayEngine": "mastra.testing.replay",
     "ScriptedModel": "mastra.testing.models",
     "ToolCall": "mastra.testing.models",
     "Turn": "mastra.testing.models",
     "block_model_requests": "mastra.testing.models",
+    "fake_ids": "mastra.testing.time",
     "model_failure": "mastra.testing.models",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
+from mastra.clock import sleep
 from mastra.errors import MastraError, ModelError
 from mastra.models.base import ModelRequest
 from mastra.models.chunks import (
@@ -141,11 +141,11 @@ class ScriptedModel:
         turn = self.turns[self.calls - 1]
         for chunk in self._play(turn):
             if turn.delay:
-                await asyncio.sleep(turn.delay)
+                await sleep(turn.delay)
             yield chunk
         if turn.error is not None:
             if turn.delay:
-                await asyncio.sleep(turn.delay)
+                await sleep(turn.delay)
             raise turn.error
         if turn.chunks is None:
             reason: FinishReason = "tool-calls" if turn.tool_calls else "stop"

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from mastra.clock import Clock
 from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
 from mastra.workflows.engines.inprocess import InProcessEngine
@@ -109,8 +110,8 @@ class ReplayEngine(InProcessEngine):
 
     name = "replay"
 
-    def __init__(self, *, max_recoveries: int = 5) -> None:
-        super().__init__(max_recoveries=max_recoveries, ops=self._replayed)
+    def __init__(self, *, max_recoveries: int = 5, clock: Clock | None = None) -> None:
+        super().__init__(max_recoveries=max_recoveries, clock=clock, ops=self._replayed)
         self.walks = 0
 
     def _replayed(self, *facts: Any) -> _ReplayOps:

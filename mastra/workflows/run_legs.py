@@ -33,6 +33,7 @@ from mastra.workflows.run_input import (
     start_changes,
 )
 from mastra.workflows.run_view import RunView
+from mastra.workflows.runtime import in_surroundings
 from mastra.workflows.versions import check_definition
 
 __all__ = ["RunLegs"]
@@ -48,6 +49,7 @@ class RunLegs(RunView[Out]):
 
     # -- start -------------------------------------------------------------------------------
 
+    @in_surroundings
     async def _start(
         self,
         input_data: Any,
@@ -244,6 +246,7 @@ class RunLegs(RunView[Out]):
             return False
         return True
 
+    @in_surroundings
     async def _reopen(
         self,
         kind: Any,
@@ -317,6 +320,7 @@ class RunLegs(RunView[Out]):
         kind = "resume" if status == "paused" else "restart"
         return await self._reopen(kind, loaded, reopening, request_context)
 
+    @in_surroundings
     async def _travel(
         self,
         *,

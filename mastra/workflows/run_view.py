@@ -62,6 +62,11 @@ class RunView(Generic[Out]):
         """The workflow's id."""
         return self._spec.id
 
+    @property
+    def runtime(self) -> Runtime:
+        """What runs it."""
+        return self._runtime
+
     def __repr__(self) -> str:
         return f"Run({self.run_id!r} of {self._spec.id!r})"
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from mastra.services import Services
+from mastra.services import Services, surroundings
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.base import Engine
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "in_surroundings"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +25,20 @@ class Runtime:
     engine: Engine
     store: WorkflowStore
     services: Services | None
+
+    def surroundings(self) -> AbstractContextManager[None]:
+        """Return a block in which its clock and ids are the current ones."""
+        return surroundings(self.services, self.engine.clock)
+
+
+def in_surroundings(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """Call a method of what has a runtime by the clock and with the ids of that."""
+
+    @wraps(method)
+    async def called(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.runtime.surroundings():
+            return await method(self, *args, **kwargs)
+
+    return called

@@ -146,8 +146,9 @@ class WorkflowRuns(Generic[In, Out]):
             IdTakenError: The id is that of another resource's run.
         """
         spec, runtime = self.spec, self.runtime
-        name = new_id() if run_id is None else run_id
-        head = RunHead(spec.id, name, "pending", resource_id=resource_id)
+        with runtime.surroundings():
+            name, now = new_id() if run_id is None else run_id, now_ms()
+        head = RunHead(spec.id, name, "pending", resource_id, now, now)
         is_stored, is_fresh = _wants_pending(spec), False
         if is_stored:
             is_fresh = await runtime.store.create_run(head)
@@ -267,7 +268,8 @@ class WorkflowRuns(Generic[In, Out]):
 
     async def delete_runs_older_than(self, age: timedelta) -> int:
         """Remove runs that ended longer ago than this. Return how many."""
-        before = now_ms() - int(age.total_seconds() * 1000)
+        with self.runtime.surroundings():
+            before = now_ms() - int(age.total_seconds() * 1000)
         ended = ("success", "failed", "tripwire", "canceled")
         store = self.runtime.store
         return await store.delete_runs_before(before, statuses=ended, workflow_id=self.spec.id)

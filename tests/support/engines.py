@@ -11,11 +11,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from mastra import InProcessEngine, Mastra, Run, Workflow
+from mastra.clock import Clock, SystemClock
 from mastra.storage.in_process import InMemoryStorage
-from mastra.testing.replay import ReplayEngine
+from mastra.testing import FakeClock, ReplayEngine
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
+from tests.support.inngest_server import FakeInngest
 
 __all__ = ["Calls", "Env", "engine_env"]
 
@@ -57,10 +59,31 @@ class Env:
         self.name = name
         self._on_build = on_build
         self.storage = storage
+        self.clock: Clock = SystemClock()
+        """What its runs go by: the machine's, until `use_fake_clock`."""
+        self.server: Any = None
+        """The Inngest server, where the engine is run with one."""
         self._make_engine = make_engine
         self._reopen_storage = reopen_storage
         self._opened: list[Mastra] = []
         self._registered: dict[str, Any] = {}
+
+    def use_fake_clock(self) -> None:
+        """Have whatever is built from here on go by a clock that jumps, but on a real server."""
+        if self.server is None or isinstance(self.server, FakeInngest):
+            self.clock = FakeClock()
+        if isinstance(self.server, FakeInngest):
+            self.server.clock = self.clock
+
+    def hold_time(self) -> None:
+        """Have the clock stand still, if it is a fake one, until `let_time_go`."""
+        if isinstance(self.clock, FakeClock):
+            self.clock.auto = False
+
+    def let_time_go(self) -> None:
+        """Have the clock jump again."""
+        if isinstance(self.clock, FakeClock):
+            self.clock.auto = True
 
     def mastra(
         self, *, workflows: Sequence[AnyWorkflow] | Mapping[str, Any] = (), **options: Any
@@ -76,7 +99,12 @@ class Env:
         return self._build()
 
     def _build(self) -> Mastra:
-        mastra = Mastra(storage=self.storage, engine=self._make_engine(), **self._registered)
+        mastra = Mastra(
+            storage=self.storage,
+            engine=self._make_engine(),
+            clock=self.clock,
+            **self._registered,
+        )
         self._opened.append(mastra)
         if self._on_build is not None:
             self._on_build(mastra)
@@ -187,5 +215,6 @@ async def engine_env(name: str, url: str | None, server: Any = None) -> AsyncIte
                 return await _connect(url)
 
             env = Env(name, make_engine, await _connect(url), reconnect, on_build)
+        env.server = server
         stack.push_async_callback(env.aclose)
         yield env

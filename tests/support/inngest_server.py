@@ -13,7 +13,6 @@ import base64
 import contextvars
 import json
 import re
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +26,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from mastra.ids import new_id
+from mastra.clock import Clock, SystemClock
+from mastra.ids import random_id as new_id
 
 __all__ = ["FakeInngest", "FakeRun"]
 
@@ -87,7 +87,9 @@ class FakeRun:
 class FakeInngest:
     """The server. Give it an ASGI app; it asks the app for its functions."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        """What it sleeps by."""
         self.app: Any = None
         """What is called for each step. May be another one at any time."""
         self.path = "/api/inngest"
@@ -296,7 +298,7 @@ class FakeInngest:
             run.steps.append(op["displayName"])
             until = datetime.fromisoformat(op["name"]).timestamp()
             # Whole seconds only, and what is left over is dropped.
-            await asyncio.sleep(max(0, int(until - time.time() + 0.05)))
+            await self.clock.sleep(max(0, int(until - self.clock.now() + 0.05)))
             run.memos[op["id"]] = None
         elif kind == "StepFailed":
             self._end(run, "Failed", op.get("error"))
@@ -344,7 +346,7 @@ class FakeInngest:
 
     def send(self, event: dict[str, Any]) -> list[FakeRun]:
         """Take an event, as from the dashboard; return the runs that it starts."""
-        event = as_go_keeps({"ts": int(time.time() * 1000), "id": new_id(), **event})
+        event = as_go_keeps({"ts": int(self.clock.now() * 1000), "id": new_id(), **event})
         self.events.append(event)
         for run in list(self.runs.values()):
             self._cancel_by(run, event)

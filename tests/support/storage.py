@@ -57,7 +57,7 @@ class SettableClock:
     def __init__(self, ms: int = 1_000_000) -> None:
         self.ms = ms
 
-    def time(self) -> float:
+    def now(self) -> float:
         """Return the time in seconds."""
         return self.ms / 1000
 

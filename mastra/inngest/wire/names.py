@@ -6,7 +6,7 @@ import hashlib
 import socket
 from typing import Final
 
-from mastra.ids import new_id
+from mastra.ids import random_id
 
 __all__ = [
     "ERROR_RETRIES",
@@ -35,7 +35,7 @@ ERROR_RETRIES: Final = 3
 RUN_ENDED: Final = "mastra.run-ended"
 """The id of the function that hears of runs that the server ended by itself."""
 
-PROCESS: Final = f"{socket.gethostname()}:{new_id()}"
+PROCESS: Final = f"{socket.gethostname()}:{random_id()}"
 """Tells this process from all others."""
 
 

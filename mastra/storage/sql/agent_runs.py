@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import ColumnElement, Delete, Select, Update, delete, false, or_, select, update
 from sqlalchemy.sql.dml import Insert
 
-from mastra.clock import Clock, SystemClock
+from mastra.clock import Clock, current_clock
 from mastra.errors import StorageError
 from mastra.jsonable import Json, dump_json
 from mastra.storage.agent_runs import check_id_is_own
@@ -40,7 +40,7 @@ class SQLAgentRuns:
         self._database = database
         self._drivers = drivers
         self._statements = StatementCache(database.dialect)
-        self._clock = clock or SystemClock()
+        self._clock = clock or current_clock.get()
 
     @property
     def drivers(self) -> SQLDrivers | None:
@@ -60,7 +60,7 @@ class SQLAgentRuns:
         values: dict[str, object] = {
             "new_run_id": run_id,
             "new_agent_id": agent_id,
-            "new_saved_at": int(self._clock.time() * 1000),
+            "new_saved_at": int(self._clock.now() * 1000),
             "new_is_waiting": True,
             "new_record": dump_json(whole, what=f"Run {run_id!r} of agent {agent_id!r}").decode(),
             "new_owner": None,

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
-from mastra.clock import Clock, SystemClock
+from mastra.clock import Clock, now_ms
 from mastra.jsonable import Json, dump_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 from mastra.storage.damage import RowReader
@@ -42,7 +42,7 @@ class SQLWorkflowStore:
         self._drivers = drivers
         self._dialect = database.dialect.name
         self._statements = StatementCache(database.dialect)
-        self._clock = clock or SystemClock()
+        self._clock = clock
 
     @property
     def is_shared(self) -> bool:
@@ -63,7 +63,7 @@ class SQLWorkflowStore:
         await self._database.aclose()
 
     def _now(self) -> int:
-        return int(self._clock.time() * 1000)
+        return now_ms() if self._clock is None else int(self._clock.now() * 1000)
 
     async def create_run(self, head: RunHead) -> bool:
         """Store a run unless its id is taken."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from mastra.clock import Clock
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 from mastra.storage.base import WorkflowStore
@@ -182,6 +183,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Its name in storage and logs."""
+        ...
+
+    @property
+    def clock(self) -> Clock | None:
+        """What its runs go by; `None` for the clock of their application."""
         ...
 
     @property

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from mastra.clock import steady_s
 from mastra.errors import RunClaimedError, StorageError
-from mastra.ids import RandomIds
+from mastra.ids import random_id
 from mastra.logs import get_logger
 from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore
 from mastra.workflows.engines.processes import has_ended, process_facts
@@ -91,8 +91,7 @@ class Driver:
 
     def __init__(self, store: DriverStore) -> None:
         self._store = store
-        # Random even where the ids of runs are not.
-        self.driver_id = RandomIds().new_id()
+        self.driver_id = random_id()
         self.lease_s = store.lease_s
         self.epoch = 0
         """Goes up when the lease may have ended: what was claimed before is to be looked at."""

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
+from mastra.clock import Clock
 from mastra.errors import ConfigError, RunClaimedError, RunStateError, StorageError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json
@@ -57,16 +58,25 @@ class InProcessEngine:
     Args:
         max_recoveries: How often a run is taken up again without having got any further, before
             it fails with the code `RECOVERY_LIMIT`: its next step ends the process each time.
+        clock: What its runs go by; left out, the application's clock, else the machine's.
         ops: Makes what a walk acts through, for engines that walk in a way of their own.
     """
 
     name = "inprocess"
     is_local = True
 
-    def __init__(self, *, max_recoveries: int = 5, ops: OpsFactory = InProcessOps) -> None:
+    def __init__(
+        self,
+        *,
+        max_recoveries: int = 5,
+        clock: Clock | None = None,
+        ops: OpsFactory = InProcessOps,
+    ) -> None:
         if max_recoveries < 0:
             raise ConfigError(f"max_recoveries is {max_recoveries}. Use 0 or more.")
         self._max_recoveries = max_recoveries
+        self.clock = clock
+        """What its runs go by, where it has a clock of its own."""
         self._make_ops = ops
         self._legs: dict[tuple[int, str, str], Leg] = {}
         self._launching: set[tuple[int, str, str]] = set()

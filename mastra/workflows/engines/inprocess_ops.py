@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
-from mastra.clock import now_ms
+from mastra.clock import now_ms, now_s, sleep
 from mastra.jsonable import Json
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
@@ -175,16 +174,16 @@ class InProcessOps:
 
 async def sleep_until(run: ActiveRun, writer: JournalWriter, record: StepRecord) -> None:
     """Sleep until a record's time. The run is stored as waiting, unless it waits for a retry."""
-    delay = (record.wake_at or 0) - time.time()
+    delay = (record.wake_at or 0) - now_s()
     if delay <= 0:
         return
     if record.kind != "sleep":
-        await asyncio.sleep(delay)
+        await sleep(delay)
         return
     run.sleeping += 1
     if run.sleeping == 1:
         await writer.update(RunChanges(status="waiting"), ("running",))
-    await asyncio.sleep(delay)
+    await sleep(delay)
     run.sleeping -= 1
     if not run.sleeping:
         await writer.update(RunChanges(status="running"), ("waiting",))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from mastra.clock import now_ms, now_s, sleep
 from mastra.errors import (
     MastraError,
     NonRetryableError,
@@ -40,7 +40,6 @@ Decide = Callable[[StepRecord], Awaitable[Json]]
 """Evaluates the condition that follows a step, inside the step's operation."""
 
 _STEP_START, _STEP_END = Kind.STEP_START, Kind.STEP_END
-_now = time.time
 
 
 def fail_record(run: ActiveRun, record: StepRecord, error: BaseException) -> StepRecord:
@@ -115,7 +114,7 @@ class StepTask:
             await self._attempt(record, self.tries_before, guard)
         except BaseException as raised:  # noqa: BLE001 - whatever a step raises fails the step
             await self._try_again(record, guard, raised)
-        record.ended_at = int(_now() * 1000)
+        record.ended_at = now_ms()
         if is_told and record.status != "retry":
             record.end_seq = run.log.append(_STEP_END, record)
         run.order = record.order = run.order + 1
@@ -134,9 +133,7 @@ class StepTask:
         step_id, travel = node.step.id, run.reopening.travel
         if travel is not None and travel.op_id == self.op_id and travel.has_input:
             self.value = travel.input
-        record = StepRecord(
-            self.op_id, names + step_id if names else step_id, self.value, int(_now() * 1000)
-        )
+        record = StepRecord(self.op_id, names + step_id if names else step_id, self.value, now_ms())
         if node.kind != "step":
             record.kind = node.kind
         if self.iteration is not None:
@@ -155,7 +152,7 @@ class StepTask:
         # It is no finished operation, so its events go to storage with the end of the run.
         run = self.run
         record.status = "canceled"
-        record.ended_at = int(_now() * 1000)
+        record.ended_at = now_ms()
         run.latest[record.step_id] = record
         end_seq = run.log.append(_STEP_END, record)
         run.outbox.pending.append((record.start_seq, _STEP_START, record, None))
@@ -164,7 +161,7 @@ class StepTask:
     def _reopen(self, record: StepRecord, earlier: StepRecord) -> None:
         target = self.run.reopening.target
         record.started_at = earlier.started_at
-        record.resumed_at = int(_now() * 1000)
+        record.resumed_at = now_ms()
         record.resume_payload = None if target is None else target.data
         record.suspend_payload = None
 
@@ -181,7 +178,7 @@ class StepTask:
                 if delay is None:
                     return
                 if delay:
-                    await asyncio.sleep(delay)
+                    await sleep(delay)
                 try:
                     await self._attempt(record, tries, guard)
                 except BaseException as error:  # noqa: BLE001 - as the first
@@ -212,7 +209,7 @@ class StepTask:
             # The wait is an operation of its own, and so is the next try.
             record.status = "retry"
             record.error = error_to_json(error)
-            record.wake_at = _now() + delay
+            record.wake_at = now_s() + delay
             return None
         if self.run.stop.is_thrown:
             fail_record(self.run, record, error)
@@ -324,7 +321,7 @@ class StepTask:
             except SchemaMismatch as mismatch:
                 raise self._mismatch("Suspend payload", mismatch) from None
             record.suspend_payload = {} if packed is None else packed
-        record.suspended_at = int(_now() * 1000)
+        record.suspended_at = now_ms()
         record.labels = tuple(to_jsonable(list(signal.labels), what=what))
         record.status = "suspended"
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mastra.clock import now_ms
+from mastra.clock import now_ms, now_s
 from mastra.errors import MastraError, WorkflowDefinitionError
 from mastra.jsonable import Json
 from mastra.workflows.active import ActiveRun, Scope
@@ -90,7 +89,7 @@ def moment_of(duration: float | timedelta | datetime, node: SleepNode) -> float:
         WorkflowDefinitionError: It is no duration, is negative, or has no end.
     """
     if not isinstance(duration, datetime):
-        return time.time() + seconds_of(duration, f"Sleep {node.id!r}")
+        return now_s() + seconds_of(duration, f"Sleep {node.id!r}")
     try:
         return duration.timestamp()
     except (OverflowError, ValueError):  # at the ends of the calendar, in some zone
@@ -108,7 +107,7 @@ def refuse_sleep(wake_at: float, node: SleepNode, most_s: float | None) -> float
     Raises:
         WorkflowDefinitionError: `SLEEP_TOO_LONG`.
     """
-    length = wake_at - time.time()
+    length = wake_at - now_s()
     if wake_at <= _LAST_MOMENT and (most_s is None or length <= most_s):
         return wake_at
     is_endless = wake_at > _LAST_MOMENT

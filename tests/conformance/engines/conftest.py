@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mastra.clock import Clock
 from tests.support.engines import Calls, Env, engine_env
 
 ENGINES = (
@@ -88,6 +89,13 @@ async def env(engine_name: str, engine_url: str | None, inngest_server: Any) -> 
     """One engine and one storage, closed after the test."""
     async with engine_env(engine_name, engine_url, inngest_server) as opened:
         yield opened
+
+
+@pytest.fixture
+def fake_clock(env: Env) -> Clock:
+    """The clock of the environment: one that jumps, or the machine's on a real server."""
+    env.use_fake_clock()
+    return env.clock
 
 
 @pytest.fixture

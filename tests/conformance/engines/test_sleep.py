@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from mastra import StepContext, WorkflowDefinitionError, WorkflowFailed, create_workflow
+from mastra import (
+    RetryConfig,
+    StepContext,
+    WorkflowDefinitionError,
+    WorkflowFailed,
+    create_step,
+    create_workflow,
+)
+from mastra.testing import FakeClock
 from tests.support.engines import Calls, Env
 from tests.support.flows import Number, adding, outline
 
@@ -18,11 +25,22 @@ def start(id: str = "w", output: Any = Number) -> Any:
     return create_workflow(id=id, input_schema=Number, output_schema=output)
 
 
+@pytest.fixture(autouse=True)
+def jumping(request: pytest.FixtureRequest) -> None:
+    """Let no case wait: time jumps to what is slept for."""
+    if "env" in request.fixturenames:
+        request.getfixturevalue("fake_clock")
+
+
+def now(env: Env) -> datetime:
+    return datetime.fromtimestamp(env.clock.now(), UTC)
+
+
 async def timed(env: Env, workflow: Any, value: int = 1) -> tuple[float, Any]:
     run = await env.workflow(workflow).create_run()
-    began = time.monotonic()
+    began = env.clock.monotonic()
     result = await run.start({"value": value})
-    return time.monotonic() - began, result
+    return env.clock.monotonic() - began, result
 
 
 @pytest.mark.parametrize("duration", [0.05, timedelta(milliseconds=50)])
@@ -56,22 +74,22 @@ async def test_an_async_function_may_give_a_timedelta(env: Env) -> None:
 
 
 async def test_until_a_moment(env: Env) -> None:
-    moment = datetime.now(UTC) + timedelta(milliseconds=300)
+    moment = now(env) + timedelta(milliseconds=300)
     _, result = await timed(env, start().sleep_until(moment).commit())
-    assert datetime.now(UTC) >= moment
+    assert now(env) >= moment
     assert result.unwrap() == Number(value=1)
 
 
 async def test_until_a_moment_that_a_function_gives(env: Env) -> None:
     def moment(ctx: StepContext[Number]) -> datetime:
-        return datetime.now(UTC) + timedelta(milliseconds=50)
+        return now(env) + timedelta(milliseconds=50)
 
     seconds, _ = await timed(env, start().sleep_until(moment).commit())
     assert 0.049 < seconds < 5
 
 
 async def test_until_a_moment_without_a_zone_is_local_time(env: Env) -> None:
-    moment = datetime.now() + timedelta(milliseconds=100)  # noqa: DTZ005 - that is the case
+    moment = datetime.fromtimestamp(env.clock.now() + 0.1)  # noqa: DTZ006 - that is the case
     seconds, _ = await timed(env, start().sleep_until(moment).commit())
     assert seconds < 5
 
@@ -91,7 +109,7 @@ async def test_steps_around_a_sleep_run_once(env: Env, calls: Calls) -> None:
 
 
 async def test_a_sleep_has_a_stable_id_and_a_result(env: Env) -> None:
-    workflow = start("orders").sleep(0.01).sleep(0.01, id="nap").sleep_until(datetime.now(UTC))
+    workflow = start("orders").sleep(0.01).sleep(0.01, id="nap").sleep_until(now(env))
     _, result = await timed(env, workflow.commit())
     names = ["sleep_orders_0", "nap", "sleep_orders_2"]
     assert list(result.steps) == names
@@ -128,6 +146,7 @@ async def test_a_sleep_in_a_loop_is_slept_each_turn(env: Env) -> None:
 
 async def test_while_it_sleeps_the_run_waits(env: Env) -> None:
     run = await env.workflow(start().sleep(0.2, id="nap").commit()).create_run()
+    env.hold_time()
     async with run.stream({"value": 1}) as stream:
         async for event in stream:
             if event.type == "workflow-step-waiting":
@@ -135,6 +154,7 @@ async def test_while_it_sleeps_the_run_waits(env: Env) -> None:
                 assert event.payload.status == "waiting"
                 while await run.status() != "waiting":
                     await asyncio.sleep(0.001)
+                env.let_time_go()
     assert (await stream.result()).status == "success"
     assert await run.status() == "success"
 
@@ -190,3 +210,26 @@ async def test_what_is_no_length_of_time_fails_the_run_in_plain_words(
 def test_what_is_never_a_length_of_time_is_refused_where_it_is_written(seconds: Any) -> None:
     with pytest.raises(WorkflowDefinitionError, match="0 or more"):
         start().sleep(seconds)
+
+
+async def test_weeks_of_sleep_and_days_between_retries_take_no_time(env: Env, calls: Calls) -> None:
+    if not isinstance(env.clock, FakeClock):
+        pytest.skip("a real server sleeps in real time")
+
+    def flaky(ctx: StepContext[Number]) -> Number:
+        if calls.add("flaky") < 2:
+            raise ValueError("not yet")
+        return ctx.input_data
+
+    workflow = create_workflow(
+        id="w",
+        input_schema=Number,
+        output_schema=Number,
+        retry_config=RetryConfig(attempts=2, delay=timedelta(days=1)),
+    )
+    step = create_step(id="flaky", input_schema=Number, output_schema=Number, execute=flaky)
+    workflow.sleep(timedelta(weeks=3)).then(step).commit()
+    seconds, result = await timed(env, workflow)
+    assert result.unwrap() == Number(value=1)
+    assert calls["flaky"] == 3
+    assert 23 <= seconds / 86_400 < 23.001
