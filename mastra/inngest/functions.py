@@ -13,7 +13,7 @@ from mastra.errors import ConfigError, DefinitionChangedError, RunError, Workflo
 from mastra.failures import error_to_json, text_of
 from mastra.inngest.end_notice import tell_again
 from mastra.inngest.leg_table import LegTable
-from mastra.inngest.limits import check_limits
+from mastra.inngest.limits import MAX_OPERATIONS, check_limits, least_operations
 from mastra.inngest.ops import FrontierOps
 from mastra.inngest.options import function_options, starts_only
 from mastra.inngest.wire.api import InngestApi
@@ -75,6 +75,13 @@ class WorkflowFunctions:
             check_limits(spec)
         except WorkflowDefinitionError as error:  # its runs are refused; the others are served
             get_logger().warning("%s", error)
+        if (least := least_operations(spec)) >= MAX_OPERATIONS:
+            get_logger().warning(
+                "Workflow %r has %s steps and sleeps, and Inngest takes %s between a start or a "
+                "resume and the next suspension or end: a run that is not suspended on its way "
+                "fails (RUN_TOO_LONG).",
+                *(spec.id, f"{least:,}", MAX_OPERATIONS - 1),
+            )
         options = dict(spec.flow_control)
         cron = options.pop("cron", None)
         cron_input = options.pop("input_data", None)

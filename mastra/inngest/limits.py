@@ -10,19 +10,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from mastra.errors import MastraError, SerializationError, WorkflowDefinitionError
+from mastra.errors import MastraError, RunError, SerializationError, WorkflowDefinitionError
 from mastra.inngest.wire.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.inngest.wire.names import cancel_event
 from mastra.jsonable import Json, dump_json
 from mastra.workflows.engines.waits import moment_of, refuse_sleep
 from mastra.workflows.places import units_of
 from mastra.workflows.records import StepRecord
-from mastra.workflows.spec import RetryConfig, SleepNode, WorkflowNode, WorkflowSpec
+from mastra.workflows.spec import (
+    BranchNode,
+    ForeachNode,
+    RetryConfig,
+    SleepNode,
+    Unit,
+    WorkflowNode,
+    WorkflowSpec,
+)
 
-__all__ = ["MAX_SLEEP_S", "check_limits", "check_size"]
+__all__ = [
+    "MAX_OPERATIONS",
+    "MAX_SLEEP_S",
+    "check_limits",
+    "check_operations",
+    "check_size",
+    "least_operations",
+]
 
 MAX_SLEEP_S: Final = 365 * 86_400.0
 """How long one sleep may be: a year."""
+
+MAX_OPERATIONS: Final = 999
+"""How many steps and sleeps one function may have: a run since it was started or resumed."""
 
 MAX_EVENT_NAME: Final = 255
 """How many characters the name of an event may have: a workflow's id and what we add to it."""
@@ -49,6 +67,51 @@ def check_limits(spec: WorkflowSpec) -> None:
                     refuse_sleep(moment_of(node.duration, node), node, MAX_SLEEP_S)
                 except MastraError as error:
                     raise _refused(f"Workflow {one.id!r}: {error.message}") from None
+
+
+def least_operations(spec: WorkflowSpec) -> int:
+    """Return how many operations a workflow has at least, where nothing of it is suspended."""
+    return sum(
+        min(map(_least, units))
+        if isinstance(node, BranchNode) and (units := list(units_of(node)))
+        else 0
+        if isinstance(node, ForeachNode)
+        else 1
+        if isinstance(node, SleepNode)
+        else sum(map(_least, units_of(node)))
+        for node in spec.nodes
+    )
+
+
+def _least(unit: Unit) -> int:
+    return least_operations(unit.spec) if isinstance(unit, WorkflowNode) else 1
+
+
+def check_operations(step_id: str, unit: Unit | None, before: int, count: int) -> None:
+    """Refuse operations that the server would not take.
+
+    Args:
+        step_id: Which step is to run.
+        unit: It, or the workflow in its place; `None` for a step.
+        before: How many operations the leg has.
+        count: How often it is to run.
+
+    Raises:
+        RunError: `RUN_TOO_LONG`.
+    """
+    wanted = count * (1 if unit is None else _least(unit))
+    # The last one tells of the refusal.
+    if before + wanted < MAX_OPERATIONS:
+        return
+    what = f"Step {step_id!r} is" if count == 1 else f"The {count:,} items of {step_id!r} are"
+    raise RunError(
+        f"{what} too much for Inngest, which takes {MAX_OPERATIONS - 1} steps and sleeps from a run "
+        f"between its start or a resume and its next suspension or end; this one has {before:,} by "
+        "then. Do more in one step, such as a batch of items, start other runs for parts of the "
+        "work, or run the workflow in process.",
+        code="RUN_TOO_LONG",
+        details={"stepId": step_id, "limit": MAX_OPERATIONS - 1, "before": before},
+    )
 
 
 def check_size(record: StepRecord, given: int) -> int:

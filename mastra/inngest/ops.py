@@ -21,7 +21,7 @@ import inngest
 
 from mastra.clock import now_s, sleep
 from mastra.errors import RunError
-from mastra.inngest.limits import MAX_SLEEP_S, check_size
+from mastra.inngest.limits import MAX_SLEEP_S, check_operations, check_size
 from mastra.inngest.wire.api import Checkpoint
 from mastra.inngest.wire.envelope import decode_memo, encode_memo
 from mastra.inngest.wire.names import step_hash, step_name
@@ -29,8 +29,10 @@ from mastra.inngest.wire.request import RequestFacts
 from mastra.inngest.worker_leg import LegCanceled, LegGone, WorkerLeg
 from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
+from mastra.workflows.engines.step_runner import StepTask
 from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
+from mastra.workflows.spec import Unit
 
 __all__ = ["FrontierOps"]
 
@@ -85,6 +87,8 @@ class FrontierOps:
         self.seeks_one = facts.is_targeted
         self._until = None if max_request_s is None else time.monotonic() + max_request_s
         self._parked: dict[str, Parked] = {}
+        self._operations = len(facts.memos)
+        """How many the server will know when those that are parked or have run here are told."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._busy = 1
         self._is_idle = asyncio.Event()
@@ -96,6 +100,10 @@ class FrontierOps:
         """Refuse what the server would not take; see `check_size`."""
         self._leg.given_bytes = check_size(record, self._leg.given_bytes)
 
+    def admit_items(self, unit: Unit, step_id: str, count: int) -> None:
+        """Refuse more than the server would take; see `check_operations`."""
+        check_operations(step_id, unit, self._operations, count)
+
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Return what the server keeps of an operation, or wait until it has been run."""
         memo = self._facts.memos.get(step_hash(self._leg.workflow_id, op_id))
@@ -104,6 +112,11 @@ class FrontierOps:
             if known is not None:
                 await self._leg.adopt(known)
                 return known
+        if isinstance(body, StepTask):
+            try:
+                check_operations(body.step_id, None, self._operations, 1)
+            except RunError as error:
+                body.refusal = error
         return await self._park(Parked(op_id, "run", body, self._future()))
 
     async def gather(
@@ -179,6 +192,7 @@ class FrontierOps:
         if parked.op_id in self._parked:
             raise RunError(f"Operation {parked.op_id!r} was asked for twice in one walk.")
         self._parked[parked.op_id] = parked
+        self._operations += 1
         self._rest()
         return await parked.future
 

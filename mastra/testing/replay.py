@@ -40,6 +40,7 @@ class _ReplayOps:
         self._planned: dict[str, Callable[[], Awaitable[StepRecord]]] = {}
         self.max_sleep_s = ops.max_sleep_s
         self.admit = ops.admit
+        self.admit_items = ops.admit_items
         self.rest = ops.rest
 
     async def drive(self, walk: Callable[[], Awaitable[Json]]) -> Json:

@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
-from mastra import ConfigError, RetryConfig, WorkflowDefinitionError, create_workflow
+from mastra import (
+    ConfigError,
+    RetryConfig,
+    WorkflowDefinitionError,
+    create_step,
+    create_workflow,
+)
 from mastra.inngest import MastraInngest
 from tests.inngest import flows
 from tests.support.engines import Calls
 from tests.support.inngest_env import DevServer, Host, inngest_host
 from tests.support.inngest_server import FakeInngest
-from tests.support.waiting import plus
+from tests.support.waiting import asking, plus
 
 
 @pytest.fixture
@@ -178,3 +184,79 @@ async def test_a_real_server_takes_what_we_let_through(
         flow = ing.create_workflow(id="w", input_schema=int, output_schema=int, **options)
         async with flows.on(host, flow.then(plus(calls, "a")).commit()):
             await host.sync()
+
+
+def many(calls: Calls, kind: str) -> Any:
+    """Return a workflow that needs more operations than there may be."""
+    flow = create_workflow(id="w", input_schema=Any, output_schema=Any)
+    inner = create_workflow(id="inner", input_schema=int, output_schema=int)
+    inner.then(plus(calls, "a")).then(plus(calls, "b")).commit()
+    match kind:
+        case "loop":
+            return flow.dowhile(plus(calls, "a"), lambda ctx: True).commit()
+        case "foreach":
+            return flow.then(plus_all(calls)).foreach(plus(calls, "a"), concurrency=5).commit()
+        case "foreach of workflows":
+            return flow.then(plus_all(calls)).foreach(inner).commit()
+        case _:
+            for number in range(12):
+                flow.then(plus(calls, f"s{number}"))
+            return flow.commit()
+
+
+def plus_all(calls: Calls) -> Any:
+    async def execute(data: Any) -> Any:
+        calls.add("list")
+        return [data] * 9
+
+    made: Any = create_step(id="list", execute=execute)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "ran"),
+    [
+        ("loop", "Step 'a'", {"a": 8}),
+        ("foreach", "9 items of 'a'", {"list": 1, "a": 0}),
+        ("foreach of workflows", "9 items of 'inner'", {"list": 1, "a": 0}),
+        ("line", "Step 's8'", {"s7": 1, "s8": 0}),
+    ],
+)
+async def test_more_steps_than_a_function_may_have_are_told_of(
+    host: Host,
+    calls: Calls,
+    kind: str,
+    named: str,
+    ran: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("mastra.inngest.limits.MAX_OPERATIONS", 9)
+    monkeypatch.setattr("mastra.inngest.functions.MAX_OPERATIONS", 9)
+    async with flows.on(host, many(calls, kind)) as mastra:
+        with caplog.at_level(logging.WARNING):
+            await host.sync()
+        assert ("RUN_TOO_LONG" in caplog.text) is (kind == "line")
+        run = await mastra.get_workflow("w").create_run()
+        result: Any = await run.start(1)
+    assert result.status == "failed"
+    assert result.error.code == "RUN_TOO_LONG"
+    assert named in result.error.message
+    assert "batch" in result.error.message
+    assert {name: calls[name] for name in ran} == ran
+
+
+async def test_a_resume_begins_to_count_anew(
+    host: Host, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mastra.inngest.limits.MAX_OPERATIONS", 9)
+    flow = create_workflow(id="w", input_schema=int, output_schema=int)
+    for number in range(12):
+        flow.then(plus(calls, f"s{number}"))
+        if number == 5:
+            flow.then(asking(calls, "ask"))
+    async with flows.on(host, flow.commit()) as mastra:
+        await host.sync()
+        run = await mastra.get_workflow("w").create_run()
+        assert (await run.start(1)).status == "suspended"
+        assert (await run.resume({"add": 1})).status == "success"

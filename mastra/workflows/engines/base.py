@@ -19,7 +19,7 @@ from mastra.workflows.engines.drivers import Hold
 from mastra.workflows.events import Event, Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import WorkflowResult
-from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.spec import Unit, WorkflowSpec
 
 __all__ = [
     "Body",
@@ -85,6 +85,14 @@ class Ops(Protocol):
 
         Raises:
             SerializationError: It cannot. The step fails and is not tried again.
+        """
+        ...
+
+    def admit_items(self, unit: Unit, step_id: str, count: int) -> None:
+        """Look whether the engine can run a unit for so many items, before any of them begins.
+
+        Raises:
+            RunError: It cannot. The foreach fails.
         """
         ...
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast, overload
 
 from mastra.clock import now_ms
-from mastra.errors import StepValidationError
+from mastra.errors import RunError, StepValidationError
 from mastra.jsonable import Json
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
@@ -253,6 +253,12 @@ async def run_foreach(walk: Walk, scope: Scope, node: ForeachNode, value: Json) 
     items = cast("list[Json]", value)
     block.total = len(items)
     start_block(walk, block)
+    if not run.has_begun(f"{op_id}[0]"):
+        try:
+            walk.ops.admit_items(unit, scope.names + unit.id, len(items))
+        except RunError as error:
+            end_block(walk, fail_record(run, block, error))
+            raise Halt("failed", block) from None
     counter = [0]
     branches = _Items(items, partial(_run_item, walk, scope, unit, block, counter))
     try:

@@ -15,6 +15,7 @@ from mastra.workflows.engines.drivers import Hold
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
+from mastra.workflows.spec import Unit
 
 __all__ = ["InProcessOps", "LegOps", "OpsFactory"]
 
@@ -98,6 +99,9 @@ class InProcessOps:
 
     def admit(self, record: StepRecord) -> None:
         """Take what a step gave: its size matters to nobody here."""
+
+    def admit_items(self, unit: Unit, step_id: str, count: int) -> None:
+        """Take any number of items."""
 
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Run an operation and store its record before anything else happens."""

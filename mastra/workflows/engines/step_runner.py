@@ -65,6 +65,7 @@ class StepTask:
         "node",
         "op_id",
         "ops",
+        "refusal",
         "run",
         "scope",
         "tries_before",
@@ -93,8 +94,15 @@ class StepTask:
         self.decide: Decide | None = None
         self.tries_before = 0
         """Tries that earlier operations of the same step have used up."""
+        self.refusal: Exception | None = None
+        """Why it fails without being run."""
         self.began_at: int | None = None
         """When the first of those operations began: readers were told of the start then."""
+
+    @property
+    def step_id(self) -> str:
+        """The step's id with those of the workflows around it."""
+        return self.scope.names + self.node.step.id
 
     def __call__(self) -> Awaitable[StepRecord]:
         """Run the step and return its finished record."""
@@ -197,7 +205,7 @@ class StepTask:
         retries = self.node.step.retries
         if retries is None:
             retries = self.scope.retry_attempts
-        if tries > retries or isinstance(error, _LASTING):
+        if tries > retries or isinstance(error, _LASTING) or error is self.refusal:
             cause = error.error if isinstance(error, _BadInput) else error
             fail_record(self.run, record, cause)
             self._log_failure(record, tries, cause)
@@ -269,6 +277,8 @@ class StepTask:
             raise _BadInput(self._mismatch("Input", mismatch)) from None
 
     async def _attempt(self, record: StepRecord, tries: int, guard: Guard) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         step = self.node.step
         ctx = StepContext(self.run, self.scope, record, self._input(record), step)
         if tries:
