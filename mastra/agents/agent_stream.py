@@ -170,7 +170,7 @@ class AgentStream(Generic[Obj]):
     @property
     def message_id(self) -> str:
         """The id of the message being made."""
-        return self._run.message_id
+        return self._run.transcript.message_id
 
     @property
     def status(self) -> str:

@@ -129,7 +129,7 @@ async def _ask(run: AgentRun, waiting: Sequence[Mapping[str, Any]]) -> tuple[str
     ]
     told = f"{_INSTRUCTIONS}\n{_OUTPUT.prompt()}\n\nWaiting:\n{dump_json(listed).decode()}"
     request = ModelRequest(
-        messages=[Message("system", told), *without_tools(run.messages)],
+        messages=[Message("system", told), *without_tools(run.transcript.messages)],
         response_format=_OUTPUT.response_format(),
         settings=run.settings,
     )
@@ -140,7 +140,7 @@ async def _ask(run: AgentRun, waiting: Sequence[Mapping[str, Any]]) -> tuple[str
         before=run.meter.before_request,
     )
     usage = response.finish.usage
-    run.usage = run.usage + usage
+    run.transcript.usage = run.transcript.usage + usage
     run.meter.answered(response.model, usage, response.metadata.model_id)
     try:
         answer: _Answer = OutputReader(_OUTPUT).final(response.text)
@@ -179,8 +179,10 @@ async def _take(run: AgentRun, resume: Resume, run_id: str) -> Answered | None:
         # A message that happens to answer a run gives it no more than it had.
         own_limits = UsageLimits.of(run.options.get("limits"))
         run.options["limits"] = own_limits.within(UsageLimits.of(limits))
-    before = run.shown | {message.id for message in run.remembered}
-    run.said = [message for message in run.messages if message.id not in before]
+    before = run.transcript.shown | {message.id for message in run.transcript.remembered}
+    run.transcript.said = [
+        message for message in run.transcript.messages if message.id not in before
+    ]
     return Answered(resume, record)
 
 

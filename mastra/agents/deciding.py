@@ -26,11 +26,11 @@ async def is_run_over(run: AgentRun, result: StepResult, *, wants_more: bool) ->
         wants_more: Whether the model waits for what its tools gave.
     """
     limit = _limit(run)
-    may_go_on = limit is None or len(run.steps) < limit
+    may_go_on = limit is None or len(run.transcript.steps) < limit
     if not wants_more:
         wants_more = await _fails_checks(run, result, limit)
     is_over = not wants_more or await should_stop(
-        run.steps, run.options.get("max_steps"), run.options.get("stop_when")
+        run.transcript.steps, run.options.get("max_steps"), run.options.get("stop_when")
     )
     if run.state.pop("stops_next", False):
         is_over = True
@@ -38,7 +38,7 @@ async def is_run_over(run: AgentRun, result: StepResult, *, wants_more: bool) ->
     # Whoever a sub-agent's answer was enough for has the last word.
     is_over = run.state.pop("is_bailed", False) or is_over
     for text in run.state.pop("feedback", ()):
-        run.messages.append(feedback_message(text, is_hidden=True))
+        run.transcript.messages.append(feedback_message(text, is_hidden=True))
     return is_over
 
 
@@ -52,16 +52,18 @@ async def _fails_checks(run: AgentRun, result: StepResult, limit: int | None) ->
     wanted = run.options.get("is_task_complete")
     if wanted is None or result.finish_reason == "error":
         return False
-    iteration = len(run.steps)
-    before = run.shown | {message.id for message in run.remembered}
+    iteration = len(run.transcript.steps)
+    before = run.transcript.shown | {message.id for message in run.transcript.remembered}
     state = TaskState(
         iteration,
         limit,
-        next((m.text for m in run.messages if m.role == "user" and m.id not in before), ""),
+        next(
+            (m.text for m in run.transcript.messages if m.role == "user" and m.id not in before), ""
+        ),
         result.text,
         result.tool_calls,
         result.tool_results,
-        run.messages,
+        run.transcript.messages,
         run.spec.id,
         run.spec.name,
         run.run_id,
@@ -75,7 +77,7 @@ async def _fails_checks(run: AgentRun, result: StepResult, limit: int | None) ->
     is_hidden = bool(wanted.get("suppress_feedback", False))
     if not found.complete:
         told = feedback_of(found, is_last=is_last)
-        run.messages.append(feedback_message(told, is_hidden=is_hidden))
+        run.transcript.messages.append(feedback_message(told, is_hidden=is_hidden))
     run.emit(
         "is-task-complete",
         TaskCompletePayload(
@@ -97,7 +99,7 @@ async def _after_hook(run: AgentRun, result: StepResult, *, is_over: bool, may_g
     if hook is None:
         return is_over
     context = IterationContext(
-        len(run.steps),
+        len(run.transcript.steps),
         _limit(run),
         result.text,
         result.tool_calls,
@@ -109,7 +111,7 @@ async def _after_hook(run: AgentRun, result: StepResult, *, is_over: bool, may_g
         run.resource_id,
         run.spec.id,
         run.spec.name,
-        run.messages,
+        run.transcript.messages,
     )
     try:
         decision = _decision(await call_back(hook, context))
@@ -126,7 +128,7 @@ async def _after_hook(run: AgentRun, result: StepResult, *, is_over: bool, may_g
         is_over = not feedback
         run.state["stops_next"] = bool(feedback)
     if feedback and not is_over:
-        run.messages.append(feedback_message(feedback, is_hidden=True))
+        run.transcript.messages.append(feedback_message(feedback, is_hidden=True))
     return is_over
 
 

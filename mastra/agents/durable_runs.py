@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from functools import partial
 from types import NoneType
 from typing import Any, Final, cast
@@ -25,7 +26,7 @@ from mastra.agents.prompt import input_messages, system_messages
 from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.resuming import Resume
 from mastra.agents.run import AgentRun
-from mastra.agents.run_record import restored_message
+from mastra.agents.step_records import message_from_record
 from mastra.agents.suspended import SuspendedRun, WaitingCall, unreadable_run
 from mastra.agents.wire import camel
 from mastra.errors import (
@@ -45,7 +46,6 @@ from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID
 from mastra.schema import ANY
 from mastra.storage.damage import UNREADABLE, is_unreadable
-from mastra.stream.writer import Writer
 from mastra.workflows.results import WorkflowFailed, WorkflowResult, WorkflowTripwire
 from mastra.workflows.run import Run
 from mastra.workflows.run_info import RunInfo
@@ -78,15 +78,9 @@ _STORED: Final = _MESSAGES | {
 """Options that are stored with a run, so that it goes on with them in another process."""
 
 _TAKEN: Final = (
-    "message_id",
+    "transcript",
     "entries",
-    "input_count",
-    "messages",
-    "remembered",
-    "steps",
-    "usage",
     "meter",
-    "text",
     "finish_reason",
     "object",
     "used_fallback",
@@ -119,7 +113,7 @@ class DurableRuns:
         async def begin() -> Run[Any]:
             given: dict[str, Json] = {
                 "messages": [stored_form(message) for message in input_messages(run.given)],
-                "messageId": run.message_id,
+                "messageId": run.transcript.message_id,
                 "options": _stored(self._agent_id, run.options),
             }
             made = await self.workflow.create_run(run.run_id, resource_id=run.resource_id)
@@ -252,13 +246,13 @@ class _AgentAlone(DurableAgent):
     def _asked_for(self, value: Any, ctx: StepContext[Any]) -> tuple[Any, Mapping[str, Any]]:
         options = dict(value["options"])
         for key in _MESSAGES & options.keys():
-            options[key] = [restored_message(message) for message in options[key]]
-        messages = [restored_message(message) for message in value["messages"]]
+            options[key] = [message_from_record(message) for message in options[key]]
+        messages = [message_from_record(message) for message in value["messages"]]
         return messages, {**options, "run_id": ctx.run_id}
 
-    def _run(self, ctx: StepContext[Any], value: Any, leg: Any) -> AgentRun:
-        run = super()._run(ctx, value, leg)
-        run.message_id = value["messageId"]
+    def _run(self, ctx: StepContext[Any], desk: Any) -> AgentRun:
+        run = super()._run(ctx, desk)
+        run.transcript.message_id = desk.value["messageId"]
         return run
 
     def _answer(self, data: Any) -> dict[str, Any]:
@@ -272,12 +266,12 @@ class _AgentAlone(DurableAgent):
             "object": plain(result.object),
         }
 
-    async def _tell(self, writer: Writer, chunk: AgentChunk, ctx: StepContext[Any]) -> None:
-        reader = _readers.get(ctx.run_id)
+    async def _tell(self, desk: Any, chunk: AgentChunk) -> None:
+        reader = _readers.get(chunk.run_id)
         if reader is not None:
             reader.publish(AgentChunk(chunk.type, chunk.run_id, chunk.payload, from_=chunk.from_))
             reader.notify()
-        await super()._tell(writer, chunk, ctx)
+        await super()._tell(desk, chunk)
 
     def _leave(self, run: AgentRun, ctx: StepContext[Any]) -> None:
         reader = _readers.get(ctx.run_id)
@@ -285,9 +279,11 @@ class _AgentAlone(DurableAgent):
             return
         for name in _TAKEN:
             setattr(reader, name, getattr(run, name))
-        if run.status == "parked":
-            reader.usage = run.usage + run.steps[-1].usage
-            reader.text = run.text + run.steps[-1].text
+        pending = None if run.leg.reply is None else run.leg.pending
+        if pending is not None:
+            reader.transcript = copy(run.transcript)
+            reader.transcript.steps = [*run.transcript.steps, pending]
+            reader.transcript.count([pending])
 
 
 async def _follow(run: AgentRun, begin: Callable[[], Awaitable[Run[Any]]]) -> LoopSteps:
@@ -371,8 +367,8 @@ def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:
         case "success":
             if run.finish_reason is None:  # it had ended before anybody read it here
                 given: Mapping[str, Any] = result.unwrap()
-                run.text, run.finish_reason = given["text"], given["finishReason"]
-                run.object, run.usage = given["object"], _usage(given["usage"])
+                run.transcript.text, run.finish_reason = given["text"], given["finishReason"]
+                run.object, run.transcript.usage = given["object"], _usage(given["usage"])
         case "canceled":
             run.finish_reason = "aborted"
         case _:

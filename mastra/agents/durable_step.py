@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mastra.agents.agent_step import (
     STEP_OPTIONS,
@@ -20,7 +20,8 @@ from mastra.agents.agent_step import (
 )
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
-from mastra.agents.durable_leg import Leg, dump_outcome, grown, noted, requested
+from mastra.agents.durable_leg import Leg, offered_tools
+from mastra.agents.ledger import Ledger, asked_in, noted, requested
 from mastra.agents.loop import flush, out_of_time
 from mastra.agents.metering import Meter
 from mastra.agents.options import merged, output_of
@@ -29,6 +30,7 @@ from mastra.agents.results import AgentResult, StepResult
 from mastra.agents.resuming import resumption_of, waiting_call, what_to_answer
 from mastra.agents.run import AgentRun, Interrupted
 from mastra.agents.setup import set_up
+from mastra.agents.step_records import dump_outcome
 from mastra.agents.tool_calls import CallRunner, NeedsApproval, Outcome, Suspended
 from mastra.agents.tool_outcomes import stream_outcome
 from mastra.agents.tracing import close_agent_span, open_agent_span
@@ -135,48 +137,39 @@ class DurableAgent:
         What the tools and the model write is written by the step itself, in whose place it would
         be if it were not durable.
         """
-        writer = StepWriter(walk.run, walk.run.blocks.records[scope.prefix.removesuffix("/")])
-        state: dict[str, Any] = {}
-        outcomes: list[Json] = []
+        block = walk.run.blocks.records[scope.prefix.removesuffix("/")]
+        desk = _Desk(StepWriter(walk.run, block), Ledger(walk.run.run_id), value)
+        ledger = desk.ledger
         given: Json = value
-        turn = 0
         while True:
-            turn += 1
+            turn = ledger.turn + 1
             op_id = f"{scope.prefix}0.model[{turn}]"
-            body = partial(self._ask, writer, state, outcomes, value)
-            node = self._node(op_id, "model", "AGENT", body)
+            node = self._node(op_id, "model", "AGENT", partial(self._ask, desk))
             record = await run_step(walk, scope, node, op_id, given, iteration=turn)
             reply = cast("dict[str, Any]", record.output)
             if "output" in reply:
                 return reply["output"]
-            state = grown(state, reply)
+            ledger.add(reply)
             stem = f"{scope.prefix}1.tool[{turn}]"
             branches = [
-                partial(
-                    self._run_call,
-                    walk,
-                    scope,
-                    partial(self._call, writer, state, value, call),
-                    call,
-                    f"{stem}[{place}]",
-                )
-                for place, call in enumerate(_own_calls(state))
+                partial(self._run_call, walk, scope, desk, call, f"{stem}[{place}]")
+                for place, call in enumerate(asked_in(reply))
             ]
-            outcomes = await run_items(walk, stem, branches, state["atOnce"])
+            outcomes = await run_items(walk, stem, branches, ledger.facts["atOnce"])
             combine(outcomes)
+            ledger.outcomes.extend(outcomes)
             given = None
 
     async def _run_call(
         self,
         walk: Walk,
         scope: Scope,
-        body: Call,
-        call: dict[str, Any],
+        desk: _Desk,
+        call: dict[str, Json],
         op_id: str,
     ) -> Json:
-        node = self._node(op_id, "tool", "TOOL", body)
-        given: Json = {key: call[key] for key in ("toolCallId", "toolName", "args")}
-        return (await run_step(walk, scope, node, op_id, given)).output
+        node = self._node(op_id, "tool", "TOOL", partial(self._call, desk, call))
+        return (await run_step(walk, scope, node, op_id, call)).output
 
     # -- what differs for an agent by itself -----------------------------------------------------
 
@@ -194,79 +187,65 @@ class DurableAgent:
         is_text = self._gives.type is AgentStepOutput
         return AgentStepOutput(text=result.text) if is_text else result.object
 
-    async def _tell(self, writer: Writer, chunk: AgentChunk, ctx: StepContext[Any]) -> None:
+    async def _tell(self, desk: _Desk, chunk: AgentChunk) -> None:
         """Stream a chunk."""
-        del ctx
-        await writer.write(chunk.to_wire())
+        await desk.writer.write(chunk.to_wire())
 
     def _leave(self, run: AgentRun, ctx: StepContext[Any]) -> None:
         """Take note of the run as an operation leaves it."""
 
     # -- the operations ------------------------------------------------------------------------
 
-    def _run(self, ctx: StepContext[Any], value: Any, leg: Leg) -> AgentRun:
+    def _run(self, ctx: StepContext[Any], desk: _Desk) -> AgentRun:
         """Return the run as an operation finds it."""
         services = services_of(ctx)
         agent = self._agent if services is None else self._agent.bound_to(services)
-        messages, asked = self._asked_for(value, ctx)
+        messages, asked = self._asked_for(desk.value, ctx)
         options: dict[str, Any] = {
             "request_context": ctx.request_context,
             "abort_signal": ctx.abort_signal,
             **asked,
         }
-        if not leg.is_first:
-            options["run_id"] = leg.state["runId"]
+        if desk.ledger.turn:
+            options["run_id"] = desk.ledger.run_id
         run = AgentRun(agent.spec, agent.mastra, messages, merged({}, options))
-        run.leg = leg
+        run.leg = Leg(desk.ledger)
         return run
 
-    async def _ask(
-        self,
-        writer: Writer,
-        state: Mapping[str, Any],
-        outcomes: list[Json],
-        value: Any,
-        ctx: StepContext[Any],
-    ) -> Json:
+    async def _ask(self, desk: _Desk, ctx: StepContext[Any]) -> Json:
         """Tell the model what came of its calls, and return what it asks for or says."""
-        leg = Leg(state, outcomes)
-        run = self._run(ctx, value, leg)
+        run = self._run(ctx, desk)
         try:
             async with AgentStream(run) as stream:
                 async for chunk in stream:
-                    await self._tell(writer, chunk, ctx)
+                    await self._tell(desk, chunk)
                 result = await stream.result()
         finally:
             self._leave(run, ctx)
         refuse_tripped(result)
-        if leg.reply is not None:
-            return leg.reply
+        if run.leg.reply is not None:
+            return run.leg.reply
         try:
             what = f"Output of agent {self._agent.id!r}"
-            return {"output": self._gives.pack(self._gives.load(self._output(result)), what=what)}
+            output = self._gives.pack(self._gives.load(self._output(result)), what=what)
         except SchemaMismatch as mismatch:
             raise mismatch.into(
                 StepValidationError, f"Output of agent {self._agent.id!r}", stepId=ctx.step_id
             ) from None
+        return {"output": output, **run.leg.growth(run)}
 
-    async def _call(
-        self,
-        writer: Writer,
-        state: Mapping[str, Any],
-        value: Any,
-        asked: dict[str, Any],
-        ctx: StepContext[Any],
-    ) -> Json:
+    async def _call(self, desk: _Desk, asked: Mapping[str, Any], ctx: StepContext[Any]) -> Json:
         """Run one tool call."""
-        leg = Leg(state)
-        run = self._run(ctx, value, leg)
-        call = requested(asked)
+        ledger = desk.ledger
+        run = self._run(ctx, desk)
+        call = requested(asked, ledger.facts["broken"])
         open_agent_span(run)
         try:
             await set_up(run)
-            leg.restore(run)
+            ledger.lend(run)
             before = run.meter.copy()
-            runner = CallRunner(run, await leg.tools(run), run.messages)
+            tools = await offered_tools(run, ledger)
+            runner = CallRunner(run, tools, run.transcript.messages)
             if ctx.resume_data is not None:
                 if "used" in ctx.suspend_data:
                     run.meter.restore(ctx.suspend_data["used"])
@@ -275,9 +254,7 @@ class DurableAgent:
                     runner, waits, **self._answer(ctx.resume_data)
                 )
             try:
-                outcome = await _outcome(
-                    run, runner, call, lambda chunk: self._tell(writer, chunk, ctx)
-                )
+                outcome = await _outcome(run, runner, call, partial(self._tell, desk))
             finally:
                 await runner.aclose()
         finally:
@@ -287,12 +264,23 @@ class DurableAgent:
             run.release()
         if isinstance(outcome, (NeedsApproval, Suspended)):
             return await _suspend(run, runner, call, outcome, ctx, before)
-        used = run.meter.to_json(before)
-        return {**dump_outcome(call, outcome), "noted": noted(run), "used": used}
+        more: dict[str, Json] = {"noted": noted(run), "used": run.meter.to_json(before)}
+        if more["used"] == _NOTHING_USED:
+            del more["used"]
+        return {**dump_outcome(call, outcome), **{key: more[key] for key in more if more[key]}}
 
 
-def _own_calls(state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [call for call in state["calls"] if not call["isElsewhere"]]
+class _Desk:
+    """What the operations of one leg of a durable run share."""
+
+    def __init__(self, writer: Writer, ledger: Ledger, value: Any) -> None:
+        self.writer = writer
+        self.ledger = ledger
+        self.value = value
+        """The input of the step."""
+
+
+_NOTHING_USED: Final = Meter().to_json()
 
 
 async def _outcome(

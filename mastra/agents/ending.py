@@ -26,11 +26,11 @@ def emit_step_finish(
     run.emit(
         "step-finish",
         FinishPayload(
-            run.message_id,
+            run.transcript.message_id,
             outcome or StepOutcome(result.finish_reason, result.raw_reason, is_continued),
             FinishOutput(result.text, result.tool_calls, result.usage, [result], result.object),
             metadata,
-            total_usage=run.usage,
+            total_usage=run.transcript.usage,
         ),
     )
 
@@ -42,23 +42,23 @@ async def emit_finish(run: AgentRun) -> None:
     if run.status == "running":
         run.status = "success"
     metadata: dict[str, Any] = run.state.pop("last_metadata", {})
-    last = run.steps[-1] if run.steps else None
+    last = run.transcript.steps[-1] if run.transcript.steps else None
     reason = run.finish_reason or "unknown"
     run.emit(
         "finish",
         FinishPayload(
-            run.message_id,
+            run.transcript.message_id,
             StepOutcome(reason, None if last is None else last.raw_reason, is_continued=False),
             FinishOutput(
-                last_text(run.steps),
+                last_text(run.transcript.steps),
                 [] if last is None else last.tool_calls,
-                run.usage,
-                [*run.steps],
+                run.transcript.usage,
+                [*run.transcript.steps],
                 run.object,
             ),
             metadata,
-            [*run.messages],
-            run.usage,
+            [*run.transcript.messages],
+            run.transcript.usage,
             {} if last is None else {**metadata, "messages": last.response_messages()},
         ),
     )

@@ -39,12 +39,15 @@ async def ask(run: AgentRun, plan: StepPlan) -> Answer:
             return await _open(run, plan)
         except ModelError as error:
             limit = run.spec.max_processor_retries
-            if run.retry_count >= (_ERROR_RETRIES if limit is None else limit):
+            if run.transcript.retry_count >= (_ERROR_RETRIES if limit is None else limit):
                 raise
             if not await pipeline.api_error(error):
                 raise
-            run.retry_count += 1
-            plan.request = replace(plan.request, messages=[*run.system, *acceptable(run.messages)])
+            run.transcript.retry_count += 1
+            plan.request = replace(
+                plan.request,
+                messages=[*run.transcript.system, *acceptable(run.transcript.messages)],
+            )
 
 
 async def _open(run: AgentRun, plan: StepPlan) -> Answer:
@@ -77,14 +80,16 @@ async def show_answer(run: AgentRun, recorder: StepRecorder, plan: StepPlan) -> 
         )
     except TripwireSignal as signal:
         limit = run.options.get("max_processor_retries", run.spec.max_processor_retries)
-        if not signal.retry or run.retry_count >= (_ANSWER_RETRIES if limit is None else limit):
+        if not signal.retry or run.transcript.retry_count >= (
+            _ANSWER_RETRIES if limit is None else limit
+        ):
             raise
-        run.retry_count += 1
+        run.transcript.retry_count += 1
         result.tripwire = _payload(signal)
         result.finish_reason = "retry"
-        run.steps.append(result)
-        run.usage = run.usage + result.usage
-        run.system = [*run.system, Message("system", signal.reason)]
+        run.transcript.steps.append(result)
+        run.transcript.usage = run.transcript.usage + result.usage
+        run.transcript.system = [*run.transcript.system, Message("system", signal.reason)]
         outcome = StepOutcome(
             "retry",
             None,

@@ -51,8 +51,8 @@ async def leave_step(run: AgentRun, recorder: StepRecorder, runner: CallRunner) 
             if call.id not in outcomes and call.id in runner.tasks:
                 outcomes[call.id] = Raised(_CUT_OFF)
         tell_outcomes(run, recorder, outcomes)
-    if not any(known is recorder.result for known in run.steps):
-        run.steps.append(recorder.result)
+    if not any(known is recorder.result for known in run.transcript.steps):
+        run.transcript.steps.append(recorder.result)
     run.has_gone_on = True
     if run.waiting:
         run.status = recorder.result.finish_reason = "suspended"
@@ -113,7 +113,7 @@ async def keep_step(
     asked = option.get("save_per_step")
     pipeline = run.pipeline
     if asked:
-        messages = run.messages
+        messages = run.transcript.messages
         if pipeline is not None and pipeline.sees_results:
             messages = await pipeline.shown_result()
         await _add(run, memory, new_messages(run, messages))

@@ -165,7 +165,7 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
         if answered is not None:
             run.resumption = answered.resume
             return partial(begin_resumed, run, answered.resume, answered.record)
-    run.emit("start", StartPayload(run.spec.id, run.message_id))
+    run.emit("start", StartPayload(run.spec.id, run.transcript.message_id))
     return None
 
 
@@ -186,7 +186,7 @@ class _Step:
     def __init__(self, run: AgentRun, plan: StepPlan) -> None:
         self.run = run
         self.plan = plan
-        self.runner = CallRunner(run, plan.tools, run.messages)
+        self.runner = CallRunner(run, plan.tools, run.transcript.messages)
         self._late: list[RequestedCall] = []
         # Where processors look at an answer first, its tools wait for them.
         waits = run.pipeline is not None and run.pipeline.sees_steps
@@ -220,7 +220,8 @@ class _Step:
             left = limit.step - (now_ms() - started_at) / 1000
             self._timer = run.start_timer(max(left, 0.0), "step")
         run.emit(
-            "step-start", StepStartPayload(run.message_id, started_at, answer.source.request, [])
+            "step-start",
+            StepStartPayload(run.transcript.message_id, started_at, answer.source.request, []),
         )
         if answer.first:
             self.absorb(answer.first)
@@ -324,9 +325,9 @@ class _Step:
         if run.status == "parked":
             return True
         run.meter.check()
-        run.steps.append(result)
-        run.usage = run.usage + result.usage
-        run.text += result.text
+        run.transcript.steps.append(result)
+        run.transcript.usage = run.transcript.usage + result.usage
+        run.transcript.text += result.text
         run.finish_reason = result.finish_reason
         run.has_gone_on = self.has_ended = True
         if run.status == "suspended":
@@ -449,9 +450,9 @@ async def _cut(run: AgentRun, step: _Step | None) -> None:
     if reason == "abort":
         run.status = "aborted"
         run.emit("abort", {})
-        run.text += said
+        run.transcript.text += said
         await _end_early(run, None, "aborted")
-        await call_at_end(run, "on_abort", AbortEvent(run.steps, said))
+        await call_at_end(run, "on_abort", AbortEvent(run.transcript.steps, said))
         return
     await _fail(run, step, out_of_time(run))
 
@@ -473,10 +474,10 @@ async def _end_early(run: AgentRun, step: _Step | None, reason: str) -> None:
     if step is not None and not step.recorder.is_finished:
         result = step.recorder.close()
         result.finish_reason = reason
-        if not any(known is result for known in run.steps):
-            run.steps.append(result)
-            run.text += result.text
-            run.usage = run.usage + result.usage
+        if not any(known is result for known in run.transcript.steps):
+            run.transcript.steps.append(result)
+            run.transcript.text += result.text
+            run.transcript.usage = run.transcript.usage + result.usage
         emit_step_finish(run, step.recorder, is_continued=False)
     await emit_finish(run)
     await flush(run)

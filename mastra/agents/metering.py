@@ -16,7 +16,7 @@ from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.prices import Spending, kept_for_an_hour
 
-__all__ = ["Meter", "count_within", "joined", "meter_around"]
+__all__ = ["Meter", "count_within", "meter_around"]
 
 _current: contextvars.ContextVar[Meter | None] = contextvars.ContextVar("meter", default=None)
 _NO_LIMITS: Final = UsageLimits()
@@ -39,13 +39,6 @@ def meter_around() -> Meter | None:
 def count_within(context: contextvars.Context, meter: Meter) -> None:
     """Let runs that begin in a context be counted with the run whose meter it is."""
     context.run(_current.set, meter)
-
-
-def joined(used: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Json]:
-    """Return two parts of what was used together, both as `Meter.to_json` gives them."""
-    if used is None:
-        return dict(more)
-    return {name: used[name] + value for name, value in more.items()}
 
 
 class Meter:
@@ -220,9 +213,18 @@ class Meter:
     def copy(self) -> Meter:
         """Return the counts as they are now."""
         made = Meter()
-        made.requests, made.tool_calls = self.requests, self.tool_calls
-        made.spent = [*self.spent]
+        made.take(self)
         return made
+
+    def take(self, other: Meter) -> None:
+        """Add what another counts. Runs that this one is part of have counted it."""
+        if not self.spent:
+            self._cost, self._priced = other._cost, other._priced
+        self.requests += other.requests
+        self.tool_calls += other.tool_calls
+        self.spent += other.spent
+        for name, count in other._tokens.items():
+            self._tokens[name] += count
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Add what was stored. Runs that this one is part of have counted it."""

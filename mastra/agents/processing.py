@@ -109,11 +109,11 @@ class Pipeline:
             "processor_id": name,
             "agent_id": run.spec.id,
             "run_id": run.run_id,
-            "messages": run.messages,
-            "system_messages": run.system,
+            "messages": run.transcript.messages,
+            "system_messages": run.transcript.system,
             "state": self._states.setdefault(name, {}),
             "request_context": run.request_context,
-            "retry_count": run.retry_count,
+            "retry_count": run.transcript.retry_count,
             "abort_signal": run.abort_signal,
             "writer": self._writer,
             "mastra": run.services,
@@ -127,10 +127,10 @@ class Pipeline:
         changes = changed(value)
         if "messages" in changes:
             messages = messages_from(changes["messages"])
-            self._run.messages = [item for item in messages if item.role != "system"]
-            self._run.system += [item for item in messages if item.role == "system"]
+            self._run.transcript.messages = [item for item in messages if item.role != "system"]
+            self._run.transcript.system += [item for item in messages if item.role == "system"]
         if "system_messages" in changes:
-            self._run.system = [
+            self._run.transcript.system = [
                 Message("system", item) if isinstance(item, str) else item
                 for item in changes["system_messages"]
             ]
@@ -147,8 +147,8 @@ class Pipeline:
         for name, method in self._methods["process_input_step"]:
             context = InputStepContext(
                 **self._common(name),
-                step_number=len(run.steps),
-                steps=run.steps,
+                step_number=len(run.transcript.steps),
+                steps=run.transcript.steps,
                 model=model,
                 tools=tools,
             )
@@ -207,7 +207,7 @@ class Pipeline:
                 tool_calls=tool_calls,
                 finish_reason=finish_reason,
                 usage=usage,
-                step_number=len(self._run.steps),
+                step_number=len(self._run.transcript.steps),
             )
             await call_back(method, context)
 
@@ -231,10 +231,10 @@ class Pipeline:
         for name, method in self._methods["process_output_result"]:
             context = OutputResultContext(
                 **self._common(name),
-                text=run.text,
-                usage=run.usage,
+                text=run.transcript.text,
+                usage=run.transcript.usage,
                 finish_reason=run.finish_reason or "unknown",
-                steps=run.steps,
+                steps=run.transcript.steps,
             )
             self._take(await call_back(method, context))
 
@@ -244,18 +244,18 @@ class Pipeline:
         The run itself goes on with what it has.
         """
         run = self._run
-        before = run.messages, run.system
+        before = run.transcript.messages, run.transcript.system
         try:
             await self.output_result()
-            return run.messages
+            return run.transcript.messages
         finally:
-            run.messages, run.system = before
+            run.transcript.messages, run.transcript.system = before
 
     async def api_error(self, error: BaseException) -> bool:
         """Show what a provider refused; return whether to ask it again."""
         for name, method in self._methods["process_api_error"]:
             context = ApiErrorContext(
-                **self._common(name), error=error, step_number=len(self._run.steps)
+                **self._common(name), error=error, step_number=len(self._run.transcript.steps)
             )
             given = await call_back(method, context)
             if isinstance(given, Mapping):

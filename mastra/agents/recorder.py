@@ -92,7 +92,7 @@ class StepRecorder:
     ) -> None:
         self.run = run
         self.result = StepResult(
-            "initial" if not run.steps else "tool-result", model=model, run_id=run.run_id
+            "initial" if not run.transcript.steps else "tool-result", model=model, run_id=run.run_id
         )
         self.calls: list[RequestedCall] = []
         self.finish: FinishChunk | None = None

@@ -94,7 +94,9 @@ async def _check_ids(run: AgentRun, memory: Memory) -> None:
     given = run.given if isinstance(run.given, Sequence) and not isinstance(run.given, str) else ()
     if not any(_has_id(message) for message in given):
         return
-    ids = [message.id for message in run.messages if message.id not in run.shown]
+    ids = [
+        message.id for message in run.transcript.messages if message.id not in run.transcript.shown
+    ]
     for known in (await memory.list_messages(ids=ids)).messages:
         if known.resource_id != run.resource_id:
             raise id_taken("Message", known.id)
@@ -107,7 +109,7 @@ def _has_id(message: Any) -> bool:
 async def _show_messages(run: AgentRun, memory: Memory) -> None:
     """Show the latest messages, and those like what is asked."""
     thread_id = run.thread_id or ""
-    asked = text_of_last_user(run.messages) if memory.semantic_recall is not None else ""
+    asked = text_of_last_user(run.transcript.messages) if memory.semantic_recall is not None else ""
     last = memory.last_messages or 0
     if not last and not asked:
         return
@@ -122,14 +124,20 @@ async def _show_messages(run: AgentRun, memory: Memory) -> None:
             "nothing is recalled by its meaning: %s", error
         )
         found = await memory.recall_stored(**options)
-    known = {message.id for message in run.messages}
+    known = {message.id for message in run.transcript.messages}
     fresh = [stored for stored in found if stored.id not in known]
     here = readable_messages([stored for stored in fresh if stored.thread_id == thread_id])
-    run.remembered = split_results(here)
-    run.messages = [*run.remembered, *without_repeats(run.remembered, run.messages)]
+    run.transcript.remembered = split_results(here)
+    run.transcript.messages = [
+        *run.transcript.remembered,
+        *without_repeats(run.transcript.remembered, run.transcript.messages),
+    ]
     elsewhere = [stored for stored in fresh if stored.thread_id != thread_id]
     if elsewhere:
-        run.system = [*run.system, Message("system", about_other_threads(elsewhere))]
+        run.transcript.system = [
+            *run.transcript.system,
+            Message("system", about_other_threads(elsewhere)),
+        ]
 
 
 async def offer_notes(run: AgentRun, memory: Memory) -> None:
@@ -138,7 +146,10 @@ async def offer_notes(run: AgentRun, memory: Memory) -> None:
     if working is None:
         return
     notes = await memory.get_working_memory(thread_id=run.thread_id, resource_id=run.resource_id)
-    run.system = [*run.system, Message("system", _about_notes(working, notes, memory.read_only))]
+    run.transcript.system = [
+        *run.transcript.system,
+        Message("system", _about_notes(working, notes, memory.read_only)),
+    ]
     if not memory.read_only:
         run.tools = dict(run.tools)
         noting = {UPDATE_TOOL: _update_tool(memory, working)}
@@ -201,8 +212,8 @@ def new_messages(run: AgentRun, messages: Sequence[Message] | None = None) -> li
         run: The run.
         messages: Its conversation, where that is to be kept otherwise than it is.
     """
-    remembered = run.shown | {message.id for message in run.remembered}
-    known = run.messages if messages is None else messages
+    remembered = run.transcript.shown | {message.id for message in run.transcript.remembered}
+    known = run.transcript.messages if messages is None else messages
     return [message for message in known if message.id not in remembered]
 
 
@@ -220,7 +231,12 @@ async def keep(run: AgentRun, memory: Memory) -> None:
     if not is_there:
         return
     thread = await memory.get_thread(thread_id)
-    if memory.generate_title and thread is not None and not thread.title and not run.remembered:
+    if (
+        memory.generate_title
+        and thread is not None
+        and not thread.title
+        and not run.transcript.remembered
+    ):
         title = await _title(run, memory, fresh)
         if title:
             await memory.update_thread(thread_id, title=title)

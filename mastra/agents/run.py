@@ -11,15 +11,15 @@ from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.context import AgentContext
 from mastra.agents.metering import Meter, meter_around
 from mastra.agents.options import AgentOptions, AgentSpec
-from mastra.agents.results import AgentResult, StepResult
+from mastra.agents.results import AgentResult
+from mastra.agents.transcript import Transcript
 from mastra.clock import Timer, current_clock
 from mastra.failures import call_user
 from mastra.ids import new_id
 from mastra.logs import get_logger
 from mastra.models.base import ChunkSource, ProviderTool
 from mastra.models.calling import ModelEntry
-from mastra.models.chunks import Usage
-from mastra.models.messages import Message, MessageInput
+from mastra.models.messages import MessageInput
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID, THREAD_ID, RequestContext
 from mastra.services import Services, surroundings
@@ -48,8 +48,8 @@ class AgentRun:
         self.given = messages
         self.options = options
         with surroundings(services):
+            self.transcript = Transcript()
             self.run_id: str = options.get("run_id") or new_id()
-            self.message_id = new_id()
         self.request_context = RequestContext.of(options.get("request_context"))
         memory = options.get("memory") or {}
         thread: Any = memory.get("thread")
@@ -84,22 +84,10 @@ class AgentRun:
         """The span of the run, where somebody traces."""
         self.entries: list[ModelEntry] = []
         self.settings = ModelSettings()
-        self.system: list[Message] = []
-        self.messages: list[Message] = []
-        self.remembered: list[Message] = []
-        self.said: list[Message] = []
-        """What the user said while tools waited; it follows what comes of them."""
-        self.shown: set[str] = set()
-        """The ids of messages that were given as context: they are nobody's turn to keep."""
-        self.input_count = 0
-        """How many of the messages were there before the first step."""
         self.tools: dict[str, Tool[Any, Any]] = {}
         self.provider_tools: dict[str, ProviderTool] = {}
-        self.steps: list[StepResult] = []
-        self.usage = Usage()
         self.meter = Meter(meter_around())
         """What it has used, with all that it asks others to do, and how much it may use."""
-        self.text = ""
         self.finish_reason: str | None = None
         self.error: BaseException | None = None
         self.raises = False
@@ -110,8 +98,6 @@ class AgentRun:
         """The agent's memory, where the run belongs to a thread."""
         self.pipeline: Any = None
         """The run's processors, where there are some."""
-        self.retry_count = 0
-        """How often processors have asked the model again."""
         self.published_text: list[str] = []
         """The text of this step as processors let it through."""
         self.tripwire: TripwirePayload | None = None
@@ -235,23 +221,25 @@ class AgentRun:
 
     def result(self) -> AgentResult[Any]:
         """Return everything that came of the run."""
+        transcript = self.transcript
+        steps = transcript.steps
         return AgentResult(
-            text=self.text,
-            usage=self.usage,
-            steps=self.steps,
+            text=transcript.text,
+            usage=transcript.usage,
+            steps=steps,
             finish_reason=self.finish_reason or "unknown",
             run_id=self.run_id,
-            messages=[*self.messages],
-            reasoning_text="".join(step.reasoning_text for step in self.steps),
-            tool_calls=[call for step in self.steps for call in step.tool_calls],
-            tool_results=[result for step in self.steps for result in step.tool_results],
+            messages=[*transcript.messages],
+            reasoning_text="".join(step.reasoning_text for step in steps),
+            tool_calls=[call for step in steps for call in step.tool_calls],
+            tool_results=[result for step in steps for result in step.tool_results],
             object=self.object,
             used_fallback_value=self.used_fallback,
             error=self.error,
             tripwire=self.tripwire,
             suspend_payload=self.suspend_payload,
             resume_schema=self.resume_schema,
-            remembered_messages=self.remembered,
+            remembered_messages=transcript.remembered,
             spending=[*self.meter.spent],
             trace=None if self.span is None else self.span.to_stored(),
         )

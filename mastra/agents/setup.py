@@ -83,7 +83,7 @@ async def set_up(run: AgentRun) -> None:
     if instructions is None:
         instructions = await resolve_dynamic(spec.instructions, context)
     told = system_messages(instructions, cache=spec.cache_instructions)
-    run.system = [*told, *system_messages(options.get("system"))]
+    run.transcript.system = [*told, *system_messages(options.get("system"))]
     run.memory = await memory_of(run)
     run.tools = await _tools(run)
     run.pipeline = await load_pipeline(run)
@@ -97,17 +97,17 @@ async def set_up(run: AgentRun) -> None:
     if not given:
         raise InputValidationError(f"Agent {spec.id!r} was called without a message.")
     # System messages among the input belong with the instructions: providers want them first.
-    run.system += [message for message in given if message.role == "system"]
+    run.transcript.system += [message for message in given if message.role == "system"]
     shown = options.get("context")
     extra = input_messages(shown) if shown else []
     said = [message for message in given if message.role != "system"]
-    run.messages = split_results([*extra, *said])
-    run.shown = {message.id for message in extra}
+    run.transcript.messages = split_results([*extra, *said])
+    run.transcript.shown = {message.id for message in extra}
     if run.memory is not None:
         await recall(run, run.memory)
     if run.pipeline is not None:
         await run.pipeline.input()
-    run.input_count = len(run.messages)
+    run.transcript.input_count = len(run.transcript.messages)
 
 
 async def _limit(run: AgentRun) -> None:
@@ -219,9 +219,9 @@ async def _prepared(run: AgentRun) -> PreparedStep:
     if function is None:
         return {}
     preparation = StepPreparation(
-        len(run.steps),
-        run.steps,
-        run.messages,
+        len(run.transcript.steps),
+        run.transcript.steps,
+        run.transcript.messages,
         run.entries[0].name,
         list(run.tools),
         run.request_context,
@@ -241,8 +241,8 @@ def _check_active(run: AgentRun, active: Sequence[str], tools: Mapping[str, obje
 def _conversation(
     run: AgentRun, changes: PreparedStep, output: StructuredOutput[Any] | None
 ) -> list[Message]:
-    system = system_messages(changes["system"]) if "system" in changes else run.system
-    messages = run.messages
+    system = system_messages(changes["system"]) if "system" in changes else run.transcript.system
+    messages = run.transcript.messages
     if "messages" in changes:
         messages = [m for m in input_messages(changes["messages"]) if m.role != "system"]
     if output is not None and output.json_prompt_injection:

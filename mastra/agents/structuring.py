@@ -35,7 +35,7 @@ async def structure(run: AgentRun, output: StructuredOutput[Any]) -> AsyncGenera
     request = ModelRequest(
         messages=[
             Message("system", f"{instructions}\n{output.prompt()}" if injects else instructions),
-            Message("user", run.text),
+            Message("user", run.transcript.text),
         ],
         response_format=None if injects else output.response_format(),
     )
@@ -49,7 +49,7 @@ async def structure(run: AgentRun, output: StructuredOutput[Any]) -> AsyncGenera
                 if isinstance(chunk, TextDelta):
                     text += chunk.text
                 elif isinstance(chunk, FinishChunk):
-                    run.usage = run.usage + chunk.usage
+                    run.transcript.usage = run.transcript.usage + chunk.usage
                     run.meter.answered(answer.entry.name, chunk.usage)
             found = reader.partial(text)
             if found is not None:

@@ -30,7 +30,14 @@ from mastra.ids import new_id
 from mastra.jsonable import dump_json
 from mastra.models.messages import Message, ToolResultPart
 
-__all__ = ["APPROVAL_SCHEMA", "add_answer", "settle_calls", "stream_outcome", "tell_outcomes"]
+__all__ = [
+    "APPROVAL_SCHEMA",
+    "add_answer",
+    "settle_calls",
+    "stream_outcome",
+    "tell_outcomes",
+    "told_of",
+]
 
 APPROVAL_SCHEMA: Final = dump_json(
     {
@@ -127,8 +134,8 @@ def add_answer(run: AgentRun, recorder: StepRecorder) -> None:
     """Add what the model said to the conversation."""
     content = recorder.result.content
     if content:
-        message_id = new_id() if run.steps else run.message_id
-        run.messages.append(Message("assistant", tuple(content), id=message_id))
+        message_id = new_id() if run.transcript.steps else run.transcript.message_id
+        run.transcript.messages.append(Message("assistant", tuple(content), id=message_id))
 
 
 def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, Outcome]) -> None:
@@ -142,9 +149,9 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
     results: list[ToolResultPart] = []
     for call in recorder.calls:
         outcome = outcomes.get(call.id, Elsewhere())
-        told_of = _told(call, outcome)
-        if told_of is not None:
-            results.append(told_of)
+        part = told_of(call, outcome)
+        if part is not None:
+            results.append(part)
         elif isinstance(outcome, Elsewhere):
             if not call.provider_executed:
                 run.state["client_side"] = True
@@ -152,16 +159,17 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
             run.waiting[call.id] = (call, outcome)
     if results:
         recorder.result.content.extend(results)
-        run.messages.append(Message("tool", tuple(results)))
+        run.transcript.told = Message("tool", tuple(results))
+        run.transcript.messages.append(run.transcript.told)
     if run.waiting:
         run.status = "suspended"
     else:
         # Providers want a call's result right after the call.
-        said, run.said = run.said, []
-        run.messages += said
+        said, run.transcript.said = run.transcript.said, []
+        run.transcript.messages += said
 
 
-def _told(call: RequestedCall, outcome: Outcome) -> ToolResultPart | None:
+def told_of(call: RequestedCall, outcome: Outcome) -> ToolResultPart | None:
     """Return what the model is told of a call, where there is something to tell."""
     match outcome:
         case Done(result, is_error, shown):

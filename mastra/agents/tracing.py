@@ -64,15 +64,17 @@ def close_agent_span(run: AgentRun) -> None:
         return
     span.set("mastra.run.status", run.status)
     if run.status != "parked":  # the last operation of a durable run tells of all of them
-        _set_usage(span, run.usage)
+        _set_usage(span, run.transcript.usage)
     if run.finish_reason is not None:
         span.set("gen_ai.response.finish_reasons", [run.finish_reason])
     if run.error is not None:
         span.fail(run.error)
     if span.tracer.captures_content:
-        given = run.messages[: run.input_count]
+        given = run.transcript.messages[: run.transcript.input_count]
         span.input = [message_to_wire(message) for message in given]
-        span.output = {"text": run.text} if run.object is None else {"object": plain(run.object)}
+        span.output = (
+            {"text": run.transcript.text} if run.object is None else {"object": plain(run.object)}
+        )
     span.end()
 
 

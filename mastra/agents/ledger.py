@@ -1,0 +1,326 @@
+"""What is recorded of a run: what each model call added to it, and what came of its tool calls.
+
+A model call records the messages and steps that it added, and facts that changed; each tool call
+what came of it. Both are stored once. The run as any operation finds it is put together from those
+when it goes on somewhere, and handed from one operation to the next while it stays there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any
+
+from mastra.agents.chunks import AgentChunk, ToolResultPayload
+from mastra.agents.metering import Meter
+from mastra.agents.recorder import RequestedCall
+from mastra.agents.results import StepResult
+from mastra.agents.run import AgentRun
+from mastra.agents.step_records import (
+    calls_of,
+    load_outcome,
+    message_from_record,
+    message_to_record,
+    step_from_record,
+    step_to_record,
+    used_in,
+)
+from mastra.agents.tool_calls import Done, Outcome
+from mastra.agents.tool_outcomes import told_of
+from mastra.agents.transcript import Transcript
+from mastra.jsonable import Json
+from mastra.models.messages import Message
+
+__all__ = ["Ledger", "State", "asked_in", "noted", "outcomes_of", "requested"]
+
+
+class State:
+    """A run as its model calls so far have left it."""
+
+    def __init__(self, transcript: Transcript, meter: Meter) -> None:
+        self.transcript = transcript
+        self.meter = meter
+        self.pending: StepResult | None = None
+        """The step whose calls are not settled."""
+        self.messages: list[Message] = []
+        """The messages that are recorded."""
+        self.system: list[Message] = []
+        self.counts: tuple[int, int] = (0, 0)
+        """How many of them were recorded, where the run still has the same lists."""
+
+
+class Ledger:
+    """The records of one run, in the order in which they were made.
+
+    Args:
+        run_id: The agent's run, as its chunks name it.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.facts: dict[str, Any] = {}
+        """What the model calls so far say of the run; empty before the first."""
+        self._turns: list[tuple[Mapping[str, Any], list[Any]]] = []
+        self._state: State | None = None
+        self._is_ahead = False
+        """Whether the state has what the next model call is about to record."""
+
+    @property
+    def turn(self) -> int:
+        """How many model calls are recorded."""
+        return len(self._turns)
+
+    @property
+    def outcomes(self) -> list[Any]:
+        """What came of the calls that the last model call asked for, in their order."""
+        return self._turns[-1][1]
+
+    def add(self, reply: Mapping[str, Any]) -> None:
+        """Take what a model call recorded."""
+        self._turns.append((reply, []))
+        self.facts.update((key, reply[key]) for key in reply if key not in _GROWING)
+        self.facts["broken"] = _broken(reply, self.facts.get("broken", ()))
+        self.run_id = self.facts.get("runId", self.run_id)
+        if not self._is_ahead:
+            self._state = None
+        self._is_ahead = False
+
+    # -- the run as it was left ----------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The run as the last model call left it."""
+        if self._state is None:
+            self._state = self._restored()
+        return self._state
+
+    def _restored(self) -> State:
+        state = State(Transcript(), Meter())
+        transcript = state.transcript
+        outcomes: Sequence[Any] = ()
+        broken: Sequence[str] = ()
+        used: dict[str, Json] | None
+        for reply, following in self._turns:
+            told = None
+            if state.pending is not None:
+                calls = calls_of(state.pending, broken)
+                found = outcomes_of(calls, outcomes)
+                told = settled(self.run_id, state.pending, calls, found)
+                self._append(state, [state.pending])
+            added = [_message(item, told) for item in _added(reply, "messages")]
+            if "messages" in reply:
+                kept = transcript.messages
+                transcript.messages = [*kept[: _keep(reply, "messages", len(kept))], *added]
+            if "system" in reply:
+                system = map(message_from_record, _added(reply, "system"))
+                transcript.system = [*transcript.system[: _keep(reply, "system", 0)], *system]
+            items = _added(reply, "steps")
+            steps = [step_from_record(self.run_id, item, added) for item in items]
+            self._drop(state, len(transcript.steps) - _keep(reply, "steps", len(transcript.steps)))
+            state.pending = None if "output" in reply or not steps else steps.pop()
+            self._append(state, steps)
+            used = reply.get("used")
+            if used is None:
+                used = used_in([*steps, *([state.pending] if state.pending else [])])
+            state.meter.restore(used)
+            broken, outcomes = _broken(reply, broken), following
+        self._take_facts(transcript)
+        self._note(state)
+        return state
+
+    def _append(self, state: State, steps: list[StepResult]) -> None:
+        state.transcript.steps += steps
+        state.transcript.count(steps)
+
+    def _drop(self, state: State, count: int) -> None:
+        """Forget steps that are recorded anew, as earlier versions did."""
+        if count > 0:
+            kept = state.transcript.steps[:-count]
+            known = Transcript()
+            known.count(kept)
+            state.transcript.steps = kept
+            state.transcript.usage, state.transcript.text = known.usage, known.text
+
+    def _take_facts(self, transcript: Transcript) -> None:
+        facts = self.facts
+        transcript.message_id = facts["messageId"]
+        transcript.input_count = facts["inputCount"]
+        transcript.retry_count = facts["retryCount"]
+        transcript.shown = set(facts["shown"])
+        remembered = set(facts["remembered"])
+        transcript.remembered = [m for m in transcript.messages if m.id in remembered]
+
+    def _note(self, state: State) -> None:
+        """Take note of what is recorded."""
+        state.messages, state.system = state.transcript.messages, state.transcript.system
+        state.counts = (len(state.messages), len(state.system))
+
+    def lend(self, run: AgentRun) -> None:
+        """Let a tool call's run see the run, which stays as it is."""
+        state = self.state
+        run.transcript = copy(state.transcript)
+        self._equip(run, state)
+
+    def hand_over(self, run: AgentRun) -> State:
+        """Give the run to the next model call."""
+        state = self.state
+        self._state = None  # if the operation fails, what it has done to it is not to stay
+        run.transcript = state.transcript
+        self._equip(run, state)
+        return state
+
+    def _equip(self, run: AgentRun, state: State) -> None:
+        run.state.update(self.facts["noted"])
+        run.meter.take(state.meter)
+        if run.pipeline is not None:
+            run.pipeline.load_states(self.facts["processors"])
+
+    def calls_of(self, step: StepResult) -> list[RequestedCall]:
+        """Return what a step asks for, which the last model call has left."""
+        return calls_of(step, self.facts.get("broken", ()))
+
+    # -- what is recorded ----------------------------------------------------------------------
+
+    def growth(
+        self, run: AgentRun, steps: Sequence[StepResult], known: State | None
+    ) -> dict[str, Json]:
+        """Return what a model call has added to the run, as it is recorded.
+
+        Args:
+            run: The run as the call leaves it.
+            steps: The steps that are new; the last one may still wait for its calls.
+            known: The run as it was handed over.
+        """
+        transcript = run.transcript
+        now: dict[str, Json] = {
+            "runId": run.run_id,
+            "messageId": transcript.message_id,
+            "inputCount": transcript.input_count,
+            "retryCount": transcript.retry_count,
+            "remembered": [message.id for message in transcript.remembered],
+            "shown": sorted(transcript.shown),
+            "noted": noted(run),
+            "processors": {} if run.pipeline is None else run.pipeline.dump_states(),
+        }
+        reply = {key: value for key, value in now.items() if self.facts.get(key) != value}
+        known = known or State(Transcript(), Meter())
+        keep = _kept(transcript.messages, known.messages, known.counts[0])
+        added, told = transcript.messages[keep:], transcript.told if self._turns else None
+        reply["messages"] = {"keep": keep, "add": [_record_of(item, told) for item in added]}
+        same = _kept(transcript.system, known.system, known.counts[1])
+        if same < max(len(transcript.system), known.counts[1]):
+            system = [message_to_record(item) for item in transcript.system[same:]]
+            reply["system"] = {"keep": same, "add": system}
+        reply["steps"] = {"add": [step_to_record(step, added) for step in steps]}
+        used = run.meter.to_json(known.meter)
+        if used != used_in(steps):
+            reply["used"] = used
+        return reply
+
+    def keep(self, run: AgentRun, pending: StepResult) -> None:
+        """Keep the run as a model call leaves it, for the operations that follow here."""
+        state = State(run.transcript, run.meter.copy())
+        state.pending = pending
+        self._note(state)
+        self._state = state
+        self._is_ahead = True
+
+
+def asked_in(reply: Mapping[str, Any]) -> list[dict[str, Json]]:
+    """Return the calls of ours that a model call asks for."""
+    step: Mapping[str, Any] = reply["steps"]["add"][-1]
+    parts: list[Any] = step.get("content", ())
+    if "said" in step:
+        first, count = step["said"]
+        said = reply["messages"]["add"][first : first + count]
+        parts = [part for message in said for part in message["parts"]]
+    return [
+        {key: part[name] for key, name in _ASKED.items()}
+        for part in parts
+        if part["type"] == "tool-call" and not part.get("providerExecuted")
+    ]
+
+
+def requested(asked: Mapping[str, Any], broken: Sequence[str] = ()) -> RequestedCall:
+    """Return a call that a model call asks for."""
+    call_id: str = asked["toolCallId"]
+    return RequestedCall(call_id, asked["toolName"], asked["args"], is_json=call_id not in broken)
+
+
+_ASKED = {"toolCallId": "toolCallId", "toolName": "toolName", "args": "input"}
+_GROWING = frozenset({"messages", "system", "steps", "used", "output"})
+
+
+def noted(run: AgentRun) -> dict[str, Json]:
+    """Return what hooks have left for the end of the step, or for that of the next."""
+    return {
+        key: run.state[key] for key in ("feedback", "is_bailed", "stops_next") if key in run.state
+    }
+
+
+def outcomes_of(calls: Sequence[RequestedCall], data: Sequence[Any]) -> dict[str, Outcome]:
+    """Return what came of calls of ours, by their ids."""
+    own = (call for call in calls if not call.provider_executed)
+    return {call.id: load_outcome(item) for call, item in zip(own, data, strict=True)}
+
+
+def settled(
+    run_id: str,
+    step: StepResult,
+    calls: Sequence[RequestedCall],
+    outcomes: Mapping[str, Outcome],
+) -> tuple[Any, ...]:
+    """Complete a step with what came of its calls; return that as the model is told it."""
+    parts: list[Any] = []
+    for call in calls:
+        outcome = outcomes.get(call.id)
+        if outcome is None:
+            continue
+        part = told_of(call, outcome)
+        if part is not None:
+            parts.append(part)
+        if isinstance(outcome, Done):
+            payload = ToolResultPayload(
+                call.args, call.id, call.name, outcome.result, outcome.is_error or None
+            )
+            step.tool_results.append(AgentChunk("tool-result", run_id, payload))
+    step.content.extend(parts)
+    return tuple(parts)
+
+
+def _broken(reply: Mapping[str, Any], before: Sequence[str]) -> Sequence[str]:
+    """Return the ids of the calls whose arguments are no JSON."""
+    if "calls" in reply:  # of an earlier version
+        listed: list[Any] = reply["calls"]
+        return [call["toolCallId"] for call in listed if not call["isJson"]]
+    return reply.get("broken", before)
+
+
+def _added(reply: Mapping[str, Any], key: str) -> list[Any]:
+    return reply[key]["add"] if key in reply else []
+
+
+def _keep(reply: Mapping[str, Any], key: str, default: int) -> int:
+    return reply[key].get("keep", default) if key in reply else default
+
+
+def _message(record: Mapping[str, Any], told: tuple[Any, ...] | None) -> Message:
+    if "told" in record:
+        return Message("tool", told or (), id=record["told"], created_at=record["createdAt"])
+    return message_from_record(record)
+
+
+def _record_of(message: Message, told: Message | None) -> dict[str, Json]:
+    if message is told:  # made of what the calls have recorded
+        return {"told": message.id, "createdAt": message.created_at}
+    return message_to_record(message)
+
+
+def _kept(now: Sequence[Message], known: Sequence[Message], count: int) -> int:
+    """Return how many of the messages are as they are recorded."""
+    if now is known:
+        return count  # only added to
+    keep, most = 0, min(len(now), len(known))
+    while keep < most and now[keep] is known[keep]:
+        keep += 1
+    return keep
