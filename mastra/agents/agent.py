@@ -410,6 +410,24 @@ class Agent:
         run.resumption = resume
         return AgentStream(run)
 
+    def observe(
+        self, run_id: str, offset: int = 0, *, request_context: Any = None
+    ) -> AgentStream[Any]:
+        """Read a stored run, whoever drives it: its chunks so far, and those that come.
+
+        It ends with the run, or where the run waits. Leaving it does not stop the run.
+
+        Args:
+            run_id: The run.
+            offset: The first chunk to give, from 0: how many of them are known.
+            request_context: Says whose runs may be read, where that is to be limited.
+        """
+        if offset < 0:
+            raise ConfigError(f"offset is {offset}: give the place of a chunk, from 0.")
+        options = {"run_id": run_id, "request_context": request_context}
+        run = AgentRun(self._spec, self._services, [], merged({}, options))
+        return AgentStream(run, self.durable_runs.observe(run, offset))
+
     @property
     def _runs(self) -> AgentRunStore:
         return agent_run_store(self._services, self._spec.runs)

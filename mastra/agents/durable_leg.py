@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mastra.agents.ledger import Ledger, State
+from mastra.agents.ledger import Ledger, State, model_op, tool_op
 from mastra.agents.recorder import StepRecorder
 from mastra.agents.results import StepResult
 from mastra.agents.run import AgentRun
@@ -23,10 +23,12 @@ class Leg:
     """One operation of a durable run.
 
     Args:
+        run: The run, as the operation drives it.
         ledger: What the operations before it have recorded.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, run: AgentRun, ledger: Ledger) -> None:
+        self._run = run
         self._ledger = ledger
         self._state: State | None = None
         self._begun = 0
@@ -36,6 +38,13 @@ class Leg:
         """What a model call records that asks for tools."""
         self.pending: StepResult | None = None
         """The step that asks for them."""
+        self.places: dict[str, str] = {}
+        """The operations of the calls that are settled, by the calls' ids."""
+
+    @property
+    def asked_by(self) -> str:
+        """The operation of the model call that asked for them."""
+        return model_op(self._ledger.turn)
 
     @property
     def is_first(self) -> bool:
@@ -55,10 +64,11 @@ class Leg:
         recorder.result = self.settled
         recorder.is_resumed = True
         recorder.calls = self._ledger.calls_of(self.settled)
-        outcomes = iter(self._ledger.outcomes)
+        outcomes = enumerate(self._ledger.outcomes)
         for call in recorder.calls:
             if not call.provider_executed:
-                data = next(outcomes)
+                place, data = next(outcomes)
+                self.places[call.id] = tool_op(self._ledger.turn, place)
                 runner.know(call, load_outcome(data))
                 _take_note(run, data.get("noted", {}))
                 if "used" in data:
@@ -79,18 +89,18 @@ class Leg:
             "atOnce": runner.at_once(recorder.calls),
             "broken": [call.id for call in recorder.calls if not call.is_json],
         }
-        self.reply = self.growth(run, recorder.result)
+        self.reply = self.growth(recorder.result)
         self.reply |= {key: value for key, value in more.items() if facts.get(key) != value}
         self.pending = recorder.result
         self._ledger.keep(run, self.pending)
         return True
 
-    def growth(self, run: AgentRun, pending: StepResult | None = None) -> dict[str, Json]:
+    def growth(self, pending: StepResult | None = None) -> dict[str, Json]:
         """Return what the operation has added to the run so far."""
-        steps = run.transcript.steps[self._begun :]
+        steps = self._run.transcript.steps[self._begun :]
         if pending is not None:
             steps = [*steps, pending]
-        return self._ledger.growth(run, steps, self._state)
+        return self._ledger.growth(self._run, steps, self._state)
 
 
 def _take_note(run: AgentRun, notes: Mapping[str, Any]) -> None:

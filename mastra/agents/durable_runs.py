@@ -7,47 +7,38 @@ drives the run as they are; what is stored of them is what any workflow's run st
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
-from copy import copy
-from functools import partial
+from collections.abc import Mapping
 from types import NoneType
 from typing import Any, Final, cast
-from weakref import WeakValueDictionary
 
-from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload, plain
+from mastra.agents.chunks import plain
 from mastra.agents.claim import check_caller
 from mastra.agents.durable_step import DurableAgent
-from mastra.agents.ending import emit_finish
+from mastra.agents.follower import STEP, Reading, follow
 from mastra.agents.limits import UsageLimits
 from mastra.agents.loop import LoopSteps
+from mastra.agents.packing import message_id_of
 from mastra.agents.prompt import input_messages, system_messages
 from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.resuming import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.step_records import message_from_record
 from mastra.agents.suspended import SuspendedRun, WaitingCall, unreadable_run
-from mastra.agents.wire import camel
 from mastra.errors import (
     OPTION_REFUSED,
     ConfigError,
     RunNotFoundError,
     RunStateError,
     SerializationError,
-    StepError,
-    UsageLimitError,
-    ValidationError,
 )
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
-from mastra.models.chunks import Usage
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID
 from mastra.schema import ANY
 from mastra.storage.damage import UNREADABLE, is_unreadable
-from mastra.workflows.results import WorkflowFailed, WorkflowResult, WorkflowTripwire
-from mastra.workflows.run import Run
+from mastra.workflows.records import StepRecord
 from mastra.workflows.run_info import RunInfo
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.step_context import StepContext
@@ -55,9 +46,7 @@ from mastra.workflows.workflow import Workflow, create_workflow
 
 __all__ = ["DurableRuns"]
 
-STEP: Final = "agent"
-"""The id of the workflow's one step."""
-
+_ACTIVE: Final = ("running", "waiting")
 _LIVE: Final = frozenset(("abort_signal", "request_context", "run_id"))
 _MESSAGES: Final = frozenset(("instructions", "system", "context"))
 _STORED: Final = _MESSAGES | {
@@ -77,20 +66,6 @@ _STORED: Final = _MESSAGES | {
 }
 """Options that are stored with a run, so that it goes on with them in another process."""
 
-_TAKEN: Final = (
-    "transcript",
-    "entries",
-    "meter",
-    "finish_reason",
-    "object",
-    "used_fallback",
-    "tripwire",
-)
-"""What the readers' view of a run takes over from the operation that was the last."""
-
-_readers: WeakValueDictionary[str, AgentRun] = WeakValueDictionary()
-"""The runs that somebody reads in this process, by id, as their readers see them."""
-
 
 class DurableRuns:
     """The runs of one durable agent.
@@ -109,26 +84,29 @@ class DurableRuns:
 
     def start(self, run: AgentRun) -> LoopSteps:
         """Return what moves the readers' view of a new run on."""
+        run.transcript.message_id = message_id_of(run.run_id)
 
-        async def begin() -> Run[Any]:
+        async def begin() -> Reading:
             given: dict[str, Json] = {
                 "messages": [stored_form(message) for message in input_messages(run.given)],
                 "messageId": run.transcript.message_id,
                 "options": _stored(self._agent_id, run.options),
             }
             made = await self.workflow.create_run(run.run_id, resource_id=run.resource_id)
-            is_known = "run_id" in run.options and await made.status() not in {None, "pending"}
+            status = await made.status() if "run_id" in run.options else "pending"
+            is_known = status != "pending"
             # A message has an id and a time of its own each time it is said: what a known run was
             # begun with is not compared.
-            await made.start_async(None if is_known else given, request_context=run.request_context)
-            return made
+            events = made.stream(None if is_known else given, request_context=run.request_context)
+            async with events:
+                return Reading(made, events, is_silent=is_known and status not in _ACTIVE)
 
-        return _follow(run, begin)
+        return follow(run, self._agent_id, begin)
 
     def resume(self, run: AgentRun, resume: Resume) -> LoopSteps:
         """Return what moves the readers' view of a run on that waits."""
 
-        async def begin() -> Run[Any]:
+        async def begin() -> Reading:
             # Whose thread it is was said when the run was started.
             known = set(run.options) - _LIVE - {"memory"}
             if known:
@@ -145,17 +123,34 @@ class DurableRuns:
                 raise self._not_waiting(run.run_id)
             made = await self.workflow.create_run(run.run_id)
             answer = {"data": resume.data, "approved": resume.approved, "reason": resume.reason}
+            events = made.resume_stream(
+                answer, label=resume.tool_call_id, request_context=run.request_context
+            )
             try:
-                await made.resume_async(
-                    answer, label=resume.tool_call_id, request_context=run.request_context
-                )
+                async with events:
+                    return Reading(made, events)
             except RunStateError as error:
                 if error.code == "RESUME_TARGET_NOT_FOUND":
                     raise
                 raise self._not_waiting(run.run_id) from error
-            return made
 
-        return _follow(run, begin)
+        return follow(run, self._agent_id, begin)
+
+    def observe(self, run: AgentRun, offset: int) -> LoopSteps:
+        """Return what shows readers a run from a chunk on, whoever drives it."""
+
+        async def begin() -> Reading:
+            found = await self.workflow.get_run(run.run_id)
+            if found is None:
+                raise RunNotFoundError(
+                    f"Agent {self._agent_id!r} has no stored run {run.run_id!r}.",
+                    details={"run_id": run.run_id},
+                )
+            check_caller(run.run_id, found.resource_id, run.request_context.get(RESOURCE_ID))
+            made = await self.workflow.create_run(run.run_id)
+            return Reading(made, made.observe_stream(), skips=offset)
+
+        return follow(run, self._agent_id, begin, is_alone=False)
 
     def _not_waiting(self, run_id: str) -> RunNotFoundError:
         return RunNotFoundError(
@@ -250,10 +245,9 @@ class _AgentAlone(DurableAgent):
         messages = [message_from_record(message) for message in value["messages"]]
         return messages, {**options, "run_id": ctx.run_id}
 
-    def _run(self, ctx: StepContext[Any], desk: Any) -> AgentRun:
-        run = super()._run(ctx, desk)
-        run.transcript.message_id = desk.value["messageId"]
-        return run
+    def run_id(self, run_id: str, block: StepRecord) -> str:
+        del block  # there is no other agent in the run
+        return run_id
 
     def _answer(self, data: Any) -> dict[str, Any]:
         return dict(data)
@@ -264,133 +258,5 @@ class _AgentAlone(DurableAgent):
             "finishReason": result.finish_reason,
             "usage": result.usage.to_wire(),
             "object": plain(result.object),
+            **({"usedFallback": True} if result.used_fallback_value else {}),
         }
-
-    async def _tell(self, desk: Any, chunk: AgentChunk) -> None:
-        reader = _readers.get(chunk.run_id)
-        if reader is not None:
-            reader.publish(AgentChunk(chunk.type, chunk.run_id, chunk.payload, from_=chunk.from_))
-            reader.notify()
-        await super()._tell(desk, chunk)
-
-    def _leave(self, run: AgentRun, ctx: StepContext[Any]) -> None:
-        reader = _readers.get(ctx.run_id)
-        if reader is None:
-            return
-        for name in _TAKEN:
-            setattr(reader, name, getattr(run, name))
-        pending = None if run.leg.reply is None else run.leg.pending
-        if pending is not None:
-            reader.transcript = copy(run.transcript)
-            reader.transcript.steps = [*run.transcript.steps, pending]
-            reader.transcript.count([pending])
-
-
-async def _follow(run: AgentRun, begin: Callable[[], Awaitable[Run[Any]]]) -> LoopSteps:
-    """Show the readers a run that somebody else drives, until it ends or waits."""
-    if run.run_id in _readers:
-        run.error, run.raises, run.status = _already_read(run), True, "failed"
-        return
-    _readers[run.run_id] = run
-    run.listen()
-    driven: Run[Any] | None = None
-    ended: asyncio.Task[WorkflowResult[Any]] | None = None
-    try:
-        run.check()
-        driven = await begin()
-        ended = asyncio.get_running_loop().create_task(driven.result())
-        ended.add_done_callback(partial(_ended, run))
-        shown = 0
-        while not ended.done():
-            if len(run.chunks) == shown:
-                run.check()
-                await run.wait()
-            shown = len(run.chunks)
-            yield
-        _settle(run, ended.result())
-        yield
-    except BaseException as error:
-        run.is_ending = True
-        if isinstance(error, GeneratorExit) or not await _stopped(run, driven, error):
-            raise
-        yield
-    finally:
-        _readers.pop(run.run_id, None)
-        run.release()
-        if run.status == "running":
-            run.status = "canceled"
-        if ended is not None:
-            ended.cancel()  # the waiting, not the run
-
-
-def _ended(run: AgentRun, waiting: asyncio.Task[Any]) -> None:
-    if not waiting.cancelled():
-        waiting.exception()  # looked at, so that asyncio does not report it where nobody reads on
-    run.notify()
-
-
-def _already_read(run: AgentRun) -> RunStateError:
-    return RunStateError(
-        f"Run {run.run_id!r} of agent {run.spec.id!r} is read in this process already: use that "
-        "stream, or give the run another run_id."
-    )
-
-
-async def _stopped(run: AgentRun, driven: Run[Any] | None, error: BaseException) -> bool:
-    """Turn what ended the reading into the readers' outcome; return whether it is one."""
-    if run.stopped_by == "abort":
-        if driven is not None:
-            await driven.cancel()
-        if not any(chunk.type == "abort" for chunk in run.chunks):
-            run.emit("abort", {})
-        run.status, run.finish_reason = "aborted", "aborted"
-        if run.chunks[-1].type != "finish":
-            await emit_finish(run)
-        return True
-    if run.stopped_by is not None:
-        return True  # closed: the run goes on by itself
-    if not isinstance(error, Exception):
-        return False
-    run.error, run.status, run.finish_reason, run.raises = error, "failed", "error", True
-    return True
-
-
-def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:
-    """Take over how the run's leg has ended."""
-    run.status = result.status
-    match result.status:
-        case "suspended":
-            payload = cast("dict[str, Any]", result.steps[STEP].suspend_payload)
-            run.finish_reason = "suspended"
-            run.suspend_payload = payload["suspendPayload"]
-            run.resume_schema = payload["resumeSchema"]
-        case "success":
-            if run.finish_reason is None:  # it had ended before anybody read it here
-                given: Mapping[str, Any] = result.unwrap()
-                run.transcript.text, run.finish_reason = given["text"], given["finishReason"]
-                run.object, run.transcript.usage = given["object"], _usage(given["usage"])
-        case "canceled":
-            run.finish_reason = "aborted"
-        case _:
-            _fail(run, result)
-
-
-def _usage(wire: Mapping[str, Any]) -> Usage:
-    return Usage(**{field.name: wire.get(camel(field.name)) for field in dataclasses.fields(Usage)})
-
-
-def _fail(run: AgentRun, result: WorkflowResult[Any]) -> None:
-    if isinstance(result, WorkflowTripwire):
-        run.finish_reason = "other"
-        if run.tripwire is None:  # as above
-            run.tripwire = TripwirePayload(str(result.tripwire.get("reason")))
-    elif isinstance(result, WorkflowFailed):
-        error: BaseException = result.error
-        if isinstance(error, StepError) and error.__cause__ is not None:
-            error = error.__cause__
-        run.error, run.finish_reason = error, "error"
-        if isinstance(error, UsageLimitError) and error.result is None:
-            error.result = run.result()
-        run.raises = isinstance(error, (ConfigError, ValidationError))
-        if not run.raises and not any(chunk.type == "error" for chunk in run.chunks):
-            run.emit("error", ErrorPayload(error))

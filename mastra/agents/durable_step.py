@@ -21,10 +21,11 @@ from mastra.agents.agent_step import (
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
 from mastra.agents.durable_leg import Leg, offered_tools
-from mastra.agents.ledger import Ledger, asked_in, noted, requested
+from mastra.agents.ledger import Ledger, asked_in, model_op, noted, requested, tool_op
 from mastra.agents.loop import flush, out_of_time
 from mastra.agents.metering import Meter
 from mastra.agents.options import merged, output_of
+from mastra.agents.packing import ToldChunk, message_id_of, unpacked
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import AgentResult, StepResult
 from mastra.agents.resuming import resumption_of, waiting_call, what_to_answer
@@ -35,6 +36,7 @@ from mastra.agents.tool_calls import CallRunner, NeedsApproval, Outcome, Suspend
 from mastra.agents.tool_outcomes import stream_outcome
 from mastra.agents.tracing import close_agent_span, open_agent_span
 from mastra.errors import RunStateError, StepValidationError, WorkflowDefinitionError
+from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
 from mastra.stream.writer import Writer
@@ -42,6 +44,7 @@ from mastra.tools.tool_step import services_of
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Walk
 from mastra.workflows.engines.flow import combine, run_items, run_step
+from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import StepNode, WorkflowSpec
 from mastra.workflows.step import Step, check_id
 from mastra.workflows.step_context import StepContext, StepWriter
@@ -103,6 +106,7 @@ class DurableAgent:
             description=description,
             metadata=metadata,
             drive=self.drive,
+            unpack=self.unpack,
         )
         return Step(
             id=step_id,
@@ -138,12 +142,13 @@ class DurableAgent:
         be if it were not durable.
         """
         block = walk.run.blocks.records[scope.prefix.removesuffix("/")]
-        desk = _Desk(StepWriter(walk.run, block), Ledger(walk.run.run_id), value)
+        run_id = self.run_id(walk.run.run_id, block)
+        desk = _Desk(StepWriter(walk.run, block), Ledger(run_id), value)
         ledger = desk.ledger
         given: Json = value
         while True:
             turn = ledger.turn + 1
-            op_id = f"{scope.prefix}0.model[{turn}]"
+            op_id = scope.prefix + model_op(turn)
             node = self._node(op_id, "model", "AGENT", partial(self._ask, desk))
             record = await run_step(walk, scope, node, op_id, given, iteration=turn)
             reply = cast("dict[str, Any]", record.output)
@@ -152,7 +157,9 @@ class DurableAgent:
             ledger.add(reply)
             stem = f"{scope.prefix}1.tool[{turn}]"
             branches = [
-                partial(self._run_call, walk, scope, desk, call, f"{stem}[{place}]")
+                partial(
+                    self._run_call, walk, scope, desk, call, scope.prefix + tool_op(turn, place)
+                )
                 for place, call in enumerate(asked_in(reply))
             ]
             outcomes = await run_items(walk, stem, branches, ledger.facts["atOnce"])
@@ -187,12 +194,15 @@ class DurableAgent:
         is_text = self._gives.type is AgentStepOutput
         return AgentStepOutput(text=result.text) if is_text else result.object
 
-    async def _tell(self, desk: _Desk, chunk: AgentChunk) -> None:
-        """Stream a chunk."""
-        await desk.writer.write(chunk.to_wire())
+    def run_id(self, run_id: str, block: StepRecord) -> str:
+        """Return the agent's own run, which a run of a workflow has at a place of its graph."""
+        return stable_id(run_id, block.op_id)
 
-    def _leave(self, run: AgentRun, ctx: StepContext[Any]) -> None:
-        """Take note of the run as an operation leaves it."""
+    def unpack(
+        self, body: Json, run_id: str, block: StepRecord, records: Mapping[str, StepRecord]
+    ) -> Json:
+        """Return a chunk that was stored, as Mastra's JSON."""
+        return unpacked(body, self.run_id(run_id, block), records)
 
     # -- the operations ------------------------------------------------------------------------
 
@@ -205,23 +215,20 @@ class DurableAgent:
             "request_context": ctx.request_context,
             "abort_signal": ctx.abort_signal,
             **asked,
+            "run_id": desk.ledger.run_id,
         }
-        if desk.ledger.turn:
-            options["run_id"] = desk.ledger.run_id
         run = AgentRun(agent.spec, agent.mastra, messages, merged({}, options))
-        run.leg = Leg(desk.ledger)
+        run.transcript.message_id = message_id_of(run.run_id)
+        run.leg = Leg(run, desk.ledger)
         return run
 
     async def _ask(self, desk: _Desk, ctx: StepContext[Any]) -> Json:
         """Tell the model what came of its calls, and return what it asks for or says."""
         run = self._run(ctx, desk)
-        try:
-            async with AgentStream(run) as stream:
-                async for chunk in stream:
-                    await self._tell(desk, chunk)
-                result = await stream.result()
-        finally:
-            self._leave(run, ctx)
+        async with AgentStream(run) as stream:
+            async for chunk in stream:
+                await desk.tell(chunk, run.leg)
+            result = await stream.result()
         refuse_tripped(result)
         if run.leg.reply is not None:
             return run.leg.reply
@@ -232,7 +239,7 @@ class DurableAgent:
             raise mismatch.into(
                 StepValidationError, f"Output of agent {self._agent.id!r}", stepId=ctx.step_id
             ) from None
-        return {"output": output, **run.leg.growth(run)}
+        return {"output": output, **run.leg.growth()}
 
     async def _call(self, desk: _Desk, asked: Mapping[str, Any], ctx: StepContext[Any]) -> Json:
         """Run one tool call."""
@@ -254,7 +261,7 @@ class DurableAgent:
                     runner, waits, **self._answer(ctx.resume_data)
                 )
             try:
-                outcome = await _outcome(run, runner, call, partial(self._tell, desk))
+                outcome = await _outcome(run, runner, call, desk.tell)
             finally:
                 await runner.aclose()
         finally:
@@ -278,6 +285,10 @@ class _Desk:
         self.ledger = ledger
         self.value = value
         """The input of the step."""
+
+    async def tell(self, chunk: AgentChunk, leg: Leg | None = None) -> None:
+        """Stream a chunk."""
+        await self.writer.write(ToldChunk(chunk, leg))
 
 
 _NOTHING_USED: Final = Meter().to_json()

@@ -6,13 +6,27 @@ from typing import Any, cast
 
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.recorder import StepRecorder
-from mastra.agents.results import FinishOutput, FinishPayload, StepOutcome, last_text
+from mastra.agents.results import (
+    FinishOutput,
+    FinishPayload,
+    StepOutcome,
+    StepResult,
+    last_text,
+)
 from mastra.agents.run import AgentRun, tell_callback
 from mastra.agents.scoring import offer_scores
+from mastra.agents.transcript import Transcript
 from mastra.errors import ModelError
 from mastra.logs import get_logger
 
-__all__ = ["call_at_end", "emit_finish", "emit_step_finish", "finish_output"]
+__all__ = [
+    "call_at_end",
+    "emit_finish",
+    "emit_step_finish",
+    "finish_output",
+    "finish_payload",
+    "step_payload",
+]
 
 
 def emit_step_finish(
@@ -21,18 +35,17 @@ def emit_step_finish(
     """Stream the end of a step."""
     recorder.is_finished = True
     result = recorder.result
-    metadata = recorder.metadata()
-    run.state["last_metadata"] = metadata
-    run.emit(
-        "step-finish",
-        FinishPayload(
-            run.transcript.message_id,
-            outcome or StepOutcome(result.finish_reason, result.raw_reason, is_continued),
-            FinishOutput(result.text, result.tool_calls, result.usage, [result], result.object),
-            metadata,
-            total_usage=run.transcript.usage,
-        ),
-    )
+    outcome = outcome or StepOutcome(result.finish_reason, result.raw_reason, is_continued)
+    payload = step_payload(run.transcript.message_id, outcome, result)
+    payload.total_usage = run.transcript.usage
+    run.state["last_metadata"] = payload.metadata
+    run.emit("step-finish", payload)
+
+
+def step_payload(message_id: str, outcome: StepOutcome, step: StepResult) -> FinishPayload:
+    """Return what is streamed at the end of a step."""
+    output = FinishOutput(step.text, step.tool_calls, step.usage, [step], step.object)
+    return FinishPayload(message_id, outcome, output, step.metadata())
 
 
 async def emit_finish(run: AgentRun) -> None:
@@ -42,29 +55,31 @@ async def emit_finish(run: AgentRun) -> None:
     if run.status == "running":
         run.status = "success"
     metadata: dict[str, Any] = run.state.pop("last_metadata", {})
-    last = run.transcript.steps[-1] if run.transcript.steps else None
+    steps = run.transcript.steps
     reason = run.finish_reason or "unknown"
-    run.emit(
-        "finish",
-        FinishPayload(
-            run.transcript.message_id,
-            StepOutcome(reason, None if last is None else last.raw_reason, is_continued=False),
-            FinishOutput(
-                last_text(run.transcript.steps),
-                [] if last is None else last.tool_calls,
-                run.transcript.usage,
-                [*run.transcript.steps],
-                run.object,
-            ),
-            metadata,
-            [*run.transcript.messages],
-            run.transcript.usage,
-            {} if last is None else {**metadata, "messages": last.response_messages()},
-        ),
-    )
+    outcome = StepOutcome(reason, steps[-1].raw_reason if steps else None, is_continued=False)
+    run.emit("finish", finish_payload(run.transcript, outcome, metadata, run.object))
     if run.status == "success":
         await call_at_end(run, "on_finish", run.result())
         await offer_scores(run)
+
+
+def finish_payload(
+    transcript: Transcript, outcome: StepOutcome, metadata: dict[str, Any], value: Any
+) -> FinishPayload:
+    """Return what is streamed at the end of a run."""
+    steps, usage = [*transcript.steps], transcript.usage
+    last = steps[-1] if steps else None
+    calls = [] if last is None else last.tool_calls
+    return FinishPayload(
+        transcript.message_id,
+        outcome,
+        FinishOutput(last_text(steps), calls, usage, steps, value),
+        metadata,
+        [*transcript.messages],
+        usage,
+        {} if last is None else {**metadata, "messages": last.response_messages()},
+    )
 
 
 async def call_at_end(run: AgentRun, name: str, value: Any) -> None:

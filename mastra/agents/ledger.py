@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, cast
 
 from mastra.agents.chunks import AgentChunk, ToolResultPayload
 from mastra.agents.metering import Meter
@@ -30,8 +30,19 @@ from mastra.agents.tool_outcomes import told_of
 from mastra.agents.transcript import Transcript
 from mastra.jsonable import Json
 from mastra.models.messages import Message
+from mastra.workflows.records import StepRecord
 
-__all__ = ["Ledger", "State", "asked_in", "noted", "outcomes_of", "requested"]
+__all__ = [
+    "Ledger",
+    "State",
+    "added_messages",
+    "asked_in",
+    "model_op",
+    "noted",
+    "outcomes_of",
+    "requested",
+    "tool_op",
+]
 
 
 class State:
@@ -64,6 +75,20 @@ class Ledger:
         self._state: State | None = None
         self._is_ahead = False
         """Whether the state has what the next model call is about to record."""
+
+    @classmethod
+    def of(cls, run_id: str, records: Mapping[str, StepRecord]) -> Ledger:
+        """Return a run's ledger, made of its records by their operations."""
+        ledger = cls(run_id)
+        while (record := records.get(model_op(ledger.turn + 1))) is not None:
+            reply = cast("dict[str, Any]", record.output)
+            if record.status != "success" or "output" in reply:
+                break
+            ledger.add(reply)
+            ops = [tool_op(ledger.turn, place) for place in range(len(asked_in(reply)))]
+            done = [records[op] for op in ops if op in records]
+            ledger.outcomes.extend(found.output for found in done if found.status == "success")
+        return ledger
 
     @property
     def turn(self) -> int:
@@ -101,13 +126,13 @@ class Ledger:
         broken: Sequence[str] = ()
         used: dict[str, Json] | None
         for reply, following in self._turns:
-            told = None
+            told: tuple[Any, ...] = ()
             if state.pending is not None:
                 calls = calls_of(state.pending, broken)
                 found = outcomes_of(calls, outcomes)
                 told = settled(self.run_id, state.pending, calls, found)
                 self._append(state, [state.pending])
-            added = [_message(item, told) for item in _added(reply, "messages")]
+            added = added_messages(reply, told)
             if "messages" in reply:
                 kept = transcript.messages
                 transcript.messages = [*kept[: _keep(reply, "messages", len(kept))], *added]
@@ -251,6 +276,26 @@ _ASKED = {"toolCallId": "toolCallId", "toolName": "toolName", "args": "input"}
 _GROWING = frozenset({"messages", "system", "steps", "used", "output"})
 
 
+def model_op(turn: int) -> str:
+    """Return the operation of a model call, in the agent's block."""
+    return f"0.model[{turn}]"
+
+
+def tool_op(turn: int, place: int) -> str:
+    """Return the operation of a tool call."""
+    return f"1.tool[{turn}][{place}]"
+
+
+def added_messages(reply: Mapping[str, Any], told: tuple[Any, ...] = ()) -> list[Message]:
+    """Return the messages that a model call has added.
+
+    Args:
+        reply: What it recorded.
+        told: What came of the calls before it, as it was told.
+    """
+    return [_message(item, told) for item in _added(reply, "messages")]
+
+
 def noted(run: AgentRun) -> dict[str, Json]:
     """Return what hooks have left for the end of the step, or for that of the next."""
     return {
@@ -304,9 +349,9 @@ def _keep(reply: Mapping[str, Any], key: str, default: int) -> int:
     return reply[key].get("keep", default) if key in reply else default
 
 
-def _message(record: Mapping[str, Any], told: tuple[Any, ...] | None) -> Message:
+def _message(record: Mapping[str, Any], told: tuple[Any, ...]) -> Message:
     if "told" in record:
-        return Message("tool", told or (), id=record["told"], created_at=record["createdAt"])
+        return Message("tool", told, id=record["told"], created_at=record["createdAt"])
     return message_from_record(record)
 
 

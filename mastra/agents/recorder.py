@@ -357,14 +357,6 @@ class StepRecorder:
             result.provider_metadata = self.finish.provider_metadata
         return result
 
-    def metadata(self) -> dict[str, Any]:
-        """Return who answered, as `step-finish` tells it."""
-        provider, _, model = self.result.model.partition("/")
-        return {
-            **self.result.response,
-            "modelMetadata": {"modelId": model or provider, "modelProvider": provider},
-        }
-
 
 def _requested(chunk: ToolCallEnd) -> RequestedCall:
     text = chunk.args_text.strip()

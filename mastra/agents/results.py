@@ -71,6 +71,14 @@ class StepResult:
         """What the model call cost, in US dollars; `None` where no price is known."""
         return cost_usd(self.model, self.usage, self.response.get("modelId"))
 
+    def metadata(self) -> dict[str, Any]:
+        """Return who answered, as `step-finish` tells it."""
+        provider, _, model = self.model.partition("/")
+        return {
+            **self.response,
+            "modelMetadata": {"modelId": model or provider, "modelProvider": provider},
+        }
+
     def response_messages(self) -> list[Json]:
         """Return the messages the step made, as Mastra's JSON."""
         said = [part_to_wire(part) for part in self.content if not _is_result(part)]

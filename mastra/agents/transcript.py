@@ -57,3 +57,10 @@ class Transcript:
             self.usage = self.usage + step.usage
             if step.finish_reason != "retry":  # a processor did not let it stand
                 self.text += step.text
+
+    def retell(self, steps: list[StepResult], messages: list[Message], usage: Usage) -> None:
+        """Take over what was streamed at the end of the run."""
+        self.text = ""
+        self.steps, self.messages = steps, messages
+        self.count(steps)
+        self.usage = usage

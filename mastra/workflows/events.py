@@ -23,6 +23,7 @@ from mastra.names import python_names
 from mastra.workflows.forms import PLAIN, Forms
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import step_to_wire
+from mastra.workflows.written import Written
 
 __all__ = ["Entry", "Event", "EventLog", "EventPayload", "Kind", "LegEnd", "to_event"]
 
@@ -42,6 +43,8 @@ class Kind(IntEnum):
     PAUSED = 7
     CANCELED = 8
     FINISH = 9
+    PACKED = 10
+    """In storage: an OUTPUT in a form of its step's own."""
 
 
 Entry: TypeAlias = tuple[Kind, StepRecord | None, Any]
@@ -177,7 +180,7 @@ class Event:
     payload: EventPayload | None
     """Its facts; `None` for a `data-…` event, whose facts are in `data`."""
     data: Any = None
-    """What a step sent with `writer.custom`."""
+    """What a step sent with `writer.custom`, or wrote in a form of its own."""
 
     def to_wire(self) -> dict[str, Json]:
         """Return Mastra's JSON of the event."""
@@ -223,9 +226,20 @@ def to_event(run_id: str, workflow_id: str, seq: int, entry: Entry, forms: Forms
             name = "workflow-step-progress"
             payload = _progress_payload(record, value, forms)
         else:
-            name, source = "workflow-step-output", "USER"
-            payload = {"stepName": record.step_id, "output": value, "runId": run_id}
+            return _output(run_id, seq, record, value, forms)
     return Event(name, run_id, source, seq, EventPayload(payload))
+
+
+def _output(run_id: str, seq: int, record: StepRecord, value: Any, forms: Forms) -> Event:
+    is_packed = isinstance(value, Written)
+
+    def facts() -> dict[str, Any]:
+        told = value.to_wire(run_id, record, forms.unpack_of(record)) if is_packed else value
+        return {"stepName": record.step_id, "output": told, "runId": run_id}
+
+    payload = EventPayload(facts if is_packed else facts())
+    data = value if is_packed else None
+    return Event("workflow-step-output", run_id, "USER", seq, payload, data)
 
 
 def _names(run_id: str, record: StepRecord) -> dict[str, Json]:

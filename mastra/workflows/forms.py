@@ -11,6 +11,7 @@ from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 from mastra.schema import ANY, Schema
 from mastra.workflows.records import StepRecord
+from mastra.workflows.written import Unpack
 
 __all__ = ["PLAIN", "Forms", "StepForms"]
 
@@ -30,6 +31,8 @@ class StepForms:
     """What flows out: of a foreach, a list of outputs."""
     resume: Schema[Any] = ANY
     suspend: Schema[Any] = ANY
+    unpack: Unpack | None = None
+    """Reads what the step has written in a form of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Forms:
     def shown(self, record: StepRecord) -> StepRecord:
         """Return a record as clients see it: itself, where that is how it is kept."""
         name = record.step_id
-        about = self.steps.get(_PLACE.sub("", name) if "[" in name else name)
+        about = self._about(name)
         if about is None:
             return record
         is_item = record.index is not None or name.endswith("]")
@@ -73,9 +76,17 @@ class Forms:
         made.__dict__.update(changed)
         return made
 
+    def _about(self, name: str) -> StepForms | None:
+        return self.steps.get(_PLACE.sub("", name) if "[" in name else name)
+
+    def unpack_of(self, record: StepRecord) -> Unpack | None:
+        """Return what reads what a step has written in a form of its own."""
+        about = self._about(record.step_id)
+        return None if about is None else about.unpack
+
     def item_of(self, record: StepRecord, kept: Json) -> Json:
         """Return what clients see of what one item of a foreach gave."""
-        about = self.steps.get(_PLACE.sub("", record.step_id))
+        about = self._about(record.step_id)
         return kept if about is None else about.output.to_wire(kept)
 
 

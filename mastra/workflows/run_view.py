@@ -15,6 +15,7 @@ from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.stored import no_such_run
 from mastra.workflows.events import Event
+from mastra.workflows.records import Journal
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.run_stream import RunStream
 from mastra.workflows.run_watch import Watchers, live_leg
@@ -95,6 +96,10 @@ class RunView(Generic[Out]):
     async def status(self) -> str:
         """Return the run's status as storage has it."""
         return (await self._head()).status
+
+    async def journal(self) -> Journal:
+        """Return the records of the run's operations, as storage has them."""
+        return (await self._loaded()).journal
 
     async def result(self) -> WorkflowResult[Out]:
         """Wait for the result of a run that was started, here or elsewhere."""

@@ -19,6 +19,7 @@ from mastra.schema import Schema
 from mastra.workflows.forms import Forms
 from mastra.workflows.step import Step
 from mastra.workflows.step_context import StepContext
+from mastra.workflows.written import Unpack
 
 __all__ = [
     "BranchNode",
@@ -246,6 +247,8 @@ class WorkflowSpec:
     drive: Callable[..., Awaitable[Json]] | None = None
     """Walks the operations in place of the nodes, of what is no workflow of the user's; takes the
     walk, the scope and the value that flows in. The nodes then only say which steps there are."""
+    unpack: Unpack | None = None
+    """Reads what was written there in a form of its own."""
 
     @property
     def has_callbacks(self) -> bool:

@@ -64,10 +64,12 @@ def _forms_of_unit(node: Node, unit: Unit, flow: Schema[object]) -> StepForms:
         step = unit.step
         takes, output = step.input_schema, step.output_schema
         resume, suspend = step.resume_schema or ANY, step.suspend_schema or ANY
+        unpack = None
     else:
         takes, output = unit.spec.input_schema, unit.spec.value or unit.spec.output_schema
         resume = suspend = ANY
+        unpack = unit.spec.unpack
     outputs = schema_of(list[output.type]) if isinstance(node, ForeachNode) else output
     if flow.is_any:
         flow = takes
-    return StepForms(flow, takes, output, outputs, resume, suspend)
+    return StepForms(flow, takes, output, outputs, resume, suspend, unpack)

@@ -27,6 +27,7 @@ from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.signals import Bail, Suspend
+from mastra.workflows.written import Written
 
 __all__ = ["StepContext", "StepWriter"]
 
@@ -59,7 +60,9 @@ class StepWriter:
             SerializationError: The value cannot be JSON.
         """
         run, record = self._run, self._record
-        if type(value) is not str:
+        if isinstance(value, Written):
+            pass
+        elif type(value) is not str:
             value = _wire_of(value, record)
         elif not value.isascii():
             value = to_jsonable(value, what=f"What step {record.step_id!r} wrote")
@@ -90,11 +93,11 @@ class StepWriter:
         return _send(run, Kind.CUSTOM, self._record, value)
 
 
-def _send_soon(run: ActiveRun, kind: Kind, record: StepRecord, value: Json) -> None:
+def _send_soon(run: ActiveRun, kind: Kind, record: StepRecord, value: Any) -> None:
     _send(run, kind, record, value)
 
 
-def _send(run: ActiveRun, kind: Kind, record: StepRecord, value: Json) -> Awaitable[None]:
+def _send(run: ActiveRun, kind: Kind, record: StepRecord, value: Any) -> Awaitable[None]:
     if kind is Kind.OUTPUT and type(value) is not str:
         _count_usage(run, value)
     seq = run.log.append_output(kind, record, value)
@@ -125,9 +128,11 @@ def _wire_of(value: Any, record: StepRecord) -> Json:
     return to_jsonable(value, what=f"What step {record.step_id!r} wrote")
 
 
-def _count_usage(run: ActiveRun, value: Json) -> None:
+def _count_usage(run: ActiveRun, value: Any) -> None:
     # An agent's whole stream may be piped through; its last chunk carries the tokens it used.
-    if isinstance(value, dict) and cast("dict[str, Json]", value).get("type") == "finish":
+    if isinstance(value, Written):
+        run.add_usage(value.usage)
+    elif isinstance(value, dict) and cast("dict[str, Json]", value).get("type") == "finish":
         chunk = cast("dict[str, Any]", value)
         payload = cast("dict[str, Any]", chunk.get("payload") or {})
         output = cast("dict[str, Any]", payload.get("output") or {})

@@ -224,6 +224,7 @@ async def test_a_stream_may_be_closed_before_the_run_has_begun(storage: Any) -> 
 async def test_on_an_engine_elsewhere_it_runs_in_this_process(storage: Any) -> None:
     class Elsewhere:
         name = "elsewhere"
+        is_local = False
 
         async def open(self, store: Any, *, restarts: bool = True) -> None:
             pass

@@ -13,6 +13,7 @@ from mastra.storage.damage import UNREADABLE, unreadable
 from mastra.workflows.active import NO_USAGE
 from mastra.workflows.events import Entry, Kind, LegEnd
 from mastra.workflows.records import Journal, StepRecord, decode_record
+from mastra.workflows.written import Packed, Written
 
 __all__ = [
     "CLOSED_UP",
@@ -55,6 +56,8 @@ class LogRow(list[tuple[int, int, StepRecord | None, Any]]):
     def _entry(seq: int, kind: int, record: StepRecord | None, value: Any) -> list[Json]:
         if isinstance(value, LegEnd):
             return [seq, int(kind), None, value.to_stored()]
+        if isinstance(value, Written):
+            kind, value = Kind.PACKED, value.to_stored()
         if record is None:
             return [seq, int(kind), None, value]
         if kind in _BLOCK_KINDS:
@@ -311,6 +314,8 @@ def _fold_entry(
     if seq == CLOSED_UP:
         loaded.close_up()
         return
+    if kind is Kind.PACKED and record is not None:
+        kind, value = Kind.OUTPUT, Packed(value, record, loaded.journal)
     _place(loaded, seq, (kind, record, value))
     if record is not None and kind in _BLOCK_KINDS:
         if record.kind == "block":

@@ -1,0 +1,149 @@
+"""A durable agent's chunks as they are stored: what a record has is not stored with a chunk again.
+
+What came of a call, a step that ended and the whole at the end are in the records of the model
+calls and the tool calls; their chunks name those. Any other is stored as it is, without the ids
+that are those of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from mastra.agents.chunks import AgentChunk, StepStartPayload, ToolResultPayload, plain
+from mastra.agents.durable_leg import Leg
+from mastra.agents.ending import finish_payload, step_payload
+from mastra.agents.ledger import Ledger, added_messages
+from mastra.agents.results import FinishPayload, StepOutcome
+from mastra.agents.step_records import step_from_record
+from mastra.ids import stable_id
+from mastra.jsonable import Json, to_jsonable
+from mastra.workflows.records import StepRecord
+from mastra.workflows.written import Unpack, Written
+
+__all__ = ["ToldChunk", "chunk_of", "message_id_of", "unpacked"]
+
+
+def message_id_of(run_id: str) -> str:
+    """Return the id of the message that a durable run makes."""
+    return stable_id(run_id, "message")
+
+
+class ToldChunk(Written):
+    """A chunk, for readers here as it is."""
+
+    __slots__ = ("_stored", "chunk")
+
+    def __init__(self, chunk: AgentChunk, leg: Leg | None) -> None:
+        self.chunk = chunk
+        self._stored = _packed(chunk, leg)
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """The tokens that the answer has used, where it ends with this."""
+        stored = cast("list[Any]", self._stored)
+        return stored[2] if len(stored) > 2 else {}
+
+    def to_stored(self) -> Json:
+        """Return it as it is stored."""
+        return self._stored
+
+    def to_wire(self, run_id: str, block: StepRecord, unpack: Unpack | None) -> Json:
+        """Return Mastra's JSON."""
+        del run_id, block, unpack
+        return self.chunk.to_wire()
+
+
+def _packed(chunk: AgentChunk, leg: Leg | None) -> Json:
+    kind, payload = chunk.type, chunk.payload
+    if leg is not None:
+        match kind:
+            case "tool-result" if (
+                payload.tool_call_id in leg.places and not payload.provider_executed
+            ):
+                return [[leg.places[payload.tool_call_id]], [kind, None]]
+            case "step-finish" if payload.output.steps[0] is leg.settled:
+                return [[leg.asked_by], [kind, payload.step_result.to_wire()]]
+            case "finish":
+                return [1, [kind, _end(payload, leg)], plain(payload.output.usage)]
+            case _:
+                pass
+    if kind == "step-start" and _is_usual(chunk):
+        return [0, [kind, payload.started_at]]
+    told: Json = [kind, to_jsonable(plain(payload), what="An agent's chunk")]
+    if chunk.from_ != "AGENT":
+        told.append(chunk.from_)
+    return [0, told]
+
+
+def _is_usual(chunk: AgentChunk) -> bool:
+    payload: StepStartPayload = chunk.payload
+    return payload.message_id == message_id_of(chunk.run_id) and not payload.warnings
+
+
+def _end(payload: FinishPayload, leg: Leg) -> dict[str, Json]:
+    return {
+        "reply": leg.growth(),
+        "outcome": payload.step_result.to_wire(),
+        "metadata": payload.metadata,
+        "object": plain(payload.output.object),
+    }
+
+
+def chunk_of(wire: Mapping[str, Any], payload: Any) -> AgentChunk:
+    """Return a chunk as whoever did not make it sees it."""
+    return AgentChunk(wire["type"], wire.get("runId", ""), payload, 0, wire.get("from", "AGENT"))
+
+
+def unpacked(body: Any, run_id: str, records: Mapping[str, StepRecord]) -> dict[str, Json]:
+    """Return a chunk that was stored, as Mastra's JSON.
+
+    Args:
+        body: What was stored.
+        run_id: The agent's run.
+        records: The records that it is read with, by their operations.
+    """
+    kind, told, *more = body
+    if kind == "step-start" and isinstance(told, int):
+        payload: Any = StepStartPayload(message_id_of(run_id), told, {}, [])
+    elif kind == "tool-result" and told is None:
+        payload = _result(next(iter(records.values())))
+    elif kind == "step-finish" and records:
+        payload = _step(run_id, told, next(iter(records.values())))
+    elif kind == "finish":
+        payload = _whole(run_id, told, records)
+    else:
+        payload = told
+    return AgentChunk(kind, run_id, payload, 0, more[0] if more else "AGENT").to_wire()
+
+
+def _result(record: StepRecord) -> ToolResultPayload:
+    asked, given = cast("dict[str, Any]", record.payload), cast("dict[str, Any]", record.output)
+    is_error = given.get("isError") or None
+    call_id, name = asked["toolCallId"], asked["toolName"]
+    return ToolResultPayload(asked["args"], call_id, name, given["result"], is_error)
+
+
+def _step(run_id: str, outcome: Mapping[str, Any], record: StepRecord) -> FinishPayload:
+    reply = cast("dict[str, Any]", record.output)
+    step = step_from_record(run_id, reply["steps"]["add"][-1], added_messages(reply))
+    return step_payload(message_id_of(run_id), _outcome(outcome), step)
+
+
+def _whole(
+    run_id: str, told: Mapping[str, Any], records: Mapping[str, StepRecord]
+) -> FinishPayload:
+    ledger = Ledger.of(run_id, records)
+    ledger.add({**told["reply"], "output": None})
+    transcript = ledger.state.transcript
+    return finish_payload(transcript, _outcome(told["outcome"]), told["metadata"], told["object"])
+
+
+def _outcome(wire: Mapping[str, Any]) -> StepOutcome:
+    return StepOutcome(
+        wire["reason"],
+        wire.get("rawReason"),
+        bool(wire.get("isContinued")),
+        wire.get("retryReason"),
+        wire.get("retryProcessorId"),
+    )
