@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mastra.agents.ledger import Ledger, State, model_op, tool_op
+from mastra.agents.ledger import Ledger, State, answer_id, model_op, told_id, tool_op
 from mastra.agents.recorder import StepRecorder
 from mastra.agents.results import StepResult
 from mastra.agents.run import AgentRun
@@ -45,6 +45,16 @@ class Leg:
     def asked_by(self) -> str:
         """The operation of the model call that asked for them."""
         return model_op(self._ledger.turn)
+
+    @property
+    def answer_id(self) -> str:
+        """The id of the message that the model's answer adds."""
+        return answer_id(self._run.run_id, self._ledger.turn + 1)
+
+    @property
+    def told_id(self) -> str:
+        """The id of the message with what came of the calls."""
+        return told_id(self._run.run_id, self._ledger.turn)
 
     @property
     def is_first(self) -> bool:

@@ -228,10 +228,10 @@ class DurableAgent:
         async with AgentStream(run) as stream:
             async for chunk in stream:
                 await desk.tell(chunk, run.leg)
+            if run.leg.reply is not None:
+                return run.leg.reply
             result = await stream.result()
         refuse_tripped(result)
-        if run.leg.reply is not None:
-            return run.leg.reply
         try:
             what = f"Output of agent {self._agent.id!r}"
             output = self._gives.pack(self._gives.load(self._output(result)), what=what)

@@ -28,6 +28,7 @@ from mastra.agents.step_records import (
 from mastra.agents.tool_calls import Done, Outcome
 from mastra.agents.tool_outcomes import told_of
 from mastra.agents.transcript import Transcript
+from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.models.messages import Message
 from mastra.workflows.records import StepRecord
@@ -36,11 +37,13 @@ __all__ = [
     "Ledger",
     "State",
     "added_messages",
+    "answer_id",
     "asked_in",
     "model_op",
     "noted",
     "outcomes_of",
     "requested",
+    "told_id",
     "tool_op",
 ]
 
@@ -125,14 +128,14 @@ class Ledger:
         outcomes: Sequence[Any] = ()
         broken: Sequence[str] = ()
         used: dict[str, Json] | None
-        for reply, following in self._turns:
+        for turn, (reply, following) in enumerate(self._turns, 1):
             told: tuple[Any, ...] = ()
             if state.pending is not None:
                 calls = calls_of(state.pending, broken)
                 found = outcomes_of(calls, outcomes)
                 told = settled(self.run_id, state.pending, calls, found)
                 self._append(state, [state.pending])
-            added = added_messages(reply, told)
+            added = added_messages(reply, self.run_id, turn, told)
             if "messages" in reply:
                 kept = transcript.messages
                 transcript.messages = [*kept[: _keep(reply, "messages", len(kept))], *added]
@@ -150,7 +153,7 @@ class Ledger:
             state.meter.restore(used)
             broken, outcomes = _broken(reply, broken), following
         self._take_facts(transcript)
-        self._note(state)
+        self._note(state, is_shown=True)
         return state
 
     def _append(self, state: State, steps: list[StepResult]) -> None:
@@ -175,9 +178,12 @@ class Ledger:
         remembered = set(facts["remembered"])
         transcript.remembered = [m for m in transcript.messages if m.id in remembered]
 
-    def _note(self, state: State) -> None:
-        """Take note of what is recorded."""
-        state.messages, state.system = state.transcript.messages, state.transcript.system
+    def _note(self, state: State, *, is_shown: bool) -> None:
+        """Take note of what is recorded; of a copy where processors are shown the lists."""
+        messages, system = state.transcript.messages, state.transcript.system
+        state.messages, state.system = messages, system
+        if is_shown:
+            state.messages, state.system = [*messages], [*system]
         state.counts = (len(state.messages), len(state.system))
 
     def lend(self, run: AgentRun) -> None:
@@ -231,7 +237,10 @@ class Ledger:
         known = known or State(Transcript(), Meter())
         keep = _kept(transcript.messages, known.messages, known.counts[0])
         added, told = transcript.messages[keep:], transcript.told if self._turns else None
-        reply["messages"] = {"keep": keep, "add": [_record_of(item, told) for item in added]}
+        ids = (answer_id(run.run_id, self.turn + 1), told_id(run.run_id, self.turn))
+        reply["messages"] = {"add": [_record_of(item, told, *ids) for item in added]}
+        if keep != known.counts[0]:
+            reply["messages"]["keep"] = keep
         same = _kept(transcript.system, known.system, known.counts[1])
         if same < max(len(transcript.system), known.counts[1]):
             system = [message_to_record(item) for item in transcript.system[same:]]
@@ -246,7 +255,7 @@ class Ledger:
         """Keep the run as a model call leaves it, for the operations that follow here."""
         state = State(run.transcript, run.meter.copy())
         state.pending = pending
-        self._note(state)
+        self._note(state, is_shown=run.pipeline is not None)
         self._state = state
         self._is_ahead = True
 
@@ -286,14 +295,23 @@ def tool_op(turn: int, place: int) -> str:
     return f"1.tool[{turn}][{place}]"
 
 
-def added_messages(reply: Mapping[str, Any], told: tuple[Any, ...] = ()) -> list[Message]:
+def added_messages(
+    reply: Mapping[str, Any], run_id: str, turn: int, told: tuple[Any, ...] = ()
+) -> list[Message]:
     """Return the messages that a model call has added.
 
     Args:
         reply: What it recorded.
+        run_id: The agent's run.
+        turn: Which of its model calls it is, from 1.
         told: What came of the calls before it, as it was told.
     """
-    return [_message(item, told) for item in _added(reply, "messages")]
+    return [
+        Message("tool", told, id=told_id(run_id, turn - 1), created_at=item["told"])
+        if "told" in item
+        else message_from_record(item, answer_id(run_id, turn))
+        for item in _added(reply, "messages")
+    ]
 
 
 def noted(run: AgentRun) -> dict[str, Json]:
@@ -349,16 +367,22 @@ def _keep(reply: Mapping[str, Any], key: str, default: int) -> int:
     return reply[key].get("keep", default) if key in reply else default
 
 
-def _message(record: Mapping[str, Any], told: tuple[Any, ...]) -> Message:
-    if "told" in record:
-        return Message("tool", told, id=record["told"], created_at=record["createdAt"])
-    return message_from_record(record)
+def answer_id(run_id: str, turn: int) -> str:
+    """Return the id of the message that a model call adds, from the second on."""
+    return stable_id(run_id, f"answer {turn}")
 
 
-def _record_of(message: Message, told: Message | None) -> dict[str, Json]:
-    if message is told:  # made of what the calls have recorded
-        return {"told": message.id, "createdAt": message.created_at}
-    return message_to_record(message)
+def told_id(run_id: str, turn: int) -> str:
+    """Return the id of the message with what came of the calls that a model call asks for."""
+    return stable_id(run_id, f"told {turn}")
+
+
+def _record_of(
+    message: Message, told: Message | None, answer_id: str, told_id: str
+) -> dict[str, Json]:
+    if message is told and message.id == told_id:  # made of what the calls have recorded
+        return {"told": message.created_at}
+    return message_to_record(message, answer_id)
 
 
 def _kept(now: Sequence[Message], known: Sequence[Message], count: int) -> int:

@@ -8,9 +8,20 @@ that are those of the run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from mastra.agents.chunks import AgentChunk, StepStartPayload, ToolResultPayload, plain
+from mastra.agents.chunks import (
+    AgentChunk,
+    IdPayload,
+    StepStartPayload,
+    TextPayload,
+    ToolCallPayload,
+    ToolDeltaPayload,
+    ToolEndPayload,
+    ToolResultPayload,
+    ToolStartPayload,
+    plain,
+)
 from mastra.agents.durable_leg import Leg
 from mastra.agents.ending import finish_payload, step_payload
 from mastra.agents.ledger import Ledger, added_messages
@@ -22,6 +33,21 @@ from mastra.workflows.records import StepRecord
 from mastra.workflows.written import Unpack, Written
 
 __all__ = ["ToldChunk", "chunk_of", "message_id_of", "unpacked"]
+
+
+_SHORT: Final[Mapping[str, type[Any]]] = {
+    "text-start": IdPayload,
+    "text-delta": TextPayload,
+    "text-end": IdPayload,
+    "reasoning-start": IdPayload,
+    "reasoning-delta": TextPayload,
+    "reasoning-end": IdPayload,
+    "tool-call-input-streaming-start": ToolStartPayload,
+    "tool-call-delta": ToolDeltaPayload,
+    "tool-call-input-streaming-end": ToolEndPayload,
+    "tool-call": ToolCallPayload,
+}
+"""Payloads that are stored as their fields alone, in order: there are many of them."""
 
 
 def message_id_of(run_id: str) -> str:
@@ -70,6 +96,12 @@ def _packed(chunk: AgentChunk, leg: Leg | None) -> Json:
                 pass
     if kind == "step-start" and _is_usual(chunk):
         return [0, [kind, payload.started_at]]
+    if type(payload) is _SHORT.get(kind):
+        names = cast("tuple[str, ...]", cast("Any", _SHORT[kind]).__slots__)
+        fields: list[Json] = [getattr(payload, name) for name in names]
+        while fields[-1] is None:
+            fields.pop()
+        return [0, [kind, fields]]
     told: Json = [kind, to_jsonable(plain(payload), what="An agent's chunk")]
     if chunk.from_ != "AGENT":
         told.append(chunk.from_)
@@ -104,8 +136,10 @@ def unpacked(body: Any, run_id: str, records: Mapping[str, StepRecord]) -> dict[
         records: The records that it is read with, by their operations.
     """
     kind, told, *more = body
-    if kind == "step-start" and isinstance(told, int):
-        payload: Any = StepStartPayload(message_id_of(run_id), told, {}, [])
+    if kind in _SHORT and isinstance(told, list):
+        payload: Any = _SHORT[kind](*cast("list[Any]", told))
+    elif kind == "step-start" and isinstance(told, int):
+        payload = StepStartPayload(message_id_of(run_id), told, {}, [])
     elif kind == "tool-result" and told is None:
         payload = _result(next(iter(records.values())))
     elif kind == "step-finish" and records:
@@ -126,7 +160,7 @@ def _result(record: StepRecord) -> ToolResultPayload:
 
 def _step(run_id: str, outcome: Mapping[str, Any], record: StepRecord) -> FinishPayload:
     reply = cast("dict[str, Any]", record.output)
-    step = step_from_record(run_id, reply["steps"]["add"][-1], added_messages(reply))
+    step = step_from_record(run_id, reply["steps"]["add"][-1], added_messages(reply, run_id, 0))
     return step_payload(message_id_of(run_id), _outcome(outcome), step)
 
 

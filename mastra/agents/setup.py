@@ -250,7 +250,9 @@ def _conversation(
             messages = [*messages, Message("user", output.prompt())]
         else:
             system = [*system, Message("system", output.prompt())]
-    return [*system, *acceptable(messages)]
+    if run.pipeline is not None:
+        return [*system, *acceptable(messages)]  # processors may have changed any of them
+    return run.transcript.history.conversation(system, messages)
 
 
 def _response_format(output: StructuredOutput[Any] | None) -> Any:

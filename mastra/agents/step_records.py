@@ -51,10 +51,10 @@ __all__ = [
 ]
 
 
-def message_to_record(message: Message) -> dict[str, Json]:
-    """Return a message as JSON data."""
-    record: dict[str, Json] = {
-        "id": message.id,
+def message_to_record(message: Message, usual_id: str = "") -> dict[str, Json]:
+    """Return a message as JSON data, without its id where that is the usual one."""
+    record: dict[str, Json] = {} if message.id == usual_id else {"id": message.id}
+    record |= {
         "role": message.role,
         "createdAt": message.created_at,
         "parts": [part_to_wire(part) for part in message.parts],
@@ -64,10 +64,10 @@ def message_to_record(message: Message) -> dict[str, Json]:
     return record
 
 
-def message_from_record(record: Mapping[str, Any]) -> Message:
+def message_from_record(record: Mapping[str, Any], usual_id: str = "") -> Message:
     """Return the message that `message_to_record`, or `stored_form`, gave."""
     if "parts" in record:
-        return message_from({**record, "content": record["parts"]})
+        return message_from({"id": usual_id, **record, "content": record["parts"]})
     known = {**record, "createdAt": ms_from_iso(record["createdAt"])}
     return message_from({**known, "metadata": record["content"].get("metadata")})
 
@@ -79,13 +79,10 @@ def step_to_record(step: StepResult, added: Sequence[Message]) -> dict[str, Json
         step: The step.
         added: The messages that are stored beside it.
     """
-    record: dict[str, Json] = {
-        "stepType": step.step_type,
-        "finishReason": step.finish_reason,
-        "response": step.response,
-        "model": step.model,
-        "usage": {k: v for k, v in dataclasses.asdict(step.usage).items() if v is not None},
-    }
+    usage: list[Json] = list(dataclasses.astuple(step.usage))
+    while usage and usage[-1] is None:
+        usage.pop()
+    record: dict[str, Json] = {"response": step.response, "model": step.model, "usage": usage}
     where = _where(step.content, added)
     if where is None:
         record["content"] = [part_to_wire(part) for part in step.content]
@@ -93,6 +90,8 @@ def step_to_record(step: StepResult, added: Sequence[Message]) -> dict[str, Json
         record["said"] = where
     results = _results(step)
     optional: dict[str, Any] = {
+        "stepType": None if step.step_type == "tool-result" else step.step_type,
+        "finishReason": None if step.finish_reason == "tool-calls" else step.finish_reason,
         "results": results,
         "text": None if step.text == _text_of(step.content) else step.text,
         "reasoningText": step.reasoning_text or None,
@@ -149,16 +148,17 @@ def step_from_record(
     else:
         message = message_from({"role": "assistant", "content": record["content"]})
         content = list(message.parts)
+    used: Any = record["usage"]
     return StepResult(
-        record["stepType"],
+        record.get("stepType", "tool-result"),
         record.get("text", _text_of(content)),
         record.get("reasoningText", ""),
         [_call(run_id, part) for part in content if isinstance(part, ToolCallPart)],
         _result_chunks(run_id, content, record),
         content,
-        record["finishReason"],
+        record.get("finishReason", "tool-calls"),
         record.get("rawReason"),
-        Usage(**record["usage"]),
+        Usage(*cast("list[Any]", used)) if isinstance(used, list) else Usage(**used),
         response=record["response"],
         model=record["model"],
         run_id=run_id,

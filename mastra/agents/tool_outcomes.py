@@ -134,7 +134,9 @@ def add_answer(run: AgentRun, recorder: StepRecorder) -> None:
     """Add what the model said to the conversation."""
     content = recorder.result.content
     if content:
-        message_id = new_id() if run.transcript.steps else run.transcript.message_id
+        message_id = run.transcript.message_id
+        if run.transcript.steps:
+            message_id = new_id() if run.leg is None else run.leg.answer_id
         run.transcript.messages.append(Message("assistant", tuple(content), id=message_id))
 
 
@@ -159,7 +161,8 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
             run.waiting[call.id] = (call, outcome)
     if results:
         recorder.result.content.extend(results)
-        run.transcript.told = Message("tool", tuple(results))
+        told_id = new_id() if run.leg is None else run.leg.told_id
+        run.transcript.told = Message("tool", tuple(results), id=told_id)
         run.transcript.messages.append(run.transcript.told)
     if run.waiting:
         run.status = "suspended"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from mastra.agents.results import StepResult
 from mastra.ids import new_id
 from mastra.models.chunks import Usage
+from mastra.models.history import History
 from mastra.models.messages import Message
 
 __all__ = ["Transcript"]
@@ -16,6 +17,7 @@ class Transcript:
     """A run's conversation. A durable run hands it from one operation to the next."""
 
     __slots__ = (
+        "history",
         "input_count",
         "message_id",
         "messages",
@@ -50,6 +52,8 @@ class Transcript:
         """How often processors have asked the model again."""
         self.told: Message | None = None
         """The message with what came of the last calls."""
+        self.history = History()
+        """The messages as they are sent."""
 
     def count(self, steps: Iterable[StepResult]) -> None:
         """Count in what steps have said and used."""

@@ -7,7 +7,7 @@ is stored stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,7 +19,7 @@ from mastra.models.messages import (
     ToolResultPart,
 )
 
-__all__ = ["acceptable"]
+__all__ = ["Conversation", "History", "acceptable"]
 
 NOT_RUN: Final = "The tool was not run: the conversation went on without it."
 
@@ -30,8 +30,58 @@ def acceptable(messages: Sequence[Message]) -> list[Message]:
     A result that comes later is moved to its call; a call without one gets a result that says so;
     a result without a call, and a message of which nothing is left, are left out.
     """
+    return _ordered(messages)[0]
+
+
+class Conversation(list[Message]):
+    """The messages of a request, in order, and the names of the tools that they speak of."""
+
+    __slots__ = ("tool_names",)
+
+    def __init__(self, messages: Sequence[Message], tool_names: set[str]) -> None:
+        super().__init__(messages)
+        self.tool_names = tool_names
+
+
+class History:
+    """A conversation that grows: what is in order already is not looked at again."""
+
+    __slots__ = ("_count", "_messages", "_names", "_out")
+
+    def __init__(self) -> None:
+        self._messages: Sequence[Message] = ()
+        self._count = 0
+        self._out: list[Message] = []
+        self._names: set[str] = set()
+
+    def conversation(self, system: Sequence[Message], messages: list[Message]) -> Conversation:
+        """Return what is sent of a conversation, after the system's messages."""
+        if messages is not self._messages or len(messages) < self._count:
+            self._count, self._out, self._names = 0, [], set()
+        found, is_whole = _ordered(messages[self._count :])
+        if self._count and not is_whole:
+            self._out, (found, _) = [], _ordered(messages)
+        self._out += found
+        for message in found:
+            self._names.update(tool_names(message))
+        self._messages, self._count = messages, len(messages)
+        return Conversation([*system, *self._out], self._names)
+
+
+def tool_names(message: Message) -> Iterator[str]:
+    """Yield the names of the tools of ours that a message speaks of."""
+    content = message.content
+    if isinstance(content, str) or message.role == "user":
+        return
+    for part in content:
+        if isinstance(part, (ToolCallPart, ToolResultPart)) and not part.provider_executed:
+            yield part.tool_name
+
+
+def _ordered(messages: Sequence[Message]) -> tuple[list[Message], bool]:
+    """Return messages in order, and whether each result among them is that of a call there."""
     if not any(_is_mended(message) for message in messages):
-        return [*messages]
+        return [*messages], True
     results = _Results(messages)
     out: list[Message] = []
     for place, message in enumerate(messages):
@@ -48,7 +98,7 @@ def acceptable(messages: Sequence[Message]) -> list[Message]:
         answers = [results.take(call, place) for call in calls if not call.provider_executed]
         if answers:
             out.append(results.message(answers))
-    return out
+    return out, not results.left
 
 
 def _is_mended(message: Message) -> bool:
@@ -79,6 +129,11 @@ class _Results:
                     self._by_id.setdefault(part.tool_call_id, []).append((place, part))
                     if message.role == "tool":
                         self._homes[id(part)] = message
+
+    @property
+    def left(self) -> bool:
+        """Whether there are results that no call has taken."""
+        return any(self._by_id.values())
 
     def take(self, call: ToolCallPart, place: int) -> ToolResultPart:
         """Return the first result of a call's id that comes with it or after it."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from mastra.models.base import ModelRequest, ToolChoice
+from mastra.models.history import Conversation, tool_names
 from mastra.models.messages import Message, MessagePart, ToolCallPart, ToolResultPart
 
 __all__ = ["TOOL_NAME", "sent_request", "wire_name"]
@@ -76,13 +77,12 @@ def sent_request(
 def _names(request: ModelRequest) -> Iterable[str]:
     for tool in request.tools:
         yield tool.name
-    for message in request.messages:
-        content = message.content
-        if isinstance(content, str) or message.role == "user":
-            continue
-        for part in content:
-            if isinstance(part, (ToolCallPart, ToolResultPart)) and not part.provider_executed:
-                yield part.tool_name
+    messages = request.messages
+    if isinstance(messages, Conversation):
+        yield from messages.tool_names
+        return
+    for message in messages:
+        yield from tool_names(message)
 
 
 def _message(message: Message, sent: Mapping[str, str]) -> Message:

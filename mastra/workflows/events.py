@@ -44,7 +44,7 @@ class Kind(IntEnum):
     CANCELED = 8
     FINISH = 9
     PACKED = 10
-    """In storage: an OUTPUT in a form of its step's own."""
+    """In storage: OUTPUTs that follow each other, in a form of their step's own."""
 
 
 Entry: TypeAlias = tuple[Kind, StepRecord | None, Any]

@@ -50,14 +50,24 @@ class LogRow(list[tuple[int, int, StepRecord | None, Any]]):
 
     def to_stored(self) -> dict[str, Json]:
         """Return the row as JSON data."""
-        return {"log": [self._entry(*entry) for entry in self]}
+        stored: list[Json] = []
+        packed: list[Json] = []
+        after: tuple[int, StepRecord | None] | None = None
+        for seq, kind, record, value in self:
+            if isinstance(value, Written):
+                if after != (seq, record):
+                    packed = []
+                    stored.append(self._entry(seq, Kind.PACKED, record, packed))
+                packed.append(value.to_stored())
+                after = (seq + 1, record)
+            else:
+                stored.append(self._entry(seq, kind, record, value))
+        return {"log": stored}
 
     @staticmethod
     def _entry(seq: int, kind: int, record: StepRecord | None, value: Any) -> list[Json]:
         if isinstance(value, LegEnd):
             return [seq, int(kind), None, value.to_stored()]
-        if isinstance(value, Written):
-            kind, value = Kind.PACKED, value.to_stored()
         if record is None:
             return [seq, int(kind), None, value]
         if kind in _BLOCK_KINDS:
@@ -315,7 +325,10 @@ def _fold_entry(
         loaded.close_up()
         return
     if kind is Kind.PACKED and record is not None:
-        kind, value = Kind.OUTPUT, Packed(value, record, loaded.journal)
+        for place, packed in enumerate(value, seq):
+            entry = (Kind.OUTPUT, record, Packed(packed, record, loaded.journal))
+            _place(loaded, place, entry)
+        return
     _place(loaded, seq, (kind, record, value))
     if record is not None and kind in _BLOCK_KINDS:
         if record.kind == "block":
