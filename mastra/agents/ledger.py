@@ -238,9 +238,10 @@ class Ledger:
         keep = _kept(transcript.messages, known.messages, known.counts[0])
         added, told = transcript.messages[keep:], transcript.told if self._turns else None
         ids = (answer_id(run.run_id, self.turn + 1), told_id(run.run_id, self.turn))
-        reply["messages"] = {"add": [_record_of(item, told, *ids) for item in added]}
+        said: dict[str, Json] = {"add": [_record_of(item, told, *ids) for item in added]}
         if keep != known.counts[0]:
-            reply["messages"]["keep"] = keep
+            said["keep"] = keep
+        reply["messages"] = said
         same = _kept(transcript.system, known.system, known.counts[1])
         if same < max(len(transcript.system), known.counts[1]):
             system = [message_to_record(item) for item in transcript.system[same:]]
