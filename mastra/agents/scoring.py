@@ -18,18 +18,19 @@ __all__ = ["offer_scores", "scoring_data"]
 
 def scoring_data(run: AgentRun) -> dict[str, Json]:
     """Return what a scorer sees of a run: `input` and `output`, in the original's form."""
+    said = run.transcript
     owner = {"threadId": run.thread_id, "resourceId": run.resource_id}
-    remembered = {message.id for message in run.remembered}
-    known = run.shown | remembered
-    given = [message for message in run.messages[: run.input_count] if message.id not in known]
+    remembered = {message.id for message in said.remembered}
+    known = said.shown | remembered
+    given = [message for message in said.messages[: said.input_count] if message.id not in known]
     return {
         "input": {
             "inputMessages": to_stored_wire(given, **owner),
-            "rememberedMessages": to_stored_wire(run.remembered, **owner),
-            "systemMessages": [{"role": "system", "content": part.text} for part in run.system],
+            "rememberedMessages": to_stored_wire(said.remembered, **owner),
+            "systemMessages": [{"role": "system", "content": part.text} for part in said.system],
             "taggedSystemMessages": {},
         },
-        "output": to_stored_wire(run.messages[run.input_count :], **owner),
+        "output": to_stored_wire(said.messages[said.input_count :], **owner),
     }
 
 
