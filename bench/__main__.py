@@ -26,6 +26,7 @@ GROUPS = (
     "providers",
     "memory",
     "server",
+    "front_ends",
 )
 ROOT = Path(__file__).parents[1]
 LONGEST_S = 150

@@ -32,7 +32,7 @@ from bench.measure import Options, Row
 from mastra import Mastra, ServerConfig, create_step, create_workflow
 from mastra.server import serve
 
-__all__ = ["measure"]
+__all__ = ["measure", "serving"]
 
 GROUP = "server"
 PIECE = "x" * 200
@@ -148,7 +148,7 @@ async def _watch(port: int, pid: int, readers: int, seconds: float) -> Seen:
 
 
 @contextmanager
-def _server(run: Callable[[int], None]) -> Iterator[tuple[int, BaseProcess]]:
+def serving(run: Callable[[int], None]) -> Iterator[tuple[int, BaseProcess]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     process = multiprocessing.get_context("spawn").Process(target=run, args=(port,), daemon=True)
@@ -174,7 +174,7 @@ async def measure(options: Options) -> list[Row]:
     taken: dict[str, list[Seen]] = {"ours": [], "bare": []}
     for _ in range(1 if options.quick else 3):
         for name, run in (("ours", _serve_ours), ("bare", _serve_bare)):
-            with _server(run) as (port, process):
+            with serving(run) as (port, process):
                 assert process.pid is not None
                 taken[name].append(await _watch(port, process.pid, readers, seconds))
     return [

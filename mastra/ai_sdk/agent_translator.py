@@ -85,8 +85,12 @@ class AgentTranslator:
 
     def frames(self, chunks: Sequence[AgentChunk]) -> bytes:
         """Return chunks as server-sent events."""
-        made: list[bytes] = []
         heads = self._heads
+        if len(chunks) == 1:
+            chunk = chunks[0]
+            if chunk.type == "text-delta" and chunk.payload.id in heads:
+                return heads[chunk.payload.id] + dump_wire(chunk.payload.text) + b"}\n\n"
+        made: list[bytes] = []
         for chunk in chunks:
             if chunk.type == "text-delta" and chunk.payload.id in heads:
                 made.append(heads[chunk.payload.id] + dump_wire(chunk.payload.text) + b"}\n\n")

@@ -89,12 +89,24 @@ class Turn:
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Yield the answer as server-sent events. When the reader goes, the model stops."""
-        translator = AgentTranslator(self.options)
+        translator, turns = AgentTranslator(self.options), self.server.turns
+        self.stack.enter_context(turns.among())
         try:
-            async with aclosing(self._batches(translator)) as batches:
-                async for made in batches:
-                    yield made
-            stream = cast("AgentStream[Any]", self.stream)
+            for place, leg in enumerate(self.legs):
+                if place:
+                    self.stream = leg()
+                async with aclosing(self._begun_stream.batches(_BATCH)) as batches:
+                    async for batch in batches:
+                        if turns.is_crowded:
+                            await turns.next()
+                        made = translator.frames(batch)
+                        if made:
+                            yield made
+                await self._begun_stream.aclose()
+                is_stopped = self.controller.signal.aborted
+                if is_stopped or self._begun_stream.status != "suspended":
+                    break
+            stream = self._begun_stream
             ended = translator.end(stream.status, await usage_of(stream))
         except MastraError as error:
             ended = translator.fail(error)
@@ -102,20 +114,9 @@ class Turn:
             await self._close()
         yield b"".join(map(framed, ended)) + DONE
 
-    async def _batches(self, translator: AgentTranslator) -> AsyncGenerator[bytes, None]:
-        for place, leg in enumerate(self.legs):
-            if place:
-                self.stream = leg()
-            stream = cast("AgentStream[Any]", self.stream)
-            async with aclosing(stream.batches(_BATCH)) as batches:
-                async for batch in batches:
-                    await self.server.turns.next()
-                    made = translator.frames(batch)
-                    if made:
-                        yield made
-            await stream.aclose()
-            if stream.status != "suspended" or self.controller.signal.aborted:
-                return
+    @property
+    def _begun_stream(self) -> AgentStream[Any]:
+        return cast("AgentStream[Any]", self.stream)
 
 
 async def _begun(stream: AgentStream[Any]) -> None:

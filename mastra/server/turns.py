@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
 
 __all__ = ["Turns"]
 
@@ -19,10 +21,26 @@ class Turns:
     """
 
     def __init__(self) -> None:
+        self.streams = 0
+        """How many streams are open that ask only where there are others: see `among`."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._left = _AT_ONCE
         self._is_counting = False
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @contextmanager
+    def among(self) -> Generator[Turns]:
+        """Count a stream that asks for turns only while `is_crowded`, which costs it nothing else."""
+        self.streams += 1
+        try:
+            yield self
+        finally:
+            self.streams -= 1
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more streams are open than go in one round of the loop."""
+        return self.streams > _AT_ONCE
 
     async def next(self) -> None:
         """Wait for a turn. Where nobody is in line it is given at once."""
