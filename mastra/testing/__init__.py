@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mastra.extras import lazy_names
 
 if TYPE_CHECKING:
+    from mastra.testing.crash import crash_at
     from mastra.testing.models import (
         FunctionModel,
         ScriptedModel,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         block_model_requests,
         model_failure,
     )
+    from mastra.testing.recording import record_run
     from mastra.testing.replay import ReplayEngine
     from mastra.testing.time import FakeClock, fake_ids
 
@@ -26,8 +28,10 @@ __all__ = [
     "ToolCall",
     "Turn",
     "block_model_requests",
+    "crash_at",
     "fake_ids",
     "model_failure",
+    "record_run",
 ]
 
 _HOMES = {
@@ -38,8 +42,10 @@ _HOMES = {
     "ToolCall": "mastra.testing.models",
     "Turn": "mastra.testing.models",
     "block_model_requests": "mastra.testing.models",
+    "crash_at": "mastra.testing.crash",
     "fake_ids": "mastra.testing.time",
     "model_failure": "mastra.testing.models",
+    "record_run": "mastra.testing.recording",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

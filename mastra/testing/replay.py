@@ -16,7 +16,7 @@ from mastra.clock import Clock
 from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
 from mastra.workflows.engines.inprocess import InProcessEngine
-from mastra.workflows.engines.inprocess_ops import InProcessOps
+from mastra.workflows.engines.inprocess_ops import LegOps, make_ops
 from mastra.workflows.records import StepRecord, decode_record
 
 __all__ = ["ReplayEngine"]
@@ -34,7 +34,7 @@ class _ReplayOps:
     inline_delay_s = 0.05
     seeks_one = False
 
-    def __init__(self, ops: InProcessOps, on_walk: Callable[[], None]) -> None:
+    def __init__(self, ops: LegOps, on_walk: Callable[[], None]) -> None:
         self._ops = ops
         self._on_walk = on_walk
         self._planned: dict[str, Callable[[], Awaitable[StepRecord]]] = {}
@@ -116,7 +116,7 @@ class ReplayEngine(InProcessEngine):
         self.walks = 0
 
     def _replayed(self, *facts: Any) -> _ReplayOps:
-        return _ReplayOps(InProcessOps(*facts), self._count)
+        return _ReplayOps(make_ops(*facts), self._count)
 
     def _count(self) -> None:
         self.walks += 1

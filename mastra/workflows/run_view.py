@@ -64,6 +64,11 @@ class RunView(Generic[Out]):
         return self._spec.id
 
     @property
+    def target(self) -> RunTarget:
+        """Which run it is, as engines are told."""
+        return self._target
+
+    @property
     def runtime(self) -> Runtime:
         """What runs it."""
         return self._runtime

@@ -20,7 +20,7 @@ from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Halt, Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
-from mastra.workflows.engines.inprocess_ops import InProcessOps, OpsFactory
+from mastra.workflows.engines.inprocess_ops import OpsFactory, make_ops
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.leg import Leg, running_loop
@@ -70,7 +70,7 @@ class InProcessEngine:
         *,
         max_recoveries: int = 5,
         clock: Clock | None = None,
-        ops: OpsFactory = InProcessOps,
+        ops: OpsFactory = make_ops,
     ) -> None:
         if max_recoveries < 0:
             raise ConfigError(f"max_recoveries is {max_recoveries}. Use 0 or more.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Protocol, TypeAlias, TypeVar
 
 from mastra.clock import now_ms, now_s, sleep
@@ -17,7 +18,7 @@ from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import Unit
 
-__all__ = ["InProcessOps", "LegOps", "OpsFactory"]
+__all__ = ["InProcessOps", "LegOps", "OpsFactory", "make_ops", "ops_around"]
 
 T = TypeVar("T")
 
@@ -174,6 +175,18 @@ class InProcessOps:
         if stored is not None:
             await stored
         return done
+
+
+ops_around: ContextVar[Callable[[LegOps], LegOps] | None] = ContextVar("mastra_ops", default=None)
+"""What is laid around the operations of legs that begin here, such as by a test."""
+
+
+def make_ops(
+    run: ActiveRun, writer: JournalWriter, hold: Hold | None, confirm: Callable[[], Awaitable[None]]
+) -> LegOps:
+    """Return the operations of a leg."""
+    ops, around = InProcessOps(run, writer, hold, confirm), ops_around.get()
+    return ops if around is None else around(ops)
 
 
 async def sleep_until(run: ActiveRun, writer: JournalWriter, record: StepRecord) -> None:
