@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from mastra.logs import get_logger
 from mastra.registry import Mastra
 from mastra.server.app import create_app, server_of
 from mastra.server.arrivals import timed_protocol
@@ -33,6 +35,23 @@ class GracefulServer(uvicorn.Server):
         self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain: asyncio.Task[None] | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop.
+
+        A task of user code that nobody awaits in a step and that raises `SystemExit` ends asyncio's
+        loop, with all runs in it. That is no reason to stop serving, so the loop goes on.
+        """
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            loop = runner.get_loop()
+            serving = loop.create_task(self.serve(sockets))
+            while True:
+                try:
+                    return loop.run_until_complete(serving)
+                except (SystemExit, KeyboardInterrupt) as error:
+                    if serving.done() or not self.started:
+                        raise
+                    get_logger().error("A task raised %r; the server goes on.", error)
 
     async def startup(self, sockets: Any = None) -> None:
         """Begin to listen."""

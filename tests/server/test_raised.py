@@ -15,6 +15,7 @@ from pydantic import AfterValidator
 
 from mastra import Mastra, create_step, create_tool, create_workflow
 from mastra.server import ApiRoute, ServerConfig, create_app
+from tests.support.inngest_env import free_ports
 
 pytestmark = pytest.mark.anyio
 
@@ -121,3 +122,55 @@ def test_a_signal_ends_the_process_from_inside_of_a_step(
         out, _ = process.communicate(timeout=20)
     assert out == ""
     assert process.returncode in (5, 1, 130, -2)
+
+
+SPAWNING = """
+import asyncio, sys
+from mastra import Mastra, create_step, create_workflow
+from mastra.server import ServerConfig, serve
+
+async def leave(make):
+    raise make()
+
+def spawning(name, make, *, awaits):
+    async def execute() -> str:
+        task = asyncio.create_task(leave(make))
+        if awaits:
+            await task
+        await asyncio.sleep(0.05)
+        return "went on"
+
+    flow = create_workflow(id=name, input_schema=None, output_schema=None)
+    return flow.then(create_step(id="s", execute=execute)).commit()
+
+flows = [
+    spawning("awaited", lambda: SystemExit(3), awaits=True),
+    spawning("left", lambda: SystemExit(3), awaits=False),
+    spawning("interrupting", KeyboardInterrupt, awaits=False),
+]
+serve(Mastra(workflows={flow.id: flow for flow in flows}), ServerConfig(port=int(sys.argv[1])))
+"""
+
+
+async def test_a_task_of_a_step_that_leaves_does_not_stop_the_server() -> None:
+    [port] = free_ports(1)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", SPAWNING, str(port))
+    try:
+        async with (
+            asyncio.timeout(50),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/workflows") as client,
+        ):
+            while True:
+                try:
+                    await client.get("/")
+                    break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+            found: dict[str, str] = {}
+            for name in ("awaited", "left", "interrupting"):
+                answer = await client.post(f"/{name}/start-async", json={"inputData": None})
+                found[name] = answer.json()["status"]
+            assert found == {"awaited": "failed", "left": "success", "interrupting": "success"}
+    finally:
+        process.terminate()
+        assert await process.wait() in (0, -signal.SIGTERM)
