@@ -13,12 +13,12 @@ from starlette.responses import Response
 
 from mastra.agents.agent import Agent
 from mastra.ai_sdk.agent_translator import AgentTranslator
-from mastra.ai_sdk.chats import Chat, ChatNote, cancel, observed, status_of
-from mastra.ai_sdk.chunks import StreamOptions, framed
+from mastra.ai_sdk.chats import Chat, ChatNote, cancel, status_of
+from mastra.ai_sdk.chunks import StreamOptions, UIChunk, framed
 from mastra.ai_sdk.endpoints import ChatId, Endpoints, asked_options, nothing, stream_response
 from mastra.ai_sdk.page import ChatBody
 from mastra.ai_sdk.turns import client_tools, turn_of
-from mastra.ai_sdk.ui_stream import DONE
+from mastra.ai_sdk.ui_stream import DONE, usage_of
 from mastra.errors import MastraError, NotFoundError
 from mastra.jsonable import Json
 from mastra.server.context import Server, ServerDep
@@ -109,27 +109,26 @@ async def _replayed(
     server: Server, agent: Agent, note: ChatNote, options: StreamOptions
 ) -> AsyncGenerator[bytes, None]:
     translator = AgentTranslator(replace(options, message_id=note.message_id))
-    run_id = ""
+    ended: list[UIChunk] = []
     try:
         for run in note.runs:
-            run_id = str(run["id"])
             for result in run.get("results") or ():
-                for made in translator.answered(result["toolCallId"], result["output"]):
-                    yield framed(made)
-            async with aclosing(observed(agent, run_id)) as chunks:
-                async for chunk in chunks:
-                    await server.turns.next()
-                    if chunk.get("type") == "finish" and run is not note.runs[-1]:
-                        continue  # the message goes on
-                    for made in translator.translate(chunk):
-                        yield framed(made)
-        found = await agent.durable_runs.workflow.get_run(run_id)
-        if found is not None and found.error is not None:
-            ended = translator.fail(found.error)
-        else:
-            ended = translator.end("canceled" if found is None else found.status)
+                yield _framed(translator.answered(result["toolCallId"], result["output"]))
+            async with agent.observe(str(run["id"])) as stream:
+                async with aclosing(stream.full_stream) as chunks:
+                    async for chunk in chunks:
+                        if chunk.type == "finish" and run is not note.runs[-1]:
+                            continue  # the message goes on
+                        made = translator.translate(chunk)
+                        if made:
+                            await server.turns.next()
+                            yield _framed(made)
+                if run is note.runs[-1]:
+                    ended = translator.end(stream.status, await usage_of(stream))
     except MastraError as error:
         ended = translator.fail(error)
-    for made in ended:
-        yield framed(made)
-    yield DONE
+    yield _framed(ended) + DONE
+
+
+def _framed(chunks: list[UIChunk]) -> bytes:
+    return b"".join(map(framed, chunks))

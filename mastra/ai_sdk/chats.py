@@ -6,7 +6,7 @@ keeps a note of each such chat, in a head without a journal.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ from mastra.server.context import Server
 from mastra.storage.base import RunChanges, RunHead
 from mastra.stream.abort import AbortController
 
-__all__ = ["Chat", "ChatNote", "cancel", "observed", "status_of"]
+__all__ = ["Chat", "ChatNote", "cancel", "status_of"]
 
 _STOPS = "ai_sdk.stops"
 _ANSWERED = "ai_sdk.answered"
@@ -126,14 +126,6 @@ async def status_of(agent: Agent, run_id: str) -> str | None:
     """Return the status of a durable agent's run, `None` where there is none."""
     found = await agent.durable_runs.workflow.get_run(run_id)
     return None if found is None else found.status
-
-
-async def observed(agent: Agent, run_id: str) -> AsyncGenerator[Any, None]:
-    """Yield what a durable agent's run has streamed, then what it streams, as JSON."""
-    run = await agent.durable_runs.workflow.create_run(run_id)
-    async for event in run.observe_stream():
-        if event.type == "workflow-step-output" and event.payload is not None:
-            yield event.payload.output
 
 
 async def cancel(agent: Agent, run_id: str) -> None:

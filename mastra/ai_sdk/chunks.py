@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from mastra.agents.chunks import AgentChunk, error_to_wire
+from mastra.agents.chunks import AgentChunk, StepStartPayload, ToolOutputPayload
+from mastra.agents.results import FinishPayload
 from mastra.agents.wire import plain
 from mastra.jsonable import Json, dump_wire
 
@@ -76,26 +77,18 @@ def facts_of(chunk: Any) -> Facts:
     if not isinstance(chunk, AgentChunk):
         return _written(chunk if isinstance(chunk, Mapping) else plain(chunk))
     kind, payload = chunk.type, chunk.payload
-    match kind:
-        case "step-finish" | "finish":
-            found: Any = {
-                "reason": payload.step_result.reason,
-                "usage": payload.output.usage.to_wire(),
-            }
-        case "step-start":
-            found = {"messageId": payload.message_id}
-        case "tool-output":
+    match payload:
+        case FinishPayload():
+            end = {"reason": payload.step_result.reason, "usage": payload.output.usage.to_wire()}
+            return kind, chunk.run_id, end
+        case StepStartPayload():
+            return kind, chunk.run_id, {"messageId": payload.message_id}
+        case ToolOutputPayload():
             # What a sub-agent streams is looked at as it is.
-            found = {
-                "toolCallId": payload.tool_call_id,
-                "toolName": payload.tool_name,
-                "output": payload.output,
-            }
-        case "error" | "tool-error":
-            found = payload.to_wire() | {"error": error_to_wire(payload.error)}
+            call = {"toolCallId": payload.tool_call_id, "toolName": payload.tool_name}
+            return kind, chunk.run_id, {**call, "output": payload.output}
         case _:
-            found = plain(payload)
-    return kind, chunk.run_id, found
+            return kind, chunk.run_id, _carried(kind, plain(payload))
 
 
 def _written(wire: Any) -> Facts:
@@ -107,10 +100,13 @@ def _written(wire: Any) -> Facts:
         return kind, run_id, {key: item for key, item in known.items() if key != "type"}
     if kind in {"object", "object-result"}:
         return kind, run_id, known.get("object")
-    payload: Any = known.get("payload")
+    return kind, run_id, _carried(kind, known.get("payload"))
+
+
+def _carried(kind: str, payload: Any) -> Any:
     if kind in {"step-finish", "finish"}:
-        payload = {"reason": payload["stepResult"]["reason"], "usage": payload["output"]["usage"]}
-    return kind, run_id, payload
+        return {"reason": payload["stepResult"]["reason"], "usage": payload["output"]["usage"]}
+    return payload
 
 
 def custom_chunk(kind: str, payload: Mapping[str, Any]) -> UIChunk:
