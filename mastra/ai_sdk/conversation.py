@@ -10,8 +10,9 @@ from starlette.requests import Request
 from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.ai_sdk.chats import Chat
-from mastra.ai_sdk.page import ChatBody, PageMessage
+from mastra.ai_sdk.page import ChatBody, PageMessage, tool_message
 from mastra.memory import Memory
+from mastra.models.message_forms import message_from
 from mastra.request_context import RequestContext
 from mastra.server.errors import Refusal
 
@@ -71,6 +72,15 @@ class Conversation:
             await self._forget_from(memory, last["id"])
             known.discard(last["id"])
         return [message for message in messages if message.get("id") not in known]
+
+    async def keep(self, results: list[dict[str, Any]]) -> None:
+        """Store what the page's tools gave, beside the calls that the thread has."""
+        if self.memory is not None and not self.memory.read_only:
+            await self.memory.add_messages(
+                [message_from(tool_message(results))],
+                thread_id=self.thread_id,
+                resource_id=self.resource_id or "",
+            )
 
     async def _forget_from(self, memory: Memory, message_id: str) -> None:
         later: list[str] = []

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, cast
 
 from starlette.requests import Request
 
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
+from mastra.agents.options import PreparedStep, StepPreparation
 from mastra.agents.remembering import UPDATE_TOOL
 from mastra.ai_sdk.agent_translator import AgentTranslator
 from mastra.ai_sdk.chats import Chat, ChatNote
@@ -31,6 +33,7 @@ from mastra.ai_sdk.page import (
 )
 from mastra.ai_sdk.ui_stream import DONE, usage_of
 from mastra.errors import MastraError, ResumeClaimedError, RunClaimedError, RunNotFoundError
+from mastra.failures import call_user
 from mastra.ids import new_id
 from mastra.server.caller_options import call_options
 from mastra.server.context import Server
@@ -66,6 +69,8 @@ class Turn:
     stack: ExitStack
     controller: AbortController
     stream: AgentStream[Any] | None = None
+    kept: Callable[[], Awaitable[None]] | None = None
+    """Stores, in the end, what the page's own tools gave in a step that waited."""
 
     async def begin(self, request: Request) -> None:
         """Begin, so that what is wrong with the call is told by a status.
@@ -86,6 +91,9 @@ class Turn:
         self.stack.close()
         if self.stream is not None:
             await self.stream.aclose()
+            kept, self.kept = self.kept, None
+            if kept is not None and self.stream.status != "suspended":
+                await kept()
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Yield the answer as server-sent events. When the reader goes, the model stops."""
@@ -181,7 +189,7 @@ async def turn_of(
         controller = stack.enter_context(chat.stoppable())
         asking = _Asking(chat, request, agent, body, conversation, stack, controller)
         legs = await asking.legs(messages, going_on)
-        return Turn(chat.server, shown, legs, stack.pop_all(), controller)
+        return Turn(chat.server, shown, legs, stack.pop_all(), controller, kept=asking.kept)
 
 
 @dataclass(slots=True)
@@ -193,6 +201,7 @@ class _Asking:
     conversation: Conversation
     stack: ExitStack
     controller: AbortController
+    kept: Callable[[], Awaitable[None]] | None = None
 
     async def legs(self, messages: list[PageMessage], going_on: PageMessage | None) -> list[Leg]:
         """Return what answers: approvals that wait, a tool that waits, or a new run."""
@@ -244,6 +253,11 @@ class _Asking:
         if not self.stack.enter_context(self.chat.answering(run_id)):
             raise Refusal(409, _TAKEN)
         options = await self._answer_options(run_id)
+        results = results_of_page(going_on, await self._own_tools())
+        if results and not self.agent.spec.durable:
+            author = await self.agent.get_default_options(options["request_context"])
+            options["prepare_step"] = _telling(results, author.get("prepare_step"))
+            self.kept = partial(self.conversation.keep, results)
         await self._note(run_id, going_on.get("id"))
         return [self._answered(approval, options) for approval in approvals]
 
@@ -330,6 +344,18 @@ class _Asking:
         agent = self.agent
         tools = await agent.list_tools(self.chat.server.request_context(self.request))
         return {name for name, tool in tools.items() if tool.call is not None} | {UPDATE_TOOL}
+
+
+def _telling(results: list[dict[str, Any]], author: Any) -> Callable[[StepPreparation], Any]:
+    """Return what tells the model of calls that the page ran while others of their step waited."""
+
+    async def prepare(step: StepPreparation) -> PreparedStep:
+        asked: Any = None if author is None else await call_user(author, step)
+        changes: dict[str, Any] = dict(asked or {})
+        told = [*changes.get("messages", step.messages), tool_message(results)]
+        return cast("PreparedStep", {**changes, "messages": told})
+
+    return prepare
 
 
 def _is_of(note: ChatNote, run_id: str) -> bool:

@@ -70,6 +70,8 @@ def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
             case "mixed":
                 calls = [ToolCall("pay", {"to": "ann"}), ToolCall("weather", {"city": "Oslo"})]
                 return ["I will. ", *calls, ToolCall("pay", {"to": "bob"})]
+            case "both":
+                return [ToolCall("pay", {"to": "ann"}), ToolCall("locate", {})]
             case "locate":
                 return ToolCall("locate", {})
             case "ask":

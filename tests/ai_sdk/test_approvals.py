@@ -179,3 +179,27 @@ async def test_a_suspended_tool_goes_on_with_what_the_page_says(
         assert page.text == "The tools said: answered the red one."
         assert (await page.post(**answer)).status_code == 409
         assert page.states == {"call_1": "output-available"}
+
+
+@pytest.mark.parametrize("agent", ["plain", "remembering"])
+async def test_a_step_may_wait_for_a_person_and_for_the_page(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
+) -> None:
+    page = Page(http, agent, f"both {agent}")
+    await page.ask("both")
+    page.answer()
+    assert page.is_sent_by_itself() is False
+    [locate] = [part for part in page.messages[-1]["parts"] if part["type"] == "tool-locate"]
+    locate |= {"state": "output-available", "output": "Oslo"}
+    assert page.is_sent_by_itself()
+    await page.send()
+    assert page.text == "The tools said: paid ann, Oslo."
+    assert deeds.paid == ["ann"]
+    await page.ask("hello")
+    results = [
+        part.result
+        for message in deeds.requests[-1].messages
+        if message.role == "tool"
+        for part in message.parts
+    ]
+    assert results == ["paid ann", "Oslo"]
