@@ -28,7 +28,7 @@ from mastra.agents.suspended import (
     agent_run_store,
     run_from_record,
 )
-from mastra.errors import ConfigError
+from mastra.errors import ConfigError, RunNotFoundError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
 from mastra.names import python_names, python_options
@@ -426,7 +426,29 @@ class Agent:
             raise ConfigError(f"offset is {offset}: give the place of a chunk, from 0.")
         options = {"run_id": run_id, "request_context": request_context}
         run = AgentRun(self._spec, self._services, [], merged({}, options))
-        return AgentStream(run, self.durable_runs.observe(run, offset))
+        return AgentStream(run, self._stored_runs(run_id).observe(run, offset))
+
+    async def check_stored(self, run_id: str, resource_id: str | None = None) -> None:
+        """See to it that there is a stored run to observe.
+
+        Args:
+            run_id: The run.
+            resource_id: Whose run it has to be; `None` for anybody's.
+
+        Raises:
+            RunNotFoundError: There is none.
+            AccessDeniedError: It is not of that resource.
+        """
+        await self._stored_runs(run_id).find(run_id, resource_id)
+
+    def _stored_runs(self, run_id: str) -> DurableRuns:
+        if self._durable_runs is None:
+            raise RunNotFoundError(
+                f"Agent {self.id!r} has no stored run {run_id!r}: it keeps none, since it is not "
+                "durable, or not registered.",
+                details={"run_id": run_id},
+            )
+        return self._durable_runs
 
     @property
     def _runs(self) -> AgentRunStore:

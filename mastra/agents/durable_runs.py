@@ -37,6 +37,7 @@ from mastra.jsonable import Json, to_jsonable
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID
 from mastra.schema import ANY
+from mastra.storage.base import RunHead
 from mastra.storage.damage import UNREADABLE, is_unreadable
 from mastra.workflows.records import StepRecord
 from mastra.workflows.run_info import RunInfo
@@ -140,17 +141,27 @@ class DurableRuns:
         """Return what shows readers a run from a chunk on, whoever drives it."""
 
         async def begin() -> Reading:
-            found = await self.workflow.get_run(run.run_id)
-            if found is None:
-                raise RunNotFoundError(
-                    f"Agent {self._agent_id!r} has no stored run {run.run_id!r}.",
-                    details={"run_id": run.run_id},
-                )
-            check_caller(run.run_id, found.resource_id, run.request_context.get(RESOURCE_ID))
+            await self.find(run.run_id, run.request_context.get(RESOURCE_ID))
             made = await self.workflow.create_run(run.run_id)
             return Reading(made, made.observe_stream(), skips=offset)
 
         return follow(run, self._agent_id, begin, is_alone=False)
+
+    async def find(self, run_id: str, caller: str | None = None) -> RunHead:
+        """Return what is stored of a run, for a caller who may see it.
+
+        Raises:
+            RunNotFoundError: There is none under that id.
+            AccessDeniedError: The caller is tied to a resource, and it is not of it.
+        """
+        head = await self.workflow.runtime.store.get_run(self.workflow.id, run_id)
+        if head is None:
+            raise RunNotFoundError(
+                f"Agent {self._agent_id!r} has no stored run {run_id!r}.",
+                details={"run_id": run_id},
+            )
+        check_caller(run_id, head.resource_id, caller)
+        return head
 
     def _not_waiting(self, run_id: str) -> RunNotFoundError:
         return RunNotFoundError(

@@ -175,6 +175,15 @@ class AgentAnswerBody(RequestBody):
     require_tool_approval: bool | None = None
 
 
+class AgentObserveBody(RequestBody):
+    """Of the route that reads a run from a chunk on."""
+
+    run_id: Identifier
+    """The run."""
+    offset: Annotated[int, Field(ge=0, le=10**15)] = 0
+    """The first chunk, from 0: how many of them are known."""
+
+
 class AgentResumeBody(AgentAnswerBody):
     """Of the route that resumes a tool which suspended."""
 

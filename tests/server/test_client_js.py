@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from mastra import Agent, Mastra, tool
 from mastra.memory import Memory
+from mastra.testing import ScriptedModel, ToolCall
 from tests.server.live import running
 from tests.server.wire_app import build
 
@@ -63,14 +65,13 @@ async def install() -> None:
         pytest.skip(f"npm cannot be reached: {output.decode()[-300:]}")
 
 
-@pytest.mark.anyio
-@pytest.mark.timeout(240)
-async def test_the_official_client_drives_the_server() -> None:
+async def driven(mastra: Mastra, script: str) -> list[str]:
+    """Return what a script prints that drives an application's server."""
     await install()
-    async with running(build(memory=Memory())) as (url, _):
+    async with running(mastra) as (url, _):
         process = await asyncio.create_subprocess_exec(
             NODE,
-            FOLDER / "drive.mjs",
+            FOLDER / script,
             url,
             cwd=FOLDER,
             stdout=asyncio.subprocess.PIPE,
@@ -78,8 +79,33 @@ async def test_the_official_client_drives_the_server() -> None:
         )
         output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()[-3000:]
+    return output.decode().splitlines()
+
+
+@pytest.mark.anyio
+@pytest.mark.timeout(240)
+async def test_the_official_client_observes_a_run() -> None:
+    model = ScriptedModel(["I look. ", ToolCall("look", {"city": "Rome"})], "To Rome.")
+    agent = Agent(id="walker", model=model, tools={"look": look}, durable=True)
+    (line,) = await driven(Mastra(agents={"walker": agent}), "observe.mjs")
+    said = json.loads(line)
+    assert said["told"][-1]["type"] == "finish"
+    assert said["all"] == said["told"]
+    assert said["rest"] == said["told"][3:]
+    assert said["gone"] == 404
+
+
+@tool
+async def look(city: str) -> str:
+    """Look at a city."""
+    return f"sunny in {city}"
+
+
+@pytest.mark.anyio
+@pytest.mark.timeout(240)
+async def test_the_official_client_drives_the_server() -> None:
     said: dict[str, Any] = {}
-    for line in output.decode().splitlines():
+    for line in await driven(build(memory=Memory()), "drive.mjs"):
         fact = json.loads(line)
         said[fact["name"]] = fact.get("value")
     text = "tok0 tok1 tok2 "

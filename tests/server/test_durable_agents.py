@@ -51,6 +51,27 @@ async def test_a_run_is_streamed_and_approved_over_http(tmp_path: Path) -> None:
             assert then[-1]["payload"]["output"]["text"] == "Paid it."
 
 
+async def test_a_run_is_observed_over_http() -> None:
+    agents = {
+        key: Agent(id=key, model=ScriptedModel("Hi there."), durable=key == "kept")
+        for key in ("kept", "plain")
+    }
+    async with Mastra(agents=agents) as mastra, client(create_app(mastra)) as http:
+        asked = {"messages": "Hi.", "runId": "r"}
+        told = chunks((await http.post("/api/agents/kept/stream", json=asked)).text)
+        url = "/api/agents/kept/observe"
+        assert chunks((await http.post(url, json={"runId": "r"})).text) == told
+        assert chunks((await http.post(url, json={"runId": "r", "offset": 2})).text) == told[2:]
+        assert chunks((await http.get(url, params={"runId": "r", "offset": 2})).text) == told[2:]
+        assert (await http.get(url, params={"runId": "nobody"})).status_code == 404
+        assert (await http.get(url)).status_code == 400
+        assert (await http.post(url, json={"runId": "r", "offset": -1})).status_code == 400
+        # A run that nobody has to find again is not stored.
+        await http.post("/api/agents/plain/stream", json=asked)
+        gone = await http.post("/api/agents/plain/observe", json={"runId": "r"})
+        assert gone.status_code == 404
+
+
 async def test_a_server_that_starts_goes_on_with_what_was_cut_off(tmp_path: Path) -> None:
     began, may_end = asyncio.Event(), asyncio.Event()
 

@@ -13,6 +13,7 @@ from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.errors import InputValidationError, NotFoundError
 from mastra.jsonable import Json
+from mastra.request_context import RESOURCE_ID, RequestContext
 from mastra.server.caller_messages import plain_messages
 from mastra.server.caller_options import call_options
 from mastra.server.context import AgentId, Server, ServerDep, ToolId
@@ -20,7 +21,14 @@ from mastra.server.describe import agent_wire
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
 from mastra.server.hanging_up import unless_gone
-from mastra.server.payloads import AgentAnswerBody, AgentBody, AgentResumeBody, Identifier, ToolBody
+from mastra.server.payloads import (
+    AgentAnswerBody,
+    AgentBody,
+    AgentObserveBody,
+    AgentResumeBody,
+    Identifier,
+    ToolBody,
+)
 from mastra.server.routes.tools import run_tool
 from mastra.server.schemas import tool_wire
 from mastra.server.streaming import agent_response
@@ -192,6 +200,34 @@ async def resume_stream(
     )
 
 
+async def observe(
+    server: ServerDep, request: Request, agent_id: AgentId, body: AgentObserveBody
+) -> StreamingResponse:
+    """Answer with a stored run's chunks from an offset on: those that were, then those to come."""
+    context = server.request_context(request, body.request_context)
+    return await _observed(server, _agent(server, agent_id), body.run_id, body.offset, context)
+
+
+async def observe_by_query(
+    server: ServerDep,
+    request: Request,
+    agent_id: AgentId,
+    run_id: Annotated[Identifier, Query(alias="runId")],
+    offset: Annotated[int, Query(ge=0, le=10**15)] = 0,
+) -> StreamingResponse:
+    """Answer with a stored run's chunks, as `POST` does."""
+    context = server.query_context(request)
+    return await _observed(server, _agent(server, agent_id), run_id, offset, context)
+
+
+async def _observed(
+    server: Server, agent: Agent, run_id: str, offset: int, context: RequestContext
+) -> StreamingResponse:
+    # Looked at before the answer begins: its next chunk may be long in coming.
+    await agent.check_stored(run_id, context.get(RESOURCE_ID))
+    return agent_response(server, agent.observe(run_id, offset, request_context=context))
+
+
 async def list_suspended(
     server: ServerDep,
     request: Request,
@@ -256,6 +292,8 @@ def add_agent_routes(router: APIRouter) -> None:
     add(router, "POST", f"{one}/approve-tool-call-generate", approve_generate)
     add(router, "POST", f"{one}/decline-tool-call-generate", decline_generate)
     add(router, "POST", f"{one}/resume-stream", resume_stream)
+    add(router, "POST", f"{one}/observe", observe)
+    add(router, "GET", f"{one}/observe", observe_by_query)
     add(router, "GET", f"{one}/suspended-runs", list_suspended)
     add(router, "GET", f"{one}/tools/{{toolId}}", get_tool)
     add(router, "POST", f"{one}/tools/{{toolId}}/execute", execute_tool)

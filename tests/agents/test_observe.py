@@ -1,0 +1,132 @@
+"""A durable agent's run is read by anybody: live or afterwards, from any chunk, by any process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mastra import Agent, ConfigError, Mastra, RunNotFoundError, SQLStorage, tool
+from mastra.errors import AccessDeniedError
+from mastra.request_context import RESOURCE_ID
+from mastra.testing import ScriptedModel, ToolCall
+from tests.support import agent_process
+
+
+@tool
+async def look_up(city: str) -> dict[str, str]:
+    """Look a city up."""
+    return {"weather": f"sunny in {city}"}
+
+
+@tool(require_approval=True)
+async def pay(amount: int) -> str:
+    """Pay."""
+    return f"paid {amount}"
+
+
+def application(path: Path, *turns: Any) -> Mastra:
+    agent = Agent(
+        id="a", model=ScriptedModel(*turns), tools={"look_up": look_up, "pay": pay}, durable=True
+    )
+    return Mastra(agents={"a": agent}, storage=SQLStorage(f"sqlite:///{path}/a.db"))
+
+
+TURNS = (
+    ["I look. ", ToolCall("look_up", {"city": "Rome"}), ToolCall("look_up", {"city": 5})],
+    ToolCall("none", {}),
+    "Sunny.",
+)
+
+
+async def told(stream: Any) -> list[Any]:
+    return [chunk.to_wire() async for chunk in stream]
+
+
+async def test_cut_at_every_chunk_each_comes_once_in_another_process(tmp_path: Path) -> None:
+    async with application(tmp_path, *TURNS) as mastra:
+        live = mastra.get_agent("a").stream("Go.", run_id="r")
+        chunks, result = await told(live), await live.result()
+        assert await told(mastra.get_agent("a").observe("r")) == chunks
+    assert chunks[-1]["type"] == "finish"
+    async with application(tmp_path) as mastra:
+        agent = mastra.get_agent("a")
+        for offset in range(len(chunks) + 2):
+            assert await told(agent.observe("r", offset)) == chunks[offset:]
+        again = await agent.observe("r").result()
+    assert (again.text, again.usage) == (result.text, result.usage)
+    assert [step.to_wire() | {"request": 0} for step in again.steps] == [
+        step.to_wire() | {"request": 0} for step in result.steps
+    ]
+    assert [(m.role, m.parts, m.id) for m in again.messages] == [
+        (m.role, m.parts, m.id) for m in result.messages
+    ]
+
+
+async def test_whoever_looks_on_sees_what_comes(tmp_path: Path) -> None:
+    async with application(tmp_path, *TURNS) as mastra, application(tmp_path) as elsewhere:
+        live = mastra.get_agent("a").stream("Go.", run_id="r")
+        await live
+        agents = (mastra.get_agent("a"), elsewhere.get_agent("a"))
+        seen = await asyncio.gather(told(live), *(told(agent.observe("r")) for agent in agents))
+    assert seen[0] == seen[1] == seen[2]
+
+
+async def test_it_ends_where_the_run_waits_and_has_what_comes_of_the_answer(tmp_path: Path) -> None:
+    async with application(tmp_path, ToolCall("pay", {"amount": 5}), "Paid.") as mastra:
+        agent = mastra.get_agent("a")
+        first = await told(agent.stream("Pay.", run_id="r"))
+        looking = agent.observe("r", 1)
+        assert await told(looking) == first[1:]
+        assert (looking.status, await looking.finish_reason()) == ("suspended", "suspended")
+        assert (await looking.suspend_payload())["toolName"] == "pay"
+        then = await told(agent.approve_tool_call("r"))
+        assert await told(agent.observe("r")) == first + then
+        assert await told(agent.observe("r", len(first))) == then
+
+
+@pytest.mark.parametrize(
+    "dies_at", ["tool 2", pytest.param("model 4", marks=pytest.mark.every_engine)]
+)
+async def test_after_kill_9_of_whoever_drove_it(tmp_path: Path, dies_at: str) -> None:
+    url, notes = f"sqlite:///{tmp_path}/k.db", str(tmp_path / "notes")
+
+    async def process(*command: str) -> int | None:
+        module = [sys.executable, "-m", "tests.support.agent_process", url, notes, *command]
+        done = await asyncio.create_subprocess_exec(
+            *module, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        await done.wait()
+        return done.returncode
+
+    assert await process("ask", dies_at)
+    async with agent_process.build(url) as mastra:
+        looking = asyncio.ensure_future(told(mastra.get_agent("counter").observe("r")))
+        await asyncio.sleep(0.2)
+        assert not looking.done()
+        assert await process("recover") == 0
+        chunks = await looking
+        for offset in (0, 1, len(chunks) // 2, len(chunks) - 1):
+            assert await told(mastra.get_agent("counter").observe("r", offset)) == chunks[offset:]
+    results = [chunk for chunk in chunks if chunk["type"] == "tool-result"]
+    numbers = [chunk["payload"]["result"] for chunk in results]
+    assert numbers == list(range(1, agent_process.TURNS + 1))
+    assert [chunk["type"] for chunk in chunks].count("finish") == 1
+
+
+async def test_what_is_not_there_and_whose_it_is(tmp_path: Path) -> None:
+    async with application(tmp_path, "Hi.") as mastra:
+        agent = mastra.get_agent("a")
+        with pytest.raises(RunNotFoundError, match="no stored run 'nobody'"):
+            await told(agent.observe("nobody"))
+        with pytest.raises(ConfigError, match="offset is -1"):
+            agent.observe("r", -1)
+        await agent.generate("Hi.", run_id="r", memory={"thread": "t", "resource": "ann"})
+        bob = {RESOURCE_ID: "bob"}
+        with pytest.raises(AccessDeniedError):
+            await told(agent.observe("r", request_context=bob))
+        ann = {RESOURCE_ID: "ann"}
+        assert (await told(agent.observe("r", request_context=ann)))[-1]["type"] == "finish"
