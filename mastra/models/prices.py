@@ -10,23 +10,13 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from mastra.extras import needs
 from mastra.models.chunks import Usage
+from mastra.models.providers import PROVIDERS, provider_name
 
 __all__ = ["Spending", "cost_usd", "kept_for_an_hour", "load_prices", "total_cost_usd"]
-
-_NAMES: Final = {
-    "bedrock": "aws",
-    "fireworks_ai": "fireworks",
-    "gemini": "google",
-    "moonshot": "moonshotai",
-    "together_ai": "together",
-    "vertex_ai": "google",
-    "xai": "x-ai",
-}
-"""Providers that the price list knows by another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +92,8 @@ def _price(model: str, usage: Usage, answered_by: str | None) -> Decimal | None:
     except ModuleNotFoundError:
         return None  # no list, no known price; it comes with the extras of models
 
+    known = PROVIDERS.get(provider_name(provider))
+    priced_as = provider if known is None else known.price_name or provider_name(provider)
     for asked in dict.fromkeys((name, answered_by)):
         if not asked:
             continue
@@ -117,7 +109,7 @@ def _price(model: str, usage: Usage, answered_by: str | None) -> Decimal | None:
                     output_reasoning_tokens=usage.reasoning_tokens or 0,
                 ),
                 asked,
-                provider_id=_NAMES.get(provider, provider),
+                provider_id=priced_as,
             ).total_price
         except LookupError:  # neither the provider nor the model is listed
             continue

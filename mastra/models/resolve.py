@@ -15,7 +15,7 @@ from mastra.errors import ConfigError
 from mastra.failures import call_user
 from mastra.models.base import Model
 from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
-from mastra.models.providers import ALIASES, COMPATIBLE, KEYS, NATIVE
+from mastra.models.providers import PROVIDERS, provider_name
 from mastra.models.settings import NO_SETTINGS, ModelSettings, SettingsInput
 from mastra.names import python_names, python_options
 
@@ -130,12 +130,13 @@ def _from_config(config: ModelConfig) -> Model:
             f"'openai/{config.id or 'gpt-4o'}'. {_known()}",
             code="MODEL_ID_INVALID",
         )
-    native = NATIVE.get(ALIASES.get(provider, provider))
+    known = PROVIDERS.get(provider_name(provider))
+    native = None if known is None else known.native
     api = config.api
     if api == "native" and native is None and provider != "openai":
         raise ConfigError(
             f"{config.id!r} has api='native', and of {provider!r} no API is known here. Natively "
-            f"spoken are: {', '.join(sorted(NATIVE))}."
+            f"spoken are: {', '.join(name for name, one in PROVIDERS.items() if one.native)}."
         )
     if native is not None and (api == "native" or (api is None and config.url is None)):
         make = getattr(import_module(native[0]), native[1])
@@ -146,7 +147,7 @@ def _from_config(config: ModelConfig) -> Model:
             headers=config.headers,
             provider=provider,
         )
-    endpoint = COMPATIBLE.get(provider)
+    endpoint = None if known is None else known.endpoint
     if provider == "openai" or config.url is not None or endpoint is not None:
         from mastra.models.openai import OpenAIModel  # noqa: PLC0415 - only what is used
 
@@ -165,8 +166,8 @@ def _from_config(config: ModelConfig) -> Model:
 
     return LiteLLMModel(
         name,
-        provider=ALIASES.get(provider, provider),
-        key_names=KEYS.get(ALIASES.get(provider, provider)),
+        provider=provider_name(provider),
+        key_names=None if known is None else known.key_names,
         known=_known(),
         api_key=config.api_key,
         headers=config.headers,
@@ -181,7 +182,7 @@ def _local(name: str) -> Model:
 
 
 def _known() -> str:
-    listed = ", ".join(sorted({"openai", "local", *COMPATIBLE, *KEYS}))
+    listed = ", ".join(sorted({"local", *PROVIDERS}))
     return f"Known providers: {listed}, and whatever else litellm reaches."
 
 

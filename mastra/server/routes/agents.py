@@ -13,6 +13,7 @@ from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.errors import InputValidationError, NotFoundError
 from mastra.jsonable import Json
+from mastra.models.providers import PROVIDERS
 from mastra.request_context import RESOURCE_ID, RequestContext
 from mastra.server.caller_messages import plain_messages
 from mastra.server.caller_options import call_options
@@ -35,15 +36,6 @@ from mastra.server.streaming import agent_response
 from mastra.tools.tool import Tool
 
 __all__ = ["add_agent_routes"]
-
-_PROVIDERS = (
-    ("openai", "OpenAI", "OPENAI_API_KEY", "https://platform.openai.com/docs/models"),
-    ("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "https://docs.anthropic.com"),
-    ("gemini", "Google", "GEMINI_API_KEY", "https://ai.google.dev/gemini-api/docs"),
-    ("mistral", "Mistral", "MISTRAL_API_KEY", "https://docs.mistral.ai"),
-    ("groq", "Groq", "GROQ_API_KEY", "https://console.groq.com/docs/models"),
-    ("openrouter", "OpenRouter", "OPENROUTER_API_KEY", "https://openrouter.ai/models"),
-)
 
 
 def _agent(server: Server, agent_id: str) -> Agent:
@@ -72,16 +64,17 @@ async def list_providers() -> dict[str, Json]:
     return {
         "providers": [
             {
-                "id": provider,
-                "name": name,
-                "label": name,
+                "id": name,
+                "name": provider.title,
+                "label": provider.title,
                 "description": "",
-                "envVar": variable,
-                "connected": bool(os.environ.get(variable)),
-                "docUrl": url,
+                "envVar": provider.key_names[0],
+                "connected": any(os.environ.get(key) for key in provider.key_names),
+                "docUrl": provider.docs_url,
                 "models": [],
             }
-            for provider, name, variable, url in _PROVIDERS
+            for name, provider in PROVIDERS.items()
+            if provider.title is not None
         ]
     }
 
