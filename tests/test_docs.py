@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
+
+import mastra
+from scripts import reference_pages
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
@@ -38,6 +43,30 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
             headings = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^\w -]", "", found.lower()).replace(" ", "-") for found in headings}
             assert heading in slugs, f"{page} links to {target}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    assert pages == {page for page in listed if "/" not in page}
+
+
+def test_every_public_name_has_an_entry(tmp_path: Path) -> None:
+    reference_pages.main(tmp_path)
+    pages = "".join(page.read_text() for page in tmp_path.glob("*.md"))
+    listed = set(re.findall(r"^::: \S+\.(\w+)$", pages, re.MULTILINE))
+    for package_name in reference_pages.PACKAGES:
+        assert set(import_module(package_name).__all__) <= listed, package_name
+    # Each package that has public names has a page, and the navigation knows it.
+    public = {
+        found.name
+        for found in walk_packages(mastra.__path__, "mastra.")
+        if found.ispkg and found.name.count(".") == 1
+        if getattr(import_module(found.name), "__all__", None) and found.name != "mastra.cli"
+    }
+    assert public <= set(reference_pages.PACKAGES)
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    assert all(f"reference/{page.name}" in navigation for page in tmp_path.glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,7 +2,7 @@
 
 An install that resolves picks up what was released since, or stops because of it. Nothing here
 asks an index: the requirements are read from the metadata of what is installed. Of a package that
-is installed on other systems only, and of the peers where `make bench-peers` was never run, it is
+is installed on other systems only, and of the peers and the documents where `make` never installed them, it is
 looked at whether they are locked, not what they require in turn.
 """
 
@@ -67,7 +67,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 APP_EXTRAS = ("cli", "inngest", "litellm", "openai", "postgres")
 DEV, APP, BUILD = "requirements/dev.txt", "requirements/app.txt", "requirements/build.txt"
 WEIGHTS, PEERS = "requirements/local-model.txt", "bench/peers/requirements.txt"
-LOCKS = [DEV, APP, BUILD, WEIGHTS, PEERS]
+DOCS = "requirements/docs.txt"
+LOCKS = [DEV, APP, BUILD, WEIGHTS, PEERS, DOCS]
 STANDS_ALONE = {WEIGHTS}
 """Locks of packages whose requirements are left out on purpose."""
 
@@ -131,14 +132,23 @@ ASKED = {
     ],
     WEIGHTS: lambda: listed_in("requirements/local-model.in"),
     PEERS: lambda: listed_in("bench/peers/requirements.in"),
+    DOCS: lambda: listed_in("requirements/docs.in"),
 }
 
 
 @cache
-def peers() -> dict[str, Distribution]:
-    """Return what is installed for the comparison with other libraries, if it is."""
-    places = [str(path) for path in ROOT.glob(".venv-peers/lib/python*/site-packages")]
-    return {canonicalize_name(one.name): one for one in distributions(path=places)}
+def elsewhere() -> dict[tuple[str, str], Distribution]:
+    """Return what is installed for comparing with other libraries and for the documents, if it is."""
+    places = [
+        str(path)
+        for name in (".venv-peers", ".venv-docs")
+        for path in ROOT.glob(f"{name}/lib/python*/site-packages")
+    ]
+    return {
+        (canonicalize_name(one.name), one.version): one
+        for place in places
+        for one in distributions(path=[place])
+    }
 
 
 @cache
@@ -148,7 +158,7 @@ def metadata_of(name: str, version: str) -> Distribution | None:
         found = distribution(name)
     except PackageNotFoundError:
         found = None
-    for one in (found, peers().get(name)):
+    for one in (found, elsewhere().get((name, version))):
         if one is not None and one.version == version:
             return one
     return None
@@ -296,9 +306,10 @@ def test_make_installs_what_was_looked_at_and_resolves_nothing() -> None:
     assert "--no-build-isolation" in commands[-1]
 
 
-def test_make_installs_the_peers_likewise() -> None:
-    commands = commands_of(".venv-peers/.installed")
-    assert [installed_by(command) for command in commands] == [PEERS]
+@pytest.mark.parametrize(("name", "lock"), [(".venv-peers", PEERS), (".venv-docs", DOCS)])
+def test_make_installs_other_environments_likewise(name: str, lock: str) -> None:
+    commands = commands_of(f"{name}/.installed")
+    assert [installed_by(command) for command in commands] == [lock]
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "check", "test-engines", "soak", "dev"])

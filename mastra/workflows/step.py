@@ -59,9 +59,8 @@ class StepSource(Protocol[In_contra, Out_co]):
 class Step(Generic[In_contra, Out_co]):
     """One unit of a workflow. Made by `create_step` or `@step`; holds nothing of any run.
 
-    Type parameters:
-        In_contra: Its input; a step that takes more may stand where one that takes less may.
-        Out_co: Its output.
+    Its type parameters are its input (a step that takes more may stand where one that takes less
+    may) and its output.
     """
 
     id: str

@@ -64,10 +64,8 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
 
     Each builder method adds to the workflow and returns it, typed with what flows out then.
 
-    Type parameters:
-        In: The input of a run.
-        Out: The output of a run, as declared.
-        Value: What flows out of the last node so far.
+    Its type parameters are the input of a run, its output as declared, and what flows out of the
+    last node so far.
     """
 
     def __init__(self, spec: WorkflowSpec, runtime: Runtime | None = None) -> None:
