@@ -171,6 +171,8 @@ class Mastra:
                     f"versions of one: `workflows={{{other_key!r}: [old, new]}}`."
                 )
         kept = versions if len(versions) > 1 else ()
+        if kept:
+            self._runtime.versions[spec.id] = tuple(version.spec for version in kept)
         for version in versions:
             version.bind(self._runtime)
         bound = [version.bound_to(self._runtime, kept) for version in versions]

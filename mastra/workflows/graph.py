@@ -37,6 +37,7 @@ _KINDS: Final = {
     "s": "step",
     "m": "map",
     "w": "workflow",
+    "v": "workflow",  # of which the version is noted
     "a": "agent",
     "p": "parallel",
     "b": "branch",
@@ -45,7 +46,7 @@ _KINDS: Final = {
     "dountil": "dountil",
     "z": "sleep",
 }
-_LETTERS: Final = {kind: letter for letter, kind in _KINDS.items()}
+_LETTERS: Final = {kind: letter for letter, kind in _KINDS.items() if letter != "v"}
 
 
 @dataclass(slots=True)
@@ -63,6 +64,8 @@ class Part:
     """Fingerprint of the schema of its input."""
     gives: str = ""
     """Fingerprint of the schema of its output."""
+    version: str | None = None
+    """Of a workflow: which of several definitions it is."""
 
     @property
     def units(self) -> list[Part]:
@@ -128,7 +131,8 @@ def _unit(unit: Unit) -> Part:
     if spec.drive is not None:
         return Part("agent", unit.id, unit.op)
     parts = [_part(node) for node in spec.nodes]
-    return Part("workflow", unit.id, unit.op, parts, fingerprint(spec.input_schema))
+    takes = fingerprint(spec.input_schema)
+    return Part("workflow", unit.id, unit.op, parts, takes, version=spec.version)
 
 
 # -- as text -------------------------------------------------------------------------------------
@@ -172,6 +176,9 @@ def _text_of(graph: Graph) -> str:
         match part.kind:
             case "step":
                 return [letter, part.id, place(part.takes), place(part.gives)]
+            case "workflow" if part.version is not None:
+                parts = map(written, part.parts)
+                return ["v", part.id, place(part.takes), part.version, *parts]
             case "workflow":
                 return [letter, part.id, place(part.takes), *map(written, part.parts)]
             case "map" | "agent" | "sleep":
@@ -196,6 +203,8 @@ def read_graph(text: str, version: str | None) -> Graph | None:
         match kind:
             case "step":
                 return Part(kind, name, op, [], prints[told[2]], prints[told[3]])
+            case "workflow" if told[0] == "v":
+                return Part(kind, name, op, block(told[4:]), prints[told[2]], version=told[3])
             case "workflow":
                 return Part(kind, name, op, block(told[3:]), prints[told[2]])
             case _:

@@ -9,7 +9,7 @@ of their workflow that has the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -27,7 +27,17 @@ from mastra.workflows.spec import (
     WorkflowSpec,
 )
 
-__all__ = ["OpNames", "index_path", "place_of", "positional", "stem_in", "unit_at", "units_of"]
+__all__ = [
+    "OpNames",
+    "followed",
+    "index_path",
+    "place_of",
+    "positional",
+    "stem_in",
+    "unit_at",
+    "units_of",
+    "with_units",
+]
 
 _POSITIONAL: Final[WeakKeyDictionary[WorkflowSpec, WorkflowSpec]] = WeakKeyDictionary()
 
@@ -146,13 +156,35 @@ def positional(spec: WorkflowSpec) -> WorkflowSpec:
     known = _POSITIONAL.get(spec)
     if known is None:
         nodes = [_moved(node, f"{index}.") for index, node in enumerate(spec.nodes)]
-        for place, node in enumerate(nodes[:-1]):
-            if isinstance(node, StepNode) and node.follow is not None:
-                after: Any = nodes[place + 1]
-                nodes[place] = replace(node, follow=after)
-        known = replace(spec, nodes=tuple(nodes), is_positional=True, kept=())
+        known = replace(spec, nodes=followed(nodes), is_positional=True, kept=())
         _POSITIONAL[spec] = known
     return known
+
+
+def followed(nodes: list[Any]) -> tuple[Node, ...]:
+    """Return nodes whose steps are followed by the branches that stand behind them."""
+    for place, node in enumerate(nodes[:-1]):
+        if isinstance(node, StepNode) and node.follow is not None:
+            nodes[place] = replace(node, follow=nodes[place + 1])
+    return tuple(nodes)
+
+
+def with_units(node: Node, change: Callable[[Unit], Unit]) -> Node:
+    """Return a node with other steps and workflows in their places; itself where all stay."""
+    units = list(units_of(node))
+    changed = [change(unit) for unit in units]
+    if all(old is new for old, new in zip(units, changed, strict=True)):
+        return node
+    match node:
+        case ParallelNode():
+            return replace(node, units=tuple(changed))
+        case BranchNode():
+            arms = zip((condition for condition, _ in node.arms), changed, strict=True)
+            return replace(node, arms=tuple(arms))
+        case LoopNode() | ForeachNode():
+            return replace(node, unit=changed[0])
+        case _:
+            return changed[0]
 
 
 def _moved(node: Node, op: str) -> Any:

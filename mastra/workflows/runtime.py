@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mastra.services import Services, surroundings
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.base import Engine
+from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["Runtime", "in_surroundings"]
 
@@ -25,6 +26,10 @@ class Runtime:
     engine: Engine
     store: WorkflowStore
     services: Services | None
+    versions: dict[str, tuple[WorkflowSpec, ...]] = field(
+        default_factory=dict[str, tuple[WorkflowSpec, ...]]
+    )
+    """Of each workflow of which several are registered, all of them, by id."""
 
     def surroundings(self) -> AbstractContextManager[None]:
         """Return a block in which its clock and ids are the current ones."""

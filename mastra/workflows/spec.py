@@ -236,6 +236,10 @@ class WorkflowSpec:
     """Which of several definitions under the same id it is."""
     kept: tuple[WorkflowSpec, ...] = ()
     """All the versions of it that are registered, for runs that began with one of them."""
+    beside: Mapping[str, tuple[WorkflowSpec, ...]] = field(
+        default_factory=dict[str, tuple["WorkflowSpec", ...]], repr=False
+    )
+    """The versions of each workflow of which several are registered, by id; it may still grow."""
     graph: str | None = field(default=None, init=False, repr=False)
     """What runs note of it, once somebody asked."""
     forms: Forms | None = field(default=None, init=False, repr=False)

@@ -2,28 +2,76 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, cast
+from weakref import WeakKeyDictionary
 
 from mastra.errors import DefinitionChangedError
 from mastra.storage.base import RunHead
 from mastra.workflows.comparison import Changes, compare, unknown_to
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.graph import is_current, read_graph
-from mastra.workflows.places import positional
-from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.graph import Part, is_current, read_graph
+from mastra.workflows.places import followed, positional, with_units
+from mastra.workflows.spec import StepNode, Unit, WorkflowSpec
 
 __all__ = ["check_definition", "spec_for"]
 
+_SWAPPED: Final[WeakKeyDictionary[WorkflowSpec, dict[str, WorkflowSpec]]] = WeakKeyDictionary()
+"""Definitions with other versions inside, by the graph of the runs that go on by them."""
+
 
 def spec_for(spec: WorkflowSpec, head: RunHead) -> WorkflowSpec:
-    """Return the definition that a run goes on by: the version it began with, if that is kept."""
+    """Return the definition that a run goes on by: the version it began with, if that is kept.
+
+    So with the workflows inside of it.
+    """
     if head.status == "pending":
         return spec
     version = head.data.get("version")
     own = spec
     if version != spec.version:
         own = next((kept for kept in spec.kept if kept.version == version), spec)
-    return own if "graph" in head.data else positional(own)
+    if "graph" not in head.data:
+        return positional(own)
+    return own if is_current(own, head) or not spec.beside else _with_nested(own, spec, head)
+
+
+def _with_nested(own: WorkflowSpec, spec: WorkflowSpec, head: RunHead) -> WorkflowSpec:
+    """Return a definition with those versions of the workflows inside that a run began with."""
+    text = cast("str", head.data["graph"])
+    known = _SWAPPED.setdefault(own, {})
+    if text not in known:
+        old = read_graph(text, None)
+        known[text] = own if old is None else _swapped(own, old.parts, spec.beside)
+    return known[text]
+
+
+def _swapped(
+    spec: WorkflowSpec, parts: list[Part], versions: Mapping[str, tuple[WorkflowSpec, ...]]
+) -> WorkflowSpec:
+    before = {unit.op: unit for part in parts for unit in part.units}
+    changed: dict[str, WorkflowSpec] = {}
+
+    def swap(unit: Unit) -> Unit:
+        part = before.get(unit.op)
+        if isinstance(unit, StepNode) or part is None or part.kind != "workflow":
+            return unit
+        inner = unit.spec
+        if part.version != inner.version:
+            kept = versions.get(inner.id, ())
+            inner = next((one for one in kept if one.version == part.version), inner)
+        inner = _swapped(inner, part.parts, versions)
+        if inner is unit.spec:
+            return unit
+        changed[unit.id] = inner
+        return replace(unit, spec=inner)
+
+    nodes = [with_units(node, swap) for node in spec.nodes]
+    if not changed:
+        return spec
+    steps = {name: inner.output_schema for name, inner in changed.items()}
+    return replace(spec, nodes=followed(nodes), steps={**spec.steps, **steps})
 
 
 def check_definition(

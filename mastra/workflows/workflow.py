@@ -15,7 +15,7 @@ from mastra.failures import call_user
 from mastra.names import python_names, python_options
 from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
-from mastra.workflows.places import OpNames
+from mastra.workflows.places import OpNames, units_of
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import (
     BranchNode,
@@ -340,8 +340,10 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             kept: All versions of it, where runs go on by the one that they began with.
         """
         bound = copy.copy(self)
-        if kept:
-            bound._spec = replace(self.spec, kept=tuple(version.spec for version in kept))  # noqa: SLF001
+        versions = tuple(version.spec for version in kept)
+        units = (unit for node in self.spec.nodes for unit in units_of(node))
+        if versions or any(isinstance(unit, WorkflowNode) for unit in units):
+            bound._spec = replace(self.spec, kept=versions, beside=runtime.versions)  # noqa: SLF001
         bound.bind(runtime)
         return bound
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from mastra import Mastra, create_workflow
+import pytest
+
+from mastra import DefinitionChangedError, Mastra, StepContext, create_workflow, step
 from tests.support.engines import Calls, Env
 from tests.support.waiting import Gate, asking, blocking, plus
 
 
 def trip(version: str | None, *steps: Any, id: str = "trip") -> Any:
     workflow = create_workflow(id=id, version=version, input_schema=int, output_schema=Any)
-    for step in steps:
-        workflow = workflow.then(step)
+    for each in steps:
+        workflow = workflow.then(each)
     return workflow.commit()
 
 
@@ -46,6 +48,82 @@ async def test_a_run_that_crashed_goes_on_by_its_own(env: Env, calls: Calls) -> 
     assert (await (await run_of(mastra)).restart()).unwrap() == 4
     assert calls["a"] == 1
     assert calls["n"] == 0
+
+
+def around(calls: Calls, kind: str, hotel: Any) -> Any:
+    flow = create_workflow(id="trip", input_schema=int, output_schema=Any)
+    match kind:
+        case "then":
+            return flow.then(hotel).then(plus(calls, "z")).commit()
+        case "parallel":
+            return flow.parallel([plus(calls, "side"), hotel]).commit()
+        case "branch":
+            arms: list[Any] = [(never, plus(calls, "no")), (always, hotel)]
+            return flow.then(plus(calls, "y", 0)).branch(arms).commit()
+        case "foreach":
+            return flow.then(as_list).foreach(hotel).commit()
+        case "dountil":
+            return flow.dountil(hotel, always).commit()
+        case _:
+            inner = create_workflow(id="city", input_schema=int, output_schema=Any)
+            return flow.then(inner.then(hotel).commit()).commit()
+
+
+@step(id="as-list")
+async def as_list(data: int) -> list[int]:
+    return [data]
+
+
+def never(_: StepContext[Any]) -> bool:
+    return False
+
+
+def always(_: StepContext[Any]) -> bool:
+    return True
+
+
+RESULTS = {
+    "then": 4,
+    "parallel": {"side": 2, "hotel": 3},
+    "branch": {"hotel": 3},
+    "foreach": [3],
+    "dountil": 3,
+    "deeper": 3,
+}
+
+
+@pytest.mark.parametrize("old_version", [None, "1"])
+@pytest.mark.parametrize("kind", RESULTS)
+async def test_a_nested_workflow_is_of_the_version_that_the_run_began_with(
+    env: Env, calls: Calls, kind: str, old_version: str | None
+) -> None:
+    waits = asking(calls, "wait")
+    one = trip(old_version, plus(calls, "a"), waits, id="hotel")
+    two = trip("2", plus(calls, "n"), plus(calls, "m"), waits, plus(calls, "o"), id="hotel")
+    await (await env.workflow(around(calls, kind, one)).create_run("r")).start(1)
+    mastra = await env.deploy(around(calls, kind, two), [one, two])
+    result = await (await run_of(mastra)).resume({"add": 1}, step="wait")
+    assert result.unwrap() == RESULTS[kind]
+    assert calls["a"] == 1
+    assert calls["n"] == calls["o"] == 0
+    new = await mastra.get_workflow("trip").create_run("new")
+    assert (await new.start(1)).status == "suspended"
+    assert (calls["a"], calls["n"]) == (1, 1)
+
+
+async def test_a_nested_version_that_is_gone_is_refused_where_the_other_does_not_fit(
+    env: Env, calls: Calls
+) -> None:
+    waits = asking(calls, "wait")
+    one = trip("1", plus(calls, "a"), waits, id="hotel")
+    two = trip("2", plus(calls, "n"), waits, id="hotel")
+    await (await env.workflow(around(calls, "then", one)).create_run("r")).start(1)
+    mastra = await env.deploy(around(calls, "then", two), two)
+    with pytest.raises(DefinitionChangedError, match=r"hotel\.a"):
+        await (await run_of(mastra)).resume({"add": 1}, step="wait")
+    mastra = await env.deploy(around(calls, "then", two), [one, two])
+    result = await (await run_of(mastra)).resume({"add": 1}, step="wait")
+    assert result.unwrap() == 4
 
 
 async def test_a_run_whose_version_had_no_name(env: Env, calls: Calls) -> None:
