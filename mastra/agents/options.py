@@ -181,6 +181,7 @@ class CallOptions(TypedDict, total=False):
     include_raw_chunks: bool
     hooks: ToolCallHooks
     scorers: Mapping[str, Any]
+    return_scorer_data: bool
 
 
 class AgentOptions(CallOptions, total=False):

@@ -261,6 +261,8 @@ class AgentResult(Generic[Obj]):
     """Each model request that was answered, those of agents that were asked included."""
     trace: Mapping[str, Json] | None = None
     """`traceId` and `spanId`, where somebody traces."""
+    scoring_data: Mapping[str, Json] | None = None
+    """What a scorer sees, `input` and `output`, where `return_scorer_data` asked for it."""
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": self.text or repr(self), "text/markdown": self.text or repr(self)}
@@ -352,6 +354,7 @@ class AgentResult(Generic[Obj]):
             "tripwire": self.tripwire,
             "suspendPayload": self.suspend_payload,
             "resumeSchema": self.resume_schema,
+            "scoringData": self.scoring_data,
         }
         wire.update({key: plain(value) for key, value in optional.items() if value is not None})
         wire.update(self.trace or {})

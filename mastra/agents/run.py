@@ -12,6 +12,7 @@ from mastra.agents.context import AgentContext
 from mastra.agents.metering import Meter, meter_around
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.results import AgentResult
+from mastra.agents.scoring import scoring_data
 from mastra.agents.transcript import Transcript
 from mastra.clock import Timer, current_clock
 from mastra.failures import call_user
@@ -242,6 +243,7 @@ class AgentRun:
             remembered_messages=transcript.remembered,
             spending=[*self.meter.spent],
             trace=None if self.span is None else self.span.to_stored(),
+            scoring_data=scoring_data(self) if self.options.get("return_scorer_data") else None,
         )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mastra.agents.context import resolve_dynamic
-from mastra.agents.run import AgentRun
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.models.stored_messages import to_stored_wire
 from mastra.services import Scorable
+
+if TYPE_CHECKING:
+    from mastra.agents.run import AgentRun
 
 __all__ = ["offer_scores", "scoring_data"]
 

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from mastra.evals.code_scorers import (
         create_tool_call_accuracy_scorer_code as create_tool_call_accuracy_scorer_code,
     )
+    from mastra.evals.comparison import Comparison as Comparison
+    from mastra.evals.comparison import compare_experiments as compare_experiments
+    from mastra.evals.datasets import Dataset as Dataset
+    from mastra.evals.datasets import DatasetItem as DatasetItem
+    from mastra.evals.experiments import Experiment as Experiment
+    from mastra.evals.experiments import ExperimentResult as ExperimentResult
     from mastra.evals.judge import Judge as Judge
     from mastra.evals.judged.answers import (
         create_answer_relevancy_scorer as create_answer_relevancy_scorer,
@@ -73,6 +79,8 @@ if TYPE_CHECKING:
     from mastra.evals.outcomes import ScorerRun as ScorerRun
     from mastra.evals.outcomes import StageResults as StageResults
     from mastra.evals.outcomes import not_scorable as not_scorable
+    from mastra.evals.runs import EvalSummary as EvalSummary
+    from mastra.evals.runs import run_evals as run_evals
     from mastra.evals.scorer import PromptStage as PromptStage
     from mastra.evals.scorer import Scorer as Scorer
     from mastra.evals.scorer import StageContext as StageContext
@@ -91,6 +99,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Comparison",
+    "Dataset",
+    "DatasetItem",
+    "EvalSummary",
+    "Experiment",
+    "ExperimentResult",
     "Judge",
     "JudgeExecution",
     "LiveScores",
@@ -105,6 +119,7 @@ __all__ = [
     "analyze_tool_failures",
     "check_blacklist",
     "check_efficiency",
+    "compare_experiments",
     "compare_trajectories",
     "create_agent_test_run",
     "create_answer_relevancy_scorer",
@@ -137,9 +152,16 @@ __all__ = [
     "extract_trajectory",
     "extract_workflow_trajectory",
     "not_scorable",
+    "run_evals",
 ]
 
 _HOMES = {
+    "Comparison": "mastra.evals.comparison",
+    "Dataset": "mastra.evals.datasets",
+    "DatasetItem": "mastra.evals.datasets",
+    "EvalSummary": "mastra.evals.runs",
+    "Experiment": "mastra.evals.experiments",
+    "ExperimentResult": "mastra.evals.experiments",
     "Judge": "mastra.evals.judge",
     "JudgeExecution": "mastra.evals.outcomes",
     "LiveScores": "mastra.evals.live",
@@ -154,6 +176,7 @@ _HOMES = {
     "analyze_tool_failures": "mastra.evals.trajectories",
     "check_blacklist": "mastra.evals.trajectories",
     "check_efficiency": "mastra.evals.trajectories",
+    "compare_experiments": "mastra.evals.comparison",
     "compare_trajectories": "mastra.evals.trajectories",
     "create_agent_test_run": "mastra.evals.messages",
     "create_answer_relevancy_scorer": "mastra.evals.judged.answers",
@@ -186,6 +209,7 @@ _HOMES = {
     "extract_trajectory": "mastra.evals.trajectories",
     "extract_workflow_trajectory": "mastra.evals.trajectories",
     "not_scorable": "mastra.evals.outcomes",
+    "run_evals": "mastra.evals.runs",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -191,28 +191,42 @@ class ScorerResult:
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
 
+    def stage_data(self) -> dict[str, Json]:
+        """Return what the stages gave, as the fields of the original's row of a score."""
+        wire = {
+            "score": self.score,
+            "reason": self.reason,
+            "preprocessStepResult": self.results.preprocess_step_result,
+            "analyzeStepResult": self.results.analyze_step_result,
+            **{_PROMPTS[stage]: text for stage, text in self.prompts.items()},
+        }
+        what = f"The score of {self.scorer_id!r}"
+        return {
+            key: to_jsonable(value, what=what) for key, value in wire.items() if value is not None
+        }
+
     def to_wire(self) -> dict[str, Json]:
         """Return the fields of the original's row of a score that the scoring gives."""
         run = self.run
         context = run.request_context
         if isinstance(context, RequestContext):
             context = context.to_json()
-        wire = {
+        given = {
             "runId": run.run_id,
             "input": run.input,
             "output": run.output,
-            "score": self.score,
-            "reason": self.reason,
-            "preprocessStepResult": self.results.preprocess_step_result,
-            "analyzeStepResult": self.results.analyze_step_result,
-            "preprocessPrompt": self.prompts.get("preprocess"),
-            "analyzePrompt": self.prompts.get("analyze"),
-            "generateScorePrompt": self.prompts.get("generate_score"),
-            "generateReasonPrompt": self.prompts.get("generate_reason"),
             "requestContext": context or None,
             "additionalContext": run.additional_context,
         }
         what = f"The score of {self.scorer_id!r}"
-        return {
-            key: to_jsonable(value, what=what) for key, value in wire.items() if value is not None
+        return self.stage_data() | {
+            key: to_jsonable(value, what=what) for key, value in given.items() if value is not None
         }
+
+
+_PROMPTS = {
+    "preprocess": "preprocessPrompt",
+    "analyze": "analyzePrompt",
+    "generate_score": "generateScorePrompt",
+    "generate_reason": "generateReasonPrompt",
+}

@@ -14,7 +14,7 @@ from mastra.jsonable import Json, to_jsonable
 from mastra.services import Scorable
 from mastra.storage.evals import EvalRecord
 
-__all__ = ["ScoreRecord", "score_to_wire"]
+__all__ = ["ScoreRecord", "judge_facts", "score_data", "score_to_wire"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +57,14 @@ class ScoreRecord:
         """
         scorer, trace = self.scorer, self.trace or {}
         entity_id = str(self.entity.get("id"))
-        about: dict[str, Json] = {
-            "id": scorer.id,
-            "name": scorer.name,
-            "description": scorer.description,
-            "hasJudge": scorer.judge is not None,
-        }
         result = self.result
         data: dict[str, Any] = {
-            "scorerId": scorer.id,
+            **score_data(scorer),
             "entityId": entity_id,
             "entityType": self.entity_type,
             "entity": dict(self.entity),
-            "scorer": about,
             "source": self.source,
-            "metadata": {**self.metadata, **_judge_facts(result)},
+            "metadata": {**self.metadata, **judge_facts(result)},
             "traceId": trace.get("traceId"),
             "spanId": trace.get("spanId"),
             "resourceId": self.resource_id,
@@ -91,7 +84,20 @@ class ScoreRecord:
         )
 
 
-def _judge_facts(result: ScorerResult) -> dict[str, Json]:
+def score_data(scorer: Scorer) -> dict[str, Json]:
+    """Return what a score says of its scorer."""
+    return {
+        "scorerId": scorer.id,
+        "scorer": {
+            "id": scorer.id,
+            "name": scorer.name,
+            "description": scorer.description,
+            "hasJudge": scorer.judge is not None,
+        },
+    }
+
+
+def judge_facts(result: ScorerResult) -> dict[str, Json]:
     """Return what the judge took, as facts of the score."""
     asked = [one for stage in result.judge.values() for one in stage]
     if not asked:

@@ -29,11 +29,15 @@ from mastra.server.handling import WireResponse, bound, bound_route
 from mastra.server.openapi import add_documentation
 from mastra.server.redirects import RelativeRedirects
 from mastra.server.routes.agents import add_agent_routes
+from mastra.server.routes.datasets import add_dataset_routes
+from mastra.server.routes.experiments import add_experiment_routes, runner_of
+from mastra.server.routes.feedback import add_feedback_routes
 from mastra.server.routes.logs import add_log_routes
 from mastra.server.routes.memory import add_memory_routes
 from mastra.server.routes.metrics import add_metric_routes
 from mastra.server.routes.observability import add_observability_routes
 from mastra.server.routes.runs import add_run_routes
+from mastra.server.routes.scores import add_score_routes
 from mastra.server.routes.system import add_system_routes
 from mastra.server.routes.tools import add_tool_routes
 from mastra.server.routes.workflows import add_workflow_routes
@@ -135,6 +139,10 @@ def _routes(prefix: str) -> tuple[APIRoute, ...]:
         add_observability_routes,
         add_metric_routes,
         add_log_routes,
+        add_score_routes,
+        add_dataset_routes,
+        add_experiment_routes,
+        add_feedback_routes,
         add_system_routes,
     ):
         add_routes(api)
@@ -157,11 +165,15 @@ def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[Non
             recovered = await mastra.recover_all_durable_agents()
             for agent_id, run_ids in recovered.items():
                 server.logger.info("%d runs of agent %r go on", len(run_ids), agent_id)
+            experiments = await runner_of(server).go_on()
+            if experiments:
+                server.logger.info("%d experiments go on", len(experiments))
         try:
             with collecting_logs(mastra.observability, mastra.logger):
                 yield
         finally:
             await drain(server)
+            await runner_of(server).aclose()
             await mastra.aclose()
 
     return life

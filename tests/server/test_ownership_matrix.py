@@ -27,6 +27,7 @@ from mastra.memory import Memory
 from mastra.observability import Observability
 from mastra.server import BearerAuth, create_app
 from mastra.server.app import server_of
+from mastra.storage.evals import EvalKind
 from mastra.testing import FunctionModel, ToolCall
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +107,29 @@ def approves(chat_id: str) -> tuple[str, Any]:
 
 METRIC = {"name": ["mastra_agent_duration_ms", "mastra_workflow_duration_ms"]}
 PERCENTILES = {"name": "mastra_agent_duration_ms", "percentiles": [0.5]}
+SCORE = {"scorerId": "s", "score": 1}
+ALICES_SCORE = {
+    **SCORE,
+    "id": "alice-score",
+    "runId": "alice-flow",
+    "entityType": "AGENT",
+    "entityId": "a",
+    "input": "alice's",
+}
+ALICES_FEEDBACK = {
+    "feedbackId": "alice-feedback",
+    "feedbackType": "comment",
+    "value": "alice's",
+    "runId": "alice-run",
+}
+EVALS: tuple[EvalKind, ...] = (
+    "score",
+    "dataset",
+    "dataset_item",
+    "experiment",
+    "experiment_result",
+    "feedback",
+)
 SAVED = {"id": "alice-message", "role": "user", "content": "bob's"}
 
 ROWS: dict[str, list[tuple[str, Any]]] = {
@@ -216,6 +240,62 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     "GET /observability/logs": [blind(), blind(resourceId="alice"), blind(runId="alice-run")],
     "GET /logs": [blind(transportId="memory")],
     "GET /logs/{run_id}": [blind(transportId="memory")],
+    "GET /scores/scorer/{scorerId}": [blind()],
+    "GET /scores/run/{runId}": [blind()],
+    "GET /scores/entity/{entityType}/{entityId}": [blind()],
+    "POST /scores": [refused({"score": {"id": "alice-score", "scorerId": "s", "score": 0}})],
+    "GET /observability/scores": [blind(), refused(resourceId="alice")],
+    "POST /observability/scores": [
+        refused({"score": {"scoreId": "alice-score", "scorerId": "s", "score": 0}})
+    ],
+    "DELETE /observability/scores": [refused({"scoreIds": ["alice-score"]})],
+    "GET /observability/scores/{scoreId}": [refused()],
+    "GET /datasets": [blind()],
+    "GET /datasets/{datasetId}": [refused()],
+    "PATCH /datasets/{datasetId}": [refused({"name": "Bob's"})],
+    "DELETE /datasets/{datasetId}": [refused()],
+    "GET /datasets/{datasetId}/versions": [refused()],
+    "GET /datasets/{datasetId}/items": [refused(), refused(version=0)],
+    "POST /datasets/{datasetId}/items": [refused({"input": "bob's"})],
+    "POST /datasets/{datasetId}/items/batch": [refused({"items": [{"input": "bob's"}]})],
+    "DELETE /datasets/{datasetId}/items/batch": [refused({"itemIds": ["alice-item"]})],
+    "GET /datasets/{datasetId}/items/{itemId}": [refused()],
+    "PATCH /datasets/{datasetId}/items/{itemId}": [refused({"input": "bob's"})],
+    "DELETE /datasets/{datasetId}/items/{itemId}": [refused()],
+    "DELETE /datasets/{datasetId}/items/{itemId}/purge": [refused()],
+    "GET /datasets/{datasetId}/items/{itemId}/history": [refused()],
+    "GET /datasets/{datasetId}/items/{itemId}/versions/{datasetVersion}": [refused()],
+    "GET /experiments": [blind()],
+    "GET /experiments/review-summary": [blind()],
+    "DELETE /experiments/{experimentId}": [refused()],
+    "GET /datasets/{datasetId}/experiments": [refused()],
+    "POST /datasets/{datasetId}/experiments": [
+        refused({"targetType": "agent", "targetId": "a"}),
+        refused({"start": False, "id": "alice-experiment"}),
+    ],
+    "GET /datasets/{datasetId}/experiments/{experimentId}": [refused()],
+    "PATCH /datasets/{datasetId}/experiments/{experimentId}": [refused({"name": "Bob's"})],
+    "DELETE /datasets/{datasetId}/experiments/{experimentId}": [refused()],
+    "POST /datasets/{datasetId}/experiments/{experimentId}/finalize": [refused({})],
+    "GET /datasets/{datasetId}/experiments/{experimentId}/results": [refused()],
+    "POST /datasets/{datasetId}/experiments/{experimentId}/results": [
+        refused({"itemId": "alice-item", "output": "bob's"})
+    ],
+    "PATCH /datasets/{datasetId}/experiments/{experimentId}/results/{resultId}": [
+        refused({"comment": "bob's"})
+    ],
+    "POST /datasets/{datasetId}/experiments/{experimentId}/items/{itemId}/run": [refused({})],
+    "POST /datasets/{datasetId}/compare": [
+        refused({"experimentIdA": "alice-experiment", "experimentIdB": "alice-experiment"})
+    ],
+    "GET /observability/feedback": [blind(), refused(resourceId="alice")],
+    "POST /observability/feedback": [
+        refused({"feedback": {"feedbackId": "alice-feedback", "feedbackType": "t", "value": 0}})
+    ],
+    "DELETE /observability/feedback": [refused({"feedbackIds": ["alice-feedback"]})],
+    "PATCH /observability/feedback/{feedbackId}/review-status": [
+        refused({"reviewStatus": "reviewed"})
+    ],
 }
 """What is somebody's: by route, what bob asks, and whether it is refused or shows nothing."""
 
@@ -226,10 +306,9 @@ GET /workflows/{workflowId}|GET /tools|GET /tools/{toolId}|POST /tools/{toolId}/
 GET /memory/status|GET /memory/config|POST /observability/traces/query/fields
 GET /observability/discovery/environments|GET /observability/discovery/service-names
 GET /observability/discovery/tags|GET /logs/transports|GET /auth/capabilities|GET /mcp/v0/servers
-GET /system/packages|GET /system/api-schema|GET /scores/scorers|GET /processors|GET /workspaces
-GET /experiments/review-summary|GET /schedules|GET /channels/platforms|GET /editor/builder/settings
-GET /editor/builder/models/available|GET /datasets|GET /observability/feedback|GET /experiments
-GET /stored/prompt-blocks
+GET /system/packages|GET /system/api-schema|GET /scores/scorers|GET /scores/scorers/{scorerId}
+GET /processors|GET /workspaces|POST /datasets|GET /schedules|GET /channels/platforms|GET /editor/builder/settings
+GET /editor/builder/models/available|GET /stored/prompt-blocks
 """
 """What tells of the application alone: definitions, and what there is none of."""
 
@@ -268,7 +347,7 @@ class World:
         self.routes = {f"{method} {path}" for method, path in server_of(app).facts["routes"]}
         self.routes |= {f"{route.method} {route.path}" for route in own}
         self.http = http
-        self.trace = ""
+        self.trace = self.dataset = self.result = ""
 
     async def prepare(self) -> None:
         """Let alice ask an agent, start a workflow and say something; bob has a thread."""
@@ -284,9 +363,26 @@ class World:
                 {"messages": [{**SAVED, "content": "alice's", "threadId": "alice-thread"}]},
             ),
             ("memory/threads/alice-thread/working-memory", {"workingMemory": "alice-notes"}),
+            ("datasets", {"name": "alice-dataset"}),
+            ("scores", {"score": ALICES_SCORE}),
+            ("observability/feedback", {"feedback": ALICES_FEEDBACK}),
         ):
             made = await self.http.post(f"/api/{path}", headers=ALICE, json=body)
             assert made.status_code == 200, (path, made.text)
+        listed = await self.http.get("/api/datasets", headers=ALICE)
+        self.dataset = listed.json()["datasets"][0]["id"]
+        own = f"datasets/{self.dataset}"
+        for path, body in (
+            (f"{own}/items", {"externalId": "alice-item", "input": "alice's"}),
+            (f"{own}/experiments", {"start": False, "id": "alice-experiment"}),
+            (
+                f"{own}/experiments/alice-experiment/results",
+                {"itemId": "alice-item", "output": "alice's", "scores": [{**SCORE}]},
+            ),
+        ):
+            made = await self.http.post(f"/api/{path}", headers=ALICE, json=body)
+            assert made.status_code == 200, (path, made.text)
+        self.result = made.json()["id"]
         body = {"threadId": "bob-own"}
         assert (await self.http.post("/api/memory/threads", headers=BOB, json=body)).is_success
         traces = (await self.http.get("/api/observability/traces", headers=ALICE)).json()["spans"]
@@ -307,6 +403,7 @@ class World:
             await storage.agent_runs.get_agent_run("alice-run"),
             await storage.agent_runs.agent_run_owner("alice-run"),
             (run.status, run.updated_at, runs.total),
+            *[await storage.evals.list(kind) for kind in EVALS],
         ]
 
     def path(self, route: str) -> str:
@@ -324,6 +421,16 @@ class World:
             "{threadId}": "alice-thread",
             "{trace_id}": self.trace,
             "{span_id}": self.span,
+            "{datasetId}": self.dataset,
+            "{itemId}": "alice-item",
+            "{experimentId}": "alice-experiment",
+            "{resultId}": self.result,
+            "{scorerId}": "s",
+            "{scoreId}": "alice-score",
+            "{feedbackId}": "alice-feedback",
+            "{entityType}": "AGENT",
+            "{entityId}": "a",
+            "{datasetVersion}": "1",
         }
         for name, value in ids.items():
             path = path.replace(name, value)

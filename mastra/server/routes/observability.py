@@ -297,17 +297,6 @@ async def entity_names(
     return {"names": sorted(names)}
 
 
-async def list_scores(
-    server: ServerDep, request: Request, trace_id: str, span_id: str
-) -> dict[str, Json]:
-    """List the scores of a span: there are none."""
-    del span_id
-    if _store(server).trace(trace_id):
-        _spans(server, request, trace_id)
-    pagination = {"total": 0, "page": 0, "perPage": 10, "hasMore": False}
-    return {"scores": [], "pagination": pagination}
-
-
 def _discovery(name: str) -> Any:
     async def nothing() -> dict[str, Json]:
         """Answer that there is none of it."""
@@ -327,7 +316,6 @@ def add_observability_routes(router: APIRouter) -> None:
     add(router, "GET", f"{base}/traces/{{trace_id}}", get_trace)
     add(router, "GET", f"{base}/traces/{{trace_id}}/light", get_trace_light)
     add(router, "GET", f"{base}/traces/{{trace_id}}/spans/{{span_id}}", get_span)
-    add(router, "GET", f"{base}/traces/{{trace_id}}/{{span_id}}/scores", list_scores)
     add(router, "GET", f"{base}/discovery/entity-names", entity_names)
     for path, name in (
         ("environments", "environments"),

@@ -18,27 +18,12 @@ from mastra.server.handling import add
 __all__ = ["add_system_routes"]
 
 _NOTHING: dict[str, Json] = {
-    "/scores/scorers": {},
     "/processors": {},
     "/workspaces": {"workspaces": []},
-    "/experiments/review-summary": {"counts": []},
     "/schedules": {"schedules": []},
     "/channels/platforms": [],
     "/editor/builder/settings": {"enabled": False, "modelPolicy": {"active": False}},
     "/editor/builder/models/available": {"providers": []},
-    "/datasets": {
-        "datasets": [],
-        "pagination": {"total": 0, "page": 0, "perPage": 10, "hasMore": False},
-    },
-    "/observability/feedback": {
-        "pagination": {"total": 0, "page": 0, "perPage": 1, "hasMore": False},
-        "feedback": [],
-        "deltaCursor": "0",
-    },
-    "/experiments": {
-        "experiments": [],
-        "pagination": {"total": 0, "page": 0, "perPage": 10, "hasMore": False},
-    },
     "/stored/prompt-blocks": {
         "promptBlocks": [],
         "total": 0,

@@ -1,0 +1,340 @@
+"""Datasets: items with an input and what should come of it, from files, rows or storage."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, cast
+
+from mastra.errors import ConfigError, InputValidationError
+from mastra.evals.catalogue import Datasets
+from mastra.ids import stable_id
+from mastra.jsonable import Json, dump_json, to_jsonable
+from mastra.names import hint, python_name, python_names, python_options
+from mastra.request_context import RequestContext
+from mastra.storage.evals import EvalRecord, EvalStore
+
+__all__ = ["Dataset", "DatasetItem", "item_of", "store_of"]
+
+
+@python_names
+@dataclass(frozen=True, slots=True)
+class DatasetItem:
+    """One thing to try."""
+
+    input: Any
+    """What the target is given."""
+    ground_truth: Any = None
+    """What should come of it."""
+    expected_trajectory: Any = None
+    """What steps it should take, as JSON: `{"steps": [{"name": …}], "ordering": …}`."""
+    metadata: Mapping[str, Any] | None = None
+    request_context: Mapping[str, Any] | None = None
+    """Values of the request, for this item."""
+    inputs: Sequence[Any] | None = None
+    """In place of `input`: what the user says turn by turn, in one conversation with an agent."""
+    turns: Sequence[Mapping[str, Any]] | None = None
+    """Likewise, each a dict of `input` with `gates` and `scorers` of its own; for `run_evals`."""
+    id: str = ""
+    """Its name in the dataset; left out, one that is the same for the same input and truth."""
+
+    def named(self) -> DatasetItem:
+        """Return the item with an id."""
+        if self.id:
+            return self
+        told = dump_json([self.input, self.inputs, self.ground_truth], what="A dataset's item")
+        return replace(self, id=stable_id(told.decode()))
+
+    def to_data(self) -> dict[str, Json]:
+        """Return the item as it is stored and sent."""
+        given = {
+            "input": self.input if self.inputs is None else {"inputs": list(self.inputs)},
+            "groundTruth": self.ground_truth,
+            "expectedTrajectory": self.expected_trajectory,
+            "metadata": self.metadata,
+            "requestContext": self.request_context,
+        }
+        what = f"Item {self.id!r} of a dataset"
+        return {
+            key: to_jsonable(value, what=what)
+            for key, value in given.items()
+            if value is not None or key == "input"
+        }
+
+
+_FIELDS = frozenset(DatasetItem.__dataclass_fields__)
+
+
+def item_of(given: Any, place: int) -> DatasetItem:
+    """Return an item for itself or a dict of its fields.
+
+    Raises:
+        InputValidationError: It has no input, or fields that no item has.
+    """
+    if isinstance(given, DatasetItem):
+        return given
+    if not isinstance(given, Mapping):
+        raise InputValidationError(f"Item {place} is {given!r}: give a dict with an `input`.")
+    fields = {
+        python_name(key, _FIELDS) or key: value
+        for key, value in cast("Mapping[str, Any]", given).items()
+    }
+    unknown = fields.keys() - _FIELDS
+    if unknown:
+        raise InputValidationError(
+            f"Item {place} has {', '.join(map(repr, sorted(unknown)))}, which no item has."
+            f"{hint(unknown, _FIELDS)}"
+        )
+    shapes = [name for name in ("input", "inputs", "turns") if name in fields]
+    if len(shapes) != 1 or not (shapes == ["input"] or fields[shapes[0]]):
+        raise InputValidationError(f"Item {place} needs one of input, inputs and turns.")
+    if isinstance(fields.get("request_context"), RequestContext):
+        fields["request_context"] = fields["request_context"].to_dict()
+    values: dict[str, Any] = {"input": None, **fields}
+    return DatasetItem(**values)
+
+
+def store_of(kept_in: Any) -> EvalStore:
+    """Return the store of evaluations of an application, a storage, or itself.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    found: Any = getattr(kept_in, "storage", kept_in)
+    found = getattr(found, "evals", found)
+    if not hasattr(found, "save") or not hasattr(found, "list"):
+        raise ConfigError(
+            f"Datasets are kept in a Mastra or a storage, not in a {type(kept_in).__name__}."
+        )
+    return found
+
+
+@python_names
+@python_options
+class Dataset:
+    """Items by name. It is in this process; `save` and `load` keep it in a storage.
+
+    Args:
+        name: What it is called.
+        items: Items, or dicts of their fields.
+        id: Its name for programs; left out, the name.
+        description: What it is of.
+        metadata: Facts for the application.
+
+    Attributes:
+        version: The version in the storage; `None` for one that was never there.
+
+    Raises:
+        InputValidationError: An item has no input, or two have the same id.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        items: Iterable[DatasetItem | Mapping[str, Any]] = (),
+        *,
+        id: str | None = None,
+        description: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not name:
+            raise ConfigError("A dataset needs a name: Dataset('weather', items).")
+        self.name = name
+        self.id = id or name
+        self.description = description
+        self.metadata = metadata
+        self.version: int | None = None
+        self.items = _numbered([item_of(item, place) for place, item in enumerate(items)])
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {len(self.items)} items)"
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[DatasetItem]:
+        return iter(self.items)
+
+    # -- from elsewhere ------------------------------------------------------------------------
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        name: str,
+        input: str | Sequence[str] | None = None,  # noqa: A002 - the field's name
+        ground_truth: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Return a dataset of rows: dicts, or a `Dataset` of the library `datasets`.
+
+        Args:
+            rows: The rows.
+            name: What it is called.
+            input: The column of the input, or several, which then are a dict. Left out, rows have
+                the fields of items: `input`, `ground_truth`, `metadata` and so on.
+            ground_truth: The column of what should come of it, or several, likewise.
+            options: As of `Dataset`.
+
+        Raises:
+            InputValidationError: A row does not have such a column.
+        """
+        items = [_item_of_row(row, at, input, ground_truth) for at, row in enumerate(rows)]
+        return cls(name, items, **options)
+
+    from_datasets = from_rows
+
+    @classmethod
+    def from_jsonl(cls, path: str | Path, *, name: str | None = None, **options: Any) -> Self:
+        """Return a dataset of a file with one JSON object a line; options as of `from_rows`."""
+        file = Path(path)
+        rows: list[Mapping[str, Any]] = []
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+            if line.strip():
+                try:
+                    rows.append(json.loads(line))
+                except ValueError as error:
+                    raise InputValidationError(
+                        f"Line {number} of {file} is no JSON: {error}."
+                    ) from None
+        return cls.from_rows(rows, name=name or file.stem, **options)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, *, name: str | None = None, **options: Any) -> Self:
+        """Return a dataset of a file of comma-separated values with a heading.
+
+        What is neither input nor ground truth (nor another field of an item) is metadata. Options
+        are as of `from_rows`.
+        """
+        file = Path(path)
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        return cls.from_rows(map(_with_metadata, rows), name=name or file.stem, **options)
+
+    # -- in a storage --------------------------------------------------------------------------
+
+    async def save(self, kept_in: Any) -> Self:
+        """Make the dataset in a storage the same as this one, as one new version of it.
+
+        Args:
+            kept_in: A `Mastra` or a storage.
+        """
+        datasets = Datasets(store_of(kept_in))
+        about = {"name": self.name, "description": self.description, "metadata": self.metadata}
+        fields = {key: to_jsonable(value) for key, value in about.items() if value}
+        record = await datasets.replace(
+            self.id, fields, {item.id: item.to_data() for item in self.items}
+        )
+        self.version = record.version
+        return self
+
+    @classmethod
+    async def load(cls, kept_in: Any, name: str, *, version: int | None = None) -> Self:
+        """Return a dataset that a storage has.
+
+        Args:
+            kept_in: A `Mastra` or a storage.
+            name: Its id, or its name.
+            version: As it was at this version; left out, as it is.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        datasets = Datasets(store_of(kept_in))
+        record = await datasets.find(name)
+        rows = await datasets.items(record.id, version=version)
+        about: dict[str, Any] = record.data
+        made = cls(
+            about["name"],
+            map(item_from, rows),
+            id=record.id,
+            description=about.get("description") or "",
+            metadata=about.get("metadata"),
+        )
+        made.version = record.version if version is None else version
+        return made
+
+
+def item_from(record: EvalRecord) -> DatasetItem:
+    """Return an item that is stored."""
+    data: dict[str, Any] = record.data
+    given = data.get("input")
+    inputs: Any = None
+    if isinstance(given, dict) and cast("dict[str, Any]", given).keys() == {"inputs"}:
+        inputs, given = cast("dict[str, Any]", given)["inputs"], None
+    return DatasetItem(
+        given,
+        data.get("groundTruth"),
+        data.get("expectedTrajectory"),
+        data.get("metadata"),
+        data.get("requestContext"),
+        inputs,
+        id=str(record.subject),
+    )
+
+
+def _numbered(items: list[DatasetItem]) -> list[DatasetItem]:
+    """Return items with ids; those that are the same get a number.
+
+    Raises:
+        InputValidationError: Two were given the same id.
+    """
+    seen: Counter[str] = Counter()
+    given = {item.id for item in items if item.id}
+    found: list[DatasetItem] = []
+    for item in items:
+        named = item.named()
+        seen[named.id] += 1
+        if seen[named.id] > 1:
+            if item.id:
+                raise InputValidationError(f"Two items have the id {item.id!r}.")
+            name = f"{named.id}-{seen[named.id]}"
+            named = replace(named, id=name if name not in given else f"{name}-again")
+        found.append(named)
+    return found
+
+
+def _pick(row: Mapping[str, Any], at: int, columns: str | Sequence[str]) -> Any:
+    names = [columns] if isinstance(columns, str) else columns
+    missing = [name for name in names if name not in row]
+    if missing:
+        raise InputValidationError(
+            f"Row {at} has no column {missing[0]!r}. It has: {', '.join(map(repr, row))}."
+        )
+    return row[columns] if isinstance(columns, str) else {name: row[name] for name in names}
+
+
+def _item_of_row(
+    row: Mapping[str, Any],
+    at: int,
+    given: str | Sequence[str] | None,
+    truth: str | Sequence[str] | None,
+) -> Any:
+    if given is None and truth is None:
+        return row
+    used = {"input": "input" if given is None else given}
+    if truth is not None:
+        used["ground_truth"] = truth
+    item = {name: _pick(row, at, columns) for name, columns in used.items()}
+    taken = {
+        name for names in used.values() for name in ([names] if isinstance(names, str) else names)
+    }
+    rest = {name: value for name, value in row.items() if name not in taken}
+    metadata: Mapping[str, Any] = rest.pop("metadata", None) or {}
+    named = {name: rest.pop(name) for name in ("id",) if rest.get(name)}
+    return {**item, **named, "metadata": {**metadata, **rest} or None}
+
+
+def _with_metadata(row: dict[str, Any]) -> Mapping[str, Any]:
+    """Return a row whose columns are fields of an item, where it has an input, and metadata."""
+    if "input" not in row:
+        return row
+    named = {key for key in row if python_name(key, _FIELDS) or key in _FIELDS}
+    rest = {key: value for key, value in row.items() if key not in named}
+    known = {key: value for key, value in row.items() if key in named and value != ""}
+    return {**known, "metadata": rest} if rest else known

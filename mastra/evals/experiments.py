@@ -1,0 +1,539 @@
+"""Experiments: a dataset, a target and scorers, run as a workflow, so that a crash costs little."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self, cast
+
+import anyio
+
+from mastra.clock import now_ms
+from mastra.errors import ConfigError, MastraError, NotFoundError
+from mastra.evals.datasets import Dataset, DatasetItem, store_of
+from mastra.evals.grading import Grade, Grading, RuleResult, Verdict, grade, mean, verdict_of
+from mastra.evals.grading import grading_of as grading_of_given
+from mastra.evals.scorer import Scorer
+from mastra.evals.scores import judge_facts, score_data
+from mastra.evals.targets import Answer, target_of
+from mastra.failures import name_of, text_of
+from mastra.ids import new_id, stable_id
+from mastra.jsonable import Json
+from mastra.names import python_names, python_options
+from mastra.services import Services
+from mastra.storage.evals import EvalFilter, EvalRecord, EvalStore
+from mastra.storage.in_process import InMemoryStorage
+from mastra.workflows.engines.inprocess import InProcessEngine
+from mastra.workflows.runtime import Runtime
+from mastra.workflows.step import create_step
+from mastra.workflows.workflow import Workflow, create_workflow
+
+__all__ = ["Experiment", "ExperimentItem", "ExperimentResult", "load_experiment", "result_id"]
+
+WORKFLOW_ID: Final = "mastra-experiment"
+"""Under which the runs of experiments are stored; a run has the id of its experiment."""
+
+OnItem = Callable[["ExperimentItem"], Awaitable[None] | None]
+
+
+@python_names
+@dataclass(frozen=True, slots=True)
+class ExperimentItem:
+    """What came of one item at one attempt."""
+
+    item_id: str
+    attempt: int
+    """From 0, where there are repeats."""
+    input: Json
+    output: Json
+    ground_truth: Json
+    scores: Mapping[str, float | None]
+    """By scorer; `None` where there is none."""
+    reasons: Mapping[str, str]
+    """Why, or what went wrong, by scorer."""
+    error: Mapping[str, Json] | None
+    """Why the target failed: `message` and `code`."""
+    duration_ms: int
+    run_id: str
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Return what is stored of it."""
+        found: Mapping[str, Any] = data.get("scores") or {}
+        return cls(
+            str(data["itemId"]),
+            data.get("attempt", 0),
+            data.get("input"),
+            data.get("output"),
+            data.get("groundTruth"),
+            {name: one.get("score") for name, one in found.items()},
+            {name: text for name, one in found.items() if (text := _told(one)) is not None},
+            data.get("error"),
+            data.get("durationMs", 0),
+            data.get("targetRunId") or "",
+        )
+
+
+def _told(one: Mapping[str, Any]) -> str | None:
+    return one.get("error") or one.get("reason")
+
+
+@python_names
+@dataclass(frozen=True, slots=True)
+class ExperimentResult:
+    """What came of an experiment."""
+
+    id: str
+    name: str
+    status: str
+    """`running`, `completed` or `failed`: whether it came to its end, not how good it is."""
+    dataset_id: str | None
+    dataset_version: int | None
+    items: Sequence[ExperimentItem]
+    """In the order of the dataset, the attempts of one item side by side."""
+    rule_results: Sequence[RuleResult]
+    """What each scorer made of all answers."""
+    verdict: Verdict | None
+    """`failed` where a gate did or an item, `scored` where a threshold was missed, else `passed`;
+    `None` where there is nothing to pass."""
+    total_items: int
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The mean score of each scorer."""
+        return {one.id: one.score for one in self.rule_results}
+
+    @property
+    def succeeded_count(self) -> int:
+        """For how many items the target gave something."""
+        return sum(item.error is None for item in self.items)
+
+    @property
+    def failed_count(self) -> int:
+        """For how many it failed."""
+        return len(self.items) - self.succeeded_count
+
+
+@python_names
+@python_options
+class Experiment:
+    """A dataset, a target and scorers. Each `run` is one experiment, stored item by item.
+
+    It is a workflow of this library whose run has the id of the experiment: `run(experiment_id)`
+    with the same id goes on where a killed process left off. Items that had ended are not run again.
+
+    Args:
+        name: What it is called.
+        dataset: The items.
+        target: An agent, a workflow, a scorer, or a function of the input.
+        scorers: As of `run_evals`.
+        gates: Scorers that must give 1 for every item.
+        concurrency: How many items run at once.
+        repeats: How often each item is run, since models do not always answer alike.
+        max_retries: How often an item is tried again whose target failed.
+        item_timeout_s: After how many seconds an item has failed; `None` waits.
+        mastra: The application, in whose storage it is kept; left out, that of the target.
+        storage: Where it is kept instead; without either, in memory.
+        target_options: Options of the target: of `generate`, or of a run's `start`.
+        description: What it is to find out.
+        metadata: Facts for the application.
+        resource_id: Whose it is.
+
+    Raises:
+        ConfigError: Something is none of these.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dataset: Dataset,
+        target: Any,
+        scorers: Any = (),
+        gates: Iterable[Any] | None = None,
+        concurrency: int = 5,
+        repeats: int = 1,
+        max_retries: int = 0,
+        item_timeout_s: float | None = None,
+        mastra: Any = None,
+        storage: Any = None,
+        target_options: Mapping[str, Any] | None = None,
+        description: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        resource_id: str | None = None,
+    ) -> None:
+        for option, number in (("concurrency", concurrency), ("repeats", repeats)):
+            if number < 1:
+                raise ConfigError(f"{option} is {number}: give 1 or more.")
+        if not len(dataset):
+            raise ConfigError(f"Dataset {dataset.name!r} has no items to run.")
+        self.name = name
+        self.dataset = dataset
+        self.repeats = repeats
+        self.target = target_of(target, target_options)
+        self.target.resource_id = self.target.resource_id or resource_id
+        mastra = mastra or self.target.mastra
+        self.grading: Grading = grading_of_given(scorers, gates, mastra)
+        self._check_names()
+        kept_in = storage or (InMemoryStorage() if mastra is None else mastra.storage)
+        self._store: EvalStore = store_of(kept_in)
+        self._max_retries = max_retries
+        self._timeout_s = item_timeout_s
+        self._about: dict[str, Any] = {"description": description, "metadata": metadata}
+        self._resource_id = resource_id
+        self._items = {item.id: item for item in dataset}
+        self._on_item: OnItem | None = None
+        self._unseen: list[dict[str, Any]] = []
+        self._shown_at = time.monotonic()
+        self._engine = InProcessEngine()
+        self._workflow = self._made(concurrency).bound_to(
+            Runtime(self._engine, kept_in.workflows, cast("Services | None", mastra))
+        )
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.name!r}, {self.dataset!r}, {self.target.id!r})"
+
+    def _check_names(self) -> None:
+        names = [rule.name for rule in self.grading]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                "Two scorers have the same id, and scores are told apart by that: "
+                f"{', '.join(names)}."
+            )
+
+    def _made(self, concurrency: int) -> Workflow[Any, Any, Any]:
+        # What passes between the steps is plain JSON already.
+        anything: Any = Any
+        plain = {"input_schema": anything, "output_schema": anything}
+        item = create_step(id="item", execute=self._run_item, **plain)
+        finish = create_step(id="finish", execute=self._finish, **plain)
+        made = create_workflow(id=WORKFLOW_ID, **plain)
+        return made.foreach(item, concurrency=concurrency).then(finish).commit()
+
+    # -- running -------------------------------------------------------------------------------
+
+    async def run(
+        self, experiment_id: str | None = None, *, on_item_complete: OnItem | None = None
+    ) -> ExperimentResult:
+        """Run the experiment, or go on with it, and return what came of it.
+
+        Args:
+            experiment_id: Its id; left out, a new one. One that was begun goes on, and one that
+                has ended is read.
+            on_item_complete: Called with each item that is run here, sync or async.
+
+        Raises:
+            WorkflowFailedError: It could not come to its end.
+        """
+        name = experiment_id or new_id()
+        record = await self._store.get("experiment", name)
+        if record is None:
+            await self._begin(name)
+        elif record.data.get("status") == "completed":
+            return await self.result(name)
+        elif record.data.get("status") != "running":
+            await self._mark(name, {"status": "running", "startedAt": now_ms()})
+        self._on_item = on_item_complete
+        known = await self._workflow.get_run(name)
+        run = await self._workflow.create_run(name, resource_id=self._resource_id)
+        if known is None:
+            places = [
+                [item.id, attempt] for item in self.dataset for attempt in range(self.repeats)
+            ]
+            result = await run.start(input_data=places)
+        else:
+            result = await run.restart()
+        if result.status != "success":
+            await self._mark(name, {"status": "failed", "completedAt": now_ms()})
+        result.unwrap()
+        return await self.result(name)
+
+    async def begin(
+        self, experiment_id: str | None = None, *, more: Mapping[str, Json] | None = None
+    ) -> str:
+        """Store the experiment without running it, and return its id.
+
+        Args:
+            experiment_id: Its id; left out, a new one.
+            more: Further fields of its row.
+        """
+        name = experiment_id or new_id()
+        if await self._store.get("experiment", name) is None:
+            await self._begin(name, status="pending", more=more)
+        return name
+
+    async def aclose(self) -> None:
+        """Stop what runs in this process; with a storage that outlives it, that goes on later."""
+        await self._engine.aclose()
+
+    async def result(self, experiment_id: str) -> ExperimentResult:
+        """Return what came of it so far.
+
+        Raises:
+            NotFoundError: There is no such experiment.
+        """
+        found = await load_experiment(self._store, experiment_id)
+        thresholds = {rule.name: rule for rule in self.grading}
+        rules = [
+            replace(
+                one,
+                threshold=thresholds[one.id].threshold,
+                is_gate=thresholds[one.id].is_gate,
+                passed=thresholds[one.id].passes(one.score),
+            )
+            if one.id in thresholds
+            else one
+            for one in found.rule_results
+        ]
+        verdict = "failed" if found.failed_count else verdict_of(rules)
+        return replace(found, rule_results=rules, verdict=verdict)
+
+    async def _begin(
+        self, name: str, status: str = "running", more: Mapping[str, Json] | None = None
+    ) -> None:
+        about = {
+            "name": self.name,
+            "description": self._about["description"] or None,
+            "metadata": self._about["metadata"],
+            "datasetId": self.dataset.id,
+            "datasetVersion": self.dataset.version,
+            "targetType": self.target.type,
+            "targetId": self.target.id,
+            "scorerIds": [rule.scorer.id for rule in self.grading],
+            "status": status,
+            "totalItems": len(self.dataset) * self.repeats,
+            "succeededCount": 0,
+            "failedCount": 0,
+            "skippedCount": 0,
+            "startedAt": None if status == "pending" else now_ms(),
+            **(more or {}),
+        }
+        data = {key: value for key, value in about.items() if value is not None}
+        record = EvalRecord(
+            "experiment", name, data, parent_id=self.dataset.id, resource_id=self._resource_id
+        )
+        await self._store.save([record])
+
+    async def _mark(self, name: str, fields: Mapping[str, Json]) -> None:
+        record = await self._store.get("experiment", name)
+        if record is not None:
+            changed = replace(record, data={**record.data, **fields}, updated_at=now_ms())
+            await self._store.save([changed])
+
+    # -- the workflow's steps ------------------------------------------------------------------
+
+    async def _run_item(self, ctx: Any) -> dict[str, Any]:
+        item_id, attempt = ctx.input_data
+        outcome = await self._outcome(item_id, attempt)
+        # What is recorded of the step is the truth, of which the rows are made at the end. Those
+        # that are written before that are for whoever looks on.
+        self._unseen.append(outcome)
+        if time.monotonic() - self._shown_at >= _SHOWN_EVERY_S:
+            await self._show(ctx.run_id)
+        if self._on_item is not None:
+            told = self._on_item(ExperimentItem.of(outcome))
+            if told is not None:
+                await told
+        return outcome
+
+    async def _show(self, experiment_id: str) -> None:
+        unseen, self._unseen, self._shown_at = self._unseen, [], time.monotonic()
+        await self._store.save(
+            [record for one in unseen for record in self._records(experiment_id, one)]
+        )
+
+    async def _finish(self, ctx: Any) -> dict[str, Any]:
+        outcomes: list[dict[str, Any]] = ctx.input_data
+        self._unseen = []
+        for start in range(0, len(outcomes), _ROWS_AT_ONCE):
+            await self._store.save(
+                [
+                    record
+                    for one in outcomes[start : start + _ROWS_AT_ONCE]
+                    for record in self._records(ctx.run_id, one)
+                ]
+            )
+        failed = sum("error" in one for one in outcomes)
+        await self._mark(
+            ctx.run_id,
+            {
+                "status": "completed",
+                "succeededCount": len(outcomes) - failed,
+                "failedCount": failed,
+                "completedAt": now_ms(),
+            },
+        )
+        return {"failed": failed}
+
+    async def run_one(self, experiment_id: str, item_id: str, attempt: int = 0) -> ExperimentItem:
+        """Run one item, score it and store both; a second time takes the place of the first."""
+        outcome = await self._outcome(item_id, attempt)
+        await self._store.save(self._records(experiment_id, outcome))
+        return ExperimentItem.of(outcome)
+
+    async def _outcome(self, item_id: str, attempt: int) -> dict[str, Any]:
+        """Run an item and score it; return all that came of it, as JSON."""
+        item = self._items.get(item_id)
+        began, answer, retries = now_ms(), None, 0
+        error: Exception | None = None
+        found: dict[str, Any] = {"itemId": item_id, "attempt": attempt}
+        if item is None:
+            error = NotFoundError(f"Item {item_id!r} is no longer in the dataset.")
+        else:
+            answer, error, retries = await self._tried(item)
+            found |= {key: value for key, value in item.to_data().items() if key in _OF_ITEM}
+        if item is not None and answer is not None:
+            grades = [await grade(rule, item, answer) for rule in self.grading]
+            trace: Mapping[str, Any] = answer.trace or {}
+            found |= {
+                "output": answer.value,
+                "durationMs": answer.duration_ms,
+                "targetRunId": answer.run_id,
+                "scores": {one.rule.name: _grade_data(one) for one in grades},
+                **{key: trace[key] for key in ("traceId", "spanId") if key in trace},
+            }
+        if error is not None:
+            code = error.code if isinstance(error, MastraError) else name_of(error)
+            late = (
+                f"It took more than {self._timeout_s:g} s."
+                if _is_late(self._timeout_s, error)
+                else ""
+            )
+            found["error"] = {"message": late or text_of(error), "code": code}
+        return found | {"startedAt": began, "completedAt": now_ms(), "retryCount": retries}
+
+    async def _tried(self, item: DatasetItem) -> tuple[Answer | None, Exception | None, int]:
+        tries = 0
+        while True:
+            try:
+                if self._timeout_s is None:
+                    return await self.target.run(item), None, tries
+                with anyio.fail_after(self._timeout_s):
+                    return await self.target.run(item), None, tries
+            except Exception as error:  # noqa: BLE001 - what is evaluated may raise anything
+                if tries == self._max_retries:
+                    return None, error, tries
+                tries += 1
+
+    def _records(self, experiment_id: str, outcome: dict[str, Any]) -> list[EvalRecord]:
+        """Return the rows of an outcome: that of its result, and those of its scores."""
+        item_id, attempt = outcome["itemId"], outcome["attempt"]
+        result = EvalRecord(
+            "experiment_result",
+            result_id(experiment_id, item_id, attempt),
+            {**outcome, "itemDatasetVersion": self.dataset.version},
+            parent_id=experiment_id,
+            subject=item_id,
+            run_id=outcome.get("targetRunId") or None,
+            trace_id=outcome.get("traceId"),
+            resource_id=self._resource_id,
+        )
+        by_name = {rule.name: rule.scorer for rule in self.grading}
+        return [
+            result,
+            *(
+                self._score(experiment_id, outcome, name, by_name[name], found)
+                for name, found in outcome.get("scores", {}).items()
+                if found["score"] is not None and "error" not in found
+            ),
+        ]
+
+    def _score(
+        self,
+        experiment_id: str,
+        outcome: Mapping[str, Any],
+        name: str,
+        scorer: Scorer,
+        found: Mapping[str, Any],
+    ) -> EvalRecord:
+        # As in the original, scores of an experiment are found by its id, and name the item.
+        item_id = outcome["itemId"]
+        data = {
+            **score_data(scorer),
+            **found,
+            "runId": experiment_id,
+            "entityType": self.target.entity_type,
+            "entityId": item_id,
+            "entity": {"id": self.target.id, "name": self.target.id},
+            "source": "TEST",
+            "input": outcome.get("input"),
+            "output": outcome.get("output"),
+            "traceId": outcome.get("traceId"),
+            "spanId": outcome.get("spanId"),
+            "resourceId": self._resource_id,
+            "datasetId": self.dataset.id,
+            "datasetItemId": item_id,
+        }
+        return EvalRecord(
+            "score",
+            f"expscore:{experiment_id}:{item_id}:{outcome['attempt']}:{name}",
+            {key: value for key, value in data.items() if value is not None},
+            parent_id=scorer.id,
+            subject=f"{self.target.entity_type}/{item_id}",
+            run_id=experiment_id,
+            trace_id=outcome.get("traceId"),
+            resource_id=self._resource_id,
+        )
+
+
+def _is_late(limit_s: float | None, error: Exception) -> bool:
+    return limit_s is not None and isinstance(error, TimeoutError) and not str(error)
+
+
+def result_id(experiment_id: str, item_id: str, attempt: int) -> str:
+    """Return the id of the row of a result: the same each time it is stored."""
+    return stable_id(experiment_id, item_id, str(attempt))
+
+
+_OF_ITEM: Final = frozenset({"input", "groundTruth", "metadata"})
+_SHOWN_EVERY_S: Final = 1.0
+_ROWS_AT_ONCE: Final = 200
+
+
+def _grade_data(one: Grade) -> dict[str, Json]:
+    found: dict[str, Json] = {"score": one.score}
+    if one.error is not None:
+        found["error"] = one.error
+    if one.result is not None:
+        found |= one.result.stage_data()
+        found["metadata"] = judge_facts(one.result)
+    return found
+
+
+async def load_experiment(kept_in: Any, experiment_id: str) -> ExperimentResult:
+    """Return what is stored of an experiment.
+
+    Args:
+        kept_in: A `Mastra` or a storage.
+        experiment_id: Its id.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    store = store_of(kept_in)
+    record = await store.get("experiment", experiment_id)
+    if record is None:
+        raise NotFoundError(f"Experiment not found: {experiment_id}")
+    where = EvalFilter(parent_id=experiment_id)
+    page = await store.list("experiment_result", where, is_ascending=True)
+    items = [ExperimentItem.of(one.data) for one in page.records]
+    data: dict[str, Any] = record.data
+    names = list(dict.fromkeys(name for item in items for name in item.scores))
+    rules = [_rule_result(name, items) for name in names]
+    return ExperimentResult(
+        experiment_id,
+        data.get("name") or experiment_id,
+        data.get("status", "pending"),
+        data.get("datasetId"),
+        data.get("datasetVersion"),
+        items,
+        rules,
+        "failed" if any(item.error is not None for item in items) else None,
+        data.get("totalItems", len(items)),
+    )
+
+
+def _rule_result(name: str, items: Sequence[ExperimentItem]) -> RuleResult:
+    scores = [score for item in items if (score := item.scores.get(name)) is not None]
+    return RuleResult(name, mean(scores), passed=True, count=len(scores), scores=scores)

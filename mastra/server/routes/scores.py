@@ -1,0 +1,365 @@
+"""Scorers and scores, as Studio and clients read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+
+from mastra.agents.context import AgentContext, resolve_dynamic
+from mastra.clock import iso_from_ms
+from mastra.errors import NotFoundError
+from mastra.evals.live import ScorerEntry
+from mastra.evals.scorer import Scorer
+from mastra.evals.scores import score_to_wire
+from mastra.failures import text_of
+from mastra.ids import new_id
+from mastra.jsonable import Json
+from mastra.server.context import Server, ServerDep
+from mastra.server.eval_payloads import ScoreBody, ScoreIdsBody, SignalScoreBody, given
+from mastra.server.handling import add
+from mastra.server.payloads import Identifier
+from mastra.storage.evals import EvalFilter, EvalRecord
+
+__all__ = ["Page", "PerPage", "add_score_routes", "own_or_refuse", "paged"]
+
+Page = Annotated[int, Query(ge=0, le=10**6)]
+PerPage = Annotated[int, Query(alias="perPage", ge=1, le=1000)]
+ScorerId = Annotated[Identifier, Path(alias="scorerId")]
+
+
+def paged(total: int, page: int, per_page: int) -> dict[str, Json]:
+    """Return what a list says of its pages."""
+    more = (page + 1) * per_page < total
+    return {"total": total, "page": page, "perPage": per_page, "hasMore": more}
+
+
+async def own_or_refuse(server: Server, request: Request, record: EvalRecord) -> EvalRecord:
+    """Return a record that may be stored: its id is free, or of what is the caller's already.
+
+    Raises:
+        Refusal: The id is of somebody else's.
+    """
+    known = await server.mastra.storage.evals.get(record.kind, record.id)
+    if known is not None:
+        server.check_owner(request, known.resource_id, record.kind.replace("_", " "))
+    return record
+
+
+# -- scorers -----------------------------------------------------------------------------------
+
+
+async def _entries(server: Server, request: Request) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+
+    def put(scorer: Scorer, entry: ScorerEntry | None) -> dict[str, Any]:
+        row = found.get(scorer.id)
+        if row is None:
+            row = found[scorer.id] = {
+                "scorer": _scorer_wire(scorer),
+                "agentIds": [],
+                "agentNames": [],
+                "workflowIds": [],
+                "isRegistered": False,
+                "source": "code",
+            }
+        if entry is not None and entry.rate < 1:
+            row["sampling"] = {"type": "ratio", "rate": entry.rate}
+        return row
+
+    context = server.query_context(request)
+    for agent in server.mastra.list_agents().values():
+        about = AgentContext(context, server.mastra, agent.id)
+        scorers = await resolve_dynamic(agent.spec.scorers, about)
+        for scorer, entry in _named(server, scorers):
+            row = put(scorer, entry)
+            row["agentIds"].append(agent.id)
+            row["agentNames"].append(agent.name)
+    for workflow in server.mastra.list_workflows().values():
+        for scorer, entry in _named(server, workflow.spec.scorers):
+            put(scorer, entry)["workflowIds"].append(workflow.id)
+    for scorer in server.mastra.list_scorers().values():
+        put(scorer, None)["isRegistered"] = True
+    return found
+
+
+def _named(server: Server, scorers: Any) -> list[tuple[Scorer, ScorerEntry]]:
+    found: list[tuple[Scorer, ScorerEntry]] = []
+    if not isinstance(scorers, Mapping):
+        return found
+    for key, one in cast("Mapping[str, Any]", scorers).items():
+        try:
+            entry = ScorerEntry.of(one, key)
+            scorer = entry.scorer
+            if isinstance(scorer, str):
+                scorer = server.mastra.get_scorer_by_id(scorer)
+        except Exception as error:  # noqa: BLE001 - one that is set up wrongly hides no other
+            server.logger.warning("Scorer %r cannot be listed: %s", key, text_of(error))
+            continue
+        found.append((scorer, entry))
+    return found
+
+
+def _scorer_wire(scorer: Scorer) -> dict[str, Json]:
+    config: dict[str, Json] = {
+        "id": scorer.id,
+        "name": scorer.name,
+        "description": scorer.description,
+    }
+    if scorer.type is not None:
+        config["type"] = scorer.type
+    if scorer.judge is not None:
+        model = scorer.judge.model
+        named = model if isinstance(model, str) else getattr(model, "id", type(model).__name__)
+        config["judge"] = {"model": str(named), "instructions": scorer.judge.instructions}
+    steps: list[Json] = [
+        {"name": step["name"], "isPromptObject": step["type"] == "prompt"}
+        for step in scorer.get_steps()
+    ]
+    return {"config": config, "steps": steps, "originalPromptObjects": {}}
+
+
+async def list_scorers(server: ServerDep, request: Request) -> dict[str, Json]:
+    """List the scorers, with the agents and workflows that they score."""
+    return await _entries(server, request)
+
+
+async def get_scorer(server: ServerDep, request: Request, scorer_id: ScorerId) -> Json:
+    """Return a scorer, or null."""
+    return (await _entries(server, request)).get(scorer_id)
+
+
+# -- scores ------------------------------------------------------------------------------------
+
+
+async def _listed(
+    server: Server,
+    request: Request,
+    page: int,
+    per_page: int,
+    keep: Callable[[EvalRecord], bool] | None = None,
+    **where: str | None,
+) -> dict[str, Json]:
+    asked: Any = {**where, "resource_id": server.owner(request)}
+    filters = EvalFilter(**asked)
+    store = server.mastra.storage.evals
+    start = page * per_page
+    if keep is None:
+        found = await store.list("score", filters, offset=start, limit=per_page)
+        rows, total = found.records, found.total
+    else:
+        kept = [one for one in (await store.list("score", filters)).records if keep(one)]
+        rows, total = kept[start : start + per_page], len(kept)
+    return {
+        "pagination": paged(total, page, per_page),
+        "scores": [score_to_wire(one) for one in rows],
+    }
+
+
+async def scores_by_scorer(
+    server: ServerDep,
+    request: Request,
+    scorer_id: ScorerId,
+    *,
+    entity_id: Annotated[Identifier | None, Query(alias="entityId")] = None,
+    entity_type: Annotated[Identifier | None, Query(alias="entityType")] = None,
+    page: Page = 0,
+    per_page: PerPage = 10,
+) -> dict[str, Json]:
+    """List the scores that a scorer gave, the latest first."""
+    asked = {"entityId": entity_id, "entityType": entity_type}
+    asked = {key: value for key, value in asked.items() if value is not None}
+
+    def keep(record: EvalRecord) -> bool:
+        return all(record.data.get(key) == value for key, value in asked.items())
+
+    return await _listed(
+        server, request, page, per_page, keep if asked else None, parent_id=scorer_id
+    )
+
+
+async def scores_by_run(
+    server: ServerDep,
+    request: Request,
+    run_id: Annotated[Identifier, Path(alias="runId")],
+    page: Page = 0,
+    per_page: PerPage = 10,
+) -> dict[str, Json]:
+    """List the scores of a run, or of an experiment, the latest first."""
+    return await _listed(server, request, page, per_page, run_id=run_id)
+
+
+async def scores_by_entity(
+    server: ServerDep,
+    request: Request,
+    entity_type: Annotated[Identifier, Path(alias="entityType")],
+    entity_id: Annotated[Identifier, Path(alias="entityId")],
+    *,
+    page: Page = 0,
+    per_page: PerPage = 10,
+) -> dict[str, Json]:
+    """List the scores of an agent or a workflow, the latest first."""
+    name = entity_id
+    try:
+        if entity_type == "AGENT":
+            name = server.mastra.get_agent_by_id(entity_id).id
+        elif entity_type == "WORKFLOW":
+            name = server.mastra.get_workflow_by_id(entity_id).id
+    except NotFoundError:
+        pass  # scores stay where what they are of is gone, and those of experiments name items
+    return await _listed(server, request, page, per_page, subject=f"{entity_type}/{name}")
+
+
+async def save_score(server: ServerDep, request: Request, body: ScoreBody) -> dict[str, Json]:
+    """Store a score that somebody else gave."""
+    data = given(body.score)
+    record = _record(server, request, data, str(data.pop("id", None) or new_id()))
+    await server.mastra.storage.evals.save([await own_or_refuse(server, request, record)])
+    stored = await server.mastra.storage.evals.get("score", record.id)
+    return {"score": None if stored is None else score_to_wire(stored)}
+
+
+def _record(server: Server, request: Request, data: dict[str, Any], name: str) -> EvalRecord:
+    data.setdefault("runId", "")
+    data.setdefault("source", "LIVE")
+    data.setdefault("scorer", {"id": data["scorerId"], "name": data["scorerId"]})
+    data.setdefault("entity", {"id": data.get("entityId", "")})
+    data.setdefault("entityId", str(data["entity"].get("id", "")))
+    owner = server.owner(request)
+    return EvalRecord(
+        "score",
+        name,
+        data,
+        parent_id=data["scorerId"],
+        subject=f"{data.get('entityType', 'AGENT')}/{data['entityId']}",
+        run_id=data["runId"] or None,
+        trace_id=data.get("traceId"),
+        resource_id=owner,
+    )
+
+
+# -- as signals of traces ----------------------------------------------------------------------
+
+_FILTERS = ("traceId", "spanId", "scorerId", "runId", "threadId", "entityType", "experimentId")
+
+
+def _signal(record: EvalRecord) -> dict[str, Json]:
+    data: dict[str, Any] = record.data
+    scorer: Mapping[str, Any] = data.get("scorer") or {}
+    entity: Mapping[str, Any] = data.get("entity") or {}
+    named = ("traceId", "spanId", "runId", "threadId", "resourceId", "reason", "metadata")
+    return {
+        **{key: data.get(key) for key in named},
+        "scoreId": record.id,
+        "timestamp": iso_from_ms(record.created_at),
+        "scorerId": data["scorerId"],
+        "scorerName": scorer.get("name"),
+        "scoreSource": "experiment" if data.get("source") == "TEST" else "live",
+        "score": data.get("score"),
+        "entityType": str(data.get("entityType", "")).lower() or None,
+        "entityId": data.get("entityId"),
+        "entityName": entity.get("name") or data.get("entityId"),
+        "experimentId": data.get("runId") if data.get("source") == "TEST" else None,
+    }
+
+
+async def list_signals(
+    server: ServerDep, request: Request, page: Page = 0, per_page: PerPage = 10
+) -> dict[str, Json]:
+    """List scores as signals of traces, the latest first."""
+    query = request.query_params
+    asked = {name: query[name] for name in _FILTERS if query.get(name)}
+    where = EvalFilter(
+        trace_id=asked.get("traceId"),
+        parent_id=asked.get("scorerId"),
+        resource_id=server.owner(request, query.get("resourceId") or None),
+    )
+    found = await server.mastra.storage.evals.list("score", where)
+    rows = [_signal(one) for one in found.records]
+    kept = [row for row in rows if all(row[name] == value for name, value in asked.items())]
+    return {
+        "pagination": paged(len(kept), page, per_page),
+        "scores": kept[page * per_page : (page + 1) * per_page],
+        "deltaCursor": str(len(rows)),
+    }
+
+
+async def get_signal(
+    server: ServerDep, request: Request, score_id: Annotated[Identifier, Path(alias="scoreId")]
+) -> dict[str, Json]:
+    """Return a score as a signal of a trace."""
+    record = await server.mastra.storage.evals.get("score", score_id)
+    if record is None:
+        return {"score": None}
+    server.check_owner(request, record.resource_id, "score")
+    return {"score": _signal(record)}
+
+
+async def create_signal(
+    server: ServerDep, request: Request, body: SignalScoreBody
+) -> dict[str, Json]:
+    """Store a score of a trace."""
+    data = given(body.score)
+    name = str(data.pop("scoreId", None) or new_id())
+    shown = data.pop("scorerName", None) or data["scorerId"]
+    data["scorer"] = {"id": data["scorerId"], "name": shown}
+    data["source"] = "TEST" if data.pop("scoreSource", None) == "experiment" else "LIVE"
+    data["entity"] = {
+        "id": data.get("entityId", ""),
+        "name": data.pop("entityName", None) or data.get("entityId", ""),
+    }
+    data["entityType"] = str(data.get("entityType", "agent")).upper()
+    record = _record(server, request, data, name)
+    await server.mastra.storage.evals.save([await own_or_refuse(server, request, record)])
+    return {"success": True}
+
+
+async def delete_signals(
+    server: ServerDep, request: Request, body: ScoreIdsBody
+) -> dict[str, Json]:
+    """Delete scores. Those that are not there do not matter."""
+    store = server.mastra.storage.evals
+    for score_id in body.score_ids:
+        record = await store.get("score", score_id)
+        if record is not None:
+            server.check_owner(request, record.resource_id, "score")
+    await store.delete("score", ids=body.score_ids)
+    return {"success": True}
+
+
+async def scores_by_span(
+    server: ServerDep,
+    request: Request,
+    trace_id: str,
+    span_id: str,
+    *,
+    page: Page = 0,
+    per_page: PerPage = 10,
+) -> dict[str, Json]:
+    """List the scores of a span."""
+    traces: Any = getattr(server.mastra.observability, "traces", None)
+    for span in traces.trace(trace_id) if traces is not None else ():
+        if span.parent_id is None:
+            server.check_owner(request, span.facts.get("resourceId"), "trace")
+
+    def keep(record: EvalRecord) -> bool:
+        return record.data.get("spanId") == span_id
+
+    return await _listed(server, request, page, per_page, keep, trace_id=trace_id)
+
+
+def add_score_routes(router: APIRouter) -> None:
+    """Add the routes to a router."""
+    add(router, "GET", "/scores/scorers", list_scorers)
+    add(router, "GET", "/scores/scorers/{scorerId}", get_scorer)
+    add(router, "GET", "/scores/scorer/{scorerId}", scores_by_scorer)
+    add(router, "GET", "/scores/run/{runId}", scores_by_run)
+    add(router, "GET", "/scores/entity/{entityType}/{entityId}", scores_by_entity)
+    add(router, "POST", "/scores", save_score)
+    add(router, "GET", "/observability/scores", list_signals)
+    add(router, "POST", "/observability/scores", create_signal)
+    add(router, "DELETE", "/observability/scores", delete_signals)
+    add(router, "GET", "/observability/scores/{scoreId}", get_signal)
+    add(router, "GET", "/observability/traces/{trace_id}/{span_id}/scores", scores_by_span)

@@ -1,0 +1,368 @@
+"""Datasets, `run_evals`, experiments and their comparison."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mastra import Agent, InMemoryStorage, Mastra, create_step, create_workflow
+from mastra.errors import ConfigError, InputValidationError, NotFoundError
+from mastra.evals import (
+    Dataset,
+    Experiment,
+    Scorer,
+    checks,
+    compare_experiments,
+    create_scorer,
+    create_trajectory_accuracy_scorer_code,
+    run_evals,
+)
+from mastra.evals.catalogue import Datasets
+from mastra.evals.comparison import paired_test
+from mastra.storage.evals import EvalFilter
+from mastra.testing import FunctionModel
+
+pytestmark = pytest.mark.anyio
+
+ITEMS = [
+    {"input": "one", "ground_truth": "ONE"},
+    {"input": "two", "ground_truth": "two"},
+    {"input": "three", "ground_truth": "THREE"},
+]
+
+
+def exact() -> Scorer:
+    scorer = create_scorer(id="exact", description="Equal to the truth.")
+    return scorer.generate_score(
+        lambda ctx: float(ctx.run.output == ctx.run.ground_truth)
+    ).generate_reason(lambda ctx: "equal" if ctx.score else "different")
+
+
+async def upper(text: str) -> str:
+    return text.upper()
+
+
+# -- datasets --------------------------------------------------------------------------------------
+
+
+async def test_items_have_the_same_ids_each_time(tmp_path: Path) -> None:
+    rows = [{"input": "a", "groundTruth": "A"}, {"input": "a", "groundTruth": "A"}, {"input": "b"}]
+    file = tmp_path / "words.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    first, second = Dataset.from_jsonl(file), Dataset.from_jsonl(file)
+    assert [item.id for item in first] == [item.id for item in second]
+    assert len({item.id for item in first}) == 3
+    assert first.name == "words"
+    assert first.items[0].ground_truth == "A"
+
+
+async def test_a_dataset_comes_from_rows_of_any_form(tmp_path: Path) -> None:
+    file = tmp_path / "cities.csv"
+    file.write_text("input,ground_truth,land\nRome,Italy,it\nOslo,Norway,no\n", "utf-8")
+    cities = Dataset.from_csv(file)
+    assert [(one.input, one.ground_truth, one.metadata) for one in cities] == [
+        ("Rome", "Italy", {"land": "it"}),
+        ("Oslo", "Norway", {"land": "no"}),
+    ]
+    rows = [{"q": "2+2", "hint": "sum", "a": "4", "level": 1, "id": "sum"}]
+    (item,) = Dataset.from_datasets(rows, name="sums", input=["q", "hint"], ground_truth="a")
+    assert item.input == {"q": "2+2", "hint": "sum"}
+    assert (item.id, item.ground_truth, item.metadata) == ("sum", "4", {"level": 1})
+    with pytest.raises(InputValidationError, match=r"Row 0 has no column 'x'\. It has: 'q'"):
+        Dataset.from_rows(rows, name="sums", input="x")
+    with pytest.raises(InputValidationError, match="which no item has"):
+        Dataset("d", [{"input": 1, "groundTrue": 2}])
+    with pytest.raises(InputValidationError, match="needs one of input, inputs and turns"):
+        Dataset("d", [{"ground_truth": 2}])
+    with pytest.raises(InputValidationError, match="Two items have the id 'x'"):
+        Dataset("d", [{"input": 1, "id": "x"}, {"input": 2, "id": "x"}])
+    (tmp_path / "bad.jsonl").write_text('{"input": 1}\nno\n')
+    with pytest.raises(InputValidationError, match="Line 2 of"):
+        Dataset.from_jsonl(tmp_path / "bad.jsonl")
+
+
+async def test_every_change_of_a_dataset_is_a_version() -> None:
+    storage = InMemoryStorage()
+    dataset = await Dataset("words", ITEMS, description="Words").save(storage)
+    assert dataset.version == 1
+    assert (await Dataset("words", ITEMS).save(storage)).version == 1  # nothing has changed
+    changed = [{**ITEMS[0], "ground_truth": "1", "id": dataset.items[0].id}, ITEMS[2]]
+    assert (await Dataset("words", changed).save(storage)).version == 2
+    now = await Dataset.load(storage, "words")
+    assert [(one.input, one.ground_truth) for one in now] == [("one", "1"), ("three", "THREE")]
+    assert (now.version, now.description) == (2, "Words")
+    then = await Dataset.load(storage, "words", version=1)
+    assert [one.input for one in then] == ["one", "two", "three"]
+    assert then.items == dataset.items
+    history = await Datasets(storage.evals).history("words", dataset.items[0].id)
+    assert [(row.version, row.valid_to) for row in history] == [(2, None), (1, 2)]
+    with pytest.raises(NotFoundError, match="Known: 'words'"):
+        await Dataset.load(storage, "nothing")
+
+
+# -- run_evals -------------------------------------------------------------------------------------
+
+
+async def test_a_function_is_evaluated() -> None:
+    told: list[str] = []
+    summary = await run_evals(
+        data=ITEMS,
+        target=upper,
+        scorers=[exact()],
+        concurrency=2,
+        on_item_complete=lambda item: told.append(item.item.input),
+    )
+    assert summary.scores == {"exact": 2 / 3}
+    assert [item.scores["exact"] for item in summary.items] == [1, 0, 1]
+    assert sorted(told) == ["one", "three", "two"]
+    assert summary.verdict is None
+    assert summary.total_items == 3
+
+
+@pytest.mark.parametrize(
+    ("threshold", "gates", "verdict"),
+    [
+        (0.6, (), "passed"),
+        (0.7, (), "scored"),
+        ({"max": 0.5}, (), "scored"),
+        ({"min": 0.5, "max": 0.7}, (), "passed"),
+        (0.6, ("gate",), "failed"),
+    ],
+)
+async def test_gates_and_thresholds_give_a_verdict(
+    threshold: Any, gates: Any, verdict: str
+) -> None:
+    gate = create_scorer(id="gate", description="").generate_score(
+        lambda ctx: float(ctx.run.input != "two")
+    )
+    summary = await run_evals(
+        data=ITEMS,
+        target=upper,
+        scorers=[{"scorer": exact(), "threshold": threshold}],
+        gates=[gate] if gates else None,
+    )
+    assert summary.verdict == verdict
+    assert [one.passed for one in summary.gate_results] == ([False] if gates else [])
+    assert summary.threshold_results[0].passed == (verdict != "scored")
+
+
+async def test_an_agent_is_evaluated_and_a_scorer_that_fails_hides_nothing() -> None:
+    def fail(ctx: Any) -> float:
+        raise ValueError("no")
+
+    agent = Agent(
+        id="echo",
+        instructions="Echo.",
+        model=FunctionModel(lambda request: request.messages[-1].text.upper()),
+    )
+    broken = create_scorer(id="broken", description="").generate_score(fail)
+    summary = await run_evals(
+        data=ITEMS, target=agent, scorers=[checks.includes("t", ignore_case=False), broken]
+    )
+    assert summary.scores == {"check-includes": 0.0, "broken": 0.0}
+    broke = summary.rule_results[1]
+    assert (broke.count, broke.errors) == (0, 3)
+    answer = summary.items[0].answer
+    assert answer is not None
+    assert answer.value == "ONE"
+    assert answer.input["systemMessages"] == [{"role": "system", "content": "Echo."}]
+
+
+async def test_a_target_that_fails_fails_its_item_alone() -> None:
+    async def picky(text: str) -> str:
+        if text == "two":
+            raise RuntimeError("not two")
+        return text.upper()
+
+    summary = await run_evals(data=ITEMS, target=picky, scorers=[exact()])
+    assert [str(item.error) for item in summary.items] == ["None", "not two", "None"]
+    assert (summary.verdict, summary.scores) == ("failed", {"exact": 1.0})
+
+
+async def test_a_conversation_is_evaluated_turn_by_turn() -> None:
+    agent = Agent(
+        id="counts", model=FunctionModel(lambda request: f"heard {len(request.messages)}")
+    )
+    turns = [
+        {"input": "a", "gates": [checks.includes("heard 1")]},
+        {"input": "b", "gates": [checks.includes("heard 1")], "scorers": [checks.includes("3")]},
+    ]
+    summary = await run_evals(
+        data=[{"turns": turns}, {"inputs": ["a", "b", "c"]}],
+        target=agent,
+        scorers=[checks.includes("heard")],
+    )
+    assert summary.verdict == "failed"
+    found = [
+        [(one.score, one.is_gate) for one in turn.rule_results] for turn in summary.turn_results
+    ]
+    assert found == [[(1, True)], [(1, False), (0, True)]]
+    second = summary.items[1].answer
+    assert second is not None
+    assert second.value == ["heard 1", "heard 3", "heard 5"]
+    assert len(second.output) == 3
+
+
+class Value(BaseModel):
+    value: int
+
+
+async def test_a_workflow_is_evaluated_by_its_steps_and_its_path() -> None:
+    async def double(value: Value) -> Value:
+        return Value(value=value.value * 2)
+
+    step = create_step(id="double", execute=double)
+    flow = create_workflow(id="flow", input_schema=Value, output_schema=Value).then(step).commit()
+    big = create_scorer(id="big", description="").generate_score(
+        lambda ctx: float(ctx.run.output["value"] > 3)
+    )
+    path = create_trajectory_accuracy_scorer_code(expected_trajectory=[{"name": "double"}])
+    summary = await run_evals(
+        data=[{"input": {"value": 1}}, {"input": {"value": 2}}],
+        target=flow,
+        scorers={"workflow": [big], "trajectory": [path], "steps": {"double": [big]}},
+    )
+    assert summary.scores == {
+        "big": 0.5,
+        "code-trajectory-accuracy-scorer": 1.0,
+        "double/big": 0.5,
+    }
+
+
+async def test_what_cannot_be_evaluated_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no items"):
+        await run_evals(data=[], target=upper)
+    with pytest.raises(ConfigError, match="not a int"):
+        await run_evals(data=ITEMS, target=7)
+    with pytest.raises(ConfigError, match="is no scorer"):
+        await run_evals(data=ITEMS, target=upper, scorers=["nothing"])
+    with pytest.raises(ConfigError, match="Two scorers are called 'exact'"):
+        await run_evals(data=ITEMS, target=upper, scorers=[exact(), exact()])
+    with pytest.raises(ConfigError, match="A threshold is a number"):
+        await run_evals(data=ITEMS, target=upper, scorers=[{"scorer": exact(), "threshold": "1"}])
+    with pytest.raises(ConfigError, match="'whole'"):
+        await run_evals(data=ITEMS, target=upper, scorers={"whole": [exact()]})
+    summary = await run_evals(data=[{"inputs": ["a"]}], target=upper)
+    assert "Only an agent" in str(summary.items[0].error)
+
+
+# -- experiments -----------------------------------------------------------------------------------
+
+
+async def test_an_experiment_is_stored_item_by_item() -> None:
+    mastra = Mastra(scorers=[exact()])
+    dataset = await Dataset("words", ITEMS).save(mastra)
+    seen: list[str] = []
+    experiment = Experiment(
+        "upper",
+        dataset=dataset,
+        target=upper,
+        scorers=["exact"],
+        repeats=2,
+        mastra=mastra,
+        resource_id="ada",
+    )
+    result = await experiment.run(on_item_complete=lambda item: seen.append(item.item_id))
+    assert (result.status, result.scores, result.verdict) == ("completed", {"exact": 2 / 3}, None)
+    assert (result.total_items, result.succeeded_count, len(seen)) == (6, 6, 6)
+    assert [(item.input, item.attempt) for item in result.items][:3] == [
+        ("one", 0),
+        ("one", 1),
+        ("two", 0),
+    ]
+    assert result.items[2].reasons == {"exact": "different"}
+    assert result.items[0].output == "ONE"
+    scores = await mastra.storage.evals.list("score", EvalFilter(run_id=result.id))
+    assert scores.total == 6
+    row = scores.records[-1]
+    assert row.data["entityId"] == dataset.items[0].id
+    assert (row.data["source"], row.data["input"], row.resource_id) == ("TEST", "one", "ada")
+    # It has ended, so it is read and not run.
+    again = await experiment.run(result.id)
+    assert len(seen) == 6
+    assert again.items == result.items
+
+
+async def test_an_item_that_fails_is_tried_again_and_then_stored_as_failed() -> None:
+    calls: list[str] = []
+
+    async def picky(text: str) -> str:
+        calls.append(text)
+        if text == "two" or (text == "one" and calls.count("one") == 1):
+            raise RuntimeError(f"not {text}")
+        return text.upper()
+
+    experiment = Experiment(
+        "e", dataset=Dataset("d", ITEMS), target=picky, scorers=[exact()], max_retries=1
+    )
+    result = await experiment.run()
+    assert sorted(calls) == ["one", "one", "three", "two", "two"]
+    assert (result.failed_count, result.verdict, result.status) == (1, "failed", "completed")
+    (failed,) = [item for item in result.items if item.error is not None]
+    assert failed.error == {"message": "not two", "code": "RuntimeError"}
+    assert failed.scores == {}
+
+
+async def test_an_item_that_takes_too_long_fails() -> None:
+    import anyio
+
+    async def slow(text: str) -> str:
+        await anyio.sleep_forever()
+        return text
+
+    experiment = Experiment(
+        "e", dataset=Dataset("d", ITEMS[:1]), target=slow, scorers=[exact()], item_timeout_s=0.01
+    )
+    (item,) = (await experiment.run()).items
+    assert item.error == {"message": "It took more than 0.01 s.", "code": "TimeoutError"}
+
+
+async def test_two_experiments_are_compared() -> None:
+    storage = InMemoryStorage()
+    dataset = Dataset("d", [{"input": str(at), "ground_truth": str(at)} for at in range(20)])
+
+    def target(wrong: range) -> Any:
+        return lambda text: "x" if int(text) in wrong else text
+
+    results = [
+        await Experiment(
+            name, dataset=dataset, target=target(wrong), scorers=[exact()], storage=storage
+        ).run()
+        for name, wrong in (("before", range(2, 14)), ("after", range(3)))
+    ]
+    found = compare_experiments(*results).scorers["exact"]
+    inputs = {item.id: item.input for item in dataset}
+    assert [inputs[name] for name in found.worse] == ["0", "1"]
+    assert len(found.better) == 11
+    assert len(found.same) == 7
+    assert (found.baseline, found.candidate) == (0.4, 0.85)
+    assert found.p_value == pytest.approx(0.0225, abs=0.0001)  # of 13 signs 2 or fewer, twice
+    assert not found.is_chance()
+    other = await Experiment("o", dataset=Dataset("o", ITEMS), target=upper).run()
+    with pytest.raises(ConfigError, match="no item in common"):
+        compare_experiments(results[0], other)
+
+
+async def test_the_paired_test_knows_chance() -> None:
+    assert paired_test([]) == 1
+    assert paired_test([0.0, 0.0]) == 1
+    assert paired_test([0.3]) == 1
+    assert paired_test([1, 1, 1, 1, 1]) == 2 / 32
+    assert paired_test([1, -1]) == 1
+    assert paired_test([0.5] * 10) == 2 / 1024
+    assert paired_test([0.1] * 40) < 0.001
+    assert paired_test([0.1, -0.1] * 30) > 0.9
+    assert paired_test([0.1] * 40) == paired_test([0.1] * 40)
+
+
+async def test_what_cannot_be_an_experiment_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has no items"):
+        Experiment("e", dataset=Dataset("d"), target=upper)
+    with pytest.raises(ConfigError, match="concurrency is 0"):
+        Experiment("e", dataset=Dataset("d", ITEMS), target=upper, concurrency=0)
+    with pytest.raises(ConfigError, match="the same id"):
+        Experiment("e", dataset=Dataset("d", ITEMS), target=upper, scorers=[exact(), exact()])
