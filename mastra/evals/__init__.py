@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from mastra.evals.comparison import compare_experiments as compare_experiments
     from mastra.evals.datasets import Dataset as Dataset
     from mastra.evals.datasets import DatasetItem as DatasetItem
+    from mastra.evals.experiment_results import ExperimentItem as ExperimentItem
+    from mastra.evals.experiment_results import ExperimentResult as ExperimentResult
+    from mastra.evals.experiment_results import load_experiment as load_experiment
     from mastra.evals.experiments import Experiment as Experiment
-    from mastra.evals.experiments import ExperimentResult as ExperimentResult
     from mastra.evals.judge import Judge as Judge
     from mastra.evals.judged.answers import (
         create_answer_relevancy_scorer as create_answer_relevancy_scorer,
@@ -104,6 +106,7 @@ __all__ = [
     "DatasetItem",
     "EvalSummary",
     "Experiment",
+    "ExperimentItem",
     "ExperimentResult",
     "Judge",
     "JudgeExecution",
@@ -151,6 +154,7 @@ __all__ = [
     "create_trajectory_scorer_code",
     "extract_trajectory",
     "extract_workflow_trajectory",
+    "load_experiment",
     "not_scorable",
     "run_evals",
 ]
@@ -161,7 +165,8 @@ _HOMES = {
     "DatasetItem": "mastra.evals.datasets",
     "EvalSummary": "mastra.evals.runs",
     "Experiment": "mastra.evals.experiments",
-    "ExperimentResult": "mastra.evals.experiments",
+    "ExperimentItem": "mastra.evals.experiment_results",
+    "ExperimentResult": "mastra.evals.experiment_results",
     "Judge": "mastra.evals.judge",
     "JudgeExecution": "mastra.evals.outcomes",
     "LiveScores": "mastra.evals.live",
@@ -208,6 +213,7 @@ _HOMES = {
     "create_trajectory_scorer_code": "mastra.evals.trajectory_scorers",
     "extract_trajectory": "mastra.evals.trajectories",
     "extract_workflow_trajectory": "mastra.evals.trajectories",
+    "load_experiment": "mastra.evals.experiment_results",
     "not_scorable": "mastra.evals.outcomes",
     "run_evals": "mastra.evals.runs",
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mastra.errors import ConfigError
-from mastra.evals.experiments import ExperimentResult
+from mastra.evals.experiment_results import ExperimentResult
 from mastra.evals.grading import mean
 from mastra.names import python_names
 

@@ -3,116 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Self, cast
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final, cast
 
 import anyio
 
 from mastra.clock import now_ms
 from mastra.errors import ConfigError, MastraError, NotFoundError
 from mastra.evals.datasets import Dataset, DatasetItem, store_of
-from mastra.evals.grading import Grade, Grading, RuleResult, Verdict, grade, mean, verdict_of
+from mastra.evals.experiment_results import (
+    ExperimentItem,
+    ExperimentResult,
+    load_experiment,
+    result_id,
+)
+from mastra.evals.grading import Grade, Grading, grade, verdict_of
 from mastra.evals.grading import grading_of as grading_of_given
 from mastra.evals.scorer import Scorer
 from mastra.evals.scores import judge_facts, score_data
 from mastra.evals.targets import Answer, target_of
 from mastra.failures import name_of, text_of
-from mastra.ids import new_id, stable_id
+from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.names import python_names, python_options
 from mastra.services import Services
-from mastra.storage.evals import EvalFilter, EvalRecord, EvalStore
+from mastra.storage.evals import EvalRecord, EvalStore
 from mastra.storage.in_process import InMemoryStorage
 from mastra.workflows.engines.inprocess import InProcessEngine
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.step import create_step
 from mastra.workflows.workflow import Workflow, create_workflow
 
-__all__ = ["Experiment", "ExperimentItem", "ExperimentResult", "load_experiment", "result_id"]
+__all__ = ["Experiment"]
 
 WORKFLOW_ID: Final = "mastra-experiment"
 """Under which the runs of experiments are stored; a run has the id of its experiment."""
 
-OnItem = Callable[["ExperimentItem"], Awaitable[None] | None]
-
-
-@python_names
-@dataclass(frozen=True, slots=True)
-class ExperimentItem:
-    """What came of one item at one attempt."""
-
-    item_id: str
-    attempt: int
-    """From 0, where there are repeats."""
-    input: Json
-    output: Json
-    ground_truth: Json
-    scores: Mapping[str, float | None]
-    """By scorer; `None` where there is none."""
-    reasons: Mapping[str, str]
-    """Why, or what went wrong, by scorer."""
-    error: Mapping[str, Json] | None
-    """Why the target failed: `message` and `code`."""
-    duration_ms: int
-    run_id: str
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Self:
-        """Return what is stored of it."""
-        found: Mapping[str, Any] = data.get("scores") or {}
-        return cls(
-            str(data["itemId"]),
-            data.get("attempt", 0),
-            data.get("input"),
-            data.get("output"),
-            data.get("groundTruth"),
-            {name: one.get("score") for name, one in found.items()},
-            {name: text for name, one in found.items() if (text := _told(one)) is not None},
-            data.get("error"),
-            data.get("durationMs", 0),
-            data.get("targetRunId") or "",
-        )
-
-
-def _told(one: Mapping[str, Any]) -> str | None:
-    return one.get("error") or one.get("reason")
-
-
-@python_names
-@dataclass(frozen=True, slots=True)
-class ExperimentResult:
-    """What came of an experiment."""
-
-    id: str
-    name: str
-    status: str
-    """`running`, `completed` or `failed`: whether it came to its end, not how good it is."""
-    dataset_id: str | None
-    dataset_version: int | None
-    items: Sequence[ExperimentItem]
-    """In the order of the dataset, the attempts of one item side by side."""
-    rule_results: Sequence[RuleResult]
-    """What each scorer made of all answers."""
-    verdict: Verdict | None
-    """`failed` where a gate did or an item, `scored` where a threshold was missed, else `passed`;
-    `None` where there is nothing to pass."""
-    total_items: int
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """The mean score of each scorer."""
-        return {one.id: one.score for one in self.rule_results}
-
-    @property
-    def succeeded_count(self) -> int:
-        """For how many items the target gave something."""
-        return sum(item.error is None for item in self.items)
-
-    @property
-    def failed_count(self) -> int:
-        """For how many it failed."""
-        return len(self.items) - self.succeeded_count
+OnItem = Callable[[ExperimentItem], Awaitable[None] | None]
 
 
 @python_names
@@ -481,11 +409,6 @@ def _is_late(limit_s: float | None, error: Exception) -> bool:
     return limit_s is not None and isinstance(error, TimeoutError) and not str(error)
 
 
-def result_id(experiment_id: str, item_id: str, attempt: int) -> str:
-    """Return the id of the row of a result: the same each time it is stored."""
-    return stable_id(experiment_id, item_id, str(attempt))
-
-
 _OF_ITEM: Final = frozenset({"input", "groundTruth", "metadata"})
 _SHOWN_EVERY_S: Final = 1.0
 _ROWS_AT_ONCE: Final = 200
@@ -499,41 +422,3 @@ def _grade_data(one: Grade) -> dict[str, Json]:
         found |= one.result.stage_data()
         found["metadata"] = judge_facts(one.result)
     return found
-
-
-async def load_experiment(kept_in: Any, experiment_id: str) -> ExperimentResult:
-    """Return what is stored of an experiment.
-
-    Args:
-        kept_in: A `Mastra` or a storage.
-        experiment_id: Its id.
-
-    Raises:
-        NotFoundError: There is none.
-    """
-    store = store_of(kept_in)
-    record = await store.get("experiment", experiment_id)
-    if record is None:
-        raise NotFoundError(f"Experiment not found: {experiment_id}")
-    where = EvalFilter(parent_id=experiment_id)
-    page = await store.list("experiment_result", where, is_ascending=True)
-    items = [ExperimentItem.of(one.data) for one in page.records]
-    data: dict[str, Any] = record.data
-    names = list(dict.fromkeys(name for item in items for name in item.scores))
-    rules = [_rule_result(name, items) for name in names]
-    return ExperimentResult(
-        experiment_id,
-        data.get("name") or experiment_id,
-        data.get("status", "pending"),
-        data.get("datasetId"),
-        data.get("datasetVersion"),
-        items,
-        rules,
-        "failed" if any(item.error is not None for item in items) else None,
-        data.get("totalItems", len(items)),
-    )
-
-
-def _rule_result(name: str, items: Sequence[ExperimentItem]) -> RuleResult:
-    scores = [score for item in items if (score := item.scores.get(name)) is not None]
-    return RuleResult(name, mean(scores), passed=True, count=len(scores), scores=scores)

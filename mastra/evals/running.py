@@ -9,7 +9,8 @@ from typing import Any
 
 from mastra.errors import ConfigError, MastraError, NotFoundError, RunStateError
 from mastra.evals.datasets import Dataset
-from mastra.evals.experiments import Experiment, ExperimentItem
+from mastra.evals.experiment_results import ExperimentItem
+from mastra.evals.experiments import Experiment
 from mastra.failures import text_of
 from mastra.jsonable import Json
 from mastra.storage.evals import EvalRecord

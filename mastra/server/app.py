@@ -36,6 +36,7 @@ from mastra.server.routes.logs import add_log_routes
 from mastra.server.routes.memory import add_memory_routes
 from mastra.server.routes.metrics import add_metric_routes
 from mastra.server.routes.observability import add_observability_routes
+from mastra.server.routes.results import add_result_routes
 from mastra.server.routes.runs import add_run_routes
 from mastra.server.routes.scores import add_score_routes
 from mastra.server.routes.system import add_system_routes
@@ -142,6 +143,7 @@ def _routes(prefix: str) -> tuple[APIRoute, ...]:
         add_score_routes,
         add_dataset_routes,
         add_experiment_routes,
+        add_result_routes,
         add_feedback_routes,
         add_system_routes,
     ):

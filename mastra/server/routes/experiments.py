@@ -6,33 +6,37 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Path
 from starlette.requests import Request
 
 from mastra.clock import iso_from_ms, now_ms
 from mastra.errors import ConfigError, NotFoundError
-from mastra.evals.experiments import result_id
 from mastra.evals.running import ExperimentOrder, ExperimentRunner
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.eval_payloads import (
-    CompareBody,
     ExperimentBody,
     ExperimentChangesBody,
-    ResultBody,
-    ResultChangesBody,
-    RunItemBody,
     given,
 )
 from mastra.server.handling import add
 from mastra.server.payloads import Identifier
-from mastra.server.routes.datasets import DatasetId, dataset_of, in_order, item_of, window
+from mastra.server.routes.datasets import DatasetId, dataset_of, in_order, window
 from mastra.server.routes.scores import Page, PerPage, paged
 from mastra.storage.evals import EvalFilter, EvalRecord
 
-__all__ = ["add_experiment_routes", "runner_of"]
+__all__ = [
+    "ExperimentId",
+    "add_experiment_routes",
+    "changed",
+    "experiment_of",
+    "experiment_of_dataset",
+    "experiment_wire",
+    "results_of",
+    "runner_of",
+]
 
 ExperimentId = Annotated[Identifier, Path(alias="experimentId")]
 _RUNNER = "experiments"
@@ -70,31 +74,14 @@ def experiment_wire(record: EvalRecord) -> dict[str, Json]:
     return wire
 
 
-def result_wire(record: EvalRecord) -> dict[str, Json]:
-    """Return a result as clients have it."""
-    data: dict[str, Any] = {
-        key: value for key, value in record.data.items() if key not in ("scores", "spanId")
-    }
-    empty = ("input", "output", "groundTruth", "metadata", "error", "traceId", "status", "tags")
-    wire: dict[str, Any] = {
-        **dict.fromkeys((*empty, "comment", "itemDatasetVersion", "toolMockReport")),
-        "retryCount": 0,
-        "attempt": 0,
-        **data,
-        "id": record.id,
-        "experimentId": record.parent_id,
-        "itemId": record.subject,
-        "createdAt": iso_from_ms(record.created_at),
-    }
-    for name in ("startedAt", "completedAt"):
-        moment = wire.get(name)
-        wire[name] = iso_from_ms(moment if isinstance(moment, int) else record.created_at)
-    return wire
-
-
-async def _experiment(
+async def experiment_of(
     server: Server, request: Request, experiment_id: str, dataset_id: str | None = None
 ) -> EvalRecord:
+    """Return an experiment.
+
+    Raises:
+        Refusal: There is none, or it is not the caller's.
+    """
     record = await server.mastra.storage.evals.get("experiment", experiment_id)
     if record is None or (dataset_id is not None and record.parent_id != dataset_id):
         raise Refusal(404, f"Experiment not found: {experiment_id}")
@@ -102,11 +89,12 @@ async def _experiment(
     return record
 
 
-async def _of_dataset(
+async def experiment_of_dataset(
     server: Server, request: Request, dataset_id: str, experiment_id: str
 ) -> EvalRecord:
+    """Return an experiment of a dataset; see `experiment_of`."""
     await dataset_of(server, request, dataset_id)
-    return await _experiment(server, request, experiment_id, dataset_id)
+    return await experiment_of(server, request, experiment_id, dataset_id)
 
 
 # -- experiments -------------------------------------------------------------------------------
@@ -225,7 +213,7 @@ async def _made(
             raise Refusal(409, f"Experiment {record.id} is of another dataset")
         return known
     await server.mastra.storage.evals.save([record])
-    return await _experiment(server, request, record.id)
+    return await experiment_of(server, request, record.id)
 
 
 async def _items(server: Server, dataset_id: str, version: int) -> list[EvalRecord]:
@@ -237,7 +225,7 @@ async def get_experiment(
     server: ServerDep, request: Request, dataset_id: DatasetId, experiment_id: ExperimentId
 ) -> Json:
     """Return an experiment."""
-    return experiment_wire(await _of_dataset(server, request, dataset_id, experiment_id))
+    return experiment_wire(await experiment_of_dataset(server, request, dataset_id, experiment_id))
 
 
 async def update_experiment(
@@ -248,26 +236,29 @@ async def update_experiment(
     body: ExperimentChangesBody,
 ) -> Json:
     """Change what an experiment is called and what is known of it."""
-    record = await _of_dataset(server, request, dataset_id, experiment_id)
-    return experiment_wire(await _changed(server, record, given(body)))
+    record = await experiment_of_dataset(server, request, dataset_id, experiment_id)
+    return experiment_wire(await changed(server, record, given(body)))
 
 
-async def _changed(server: Server, record: EvalRecord, fields: Mapping[str, Json]) -> EvalRecord:
-    changed = replace(record, data={**record.data, **fields}, updated_at=now_ms())
-    await server.mastra.storage.evals.save([changed])
-    return changed
+async def changed(server: Server, record: EvalRecord, fields: Mapping[str, Json]) -> EvalRecord:
+    """Store a record with some fields changed, and return it."""
+    made = replace(record, data={**record.data, **fields}, updated_at=now_ms())
+    await server.mastra.storage.evals.save([made])
+    return made
 
 
 async def delete_of_dataset(
     server: ServerDep, request: Request, dataset_id: DatasetId, experiment_id: ExperimentId
 ) -> Json:
     """Delete an experiment with its results and scores."""
-    return await _deleted(server, await _of_dataset(server, request, dataset_id, experiment_id))
+    return await _deleted(
+        server, await experiment_of_dataset(server, request, dataset_id, experiment_id)
+    )
 
 
 async def delete_any(server: ServerDep, request: Request, experiment_id: ExperimentId) -> Json:
     """Delete an experiment with its results and scores."""
-    return await _deleted(server, await _experiment(server, request, experiment_id))
+    return await _deleted(server, await experiment_of(server, request, experiment_id))
 
 
 async def _deleted(server: Server, record: EvalRecord) -> Json:
@@ -279,226 +270,10 @@ async def _deleted(server: Server, record: EvalRecord) -> Json:
     return {"success": True}
 
 
-async def finalize(
-    server: ServerDep, request: Request, dataset_id: DatasetId, experiment_id: ExperimentId
-) -> Json:
-    """Say that an experiment that is run elsewhere has come to its end."""
-    record = await _of_dataset(server, request, dataset_id, experiment_id)
-    if record.data.get("status") == "completed":
-        return experiment_wire(record)
-    rows = await _results(server, experiment_id)
-    failed = sum(bool(one.data.get("error")) for one in rows)
-    total = record.data.get("totalItems", 0)
-    fields: dict[str, Json] = {
-        "status": "completed",
-        "succeededCount": len(rows) - failed,
-        "failedCount": failed,
-        "skippedCount": max(0, total - len({one.subject for one in rows})),
-        "completedAt": now_ms(),
-    }
-    return experiment_wire(await _changed(server, record, fields))
-
-
-# -- results -----------------------------------------------------------------------------------
-
-
-async def _results(server: Server, experiment_id: str) -> list[EvalRecord]:
+async def results_of(server: Server, experiment_id: str) -> list[EvalRecord]:
+    """Return the results of an experiment, the latest first."""
     where = EvalFilter(parent_id=experiment_id)
     return (await server.mastra.storage.evals.list("experiment_result", where)).records
-
-
-async def list_results(
-    server: ServerDep,
-    request: Request,
-    dataset_id: DatasetId,
-    experiment_id: ExperimentId,
-    *,
-    tags: Annotated[list[str] | None, Query(max_length=100)] = None,
-    page: Page = 0,
-    per_page: PerPage = 10,
-) -> dict[str, Json]:
-    """List the results of an experiment, the latest first."""
-    await _of_dataset(server, request, dataset_id, experiment_id)
-    wanted = {tag for tag in tags or () if tag}
-    rows = [
-        row
-        for row in map(result_wire, await _results(server, experiment_id))
-        if wanted <= set(cast("list[str]", row["tags"] or []))
-    ]
-    rows = in_order(request, rows)
-    return {"results": window(rows, page, per_page), "pagination": paged(len(rows), page, per_page)}
-
-
-async def submit_result(
-    server: ServerDep,
-    request: Request,
-    dataset_id: DatasetId,
-    experiment_id: ExperimentId,
-    body: ResultBody,
-) -> Json:
-    """Store the result of an item of an experiment that is run elsewhere."""
-    experiment = await _of_dataset(server, request, dataset_id, experiment_id)
-    if experiment.data.get("status") == "completed":
-        raise Refusal(409, f"Experiment {experiment_id} has come to its end")
-    version = experiment.data.get("datasetVersion")
-    item = await item_of(server, dataset_id, body.item_id, version)
-    about = body.model_dump(
-        by_alias=True,
-        exclude_none=True,
-        mode="json",
-        exclude={"scores", "started_at", "completed_at"},
-    )
-    data: dict[str, Any] = {
-        **{key: item.data.get(key) for key in ("input", "groundTruth")},
-        **about,
-        "itemDatasetVersion": version,
-        "scores": {
-            one.scorer_id: {"score": one.score, "reason": one.reason} for one in body.scores
-        },
-    }
-    for name, moment in (("startedAt", body.started_at), ("completedAt", body.completed_at)):
-        data[name] = now_ms() if moment is None else int(moment.timestamp() * 1000)
-    record = EvalRecord(
-        "experiment_result",
-        result_id(experiment_id, body.item_id, body.attempt),
-        data,
-        parent_id=experiment_id,
-        subject=body.item_id,
-        trace_id=body.trace_id,
-        resource_id=experiment.resource_id,
-    )
-    await server.mastra.storage.evals.save([record, *_sent_scores(experiment, body, data)])
-    stored = await server.mastra.storage.evals.get("experiment_result", record.id)
-    return result_wire(stored or record)
-
-
-def _sent_scores(
-    experiment: EvalRecord, body: ResultBody, data: Mapping[str, Any]
-) -> list[EvalRecord]:
-    kind = str(experiment.data.get("targetType") or "agent").upper()
-    return [
-        EvalRecord(
-            "score",
-            f"expscore:{experiment.id}:{body.item_id}:{body.attempt}:{one.scorer_id}",
-            {
-                **given(one),
-                "scorer": {"id": one.scorer_id, "name": one.scorer_name or one.scorer_id},
-                "runId": experiment.id,
-                "entityType": kind,
-                "entityId": body.item_id,
-                "entity": {"id": experiment.data.get("targetId") or ""},
-                "source": "TEST",
-                "input": data.get("input"),
-                "output": data.get("output"),
-                "datasetId": experiment.parent_id,
-                "datasetItemId": body.item_id,
-            },
-            parent_id=one.scorer_id,
-            subject=f"{kind}/{body.item_id}",
-            run_id=experiment.id,
-            trace_id=body.trace_id,
-            resource_id=experiment.resource_id,
-        )
-        for one in body.scores
-    ]
-
-
-async def update_result(
-    server: ServerDep,
-    request: Request,
-    dataset_id: DatasetId,
-    experiment_id: ExperimentId,
-    result_id: Annotated[Identifier, Path(alias="resultId")],
-    body: ResultChangesBody,
-) -> Json:
-    """Say of a result whether it was looked at, and what of it."""
-    await _of_dataset(server, request, dataset_id, experiment_id)
-    record = await server.mastra.storage.evals.get("experiment_result", result_id)
-    if record is None or record.parent_id != experiment_id:
-        raise Refusal(404, f"Result not found: {result_id}")
-    changes = body.model_dump(by_alias=True, exclude_unset=True, mode="json")
-    return result_wire(await _changed(server, record, changes))
-
-
-async def run_item(
-    server: ServerDep,
-    request: Request,
-    dataset_id: DatasetId,
-    experiment_id: ExperimentId,
-    item_id: Annotated[Identifier, Path(alias="itemId")],
-    body: Annotated[RunItemBody, Body(default_factory=RunItemBody)],
-) -> dict[str, Json]:
-    """Run one item of an experiment, score it, and store both."""
-    record = await _of_dataset(server, request, dataset_id, experiment_id)
-    if record.data.get("targetId") is None:
-        raise Refusal(400, "The experiment has no target: send its results")
-    context = server.request_context(request, body.request_context).to_json()
-    order = replace(ExperimentOrder.of(record), request_context=context)
-    try:
-        experiment, found = await runner_of(server).run_item(order, item_id, body.attempt)
-    except ConfigError as error:
-        raise Refusal(404 if isinstance(error, NotFoundError) else 400, error.message) from None
-    stored = await server.mastra.storage.evals.get(
-        "experiment_result", result_id(experiment_id, item_id, body.attempt)
-    )
-    scores: list[Json] = [
-        {
-            "scorerId": rule.scorer.id,
-            "scorerName": rule.scorer.name,
-            "score": found.scores.get(rule.name),
-            "reason": found.reasons.get(rule.name),
-            "error": None,
-        }
-        for rule in experiment.grading
-    ]
-    return {"result": None if stored is None else result_wire(stored), "scores": scores}
-
-
-async def review_summary(server: ServerDep, request: Request) -> dict[str, Json]:
-    """Count the results of each experiment by whether they were looked at."""
-    owner = server.owner(request)
-    found = await server.mastra.storage.evals.list(
-        "experiment_result", EvalFilter(resource_id=owner)
-    )
-    counts: dict[str, dict[str, Any]] = {}
-    names = {"needs-review": "needsReview", "reviewed": "reviewed", "complete": "complete"}
-    for record in found.records:
-        row = counts.setdefault(
-            str(record.parent_id),
-            {"experimentId": record.parent_id, "total": 0, **dict.fromkeys(names.values(), 0)},
-        )
-        row["total"] += 1
-        name = names.get(str(record.data.get("status")))
-        if name is not None:
-            row[name] += 1
-    return {"counts": list(counts.values())}
-
-
-async def compare(
-    server: ServerDep, request: Request, dataset_id: DatasetId, body: CompareBody
-) -> dict[str, Json]:
-    """Put the results of two experiments side by side."""
-    await dataset_of(server, request, dataset_id)
-    items: dict[str, dict[str, Any]] = {}
-    for experiment_id in (body.experiment_id_a, body.experiment_id_b):
-        await _experiment(server, request, experiment_id)
-        for record in reversed(await _results(server, experiment_id)):
-            data: dict[str, Any] = record.data
-            row = items.setdefault(
-                str(record.subject),
-                {
-                    "itemId": record.subject,
-                    "input": data.get("input"),
-                    "groundTruth": data.get("groundTruth"),
-                    "results": {body.experiment_id_a: None, body.experiment_id_b: None},
-                },
-            )
-            scores: Mapping[str, Any] = data.get("scores") or {}
-            row["results"][experiment_id] = {
-                "output": data.get("output"),
-                "scores": {name: one.get("score") for name, one in scores.items()},
-            }
-    return {"baselineId": body.experiment_id_a, "items": list(items.values())}
 
 
 def add_experiment_routes(router: APIRouter) -> None:
@@ -506,16 +281,9 @@ def add_experiment_routes(router: APIRouter) -> None:
     base = "/datasets/{datasetId}/experiments"
     one = f"{base}/{{experimentId}}"
     add(router, "GET", "/experiments", list_all)
-    add(router, "GET", "/experiments/review-summary", review_summary)
     add(router, "DELETE", "/experiments/{experimentId}", delete_any)
     add(router, "GET", base, list_of_dataset)
     add(router, "POST", base, begin_experiment)
     add(router, "GET", one, get_experiment)
     add(router, "PATCH", one, update_experiment)
     add(router, "DELETE", one, delete_of_dataset)
-    add(router, "POST", f"{one}/finalize", finalize)
-    add(router, "GET", f"{one}/results", list_results)
-    add(router, "POST", f"{one}/results", submit_result)
-    add(router, "PATCH", f"{one}/results/{{resultId}}", update_result)
-    add(router, "POST", f"{one}/items/{{itemId}}/run", run_item)
-    add(router, "POST", "/datasets/{datasetId}/compare", compare)

@@ -1,0 +1,138 @@
+"""What came of an experiment, as it is stored and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from mastra.errors import NotFoundError
+from mastra.evals.datasets import store_of
+from mastra.evals.grading import RuleResult, Verdict, mean
+from mastra.ids import stable_id
+from mastra.jsonable import Json
+from mastra.names import python_names
+from mastra.storage.evals import EvalFilter
+
+__all__ = ["ExperimentItem", "ExperimentResult", "load_experiment", "result_id"]
+
+
+@python_names
+@dataclass(frozen=True, slots=True)
+class ExperimentItem:
+    """What came of one item at one attempt."""
+
+    item_id: str
+    attempt: int
+    """From 0, where there are repeats."""
+    input: Json
+    output: Json
+    ground_truth: Json
+    scores: Mapping[str, float | None]
+    """By scorer; `None` where there is none."""
+    reasons: Mapping[str, str]
+    """Why, or what went wrong, by scorer."""
+    error: Mapping[str, Json] | None
+    """Why the target failed: `message` and `code`."""
+    duration_ms: int
+    run_id: str
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Return what is stored of it."""
+        found: Mapping[str, Any] = data.get("scores") or {}
+        return cls(
+            str(data["itemId"]),
+            data.get("attempt", 0),
+            data.get("input"),
+            data.get("output"),
+            data.get("groundTruth"),
+            {name: one.get("score") for name, one in found.items()},
+            {name: text for name, one in found.items() if (text := _told(one)) is not None},
+            data.get("error"),
+            data.get("durationMs", 0),
+            data.get("targetRunId") or "",
+        )
+
+
+def _told(one: Mapping[str, Any]) -> str | None:
+    return one.get("error") or one.get("reason")
+
+
+@python_names
+@dataclass(frozen=True, slots=True)
+class ExperimentResult:
+    """What came of an experiment."""
+
+    id: str
+    name: str
+    status: str
+    """`running`, `completed` or `failed`: whether it came to its end, not how good it is."""
+    dataset_id: str | None
+    dataset_version: int | None
+    items: Sequence[ExperimentItem]
+    """In the order of the dataset, the attempts of one item side by side."""
+    rule_results: Sequence[RuleResult]
+    """What each scorer made of all answers."""
+    verdict: Verdict | None
+    """`failed` where a gate did or an item, `scored` where a threshold was missed, else `passed`;
+    `None` where there is nothing to pass."""
+    total_items: int
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The mean score of each scorer."""
+        return {one.id: one.score for one in self.rule_results}
+
+    @property
+    def succeeded_count(self) -> int:
+        """For how many items the target gave something."""
+        return sum(item.error is None for item in self.items)
+
+    @property
+    def failed_count(self) -> int:
+        """For how many it failed."""
+        return len(self.items) - self.succeeded_count
+
+
+def result_id(experiment_id: str, item_id: str, attempt: int) -> str:
+    """Return the id of the row of a result: the same each time it is stored."""
+    return stable_id(experiment_id, item_id, str(attempt))
+
+
+async def load_experiment(kept_in: Any, experiment_id: str) -> ExperimentResult:
+    """Return what is stored of an experiment.
+
+    Args:
+        kept_in: A `Mastra` or a storage.
+        experiment_id: Its id.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    store = store_of(kept_in)
+    record = await store.get("experiment", experiment_id)
+    if record is None:
+        raise NotFoundError(f"Experiment not found: {experiment_id}")
+    where = EvalFilter(parent_id=experiment_id)
+    page = await store.list("experiment_result", where, is_ascending=True)
+    items = [ExperimentItem.of(one.data) for one in page.records]
+    data: dict[str, Any] = record.data
+    names = list(dict.fromkeys(name for item in items for name in item.scores))
+    rules = [_rule_result(name, items) for name in names]
+    return ExperimentResult(
+        experiment_id,
+        data.get("name") or experiment_id,
+        data.get("status", "pending"),
+        data.get("datasetId"),
+        data.get("datasetVersion"),
+        items,
+        rules,
+        "failed" if any(item.error is not None for item in items) else None,
+        data.get("totalItems", len(items)),
+    )
+
+
+def _rule_result(name: str, items: Sequence[ExperimentItem]) -> RuleResult:
+    scores = [score for item in items if (score := item.scores.get(name)) is not None]
+    return RuleResult(name, mean(scores), passed=True, count=len(scores), scores=scores)
