@@ -14,16 +14,13 @@ from mastra.agents.chunks import AgentChunk, error_to_wire
 from mastra.ai_sdk.chunks import (
     StreamOptions,
     UIChunk,
-    approval_id,
     custom_chunk,
-    facts_of,
-    framed,
     text_of_error,
-    without_none,
 )
 from mastra.ai_sdk.sub_agents import SubAgents
-from mastra.ai_sdk.workflow_translator import WorkflowParts
 from mastra.jsonable import Json, dump_wire
+from mastra.pages.facts import approval_id, facts_of, framed, without_none
+from mastra.pages.workflow_parts import WorkflowParts
 
 __all__ = ["AgentTranslator"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mastra.ai_sdk.chunks import StreamOptions, UIChunk, Version
 from mastra.ai_sdk.ui_stream import version_of
-from mastra.errors import ConfigError
+from mastra.pages.paths import check_path
 from mastra.server.config import ApiRoute
 
 if TYPE_CHECKING:
@@ -81,13 +81,7 @@ def routes_of(
     Raises:
         ConfigError: It is not clear who answers, or the path takes more than that.
     """
-    kind = name.removesuffix("_id")
-    named = f"{{{name}}}" in path
-    if named == (fixed is not None) or path.count("{") != int(named):
-        raise ConfigError(
-            f"Path {path!r} must either hold {{{name}}} and nothing else in braces, or none and be "
-            f"given with {kind}=..."
-        )
+    check_path(path, name, fixed)
     chat = f"{path.rstrip('/')}/{{chat_id:path}}"
     return [
         ApiRoute(path=path, method="POST", create_handler=lambda _: endpoints().answer),

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Annotated, Any
 
-from fastapi import Depends, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mastra.agents.agent import Agent
 from mastra.ai_sdk.agent_translator import AgentTranslator
-from mastra.ai_sdk.chats import Chat, ChatNote, cancel, status_of
-from mastra.ai_sdk.chunks import StreamOptions, UIChunk, framed
+from mastra.ai_sdk.chunks import StreamOptions, UIChunk
 from mastra.ai_sdk.endpoints import ChatId, Endpoints, asked_options, nothing, stream_response
 from mastra.ai_sdk.page import ChatBody
 from mastra.ai_sdk.turns import client_tools, turn_of
 from mastra.ai_sdk.ui_stream import DONE, usage_of
-from mastra.errors import MastraError, NotFoundError
+from mastra.errors import MastraError
 from mastra.jsonable import Json
+from mastra.pages.chats import Chat, ChatNote, cancel, status_of
+from mastra.pages.facts import framed
+from mastra.pages.who import agent_of
 from mastra.server.context import Server, ServerDep
-from mastra.server.errors import Refusal
 
 __all__ = ["chat_endpoints"]
 
@@ -38,14 +37,14 @@ def chat_endpoints(fixed: str | None, options: StreamOptions) -> Endpoints:
         fixed: The agent, where the path names none.
         options: How answers are shown.
     """
-    found: Any = Depends(_named if fixed is None else _fixed(fixed))
+    found = agent_of(fixed)
 
     async def chat(
         server: ServerDep, request: Request, body: ChatBody, agent: Agent = found
     ) -> Response:
         """Answer a page's chat."""
         shown = asked_options(request, options)
-        chat_of_page = Chat.of(server, request, f"agent:{agent.id}", body.id or "")
+        chat_of_page = Chat.of(server, request, f"ai-sdk:agent:{agent.id}", body.id or "")
         turn = await turn_of(chat_of_page, request, agent, body, shown)
         await turn.begin(request)
         return stream_response(server, turn.frames())
@@ -55,7 +54,9 @@ def chat_endpoints(fixed: str | None, options: StreamOptions) -> Endpoints:
     ) -> Response:
         """Go on with the answer to a page's chat, from its beginning, if one is under way."""
         shown = asked_options(request, options)
-        note = await _under_way(Chat.of(server, request, f"agent:{agent.id}", chat_id), agent)
+        note = await _under_way(
+            Chat.of(server, request, f"ai-sdk:agent:{agent.id}", chat_id), agent
+        )
         if note is None:
             return nothing()
         shown = replace(shown, client_tools=await client_tools(server, request, agent))
@@ -65,7 +66,7 @@ def chat_endpoints(fixed: str | None, options: StreamOptions) -> Endpoints:
         server: ServerDep, request: Request, chat_id: ChatId, agent: Agent = found
     ) -> dict[str, Json]:
         """Stop the answer to a page's chat."""
-        chat_of_page = Chat.of(server, request, f"agent:{agent.id}", chat_id)
+        chat_of_page = Chat.of(server, request, f"ai-sdk:agent:{agent.id}", chat_id)
         is_stopped = chat_of_page.stop()
         note = await _under_way(chat_of_page, agent)
         run_id = None if note is None else str(note.runs[-1]["id"])
@@ -75,26 +76,6 @@ def chat_endpoints(fixed: str | None, options: StreamOptions) -> Endpoints:
         return {"stopped": is_stopped}
 
     return Endpoints(chat, chat_stream, chat_stop)
-
-
-async def _named(
-    server: ServerDep, agent_id: Annotated[str, Path(description="An agent's key or id.")]
-) -> Agent:
-    return _agent(server, agent_id)
-
-
-def _fixed(agent_id: str) -> Any:
-    async def find(server: ServerDep) -> Agent:
-        return _agent(server, agent_id)
-
-    return find
-
-
-def _agent(server: Server, agent_id: str) -> Agent:
-    try:
-        return server.mastra.get_agent_by_id(agent_id)
-    except NotFoundError:
-        raise Refusal(404, f"Agent with id {agent_id} not found") from None
 
 
 async def _under_way(chat: Chat, agent: Agent) -> ChatNote | None:

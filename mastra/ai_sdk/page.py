@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 from pydantic import Field
 
-from mastra.ai_sdk.chunks import APPROVAL
 from mastra.jsonable import Json
+from mastra.pages.facts import APPROVAL
 from mastra.server.caller_messages import plain_messages
 from mastra.server.errors import Refusal
 from mastra.server.payloads import AgentBody, Identifier, StartBody
@@ -29,7 +29,6 @@ __all__ = [
     "model_messages",
     "page_messages",
     "results_of_page",
-    "tool_message",
 ]
 
 PageMessage = dict[str, Any]
@@ -204,11 +203,6 @@ def results_of_page(message: PageMessage, own: Collection[str]) -> list[dict[str
             "isError": is_error,
         })  # fmt: skip
     return found
-
-
-def tool_message(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return results as a message to the model."""
-    return {"role": "tool", "content": results}
 
 
 # -- what the model is told --------------------------------------------------------------------

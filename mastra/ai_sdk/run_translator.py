@@ -8,8 +8,9 @@ from typing import Any, Final, cast
 
 from mastra.agents.chunks import error_to_wire
 from mastra.ai_sdk.agent_translator import AgentTranslator
-from mastra.ai_sdk.chunks import StreamOptions, UIChunk, custom_chunk, text_of_error, without_none
-from mastra.ai_sdk.workflow_translator import WorkflowParts
+from mastra.ai_sdk.chunks import StreamOptions, UIChunk, custom_chunk, text_of_error
+from mastra.pages.facts import without_none
+from mastra.pages.workflow_parts import WorkflowParts
 from mastra.workflows.events import Event
 
 __all__ = ["RunTranslator"]

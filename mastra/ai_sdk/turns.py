@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import ExitStack, aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from starlette.requests import Request
 
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
+from mastra.agents.chunks import AgentChunk
 from mastra.agents.options import PreparedStep, StepPreparation
 from mastra.agents.remembering import UPDATE_TOOL
 from mastra.ai_sdk.agent_translator import AgentTranslator
-from mastra.ai_sdk.chats import Chat, ChatNote
-from mastra.ai_sdk.chunks import StreamOptions, framed
-from mastra.ai_sdk.conversation import Conversation
+from mastra.ai_sdk.chunks import StreamOptions
 from mastra.ai_sdk.page import (
     Approval,
     ChatBody,
@@ -29,119 +27,46 @@ from mastra.ai_sdk.page import (
     model_messages,
     page_messages,
     results_of_page,
-    tool_message,
 )
 from mastra.ai_sdk.ui_stream import DONE, usage_of
-from mastra.errors import MastraError, ResumeClaimedError, RunClaimedError, RunNotFoundError
+from mastra.errors import MastraError
 from mastra.failures import call_user
 from mastra.ids import new_id
+from mastra.pages.chats import Chat, ChatNote
+from mastra.pages.conversation import Conversation, tool_message
+from mastra.pages.facts import framed
+from mastra.pages.turns import Leg, Taken, Turn
 from mastra.server.caller_options import call_options
 from mastra.server.context import Server
 from mastra.server.errors import Refusal
-from mastra.server.hanging_up import unless_gone
 from mastra.server.payloads import AgentAnswerBody
 from mastra.stream.abort import AbortController
 
-__all__ = ["Turn", "client_tools", "turn_of"]
-
-_BATCH: Final = 64
-_BEGIN_S: Final = 5.0
-"""How long an answer may say nothing before its stream is opened all the same. What is wrong with
-a call is known before, and answered with a status."""
-
-_TAKEN = (
-    "Nothing waits for this answer: it was given already, or the run has ended. Nothing was run."
-)
-_GONE = (ResumeClaimedError, RunClaimedError, RunNotFoundError)
-
-Leg = Callable[[], AgentStream[Any]]
-"""Begins a run, or goes on with one."""
+__all__ = ["client_tools", "turn_of"]
 
 
 @dataclass(slots=True)
-class Turn:
-    """What answers a page: one run of the agent, or several answers to one that waits."""
+class _Display:
+    """Shows runs as one message."""
 
-    server: Server
-    options: StreamOptions
-    legs: list[Leg]
-    """In order; each but the first goes on with a run that still waits after the one before."""
-    stack: ExitStack
-    controller: AbortController
-    stream: AgentStream[Any] | None = None
-    kept: Callable[[], Awaitable[None]] | None = None
-    """Stores, in the end, what the page's own tools gave in a step that waited."""
+    translator: AgentTranslator
+    is_behind: bool = False
 
-    async def begin(self, request: Request) -> None:
-        """Begin, so that what is wrong with the call is told by a status.
+    async def begin(self) -> bytes:
+        return b""
 
-        Raises:
-            Refusal: The client is gone, or somebody else has answered what waits.
-        """
-        try:
-            self.stream = self.legs[0]()
-            await unless_gone(request, _begun(self.stream))
-        except BaseException as error:
-            await self._close()
-            if isinstance(error, _GONE):
-                raise Refusal(409, _TAKEN) from error
-            raise
+    def frames(self, chunks: Sequence[AgentChunk]) -> bytes:
+        return self.translator.frames(chunks)
 
-    async def _close(self) -> None:
-        self.stack.close()
-        if self.stream is not None:
-            await self.stream.aclose()
-            kept, self.kept = self.kept, None
-            if kept is not None and self.stream.status != "suspended":
-                await kept()
+    async def catch_up(self) -> bytes:
+        return b""
 
-    async def frames(self) -> AsyncGenerator[bytes, None]:
-        """Yield the answer as server-sent events. When the reader goes, the model stops."""
-        translator, turns = AgentTranslator(self.options), self.server.turns
-        self.stack.enter_context(turns.among())
-        try:
-            for place, leg in enumerate(self.legs):
-                if place:
-                    self.stream = leg()
-                async with aclosing(self._begun_stream.batches(_BATCH)) as batches:
-                    async for batch in batches:
-                        if turns.is_crowded:
-                            await turns.next()
-                        made = translator.frames(batch)
-                        if made:
-                            yield made
-                await self._begun_stream.aclose()
-                is_stopped = self.controller.signal.aborted
-                if is_stopped or self._begun_stream.status != "suspended":
-                    break
-            stream = self._begun_stream
-            ended = translator.end(stream.status, await usage_of(stream))
-        except MastraError as error:
-            ended = translator.fail(error)
-        finally:
-            await self._close()
-        yield b"".join(map(framed, ended)) + DONE
+    async def end(self, stream: AgentStream[Any]) -> bytes:
+        made = self.translator.end(stream.status, await usage_of(stream))
+        return b"".join(map(framed, made)) + DONE
 
-    @property
-    def _begun_stream(self) -> AgentStream[Any]:
-        return cast("AgentStream[Any]", self.stream)
-
-
-async def _begun(stream: AgentStream[Any]) -> None:
-    async def first() -> None:
-        await stream
-
-    # It outlives this call where it takes long; the stream that it reads is closed in the end.
-    task = asyncio.ensure_future(first())
-    try:
-        done, _ = await asyncio.wait({task}, timeout=_BEGIN_S)
-    except BaseException:
-        task.cancel()
-        raise
-    if done:
-        task.result()
-    else:
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    async def fail(self, error: MastraError) -> bytes:
+        return b"".join(map(framed, self.translator.fail(error))) + DONE
 
 
 async def client_tools(
@@ -189,7 +114,8 @@ async def turn_of(
         controller = stack.enter_context(chat.stoppable())
         asking = _Asking(chat, request, agent, body, conversation, stack, controller)
         legs = await asking.legs(messages, going_on)
-        return Turn(chat.server, shown, legs, stack.pop_all(), controller, kept=asking.kept)
+        display = _Display(AgentTranslator(shown))
+        return Turn(chat.server, display, legs, stack.pop_all(), controller, kept=asking.kept)
 
 
 @dataclass(slots=True)
@@ -216,7 +142,7 @@ class _Asking:
         if going_on is not None:
             results = results_of_page(going_on, await self._own_tools())
         if approvals and not results:
-            raise Refusal(409, _TAKEN)
+            raise Taken
         return [await self._asked(messages, going_on, results)]
 
     # -- runs that wait ------------------------------------------------------------------------
@@ -251,7 +177,7 @@ class _Asking:
     async def _approved(self, approvals: list[Approval], going_on: PageMessage) -> list[Leg]:
         run_id = approvals[0].run_id
         if not self.stack.enter_context(self.chat.answering(run_id)):
-            raise Refusal(409, _TAKEN)
+            raise Taken
         options = await self._answer_options(run_id)
         results = results_of_page(going_on, await self._own_tools())
         if results and not self.agent.spec.durable:
@@ -272,7 +198,7 @@ class _Asking:
             thread_id=self.conversation.thread_id, resource_id=self.chat.owner
         )
         if all(run.run_id != run_id for run in found.runs):
-            raise Refusal(409, _TAKEN)
+            raise Taken
         options = await self._answer_options(run_id)
         await self._note(run_id, None if going_on is None else going_on.get("id"))
         agent, data, call_id = self.agent, self.body.resume_data, self.body.tool_call_id

@@ -8,9 +8,10 @@ from typing import Any, Final, cast
 
 from mastra.agents.agent_stream import AgentStream
 from mastra.ai_sdk.agent_translator import AgentTranslator
-from mastra.ai_sdk.chunks import StreamOptions, UIChunk, Version, framed
+from mastra.ai_sdk.chunks import StreamOptions, UIChunk, Version
 from mastra.ai_sdk.run_translator import RunTranslator
 from mastra.errors import ConfigError, MastraError
+from mastra.pages.facts import framed
 from mastra.workflows.run_stream import RunStream
 
 __all__ = ["HEADERS", "UIMessageStream", "to_ui_message_stream"]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mastra.ai_sdk.chats import Chat, ChatNote
-from mastra.ai_sdk.chunks import StreamOptions, framed
+from mastra.ai_sdk.chunks import StreamOptions
 from mastra.ai_sdk.endpoints import ChatId, Endpoints, asked_options, nothing, stream_response
 from mastra.ai_sdk.page import WorkflowChatBody, page_messages
 from mastra.ai_sdk.run_translator import RunTranslator
@@ -19,6 +17,9 @@ from mastra.ai_sdk.ui_stream import DONE
 from mastra.errors import MastraError
 from mastra.ids import new_id
 from mastra.jsonable import Json
+from mastra.pages.chats import Chat, ChatNote
+from mastra.pages.facts import framed
+from mastra.pages.who import workflow_key_of
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.routes.runs import starting
@@ -42,7 +43,7 @@ def workflow_endpoints(fixed: str | None, options: StreamOptions) -> Endpoints:
         fixed: The workflow, where the path names none.
         options: How runs are shown.
     """
-    found: Any = Depends(_named if fixed is None else _fixed(fixed))
+    found = workflow_key_of(fixed)
 
     async def run(
         server: ServerDep, request: Request, body: WorkflowChatBody, key: str = found
@@ -95,21 +96,8 @@ def workflow_endpoints(fixed: str | None, options: StreamOptions) -> Endpoints:
     return Endpoints(run, run_stream, run_stop)
 
 
-async def _named(
-    workflow_id: Annotated[str, Path(description="A workflow's key or id.")],
-) -> str:
-    return workflow_id
-
-
-def _fixed(workflow_id: str) -> Any:
-    async def find() -> str:
-        return workflow_id
-
-    return find
-
-
 def _chat(server: Server, request: Request, workflow: AnyWorkflow, chat_id: str) -> Chat:
-    return Chat.of(server, request, f"workflow:{workflow.id}", chat_id)
+    return Chat.of(server, request, f"ai-sdk:workflow:{workflow.id}", chat_id)
 
 
 async def _run_of(chat: Chat) -> str | None:

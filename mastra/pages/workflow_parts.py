@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mastra.ai_sdk.chunks import UIChunk
 from mastra.jsonable import Json
 
 __all__ = ["ENDED_STEP", "WorkflowParts"]
@@ -43,7 +42,7 @@ class WorkflowParts:
         }
         self._runs[run_id] = (name, known)
 
-    def translate(self, kind: str, run_id: str, payload: Any) -> list[UIChunk]:
+    def translate(self, kind: str, run_id: str, payload: Any) -> list[dict[str, Json]]:
         """Return what an event becomes.
 
         Args:
@@ -66,7 +65,7 @@ class WorkflowParts:
             if kind not in ENDED_STEP:
                 return [self._whole(run_id, status)]
             data: Json = {"name": name, "status": status, "stepId": step_id, "step": dict(step)}
-            part: UIChunk = {
+            part: dict[str, Json] = {
                 "type": f"{self._kind}-step",
                 "id": f"{run_id}:{step_id}",
                 "data": data,
@@ -81,7 +80,7 @@ class WorkflowParts:
 
     def _whole(
         self, run_id: str, status: str, output: Json = None, *, is_over: bool = False
-    ) -> UIChunk:
+    ) -> dict[str, Json]:
         name, steps = self._runs[run_id]
         shown: Json = {
             step_id: dict(step) if is_over else {**step, "output": None}

@@ -22,8 +22,8 @@ from mastra.stream.abort import AbortController
 
 __all__ = ["Chat", "ChatNote", "cancel", "status_of"]
 
-_STOPS = "ai_sdk.stops"
-_ANSWERED = "ai_sdk.answered"
+_STOPS = "pages.stops"
+_ANSWERED = "pages.answered"
 _STATUS = "success"
 """Of every note: nobody drives it."""
 
@@ -44,7 +44,7 @@ class Chat:
 
     server: Server
     kind: str
-    """`agent` or `workflow`, a colon, and its id."""
+    """The protocol, `agent` or `workflow`, and its id, with colons between."""
     id: str
     """The page's id for it."""
     owner: str | None
@@ -57,7 +57,7 @@ class Chat:
 
     @property
     def _place(self) -> tuple[str, str]:
-        return f"ai-sdk:{self.kind}", stable_id(self.owner or "", self.id)
+        return self.kind, stable_id(self.owner or "", self.id)
 
     # -- the note ------------------------------------------------------------------------------
 

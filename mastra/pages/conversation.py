@@ -9,14 +9,14 @@ from starlette.requests import Request
 
 from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
-from mastra.ai_sdk.chats import Chat
-from mastra.ai_sdk.page import ChatBody, PageMessage, tool_message
 from mastra.memory import Memory
 from mastra.models.message_forms import message_from
+from mastra.pages.chats import Chat
 from mastra.request_context import RequestContext
 from mastra.server.errors import Refusal
+from mastra.server.payloads import AgentBody
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "tool_message"]
 
 _LOOKED_THROUGH: Final = 50
 """How many messages are read at once to find the one that is sent again."""
@@ -26,14 +26,14 @@ _LOOKED_THROUGH: Final = 50
 class Conversation:
     """A chat as its agent remembers it. Without a memory its thread is a name alone."""
 
-    body: ChatBody
+    body: AgentBody
     """What the page sends, with the thread that it belongs to."""
     thread_id: str
     memory: Memory | None = None
     resource_id: str | None = None
 
     @classmethod
-    async def of(cls, chat: Chat, request: Request, agent: Agent, body: ChatBody) -> Conversation:
+    async def of(cls, chat: Chat, request: Request, agent: Agent, body: AgentBody) -> Conversation:
         """Return the conversation that a page's chat is.
 
         Raises:
@@ -53,7 +53,7 @@ class Conversation:
         told = body.model_copy(update={"memory": given})
         return cls(told, thread_id, memory, resource)
 
-    async def unknown(self, messages: list[PageMessage]) -> list[PageMessage]:
+    async def unknown(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the messages that the memory does not hold.
 
         Of a message of the user's that it holds, and that is sent again to be answered anew, it
@@ -112,7 +112,7 @@ async def _resource(
     chat: Chat,
     request: Request,
     agent: Agent,
-    body: ChatBody,
+    body: AgentBody,
     memory: Memory | None,
     thread_id: str,
     context: RequestContext,
@@ -134,3 +134,8 @@ async def _resource(
         return named
     author: Any = (await agent.get_default_options(context)).get("memory") or {}
     return author.get("resource") or (thread_id if thread is None else thread.resource_id)
+
+
+def tool_message(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return results as a message to the model."""
+    return {"role": "tool", "content": results}

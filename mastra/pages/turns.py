@@ -1,0 +1,162 @@
+"""One turn of a chat: the runs that answer a page, and what is sent of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast
+
+from starlette.requests import Request
+
+from mastra.agents.agent_stream import AgentStream
+from mastra.agents.chunks import AgentChunk
+from mastra.errors import MastraError, ResumeClaimedError, RunClaimedError, RunNotFoundError
+from mastra.server.context import Server
+from mastra.server.errors import Refusal
+from mastra.server.hanging_up import unless_gone
+from mastra.stream.abort import AbortController
+
+__all__ = ["Display", "Leg", "Taken", "Turn"]
+
+_BATCH: Final = 64
+_BEGIN_S: Final = 5.0
+"""How long an answer may say nothing before its stream is opened all the same. What is wrong with
+a call is known before, and answered with a status."""
+
+_GONE = (ResumeClaimedError, RunClaimedError, RunNotFoundError)
+
+Leg = Callable[[], AgentStream[Any]]
+"""Begins a run, or goes on with one."""
+
+
+class Taken(Refusal):
+    """Nothing waits for an answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            409,
+            "Nothing waits for this answer: it was given already, or the run has ended. "
+            "Nothing was run.",
+        )
+
+
+class Display(Protocol):
+    """Shows runs to a page: each gives what is sent, or nothing."""
+
+    async def begin(self) -> bytes:
+        """Open what is shown."""
+        ...
+
+    def frames(self, chunks: Sequence[AgentChunk]) -> bytes:
+        """Show chunks."""
+        ...
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether `catch_up` has something to show, which has to be asked for."""
+        ...
+
+    async def catch_up(self) -> bytes:
+        """Show it."""
+        ...
+
+    async def end(self, stream: AgentStream[Any]) -> bytes:
+        """Show how the last run ended."""
+        ...
+
+    async def fail(self, error: MastraError) -> bytes:
+        """Show an error that ended it."""
+        ...
+
+
+@dataclass(slots=True)
+class Turn:
+    """What answers a page: one run of the agent, or several answers to one that waits."""
+
+    server: Server
+    display: Display
+    legs: list[Leg]
+    """In order; each but the first goes on with a run that still waits after the one before."""
+    stack: ExitStack
+    controller: AbortController
+    stream: AgentStream[Any] | None = None
+    kept: Callable[[], Awaitable[None]] | None = None
+    """Stores, in the end, what the page's own tools gave in a step that waited."""
+
+    async def begin(self, request: Request) -> None:
+        """Begin, so that what is wrong with the call is told by a status.
+
+        Raises:
+            Taken: Somebody else has answered what waits.
+            Refusal: The client is gone.
+        """
+        try:
+            self.stream = self.legs[0]()
+            await unless_gone(request, _begun(self.stream))
+        except BaseException as error:
+            await self._close()
+            if isinstance(error, _GONE):
+                raise Taken from error
+            raise
+
+    async def _close(self) -> None:
+        self.stack.close()
+        if self.stream is not None:
+            await self.stream.aclose()
+            kept, self.kept = self.kept, None
+            if kept is not None and self.stream.status != "suspended":
+                await kept()
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """Yield the answer as server-sent events. When the reader goes, the model stops."""
+        display, turns = self.display, self.server.turns
+        self.stack.enter_context(turns.among())
+        try:
+            opened = await display.begin()
+            if opened:
+                yield opened
+            for place, leg in enumerate(self.legs):
+                if place:
+                    self.stream = leg()
+                async with aclosing(self._begun_stream.batches(_BATCH)) as batches:
+                    async for batch in batches:
+                        if turns.is_crowded:
+                            await turns.next()
+                        made = display.frames(batch)
+                        if made:
+                            yield made
+                        if display.is_behind:
+                            yield await display.catch_up()
+                await self._begun_stream.aclose()
+                is_stopped = self.controller.signal.aborted
+                if is_stopped or self._begun_stream.status != "suspended":
+                    break
+            ended = await display.end(self._begun_stream)
+        except MastraError as error:
+            ended = await display.fail(error)
+        finally:
+            await self._close()
+        yield ended
+
+    @property
+    def _begun_stream(self) -> AgentStream[Any]:
+        return cast("AgentStream[Any]", self.stream)
+
+
+async def _begun(stream: AgentStream[Any]) -> None:
+    async def first() -> None:
+        await stream
+
+    # It outlives this call where it takes long; the stream that it reads is closed in the end.
+    task = asyncio.ensure_future(first())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=_BEGIN_S)
+    except BaseException:
+        task.cancel()
+        raise
+    if done:
+        task.result()
+    else:
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
