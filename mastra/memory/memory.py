@@ -7,6 +7,7 @@ messages of the thread, and what it noted in its working memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -22,7 +23,7 @@ from mastra.memory.notes import (
     working_memory_of,
 )
 from mastra.memory.recalled import readable_messages
-from mastra.memory.semantic import Recaller, SemanticRecall, TextVectors, semantic_recall_of
+from mastra.memory.semantic import Recaller, SemanticRecall, TextVectors, recall_with
 from mastra.memory.summaries import messages_since, summary_of
 from mastra.models.embedding import Embedder, EmbedderInput, resolve_embedder
 from mastra.models.late_results import apart, called, with_results
@@ -41,6 +42,7 @@ from mastra.storage.conversations import (
     ThreadPage,
     ThreadRecord,
 )
+from mastra.storage.vectors import Vectors
 
 __all__ = ["Memory"]
 
@@ -65,6 +67,7 @@ class Memory:
         embedder: Tells what texts mean: `provider/model`, a `ModelConfig`, an object with
             `embed(texts)`, or a function of a list of texts.
         embedder_options: Further fields of an embedding request, such as `dimensions`.
+        vectors: Where vectors of messages are kept; left out, beside the messages.
 
     Raises:
         ConfigError: There is no embedder for semantic recall.
@@ -81,18 +84,16 @@ class Memory:
         semantic_recall: SemanticRecall | Mapping[str, Any] | bool | None = None,
         embedder: EmbedderInput | None = None,
         embedder_options: Mapping[str, Any] | None = None,
+        vectors: Vectors | None = None,
     ) -> None:
         self._store = store
-        self.semantic_recall = semantic_recall_of(semantic_recall)
+        self.vectors = vectors
+        """Where vectors of messages are kept, where that is not beside the messages."""
         self.embedder: Embedder | None = (
             None if embedder is None else resolve_embedder(embedder, embedder_options)
         )
+        self.semantic_recall = recall_with(self.embedder, semantic_recall)
         self._texts = None if self.embedder is None else TextVectors(self.embedder)
-        if self.semantic_recall is not None and self.embedder is None:
-            raise ConfigError(
-                "Memory(semantic_recall=...) needs an embedder, which tells what texts mean: pass "
-                "embedder='openai/text-embedding-3-small', or a function of a list of texts."
-            )
         self.last_messages = last_messages
         self.working_memory = working_memory_of(working_memory)
         self.generate_title = generate_title
@@ -104,16 +105,10 @@ class Memory:
         unknown = known.keys() - set(_SPELLINGS.values())
         if unknown:
             raise ConfigError(f"Memory has no option {', '.join(map(repr, sorted(unknown)))}.")
-        made = Memory(
-            self._store,
-            last_messages=known.get("last_messages", self.last_messages),
-            working_memory=known.get("working_memory", self.working_memory),
-            generate_title=known.get("generate_title", self.generate_title),
-            read_only=known.get("read_only", self.read_only),
-            semantic_recall=known.get("semantic_recall", self.semantic_recall),
-            embedder=self.embedder,
-        )
-        made._texts = self._texts
+        made = copy(self)
+        vars(made).update(known)
+        made.working_memory = working_memory_of(made.working_memory)
+        made.semantic_recall = recall_with(made.embedder, made.semantic_recall)
         return made
 
     def bound_to(self, services: Services | None) -> Memory:
@@ -209,6 +204,8 @@ class Memory:
 
     async def delete_thread(self, thread_id: str) -> bool:
         """Delete a thread and its messages; return whether it was there."""
+        if self.vectors is not None:
+            await self.vectors.delete(thread_id=thread_id)
         return await self.store.delete_thread(thread_id)
 
     async def list_threads(self, **options: Any) -> ThreadPage:
@@ -327,7 +324,7 @@ class Memory:
     def _recaller(self) -> Recaller | None:
         if self.semantic_recall is None or self._texts is None:
             return None
-        return Recaller(self.store, self._texts, self.semantic_recall)
+        return Recaller(self.store, self._texts, self.semantic_recall, self.vectors)
 
     async def recall(
         self,
@@ -410,6 +407,8 @@ class Memory:
 
     async def delete_messages(self, message_ids: Sequence[str]) -> None:
         """Delete messages."""
+        if self.vectors is not None:
+            await self.vectors.delete(message_ids=message_ids)
         await self.store.delete_messages(message_ids)
 
     # -- working memory ------------------------------------------------------------------------

@@ -14,9 +14,16 @@ from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.models.embedding import Embedder, embedded, model_id_of
 from mastra.storage.conversations import MemoryStore, StoredMessage
-from mastra.storage.vectors import MessageMatch, MessageVector, MessageVectors, packed
+from mastra.storage.vectors import MessageMatch, MessageVector, Vectors, unit
 
-__all__ = ["Recaller", "SemanticRecall", "TextVectors", "about_other_threads", "semantic_recall_of"]
+__all__ = [
+    "Recaller",
+    "SemanticRecall",
+    "TextVectors",
+    "about_other_threads",
+    "recall_with",
+    "semantic_recall_of",
+]
 
 _KEPT_TEXTS = 256
 
@@ -99,6 +106,23 @@ def semantic_recall_of(
     return SemanticRecall(**known)
 
 
+def recall_with(
+    embedder: Embedder | None, value: SemanticRecall | Mapping[str, Any] | bool | None
+) -> SemanticRecall | None:
+    """Return what a caller wrote as semantic recall, if an embedder can do it.
+
+    Raises:
+        ConfigError: There is no embedder, or no option of that name.
+    """
+    recall = semantic_recall_of(value)
+    if recall is not None and embedder is None:
+        raise ConfigError(
+            "Memory(semantic_recall=...) needs an embedder, which tells what texts mean: pass "
+            "embedder='openai/text-embedding-3-small', or a function of a list of texts."
+        )
+    return recall
+
+
 class TextVectors:
     """Embeds texts, and keeps the vectors of the latest.
 
@@ -107,14 +131,14 @@ class TextVectors:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: OrderedDict[str, Sequence[float]] = OrderedDict()
         self.model = model_id_of(embedder)
 
-    async def of(self, texts: Mapping[str, str]) -> dict[str, bytes]:
+    async def of(self, texts: Mapping[str, str]) -> dict[str, Sequence[float]]:
         """Return vectors by digest, for texts by digest."""
         missing = {digest: text for digest, text in texts.items() if digest not in self._kept}
         made = await embedded(self._embedder, list(missing.values()))
-        fresh = dict(zip(missing, map(packed, made), strict=True))
+        fresh = dict(zip(missing, map(unit, made), strict=True))
         found = {digest: fresh.get(digest) or self._kept[digest] for digest in texts}
         self._kept.update(fresh)
         while len(self._kept) > _KEPT_TEXTS:
@@ -129,17 +153,24 @@ class Recaller:
         store: Where messages are.
         texts: Tells what they mean.
         recall: What to find.
+        vectors: Where vectors are; left out, in the store.
 
     Raises:
         ConfigError: The store keeps no vectors.
     """
 
-    def __init__(self, store: MemoryStore, texts: TextVectors, recall: SemanticRecall) -> None:
-        vectors: MessageVectors | None = getattr(store, "vectors", None)
+    def __init__(
+        self,
+        store: MemoryStore,
+        texts: TextVectors,
+        recall: SemanticRecall,
+        vectors: Vectors | None = None,
+    ) -> None:
+        vectors = vectors or cast("Vectors | None", getattr(store, "vectors", None))
         if vectors is None:
             raise ConfigError(
-                f"{type(store).__name__} keeps no vectors (it has no attribute `vectors`), so "
-                "Memory(semantic_recall=...) cannot be used with it."
+                f"{type(store).__name__} keeps no vectors (it has no attribute `vectors`): give "
+                "Memory(semantic_recall=...) some that do, as Memory(vectors=...)."
             )
         self._store = store
         self._vectors = vectors
@@ -155,8 +186,12 @@ class Recaller:
             known = await self._vectors.digests(list(texts), model=model)
             fresh = [name for name in texts if known.get(name) != digests[name]]
             found = await self._texts.of({digests[name]: texts[name] for name in fresh})
-            await self._vectors.save(
-                [MessageVector(name, model, digests[name], found[digests[name]]) for name in fresh]
+            owners = {message.id: (message.thread_id, message.resource_id) for message in messages}
+            await self._vectors.upsert(
+                [
+                    MessageVector(name, model, digests[name], found[digests[name]], *owners[name])
+                    for name in fresh
+                ]
             )
         except MastraError as error:
             get_logger({"embedder": model}).warning(
@@ -210,7 +245,7 @@ class Recaller:
     ) -> list[MessageMatch]:
         digest = _digest(text)
         found = await self._texts.of({digest: text})
-        return await self._vectors.search(
+        return await self._vectors.query(
             found[digest],
             model=self._texts.model,
             top_k=top_k or self._recall.top_k,

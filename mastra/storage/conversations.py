@@ -135,7 +135,7 @@ class MemoryStore(Protocol):
     A row that cannot be read comes with an `error`, alone or among others; storing it again leaves
     what could not be read as it is.
 
-    A store with an attribute `vectors`, a `MessageVectors`, can also find messages by what they
+    A store with an attribute `vectors`, a `Vectors`, can also find messages by what they
     mean.
     """
 

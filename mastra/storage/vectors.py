@@ -1,6 +1,7 @@
-"""Vectors of messages: how they are kept, and how the nearest are found without an extension.
+"""Vectors of messages: what keeps them, and how the nearest are found without an extension.
 
-A vector has length one, so the cosine of two is their product. A search first goes through
+`Vectors` is the port; `Memory(vectors=…)` takes whatever has its four methods. The stores have one of
+their own. A vector has length one, so the cosine of two is their product. A search first goes through
 sketches (one bit a number) and then through the vectors of the most promising: that reads and
 multiplies a tenth of what ten thousand messages hold, and is exact for short lists.
 """
@@ -23,11 +24,12 @@ __all__ = [
     "InMemoryVectors",
     "MessageMatch",
     "MessageVector",
-    "MessageVectors",
+    "Vectors",
     "packed",
     "ranked",
     "shortlist",
     "sketch_of",
+    "unit",
 ]
 
 _EXACT_PRODUCTS = 1_500_000
@@ -43,8 +45,12 @@ class MessageVector:
     """Which model said so; vectors of two models are never compared."""
     digest: str
     """Tells whether the text has changed since."""
-    vector: bytes
-    """From `packed`."""
+    vector: Sequence[float]
+    """Of length one."""
+    thread_id: str = ""
+    """Which conversation the message belongs to."""
+    resource_id: str = ""
+    """Whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +62,20 @@ class MessageMatch:
     """The cosine of the two: 1 for the same direction, 0 for nothing in common."""
 
 
-class MessageVectors(Protocol):
-    """Keeps vectors of messages, for as long as the messages are there."""
+class Vectors(Protocol):
+    """Keeps vectors of messages and finds the nearest. A message has one vector a model."""
 
-    async def save(self, vectors: Sequence[MessageVector]) -> None:
-        """Store vectors, in place of older ones; those of unknown messages are dropped."""
+    async def upsert(self, vectors: Sequence[MessageVector]) -> None:
+        """Store vectors, in place of older ones of the same message and model."""
         ...
 
     async def digests(self, message_ids: Sequence[str], *, model: str) -> dict[str, str]:
         """Return the digests of those messages that have a vector of this model."""
         ...
 
-    async def search(
+    async def query(
         self,
-        vector: bytes,
+        vector: Sequence[float],
         *,
         model: str,
         top_k: int,
@@ -80,7 +86,7 @@ class MessageVectors(Protocol):
         """Return the messages that are nearest, the nearest first.
 
         Args:
-            vector: From `packed`.
+            vector: Of length one.
             model: Which model made it.
             top_k: How many, at most.
             thread_id: In which thread.
@@ -89,9 +95,19 @@ class MessageVectors(Protocol):
         """
         ...
 
+    async def delete(
+        self,
+        *,
+        message_ids: Sequence[str] = (),
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+    ) -> None:
+        """Forget the vectors of some messages, of all of a thread, of all of a resource."""
+        ...
 
-def packed(values: Sequence[float]) -> bytes:
-    """Return a vector of length one, as four bytes a number.
+
+def unit(values: Sequence[float]) -> array[float]:
+    """Return a vector of the same direction and of length one.
 
     Raises:
         InputValidationError: It has no direction: it is empty, zero or not finite.
@@ -102,7 +118,16 @@ def packed(values: Sequence[float]) -> bytes:
             f"A vector of {len(values)} numbers and of length {length} has no direction, so "
             "nothing can be compared with it."
         )
-    numbers = array("f", [value / length for value in values])
+    return array("f", [value / length for value in values])
+
+
+def packed(values: Sequence[float]) -> bytes:
+    """Return a vector of length one, as four bytes a number.
+
+    Raises:
+        InputValidationError: It has no direction.
+    """
+    numbers = unit(values)
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()
@@ -161,7 +186,8 @@ class InMemoryVectors:
 
     def __init__(self, owner_of: Callable[[str], tuple[str, str] | None]) -> None:
         self._owner_of = owner_of
-        self._kept: dict[str, dict[str, tuple[MessageVector, bytes]]] = {}
+        self._kept: dict[str, dict[str, tuple[str, bytes, bytes]]] = {}
+        """Digest, vector and sketch by model and message."""
 
     def forget(self, message_ids: Iterable[str]) -> None:
         """Drop the vectors of messages that are deleted."""
@@ -169,21 +195,21 @@ class InMemoryVectors:
             for vectors in self._kept.values():
                 vectors.pop(message_id, None)
 
-    async def save(self, vectors: Sequence[MessageVector]) -> None:
-        """Store vectors."""
+    async def upsert(self, vectors: Sequence[MessageVector]) -> None:
+        """Store vectors; those of messages that are not there are dropped."""
         for vector in vectors:
             if self._owner_of(vector.message_id) is not None:
-                kept = self._kept.setdefault(vector.model, {})
-                kept[vector.message_id] = (vector, sketch_of(vector.vector))
+                kept, stored = self._kept.setdefault(vector.model, {}), packed(vector.vector)
+                kept[vector.message_id] = (vector.digest, stored, sketch_of(stored))
 
     async def digests(self, message_ids: Sequence[str], *, model: str) -> dict[str, str]:
         """Return the digests of those messages that have a vector of this model."""
         kept = self._kept.get(model, {})
-        return {name: kept[name][0].digest for name in message_ids if name in kept}
+        return {name: kept[name][0] for name in message_ids if name in kept}
 
-    async def search(
+    async def query(
         self,
-        vector: bytes,
+        vector: Sequence[float],
         *,
         model: str,
         top_k: int,
@@ -192,15 +218,34 @@ class InMemoryVectors:
         threshold: float | None = None,
     ) -> list[MessageMatch]:
         """Return the messages that are nearest."""
-        found: dict[str, tuple[MessageVector, bytes]] = {}
+        found: dict[str, tuple[str, bytes, bytes]] = {}
+        wanted = packed(vector)
         for name, kept in self._kept.get(model, {}).items():
             thread, resource = self._owner_of(name) or (None, None)
             if thread_id in {None, thread} and resource_id in {None, resource}:
                 found[name] = kept
 
         def search() -> list[MessageMatch]:
-            names = shortlist(vector, [(name, sketch) for name, (_, sketch) in found.items()])
-            pairs = [(name, found[name][0].vector) for name in names]
-            return ranked(vector, pairs, top_k=top_k, threshold=threshold)
+            names = shortlist(wanted, [(name, kept[2]) for name, kept in found.items()])
+            pairs = [(name, found[name][1]) for name in names]
+            return ranked(wanted, pairs, top_k=top_k, threshold=threshold)
 
         return await asyncio.to_thread(search)
+
+    async def delete(
+        self,
+        *,
+        message_ids: Sequence[str] = (),
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+    ) -> None:
+        """Forget vectors. Those of messages that are deleted go by themselves."""
+        self.forget(message_ids)
+        names = {name for kept in self._kept.values() for name in kept}
+        owners = {name: self._owner_of(name) or (None, None) for name in names}
+        self.forget(
+            name
+            for name, (thread, resource) in owners.items()
+            if (thread_id is not None and thread == thread_id)
+            or (resource_id is not None and resource == resource_id)
+        )

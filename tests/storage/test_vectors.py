@@ -17,7 +17,7 @@ from mastra.storage.conversations import (
 )
 from mastra.storage.vectors import (
     MessageVector,
-    MessageVectors,
+    Vectors,
     packed,
     ranked,
     shortlist,
@@ -32,15 +32,15 @@ async def memory(storage: Any) -> AsyncIterator[MemoryStore]:
 
 
 @pytest.fixture
-async def vectors(memory: Any) -> MessageVectors:
+async def vectors(memory: Any) -> Vectors:
     """Vectors of messages m0 to m5: two threads of Ann's, one of Bob's."""
     places = [("t", "ann"), ("t", "ann"), ("t", "ann"), ("u", "ann"), ("u", "ann"), ("v", "bob")]
     for thread_id, resource_id in dict.fromkeys(places):
         await memory.save_thread(ThreadRecord(thread_id, resource_id))
     await memory.save_messages([message(at, *place) for at, place in enumerate(places)])
-    await memory.vectors.save(
+    await memory.vectors.upsert(
         [
-            MessageVector(f"m{at}", "one", f"d{at}", packed([math.cos(at / 2), math.sin(at / 2)]))
+            MessageVector(f"m{at}", "one", f"d{at}", [math.cos(at / 2), math.sin(at / 2)])
             for at in range(len(places))
         ]
     )
@@ -52,9 +52,9 @@ def message(number: int, thread_id: str = "t", resource_id: str = "ann") -> Stor
     return StoredMessage(f"m{number}", thread_id, resource_id, "user", content, number)
 
 
-async def near(vectors: MessageVectors, at: float, **options: Any) -> str:
+async def near(vectors: Vectors, at: float, **options: Any) -> str:
     wanted: dict[str, Any] = {"model": "one", "top_k": 9, **options}
-    found = await vectors.search(packed([math.cos(at / 2), math.sin(at / 2)]), **wanted)
+    found = await vectors.query([math.cos(at / 2), math.sin(at / 2)], **wanted)
     return "".join(match.message_id[1:] for match in found)
 
 
@@ -73,34 +73,34 @@ async def near(vectors: MessageVectors, at: float, **options: Any) -> str:
     ],
 )
 async def test_the_nearest_messages_are_found(
-    vectors: MessageVectors, at: float, wanted: Any, found: str
+    vectors: Vectors, at: float, wanted: Any, found: str
 ) -> None:
     assert await near(vectors, at, **wanted) == found
 
 
-async def test_a_score_is_the_cosine(vectors: MessageVectors) -> None:
-    [match] = await vectors.search(packed([0.0, 7.0]), model="one", top_k=1)
+async def test_a_score_is_the_cosine(vectors: Vectors) -> None:
+    [match] = await vectors.query([0.0, 7.0], model="one", top_k=1)
     assert match.message_id == "m3"
     assert match.score == pytest.approx(math.sin(1.5), abs=1e-6)
 
 
-async def test_vectors_of_another_length_are_not_compared(vectors: MessageVectors) -> None:
-    await vectors.save([MessageVector("m0", "one", "d", packed([1.0, 0.0, 0.0]))])
+async def test_vectors_of_another_length_are_not_compared(vectors: Vectors) -> None:
+    await vectors.upsert([MessageVector("m0", "one", "d", [1.0, 0.0, 0.0])])
     assert await near(vectors, 0) == "12345"
 
 
-async def test_digests_tell_what_is_embedded(vectors: MessageVectors) -> None:
+async def test_digests_tell_what_is_embedded(vectors: Vectors) -> None:
     assert await vectors.digests(["m1", "m3", "nobody"], model="one") == {"m1": "d1", "m3": "d3"}
     assert await vectors.digests(["m1"], model="other") == {}
     assert await vectors.digests([], model="one") == {}
-    await vectors.save([MessageVector("m1", "one", "new", packed([1.0, 0.0]))])
-    await vectors.save([MessageVector("m1", "other", "its own", packed([1.0]))])
-    await vectors.save([])
+    await vectors.upsert([MessageVector("m1", "one", "new", [1.0, 0.0])])
+    await vectors.upsert([MessageVector("m1", "other", "its own", [1.0])])
+    await vectors.upsert([])
     assert await vectors.digests(["m1"], model="one") == {"m1": "new"}
     assert await vectors.digests(["m1"], model="other") == {"m1": "its own"}
 
 
-async def test_vectors_go_with_their_messages(memory: Any, vectors: MessageVectors) -> None:
+async def test_vectors_go_with_their_messages(memory: Any, vectors: Vectors) -> None:
     await memory.delete_messages(["m2"])
     await memory.delete_thread("u")
     assert await near(vectors, 0) == "015"
@@ -108,14 +108,29 @@ async def test_vectors_go_with_their_messages(memory: Any, vectors: MessageVecto
     assert await near(vectors, 0) == "015"
 
 
-async def test_a_vector_of_a_message_that_is_gone_is_dropped(vectors: MessageVectors) -> None:
-    await vectors.save([MessageVector("nobody", "one", "d", packed([1.0, 0.0]))])
+@pytest.mark.parametrize(
+    ("which", "left"),
+    [
+        ({"message_ids": ["m0", "m5"]}, "1234"),
+        ({"thread_id": "t"}, "345"),
+        ({"resource_id": "ann"}, "5"),
+        ({"message_ids": ["m3"], "thread_id": "v"}, "0124"),
+        ({}, "012345"),
+    ],
+)
+async def test_vectors_can_be_forgotten_without_their_messages(
+    vectors: Vectors, which: dict[str, Any], left: str
+) -> None:
+    await vectors.delete(**which)
+    assert "".join(sorted(await near(vectors, 0))) == left
+
+
+async def test_a_vector_of_a_message_that_is_gone_is_dropped(vectors: Vectors) -> None:
+    await vectors.upsert([MessageVector("nobody", "one", "d", [1.0, 0.0])])
     assert await vectors.digests(["nobody"], model="one") == {}
 
 
-async def test_vectors_follow_a_message_to_another_thread(
-    memory: Any, vectors: MessageVectors
-) -> None:
+async def test_vectors_follow_a_message_to_another_thread(memory: Any, vectors: Vectors) -> None:
     await memory.save_messages([message(0, "v")])
     assert await near(vectors, 0, thread_id="v") == "05"
 
@@ -161,22 +176,20 @@ async def test_a_long_search_finds_what_a_full_one_would(
     wanted = [draw.gauss(0, 1) for _ in range(size)]
     noise = {name: draw.choice((0.3, 0.4, 0.5)) for name in ("m11", "m170", "m599")}
     await memory.save_messages([message(number) for number in range(count)])
-    await memory.vectors.save(
+    await memory.vectors.upsert(
         [
             MessageVector(
                 f"m{number}",
                 "one",
                 "",
-                packed(
-                    [draw.gauss(value, noise[name]) for value in wanted]
-                    if (name := f"m{number}") in noise
-                    else [draw.random() - 0.5 for _ in range(size)]
-                ),
+                [draw.gauss(value, noise[name]) for value in wanted]
+                if (name := f"m{number}") in noise
+                else [draw.random() - 0.5 for _ in range(size)],
             )
             for number in range(count)
         ]
     )
-    found = await memory.vectors.search(packed(wanted), model="one", top_k=3)
+    found = await memory.vectors.query(wanted, model="one", top_k=3)
     assert {match.message_id for match in found} == noise.keys()
 
 

@@ -7,14 +7,14 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Delete, Select, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from mastra.storage.sql.database import Database
 from mastra.storage.sql.statements import StatementCache, in_chunks, matches, named, padded
 from mastra.storage.sql.tables import message_vectors, messages
-from mastra.storage.vectors import MessageMatch, MessageVector, ranked, shortlist, sketch_of
+from mastra.storage.vectors import MessageMatch, MessageVector, packed, ranked, shortlist, sketch_of
 
 __all__ = ["SQLVectors"]
 
@@ -33,7 +33,7 @@ class SQLVectors:
         self._database = database
         self._statements = StatementCache(database.dialect)
 
-    async def save(self, vectors: Sequence[MessageVector]) -> None:
+    async def upsert(self, vectors: Sequence[MessageVector]) -> None:
         """Store vectors, in place of older ones; those of unknown messages are dropped."""
         statement = self._statements.get(
             ("save",), functools.partial(_save, self._database.dialect.name)
@@ -45,11 +45,12 @@ class SQLVectors:
                     "of_id": vector.message_id,
                     "new_model": vector.model,
                     "new_digest": vector.digest,
-                    "new_sketch": sketch_of(vector.vector),
-                    "new_vector": vector.vector,
+                    "new_sketch": sketch_of(stored),
+                    "new_vector": stored,
                 },
             )
             for vector in vectors
+            for stored in (packed(vector.vector),)
         ]
         if writes:
             await self._database.change_all(writes, what=f"store {len(writes)} vectors")
@@ -59,9 +60,9 @@ class SQLVectors:
         rows = await self._by_id("digest", message_ids, model)
         return dict(rows)
 
-    async def search(
+    async def query(
         self,
-        vector: bytes,
+        vector: Sequence[float],
         *,
         model: str,
         top_k: int,
@@ -79,11 +80,32 @@ class SQLVectors:
             {**values, "of_model": model},
             what="search messages",
         )
-        pairs = [(name, sketch) for name, sketch in sketches]
+        pairs, wanted = [(name, sketch) for name, sketch in sketches], packed(vector)
         # Products are the processor's work, so that the event loop goes on meanwhile.
-        names = await asyncio.to_thread(shortlist, vector, pairs)
+        names = await asyncio.to_thread(shortlist, wanted, pairs)
         found = await self._by_id("vector", names, model)
-        return await asyncio.to_thread(ranked, vector, found, top_k=top_k, threshold=threshold)
+        return await asyncio.to_thread(ranked, wanted, found, top_k=top_k, threshold=threshold)
+
+    async def delete(
+        self,
+        *,
+        message_ids: Sequence[str] = (),
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+    ) -> None:
+        """Forget vectors. Those of messages that are deleted go by themselves."""
+        wanted = [("id", name) for name in message_ids]
+        scope = (("thread_id", thread_id), ("resource_id", resource_id))
+        wanted += [(column, value) for column, value in scope if value is not None]
+        writes = [
+            (
+                self._statements.get(("delete", column), functools.partial(_delete, column)),
+                {"of": value},
+            )
+            for column, value in wanted
+        ]
+        if writes:
+            await self._database.change_all(writes, what="delete vectors")
 
     async def _by_id(
         self, column: str, message_ids: Sequence[str], model: str
@@ -114,6 +136,12 @@ def _save(dialect: str) -> Insert:
         index_elements=["message_key", "model"],
         set_={name: statement.excluded[name] for name in given if name != "model"},
     )
+
+
+def _delete(column: str) -> Delete:
+    of = messages.c[column]
+    keys = select(messages.c.message_key).where(of == named("of", of))
+    return delete(message_vectors).where(_columns.message_key.in_(keys))
 
 
 def _sketches(names: Iterable[str]) -> Select[str, Any]:
