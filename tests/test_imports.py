@@ -29,6 +29,7 @@ HEAVY = {
 
 PUBLIC_PACKAGES = {
     "mastra",
+    "mastra.ai_sdk",
     "mastra.errors",
     "mastra.inngest",
     "mastra.mcp",

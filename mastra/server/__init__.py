@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mastra.server.app import create_app, router
     from mastra.server.auth import BearerAuth, Caller, JWTAuth
     from mastra.server.config import ApiRoute, CorsConfig, ServerConfig
+    from mastra.server.openai.route import openai_route
     from mastra.server.runner import serve
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "JWTAuth",
     "ServerConfig",
     "create_app",
+    "openai_route",
     "router",
     "serve",
 ]
@@ -36,6 +38,7 @@ _HOMES = {
     "JWTAuth": "mastra.server.auth",
     "ServerConfig": "mastra.server.config",
     "create_app": "mastra.server.app",
+    "openai_route": "mastra.server.openai.route",
     "router": "mastra.server.app",
     "serve": "mastra.server.runner",
 }

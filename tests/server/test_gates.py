@@ -16,7 +16,15 @@ from mastra.ai_sdk import chat_route, workflow_route
 from mastra.errors import ConfigError
 from mastra.mcp import MCPServer
 from mastra.memory import Memory
-from mastra.server import ApiRoute, BearerAuth, Caller, ServerConfig, create_app, router
+from mastra.server import (
+    ApiRoute,
+    BearerAuth,
+    Caller,
+    ServerConfig,
+    create_app,
+    openai_route,
+    router,
+)
 from mastra.server.app import server_of
 from tests.server.wire_app import build
 
@@ -81,6 +89,7 @@ def routes_of(auth: Any) -> ServerConfig:
         ApiRoute(path="/asgi", handler=echo),
         chat_route(),
         workflow_route(),
+        openai_route(),
         ApiRoute(
             path="/mcp", create_handler=lambda m: MCPServer("all", tools=m.list_tools()).asgi_app()
         ),
@@ -111,7 +120,7 @@ def walk(routes: Iterable[BaseRoute], prefix: str = "") -> list[tuple[str, str]]
 
 def filled(path: str) -> str:
     known = {"workflowId": "slowWorkflow", "agentId": "planningAgent", "toolId": "get-weather"}
-    path = path.replace("{chat_id:path}", "chat")
+    path = path.replace("{chat_id:path}", "chat").replace("{model:path}", "planningAgent")
     for name, value in known.items():
         path = path.replace(f"{{{name}}}", value)
     return path.replace("{", "").replace("}", "")

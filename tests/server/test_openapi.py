@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 
 from mastra.ai_sdk import chat_route, workflow_route
 from mastra.memory import Memory
-from mastra.server import ServerConfig, create_app
+from mastra.server import ServerConfig, create_app, openai_route
 from tests.server.wire_app import build
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def described() -> Iterator[schemathesis.BaseSchema]:
     # Not by every worker: it takes half a second.
     import schemathesis
 
-    own = [chat_route(), workflow_route()]
+    own = [chat_route(), workflow_route(), openai_route()]
     config = ServerConfig(timeout=5, drain_timeout=1, api_routes=own)
     app = create_app(build(memory=Memory()), config)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -69,7 +69,7 @@ def described() -> Iterator[schemathesis.BaseSchema]:
     # One workflow of its own stands for all: they share the code. It ends, whatever its input. Of
     # routes that are at two places, those at one do.
     yield made.exclude(
-        path_regex=r"^/(chat|workflow)/|/workflows/(?!approvalWorkflow|\{|run-counts)"
+        path_regex=r"^/(chat|workflow|v1)/|/workflows/(?!approvalWorkflow|\{|run-counts)"
     )
     server.should_exit = True
     thread.join()

@@ -25,7 +25,7 @@ from mastra import (
 from mastra.ai_sdk import chat_route, workflow_route
 from mastra.memory import Memory
 from mastra.observability import Observability
-from mastra.server import BearerAuth, create_app
+from mastra.server import BearerAuth, create_app, openai_route
 from mastra.server.app import server_of
 from mastra.storage.evals import EvalKind
 from mastra.testing import FunctionModel, ToolCall
@@ -309,6 +309,7 @@ GET /observability/discovery/tags|GET /logs/transports|GET /auth/capabilities|GE
 GET /system/packages|GET /system/api-schema|GET /scores/scorers|GET /scores/scorers/{scorerId}
 GET /processors|GET /workspaces|POST /datasets|GET /schedules|GET /channels/platforms|GET /editor/builder/settings
 GET /editor/builder/models/available|GET /stored/prompt-blocks
+GET /v1/models|GET /v1/models/{model:path}|POST /v1/chat/completions|POST /v1/responses
 """
 """What tells of the application alone: definitions, and what there is none of."""
 
@@ -333,7 +334,8 @@ def application() -> Mastra:
         storage=InMemoryStorage(),
         observability=Observability(capture_content=True),
         server=ServerConfig(
-            auth=BearerAuth({"a": "alice", "b": "bob"}), api_routes=[chat_route(), workflow_route()]
+            auth=BearerAuth({"a": "alice", "b": "bob"}),
+            api_routes=[chat_route(), workflow_route(), openai_route()],
         ),
     )
 
@@ -343,7 +345,7 @@ class World:
 
     def __init__(self, mastra: Mastra, app: Any, http: httpx.AsyncClient) -> None:
         self.mastra = mastra
-        own = [route for routes in (chat_route(), workflow_route()) for route in routes]
+        own = [*chat_route(), *workflow_route(), *openai_route()]
         self.routes = {f"{method} {path}" for method, path in server_of(app).facts["routes"]}
         self.routes |= {f"{route.method} {route.path}" for route in own}
         self.http = http
@@ -414,6 +416,7 @@ class World:
             "{workflowId}": "flow",
             "{toolId}": "pay",
             "{agent_id}": "a",
+            "{model:path}": "a",
             "{workflow_id}": "flow",
             "{chat_id:path}": "alice-flow" if "/workflow/" in path else "alice-thread",
             "{runId}": "alice-flow",

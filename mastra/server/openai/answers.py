@@ -1,0 +1,106 @@
+"""What an agent streams, as far as clients of OpenAI's API see it.
+
+They see what the model says and the calls of their own tools. The agent's own tools run unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from mastra.agents.agent_stream import AgentStream
+from mastra.agents.chunks import AgentChunk, error_to_wire
+from mastra.errors import MastraError
+from mastra.models.chunks import Usage
+
+__all__ = ["Ended", "Said", "answered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A piece of the answer."""
+
+    kind: Literal["text", "text-end", "call", "args", "call-end"]
+    id: str
+    """Of the text, or of the call."""
+    text: str = ""
+    """The piece; of `call` the tool, of `call-end` all of the arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an answer has ended."""
+
+    reason: str
+    """`stop`, `length`, `content-filter`, `tool-calls`, or `error`."""
+    usage: Usage
+    error: str | None = None
+    """What went wrong."""
+    code: str | None = None
+
+
+_WAITS: Final = (
+    "The agent waits for a person's answer, which this API cannot give: run {run_id!r} of agent "
+    "{agent!r} goes on by the agent's own routes."
+)
+
+
+async def answered(
+    stream: AgentStream[Any], agent_id: str, client_tools: Collection[str]
+) -> AsyncGenerator[Said | Ended, None]:
+    """Yield what a client sees of an answer, and how it ended."""
+    pieces = _Pieces(client_tools)
+    failure: tuple[str, str | None] | None = None
+    try:
+        async with aclosing(stream.full_stream) as chunks:
+            async for chunk in chunks:
+                if chunk.type == "error":
+                    told = error_to_wire(chunk.payload.error)
+                    failure = str(told.get("message")), told.get("code")
+                said = pieces.of(chunk)
+                if said is not None:
+                    yield said
+    except MastraError as error:
+        failure = error.message, error.code
+    if failure is None and stream.status == "suspended":
+        failure = _WAITS.format(run_id=stream.run_id, agent=agent_id), "run_suspended"
+    if failure is not None:
+        yield Ended("error", Usage(), *failure)
+        return
+    yield Ended(_reason(await stream.finish_reason(), stream), await stream.usage())
+
+
+def _reason(reason: str, stream: AgentStream[Any]) -> str:
+    if stream.status == "tripwire":
+        return "content-filter"
+    return reason if reason in {"length", "content-filter", "tool-calls"} else "stop"
+
+
+class _Pieces:
+    """Tells the client's calls from the agent's own."""
+
+    def __init__(self, client_tools: Collection[str]) -> None:
+        self._client_tools = client_tools
+        self._calls: dict[str, list[str]] = {}
+
+    def of(self, chunk: AgentChunk) -> Said | None:
+        """Return what a client sees of a chunk."""
+        payload = chunk.payload
+        match chunk.type:
+            case "text-delta":
+                return Said("text", payload.id, payload.text)
+            case "text-end":
+                return Said("text-end", payload.id)
+            case "tool-call-input-streaming-start" if payload.tool_name in self._client_tools:
+                self._calls[payload.tool_call_id] = []
+                return Said("call", payload.tool_call_id, payload.tool_name)
+            case "tool-call-delta" if payload.tool_call_id in self._calls:
+                self._calls[payload.tool_call_id].append(payload.args_text_delta)
+                return Said("args", payload.tool_call_id, payload.args_text_delta)
+            case "tool-call-input-streaming-end" if payload.tool_call_id in self._calls:
+                whole = "".join(self._calls[payload.tool_call_id])
+                return Said("call-end", payload.tool_call_id, whole)
+            case _:
+                return None

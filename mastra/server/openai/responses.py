@@ -1,0 +1,180 @@
+"""Answers in the form of responses: a list of items, each opened, filled and closed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from typing import Any, cast
+
+from mastra.clock import now_ms
+from mastra.jsonable import Json, dump_wire
+from mastra.server.openai.answers import Ended, Said
+from mastra.server.openai.bodies import ResponsesBody
+
+__all__ = ["ResponseMaker", "response_events"]
+
+_INCOMPLETE = {"length": "max_output_tokens", "content-filter": "content_filter"}
+
+
+class ResponseMaker:
+    """Puts one response together, and tells each change as an event.
+
+    Attributes:
+        response: As far as it has come.
+    """
+
+    def __init__(self, run_id: str, body: ResponsesBody) -> None:
+        self._run_id = run_id
+        self._output: list[dict[str, Any]] = []
+        self._places: dict[str, int] = {}
+        self.response: dict[str, Any] = {
+            "id": f"resp_{run_id}",
+            "object": "response",
+            "created_at": now_ms() // 1000,
+            "status": "in_progress",
+            "error": None,
+            "incomplete_details": None,
+            "instructions": body.instructions,
+            "max_output_tokens": body.max_output_tokens,
+            "model": body.model,
+            "output": self._output,
+            "parallel_tool_calls": body.parallel_tool_calls is not False,
+            "previous_response_id": None,
+            "reasoning": {"effort": None, "summary": None},
+            "store": False,
+            "temperature": body.temperature,
+            "text": body.text or {"format": {"type": "text"}},
+            "tool_choice": body.tool_choice or "auto",
+            "tools": body.tools or [],
+            "top_p": body.top_p,
+            "truncation": "disabled",
+            "usage": None,
+            "metadata": body.metadata or {},
+        }
+
+    def begin(self) -> Generator[dict[str, Any]]:
+        """Yield the events that open it."""
+        for kind in ("response.created", "response.in_progress"):
+            yield {"type": kind, "response": self._shown()}
+
+    def take(self, said: Said | Ended) -> Generator[dict[str, Any]]:
+        """Yield the events that a piece of the answer makes."""
+        match said:
+            case Ended():
+                yield from self._end(said)
+            case Said("text"):
+                if said.id not in self._places:
+                    yield from self._open_text(said.id)
+                place = self._places[said.id]
+                item = self._output[place]
+                item["content"][0]["text"] += said.text
+                yield self._part("response.output_text.delta", place, delta=said.text, logprobs=[])
+            case Said("text-end") if said.id in self._places:
+                yield from self._close_text(self._places[said.id])
+            case Said("call"):
+                item = {
+                    "id": f"fc_{self._run_id}_{len(self._output)}",
+                    "type": "function_call",
+                    "status": "in_progress",
+                    "call_id": said.id,
+                    "name": said.text,
+                    "arguments": "",
+                }
+                yield self._add(said.id, item)
+            case Said("args"):
+                place = self._places[said.id]
+                self._output[place]["arguments"] += said.text
+                yield self._about("response.function_call_arguments.delta", place, delta=said.text)
+            case Said("call-end"):
+                place = self._places[said.id]
+                item = self._output[place]
+                item |= {"status": "completed", "arguments": said.text}
+                done = "response.function_call_arguments.done"
+                yield self._about(done, place, arguments=said.text, name=item["name"])
+                yield self._item("response.output_item.done", place)
+            case _:
+                pass
+
+    # -- events --------------------------------------------------------------------------------
+
+    def _shown(self) -> dict[str, Any]:
+        return {**self.response, "output": [dict(item) for item in self._output]}
+
+    def _item(self, kind: str, place: int) -> dict[str, Any]:
+        return {"type": kind, "output_index": place, "item": dict(self._output[place])}
+
+    def _about(self, kind: str, place: int, **facts: Any) -> dict[str, Any]:
+        return {"type": kind, "item_id": self._output[place]["id"], "output_index": place, **facts}
+
+    def _part(self, kind: str, place: int, **facts: Any) -> dict[str, Any]:
+        return self._about(kind, place, content_index=0, **facts)
+
+    def _add(self, said_id: str, item: dict[str, Any]) -> dict[str, Any]:
+        self._places[said_id] = len(self._output)
+        self._output.append(item)
+        return self._item("response.output_item.added", self._places[said_id])
+
+    def _open_text(self, text_id: str) -> Generator[dict[str, Any]]:
+        item: dict[str, Any] = {
+            "id": f"msg_{self._run_id}_{len(self._output)}",
+            "type": "message",
+            "status": "in_progress",
+            "role": "assistant",
+            "content": [],
+        }
+        yield self._add(text_id, item)
+        part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": []}
+        part["logprobs"] = []
+        yield self._part("response.content_part.added", self._places[text_id], part=dict(part))
+        item["content"] = [part]
+
+    def _close_text(self, place: int) -> Generator[dict[str, Any]]:
+        item = self._output[place]
+        if item["status"] != "in_progress":
+            return
+        item["status"] = "completed"
+        part = item["content"][0]
+        yield self._part("response.output_text.done", place, text=part["text"], logprobs=[])
+        yield self._part("response.content_part.done", place, part=dict(part))
+        yield self._item("response.output_item.done", place)
+
+    def _end(self, ended: Ended) -> Generator[dict[str, Any]]:
+        for place, item in enumerate(self._output):
+            if item["type"] == "message":
+                yield from self._close_text(place)
+        response, usage = self.response, ended.usage
+        response["usage"] = {
+            "input_tokens": usage.input_tokens or 0,
+            "input_tokens_details": {"cached_tokens": usage.cached_input_tokens or 0},
+            "output_tokens": usage.output_tokens or 0,
+            "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+            "total_tokens": usage.total_tokens or 0,
+        }
+        if ended.error is not None:
+            response |= {"status": "failed", "usage": None}
+            response["error"] = {"code": ended.code or "server_error", "message": ended.error}
+        elif ended.reason in _INCOMPLETE:
+            response["status"] = "incomplete"
+            response["incomplete_details"] = {"reason": _INCOMPLETE[ended.reason]}
+        else:
+            response["status"] = "completed"
+        yield {"type": f"response.{response['status']}", "response": self._shown()}
+
+
+async def response_events(
+    answer: AsyncIterator[Said | Ended], maker: ResponseMaker
+) -> AsyncGenerator[bytes, None]:
+    """Yield a response as server-sent events, each with its number."""
+    number = 0
+
+    def framed(event: dict[str, Any]) -> bytes:
+        nonlocal number
+        data = dump_wire(cast("Json", {**event, "sequence_number": number}))
+        number += 1
+        return b"event: " + event["type"].encode() + b"\ndata: " + data + b"\n\n"
+
+    for event in maker.begin():
+        yield framed(event)
+    async for said in answer:
+        made = [framed(event) for event in maker.take(said)]
+        if made:
+            yield b"".join(made)
