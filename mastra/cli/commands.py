@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mastra.cli.chatting import chat
+from mastra.cli.evaluating import evaluate
 from mastra.cli.graph import graph
 from mastra.cli.new import new
 from mastra.cli.running import run
@@ -21,4 +22,5 @@ cli = typer.Typer(
 )
 for command in (dev, start, run, chat, graph, new):
     cli.command()(command)
+cli.command("eval")(evaluate)
 cli.add_typer(runs, name="runs")

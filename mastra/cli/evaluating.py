@@ -1,0 +1,215 @@
+"""`mastra eval`: the experiments of some files, with progress, a table and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mastra.cli.terminal import FAILED, JsonOption, in_loop, notes, print_json
+from mastra.errors import ConfigError
+from mastra.evals.comparison import Comparison, compare_experiments
+from mastra.evals.experiment_results import ExperimentItem, ExperimentResult
+from mastra.evals.experiments import Experiment
+from mastra.jsonable import Json
+
+__all__ = ["evaluate", "experiments_in"]
+
+_PATTERNS = ("eval_*.py", "*_eval.py", "evals.py")
+
+
+def experiments_in(path: Path) -> list[tuple[str, Experiment]]:
+    """Return the experiments in a file, or in the files of a folder that are called for them.
+
+    Raises:
+        ConfigError: There is no such file, or no experiment in it.
+    """
+    where, _, name = str(path).partition("::")
+    place = Path(where)
+    if not place.exists():
+        raise ConfigError(f"There is no {where}.")
+    files = [place]
+    if place.is_dir():
+        files = sorted({file for pattern in _PATTERNS for file in place.rglob(pattern)})
+    found = [one for file in files for one in _experiments_of(file) if name in ("", one[0])]
+    if not found:
+        raise ConfigError(
+            f"There is no experiment in {path}: put one at the top of a file, as in `evals = "
+            f"Experiment('…', dataset=…, target=…, scorers=[…])`, in one called "
+            f"{' or '.join(_PATTERNS)}, or name the file."
+        )
+    return found
+
+
+def _experiments_of(file: Path) -> Iterator[tuple[str, Experiment]]:
+    for folder in (str(file.parent.resolve()), str(Path.cwd())):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    spec = spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{file} is no Python file.")
+    module = module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    seen: set[int] = set()
+    for name, value in vars(module).items():
+        if isinstance(value, Experiment) and id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
+
+
+def evaluate(
+    path: Annotated[
+        Path, typer.Argument(help="A file, one of its experiments as file.py::name, or a folder.")
+    ],
+    experiment_id: Annotated[
+        str | None,
+        typer.Option("--id", help="The experiment's id: one that was cut off goes on."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The id of an experiment in the same storage to compare with."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option(help="Fail where a threshold is missed, too, and not only a gate.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run experiments; exit with 1 where a gate fails, or an item."""
+    found = in_loop(_run, path, experiment_id, baseline, as_json)
+    if as_json:
+        print_json([_wire(result, compared) for result, compared in found])
+    verdicts = {result.verdict for result, _ in found}
+    if "failed" in verdicts or (strict and "scored" in verdicts):
+        raise typer.Exit(FAILED)
+
+
+async def _run(
+    path: Path, experiment_id: str | None, baseline: str | None, as_json: bool
+) -> list[tuple[ExperimentResult, Comparison | None]]:
+    experiments = experiments_in(path)
+    if experiment_id is not None and len(experiments) > 1:
+        names = ", ".join(f"{path}::{name}" for name, _ in experiments)
+        raise ConfigError(f"--id is of one experiment, and there are several: {names}.")
+    console = notes()
+    found: list[tuple[ExperimentResult, Comparison | None]] = []
+    for _, experiment in experiments:
+        result = await _watched(experiment, experiment_id, console)
+        compared = None
+        if baseline is not None:
+            compared = compare_experiments(await experiment.result(baseline), result)
+        if not as_json:
+            _show(result, compared)
+        found.append((result, compared))
+        await experiment.aclose()
+    return found
+
+
+async def _watched(
+    experiment: Experiment, experiment_id: str | None, console: Console
+) -> ExperimentResult:
+    total, done, failed = len(experiment.dataset) * experiment.repeats, 0, 0
+    step = max(1, total // 10)
+
+    def told(item: ExperimentItem) -> None:
+        nonlocal done, failed
+        done += 1
+        failed += item.error is not None
+        bad = f", {failed} failed" if failed else ""
+        if console.is_terminal:
+            console.print(f"{experiment.name}: {done} of {total}{bad}", end="\r")
+        elif done % step == 0 or done == total:
+            console.print(f"{experiment.name}: {done} of {total}{bad}")
+
+    result = await experiment.run(experiment_id, on_item_complete=told)
+    if console.is_terminal and done:
+        console.print()
+    return result
+
+
+def _show(result: ExperimentResult, compared: Comparison | None) -> None:
+    table = Table("scorer", "mean", "items", "wanted", "", box=None, title_justify="left")
+    table.title = f"{result.name} ({result.id})"
+    for one in result.rule_results:
+        wanted = "1 each" if one.is_gate else "" if one.threshold is None else str(one.threshold)
+        mark = "" if not wanted else "passed" if one.passed else "failed"
+        table.add_row(one.id, f"{one.score:.3f}", str(one.count), wanted, mark)
+    if result.failed_count:
+        table.add_row("(target)", "", str(result.failed_count), "no failures", "failed")
+    console = Console(highlight=False)
+    console.print(table)
+    if compared is not None:
+        console.print(_changes(compared))
+
+
+def _changes(compared: Comparison) -> Table:
+    columns = ("scorer", "before", "after", "better", "worse", "p", "")
+    table = Table(*columns, box=None, title_justify="left")
+    table.title = f"compared with {compared.baseline_id}"
+    for one in compared.scorers.values():
+        table.add_row(
+            one.id,
+            f"{one.baseline:.3f}",
+            f"{one.candidate:.3f}",
+            str(len(one.better)),
+            str(len(one.worse)),
+            f"{one.p_value:.3f}",
+            "may be chance" if one.is_chance() else "",
+        )
+    return table
+
+
+def _wire(result: ExperimentResult, compared: Comparison | None) -> dict[str, Json]:
+    wire: dict[str, Any] = {
+        "experimentId": result.id,
+        "name": result.name,
+        "status": result.status,
+        "verdict": result.verdict,
+        "totalItems": result.total_items,
+        "failedCount": result.failed_count,
+        "scorers": [
+            {
+                "id": one.id,
+                "score": one.score,
+                "count": one.count,
+                "passed": one.passed,
+                "isGate": one.is_gate,
+                "threshold": one.threshold,
+            }
+            for one in result.rule_results
+        ],
+        "items": [
+            {
+                "itemId": item.item_id,
+                "attempt": item.attempt,
+                "input": item.input,
+                "output": item.output,
+                "scores": dict(item.scores),
+                "reasons": dict(item.reasons),
+                "error": item.error,
+            }
+            for item in result.items
+        ],
+    }
+    if compared is not None:
+        wire["comparison"] = {
+            "baselineId": compared.baseline_id,
+            "scorers": [
+                {
+                    "id": one.id,
+                    "baseline": one.baseline,
+                    "candidate": one.candidate,
+                    "better": list(one.better),
+                    "worse": list(one.worse),
+                    "pValue": one.p_value,
+                }
+                for one in compared.scorers.values()
+            ],
+        }
+    return wire

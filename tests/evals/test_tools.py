@@ -1,0 +1,136 @@
+"""`mastra eval` and the pytest plugin, called as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+EVALS = """
+from mastra import SQLStorage
+from mastra.evals import Dataset, Experiment, checks, create_scorer
+
+exact = create_scorer(id="exact", description="").generate_score(
+    lambda ctx: float(ctx.run.output == ctx.run.ground_truth)
+)
+words = Dataset("words", [{"input": "one", "ground_truth": "ONE"}, {"input": "two", "ground_truth": "two"}])
+storage = SQLStorage("sqlite:///evals.db")
+
+def upper(text):
+    return text.upper()
+
+good = Experiment("good", dataset=words, target=upper, scorers=[{"scorer": exact, "threshold": 0.9}], storage=storage)
+gated = Experiment("gated", dataset=words, target=upper, gates=[exact], storage=storage)
+"""
+
+
+def mastra(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from mastra.cli import main; main()", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_experiments_are_run_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "evals.py").write_text(EVALS)
+    done = mastra(tmp_path, "eval", "evals.py::good", "--id", "first")
+    assert done.returncode == 0, done.stderr
+    assert "good (first)" in done.stdout
+    assert "exact" in done.stdout
+    assert "0.500" in done.stdout
+    assert "good: 2 of 2" in done.stderr
+    found = mastra(tmp_path, "eval", ".", "--json", "--baseline", "first")
+    assert found.returncode == 1  # the gate of the other one fails
+    good, gated = json.loads(found.stdout)
+    assert (good["verdict"], gated["verdict"]) == ("scored", "failed")
+    assert good["scorers"][0]["score"] == 0.5
+    assert good["comparison"]["scorers"][0]["pValue"] == 1
+    assert [item["output"] for item in good["items"]] == ["ONE", "TWO"]
+
+
+@pytest.mark.every_engine
+def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
+    (tmp_path / "evals.py").write_text(EVALS)
+    strict = mastra(tmp_path, "eval", "evals.py::good", "--strict")
+    assert strict.returncode == 1
+    several = mastra(tmp_path, "eval", "evals.py", "--id", "x")
+    assert several.returncode == 2
+    assert "there are several" in several.stderr
+    nothing = mastra(tmp_path, "eval", "nowhere.py")
+    assert nothing.returncode == 2
+    assert "There is no nowhere.py" in nothing.stderr
+
+
+TESTS = """
+import pytest
+from mastra.evals import checks
+
+def upper(text):
+    return text.upper()
+
+@pytest.mark.anyio
+@pytest.mark.mastra_eval(dataset="words.jsonl")
+async def test_words(item, evaluation):
+    result = await evaluation.run(upper, item, gates=[checks.includes("O", ignore_case=False)])
+    assert result.answer.value == item.ground_truth
+
+@pytest.mark.mastra_eval(dataset=[{"input": 1}, {"input": 2}])
+def test_numbers(item, evaluation):
+    evaluation.record("size", item.input)
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.every_engine)])
+def test_each_item_is_a_test_and_the_scores_are_summed_up(tmp_path: Path, workers: str) -> None:
+    rows = [
+        {"input": "one", "groundTruth": "ONE"},
+        {"input": "sky", "groundTruth": "SKY"},
+        {"input": "to", "groundTruth": "to"},
+    ]
+    (tmp_path / "words.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "test_words.py").write_text(TESTS)
+    plugins = ["-p", "mastra.evals.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", "--no-header", "-n", workers, *plugins, "."],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    out = done.stdout
+    assert "FAILED test_words.py::test_words[asyncio-1-sky]" in out, out
+    assert "check-includes gave 0" in out
+    assert "3 passed, 2 failed" in out or "2 failed, 3 passed" in out, out
+    assert "test_words.py::test_words check-includes  mean 0.667  lowest 0.000  of 3" in out
+    assert "test_words.py::test_numbers size          mean 1.500  lowest 1.000  of 2" in out
+
+
+@pytest.mark.every_engine
+def test_a_marker_that_is_set_up_wrongly_is_said(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text(
+        "import pytest\n@pytest.mark.mastra_eval(dataset='no.jsonl')\ndef test_a(item): pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "mastra.evals.pytest_plugin", "-n", "0", "."],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "There is no file no.jsonl" in done.stdout + done.stderr
