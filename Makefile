@@ -120,6 +120,10 @@ examples: install ## Run the examples
 bench: install ## Measure beside the bare limits (under 5 minutes)
 	@$(PY) -m bench
 
+.PHONY: bench-inngest
+bench-inngest: install ## Measure on a real Inngest server, beside its SDK by hand (INNGEST_BIN names it)
+	@$(PY) -m bench.inngest
+
 # The peers have an environment of their own: some take import names that are ours.
 .venv-peers/.installed: bench/peers/requirements.txt
 	@PYTHON="$(PYTHON)" bash scripts/make_venv.sh .venv-peers

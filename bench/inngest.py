@@ -1,6 +1,6 @@
 """What a run costs on a real Inngest server, and how soon others hear of it.
 
-`python -m bench.inngest [rounds]`. Subjects take turns, so that all see the same machine. The
+`make bench-inngest`, or `python -m bench.inngest [rounds] [runs at once]`. Subjects take turns, so that all see the same machine. The
 chain by hand on the SDK, and ours, run in this process. What crosses processes has its worker in
 another one: how long after its last step a run is known to have ended, and how late tokens are.
 """
@@ -25,12 +25,13 @@ import inngest.fast_api
 import uvicorn
 from pydantic import BaseModel
 
+from bench.inngest_load import at_once, waiting
 from bench.measure import Row
 from bench.table import render
 from mastra import Mastra, StepContext, Workflow, create_step
 from mastra.inngest import init, serve
 from tests.inngest.test_processes import Worker, opened
-from tests.support.inngest_env import DevServer, free_ports
+from tests.support.inngest_env import DevServer, free_ports, inngest_binary
 
 TOKENS = 200
 
@@ -177,7 +178,9 @@ async def _across(mastra: Mastra, rounds: int) -> list[Row]:
     ]
 
 
-async def main(rounds: int) -> None:
+async def main(rounds: int, runs: int) -> None:
+    if inngest_binary() is None:
+        sys.exit("No Inngest server: set INNGEST_BIN, or put `inngest` on the PATH.")
     port = free_ports(1)[0]
     server = DevServer(port, tick_ms=150)
     async with AsyncExitStack() as stack:
@@ -195,8 +198,12 @@ async def main(rounds: int) -> None:
                         rows.append(replace(row, name=f"{row.name} ({where})"))
             finally:
                 worker.kill()
+        server.kill()
+        rows += await at_once(runs, max(2, rounds // 2))
+        rows += await waiting()
         print(render(rows))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5))
+    given = [int(number) for number in sys.argv[1:]]
+    asyncio.run(main(*(given or [5]), *([] if len(given) > 1 else [100])))

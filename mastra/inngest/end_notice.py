@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from mastra.ids import random_id
 from mastra.inngest.inquiry import ACTIVE
-from mastra.inngest.publisher import ROWS, message_of, post, rows_of
-from mastra.inngest.wire.api import InngestApi
+from mastra.inngest.publisher import ROWS, message_of, rows_of
 from mastra.inngest.wire.leg_event import LegEvent, store_identity
-from mastra.inngest.wire.names import channel
 from mastra.inngest.worker_leg import owner_of
 from mastra.jsonable import Json
 from mastra.workflows.engines.commands import RunTarget
@@ -20,13 +21,21 @@ __all__ = ["tell_again"]
 _KEPT_FACTS = ("initialState", "path", "tripwire", "hasResult", "graph", "version")
 
 
-async def tell_again(api: InngestApi, target: RunTarget, event: LegEvent) -> None:
-    """Publish a leg that has ended, where its event came again and its sender cannot look.
+async def tell_again(
+    send: Callable[[str, dict[str, Any]], Awaitable[None]], target: RunTarget, event: LegEvent
+) -> None:
+    """Tell of a leg that has ended, where its event came again and its sender cannot look.
+
+    Args:
+        send: Sends a message to an inbox.
+        target: The run.
+        event: What came again.
 
     Raises:
-        RunError: The server did not take it.
+        NotReached: The server could not be reached.
+        RunError: It did not take the message.
     """
-    if not event.token or event.store == store_identity(target.store):
+    if not event.token or not event.inbox or event.store == store_identity(target.store):
         return
     workflow_id, run_id = target.workflow_id, target.run_id
     loaded = await load_run(target.store, workflow_id, run_id)
@@ -48,7 +57,7 @@ async def tell_again(api: InngestApi, target: RunTarget, event: LegEvent) -> Non
         "data": {name: head.data[name] for name in _KEPT_FACTS if name in head.data},
     }
     event_told = to_event(run_id, workflow_id, seq, last, forms_of(target.spec))
-    where = channel(workflow_id, run_id)
+    names: dict[str, Json] = {"runId": run_id, "workflowId": workflow_id}
     rows = rows_of(loaded.journal, entries)
-    await post(api, where, {"type": ROWS, "seq": seq, "head": facts, "rows": rows})
-    await post(api, where, message_of([event_told], random_id()))
+    await send(event.inbox, {"type": ROWS, "seq": seq, "head": facts, "rows": rows, **names})
+    await send(event.inbox, {**message_of([event_told], random_id()), **names})

@@ -28,9 +28,10 @@ from mastra.ids import random_id
 from mastra.inngest.feed import Feed
 from mastra.inngest.functions import WorkflowFunctions
 from mastra.inngest.inquiry import ACTIVE, Inquiry, Sent
-from mastra.inngest.leg_table import Key, LegTable, key_of
+from mastra.inngest.leg_table import LegTable, key_of
 from mastra.inngest.limits import check_limits
-from mastra.inngest.publisher import Publisher, Tell
+from mastra.inngest.mail import READ, Mail, RunKey
+from mastra.inngest.publisher import Publisher
 from mastra.inngest.wire.api import InngestApi
 from mastra.inngest.wire.leg_event import encode_leg
 from mastra.inngest.wire.names import cancel_event, function_id
@@ -93,6 +94,12 @@ class InngestEngine:
         client: The SDK's client.
         checkpoint: Whether steps may run in the open request. Without, each is a request.
         max_request: For how long, in seconds or as a `timedelta`, steps are begun in one request.
+        buffered_steps: How many finished steps may still be on their way to the server while the
+            next one runs. With 0 no step begins before everything that it follows is safe there.
+            With more, steps that are quicker than a post go several to a post; if the worker dies,
+            up to so many steps that had finished run again, unless its storage knows them.
+        watched: Whether every run tells its events on its realtime channel, each by itself, for
+            readers of the original's packages. Runs that such a program begins do so anyway.
         clock: What its runs go by; left out, the application's clock, else the machine's.
     """
 
@@ -105,6 +112,8 @@ class InngestEngine:
         *,
         checkpoint: bool = True,
         max_request: float | timedelta = 60.0,
+        buffered_steps: int = 0,
+        watched: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self.client = client
@@ -113,21 +122,30 @@ class InngestEngine:
         """What its runs go by, where it has a clock of its own."""
         seconds = max_request.total_seconds() if isinstance(max_request, timedelta) else max_request
         self.api = InngestApi(client)
-        self._feeds: dict[Key, WeakSet[Feed]] = {}
+        self._feeds: dict[RunKey, WeakSet[Feed]] = {}
         """Those that somebody reads, or that still follow their run."""
-        self._sent: dict[Key, Sent] = {}
+        self._sent: dict[RunKey, Sent] = {}
         """The latest leg that was begun through this engine, of runs that have not ended."""
         self._ends = 0
         """How many runs are being ended that nobody drives."""
-        self.legs = LegTable(self.api, self._tell)
+        self.mail = Mail(
+            self.api,
+            listeners=lambda key: list(self._feeds.get(key, ())),
+            take=self._take,
+            on_gap=self._has_missed,
+            watched=watched,
+        )
+        self.legs = LegTable(self.api, self.mail)
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._functions = WorkflowFunctions(
             client,
             self.api,
             self.legs,
+            self.mail,
             self.take_answer,
-            seconds if checkpoint else None,
-            clock,
+            max_request_s=seconds if checkpoint else None,
+            buffered_steps=buffered_steps,
+            clock=clock,
         )
 
     def functions(
@@ -136,12 +154,19 @@ class InngestEngine:
         """Return the functions that answer the server's requests for a workflow."""
         return self._functions.of(spec, store, services)
 
-    def _tell(self, key: Key) -> Tell:
-        def tell(events: list[Event], by: str, ops: list[str] | None) -> None:
-            for feed in list(self._feeds.get(key, ())):
-                feed.push(events, by, ops)
+    async def _take(self, message: dict[str, Any]) -> None:
+        """Take what came for a run: what its worker tells, or who wants to be told."""
+        key = (str(message.get("workflowId")), str(message.get("runId")))
+        if message.get("type") == READ:
+            self.legs.add_reader(key, str(message.get("inbox")))
+            return
+        for feed in list(self._feeds.get(key, ())):
+            await feed.take(message)
 
-        return tell
+    def _has_missed(self) -> None:
+        for feeds in list(self._feeds.values()):
+            for feed in list(feeds):
+                feed.has_missed()
 
     # -- beginning -----------------------------------------------------------------------------
 
@@ -180,7 +205,7 @@ class InngestEngine:
         await self._check(command)
         key = key_of(target)
         # One that the server sent here by itself, after a crash, is what the caller asks for.
-        if command.kind == "restart" and self.legs.get(key) and key in self._sent:
+        if command.kind == "restart" and self.legs.get(key) and key[1:] in self._sent:
             raise RunStateError(
                 f"Run {target.run_id!r} of workflow {target.workflow_id!r} is being driven already.",
                 code="RUN_ALREADY_RUNNING",
@@ -196,7 +221,7 @@ class InngestEngine:
                 reopening = cast("Any", loaded.head.data.get("reopening"))
                 if command.kind == "restart" and await self._is_known(loaded.head):
                     feed = self._feed(target, first_seq)
-                    await feed.subscribe()
+                    await self.mail.inbox.open()
                     return InngestHandle(self, feed, first_seq)
                 if command.kind == "resume":
                     event_id = f"{target.run_id}:{loaded.head.created_at}:resume:{number}"
@@ -206,20 +231,20 @@ class InngestEngine:
                 target.workflow_id, target.run_id, changes, expected_status=(*ACTIVE, "paused")
             )
         feed = self._feed(target, first_seq)
-        await feed.subscribe()
+        await self.mail.inbox.open()
         name = function_id(target.workflow_id)
         try:
-            data = encode_leg(command, token, number, reopening)
+            data = encode_leg(command, token, number, reopening, inbox=self.mail.inbox.channel)
             sent_id = await self._send(name, data, event_id)
         except Exception as error:
-            await self._drop(feed)
+            self._drop(feed)
             await self.take_back(command, error)
             raise
 
         async def tell_again() -> None:
             await self._send(name, data, f"{event_id}:again")
 
-        self._sent[key] = feed.inquiry.sent = Sent(
+        self._sent[feed.key] = feed.inquiry.sent = Sent(
             command,
             sent_id,
             owner_of(token),
@@ -274,9 +299,9 @@ class InngestEngine:
     # -- looking -------------------------------------------------------------------------------
 
     def _feed(self, target: RunTarget, first_seq: int) -> Feed:
-        inquiry = Inquiry(target, self.api, self, self._sent.get(key_of(target)))
-        feed = Feed(target, self.api, first_seq, inquiry)
-        key = key_of(target)
+        key = (target.workflow_id, target.run_id)
+        inquiry = Inquiry(target, self.api, self, self._sent.get(key))
+        feed = Feed(target, self.mail, first_seq, inquiry)
         feeds = self._feeds.setdefault(key, WeakSet())
         for old in [old for old in feeds if old.has_ended]:
             feeds.discard(old)
@@ -285,16 +310,16 @@ class InngestEngine:
         weakref.finalize(feed, self._forget, key).atexit = False
         return feed
 
-    def _forget(self, key: Key) -> None:
+    def _forget(self, key: RunKey) -> None:
         """Keep nothing of a run that nobody here looks at any more."""
         # The set may still count one that is just going.
         if not list(self._feeds.get(key, ())):
             self._feeds.pop(key, None)
             self._sent.pop(key, None)
 
-    async def _drop(self, feed: Feed) -> None:
-        self._feeds[key_of(feed.target)].discard(feed)
-        await feed.close()
+    def _drop(self, feed: Feed) -> None:
+        self._feeds[feed.key].discard(feed)
+        feed.close()
 
     def attach(self, target: RunTarget) -> RunHandle:
         """Return a handle of a run that is under way, or has been."""
@@ -383,14 +408,16 @@ class InngestEngine:
         )
         run = begin(command, loaded)
         writer = JournalWriter(run, target.spec, target.store)
-        publisher = Publisher(run, self.api, len(run.log.entries), self._tell(key_of(target)))
+        key = (target.workflow_id, target.run_id)
+        readers = self.mail.readers_noted(key, loaded.head.data.get("inngest"))
+        publisher = Publisher(run, readers, self.mail.outbox, len(run.log.entries))
         leg = WorkerLeg(command, run, writer, publisher, self.api, loaded.head.owner or "")
         try:
             await leg.conclude(outcome)
         except LegSuperseded:
             return False
         finally:
-            await publisher.stop()
+            await publisher.flush()
             if run.span is not None:
                 run.span.end()
         return True
@@ -437,7 +464,8 @@ class InngestEngine:
         feeds = [feed for feeds in self._feeds.values() for feed in feeds]
         self._feeds.clear()
         for feed in feeds:
-            await feed.close()
+            feed.close()
+        await self.mail.aclose()
 
 
 def _not_sent(name: str, url: str, error: Exception) -> RunError:

@@ -10,10 +10,8 @@ from typing import Any, Final, cast
 from mastra.errors import RunError, RunStateError, StreamOverflowError
 from mastra.inngest.inquiry import ACTIVE, Inquiry
 from mastra.inngest.kept_events import KEPT, KeptEvents, of_operation
-from mastra.inngest.publisher import EVENTS, PART, ROWS
-from mastra.inngest.wire.api import InngestApi, Subscription
-from mastra.inngest.wire.names import channel
-from mastra.jsonable import load_json
+from mastra.inngest.mail import Mail
+from mastra.inngest.publisher import EVENTS, ROWS
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, RunHead, StoredRow
 from mastra.workflows.engines.commands import RunTarget
@@ -35,102 +33,90 @@ QUIET_S: Final = 5.0
 """After how long without a message storage is asked, in case one was lost. It grows."""
 
 QUIET_MAX_S: Final = 60.0
-RETRY_S: Final = 0.2
+
+LOOK_S: Final = 0.3
+"""After how long a reader that came later looks into storage for the first time."""
+
+LOOK_MAX_S: Final = 5.0
+
+_BESIDE: Final = ("by", "ops", "workflowId")
+"""What a message has beside an event."""
+
+
+class _Pace:
+    """How patiently one waiter of a feed waits."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._quiet_s = QUIET_S
+        self._silent_s = 0.0
+        self.look_s = LOOK_S if feed.is_attached else QUIET_S
+        """After how long without a word storage is looked at."""
+
+    async def look(self) -> None:
+        """Ask the server, after some time, and be more patient from then on."""
+        self._silent_s += self.look_s
+        if self._silent_s >= self._quiet_s:
+            self._silent_s = 0.0
+            self._quiet_s = await self._feed.ask() or min(self._quiet_s * 2, QUIET_MAX_S)
+        attached = min(self.look_s * 2, LOOK_MAX_S, self._quiet_s)
+        self.look_s = attached if self._feed.is_attached else self._quiet_s
 
 
 class Feed:
     """One run's events: live from the server, and from storage where some are missing."""
 
-    def __init__(
-        self,
-        target: RunTarget,
-        api: InngestApi,
-        first_seq: int,
-        inquiry: Inquiry,
-    ) -> None:
+    def __init__(self, target: RunTarget, mail: Mail, first_seq: int, inquiry: Inquiry) -> None:
         """Prepare; nothing is sent.
 
         Args:
             target: The run.
-            api: The server.
+            mail: Where it is heard of.
             first_seq: Where the events begin that come live.
             inquiry: Asked when nothing has been heard of the run for long.
         """
         self.target = target
-        self._api = api
+        self.key = (target.workflow_id, target.run_id)
+        self._mail = mail
         self.inquiry = inquiry
         self._first = first_seq
         self._events = KeptEvents(first_seq)
         self._end_seq: int | None = None
         self._result: WorkflowResult[Any] | None = None
         self._changed = asyncio.Event()
-        self._parts: dict[str, list[str | None]] = {}
-        self._subscription: Subscription | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._gaps = 0
+        """How often messages may have been missed."""
         self._is_closed = False
         self._error: RunError | None = None
         """Why there is nothing to wait for."""
         self.is_attached = False
         """Whether it stands for a run that somebody else began, and storage has to know."""
+        self._worker: str | None = None
+        """The inbox of the worker that was asked to tell of it."""
 
     # -- the live side -------------------------------------------------------------------------
 
-    async def subscribe(self) -> None:
-        """Subscribe and follow. Events that are published after this returns are not missed."""
-        if self._task is not None:
-            return
-        try:
-            self._subscription = await self._open()
-        except Exception as error:  # noqa: BLE001 - tried again; storage has it all
-            get_logger().warning("No realtime from Inngest, trying again: %s", error)
-        self._task = asyncio.create_task(  # noqa: TID251 - ended by `close`
-            self._follow(), name=f"mastra feed of run {self.target.run_id}"
-        )
-
-    async def _open(self) -> Subscription:
-        return await self._api.subscribe(channel(self.target.workflow_id, self.target.run_id))
-
-    async def _follow(self) -> None:
-        while self._end_seq is None:
-            subscription = self._subscription
-            try:
-                if subscription is None:
-                    subscription = self._subscription = await self._open()
-                    self._changed.set()  # what was told meanwhile is in storage
-                async for message in subscription.messages():
-                    await self._take(message)
-                    if self._end_seq is not None:
-                        break
-            except Exception as error:  # noqa: BLE001 - the stream broke off; subscribe anew
-                get_logger().debug("Realtime of run %r broke off: %s", self.target.run_id, error)
-            self._subscription = None
-            if subscription is not None:
-                await subscription.aclose()
-            if self._end_seq is None:
-                await asyncio.sleep(RETRY_S)
-
-    async def _take(self, message: Any) -> None:
-        if not isinstance(message, dict):
-            return
-        data = cast("dict[str, Any]", message)
-        kind = data.get("type")
-        if kind == PART:
-            parts = self._parts.setdefault(data["id"], [None] * data["of"])
-            parts[data["part"]] = data["text"]
-            if None not in parts:
-                del self._parts[data["id"]]
-                await self._take(load_json("".join(cast("list[str]", parts))))
-        elif kind == ROWS:
-            if data["seq"] < self._first:
+    async def take(self, message: dict[str, Any]) -> None:
+        """Take what a worker in another process tells."""
+        kind = message.get("type")
+        told = {key: value for key, value in message.items() if key not in _BESIDE}
+        by, ops = str(message.get("by")), message.get("ops")
+        if kind == ROWS:
+            if message["seq"] < self._first:
                 return  # how the leg before ended, told late
-            await self._mirror(data["head"], data["rows"])
+            await self._mirror(message["head"], message["rows"])
         elif kind == EVENTS:
-            first: int = data["seq"]
-            events = [_event(first + i, wire) for i, wire in enumerate(data["events"])]
-            self.push(events, str(data.get("by")), data.get("ops"))
-        elif isinstance(kind, str) and isinstance(data.get("seq"), int):
-            told = {key: value for key, value in data.items() if key not in ("by", "ops")}
-            self.push([_event(data["seq"], told)], str(data.get("by")), data.get("ops"))
+            first: int = message["seq"]
+            self.push(
+                [_event(first + i, wire) for i, wire in enumerate(message["events"])], by, ops
+            )
+        elif isinstance(kind, str) and isinstance(message.get("seq"), int):
+            self.push([_event(message["seq"], told)], by, ops)
+
+    def has_missed(self) -> None:
+        """Look into storage: what was told meanwhile did not arrive."""
+        self._gaps += 1
+        self._changed.set()
 
     def push(self, events: Sequence[Event], by: str, ops: Sequence[str] | None = None) -> None:
         """Take events, from wherever they came first.
@@ -160,6 +146,9 @@ class Feed:
         journal = [_row_of(row) for row in rows]
         fold_rows(loaded, [StoredRow(i, row.key, row) for i, row in enumerate(journal)])
         own = await target.store.get_run(target.workflow_id, target.run_id)
+        if own is not None and own.status not in ACTIVE:
+            self._changed.set()  # the worker's storage is ours after all
+            return
         # A leg that has begun since is not undone by how the one before it ended.
         if own is not None and own.status in ACTIVE and own.owner == found.owner:
             keys = {row.key for row in journal}
@@ -179,20 +168,10 @@ class Feed:
         self._result = result_from_storage(target.spec, loaded)
         self._changed.set()
 
-    async def close(self) -> None:
-        """End the subscription, and tell whoever waits."""
+    def close(self) -> None:
+        """Tell whoever waits that nothing more is heard."""
         self._is_closed = True
         self._changed.set()
-        await self._unsubscribe()
-
-    async def _unsubscribe(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        if self._subscription is not None:
-            await self._subscription.aclose()
-            self._subscription = None
 
     # -- the reader's side ---------------------------------------------------------------------
 
@@ -200,7 +179,7 @@ class Feed:
         target = self.target
         return await load_run(target.store, target.workflow_id, target.run_id)
 
-    async def _ask(self) -> float | None:
+    async def ask(self) -> float | None:
         """Ask the server; return after how many seconds to ask again, if that is known."""
         try:
             return await self.inquiry.ask()
@@ -208,7 +187,6 @@ class Feed:
             if self._error is None:
                 self._error = error
                 self._changed.set()
-                await self._unsubscribe()
             raise
 
     async def _wait(self, timeout_s: float) -> bool:
@@ -238,12 +216,12 @@ class Feed:
 
     async def result(self) -> WorkflowResult[Any]:
         """Wait for the end of the leg and return its result, as long as that takes."""
-        quiet = QUIET_S
+        pace = _Pace(self)
         while True:
             self._changed.clear()
             if self._result is not None:
                 return self._result
-            head = await self._head()
+            gaps, head = self._gaps, await self._head()
             if head is None and self.is_attached:
                 raise no_such_run(self.target)
             if head is not None and head.status not in ACTIVE:
@@ -252,15 +230,22 @@ class Feed:
                 found = loaded and result_from_storage(spec_for(spec, loaded.head), loaded)
                 if found is not None:
                     return found
-            if not await self._wait(quiet):
-                quiet = await self._ask() or min(quiet * 2, QUIET_MAX_S)
+            await self._ask_worker(head)
+            if not await self._wait_for_end(pace.look_s, gaps):
+                await pace.look()
+
+    async def _wait_for_end(self, quiet_s: float, gaps: int) -> bool:
+        """Wait for what ends the leg; return `False` after so long without a word."""
+        while await self._wait(quiet_s):
+            if self.has_ended or self._result is not None or self._gaps != gaps:
+                return True
+            self._changed.clear()
+        return False
 
     async def read(self, start: int) -> AsyncIterator[Event]:
         """Yield events from a seq on, in order and without gaps, until the leg has ended."""
-        if self._task is None and await self._is_active():
-            await self.subscribe()
-        seq, quiet = start, QUIET_S
-        asks = start < self._first or self._task is None
+        pace, seq, gaps = _Pace(self), start, self._gaps
+        asks = start < self._first or self.is_attached
         while True:
             self._changed.clear()
             event = self._events.get(seq)
@@ -270,15 +255,31 @@ class Feed:
                     return
                 seq += 1
                 continue
-            if asks:
-                asks = False
+            if asks or gaps != self._gaps:
+                asks, gaps = False, self._gaps
                 if await self._fill(seq) and seq not in self._events:
                     return
             elif self._events.newest > seq:
                 # Something is late or was lost; what storage does not have yet may still come.
                 asks = not await self._wait_for(seq)
-            elif not await self._wait(quiet):
-                asks, quiet = True, await self._ask() or min(quiet * 2, QUIET_MAX_S)
+            elif not await self._wait(pace.look_s):
+                asks = True
+                await pace.look()
+
+    async def _ask_worker(self, head: RunHead | None) -> None:
+        """Have the worker that drives the run tell of it here, where nobody has asked it to."""
+        if not self.is_attached or head is None or head.status not in ACTIVE:
+            return
+        known: Any = head.data.get("inngest") or {}
+        worker: str | None = known.get("worker")
+        if worker == self._worker:
+            return
+        self._worker = worker
+        try:
+            await self._mail.ask_for(self.key, known)
+        except Exception as error:  # noqa: BLE001 - storage is looked at all the same
+            self._worker = None
+            get_logger().debug("The worker of run %r was not reached: %s", self.key[1], error)
 
     async def _head(self) -> RunHead | None:
         target = self.target
@@ -308,6 +309,7 @@ class Feed:
             if self.is_attached and not self._events:
                 raise no_such_run(self.target)
             return self.has_ended
+        await self._ask_worker(loaded.head)
         self._take_stored(loaded, seq)
         if seq not in self._events and len(self._events) >= KEPT:
             raise StreamOverflowError(

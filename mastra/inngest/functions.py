@@ -14,6 +14,7 @@ from mastra.failures import error_to_json, text_of
 from mastra.inngest.end_notice import tell_again
 from mastra.inngest.leg_table import LegTable
 from mastra.inngest.limits import MAX_OPERATIONS, check_limits, least_operations
+from mastra.inngest.mail import Mail
 from mastra.inngest.ops import FrontierOps
 from mastra.inngest.options import function_options, starts_only
 from mastra.inngest.wire.api import InngestApi
@@ -56,15 +57,20 @@ class WorkflowFunctions:
         client: inngest.Inngest,
         api: InngestApi,
         legs: LegTable,
+        mail: Mail,
         take_answer: Callable[[RunTarget], Awaitable[None]],
+        *,
         max_request_s: float | None,
+        buffered_steps: int,
         clock: Clock | None = None,
     ) -> None:
         self._client = client
         self._api = api
         self._legs = legs
+        self._mail = mail
         self._take_answer = take_answer
         self._max_request_s = max_request_s
+        self._buffered_steps = buffered_steps
         self._clock = clock
 
     def of(
@@ -143,7 +149,7 @@ class WorkflowFunctions:
         try:
             leg = await self._legs.open(target(run_id), event, facts)
         except LegSuperseded:
-            await tell_again(self._api, target(run_id), event)
+            await tell_again(self._mail.send, target(run_id), event)
             return await self._stored_answer(target(run_id))
         except DefinitionChangedError as error:
             # Asked again for as long as the server does: a worker that has the definition, or
@@ -174,7 +180,13 @@ class WorkflowFunctions:
         """Walk as far as this request goes; return the result if the leg ended in it."""
         facts, run, spec = current_request(), leg.run, leg.command.target.spec
         run.engine_facts = {"step": ctx.step, "runId": facts.run_id, "attempt": facts.attempt}
-        ops = FrontierOps(ctx, facts, leg, max_request_s=self._max_request_s)
+        ops = FrontierOps(
+            ctx,
+            facts,
+            leg,
+            max_request_s=self._max_request_s,
+            buffered_steps=self._buffered_steps,
+        )
         try:
             try:
                 value = await ops.drive(walk(run, ops, spec))

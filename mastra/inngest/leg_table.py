@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from mastra.errors import InputValidationError
-from mastra.inngest.publisher import Publisher, Tell
+from mastra.inngest.mail import Mail
+from mastra.inngest.publisher import Publisher, Readers
 from mastra.inngest.wire.api import InngestApi
 from mastra.inngest.wire.leg_event import LegEvent, store_identity
 from mastra.inngest.wire.request import RequestFacts
@@ -45,9 +45,9 @@ def key_of(target: RunTarget) -> Key:
 class LegTable:
     """Requests for one leg that are answered at once share its state."""
 
-    def __init__(self, api: InngestApi, tell: Callable[[Key], Tell]) -> None:
+    def __init__(self, api: InngestApi, mail: Mail) -> None:
         self._api = api
-        self._tell = tell
+        self._mail = mail
         self._open: dict[Key, WorkerLeg] = {}
         self._lock = asyncio.Lock()
         self._ending = 0
@@ -67,6 +67,13 @@ class LegTable:
     def all(self) -> list[WorkerLeg]:
         """Return the legs that are being driven here."""
         return [leg for leg in self._open.values() if leg.requests]
+
+    def add_reader(self, key: tuple[str, str], inbox: str) -> None:
+        """Tell of a run in the inbox of another process, if the run is driven here."""
+        for leg in self.all():
+            if (leg.workflow_id, leg.run.run_id) == key:
+                leg.publisher.collect()  # what was told before is in storage
+                leg.publisher.readers.inboxes.add(inbox)
 
     async def open(self, target: RunTarget, event: LegEvent, facts: RequestFacts) -> WorkerLeg:
         """Return the leg that a request is for.
@@ -102,7 +109,7 @@ class LegTable:
                 await leg.publisher.flush()
                 return
             leg.unwatch()
-            await leg.publisher.stop()
+            await self._mail.rounds.end(leg.publisher)
             if leg.run.span is not None:
                 leg.run.span.end()
         finally:
@@ -146,7 +153,7 @@ class LegTable:
             stored: Any = None if loaded is None else loaded.head.data.get("reopening")
             _restore(run, stored["at"] if stored else 0)
         writer = JournalWriter(run, target.spec, store, head)
-        publisher = Publisher(run, self._api, start, self._tell(key_of(target)))
+        publisher = Publisher(run, self._readers_of(target, event), self._mail.outbox, start)
         leg = WorkerLeg(command, run, writer, publisher, self._api, owner)
         leg.stored_context = run.request_context.to_json()
         await self._note_server(leg, facts, loaded)
@@ -159,8 +166,15 @@ class LegTable:
         is_elsewhere = event.store and event.store != store_identity(store)
         if is_elsewhere or target.spec.should_persist_snapshot is not None:
             publisher.needs_rows = lambda: _head_for_reader(leg)
-        publisher.start()
+        self._mail.rounds.add(publisher)
         return leg
+
+    def _readers_of(self, target: RunTarget, event: LegEvent) -> Readers:
+        if target.store.is_shared:
+            self._mail.inbox.begin()  # where others that see the run ask to be told of it
+        return self._mail.readers_of(
+            target.workflow_id, target.run_id, inboxes=[event.inbox], is_watched=not event.token
+        )
 
     async def _create(self, target: RunTarget, event: LegEvent, owner: str) -> RunHead | None:
         """Store a run that is not there; return its head if it is to be stored later, or never."""
@@ -183,13 +197,18 @@ class LegTable:
         noted: dict[str, Json] = {}
         if loaded is not None and not is_current(leg.command.target.spec, loaded.head):
             noted |= note_of(leg.command.target.spec)  # from here on the run goes by this one
-        known_run = cast("dict[str, Any]", known).get("runId") if isinstance(known, dict) else None
-        if known_run != facts.run_id:
-            noted["inngest"] = {
-                "runId": facts.run_id,
-                "fnId": facts.function_uuid,
-                "qiId": facts.queue_item,
-            }
+        told: dict[str, Json] = {
+            "runId": facts.run_id,
+            "fnId": facts.function_uuid,
+            "qiId": facts.queue_item,
+            **self._mail.noted(leg.publisher.readers),
+        }
+        if isinstance(known, dict):
+            before = cast("dict[str, Json]", known)
+            if before.get("runId") == facts.run_id:
+                told["qiId"] = before.get("qiId")
+        if told != known:
+            noted["inngest"] = told
             # Kept from the first request on, so that after a crash the next goes on with it.
             if loaded is None or "trace" not in loaded.head.data:
                 noted |= trace_data(leg.run)

@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeVar
 
 import inngest
 
 from mastra.clock import now_s, sleep
 from mastra.errors import RunError
+from mastra.inngest.checkpoints import Checkpoints
 from mastra.inngest.limits import MAX_SLEEP_S, check_operations, check_size
 from mastra.inngest.wire.api import Checkpoint
 from mastra.inngest.wire.envelope import decode_memo, encode_memo
@@ -71,6 +72,7 @@ class FrontierOps:
         leg: WorkerLeg,
         *,
         max_request_s: float | None,
+        buffered_steps: int,
     ) -> None:
         """Prepare to walk.
 
@@ -80,6 +82,8 @@ class FrontierOps:
             leg: The leg of the run.
             max_request_s: How long steps may run in this request before the next is handed to
                 the server; `None` to hand over every step.
+            buffered_steps: How many finished steps may be on their way to the server while the
+                next ones run.
         """
         self._ctx = ctx
         self._facts = facts
@@ -91,8 +95,10 @@ class FrontierOps:
         """How many the server will know when those that are parked or have run here are told."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._busy = 1
-        self._is_idle = asyncio.Event()
+        self._turn = asyncio.Event()
+        """Set when there may be something to do for whoever drives the walk."""
         self._may_checkpoint = True
+        self._checkpoints = Checkpoints(leg.api, facts, leg.workflow_id, buffered_steps)
 
     # -- what the walker calls -----------------------------------------------------------------
 
@@ -199,12 +205,11 @@ class FrontierOps:
     def _rest(self) -> None:
         self._busy -= 1
         if not self._busy:
-            self._is_idle.set()
+            self._turn.set()
 
     def _wake(self, parked: Parked, record: StepRecord) -> None:
         if not parked.future.done():
             self._busy += 1
-            self._is_idle.clear()
             parked.future.set_result(record)
 
     # -- driving -------------------------------------------------------------------------------
@@ -218,10 +223,16 @@ class FrontierOps:
             LegGone: The server knows no such run.
         """
         main = self._start(walk)
-        main.add_done_callback(lambda _: self._is_idle.set())
+        main.add_done_callback(self._look_up)
+        look = self._turn.set
+        self._leg.when_canceled.add(look)
+        if self._leg.is_canceled:
+            look()
         try:
             return await self._drive(main)
         finally:
+            self._leg.when_canceled.discard(look)
+            self._checkpoints.stop()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -231,6 +242,9 @@ class FrontierOps:
         self._tasks.add(task)
         return task
 
+    def _look_up(self, _: Any) -> None:
+        self._turn.set()
+
     async def _drive(self, main: asyncio.Task[Json]) -> Json:
         running: set[asyncio.Task[None]] = set()
         while True:
@@ -238,6 +252,7 @@ class FrontierOps:
             if main.done():
                 if self._facts.is_targeted:  # the walk got past what is asked for
                     await self._hand_over()
+                await self._settle()
                 return main.result()
             for task in [task for task in running if task.done()]:
                 running.discard(task)
@@ -250,7 +265,9 @@ class FrontierOps:
             ready = self._ready()
             for parked in ready:
                 del self._parked[parked.op_id]
-                running.add(self._start(self._run_here(parked)))
+                task = self._start(self._run_here(parked))
+                task.add_done_callback(self._look_up)
+                running.add(task)
             if not ready and not running:
                 await self._hand_over()
 
@@ -279,19 +296,20 @@ class FrontierOps:
         )
 
     async def _wait(self, running: set[asyncio.Task[None]]) -> None:
-        waits: set[asyncio.Task[Any]] = set(running)
-        own: list[asyncio.Task[Any]] = [self._start(self._leg.canceled.wait())]
-        if self._busy or not running:
-            own.append(self._start(self._is_idle.wait()))
+        """Wait until a step has ended, the walk waits, or a sleep is nearly over."""
+        timer: asyncio.Task[None] | None = None
         if running and not self._busy:
             # A sleep that waits for steps beside it to end is not held up by them.
             moments = [p.wake_at for p in self._parked.values() if p.kind == "sleep"]
             if moments:
-                own.append(self._start(sleep(min(moments) - SHORT_SLEEP_S / 2 - now_s())))
-        await asyncio.wait({*waits, *own}, return_when=asyncio.FIRST_COMPLETED)
-        for task in own:
-            task.cancel()
-            self._tasks.discard(task)
+                timer = self._start(sleep(min(moments) - SHORT_SLEEP_S / 2 - now_s()))
+                timer.add_done_callback(self._look_up)
+        await self._turn.wait()
+        self._turn.clear()
+        if timer is not None:
+            timer.remove_done_callback(self._look_up)
+            timer.cancel()
+            self._tasks.discard(timer)
 
     # -- running here --------------------------------------------------------------------------
 
@@ -304,10 +322,7 @@ class FrontierOps:
             return
         record = await self._perform(parked.body)
         await self._leg.commit(record)
-        memo = encode_memo(record)
-        answer = await self._leg.api.checkpoint(
-            self._facts, self._leg.workflow_id, parked.op_id, memo, started_ns
-        )
+        answer = await self._checkpoints.keep(parked.op_id, encode_memo(record), started_ns)
         if answer is Checkpoint.GONE:
             raise LegGone
         if answer is Checkpoint.FAILED:
@@ -329,9 +344,14 @@ class FrontierOps:
             return await body()
 
         work = self._start(call())
-        cancel = self._start(leg.canceled.wait())
+        is_over = asyncio.Event()
+        look = is_over.set
+        work.add_done_callback(lambda _: look())
+        leg.when_canceled.add(look)
+        if leg.is_canceled:
+            look()
         try:
-            await asyncio.wait({work, cancel}, return_when=asyncio.FIRST_COMPLETED)
+            await is_over.wait()
             if not work.done() and leg.run.stop.is_watched:
                 await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
             if not work.done():
@@ -341,13 +361,16 @@ class FrontierOps:
                 raise LegCanceled
             return work.result()
         finally:
-            cancel.cancel()
-            self._tasks -= {work, cancel}
+            leg.when_canceled.discard(look)
+            self._tasks.discard(work)
 
     # -- handing over --------------------------------------------------------------------------
 
     async def _hand_over(self) -> None:
         """End the request with what the server has to do next."""
+        unsafe = await self._settle()
+        if unsafe:  # the server has to know of them before it asks for more
+            await self._report_all([partial(self._tell, *one) for one in unsafe])
         facts, chosen = self._facts, list(self._parked.values())
         workflow_id = self._leg.workflow_id
         if facts.is_targeted:
@@ -357,10 +380,24 @@ class FrontierOps:
         await self._leg.flush()
         if all(parked.is_visible_sleep for parked in chosen):
             await self._leg.mark_waiting()
-        if len(chosen) == 1:
-            await self._report(chosen[0])
+        await self._report_all([partial(self._report, parked) for parked in chosen])
+
+    async def _settle(self) -> list[tuple[str, dict[str, Json]]]:
+        """Wait for the checkpoints that are on the way; return what the server did not take.
+
+        Raises:
+            LegGone: The server knows no such run.
+        """
+        worst, unsafe = await self._checkpoints.settle()
+        if worst is Checkpoint.GONE:
+            raise LegGone
+        return unsafe
+
+    async def _report_all(self, reports: Sequence[Callable[[], Awaitable[None]]]) -> NoReturn:
+        if len(reports) == 1:
+            await reports[0]()
         else:
-            await self._ctx.group.parallel(tuple(partial(self._report, p) for p in chosen))
+            await self._ctx.group.parallel(tuple(reports))
         raise RunError("The Inngest SDK went on after a step that has no result yet.")
 
     async def _report(self, parked: Parked) -> None:

@@ -1,180 +1,222 @@
-"""Sends what happens in a run to whoever reads it in another process.
+"""Sends what happens in runs to whoever reads it: here, in another process, or elsewhere.
 
-One task a run. What runs never waits for it: the log of the run is all that both know.
+One task a process looks at the logs of all runs that it drives. What runs never waits for it: the
+log of a run is all that both know. What nobody reads is not even put into words.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
 from mastra.ids import random_id
-from mastra.inngest.wire.api import InngestApi
-from mastra.inngest.wire.names import channel
-from mastra.jsonable import Json, dump_json
+from mastra.inngest.outbox import Outbox, Place
+from mastra.inngest.watch import to_watch
+from mastra.inngest.wire.names import OUR_TOPIC, TOPIC, channel
+from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.journal import LogRow
 from mastra.workflows.events import Entry, Event, Kind, to_event
 from mastra.workflows.records import Journal, StepRecord
 
-__all__ = ["EVENTS", "PART", "ROWS", "Publisher", "Tell", "message_of", "post", "rows_of"]
-
-Tell: TypeAlias = Callable[[list[Event], str, list[str] | None], None]
-"""Takes events, the name of the log that their seqs are places in, and, where other processes
-may run operations beside them, the operation of each."""
+__all__ = ["EVENTS", "ROWS", "Listener", "Publisher", "Readers", "Rounds", "message_of", "rows_of"]
 
 EVENTS: Final = "workflow-events"
 """Several events in one message, with the seq of the first."""
-
-PART: Final = "workflow-message-part"
-"""A piece of a message that is too large for one."""
 
 ROWS: Final = "workflow-run-rows"
 """A whole run, for a process that cannot see the worker's storage."""
 
 _OF_RECORD: Final = (Kind.STEP_START, Kind.WAITING, Kind.STEP_END)
+_WRITTEN: Final = (Kind.OUTPUT, Kind.CUSTOM)
+"""What a step writes: as much as it likes, so that only readers of ours get it."""
 
-FLUSH_S: Final = 0.05
-FLUSH_BYTES: Final = 4096
-LOOK_S: Final = 0.01
+ROUND_S: Final = 0.01
+"""How often the logs are looked at."""
 
-PART_CHARACTERS: Final = 120_000
-"""Of a message that is sent in pieces. The server cuts what is over 512 KiB, and a character may
-take four bytes."""
 
-MESSAGE_BYTES: Final = 480 * 1024
+class Listener(Protocol):
+    """A reader in this process."""
+
+    def push(self, events: Sequence[Event], by: str, ops: Sequence[str] | None = None) -> None:
+        """Take events.
+
+        Args:
+            events: The events.
+            by: Names the log that their seqs are places in.
+            ops: The operation of each, where other processes may run operations beside them.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Readers:
+    """Who hears of a run."""
+
+    here: Callable[[], Sequence[Listener]]
+    """Returns those in this process."""
+    take_here: Callable[[dict[str, Any]], Awaitable[None]]
+    """Takes what is otherwise sent to an inbox."""
+    inboxes: set[str] = field(default_factory=set[str])
+    """The channels of other processes that read it."""
+    is_watched: bool = False
+    """Whether readers of the original's packages may be among them."""
+
+    @property
+    def are_elsewhere(self) -> bool:
+        """Whether any may be in another process."""
+        return self.is_watched or bool(self.inboxes)
 
 
 class Publisher:
-    """Follows the log of one run and publishes it."""
+    """Follows the log of one run."""
 
-    def __init__(
-        self,
-        run: ActiveRun,
-        api: InngestApi,
-        start: int,
-        tell_here: Tell,
-    ) -> None:
+    def __init__(self, run: ActiveRun, readers: Readers, outbox: Outbox, start: int) -> None:
         """Prepare.
 
         Args:
             run: The run.
-            api: The server.
+            readers: Who hears of it.
+            outbox: Sends what goes elsewhere.
             start: The seq of the first event to send.
-            tell_here: Called with the same events, for readers in this process.
         """
         self._run = run
-        self._api = api
+        self.readers = readers
+        self._outbox = outbox
         self._next = start
         self._by = random_id()
-        self._tell_here = tell_here
-        self._lock = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
-        self._has_failed = False
+        self._sent: dict[Place, asyncio.Future[None]] = {}
+        self._rows_for_here: dict[str, Json] | None = None
         self.names_ops = False
         """Whether events say which operations they are of: several processes send them at once."""
         self.needs_rows: Callable[[], dict[str, Json] | None] = lambda: None
         """Returns the head of the run where a reader needs the whole run with its end."""
 
-    def start(self) -> None:
-        """Begin to follow the log."""
-        if self._task is None:
-            self._task = asyncio.create_task(  # noqa: TID251 - ended by `stop`
-                self._follow(), name=f"mastra publisher of run {self._run.run_id}"
-            )
-
     def skip_to(self, seq: int) -> None:
         """Leave out events that another process has sent."""
         self._next = max(self._next, seq)
 
-    async def stop(self) -> None:
-        """Send what is left and end."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        await self.flush()
-
-    async def _follow(self) -> None:
-        log = self._run.log
-        while not log.is_closed or self._next < len(log.entries):
-            await log.grown(self._next)
-            await self._collect()
-            await asyncio.shield(self.flush())
-
-    async def _collect(self) -> None:
-        """Wait for more to send at once, but not for long."""
-        log, begun = self._run.log, self._run.log.written_bytes
-        loop = asyncio.get_running_loop()
-        until = loop.time() + FLUSH_S
-        while loop.time() < until and log.written_bytes - begun < FLUSH_BYTES:
-            if log.entries[-1] and log.entries[-1][0] is Kind.FINISH:
-                return
-            await asyncio.sleep(LOOK_S)
-
     async def flush(self) -> None:
-        """Send every event up to here."""
-        async with self._lock:
-            run = self._run
-            start, entries = self._next, run.log.entries
-            batch: list[Event] = []
-            about: list[str] = []
-            for seq in range(start, len(entries)):
-                entry = entries[seq]
-                if entry is not None:
-                    batch.append(to_event(run.run_id, run.workflow_id, seq, entry, run.log.forms))
-                    about.append("" if entry[1] is None else entry[1].op_id)
-            self._next = len(entries)
-            if not batch:
-                return
-            ops = about if self.names_ops else None
-            self._tell_here(batch, self._by, ops)
-            try:
-                await self._send(batch, ops)
-            except Exception as error:  # noqa: BLE001 - readers find all of it in storage
-                if not self._has_failed:
-                    self._has_failed = True
-                    get_logger({"run_id": run.run_id}).warning(
-                        "Events of run %r could not be published; readers elsewhere get them "
-                        "from storage, later: %s",
-                        run.run_id,
-                        error,
-                    )
+        """Send every event up to here, and wait until that is done."""
+        self.collect()
+        rows, self._rows_for_here = self._rows_for_here, None
+        if rows is not None:
+            await self.readers.take_here(rows)
+        sent, self._sent = self._sent, {}
+        for one in sent.values():
+            await one
 
-    async def _send(self, batch: list[Event], ops: list[str] | None) -> None:
-        if batch[-1].type == "workflow-finish":
-            head = self.needs_rows()
-            if head is not None:
-                seq = batch[-1].seq
-                rows = rows_of(self._run.journal, self._run.log.entries)
-                await self._post({"type": ROWS, "seq": seq, "head": head, "rows": rows})
-        first = 0
-        while first < len(batch):
-            last = first
-            while last + 1 < len(batch) and batch[last + 1].seq == batch[last].seq + 1:
-                last += 1
-            chosen = slice(first, last + 1)
-            await self._post(message_of(batch[chosen], self._by, ops and ops[chosen]))
-            first = last + 1
+    def collect(self) -> None:
+        """Give every event up to here to those who read it here, and to the outbox."""
+        run, entries, readers = self._run, self._run.log.entries, self.readers
+        start, end = self._next, len(entries)
+        if start >= end:
+            return
+        self._next = end
+        here = readers.here()
+        if not here and not readers.are_elsewhere:
+            return
+        events: list[Event] = []
+        about: list[str] = []
+        written: list[Event] = []
+        for seq in range(start, end):
+            entry = entries[seq]
+            if entry is None:
+                continue
+            event = to_event(run.run_id, run.workflow_id, seq, entry, run.log.forms)
+            events.append(event)
+            about.append("" if entry[1] is None else entry[1].op_id)
+            if entry[0] in _WRITTEN:
+                written.append(event)
+        if not events:
+            return
+        ops = about if self.names_ops else None
+        for reader in here:
+            reader.push(events, self._by, ops)
+        if readers.inboxes or events[-1].type == "workflow-finish":
+            self._send(events, ops)
+        if readers.is_watched:
+            self._tell_watchers(events, written)
 
-    async def _post(self, message: dict[str, Json]) -> None:
-        await post(self._api, channel(self._run.workflow_id, self._run.run_id), message)
+    def _send(self, events: list[Event], ops: list[str] | None) -> None:
+        """Put events into the inboxes of those who read them."""
+        run, messages = self._run, list[dict[str, Json]]()
+        last = events[-1]
+        head = self.needs_rows() if last.type == "workflow-finish" else None
+        if head is not None:
+            rows = rows_of(run.journal, run.log.entries)
+            message = {"type": ROWS, "seq": last.seq, "head": head, "rows": rows}
+            messages.append(message)
+            self._rows_for_here = {**message, **self._names}
+        if not self.readers.inboxes:
+            return
+        for chosen in _rows_in_line(events):
+            messages.append(message_of(events[chosen], self._by, ops and ops[chosen]))
+        for inbox in self.readers.inboxes:
+            place = (inbox, OUR_TOPIC)
+            for message in messages:
+                self._sent[place] = self._outbox.put(place, {**message, **self._names})
+
+    @property
+    def _names(self) -> dict[str, Json]:
+        return {"runId": self._run.run_id, "workflowId": self._run.workflow_id}
+
+    def _tell_watchers(self, events: list[Event], written: list[Event]) -> None:
+        """Tell readers of the original: each event by itself, and what steps wrote beside it."""
+        where = channel(self._run.workflow_id, self._run.run_id)
+        place, beside = (where, TOPIC), (where, OUR_TOPIC)
+        for chosen in _rows_in_line(written):
+            message = message_of(written[chosen], self._by)
+            self._sent[beside] = self._outbox.put(beside, {**message, **self._names})
+        known = {event.seq for event in written}
+        for event in events:
+            if event.seq not in known:
+                self._sent[place] = self._outbox.put(place, to_watch(event), alone=True)
 
 
-async def post(api: InngestApi, where: str, message: dict[str, Json]) -> None:
-    """Send a message to a channel, in pieces where it is too large for one."""
-    content = dump_json(message, what="An event")
-    if len(content) <= MESSAGE_BYTES:
-        await api.publish(where, content)
-        return
-    text, name = content.decode(), random_id()
-    pieces = [text[i : i + PART_CHARACTERS] for i in range(0, len(text), PART_CHARACTERS)]
-    for place, piece in enumerate(pieces):
-        part = {"type": PART, "id": name, "part": place, "of": len(pieces), "text": piece}
-        await api.publish(where, dump_json(part))
+def _rows_in_line(events: Sequence[Event]) -> list[slice]:
+    """Return the parts of a list whose events follow each other without a gap."""
+    found: list[slice] = []
+    first = 0
+    for place in range(1, len(events) + 1):
+        if place == len(events) or events[place].seq != events[place - 1].seq + 1:
+            found.append(slice(first, place))
+            first = place
+    return found
+
+
+class Rounds:
+    """Looks at the logs of all runs that are driven here, one after the other."""
+
+    def __init__(self) -> None:
+        self._publishers: set[Publisher] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, publisher: Publisher) -> None:
+        """Look at a run's log, too."""
+        self._publishers.add(publisher)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(  # noqa: TID251 - ends with the last run
+                self._go(), name="mastra publishers"
+            )
+
+    async def end(self, publisher: Publisher) -> None:
+        """Send what is left of a run's log, and look at it no more."""
+        self._publishers.discard(publisher)
+        await publisher.flush()
+
+    async def _go(self) -> None:
+        while self._publishers:
+            await asyncio.sleep(ROUND_S)
+            for publisher in list(self._publishers):
+                try:
+                    publisher.collect()
+                except Exception as error:  # noqa: BLE001 - one run's log must not cost the others
+                    get_logger().warning("Events of a run could not be told: %s", error)
 
 
 def message_of(events: list[Event], by: str, ops: list[str] | None = None) -> dict[str, Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +61,10 @@ class WorkerLeg:
     publisher: Publisher
     api: InngestApi
     owner: str
-    canceled: asyncio.Event = field(default_factory=asyncio.Event)
+    is_canceled: bool = False
+    """Whether the run is to end now."""
+    when_canceled: set[Callable[[], None]] = field(default_factory=set[Callable[[], None]])
+    """Called once the run is to end: by each request that has to look."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     requests: int = 0
     """How many requests for it are being answered."""
@@ -80,11 +84,6 @@ class WorkerLeg:
     def workflow_id(self) -> str:
         """The workflow's id."""
         return self.run.workflow_id
-
-    @property
-    def is_canceled(self) -> bool:
-        """Whether the run is to end now."""
-        return self.canceled.is_set()
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -171,12 +170,17 @@ class WorkerLeg:
     def cancel(self) -> None:
         """Ask every request for this leg to end the run."""
         self.run.stop.throw()
-        self.canceled.set()
+        self._call_off()
 
     def stop(self) -> None:
         """End every request for this leg where it is; the server sends it again."""
         self.is_stopping = True
-        self.canceled.set()
+        self._call_off()
+
+    def _call_off(self) -> None:
+        self.is_canceled = True
+        for look in list(self.when_canceled):
+            look()
 
     def watch(self) -> None:
         """Look now and then whether another process has ended the run."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mastra import Mastra, RunError, SQLStorage, StepContext, create_step
-from mastra.inngest import feed, inquiry
+from mastra.inngest import feed, inbox, inquiry
 from mastra.inngest.wire.names import FUNCTION_RETRIES
 from tests.inngest import flows
 from tests.inngest.flows import Value
@@ -23,7 +23,7 @@ from tests.support.inngest_server import FakeInngest
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the server soon."""
     monkeypatch.setattr(feed, "QUIET_S", 0.05)
-    monkeypatch.setattr(feed, "RETRY_S", 0.01)
+    monkeypatch.setattr(inbox, "RETRY_S", 0.01)
     monkeypatch.setattr(inquiry, "UNBEGUN_S", 0.1)
     monkeypatch.setattr(inquiry, "SOON_S", 0.02)
 

@@ -188,6 +188,12 @@ async def _connect(url: str) -> Any:
     return storage
 
 
+def _inngest_options(name: str) -> dict[str, Any]:
+    if name.endswith("-buffered"):
+        return {"buffered_steps": 3}
+    return {"checkpoint": not name.endswith("-sdk")}
+
+
 @asynccontextmanager
 async def engine_env(name: str, url: str | None, server: Any = None) -> AsyncIterator[Env]:
     """Open an environment by its engine's name.
@@ -203,9 +209,7 @@ async def engine_env(name: str, url: str | None, server: Any = None) -> AsyncIte
         if server is not None:
             from tests.support.inngest_env import inngest_host
 
-            host = await stack.enter_async_context(
-                inngest_host(server, checkpoint=not name.endswith("-sdk"))
-            )
+            host = await stack.enter_async_context(inngest_host(server, **_inngest_options(name)))
             make_engine, on_build = host.make_engine, host.serve
         if url is None:
             env = Env(name, make_engine, InMemoryStorage(), _image_of, on_build)

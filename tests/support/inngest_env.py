@@ -120,13 +120,13 @@ def _client(url: str) -> inngest.Inngest:
 class Host:
     """An app at one address, whose content changes."""
 
-    def __init__(self, url: str, *, checkpoint: bool, fake: FakeInngest | None) -> None:
+    def __init__(self, url: str, fake: FakeInngest | None, options: dict[str, Any]) -> None:
         self.client = _client(url)
         self.fake = fake
         self.transport: MemoryTransport | None = None
         self.port = 0
         self.requests = 0
-        self._checkpoint = checkpoint
+        self._options = options
         self._app: Any = None
         self._workflows: dict[str, Any] = {}
         self._is_synced = False
@@ -134,7 +134,7 @@ class Host:
 
     def make_engine(self) -> ServedEngine:
         """Return an engine on this server."""
-        return ServedEngine(self, checkpoint=self._checkpoint)
+        return ServedEngine(self, **self._options)
 
     def serve(self, mastra: Mastra) -> None:
         """Make the workflows of a `Mastra` those that are called."""
@@ -179,12 +179,13 @@ class Host:
 
 
 @asynccontextmanager
-async def inngest_host(
-    server: FakeInngest | DevServer, *, checkpoint: bool
-) -> AsyncGenerator[Host]:
-    """Open a host for a server: called in memory by the small one, over HTTP by the real one."""
+async def inngest_host(server: FakeInngest | DevServer, **options: Any) -> AsyncGenerator[Host]:
+    """Open a host for a server: called in memory by the small one, over HTTP by the real one.
+
+    Takes what `InngestEngine` does beside its client.
+    """
     if isinstance(server, FakeInngest):
-        host = Host(server.url, checkpoint=checkpoint, fake=server)
+        host = Host(server.url, server, options)
         host.connect_in_memory(server)
         server.app = host
         try:
@@ -193,7 +194,7 @@ async def inngest_host(
             await server.stop()
             await host.aclose()
         return
-    host = Host(server.url, checkpoint=checkpoint, fake=None)
+    host = Host(server.url, None, options)
     host.port = server.app_port
     config = uvicorn.Config(
         host,

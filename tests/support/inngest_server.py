@@ -101,8 +101,8 @@ class FakeInngest:
         self.events: list[dict[str, Any]] = []
         self.signing_key: str | None = None
         self.takes_checkpoints = True
-        self.messages: list[tuple[str, Any]] = []
-        """Every realtime message: channel and what was said."""
+        self.messages: list[tuple[str, str, Any]] = []
+        """Every realtime message: channel, topic and what was said."""
         self.lose_messages = False
         self.lose_every = 0
         """Every so manieth message is lost."""
@@ -116,7 +116,7 @@ class FakeInngest:
         """How often it was asked for the runs of an event."""
         self._runs_of_events: dict[str, list[str]] = {}
         self._seen: set[str] = set()
-        self._listeners: dict[str, set[asyncio.Queue[bytes | None]]] = {}
+        self._listeners: dict[tuple[str, str], set[asyncio.Queue[bytes | None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -408,30 +408,33 @@ class FakeInngest:
 
     async def _token(self, request: Request) -> Response:
         asked = await request.json()
-        jwt = base64.urlsafe_b64encode(asked[0]["channel"].encode()).decode()
+        places = [[one["channel"], one["name"]] for one in asked]
+        jwt = base64.urlsafe_b64encode(json.dumps(places).encode()).decode()
         return JSONResponse({"jwt": jwt}, 201)
 
     async def _publish(self, request: Request) -> Response:
-        channel, content = request.query_params["channel"], await request.body()
+        channel, topic = request.query_params["channel"], request.query_params["topic"]
+        content = await request.body()
         try:
             data = json.loads(content[: 512 * 1024], parse_constant=_no_constants)
             text = content.decode()
         except ValueError:  # what is no JSON is carried as text, and what is too long is cut
             data = content[: 512 * 1024].decode(errors="replace")
             text = json.dumps(data)
-        self.messages.append((channel, data))
-        line = '{"kind":"data","channel":%s,"topic":"watch","data":%s}'
-        message = (line % (json.dumps(channel), text)).encode()
+        self.messages.append((channel, topic, data))
+        line = '{"kind":"data","channel":%s,"topic":%s,"data":%s}'
+        message = (line % (json.dumps(channel), json.dumps(topic), text)).encode()
         is_lost = self.lose_every and len(self.messages) % self.lose_every == 0
         if not self.lose_messages and not is_lost:
-            for queue in self._listeners.get(channel, ()):
+            for queue in self._listeners.get((channel, topic), ()):
                 queue.put_nowait(message)
         return Response(status_code=200)
 
     async def _listen(self, request: Request) -> Response:
-        channel = base64.urlsafe_b64decode(request.query_params["token"]).decode()
+        places = json.loads(base64.urlsafe_b64decode(request.query_params["token"]))
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._listeners.setdefault(channel, set()).add(queue)
+        for channel, topic in places:
+            self._listeners.setdefault((channel, topic), set()).add(queue)
 
         async def lines() -> AsyncIterator[bytes]:
             try:
@@ -439,6 +442,7 @@ class FakeInngest:
                 while (message := await queue.get()) is not None:
                     yield b"data: " + message + b"\n\n"
             finally:
-                self._listeners[channel].discard(queue)
+                for channel, topic in places:
+                    self._listeners[channel, topic].discard(queue)
 
         return StreamingResponse(lines(), media_type="text/event-stream")

@@ -14,12 +14,12 @@ from typing import Any, cast
 import inngest
 
 from mastra.errors import RunError
-from mastra.inngest.wire.names import TOPIC, step_hash, step_name
+from mastra.inngest.wire.names import step_hash, step_name
 from mastra.inngest.wire.request import RequestFacts
 from mastra.inngest.wire.transport import Answer, LoopTransport, NotReached, Stream, Transport
 from mastra.jsonable import Json, dump_wire, load_json
 
-__all__ = ["Checkpoint", "InngestApi", "ServerRun", "Subscription"]
+__all__ = ["Checkpoint", "InngestApi", "ServerRun", "Subscription", "checkpoint_of"]
 
 _count = itertools.count(1)
 
@@ -58,6 +58,23 @@ def _reason_of(output: Any) -> str:
 def _bearer(signing_key: str) -> str:
     plain = re.sub(r"^signkey-\w+-", "", signing_key)
     return f"Bearer {hashlib.sha256(bytes.fromhex(plain)).hexdigest()}"
+
+
+def checkpoint_of(
+    workflow_id: str, op_id: str, memo: Json, started_ns: int, ended_ns: int
+) -> bytes:
+    """Return one step as a checkpoint tells of it."""
+    name = step_name(workflow_id, op_id)
+    step: dict[str, Json] = {
+        "op": "StepRun",
+        "id": step_hash(workflow_id, op_id),
+        "name": name,
+        "displayName": name,
+        "data": memo,
+        "userland": {"id": name},
+        "timing": {"a": started_ns, "b": ended_ns - started_ns},
+    }
+    return dump_wire(step)
 
 
 class Subscription:
@@ -110,35 +127,28 @@ class InngestApi:
             answer = await send("POST", path, body=content, query=query, headers=headers)
         return answer
 
-    async def checkpoint(
-        self, facts: RequestFacts, workflow_id: str, op_id: str, memo: Json, started_ns: int
-    ) -> Checkpoint:
-        """Give the server the result of a step while its request is still open."""
-        name = step_name(workflow_id, op_id)
-        step = {
-            "op": "StepRun",
-            "id": step_hash(workflow_id, op_id),
-            "name": name,
-            "displayName": name,
-            "data": memo,
-            "userland": {"id": name},
-            "timing": {"a": started_ns, "b": time.time_ns() - started_ns},
-        }
-        body = {
+    async def checkpoint(self, facts: RequestFacts, steps: list[bytes]) -> Checkpoint:
+        """Give the server the results of steps while its request is still open.
+
+        Args:
+            facts: The request.
+            steps: What `checkpoint_of` gave, in the order in which the steps ended.
+        """
+        head: dict[str, Json] = {
             "run_id": facts.run_id,
             "fn_id": facts.function_uuid,
             "qi_id": facts.queue_item,
             "request_id": facts.request_id,
             "generation_id": facts.generation,
             "ts": int(time.time() * 1000),
-            "steps": [step],
         }
+        body = dump_wire(head)[:-1] + b',"steps":[' + b",".join(steps) + b"]}"
         try:
-            answer = await self._post(f"/v1/checkpoint/{facts.run_id}/async", dump_wire(body))
+            answer = await self._post(f"/v1/checkpoint/{facts.run_id}/async", body)
         except NotReached:
             return Checkpoint.FAILED
         if answer.status < 300:
-            self.checkpoints += 1
+            self.checkpoints += len(steps)
             return Checkpoint.KEPT
         if answer.status == 400 and "not found" in answer.text:
             return Checkpoint.GONE
@@ -209,25 +219,25 @@ class InngestApi:
 
     # -- realtime ------------------------------------------------------------------------------
 
-    async def publish(self, channel: str, content: bytes) -> None:
-        """Send one message to whoever subscribes to a channel.
+    async def publish(self, channel: str, topic: str, content: bytes) -> None:
+        """Send one message to whoever subscribes to a topic of a channel.
 
         Raises:
             RunError: The server did not take it.
         """
         answer = await self._post(
-            "/v1/realtime/publish", content, {"channel": channel, "topic": TOPIC}
+            "/v1/realtime/publish", content, {"channel": channel, "topic": topic}
         )
         if answer.status >= 300:
             raise RunError(f"Inngest answered {answer.status} to a realtime message.")
 
-    async def subscribe(self, channel: str) -> Subscription:
-        """Subscribe to a channel. What is sent after this returns arrives.
+    async def subscribe(self, channel: str, topic: str) -> Subscription:
+        """Subscribe to a topic of a channel. What is sent after this returns arrives.
 
         Raises:
             RunError: The server refused.
         """
-        ask = [{"channel": channel, "name": TOPIC, "kind": "run"}]
+        ask = [{"channel": channel, "name": topic, "kind": "run"}]
         answer = await self._post("/v1/realtime/token", dump_wire(ask))
         if answer.status >= 300:
             raise RunError(f"Inngest answered {answer.status} to a realtime subscription.")

@@ -41,6 +41,8 @@ class LegEvent:
     """How many legs came before."""
     store: str = ""
     """Which storage its sender has."""
+    inbox: str = ""
+    """Where its sender hears of the run."""
     reopening: dict[str, Json] | None = None
     dropped: list[str] = field(default_factory=list[str])
     given: list[dict[str, Json]] = field(default_factory=list[dict[str, Any]])
@@ -48,9 +50,22 @@ class LegEvent:
 
 
 def encode_leg(
-    command: Command, token: str, number: int, reopening: dict[str, Json] | None
+    command: Command,
+    token: str,
+    number: int,
+    reopening: dict[str, Json] | None,
+    *,
+    inbox: str,
 ) -> dict[str, Json]:
-    """Return the data of the event that begins a leg."""
+    """Return the data of the event that begins a leg.
+
+    Args:
+        command: What is to be done.
+        token: Names the leg.
+        number: How many legs came before.
+        reopening: What storage has of where the run goes on.
+        inbox: The channel where the sender hears of the run.
+    """
     target, travel = command.target, command.reopening.travel
     stored = None if reopening is None else dict(reopening)
     is_resume = command.reopening.target is not None
@@ -71,6 +86,7 @@ def encode_leg(
         "kind": command.kind,
         "n": number,
         "store": store_identity(target.store),
+        "inbox": inbox,
         "dropped": [] if travel is None else list(travel.dropped),
     }
     if is_text:
@@ -116,6 +132,7 @@ def read_leg(data: Mapping[str, Any]) -> LegEvent:
         token=ours.get("leg"),
         number=int(ours.get("n") or 0),
         store=str(ours.get("store") or ""),
+        inbox=str(ours.get("inbox") or ""),
         reopening=reopening or None,
         dropped=list(ours.get("dropped") or []),
         given=list(facts.get("given") or []),

@@ -11,6 +11,7 @@ from mastra.ids import random_id
 __all__ = [
     "ERROR_RETRIES",
     "FUNCTION_RETRIES",
+    "OUR_TOPIC",
     "PROCESS",
     "RUN_ENDED",
     "TOPIC",
@@ -23,7 +24,10 @@ __all__ = [
 ]
 
 TOPIC: Final = "watch"
-"""The realtime topic of a run's events."""
+"""The realtime topic of a run's channel that has its events for readers of the original."""
+
+OUR_TOPIC: Final = "mastra"
+"""The topic of what only this library's readers know: inboxes, and what the steps of a run write."""
 
 FUNCTION_RETRIES: Final = 10
 """How often a request that was lost, such as with its worker, is sent again: with the waits of a

@@ -18,11 +18,13 @@ ENGINES = (
     "replay",
     "inngest-fake",
     pytest.param("inngest-fake-sdk", marks=pytest.mark.every_engine),
+    pytest.param("inngest-fake-buffered", marks=pytest.mark.every_engine),
     pytest.param("inngest-dev", marks=pytest.mark.devserver),
     pytest.param("inngest-dev-sdk", marks=pytest.mark.devserver),
+    pytest.param("inngest-dev-buffered", marks=pytest.mark.devserver),
 )
-"""Those on Inngest are driven by a small server of the tests, or by a real one; checkpointed, or
-through the SDK's own steps alone."""
+"""Those on Inngest are driven by a small server of the tests, or by a real one; checkpointed, each
+step or several at once, or through the SDK's own steps alone."""
 
 KNOWN_DIFFERENCES: dict[tuple[str, str], str] = {}
 """Why a case does not hold on an engine, by (engine, case).
