@@ -179,7 +179,7 @@ class LegTable:
     async def _create(self, target: RunTarget, event: LegEvent, owner: str) -> RunHead | None:
         """Store a run that is not there; return its head if it is to be stored later, or never."""
         command = self._fresh(target, event)
-        if event.token is None:
+        if event.token is None and target.spec.on_start is not None:
             await call_on_start(command)
         head = replace(head_of(command), owner=owner)
         if event.reopening:

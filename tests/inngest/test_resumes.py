@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mastra import SQLStorage
+from mastra.testing import FakeClock
 from tests.inngest import flows
 from tests.inngest.test_processes import ROOT, Worker, opened
 from tests.support.inngest_env import DevServer, Host, inngest_host
@@ -20,15 +21,13 @@ from tests.support.inngest_env import DevServer, Host, inngest_host
 WEEK_S = 7 * 86_400
 
 
-async def week_old(host: Host, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def week_old(host: Host, folder: Path) -> None:
     """Suspend a run a week ago, and resume it now, in an app that has been started since."""
     url = f"sqlite:///{folder / 'runs.db'}"
-    now = time.time
-    with monkeypatch.context() as past:
-        past.setattr(time, "time", lambda: now() - WEEK_S)
-        async with flows.on(host, flows.suspending(), storage=SQLStorage(url)) as mastra:
-            run = await mastra.get_workflow("w").create_run()
-            assert (await run.start({"value": 0})).status == "suspended"
+    now, past = time.time, FakeClock(time.time() - WEEK_S)
+    async with flows.on(host, flows.suspending(), storage=SQLStorage(url), clock=past) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        assert (await run.start({"value": 0})).status == "suspended"
     async with flows.on(host, flows.suspending(), storage=SQLStorage(url)) as mastra:
         (info,) = (await mastra.get_workflow("w").list_runs()).runs
         assert now() - info.created_at.timestamp() > WEEK_S - 60
@@ -38,18 +37,16 @@ async def week_old(host: Host, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert steps["ask"].ended_at.timestamp() > now() - 60
 
 
-async def test_a_run_is_resumed_after_a_week(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await week_old(host, tmp_path, monkeypatch)
+async def test_a_run_is_resumed_after_a_week(host: Host, tmp_path: Path) -> None:
+    await week_old(host, tmp_path)
 
 
 @pytest.mark.devserver
 async def test_a_run_is_resumed_after_a_week_on_a_real_server(
-    dev_server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dev_server: DevServer, tmp_path: Path
 ) -> None:
     async with inngest_host(dev_server, checkpoint=True) as host:
-        await week_old(host, tmp_path, monkeypatch)
+        await week_old(host, tmp_path)
 
 
 @pytest.mark.devserver
