@@ -7,6 +7,7 @@ simply ends leaves no open connection and no warning.
 from __future__ import annotations
 
 import asyncio
+import io
 import ipaddress
 import ssl
 import urllib.request
@@ -19,6 +20,7 @@ import yarl
 __all__ = ["LoopClients", "let_end", "loop_clients", "tls_context"]
 
 _END_S = 1.0
+_LARGE_BYTES = 1 << 20
 
 _tls: ssl.SSLContext | None = None
 
@@ -88,7 +90,8 @@ class LoopClients:
         return await self.session.request(
             method,
             url,
-            data=data,
+            # What is large is written in pieces, so that the event loop goes on.
+            data=data if data is None or len(data) < _LARGE_BYTES else io.BytesIO(data),
             headers=headers,
             allow_redirects=False,
             proxy=self._proxy_for(url) if self._proxies else None,
