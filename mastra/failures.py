@@ -19,7 +19,16 @@ from typing import Any, cast
 from mastra.errors import MastraError, StepError, UserCodeError
 from mastra.jsonable import Json, dump_json, load_json
 
-__all__ = ["Guard", "Signal", "call_user", "contained", "error_to_json", "name_of", "text_of"]
+__all__ = [
+    "Guard",
+    "Signal",
+    "call_user",
+    "cancel_requests",
+    "contained",
+    "error_to_json",
+    "name_of",
+    "text_of",
+]
 
 MAX_TEXT = 16_384
 """How many characters of a message are kept."""
@@ -39,6 +48,12 @@ class Signal(BaseException):
 # -- in its place --------------------------------------------------------------------------------
 
 
+def cancel_requests() -> int:
+    """Return how often the running task has been told to cancel."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
 class Guard:
     """Stands around a piece of users' code, and tells a real end from what the code raised.
 
@@ -51,10 +66,8 @@ class Guard:
     __slots__ = ("_requests", "_task")
 
     def __init__(self, requests: int | None = None) -> None:
-        self._task = task = asyncio.current_task()
-        if requests is None:
-            requests = 0 if task is None else task.cancelling()
-        self._requests = requests
+        self._task = asyncio.current_task()
+        self._requests = cancel_requests() if requests is None else requests
 
     def contain(self, error: BaseException) -> Exception:
         """Return what the code raised as an ordinary exception.
@@ -117,14 +130,14 @@ async def call_user(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         Exception: Whatever it raises, always as an ordinary exception.
     """
-    guard = Guard()
+    requests = cancel_requests()
     try:
         made = function(*arguments)
         if type(made) in _PLAIN or not inspect.isawaitable(made):
             return made
         return await made
     except BaseException as error:
-        found = guard.contain(error)
+        found = Guard(requests).contain(error)
         if found is error:
             raise
         raise found from error

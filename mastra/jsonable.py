@@ -118,12 +118,7 @@ def check_plain(value: Json, what: str, *, depth: int = MAX_DEPTH) -> None:
         SerializationError: It is nested too deep, or holds an integer of too many digits or text
             that is no Unicode; the message says where.
     """
-    kind: Any = value.__class__
-    if kind is int:
-        if cast("int", value).bit_length() > _SAFE_BITS:
-            _refuse_unreadable(value, what, depth)
-        return
-    if kind is str and cast("str", value).isascii():
+    if value.__class__ is str and cast("str", value).isascii():
         return
     try:
         written = orjson.dumps(value)

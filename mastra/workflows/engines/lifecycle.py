@@ -279,7 +279,9 @@ async def _store_ends(
         ends.insert(0, (Kind.PAUSED, None))
     for offset, (kind, value) in enumerate(ends):
         run.outbox.pending.append((place + offset, kind, None, value))
-    await _done(writer.flush(outcome.status))
+    stored = writer.flush(outcome.status)
+    if stored is not None:
+        await stored
     return ends
 
 

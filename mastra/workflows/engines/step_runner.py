@@ -21,7 +21,7 @@ from mastra.errors import (
     UsageLimitError,
     UserCodeError,
 )
-from mastra.failures import Guard, error_to_json, name_of, text_of
+from mastra.failures import Guard, cancel_requests, error_to_json, name_of, text_of
 from mastra.jsonable import Json, copy_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import ANY, SchemaMismatch
@@ -117,11 +117,11 @@ class StepTask:
     async def _work(self) -> StepRecord:
         run, is_told = self.run, self.index is None
         record = self._begin()
-        guard = Guard()
+        requests = cancel_requests()
         try:
-            await self._attempt(record, self.tries_before, guard)
+            await self._attempt(record, self.tries_before, requests)
         except BaseException as raised:  # noqa: BLE001 - whatever a step raises fails the step
-            await self._try_again(record, guard, raised)
+            await self._try_again(record, requests, raised)
         record.ended_at = now_ms()
         if is_told and record.status != "retry":
             record.end_seq = run.log.append(_STEP_END, record)
@@ -174,10 +174,10 @@ class StepTask:
         record.suspend_payload = None
 
     async def _try_again(
-        self, record: StepRecord, guard: Guard, raised: BaseException | None
+        self, record: StepRecord, requests: int, raised: BaseException | None
     ) -> None:
         """Try as often as may be, after a try has raised."""
-        tries = self.tries_before
+        tries, guard = self.tries_before, Guard(requests)
         try:
             while raised is not None:
                 tries += 1
@@ -188,7 +188,7 @@ class StepTask:
                 if delay:
                     await sleep(delay)
                 try:
-                    await self._attempt(record, tries, guard)
+                    await self._attempt(record, tries, requests)
                 except BaseException as error:  # noqa: BLE001 - as the first
                     raised = error
         except BaseException:
@@ -276,7 +276,7 @@ class StepTask:
                     pass
             raise _BadInput(self._mismatch("Input", mismatch)) from None
 
-    async def _attempt(self, record: StepRecord, tries: int, guard: Guard) -> None:
+    async def _attempt(self, record: StepRecord, tries: int, requests: int) -> None:
         if self.refusal is not None:
             raise self.refusal
         step = self.node.step
@@ -292,7 +292,7 @@ class StepTask:
         except Bail as signal:
             self._bail(record, signal)
         except asyncio.CancelledError as error:
-            guard.contain(error)
+            Guard(requests).contain(error)
             # Nobody cancelled the run: something the step awaited was, which is its failure.
             text = f"Step {record.step_id!r} awaited something that was cancelled."
             raise MastraError(text, code="STEP_CANCELED") from error
