@@ -12,9 +12,16 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
-__all__ = ["caller_namespace", "hint", "python_name", "python_names", "python_options"]
+__all__ = [
+    "caller_namespace",
+    "hint",
+    "missing_attribute",
+    "python_name",
+    "python_names",
+    "python_options",
+]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,7 +75,7 @@ def python_names(cls: type[T]) -> type[T]:
             wrapped = _with_hints(inner)
             setattr(cls, name, type(member)(wrapped) if inner is not member else wrapped)
     if not hasattr(cls, "__getattr__"):
-        cls.__getattr__ = _missing  # pyright: ignore[reportAttributeAccessIssue]
+        cls.__getattr__ = missing_attribute  # pyright: ignore[reportAttributeAccessIssue]
     return cls
 
 
@@ -80,7 +87,8 @@ def python_options(target: F) -> F:
     return cast("F", _with_hints(cast("FunctionType", cast("object", target))))
 
 
-def _missing(self: object, name: str) -> Any:
+def missing_attribute(self: object, name: str) -> NoReturn:
+    """Raise what a missing attribute raises, with its name in Python where it has one."""
     text = f"{type(self).__name__!r} object has no attribute {name!r}"
     if not name.startswith("_"):
         found = python_name(name, dir(self))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
 from enum import IntEnum
 from functools import partial
 from itertools import islice
@@ -20,6 +19,7 @@ from mastra.errors import StreamOverflowError
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.names import python_names
+from mastra.workflows.event_payload import EventPayload
 from mastra.workflows.forms import PLAIN, Forms
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import step_to_wire
@@ -83,86 +83,6 @@ class LegEnd:
             data["tripwire"],
             data["usage"],
         )
-
-
-class EventPayload:
-    """An event's facts, as attributes in snake_case.
-
-    Which are there depends on the type (`reference` §1.13 of the original): a step's events have
-    `id`, `step_name`, `step_call_id`, `payload`, `started_at`, `status` and what applies of
-    `output`, `error`, `ended_at`, `suspend_payload`, `suspended_at`, `resume_payload`,
-    `resumed_at`, `metadata`. Asking for one that does not apply gives `None`.
-
-    Made of the facts, or of a function that puts them together when the first is asked for:
-    readers look at the type of each event and at the facts of a few.
-    """
-
-    __slots__ = ("_facts",)
-
-    def __init__(self, facts: dict[str, Any] | Callable[[], dict[str, Any]]) -> None:
-        self._facts = facts
-
-    @property
-    def _values(self) -> dict[str, Any]:
-        facts = self._facts
-        if callable(facts):
-            facts = self._facts = facts()
-        return facts
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self._values.get(_camel(name))
-
-    def __contains__(self, name: str) -> bool:
-        return _camel(name) in self._values
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, EventPayload) and self._values == other._values
-
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
-
-    def __repr__(self) -> str:
-        return f"EventPayload({self._values})"
-
-    @property
-    def started_at(self) -> datetime | None:
-        """When the step started, in UTC."""
-        return _moment(self._values.get("startedAt"))
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """When the step ended, in UTC."""
-        return _moment(self._values.get("endedAt"))
-
-    @property
-    def suspended_at(self) -> datetime | None:
-        """When the step suspended, in UTC."""
-        return _moment(self._values.get("suspendedAt"))
-
-    @property
-    def resumed_at(self) -> datetime | None:
-        """When the step was resumed, in UTC."""
-        return _moment(self._values.get("resumedAt"))
-
-    def to_wire(self) -> dict[str, Json]:
-        """Return Mastra's JSON of the payload."""
-        return self._values
-
-
-_camels: dict[str, str] = {}
-
-
-def _camel(name: str) -> str:
-    found = _camels.get(name)
-    if found is None:
-        head, *rest = name.split("_")
-        found = _camels[name] = head + "".join(part.title() for part in rest)
-    return found
-
-
-def _moment(ms: float | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
 @python_names
