@@ -80,6 +80,12 @@ class AgentTranslator:
 
     # -- what its owner calls ------------------------------------------------------------------
 
+    def begin(self) -> list[UIChunk]:
+        """Return what opens a message that goes on: its id is known before its run says anything."""
+        if self._options.message_id is not None:
+            self._start("", {})
+        return self._taken()
+
     def frames(self, chunks: Sequence[AgentChunk]) -> bytes:
         """Return chunks as server-sent events."""
         heads = self._heads

@@ -27,6 +27,7 @@ class SubAgents:
 
     def __init__(self) -> None:
         self._runs: dict[str, dict[str, Any]] = {}
+        self._places: dict[str, dict[str, Any]] = {}
         self._sent: dict[str, int] = {}
 
     def translate(
@@ -51,10 +52,13 @@ class SubAgents:
         self._sent[run_id] = length
         shown = {key: [*item] if isinstance(item, list) else item for key, item in data.items()}  # pyright: ignore[reportUnknownVariableType]
         shown["reasoning"] = [data["reasoning"]] if data["reasoning"] else []
-        return [{"type": "data-tool-agent", "id": run_id, "data": shown}]
+        return [{"type": "data-tool-agent", "id": run_id, "data": shown, **self._places[run_id]}]
 
     def _new(self, run_id: str, ancestry: Sequence[Json]) -> dict[str, Any]:
         parents = [place["agentId"] for place in ancestry if "agentId" in place]
+        place = self._places[run_id] = {"ancestry": [*ancestry], "depth": len(ancestry)}
+        if len(parents) > 1:
+            place["parentAgentId"] = parents[-2]
         data = self._runs[run_id] = {
             "id": parents[-1] if parents else "",
             "text": "",
@@ -62,16 +66,13 @@ class SubAgents:
             "sources": [],
             "files": [],
             "toolCalls": [],
+            "pendingToolCalls": [],
             "toolResults": [],
             "toolErrors": [],
             "usage": None,
             "finishReason": None,
             "status": "running",
-            "ancestry": [*ancestry],
-            "depth": len(ancestry),
         }
-        if len(parents) > 1:
-            data["parentAgentId"] = parents[-2]
         return data
 
     def _take(self, data: dict[str, Any], kind: str, payload: Mapping[str, Any]) -> bool:
@@ -83,7 +84,12 @@ class SubAgents:
                 data["text"] += payload["text"]
             case "reasoning-delta":
                 data["reasoning"] += payload["text"]
+            case "tool-call-input-streaming-start" | "tool-call-delta":
+                return _wrote(data["pendingToolCalls"], payload)
             case "tool-call" | "tool-result" | "source" | "file":
+                if kind == "tool-call":
+                    known, call_id = data["pendingToolCalls"], payload["toolCallId"]
+                    known[:] = [call for call in known if call["toolCallId"] != call_id]
                 data[_KEPT[kind]].append(dict(payload))
             case "tool-error":
                 error: Any = payload["error"]
@@ -99,3 +105,16 @@ class SubAgents:
             case _:
                 return False
         return True
+
+
+def _wrote(pending: list[dict[str, Json]], payload: Mapping[str, Any]) -> bool:
+    """Take in a call whose arguments are being written; only that it has begun is shown at once."""
+    call_id, more = payload["toolCallId"], payload.get("argsTextDelta")
+    if more is None:
+        call: dict[str, Json] = {"toolCallId": call_id, "toolName": payload["toolName"]}
+        pending.append({**call, "argsText": "", "state": "input-streaming"})
+        return True
+    for call in pending:
+        if call["toolCallId"] == call_id:
+            call["argsText"] += more
+    return False

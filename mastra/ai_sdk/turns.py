@@ -53,7 +53,7 @@ class _Display:
     is_behind: bool = False
 
     async def begin(self) -> bytes:
-        return b""
+        return b"".join(map(framed, self.translator.begin()))
 
     def frames(self, chunks: Sequence[AgentChunk]) -> bytes:
         return self.translator.frames(chunks)

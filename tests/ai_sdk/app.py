@@ -36,6 +36,7 @@ class Deeds:
     def __init__(self) -> None:
         self.paid: list[str] = []
         self.pieces = 0
+        self.paying: asyncio.Event | None = None
         self.requests: list[Any] = []
 
 
@@ -99,6 +100,8 @@ def tools_of(deeds: Deeds, pause_s: float) -> dict[str, Any]:
         return {"city": given.city, "degrees": 4}
 
     async def pay(given: dict[str, Any], ctx: ToolContext) -> str:
+        if deeds.paying is not None:
+            await deeds.paying.wait()
         deeds.paid.append(given["to"])
         return f"paid {given['to']}"
 

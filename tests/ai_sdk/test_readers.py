@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from mastra import SQLStorage
+from mastra.server import BearerAuth
 from tests.ai_sdk.app import PIECES, Deeds, build
 from tests.ai_sdk.wire import Page, chunks_of, put_together
 from tests.server.live import running
@@ -111,6 +112,26 @@ async def test_a_page_of_version_6_is_not_told_what_it_does_not_know(
     assert chunks_of(await asking)[-1]["finishReason"] == "other"
 
 
+async def test_what_is_approved_may_take_long(
+    http: httpx.AsyncClient, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mastra.pages.turns._BEGIN_S", 0.02)
+    page = Page(http, "plain", "chat")
+    await page.ask("mixed")
+    page.answer()
+    release = deeds.paying = asyncio.Event()
+    async with http.stream("POST", page.path, json=page.body()) as answer:
+        assert answer.status_code == 200
+        texts = answer.aiter_text()
+        # The message is open before the tool has ended.
+        assert page.messages[-1]["id"] in await anext(texts)
+        assert deeds.paid == []
+        release.set()
+        rest = "".join([text async for text in texts])
+    assert rest.endswith("data: [DONE]\n\n")
+    assert deeds.paid == ["ann", "bob"]
+
+
 async def test_an_answer_that_waits_is_shown_again(http: httpx.AsyncClient, deeds: Deeds) -> None:
     page = Page(http, "durable", "chat")
     await page.ask("mixed")
@@ -179,3 +200,26 @@ async def test_another_process_shows_and_stops_what_this_one_drives(tmp_path: Pa
                 chunks = chunks_of(await asking)
                 assert chunks[-1]["finishReason"] == "interrupted"
                 assert here.pieces < PIECES
+
+
+async def test_everybody_has_chats_of_their_own() -> None:
+    deeds = Deeds()
+    auth = BearerAuth({"a": "alice", "b": "bob"})
+    async with running(build(deeds, pause_s=0.02, auth=auth)) as (url, _):
+        async with httpx.AsyncClient(base_url=url) as http:
+            alice = Page(http, "lasting", "chat", authorization="Bearer a")
+            bob = Page(http, "lasting", "chat", authorization="Bearer b")
+            alice.said("long")
+            asking = asyncio.ensure_future(alice.post())
+            await until(lambda: deeds.pieces > 2)
+            assert (await bob.go_on()).status_code == 204
+            assert await bob.stop() is False
+            assert (await Page(http, "lasting", "chat").go_on()).status_code == 401
+            assert chunks_of(await asking)[-1]["finishReason"] == "stop"
+            alice.messages.clear()
+            await alice.ask("pay")
+            bob.messages = alice.messages
+            alice.answer()
+            assert (await bob.post()).status_code == 409
+            assert (await bob.go_on()).status_code == 204
+            assert deeds.paid == []

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from mastra import Agent, Mastra, ToolContext, create_tool, create_workflow, tool
 from mastra.ai_sdk import to_ui_message_stream
 from mastra.errors import ConfigError
+from mastra.memory import Memory
 from mastra.models.chunks import (
     BlockEnd,
     FileChunk,
@@ -173,7 +174,8 @@ async def test_a_sub_agent_is_a_part_that_grows_in_proportion() -> None:
     assert [call["toolName"] for call in data["toolCalls"]] == ["look"]
     assert [result["result"] for result in data["toolResults"]] == [{"seen": True}]
     assert data["usage"]["totalTokens"] == 30
-    assert data["ancestry"][0]["agentId"] == "other"
+    assert data["pendingToolCalls"] == []
+    assert (part["depth"], part["ancestry"][0]["agentId"]) == (1, "other")
     sent = sum(len(str(chunk)) for chunk in chunks if chunk["type"] == "data-tool-agent")
     assert len(words) < sent < 60 * len(words)
     assert len([c for c in chunks if c["type"] == "data-tool-agent"]) < 150
@@ -206,9 +208,9 @@ async def test_an_error_is_told_as_the_application_says() -> None:
     failing = agent(Turn("half", error=RuntimeError("secret"))).stream("q")
     _, chunks = await message_of(failing, on_error=sorry)
     assert chunks[-2] == {"type": "error", "errorText": "Sorry (ModelError)."}
-    wrong = Agent(id="w", model="nowhere/model").stream("q")
+    wrong = agent("never said", memory=Memory()).stream("q", memory={"thread": "t"})
     _, chunks = await message_of(wrong)
-    assert kinds(chunks)[-2:] == ["error", "finish"]
+    assert kinds(chunks) == ["start", "error", "finish"]
     assert chunks[-1]["finishReason"] == "error"
 
 
