@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from mastra import (
@@ -23,6 +24,13 @@ from mastra.server import ServerConfig
 from mastra.testing import FunctionModel, ToolCall, Turn
 
 PIECES = 24
+AGENTS = [
+    "plain",
+    "durable",
+    pytest.param("remembering", marks=pytest.mark.every_engine),
+    pytest.param("lasting", marks=pytest.mark.every_engine),
+]
+"""With and without a memory; each is durable or not."""
 PAUSE_S = 0.03
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mastra import SQLStorage
 from mastra.server import BearerAuth
-from tests.ai_sdk.app import PIECES, Deeds, build
+from tests.ai_sdk.app import AGENTS, PIECES, Deeds, build
 from tests.ai_sdk.wire import Page, chunks_of, put_together
 from tests.server.live import running
 
@@ -60,7 +60,7 @@ async def test_an_answer_ends_when_its_reader_leaves(http: httpx.AsyncClient, de
     assert (await page.go_on()).status_code == 204
 
 
-@pytest.mark.parametrize("chat", ["chat", "a/b?c%2F", "x/stream", "ä ö"])
+@pytest.mark.parametrize("chat", ["a/b?c%2F", "x/stream ä"])
 async def test_a_durable_answer_goes_on_and_is_shown_from_its_beginning(
     http: httpx.AsyncClient, deeds: Deeds, chat: str
 ) -> None:
@@ -74,7 +74,7 @@ async def test_a_durable_answer_goes_on_and_is_shown_from_its_beginning(
     assert (await page.go_on()).status_code == 204
 
 
-@pytest.mark.parametrize("agent", ["plain", "remembering", "durable", "lasting"])
+@pytest.mark.parametrize("agent", AGENTS)
 async def test_stop_stops_the_run(http: httpx.AsyncClient, deeds: Deeds, agent: str) -> None:
     page = Page(http, agent, "a/b")
     assert await page.stop() is False

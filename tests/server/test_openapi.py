@@ -24,10 +24,17 @@ if TYPE_CHECKING:
 
 @pytest.mark.anyio
 async def test_each_workflow_has_routes_with_its_own_models() -> None:
-    transport = httpx.ASGITransport(create_app(build()))
+    own = ServerConfig(api_routes=[chat_route(), openai_route()])
+    transport = httpx.ASGITransport(create_app(build(), own))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         described = (await client.get("/api/openapi.json")).json()
         assert (await client.get("/docs")).status_code == 200
+    paths = described["paths"]
+    assert {
+        "/chat/{agent_id}",
+        "/chat/{agent_id}/{chat_id}/stream",
+        "/v1/responses",
+    } <= paths.keys()
     schemas = described["components"]["schemas"]
     operation = described["paths"]["/api/workflows/activityPlanningWorkflow/start-async"]["post"]
     name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
