@@ -66,6 +66,7 @@ class Mail:
             take_here=self._take,
             inboxes={inbox for inbox in inboxes if inbox and inbox != self.inbox.channel},
             is_watched=is_watched or self._is_watched,
+            come_late=is_watched,
         )
 
     def noted(self, readers: Readers) -> dict[str, Json]:

@@ -7,6 +7,7 @@ log of a run is all that both know. What nobody reads is not even put into words
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ _WRITTEN: Final = (Kind.OUTPUT, Kind.CUSTOM)
 ROUND_S: Final = 0.01
 """How often the logs are looked at."""
 
+HELD_S: Final = 0.3
+"""How soon after its beginning those who have begun a leg and subscribe only then, as the original
+does, are told of its end: they have no other way to hear of it."""
+
 
 class Listener(Protocol):
     """A reader in this process."""
@@ -65,6 +70,8 @@ class Readers:
     """The channels of other processes that read it."""
     is_watched: bool = False
     """Whether readers of the original's packages may be among them."""
+    come_late: bool = False
+    """Whether they have begun the run, and subscribe only then."""
 
     @property
     def are_elsewhere(self) -> bool:
@@ -91,6 +98,8 @@ class Publisher:
         self._by = random_id()
         self._sent: dict[Place, asyncio.Future[None]] = {}
         self._rows_for_here: dict[str, Json] | None = None
+        self._begun = time.monotonic()
+        self._held: Event | None = None
         self.names_ops = False
         """Whether events say which operations they are of: several processes send them at once."""
         self.needs_rows: Callable[[], dict[str, Json] | None] = lambda: None
@@ -106,6 +115,9 @@ class Publisher:
         rows, self._rows_for_here = self._rows_for_here, None
         if rows is not None:
             await self.readers.take_here(rows)
+        while self._held is not None:
+            await asyncio.sleep(self._begun + HELD_S - time.monotonic())
+            self._tell_watchers([self._held], [])
         sent, self._sent = self._sent, {}
         for one in sent.values():
             await one
@@ -173,8 +185,13 @@ class Publisher:
             message = message_of(written[chosen], self._by)
             self._sent[beside] = self._outbox.put(beside, {**message, **self._names})
         known = {event.seq for event in written}
+        self._held = None
         for event in events:
-            if event.seq not in known:
+            is_end = event.type == "workflow-finish"
+            is_early = time.monotonic() < self._begun + HELD_S
+            if is_end and is_early and self.readers.come_late:
+                self._held = event
+            elif event.seq not in known:
                 self._sent[place] = self._outbox.put(place, to_watch(event), alone=True)
 
 

@@ -103,6 +103,10 @@ class FakeInngest:
         self.takes_checkpoints = True
         self.messages: list[tuple[str, str, Any]] = []
         """Every realtime message: channel, topic and what was said."""
+        self.posts = 0
+        """How many requests brought checkpoints."""
+        self.post_s = 0.0
+        """How long it takes for one."""
         self.lose_messages = False
         self.lose_every = 0
         """Every so manieth message is lost."""
@@ -386,6 +390,8 @@ class FakeInngest:
         if run is None or run.status != "Running":
             return JSONResponse({"error": "run not found in state store", "status": 400}, 400)
         body = json.loads(await request.body(), parse_constant=_no_constants)
+        self.posts += 1
+        await asyncio.sleep(self.post_s)
         for op in body["steps"]:
             run.checkpoints += 1
             self._keep(run, op)
