@@ -7,7 +7,6 @@ served; what a function says, by the sleep itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from mastra.errors import MastraError, RunError, SerializationError, WorkflowDefinitionError
@@ -15,15 +14,11 @@ from mastra.inngest.wire.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.inngest.wire.names import cancel_event
 from mastra.jsonable import Json, dump_json
 from mastra.workflows.engines.waits import moment_of, refuse_sleep
-from mastra.workflows.places import units_of
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
     RetryConfig,
     SleepNode,
     Unit,
-    WorkflowNode,
     WorkflowSpec,
 )
 
@@ -53,7 +48,7 @@ def check_limits(spec: WorkflowSpec) -> None:
         WorkflowDefinitionError: `INNGEST_LIMIT`: a sleep or a delay before a retry of more than a
             year, or an id that is too long.
     """
-    for one in _with_nested(spec):
+    for one in spec.with_nested():
         name = cancel_event(one.id)
         if len(name.encode()) > MAX_EVENT_NAME:
             most = MAX_EVENT_NAME - len(cancel_event(""))
@@ -73,18 +68,18 @@ def least_operations(spec: WorkflowSpec) -> int:
     """Return how many operations a workflow has at least, where nothing of it is suspended."""
     return sum(
         min(map(_least, units))
-        if isinstance(node, BranchNode) and (units := list(units_of(node)))
+        if node.kind == "branch" and (units := node.units)
         else 0
-        if isinstance(node, ForeachNode)
+        if node.shape == "list"
         else 1
-        if isinstance(node, SleepNode)
-        else sum(map(_least, units_of(node)))
+        if not node.units
+        else sum(map(_least, node.units))
         for node in spec.nodes
     )
 
 
 def _least(unit: Unit) -> int:
-    return least_operations(unit.spec) if isinstance(unit, WorkflowNode) else 1
+    return 1 if unit.inner is None else least_operations(unit.inner)
 
 
 def check_operations(step_id: str, unit: Unit | None, before: int, count: int) -> None:
@@ -163,11 +158,3 @@ def _check_retries(workflow_id: str, retry: RetryConfig) -> None:
 
 def _refused(text: str) -> WorkflowDefinitionError:
     return WorkflowDefinitionError(text, code="INNGEST_LIMIT")
-
-
-def _with_nested(spec: WorkflowSpec) -> Iterator[WorkflowSpec]:
-    yield spec
-    for node in spec.nodes:
-        for unit in units_of(node):
-            if isinstance(unit, WorkflowNode):
-                yield from _with_nested(unit.spec)

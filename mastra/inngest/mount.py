@@ -15,8 +15,7 @@ from mastra.errors import ConfigError
 from mastra.inngest.engine import InngestEngine
 from mastra.inngest.server_endings import Served, ended_function
 from mastra.inngest.wire.guard import Guard
-from mastra.workflows.engines.reopen import units_of
-from mastra.workflows.spec import WorkflowNode, WorkflowSpec
+from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["app_functions", "mount", "serving_app"]
 
@@ -27,15 +26,6 @@ class HasWorkflows(Protocol):
     def list_workflows(self) -> Mapping[str, Any]:
         """Return the workflows by key."""
         ...
-
-
-def _with_nested(spec: WorkflowSpec) -> list[WorkflowSpec]:
-    found = [spec]
-    for node in spec.nodes:
-        for unit in units_of(node):
-            if isinstance(unit, WorkflowNode):
-                found += _with_nested(unit.spec)
-    return found
 
 
 def app_functions(
@@ -60,7 +50,7 @@ def app_functions(
         own = runtime.engine
         if not isinstance(own, InngestEngine):
             own = others = others or InngestEngine(client)
-        top, *inner = _with_nested(workflow.spec)
+        top, *inner = workflow.spec.with_nested()
         served[top.id] = (own, top, runtime)
         for function in own.functions(top, runtime.store, runtime.services):
             found[function.id] = function

@@ -6,7 +6,7 @@ records are JSON. So a record holds a number, and the objects lie in a table of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, Final, TypeAlias, cast
@@ -28,16 +28,7 @@ from mastra.processors.base import (
     processor_id,
 )
 from mastra.workflows.results import WorkflowFailed, WorkflowSuccess, WorkflowTripwire
-from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
-    Node,
-    ParallelNode,
-    SleepNode,
-    StepNode,
-    WorkflowNode,
-)
+from mastra.workflows.spec import StepNode, WorkflowSpec
 from mastra.workflows.step import Step, create_step
 from mastra.workflows.step_context import StepContext
 from mastra.workflows.workflow import Workflow
@@ -271,7 +262,7 @@ class WorkflowProcessor:
         self._workflow = workflow
         found = [
             processor
-            for step in _steps(workflow.spec.nodes)
+            for step in _steps(workflow.spec)
             if (processor := _processors.get(step.execute)) is not None
         ]
         if not found:
@@ -358,20 +349,7 @@ def _answer(moment: ProcessorMoment, context: Any) -> Any:
             return None
 
 
-def _steps(nodes: Iterable[Node]) -> Iterator[Step[Any, Any]]:
-    for node in nodes:
-        match node:
-            case StepNode():
-                yield node.step
-                if node.follow is not None:
-                    yield from _steps([node.follow])
-            case WorkflowNode():
-                yield from _steps(node.spec.nodes)
-            case ParallelNode():
-                yield from _steps(node.units)
-            case BranchNode():
-                yield from _steps([unit for _, unit in node.arms])
-            case LoopNode() | ForeachNode():
-                yield from _steps([node.unit])
-            case SleepNode():
-                pass
+def _steps(spec: WorkflowSpec) -> Iterator[Step[Any, Any]]:
+    for one in spec.with_nested():
+        for node in one.nodes:
+            yield from (unit.step for unit in node.units if isinstance(unit, StepNode))

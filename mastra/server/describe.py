@@ -10,17 +10,7 @@ from mastra.models.resolve import Fallback, ModelConfig
 from mastra.schema import Schema
 from mastra.server.schemas import DRAFT_7, json_schema_of, schema_text, tool_wire
 from mastra.workflows.describe import describe_nodes
-from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
-    Node,
-    ParallelNode,
-    SleepNode,
-    StepNode,
-    Unit,
-    WorkflowSpec,
-)
+from mastra.workflows.spec import SleepNode, StepNode, Unit, WorkflowSpec
 from mastra.workflows.workflow import Workflow
 
 __all__ = ["agent_wire", "model_facts", "workflow_wire"]
@@ -69,28 +59,14 @@ def _collect(
     for node in spec.nodes:
         if isinstance(node, SleepNode):
             _add_sleep(node, prefix, steps, everything)
-        for unit in _units(node):
+        for unit in node.units:
             described = _unit(unit)
-            nested = None if isinstance(unit, StepNode) else unit.spec
+            nested = unit.inner
             if not prefix:
                 steps[unit.id] = described
             everything[prefix + unit.id] = {**described, "isWorkflow": nested is not None}
             if nested is not None:
                 _collect(nested, f"{prefix}{unit.id}.", steps, everything)
-
-
-def _units(node: Node) -> list[Unit]:
-    match node:
-        case ParallelNode():
-            return list(node.units)
-        case BranchNode():
-            return [unit for _, unit in node.arms]
-        case LoopNode() | ForeachNode():
-            return [node.unit]
-        case SleepNode():
-            return []
-        case _:
-            return [node]
 
 
 def _add_sleep(

@@ -57,6 +57,7 @@ class _DyingOps:
         self.max_sleep_s = ops.max_sleep_s
         self.seeks_one = ops.seeks_one
         self.admit = ops.admit
+        self.admit_items = ops.admit_items
         self.drive = ops.drive
         self.rest = ops.rest
         self.gather = ops.gather

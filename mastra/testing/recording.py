@@ -34,7 +34,7 @@ from mastra.workflows.engines.walker import walk
 from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.results import RunFacts, WorkflowResult
 from mastra.workflows.run import Run
-from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.spec import Unit, WorkflowSpec
 from mastra.workflows.spec_forms import forms_of
 from mastra.workflows.versions import check_definition, spec_for
 from mastra.workflows.workflow import Workflow
@@ -233,6 +233,9 @@ class _PlaybackOps:
 
     def admit(self, record: StepRecord) -> None:
         """Take what a step gave."""
+
+    def admit_items(self, unit: Unit, step_id: str, count: int) -> None:
+        """Take any number of items."""
 
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Note what is asked for, and end the branch."""

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from mastra.errors import WorkflowDefinitionError
-from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
-    Node,
-    SleepNode,
-    StepNode,
-    WorkflowSpec,
-)
+from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["check_functions"]
 
@@ -30,44 +21,14 @@ def check_functions(spec: WorkflowSpec) -> None:
     """
     where = f"workflow {spec.id!r}"
     for node in spec.nodes:
-        for function, what in _functions_of(node):
-            check_callable(function, f"{what} in {where}", _CONTEXT)
+        for function, what in node.functions():
+            if callable(function):
+                check_callable(function, f"{what} in {where}", _CONTEXT)
     for name in ("on_start", "on_finish", "on_error", "should_persist_snapshot"):
         callback = getattr(spec, name)
         if callback is not None:
             takes = "the question" if name == "should_persist_snapshot" else "how the run stands"
             check_callable(callback, f"`{name}` of {where}", takes)
-
-
-def _functions_of(node: Node) -> Iterator[tuple[Any, str]]:
-    match node:
-        case BranchNode():
-            for position, (condition, unit) in enumerate(node.arms):
-                yield condition, f"Condition {position} of a branch (of step {unit.id!r})"
-        case LoopNode():
-            yield node.condition, f"The condition of the {node.kind} over {node.unit.id!r}"
-        case ForeachNode():
-            if callable(node.concurrency):
-                yield node.concurrency, f"`concurrency` of the foreach over {node.unit.id!r}"
-        case SleepNode():
-            if callable(node.duration):
-                yield node.duration, f"The function of {node.id!r}"
-        case StepNode() if node.kind == "map":
-            yield from _sources_of(node.config, f"Map {node.id!r}")
-        case _:
-            return
-
-
-def _sources_of(config: Any, what: str) -> Iterator[tuple[Any, str]]:
-    if callable(config):
-        yield config, what
-    elif isinstance(config, Mapping):
-        for key, source in cast("Mapping[Any, Any]", config).items():
-            function: Any = source
-            if isinstance(source, Mapping):
-                function = cast("Mapping[Any, Any]", source).get("fn")
-            if callable(function):
-                yield function, f"{what}, key {key!r}"
 
 
 def check_callable(function: Any, what: str, takes: str) -> None:

@@ -17,7 +17,7 @@ from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.graph import Graph, Part, graph_of
-from mastra.workflows.places import place_of, stem_in, unit_at, units_of
+from mastra.workflows.places import place_of, stem_in, unit_at
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import StepNode, WorkflowNode, WorkflowSpec
 
@@ -66,7 +66,7 @@ def unknown_to(spec: WorkflowSpec, loaded: LoadedRun) -> Changes:
         name = record.step_id.rpartition("/")[2]
         if record.kind == "decision" or _has(spec, record.op_id):
             continue
-        is_there = any(unit.id == name for node in spec.nodes for unit in units_of(node))
+        is_there = any(unit.id == name for node in spec.nodes for unit in node.units)
         found = changes.moved if is_there else changes.removed
         if name not in found:
             found.append(name)
@@ -395,7 +395,7 @@ class _Comparison:
         unit = unit_at(spec, new[index].op)
         if old[index].takes == new[index].takes or unit is None or new[index].kind == "foreach":
             return
-        schema = unit.step.input_schema if isinstance(unit, StepNode) else unit.spec.input_schema
+        schema = unit.takes
         self.value(schema, value, names + new[index].id, "input")
 
     def value(self, schema: Schema[Any], value: Json, name: str, what: str) -> None:

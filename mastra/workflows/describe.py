@@ -5,24 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from functools import lru_cache
 from types import CodeType
 from typing import Any, cast
 
 from mastra.jsonable import Json
-from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
-    Node,
-    ParallelNode,
-    SleepNode,
-    StepNode,
-    Unit,
-    WorkflowNode,
-    WorkflowSpec,
-)
+from mastra.workflows.spec import StepNode, Unit, WorkflowNode, WorkflowSpec
 
 __all__ = ["describe_nodes", "source_of"]
 
@@ -67,7 +55,7 @@ def _holds(body: ast.expr, places: Sequence[tuple[int | None, ...]]) -> bool:
 
 def describe_nodes(spec: WorkflowSpec) -> list[Json]:
     """Return the graph of a workflow as Mastra serialises it."""
-    return [_node(node) for node in spec.nodes]
+    return [node.drawn(_unit, source_of) for node in spec.nodes]
 
 
 def _unit(unit: Unit) -> dict[str, Json]:
@@ -96,52 +84,3 @@ def _map_config(unit: StepNode) -> str:
     if callable(unit.config):
         return source_of(unit.config)
     return repr(unit.config)
-
-
-def _node(node: Node) -> dict[str, Json]:
-    match node:
-        case StepNode() | WorkflowNode():
-            return _unit(node)
-        case ParallelNode():
-            return {"type": "parallel", "steps": [_unit(unit) for unit in node.units]}
-        case BranchNode():
-            return {
-                "type": "conditional",
-                "steps": [_unit(unit) for _, unit in node.arms],
-                "serializedConditions": [
-                    {"id": f"{unit.id}-condition", "fn": source_of(condition)}
-                    for condition, unit in node.arms
-                ],
-            }
-        case LoopNode():
-            return {
-                "type": "loop",
-                "step": _unit(node.unit)["step"],
-                "serializedCondition": {
-                    "id": f"{node.unit.id}-condition",
-                    "fn": source_of(node.condition),
-                },
-                "loopType": node.kind,
-            }
-        case ForeachNode():
-            opts: dict[str, Json] = (
-                {"fn": source_of(node.concurrency)}
-                if callable(node.concurrency)
-                else {"concurrency": node.concurrency}
-            )
-            return {"type": "foreach", "step": _unit(node.unit)["step"], "opts": opts}
-        case SleepNode():
-            return _sleep(node)
-
-
-def _sleep(node: SleepNode) -> dict[str, Json]:
-    described: dict[str, Json] = {"type": node.kind, "id": node.id}
-    duration: Any = node.duration
-    if callable(duration):
-        described["fn"] = source_of(duration)
-    elif isinstance(duration, datetime):
-        described["date"] = duration.isoformat()
-    else:
-        seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-        described["duration"] = round(float(seconds) * 1000)
-    return described

@@ -17,15 +17,9 @@ from mastra.storage.base import RunHead
 from mastra.workflows.fingerprint import fingerprint
 from mastra.workflows.places import OpNames
 from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
     Node,
-    ParallelNode,
-    SleepNode,
     StepNode,
     Unit,
-    WorkflowNode,
     WorkflowSpec,
 )
 
@@ -106,19 +100,11 @@ def graph_of(spec: WorkflowSpec) -> Graph:
 
 
 def _part(node: Node) -> Part:
-    match node:
-        case StepNode() | WorkflowNode():
-            return _unit(node)
-        case ParallelNode():
-            return Part("parallel", "", node.op, [_unit(unit) for unit in node.units])
-        case BranchNode():
-            return Part("branch", "", node.op, [_unit(unit) for _, unit in node.arms])
-        case LoopNode():
-            return Part(node.kind, node.unit.id, node.op, [_unit(node.unit)])
-        case ForeachNode():
-            return Part("foreach", node.unit.id, node.op, [_unit(node.unit)])
-        case SleepNode():
-            return Part("sleep", node.id, node.op)
+    units = [_unit(unit) for unit in node.units]
+    if not units:
+        return Part("sleep", node.id, node.op)
+    is_unit = node.units[0] is node
+    return units[0] if is_unit else Part(node.kind, node.id, node.op, units)
 
 
 def _unit(unit: Unit) -> Part:

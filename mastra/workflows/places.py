@@ -9,7 +9,7 @@ of their workflow that has the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -35,7 +35,6 @@ __all__ = [
     "positional",
     "stem_in",
     "unit_at",
-    "units_of",
     "with_units",
 ]
 
@@ -62,21 +61,6 @@ class OpNames:
         return OpNames(self._counts)
 
 
-def units_of(node: Node) -> Iterator[Unit]:
-    """Yield the steps and workflows that a node holds, itself among them."""
-    match node:
-        case StepNode() | WorkflowNode():
-            yield node
-        case ParallelNode():
-            yield from node.units
-        case BranchNode():
-            yield from (unit for _, unit in node.arms)
-        case LoopNode() | ForeachNode():
-            yield node.unit
-        case SleepNode():
-            return
-
-
 def _places(spec: WorkflowSpec) -> dict[str, int]:
     """Return the index of the node to which each operation of a graph belongs."""
     known = spec.places
@@ -84,7 +68,7 @@ def _places(spec: WorkflowSpec) -> dict[str, int]:
         known = {}
         for index, node in enumerate(spec.nodes):
             known[node.op] = index
-            for unit in units_of(node):
+            for unit in node.units:
                 known[unit.op] = index
             if spec.is_positional:
                 known[str(index)] = index  # where a state was given
@@ -121,7 +105,7 @@ def unit_at(spec: WorkflowSpec, segment: str) -> Unit | None:
     index = _places(spec).get(stem)
     if index is None:
         return None
-    return next((unit for unit in units_of(spec.nodes[index]) if unit.op == stem), None)
+    return next((unit for unit in spec.nodes[index].units if unit.op == stem), None)
 
 
 def index_path(spec: WorkflowSpec, op_id: str) -> list[int]:
@@ -140,11 +124,11 @@ def index_path(spec: WorkflowSpec, op_id: str) -> list[int]:
             return path
         path.append(index)
         node = spec.nodes[index]
-        if isinstance(node, (ParallelNode, BranchNode)):
-            path += [i for i, each in enumerate(units_of(node)) if each is unit]
-        if not isinstance(unit, WorkflowNode):
+        if node.shape == "keyed":
+            path += [i for i, each in enumerate(node.units) if each is unit]
+        if unit is None or unit.inner is None:
             return path
-        spec = unit.spec
+        spec = unit.inner
     return path
 
 
@@ -171,7 +155,7 @@ def followed(nodes: list[Any]) -> tuple[Node, ...]:
 
 def with_units(node: Node, change: Callable[[Unit], Unit]) -> Node:
     """Return a node with other steps and workflows in their places; itself where all stay."""
-    units = list(units_of(node))
+    units = node.units
     changed = [change(unit) for unit in units]
     if all(old is new for old, new in zip(units, changed, strict=True)):
         return node

@@ -1,5 +1,9 @@
 """A committed workflow and its graph: all that an engine ever gets. Frozen, shared by its runs.
 
+What others ask of a node is here: which units it holds (`units`), what it makes of their outputs
+(`shape`), which functions of the user's it calls, how it is drawn. Whoever needs no more than that works for
+nodes of any kind; how a node is walked is in `engines/flow.py`.
+
 A node's `op` is the stem of its operation ids: its step's id within its block, with a number
 where that stands there more than once (`places.py`).
 """
@@ -7,10 +11,10 @@ where that stands there more than once (`places.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import field
-from datetime import timedelta
-from typing import Any, Literal, TypeAlias, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
@@ -113,6 +117,16 @@ ConditionOn: TypeAlias = Callable[[StepContext[Value]], "bool | Awaitable[bool]"
 Dynamic: TypeAlias = Callable[[StepContext[Any]], Any]
 
 
+Shape: TypeAlias = Literal["one", "keyed", "list", "none"]
+"""What a node gives: what its unit does, an output by the id of each unit, a list of what its unit gives, or
+what flows in."""
+
+Functions: TypeAlias = Iterator[tuple[Any, str]]
+"""Functions of the user's, each with what it is for."""
+
+Draw: TypeAlias = Callable[["Unit"], dict[str, Json]]
+
+
 @dataclass(frozen=True, slots=True)
 class StepNode:
     """A step, or a map, which is a step that never suspends."""
@@ -126,10 +140,51 @@ class StepNode:
     config: Any = None
     """Of a map made from sources: those sources, for display."""
 
+    shape: ClassVar[Shape] = "one"
+    is_entry: ClassVar[bool] = True
+
     @property
     def id(self) -> str:
         """The step's id."""
         return self.step.id
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Itself."""
+        return (self,)
+
+    @property
+    def takes(self) -> Schema[Any]:
+        """What flows in."""
+        return self.step.input_schema
+
+    @property
+    def gives(self) -> Schema[Any]:
+        """What flows out."""
+        return self.step.output_schema
+
+    @property
+    def inner(self) -> WorkflowSpec | None:
+        """The workflow inside: none."""
+        return None
+
+    def functions(self) -> Functions:
+        """Yield what a map is made with."""
+        what, config = f"Map {self.id!r}", self.config
+        if self.kind == "map" and callable(config):
+            yield config, what
+        elif self.kind == "map" and isinstance(config, Mapping):
+            for key, source in cast("Mapping[Any, Any]", config).items():
+                is_told = isinstance(source, Mapping)
+                yield (
+                    (cast("Mapping[Any, Any]", source).get("fn") if is_told else source),
+                    f"{what}, key {key!r}",
+                )
+
+    def drawn(self, draw: Draw, source: Callable[[object], str]) -> dict[str, Json]:
+        """Return it as Mastra serialises it."""
+        del source
+        return draw(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +194,43 @@ class WorkflowNode:
     op: str
     id: str
     spec: WorkflowSpec
+
+    shape: ClassVar[Shape] = "one"
+    is_entry: ClassVar[bool] = True
+
+    @property
+    def kind(self) -> str:
+        """Whether it is a workflow of the user's, or an agent that is walked as one."""
+        return "workflow" if self.spec.drive is None else "agent"
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Itself."""
+        return (self,)
+
+    @property
+    def takes(self) -> Schema[Any]:
+        """What flows in."""
+        return self.spec.input_schema
+
+    @property
+    def gives(self) -> Schema[Any]:
+        """What flows out."""
+        return self.spec.output_schema
+
+    @property
+    def inner(self) -> WorkflowSpec | None:
+        """The workflow inside."""
+        return self.spec
+
+    def functions(self) -> Functions:
+        """Yield nothing: the workflow inside was checked by itself."""
+        yield from ()
+
+    def drawn(self, draw: Draw, source: Callable[[object], str]) -> dict[str, Json]:
+        """Return it as Mastra serialises it."""
+        del source
+        return draw(self)
 
 
 Unit: TypeAlias = StepNode | WorkflowNode
@@ -152,6 +244,20 @@ class ParallelNode:
     op: str
     units: tuple[Unit, ...]
 
+    id: ClassVar[str] = ""
+    kind: ClassVar[str] = "parallel"
+    shape: ClassVar[Shape] = "keyed"
+    is_entry: ClassVar[bool] = False
+
+    def functions(self) -> Functions:
+        """Yield nothing."""
+        yield from ()
+
+    def drawn(self, draw: Draw, source: Callable[[object], str]) -> dict[str, Json]:
+        """Return it as Mastra serialises it."""
+        del source
+        return {"type": "parallel", "steps": [draw(unit) for unit in self.units]}
+
 
 @dataclass(frozen=True, slots=True)
 class BranchNode:
@@ -163,6 +269,32 @@ class BranchNode:
     """Whether only the first that holds runs."""
     value: Schema[Any]
     """What flows in."""
+
+    id: ClassVar[str] = ""
+    kind: ClassVar[str] = "branch"
+    shape: ClassVar[Shape] = "keyed"
+    is_entry: ClassVar[bool] = False
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """What its arms run."""
+        return tuple(unit for _, unit in self.arms)
+
+    def functions(self) -> Functions:
+        """Yield its conditions."""
+        for position, (condition, unit) in enumerate(self.arms):
+            yield condition, f"Condition {position} of a branch (of step {unit.id!r})"
+
+    def drawn(self, draw: Draw, source: Callable[[object], str]) -> dict[str, Json]:
+        """Return it as Mastra serialises it."""
+        return {
+            "type": "conditional",
+            "steps": [draw(unit) for unit in self.units],
+            "serializedConditions": [
+                {"id": f"{unit.id}-condition", "fn": source(condition)}
+                for condition, unit in self.arms
+            ],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +308,33 @@ class LoopNode:
     output: Schema[Any]
     """What flows out, and what the condition sees."""
 
+    shape: ClassVar[Shape] = "one"
+    is_entry: ClassVar[bool] = False
+
+    @property
+    def id(self) -> str:
+        """Its unit's id."""
+        return self.unit.id
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """What is run again and again."""
+        return (self.unit,)
+
+    def functions(self) -> Functions:
+        """Yield its condition."""
+        yield self.condition, f"The condition of the {self.kind} over {self.id!r}"
+
+    def drawn(self, draw: Draw, source: Callable[[object], str]) -> dict[str, Json]:
+        """Return it as Mastra serialises it."""
+        condition: Json = {"id": f"{self.id}-condition", "fn": source(self.condition)}
+        return {
+            "type": "loop",
+            "step": draw(self.unit)["step"],
+            "serializedCondition": condition,
+            "loopType": self.kind,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ForeachNode:
@@ -185,6 +344,31 @@ class ForeachNode:
     unit: Unit
     concurrency: int | Dynamic
     value: Schema[Any]
+
+    kind: ClassVar[str] = "foreach"
+    shape: ClassVar[Shape] = "list"
+    is_entry: ClassVar[bool] = False
+
+    @property
+    def id(self) -> str:
+        """Its unit's id."""
+        return self.unit.id
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """What is run for each item."""
+        return (self.unit,)
+
+    def functions(self) -> Functions:
+        """Yield what says how many run at once."""
+        if callable(self.concurrency):
+            yield self.concurrency, f"`concurrency` of the foreach over {self.id!r}"
+
+    def drawn(self, draw: Draw, source: Callable[[object], str]) -> dict[str, Json]:
+        """Return it as Mastra serialises it."""
+        limit: Any = self.concurrency
+        opts: dict[str, Json] = {"fn": source(limit)} if callable(limit) else {"concurrency": limit}
+        return {"type": "foreach", "step": draw(self.unit)["step"], "opts": opts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +381,29 @@ class SleepNode:
     duration: Any
     """Seconds, a `timedelta`, a `datetime`, or a function of the context that gives one."""
     value: Schema[Any]
+
+    units: ClassVar[tuple[Unit, ...]] = ()
+    shape: ClassVar[Shape] = "none"
+    is_entry: ClassVar[bool] = True
+
+    def functions(self) -> Functions:
+        """Yield what says how long."""
+        if callable(self.duration):
+            yield self.duration, f"The function of {self.id!r}"
+
+    def drawn(self, draw: Draw, source: Callable[[object], str]) -> dict[str, Json]:
+        """Return it as Mastra serialises it."""
+        del draw
+        described: dict[str, Json] = {"type": self.kind, "id": self.id}
+        duration: Any = self.duration
+        if callable(duration):
+            described["fn"] = source(duration)
+        elif isinstance(duration, datetime):
+            described["date"] = duration.isoformat()
+        else:
+            seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+            described["duration"] = round(float(seconds) * 1000)
+        return described
 
 
 Node: TypeAlias = (
@@ -253,6 +460,14 @@ class WorkflowSpec:
     walk, the scope and the value that flows in. The nodes then only say which steps there are."""
     unpack: Unpack | None = None
     """Reads what was written there in a form of its own."""
+
+    def with_nested(self) -> Iterator[WorkflowSpec]:
+        """Yield it and every workflow inside, at any depth."""
+        yield self
+        for node in self.nodes:
+            for unit in node.units:
+                if unit.inner is not None:
+                    yield from unit.inner.with_nested()
 
     @property
     def has_callbacks(self) -> bool:

@@ -7,15 +7,9 @@ from collections.abc import Iterator
 from mastra.schema import ANY, Schema, schema_of
 from mastra.workflows.forms import Forms, StepForms
 from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
     Node,
-    ParallelNode,
-    SleepNode,
     StepNode,
     Unit,
-    WorkflowNode,
     WorkflowSpec,
 )
 from mastra.workflows.validate import flow_of
@@ -36,27 +30,13 @@ def forms_of(spec: WorkflowSpec) -> Forms:
 def _steps_of(spec: WorkflowSpec, prefix: str) -> Iterator[tuple[str, StepForms]]:
     flow: Schema[object] = spec.input_schema
     for node in spec.nodes:
-        if isinstance(node, SleepNode):
+        if not node.units:
             yield prefix + node.id, StepForms(flow, flow, flow, flow)
-        for unit in _units_of(node):
+        for unit in node.units:
             yield prefix + unit.id, _forms_of_unit(node, unit, flow)
-            if isinstance(unit, WorkflowNode):
-                yield from _steps_of(unit.spec, f"{prefix}{unit.id}.")
+            if unit.inner is not None:
+                yield from _steps_of(unit.inner, f"{prefix}{unit.id}.")
         flow = flow_of((node,), flow)
-
-
-def _units_of(node: Node) -> tuple[Unit, ...]:
-    match node:
-        case StepNode() | WorkflowNode():
-            return (node,)
-        case ParallelNode():
-            return node.units
-        case BranchNode():
-            return tuple(unit for _, unit in node.arms)
-        case LoopNode() | ForeachNode():
-            return (node.unit,)
-        case SleepNode():
-            return ()
 
 
 def _forms_of_unit(node: Node, unit: Unit, flow: Schema[object]) -> StepForms:
@@ -69,7 +49,7 @@ def _forms_of_unit(node: Node, unit: Unit, flow: Schema[object]) -> StepForms:
         takes, output = unit.spec.input_schema, unit.spec.value or unit.spec.output_schema
         resume = suspend = ANY
         unpack = unit.spec.unpack
-    outputs = schema_of(list[output.type]) if isinstance(node, ForeachNode) else output
+    outputs = schema_of(list[output.type]) if node.shape == "list" else output
     if flow.is_any:
         flow = takes
     return StepForms(flow, takes, output, outputs, resume, suspend, unpack)

@@ -12,42 +12,22 @@ from mastra.errors import WorkflowDefinitionError, WorkflowOutputWarning
 from mastra.schema import ANY, Schema, schema_of
 from mastra.workflows.arity import check_functions
 from mastra.workflows.compatibility import Clash, Flow, Keyed, Listed, find_clash
-from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
-    Node,
-    ParallelNode,
-    SleepNode,
-    StepNode,
-    Unit,
-    WorkflowNode,
-    WorkflowSpec,
-)
+from mastra.workflows.spec import LoopNode, Node, Unit, WorkflowSpec
 
 __all__ = ["check_spec", "flow_of", "outputs_of"]
-
-
-def _output_of(unit: Unit) -> Schema[Any]:
-    return unit.step.output_schema if isinstance(unit, StepNode) else unit.spec.output_schema
 
 
 def flow_of(nodes: Sequence[Node], before: Schema[Any]) -> Schema[Any]:
     """Return what flows out of a chain of nodes, given what flows in."""
     for node in reversed(nodes):
-        match node:
-            case StepNode() | WorkflowNode():
-                return _output_of(node)
-            case ParallelNode():
-                return _keyed({unit.id: _output_of(unit) for unit in node.units})
-            case BranchNode():
-                return _keyed({unit.id: _output_of(unit) for _, unit in node.arms})
-            case LoopNode():
-                return _output_of(node.unit)
-            case ForeachNode():
-                item = _output_of(node.unit)
-                return schema_of(list[item.type])
-            case SleepNode():
+        match node.shape:
+            case "keyed":
+                return _keyed({unit.id: unit.gives for unit in node.units})
+            case "list":
+                return schema_of(list[node.units[0].gives.type])
+            case "one":
+                return node.units[0].gives
+            case "none":
                 continue
     return before
 
@@ -62,19 +42,9 @@ def outputs_of(nodes: Sequence[Node]) -> dict[str, Schema[Any]]:
     """Return what each step of a graph gives, by its id."""
     outputs: dict[str, Schema[Any]] = {}
     for node in nodes:
-        match node:
-            case StepNode() | WorkflowNode():
-                outputs[node.id] = _output_of(node)
-            case ParallelNode():
-                outputs |= {unit.id: _output_of(unit) for unit in node.units}
-            case BranchNode():
-                outputs |= {unit.id: _output_of(unit) for _, unit in node.arms}
-            case LoopNode():
-                outputs[node.unit.id] = _output_of(node.unit)
-            case ForeachNode():
-                outputs[node.unit.id] = schema_of(list[_output_of(node.unit).type])
-            case SleepNode():
-                continue
+        for unit in node.units:
+            is_list = node.shape == "list"
+            outputs[unit.id] = schema_of(list[unit.gives.type]) if is_list else unit.gives
     return outputs
 
 
@@ -92,11 +62,8 @@ def check_spec(spec: WorkflowSpec, *, stacklevel: int) -> None:
             f"{where} has no steps: add some before `commit()`.", code="WORKFLOW_EMPTY"
         )
     for place, node in enumerate(spec.nodes):
-        if isinstance(node, ParallelNode):
-            _check_block(node.units, f"{where} has %s in a parallel at position {place}")
-        elif isinstance(node, BranchNode):
-            arms = [unit for _, unit in node.arms]
-            _check_block(arms, f"{where} has %s in a branch at position {place}")
+        if node.shape == "keyed":
+            _check_block(node.units, f"{where} has %s in a {node.kind} at position {place}")
     check_functions(spec)
     _check_chain(spec, where, stacklevel + 1)
 
@@ -120,14 +87,14 @@ def _check_block(units: Sequence[Unit], text: str) -> None:
 
 def _flow(unit: Unit) -> Flow:
     """Return what a unit gives, as far as that is known."""
-    if isinstance(unit, StepNode) and unit.kind == "map":
+    if unit.kind == "map":
         return None
-    schema = _output_of(unit)
+    schema = unit.gives
     return None if schema.is_any else schema
 
 
 def _named(unit: Unit) -> str:
-    return f"{'step' if isinstance(unit, StepNode) else 'workflow'} {unit.id!r}"
+    return f"{'step' if unit.inner is None else 'workflow'} {unit.id!r}"
 
 
 def _check_chain(spec: WorkflowSpec, where: str, stacklevel: int) -> None:
@@ -135,7 +102,7 @@ def _check_chain(spec: WorkflowSpec, where: str, stacklevel: int) -> None:
     value: Flow = None if spec.input_schema.is_any else spec.input_schema
     source = "the workflow's input"
     for node in spec.nodes:
-        if isinstance(node, SleepNode):
+        if node.shape == "none":
             continue
         if spec.validate_inputs:
             _check_node(node, value, source, where)
@@ -155,63 +122,45 @@ def _check_chain(spec: WorkflowSpec, where: str, stacklevel: int) -> None:
 
 def _after(node: Node) -> tuple[Flow, str]:
     """Return what flows out of a node, and how to name where it comes from."""
-    match node:
-        case StepNode() | WorkflowNode():
-            return _flow(node), _named(node)
-        case ParallelNode():
-            names = ", ".join(repr(unit.id) for unit in node.units)
-            parts = {unit.id: _flow(unit) for unit in node.units}
-            return Keyed(parts, is_complete=True), f"the parallel of {names}"
-        case BranchNode():
-            names = ", ".join(repr(unit.id) for _, unit in node.arms)
-            parts = {unit.id: _flow(unit) for _, unit in node.arms}
-            return Keyed(parts, is_complete=False), f"the branch of {names}"
-        case LoopNode():
-            return _flow(node.unit), _named(node.unit)
-        case ForeachNode():
-            return Listed(_flow(node.unit)), f"the foreach over {_named(node.unit)}"
-        case SleepNode():
+    units = node.units
+    match node.shape:
+        case "one":
+            return _flow(units[0]), _named(units[0])
+        case "keyed":
+            names = ", ".join(repr(unit.id) for unit in units)
+            parts = {unit.id: _flow(unit) for unit in units}
+            # Of a branch only what ran is there.
+            return Keyed(parts, is_complete=node.kind != "branch"), f"the {node.kind} of {names}"
+        case "list":
+            return Listed(_flow(units[0])), f"the {node.kind} over {_named(units[0])}"
+        case "none":
             return None, ""
 
 
 def _check_node(node: Node, value: Flow, source: str, where: str) -> None:
-    match node:
-        case StepNode() | WorkflowNode():
-            _check_unit(node, value, source, where)
-        case ParallelNode():
-            for unit in node.units:
-                _check_unit(unit, value, source, where)
-        case BranchNode():
-            for _, unit in node.arms:
-                _check_unit(unit, value, source, where)
-        case LoopNode():
-            _check_unit(node.unit, value, source, where)
-            _check_unit(node.unit, _flow(node.unit), "its own turn before", where)
-        case ForeachNode():
-            _check_items(node, value, source, where)
-        case SleepNode():
-            return
+    for unit in node.units:
+        if node.shape == "list":
+            _check_items(node, unit, value, source, where)
+        else:
+            _check_unit(unit, value, source, where)
+        if isinstance(node, LoopNode):
+            _check_unit(unit, _flow(unit), "its own turn before", where)
 
 
 def _check_unit(unit: Unit, value: Flow, source: str, where: str) -> None:
-    if isinstance(unit, StepNode):
-        if unit.kind == "map":
-            return
-    elif not unit.spec.validate_inputs:
+    if unit.kind == "map" or (unit.inner is not None and not unit.inner.validate_inputs):
         return
-    wanted = unit.step.input_schema if isinstance(unit, StepNode) else unit.spec.input_schema
-    _refuse(find_clash(value, wanted), _named(unit), source, where)
+    _refuse(find_clash(value, unit.takes), _named(unit), source, where)
 
 
-def _check_items(node: ForeachNode, value: Flow, source: str, where: str) -> None:
-    unit = node.unit
-    wanted = unit.step.input_schema if isinstance(unit, StepNode) else unit.spec.input_schema
+def _check_items(node: Node, unit: Unit, value: Flow, source: str, where: str) -> None:
+    wanted = unit.takes
     if value is None:
         return
     if wanted.is_any:
         wanted = ANY
     listed = schema_of(list[wanted.type])
-    _refuse(find_clash(value, listed), f"the foreach over {_named(unit)}", source, where)
+    _refuse(find_clash(value, listed), f"the {node.kind} over {_named(unit)}", source, where)
 
 
 def _refuse(clash: Clash | None, name: str, source: str, where: str) -> None:

@@ -15,7 +15,7 @@ from mastra.failures import call_user
 from mastra.names import python_names, python_options
 from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
-from mastra.workflows.places import OpNames, units_of
+from mastra.workflows.places import OpNames
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import (
     BranchNode,
@@ -341,7 +341,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         """
         bound = copy.copy(self)
         versions = tuple(version.spec for version in kept)
-        units = (unit for node in self.spec.nodes for unit in units_of(node))
+        units = (unit for node in self.spec.nodes for unit in node.units)
         if versions or any(isinstance(unit, WorkflowNode) for unit in units):
             bound._spec = replace(self.spec, kept=versions, beside=runtime.versions)  # noqa: SLF001
         bound.bind(runtime)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, cast, overload
+from typing import Any, TypeAlias, cast, overload
 
 from mastra.clock import now_ms
 from mastra.errors import RunError, StepValidationError
@@ -22,6 +22,7 @@ from mastra.workflows.engines.nested import run_workflow
 from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.engines.step_runner import Decide, StepTask, fail_record
 from mastra.workflows.engines.travel import travel_input
+from mastra.workflows.engines.waits import run_sleep
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import (
@@ -29,12 +30,15 @@ from mastra.workflows.spec import (
     ForeachNode,
     LoopNode,
     ParallelNode,
+    SleepNode,
     StepNode,
     Unit,
+    WorkflowNode,
 )
 
 __all__ = [
     "combine",
+    "run_block",
     "run_branch",
     "run_foreach",
     "run_items",
@@ -42,6 +46,9 @@ __all__ = [
     "run_parallel",
     "run_step",
 ]
+
+
+Block: TypeAlias = BranchNode | LoopNode | ForeachNode | ParallelNode | WorkflowNode | SleepNode
 
 
 # -- steps -------------------------------------------------------------------------------------
@@ -130,6 +137,28 @@ async def _run_unit(walk: Walk, scope: Scope, unit: Unit, value: Json) -> Json:
 
 
 # -- blocks ------------------------------------------------------------------------------------
+
+
+async def run_block(walk: Walk, scope: Scope, node: Block, value: Json, decision: Any) -> Json:
+    """Walk a node that is no step, and return what flows out.
+
+    Raises:
+        Halt: It ended otherwise.
+    """
+    match node:
+        case BranchNode():
+            return await run_branch(walk, scope, node, value, decision)
+        case LoopNode():
+            return await run_loop(walk, scope, node, value)
+        case ForeachNode():
+            return await run_foreach(walk, scope, node, value)
+        case ParallelNode():
+            return await run_parallel(walk, scope, node, value)
+        case WorkflowNode():
+            op_id = scope.prefix + node.op
+            return await run_workflow(walk, scope, node, op_id, node.id, value)
+        case SleepNode():
+            return await run_sleep(walk, scope, node, value)
 
 
 def combine(results: Sequence[Any]) -> None:

@@ -13,7 +13,7 @@ from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.workflows.active import Reopening, Target, TimeTravel
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.outcome import path_of
-from mastra.workflows.places import place_of, unit_at, units_of
+from mastra.workflows.places import place_of, unit_at
 from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.spec import (
     ForeachNode,
@@ -148,7 +148,7 @@ def _checked(spec: WorkflowSpec, record: StepRecord, data: Any) -> Json:
 
 def _resume_schema(spec: WorkflowSpec, path: list[str]) -> Schema[Any] | None:
     for node in spec.nodes:
-        for unit in units_of(node):
+        for unit in node.units:
             if unit.id != path[0]:
                 continue
             if isinstance(unit, StepNode):
@@ -257,8 +257,8 @@ def _state_given(state: dict[str, Json], op_id: str, order: int) -> StepRecord:
 def _has_step(spec: WorkflowSpec, names: list[str]) -> bool:
     """Return whether a path leads to a step, from the top or from a workflow inside."""
     for node in spec.nodes:
-        for unit in units_of(node):
-            inner = unit.spec if isinstance(unit, WorkflowNode) else None
+        for unit in node.units:
+            inner = unit.inner
             if unit.id == names[0]:
                 rest = names[1:]
                 if not rest or (inner is not None and _has_step(inner, rest)):
@@ -273,7 +273,7 @@ def _locate(spec: WorkflowSpec, names: list[str], prefix: str) -> str:
     for node in spec.nodes:
         if isinstance(node, SleepNode) and [node.id] == names:
             return prefix + node.op
-        for unit in units_of(node):
+        for unit in node.units:
             known.append(unit.id)
             if unit.id != names[0]:
                 continue
@@ -337,7 +337,7 @@ def _results_given(
     names: str,
 ) -> Iterator[StepRecord]:
     for node in spec.nodes:
-        for unit in units_of(node):
+        for unit in node.units:
             if unit.id in context and unit.id != "input":
                 schema = unit.step.output_schema if isinstance(unit, StepNode) else None
                 yield _record_given(prefix + unit.op, names + unit.id, context[unit.id], schema)

@@ -6,16 +6,7 @@ from mastra.jsonable import Json
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Walk
 from mastra.workflows.places import place_of
-from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
-    ParallelNode,
-    SleepNode,
-    StepNode,
-    WorkflowNode,
-    WorkflowSpec,
-)
+from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["travel_input", "travel_start"]
 
@@ -41,17 +32,11 @@ def _value_before(walk: Walk, scope: Scope, spec: WorkflowSpec, index: int, valu
     """Return what the node before a place gave, as far as the run's results tell."""
     latest = walk.run.latest
     for node in reversed(spec.nodes[:index]):
-        match node:
-            case StepNode() | WorkflowNode():
-                record = latest.get(scope.names + node.id)
-                return None if record is None else record.output
-            case ForeachNode() | LoopNode():
-                record = latest.get(scope.names + node.unit.id)
-                return None if record is None else record.output
-            case ParallelNode() | BranchNode():
-                units = node.units if isinstance(node, ParallelNode) else [u for _, u in node.arms]
-                found = {u.id: latest.get(scope.names + u.id) for u in units}
-                return {key: record.output for key, record in found.items() if record is not None}
-            case SleepNode():
-                continue
+        if node.shape == "none":
+            continue
+        found = {unit.id: latest.get(scope.names + unit.id) for unit in node.units}
+        if node.shape == "keyed":
+            return {key: record.output for key, record in found.items() if record is not None}
+        record = found[node.units[0].id]
+        return None if record is None else record.output
     return value

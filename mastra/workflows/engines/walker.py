@@ -6,30 +6,18 @@ replay are all this one walk, over journals that know more or less.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 from mastra.jsonable import Json
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines import flow
 from mastra.workflows.engines.base import Halt, Ops, Walk
-from mastra.workflows.engines.nested import run_workflow, scope_of
+from mastra.workflows.engines.nested import scope_of
 from mastra.workflows.engines.pausing import pause_before
 from mastra.workflows.engines.travel import travel_start
-from mastra.workflows.engines.waits import run_sleep
-from mastra.workflows.spec import (
-    BranchNode,
-    ForeachNode,
-    LoopNode,
-    ParallelNode,
-    SleepNode,
-    StepNode,
-    WorkflowNode,
-    WorkflowSpec,
-)
+from mastra.workflows.spec import StepNode, WorkflowSpec
 
 __all__ = ["root_scope", "walk"]
-
-Block: TypeAlias = BranchNode | LoopNode | ForeachNode | ParallelNode | WorkflowNode | SleepNode
 
 
 async def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> Json:
@@ -65,10 +53,10 @@ async def _walk_nodes(
     decision: Any = None
     for index, node in enumerate(spec.nodes):
         if index < start:
-            if path is not None and isinstance(node, (StepNode, SleepNode, WorkflowNode)):
+            if path is not None and node.is_entry:
                 path += [node.id] if node.id in run.latest else []
             continue
-        if run.per_step and isinstance(node, (StepNode, SleepNode, WorkflowNode)):
+        if run.per_step and node.is_entry:
             pause_before(run, scope.prefix + node.op)
         if isinstance(node, StepNode):
             if path is not None:
@@ -76,27 +64,10 @@ async def _walk_nodes(
             record = await flow.run_step(walk, scope, node, scope.prefix + node.op, value)
             value, decision = record.output, record.decision
         else:
-            if path is not None and isinstance(node, (WorkflowNode, SleepNode)):
+            if path is not None and node.is_entry:
                 path.append(node.id)
-            value = await _walk_block(walk, scope, node, value, decision)
+            value = await flow.run_block(walk, scope, node, value, decision)
             decision = None
         if run.stop.is_thrown:
             raise Halt("canceled")
     return value
-
-
-async def _walk_block(walk: Walk, scope: Scope, node: Block, value: Json, decision: Any) -> Json:
-    match node:
-        case BranchNode():
-            return await flow.run_branch(walk, scope, node, value, decision)
-        case LoopNode():
-            return await flow.run_loop(walk, scope, node, value)
-        case ForeachNode():
-            return await flow.run_foreach(walk, scope, node, value)
-        case ParallelNode():
-            return await flow.run_parallel(walk, scope, node, value)
-        case WorkflowNode():
-            op_id = scope.prefix + node.op
-            return await run_workflow(walk, scope, node, op_id, node.id, value)
-        case SleepNode():
-            return await run_sleep(walk, scope, node, value)
