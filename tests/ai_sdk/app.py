@@ -45,6 +45,7 @@ class Deeds:
         self.paid: list[str] = []
         self.pieces = 0
         self.paying: asyncio.Event | None = None
+        self.waiting = 0
         self.requests: list[Any] = []
 
 
@@ -109,6 +110,7 @@ def tools_of(deeds: Deeds, pause_s: float) -> dict[str, Any]:
 
     async def pay(given: dict[str, Any], ctx: ToolContext) -> str:
         if deeds.paying is not None:
+            deeds.waiting += 1
             await deeds.paying.wait()
         deeds.paid.append(given["to"])
         return f"paid {given['to']}"
@@ -173,7 +175,12 @@ def build(deeds: Deeds, storage: Any = None, pause_s: float = PAUSE_S, **config:
     def agent(name: str, **options: Any) -> Agent:
         return Agent(id=name, model=model, tools=tools, **options)
 
-    routes = [*chat_route(send_reasoning=True), workflow_route(), *config.pop("api_routes", ())]
+    routes = [
+        *chat_route(send_reasoning=True),
+        chat_route("/only", agent="plain", version="v6"),
+        workflow_route(),
+        *config.pop("api_routes", ()),
+    ]
     return Mastra(
         agents={
             "plain": agent("plain"),

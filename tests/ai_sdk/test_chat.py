@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from mastra.ai_sdk import chat_route
+from mastra.errors import ConfigError
 from tests.ai_sdk.app import AGENTS, Deeds
 from tests.ai_sdk.wire import Page, chunks_of
 
@@ -254,6 +256,24 @@ async def test_the_route_names_the_thread_and_the_body_may(http: httpx.AsyncClie
     await page.ask("hello", memory={"thread": "a thread", "resource": "ann"})
     assert len(await stored(http, "remembering", "a thread")) == 2
     assert await stored(http, "remembering", "a chat") == []
+
+
+async def test_a_path_may_be_for_one_agent(http: httpx.AsyncClient, chat: str) -> None:
+    page = Page(http, "plain", chat)
+    page.path = "/only"
+    await page.ask("hello")
+    assert page.text == "You said: hello"
+    assert (await page.go_on()).status_code == 204
+    assert await page.stop() is False
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"path": "/chat"}, {"agent": "a"}, {"path": "/{agent_id}/{more}"}, {"version": "v5"}],
+)
+def test_a_route_that_nobody_could_answer_is_refused(options: Any) -> None:
+    with pytest.raises(ConfigError):
+        chat_route(**options)
 
 
 async def test_the_routes_are_under_the_prefix_too(http: httpx.AsyncClient, chat: str) -> None:

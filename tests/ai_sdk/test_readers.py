@@ -101,6 +101,29 @@ async def test_stop_stops_the_run(http: httpx.AsyncClient, deeds: Deeds, agent: 
     assert ("word0" in str(deeds.requests[-1].messages)) is True
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_stop_while_a_tool_runs_does_not_break_the_chat(
+    http: httpx.AsyncClient, deeds: Deeds, agent: str
+) -> None:
+    page = Page(http, agent, "chat")
+    await page.ask("pay")
+    page.answer()
+    deeds.paying = asyncio.Event()
+    asking = asyncio.ensure_future(page.post())
+    await until(lambda: deeds.waiting > 0)
+    assert await page.stop() is True
+    put_together(page.messages[-1], chunks_of(await asking))
+    assert deeds.paid == []
+    deeds.paying = None
+    await page.ask("hello")
+    assert page.text == "You said: hello"
+    await page.ask("again")
+    assert page.text == "You said: again"
+    page.messages.pop()
+    await page.send(trigger="regenerate-message")
+    assert page.text == "You said: again"
+
+
 async def test_a_page_of_version_6_is_not_told_what_it_does_not_know(
     http: httpx.AsyncClient, deeds: Deeds
 ) -> None:
@@ -191,6 +214,16 @@ async def test_another_process_shows_and_stops_what_this_one_drives(tmp_path: Pa
                     elsewhere.answer()
                     await elsewhere.send()
                 assert (here.paid, there.paid) == ([], ["ann", "bob"])
+
+                plain, other_plain = Page(driving, "plain", "p"), Page(looking, "plain", "p")
+                await plain.ask("pay")
+                other_plain.messages = plain.messages
+                other_plain.answer()
+                sent = other_plain.body()
+                await other_plain.send()
+                assert there.paid == ["ann", "bob", "ann", "bob"]
+                again = await driving.post(plain.path, json=sent)
+                assert again.status_code == 409
 
                 page.said("long")
                 here.pieces = 0
