@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import orjson
-import pydantic
-import pydantic_core
 
 from mastra.errors import SerializationError
+from mastra.late import LateModule
+
+if TYPE_CHECKING:
+    import pydantic
+    import pydantic_core
+else:
+    pydantic, pydantic_core = LateModule("pydantic"), LateModule("pydantic_core")
 
 __all__ = [
     "MAX_DEPTH",

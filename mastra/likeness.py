@@ -7,9 +7,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import pydantic
+from mastra.late import LateModule
+
+if TYPE_CHECKING:
+    import pydantic
+else:
+    pydantic = LateModule("pydantic")
 
 __all__ = ["Difference", "difference"]
 

@@ -13,10 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import CodeType
-from typing import Any, Generic, TypeVar, cast
-
-import pydantic
-import pydantic_core
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from mastra.errors import MastraError, SerializationError, ValidationError
 from mastra.failures import name_of
@@ -29,9 +26,16 @@ from mastra.jsonable import (
     to_kept,
     unserializable,
 )
+from mastra.late import LateModule
 from mastra.likeness import Difference, difference
 from mastra.logs import get_logger
 from mastra.type_facts import TypeFacts, exact_form, facts_of
+
+if TYPE_CHECKING:
+    import pydantic
+    import pydantic_core
+else:
+    pydantic, pydantic_core = LateModule("pydantic"), LateModule("pydantic_core")
 
 __all__ = ["ANY", "Schema", "SchemaMismatch", "schema_of"]
 

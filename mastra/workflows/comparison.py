@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import field
-from difflib import SequenceMatcher
 from typing import Any, cast
 
 from mastra.dataclass import dataclass
@@ -272,6 +271,8 @@ class _Comparison:
         now = [name for part in ids[: last + 1] for name in part]
         now += [name for part in ids[last + 1 : kept] for name in part if name not in all_before]
         # From the end, so that of two that changed places the one that the run is at has stayed.
+        from difflib import SequenceMatcher  # noqa: PLC0415 - only where a definition was changed
+
         match = SequenceMatcher(a=before[::-1], b=now[::-1], autojunk=False)
         gone, come = [*before[::-1]], [*now[::-1]]
         changes = self.changes

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import pydantic
-
+from mastra.late import LateModule
 from mastra.schema import Schema
+
+if TYPE_CHECKING:
+    import pydantic
+else:
+    pydantic = LateModule("pydantic")
 
 __all__ = ["Clash", "Flow", "Keyed", "Listed", "find_clash"]
 

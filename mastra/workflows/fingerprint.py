@@ -12,11 +12,15 @@ import enum
 import hashlib
 import inspect
 import typing
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import pydantic
-
+from mastra.late import LateModule
 from mastra.schema import Schema
+
+if TYPE_CHECKING:
+    import pydantic
+else:
+    pydantic = LateModule("pydantic")
 
 __all__ = ["fingerprint"]
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, Final, cast
-
-import pydantic
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mastra.errors import MastraError, WorkflowDefinitionError
 from mastra.failures import call_user
 from mastra.jsonable import to_kept
+from mastra.late import LateModule
 from mastra.schema import schema_of
 from mastra.workflows.step_context import StepContext
+
+if TYPE_CHECKING:
+    import pydantic
+else:
+    pydantic = LateModule("pydantic")
 
 __all__ = ["map_function"]
 
