@@ -70,9 +70,10 @@ class Hold:
         epoch = self.driver.epoch
         owner = await owner_of_run()
         if owner != self.owner:
+            what = "has ended" if owner is None else f"was taken over by {owner!r}"
             raise RunClaimedError(
-                f"The run is no longer driven here: it was taken over by {owner!r}, since this "
-                "process gave no sign of life for too long.",
+                f"The run is no longer driven here: it {what}, since this process gave no sign of "
+                "life for too long.",
                 details={"owner": owner},
             )
         self._epoch = epoch
