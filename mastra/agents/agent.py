@@ -23,18 +23,14 @@ from mastra.agents.prompt import Instructions
 from mastra.agents.results import AgentResult
 from mastra.agents.resuming import Resume
 from mastra.agents.run import AgentRun
-from mastra.agents.suspended import (
-    SuspendedRuns,
-    agent_run_store,
-    run_from_record,
-)
-from mastra.errors import ConfigError, RunNotFoundError
+from mastra.agents.stored_runs import StoredRuns, stored_runs
+from mastra.agents.suspended import SuspendedRuns, run_from_head
+from mastra.errors import ConfigError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
 from mastra.names import python_names, python_options
 from mastra.request_context import RequestContext
 from mastra.services import Services
-from mastra.storage.agent_runs import AgentRunStore
 from mastra.sync import sync_twin
 from mastra.tools.named import check_names, named_provider_tools, named_tools
 from mastra.tools.tool import Tool
@@ -44,6 +40,7 @@ if TYPE_CHECKING:
     from mastra.agents.sync_stream import AgentSyncStream
     from mastra.workflows.runtime import Runtime
     from mastra.workflows.step import Step
+    from mastra.workflows.workflow import Workflow
 
 __all__ = ["Agent"]
 
@@ -415,7 +412,9 @@ class Agent:
     ) -> AgentStream[Any]:
         """Read a stored run, whoever drives it: its chunks so far, and those that come.
 
-        It ends with the run, or where the run waits. Leaving it does not stop the run.
+        It ends with the run, or where the run waits. Leaving it does not stop the run. Of an agent
+        that is not durable those runs are stored that wait or have waited, their chunks each
+        time that they wait and when they end.
 
         Args:
             run_id: The run.
@@ -426,7 +425,7 @@ class Agent:
             raise ConfigError(f"offset is {offset}: give the place of a chunk, from 0.")
         options = {"run_id": run_id, "request_context": request_context}
         run = AgentRun(self._spec, self._services, [], merged({}, options))
-        return AgentStream(run, self._stored_runs(run_id).observe(run, offset))
+        return AgentStream(run, self._kept_runs.observe(run, offset))
 
     async def check_stored(self, run_id: str, resource_id: str | None = None) -> None:
         """See to it that there is a stored run to observe.
@@ -439,20 +438,25 @@ class Agent:
             RunNotFoundError: There is none.
             AccessDeniedError: It is not of that resource.
         """
-        await self._stored_runs(run_id).find(run_id, resource_id)
-
-    def _stored_runs(self, run_id: str) -> DurableRuns:
-        if self._durable_runs is None:
-            raise RunNotFoundError(
-                f"Agent {self.id!r} has no stored run {run_id!r}: it keeps none, since it is not "
-                "durable, or not registered.",
-                details={"run_id": run_id},
-            )
-        return self._durable_runs
+        await self._kept_runs.find(run_id, resource_id)
 
     @property
-    def _runs(self) -> AgentRunStore:
-        return agent_run_store(self._services, self._spec.runs)
+    def stored_runs(self) -> Workflow[Any, Any, Any]:
+        """The stored runs, as those of a workflow: to look at, cancel and delete them."""
+        return self._kept_runs.workflow
+
+    @property
+    def _kept_runs(self) -> DurableRuns:
+        """The runs of the agent as those of a workflow, to look at."""
+        if self._durable_runs is not None:
+            return self._durable_runs
+        from mastra.agents.durable_runs import DurableRuns  # noqa: PLC0415 - only then
+
+        return DurableRuns.of_plain(self, self._runs.store, self._services)
+
+    @property
+    def _runs(self) -> StoredRuns:
+        return stored_runs(self._services, self._spec.runs, self.id)
 
     async def list_suspended_runs(
         self,
@@ -468,8 +472,7 @@ class Agent:
         if self._durable_runs is not None:
             found = await self._durable_runs.list_suspended()
         else:
-            records = await self._runs.list_agent_runs(self.id)
-            found = [run_from_record(record) for record in records]
+            found = [run_from_head(head) for head in await self._runs.list_waiting()]
         found = [
             run
             for run in found

@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field
 from mastra.agents.delegation import without_tools
 from mastra.agents.limits import UsageLimits
 from mastra.agents.output import OutputReader, StructuredOutput
-from mastra.agents.resuming import Resume, take
+from mastra.agents.resuming import Resume, runs_of, take
 from mastra.agents.run import AgentRun
-from mastra.agents.suspended import agent_run_store, run_from_record
+from mastra.agents.suspended import run_from_head
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.errors import ModelError, RunNotFoundError
 from mastra.jsonable import dump_json
@@ -65,13 +65,11 @@ async def answered_run(run: AgentRun) -> Answered | None:
     """
     if run.thread_id is None:
         return None
-    store = agent_run_store(run.services, run.spec.runs)
-    records = [
-        record
-        for record in await store.list_agent_runs(run.spec.id)
-        if (record.get("threadId"), record.get("resourceId")) == (run.thread_id, run.resource_id)
-        and run_from_record(record).error is None
-    ]
+    runs = runs_of(run)
+    found = [head for head in await runs.list_waiting() if run_from_head(head).error is None]
+    records = [cast("dict[str, Any]", head.data["waiting"]) for head in found]
+    here = (run.thread_id, run.resource_id)
+    records = [item for item in records if (item["threadId"], item["resourceId"]) == here]
     waiting = {
         call["tool_call_id"]: (record, call) for record in records for call in _answerable(record)
     }
@@ -83,7 +81,7 @@ async def answered_run(run: AgentRun) -> Answered | None:
     record, call = waiting[answer[0]]
     if not _fits(run, call, answer[1]):
         return None
-    return await _take(run, Resume(store, answer[0], data=answer[1]), record["runId"])
+    return await _take(run, Resume(runs, answer[0], data=answer[1]), record["runId"])
 
 
 def _answerable(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:

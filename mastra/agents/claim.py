@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from mastra.agents.run import AgentRun
+from mastra.agents.stored_runs import StoredRuns
 from mastra.errors import AccessDeniedError, MastraError, RunClaimedError, RunNotFoundError
 from mastra.ids import random_id
-from mastra.storage.agent_runs import AgentRunStore, check_id_is_own
+from mastra.storage.base import RunHead
 from mastra.workflows.engines.drivers import Hold, driver_of
 
 __all__ = ["Claim", "check_caller", "check_run_id"]
@@ -25,19 +27,22 @@ def check_caller(run_id: str, resource_id: str | None, caller: str | None) -> No
         )
 
 
-async def check_run_id(
-    store: AgentRunStore, run_id: str, agent_id: str, resource_id: str | None
-) -> None:
-    """Refuse an id for a new run that is that of somebody else's waiting one.
+async def check_run_id(run: AgentRun, runs: StoredRuns) -> None:
+    """Refuse an id for a new run that is that of somebody else's.
 
     Storing it would be refused too, but tools may have acted by then.
 
     Raises:
         IdTakenError: It is.
     """
-    known = await store.get_agent_run(run_id)
-    if known is not None:
-        check_id_is_own(run_id, agent_id, {"resourceId": resource_id}, known)
+    others: list[StoredRuns] = []
+    if run.services is not None:
+        ids = {agent.id for agent in run.services.list_agents().values()} - {runs.agent_id}
+        others = [StoredRuns(runs.store, agent_id) for agent_id in ids]
+    for stored in (runs, *others):
+        known = await stored.head(run.run_id)
+        if known is not None:
+            runs.check_own(known, run.resource_id)
 
 
 class Claim:
@@ -46,15 +51,15 @@ class Claim:
     In a storage that other processes see it is held under this process's lease.
     """
 
-    __slots__ = ("_agent_id", "_hold", "_run_id", "_store", "is_held", "owner")
+    __slots__ = ("_hold", "_is_forgotten", "_run_id", "_store", "is_held", "owner")
 
-    def __init__(self, store: AgentRunStore, run_id: str, agent_id: str) -> None:
+    def __init__(self, store: StoredRuns, run_id: str) -> None:
         self._store = store
         self._run_id = run_id
-        self._agent_id = agent_id
         self._hold: Hold | None = None
         self.owner = ""
         self.is_held = False
+        self._is_forgotten = False
 
     async def take(self, resource_id: str | None = None) -> dict[str, Any]:
         """Take the run and return its record.
@@ -68,7 +73,7 @@ class Claim:
         """
         if resource_id is not None:
             # Looked at before it is claimed, so that a stranger does not even hold its owner up.
-            self._check(await self._store.get_agent_run(self._run_id), resource_id)
+            self._check(await self._store.head(self._run_id), resource_id)
         drivers = self._store.drivers
         if drivers is None:
             self.owner = random_id()
@@ -84,38 +89,32 @@ class Claim:
         return record
 
     async def _taken(self, resource_id: str | None) -> dict[str, Any]:
-        record = await self._claim()
-        if record is None and self._hold is not None:
-            owner = await self._store.agent_run_owner(self._run_id)
-            dead = await self._hold.driver.dead_owners(owner)
-            record = await self._claim(dead) if dead else None
-        if record is None:
+        head = await self._store.claim(self._run_id, self.owner, self._dead)
+        if head is None:
             self._drop()  # it was never claimed
             raise self._missing()
         try:
             # What was claimed counts: another may lie under the id by now.
-            self._check(record, resource_id)
+            self._check(head, resource_id)
         except MastraError:
-            await self._store.release_agent_run(self._run_id, self.owner)
+            await self._store.release(self._run_id, self.owner)
             self._drop()
             raise
-        return record
+        return cast("dict[str, Any]", head.data["waiting"])
 
-    def _check(self, record: dict[str, Any] | None, resource_id: str | None) -> None:
-        if record is None or record["agentId"] != self._agent_id:
+    async def _dead(self, owner: str | None) -> tuple[str, ...]:
+        return () if self._hold is None else await self._hold.driver.dead_owners(owner)
+
+    def _check(self, head: RunHead | None, resource_id: str | None) -> None:
+        if head is None:
             raise self._missing()
-        check_caller(self._run_id, record.get("resourceId"), resource_id)
+        check_caller(self._run_id, head.resource_id, resource_id)
 
     def _missing(self) -> RunNotFoundError:
         return RunNotFoundError(
-            f"Agent {self._agent_id!r} has no run {self._run_id!r} that waits: it has ended, or "
+            f"Agent {self._store.agent_id!r} has no run {self._run_id!r} that waits: it has ended, or "
             "somebody else has resumed it.",
             details={"run_id": self._run_id},
-        )
-
-    async def _claim(self, dead: tuple[str, ...] = ()) -> dict[str, Any] | None:
-        return await self._store.claim_agent_run(
-            self._run_id, self.owner, dead_owners=dead, agent_id=self._agent_id
         )
 
     async def confirm(self) -> None:
@@ -126,37 +125,38 @@ class Claim:
         """
         hold = self._hold
         if hold is not None and self.is_held and not hold.is_sure:
-            await hold.confirm(lambda: self._store.agent_run_owner(self._run_id))
+            await hold.confirm(self._owner)
 
-    async def save(self, record: dict[str, Any]) -> None:
+    async def _owner(self) -> str | None:
+        head = await self._store.head(self._run_id)
+        return None if head is None else head.owner
+
+    async def save(self, run: AgentRun, record: dict[str, Any]) -> None:
         """Store the run as waiting again, which ends the claim.
 
         Raises:
             RunClaimedError: Somebody else has taken it over.
         """
-        stored = await self._store.save_agent_run(
-            self._run_id, self._agent_id, record, expected_owner=self.owner
-        )
-        if not stored:
+        if not await self._store.save(run, record, self.owner):
             raise RunClaimedError(
-                f"Run {self._run_id!r} of agent {self._agent_id!r} was taken over by another "
+                f"Run {self._run_id!r} of agent {self._store.agent_id!r} was taken over by another "
                 "process, since this one gave no sign of life."
             )
         self.is_held = False
 
     async def forget(self) -> None:
-        """Delete the run, which goes on and waits no more. It may be saved again to wait anew."""
-        if self.is_held:
-            self.is_held = False
-            await self._store.delete_agent_run(self._run_id, self.owner)
+        """Let nobody answer the run any more, which goes on. It may be saved to wait anew."""
+        if self.is_held and not self._is_forgotten:
+            self._is_forgotten = True
+            await self._store.forget(self._run_id, self.owner)
 
-    async def end(self, *, is_over: bool) -> None:
-        """Give the claim up: forget a run that is over, and leave another to who answers next."""
+    async def end(self, run: AgentRun, *, is_over: bool) -> None:
+        """Give the claim up: end a run that is over, and leave another to who answers next."""
         try:
-            if self.is_held and is_over:
-                await self._store.delete_agent_run(self._run_id, self.owner)
+            if self.is_held and (is_over or self._is_forgotten):
+                await self._store.end(run, self.owner)
             elif self.is_held:
-                await self._store.release_agent_run(self._run_id, self.owner)
+                await self._store.release(self._run_id, self.owner)
             self._drop()
         finally:
             self.is_held = False

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from mastra.agents.chunks import plain
 from mastra.agents.claim import check_caller
 from mastra.agents.durable_step import DurableAgent
-from mastra.agents.follower import STEP, Reading, follow
+from mastra.agents.follower import Reading, follow
 from mastra.agents.limits import UsageLimits
 from mastra.agents.loop import LoopSteps
 from mastra.agents.packing import message_id_of
@@ -24,6 +24,7 @@ from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.resuming import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.step_records import message_from_record
+from mastra.agents.stored_runs import STEP, workflow_id_of
 from mastra.agents.suspended import SuspendedRun, WaitingCall, unreadable_run
 from mastra.errors import (
     OPTION_REFUSED,
@@ -37,8 +38,10 @@ from mastra.jsonable import Json, to_jsonable
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID
 from mastra.schema import ANY
-from mastra.storage.base import RunHead
+from mastra.services import Services
+from mastra.storage.base import RunHead, WorkflowStore
 from mastra.storage.damage import UNREADABLE, is_unreadable
+from mastra.workflows.engines.inprocess import InProcessEngine
 from mastra.workflows.records import StepRecord
 from mastra.workflows.run_info import RunInfo
 from mastra.workflows.runtime import Runtime
@@ -75,13 +78,18 @@ class DurableRuns:
         workflow: Whose runs they are; to list, look at, observe, cancel and delete them.
     """
 
-    def __init__(self, agent: Any, runtime: Runtime) -> None:
+    def __init__(self, agent: Any, runtime: Runtime, *, durable: bool = True) -> None:
         self._agent_id: str = agent.id
         step = _AgentAlone(agent, {}, ANY, None).step(STEP, ANY, agent.description or None)
-        name = agent.id.translate(str.maketrans("./[]", "____"))
-        made = create_workflow(id=f"durable-agent:{name}", input_schema=Any, output_schema=Any)
+        workflow_id = workflow_id_of(agent.id, durable=durable)
+        made = create_workflow(id=workflow_id, input_schema=Any, output_schema=Any)
         self.workflow: Workflow[Any, Any, Any] = made.then(step).commit()
         self.workflow.bind(runtime)
+
+    @classmethod
+    def of_plain(cls, agent: Any, store: WorkflowStore, services: Services | None) -> DurableRuns:
+        """Return the stored runs of an agent that is not durable, to look at."""
+        return cls(agent, Runtime(InProcessEngine(), store, services), durable=False)
 
     def start(self, run: AgentRun) -> LoopSteps:
         """Return what moves the readers' view of a new run on."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from copy import copy
-from typing import Any, Final, cast
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload
@@ -16,6 +16,7 @@ from mastra.agents.loop import LoopSteps
 from mastra.agents.packing import ToldChunk
 from mastra.agents.results import FinishPayload
 from mastra.agents.run import AgentRun
+from mastra.agents.stored_runs import STEP
 from mastra.agents.wire import camel
 from mastra.errors import ConfigError, RunStateError, StepError, UsageLimitError, ValidationError
 from mastra.models.chunks import Usage
@@ -26,10 +27,7 @@ from mastra.workflows.run import Run
 from mastra.workflows.run_stream import RunStream
 from mastra.workflows.written import records_in
 
-__all__ = ["STEP", "Reading", "follow"]
-
-STEP: Final = "agent"
-"""The id of the one step of an agent's run."""
+__all__ = ["Reading", "follow"]
 
 _readers: WeakValueDictionary[tuple[str, str], AgentRun] = WeakValueDictionary()
 """The runs that whoever asked for them reads in this process, by agent and run, as they see them."""

@@ -16,7 +16,6 @@ from mastra.agents.recorder import StepRecorder
 from mastra.agents.remembering import new_messages
 from mastra.agents.resuming import put_to_wait
 from mastra.agents.run import AgentRun
-from mastra.agents.suspended import agent_run_store
 from mastra.agents.tool_calls import CallRunner, Denied, Done, Outcome, Raised
 from mastra.agents.tool_outcomes import tell_outcomes
 from mastra.logs import get_logger
@@ -56,7 +55,7 @@ async def leave_step(run: AgentRun, recorder: StepRecorder, runner: CallRunner) 
     run.has_gone_on = True
     if run.waiting:
         run.status = recorder.result.finish_reason = "suspended"
-        await put_to_wait(run, agent_run_store(run.services, run.spec.runs), runner)
+        await put_to_wait(run, runner)
 
 
 def _outcomes(

@@ -23,11 +23,10 @@ from mastra.agents.leaving import keep_acts, keep_step, leave_step, log_unkept
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.remembering import keep
-from mastra.agents.resuming import Resume, begin_resumed, put_to_wait, take
+from mastra.agents.resuming import Resume, begin_resumed, put_to_wait, runs_of, take
 from mastra.agents.run import AgentRun, tell_callback
 from mastra.agents.setup import StepPlan, plan_step, plan_to_settle, set_up
 from mastra.agents.structuring import structure
-from mastra.agents.suspended import agent_run_store
 from mastra.agents.tool_calls import CallRunner
 from mastra.agents.tool_outcomes import settle_calls
 from mastra.agents.tracing import (
@@ -132,7 +131,7 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
     if run.status == "running":
         run.status = "canceled"
     if run.claim is not None:
-        await run.claim.end(is_over=run.has_gone_on)
+        await run.claim.end(run, is_over=run.has_gone_on)
     close_agent_span(run)
     run.meter.close()
     run.release()
@@ -144,8 +143,7 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     record = None if resume is None else await take(run, resume)
     open_agent_span(run)
     if resume is None and run.leg is None and "run_id" in run.options:
-        store = agent_run_store(run.services, run.spec.runs)
-        await check_run_id(store, run.run_id, run.spec.id, run.resource_id)
+        await check_run_id(run, runs_of(run))
     await set_up(run)
     run.check()
     if resume is not None and record is not None:
@@ -334,7 +332,7 @@ class _Step:
             run.finish_reason = result.finish_reason = "suspended"
             if run.memory is not None:
                 await keep_step(run, run.memory, self.recorder, self.plan.tools)
-            await put_to_wait(run, agent_run_store(run.services, run.spec.runs), self.runner)
+            await put_to_wait(run, self.runner)
             await self._flush()
             return True
         if run.memory is not None:

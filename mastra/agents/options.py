@@ -22,7 +22,8 @@ from mastra.models.resolve import ModelInput
 from mastra.models.settings import ModelSettings, SettingsInput
 from mastra.names import hint
 from mastra.request_context import RequestContext
-from mastra.storage.agent_runs import AgentRunStore, InMemoryAgentRuns
+from mastra.storage.base import WorkflowStore
+from mastra.storage.in_process import InMemoryWorkflowStore
 from mastra.stream.abort import AbortSignal
 from mastra.tools.tool import ToolSetInput
 
@@ -264,8 +265,8 @@ class AgentSpec:
     durable: bool = False
     cache_instructions: bool = False
     scorers: Mapping[str, Any] | Callable[..., Any] | None = None
-    runs: AgentRunStore = field(default_factory=InMemoryAgentRuns)
-    """Where the runs of an agent wait that belongs to no application."""
+    runs: WorkflowStore = field(default_factory=InMemoryWorkflowStore)
+    """Where the runs of an agent are stored that belongs to no application."""
 
 
 def output_of(options: AgentOptions) -> StructuredOutput[Any] | None:

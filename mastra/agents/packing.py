@@ -144,7 +144,7 @@ def unpacked(body: Any, run_id: str, records: Mapping[str, StepRecord]) -> dict[
         payload = _result(next(iter(records.values())))
     elif kind == "step-finish" and records:
         payload = _step(run_id, told, next(iter(records.values())))
-    elif kind == "finish":
+    elif kind == "finish" and "reply" in told:
         payload = _whole(run_id, told, records)
     else:
         payload = told

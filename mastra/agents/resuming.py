@@ -10,6 +10,7 @@ from mastra.agents.claim import Claim
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.run import AgentRun
 from mastra.agents.run_record import chosen_call, restore, to_record
+from mastra.agents.stored_runs import StoredRuns, stored_runs
 from mastra.agents.suspended import WaitingCall
 from mastra.agents.tool_calls import CallRunner, NeedsApproval, Resumption, Suspended
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
@@ -17,7 +18,6 @@ from mastra.errors import InputValidationError, ResumeValidationError, StorageEr
 from mastra.jsonable import Json, to_jsonable
 from mastra.request_context import RESOURCE_ID, RequestContext
 from mastra.schema import SchemaMismatch
-from mastra.storage.agent_runs import AgentRunStore
 from mastra.storage.damage import UNREADABLE, unreadable
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "begin_resumed",
     "put_to_wait",
     "resumption_of",
+    "runs_of",
     "take",
     "waiting_call",
     "what_to_answer",
@@ -35,7 +36,7 @@ __all__ = [
 class Resume:
     """An answer to a run that waits."""
 
-    store: AgentRunStore
+    runs: StoredRuns
     """Where the run is kept."""
     tool_call_id: str | None = None
     """Which call is answered, where several wait."""
@@ -53,7 +54,7 @@ async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
     Raises:
         StorageError: The run cannot be read (`ROW_UNREADABLE`).
     """
-    run.claim = Claim(resume.store, run.run_id, run.spec.id)
+    run.claim = Claim(resume.runs, run.run_id)
     # Where a server knows who calls, only their own runs go on.
     record = await run.claim.take(run.request_context.get(RESOURCE_ID))
     try:
@@ -172,7 +173,12 @@ def what_to_answer(call: WaitingCall) -> Json:
     return {"toolCallId": call.tool_call_id, "toolName": call.tool_name, "args": call.args}
 
 
-async def put_to_wait(run: AgentRun, store: AgentRunStore, runner: CallRunner) -> None:
+def runs_of(run: AgentRun) -> StoredRuns:
+    """Return the stored runs of a run's agent."""
+    return stored_runs(run.services, run.spec.runs, run.spec.id)
+
+
+async def put_to_wait(run: AgentRun, runner: CallRunner) -> None:
     """Store what a resume needs, and say what the run waits for."""
     waiting = [waiting_call(runner, call, outcome) for call, outcome in run.waiting.values()]
     first = waiting[0]
@@ -180,6 +186,6 @@ async def put_to_wait(run: AgentRun, store: AgentRunStore, runner: CallRunner) -
     run.resume_schema = first.resume_schema
     record = to_record(run, waiting)
     if run.claim is not None:
-        await run.claim.save(record)
+        await run.claim.save(run, record)
     else:
-        await store.save_agent_run(run.run_id, run.spec.id, record)
+        await runs_of(run).save(run, record, None)

@@ -63,6 +63,8 @@ class AgentRun:
 
         self.chunks: list[AgentChunk] = []
         """What has been streamed; readers go through it by index."""
+        self.logged = 0
+        """How many of them are stored."""
         self.pending: list[AgentChunk] = []
         """What still has to pass hooks and processors."""
         self.has_hooks = options.get("on_chunk") is not None

@@ -36,6 +36,7 @@ def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
     """Return what a resume needs of a run that is to wait."""
     messages = run.transcript.messages
     return {
+        "runId": run.run_id,
         "createdAt": now_ms(),
         "threadId": run.thread_id,
         "resourceId": run.resource_id,

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mastra.clock import iso_from_ms
 from mastra.failures import error_to_json
 from mastra.jsonable import Json
 from mastra.logs import get_logger
-from mastra.services import Services
-from mastra.storage.agent_runs import AgentRunStore
+from mastra.storage.base import RunHead
 from mastra.storage.damage import UNREADABLE, unreadable
 
 __all__ = [
     "SuspendedRun",
     "SuspendedRuns",
     "WaitingCall",
-    "agent_run_store",
-    "run_from_record",
+    "run_from_head",
     "unreadable_run",
 ]
-
-
-def agent_run_store(services: Services | None, own: AgentRunStore) -> AgentRunStore:
-    """Return the application's store, or the own one of an agent that belongs to none."""
-    return own if services is None else services.storage.agent_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +102,24 @@ class SuspendedRuns:
         return {"runs": [run.to_wire() for run in self.runs], "total": self.total}
 
 
-def run_from_record(record: Mapping[str, Any]) -> SuspendedRun:
-    """Return a record as its readers see it."""
-    run_id, agent_id = str(record["runId"]), str(record["agentId"])
-    if "error" in record:
-        return SuspendedRun(run_id, agent_id, record["createdAt"], [], error=record["error"])
+def run_from_head(head: RunHead) -> SuspendedRun:
+    """Return a stored run that waits, as its readers see it."""
+    record = cast("dict[str, Any]", head.data.get("waiting") or {})
+    agent_id = str(head.data.get("agentId") or head.workflow_id.partition(":")[2])
+    if head.damage is not None:
+        cause = ValueError(head.damage)
+        return unreadable_run(head.run_id, agent_id, cause, created_at=head.updated_at)
     try:
         return SuspendedRun(
-            run_id,
+            head.run_id,
             agent_id,
             int(record["createdAt"]),
             [WaitingCall(**call) for call in record["waiting"]],
             record["threadId"],
-            record["resourceId"],
+            head.resource_id,
         )
     except UNREADABLE as error:
-        return unreadable_run(run_id, agent_id, error)
+        return unreadable_run(head.run_id, agent_id, error, created_at=head.updated_at)
 
 
 def unreadable_run(

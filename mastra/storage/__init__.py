@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from mastra.extras import lazy_names
 
 if TYPE_CHECKING:
-    from mastra.storage.agent_runs import AgentRunStore
     from mastra.storage.base import RunHead, Storage, WorkflowStore
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.in_process import InMemoryStorage
     from mastra.storage.sql import SQLStorage
 
 __all__ = [
-    "AgentRunStore",
     "InMemoryStorage",
     "MemoryStore",
     "RunHead",
@@ -24,7 +22,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AgentRunStore": "mastra.storage.agent_runs",
     "InMemoryStorage": "mastra.storage.in_process",
     "MemoryStore": "mastra.storage.conversations",
     "RunHead": "mastra.storage.base",

@@ -15,7 +15,6 @@ from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 
 if TYPE_CHECKING:
-    from mastra.storage.agent_runs import AgentRunStore
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.drivers import DriverStore
     from mastra.storage.evals import EvalStore
@@ -280,11 +279,6 @@ class Storage(Protocol):
     @property
     def workflows(self) -> WorkflowStore:
         """Runs of workflows and their journals."""
-        ...
-
-    @property
-    def agent_runs(self) -> AgentRunStore:
-        """Runs of agents that wait for somebody's answer."""
         ...
 
     @property

@@ -13,7 +13,6 @@ from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 
 if TYPE_CHECKING:
-    from mastra.storage.agent_runs import AgentRunStore
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.evals import EvalStore
 
@@ -261,20 +260,10 @@ class InMemoryStorage:
 
     def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
         self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
-        self._agent_runs: AgentRunStore | None = None
         self._memory: MemoryStore | None = None
         self._evals: EvalStore | None = None
 
     # Loaded when they are used: a program of workflows alone starts faster without them.
-
-    @property
-    def agent_runs(self) -> AgentRunStore:
-        """Runs of agents that wait for somebody's answer."""
-        if self._agent_runs is None:
-            from mastra.storage.agent_runs import InMemoryAgentRuns  # noqa: PLC0415
-
-            self._agent_runs = InMemoryAgentRuns()
-        return self._agent_runs
 
     @property
     def memory(self) -> MemoryStore:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mastra import Agent, Mastra, RunClaimedError, RunNotFoundError, RunStateError, SQLStorage
+from mastra.agents.stored_runs import StoredRuns
 from mastra.storage.drivers import DRIVER_ID_LENGTH
 from mastra.testing import ScriptedModel, ToolCall
 from mastra.tools.tool import tool
@@ -56,12 +57,28 @@ async def waiting(app: Mastra) -> str:
     return (await app.get_agent("mailer").generate("mail ann")).run_id
 
 
+async def claimed(app: Mastra, run_id: str, owner: str, *dead: str) -> bool:
+    """Return whether another process can claim a run."""
+
+    async def dead_owners(_: str | None) -> Any:
+        return dead
+
+    runs = StoredRuns(app.storage.workflows, "mailer")
+    return await runs.claim(run_id, owner, dead_owners) is not None
+
+
+async def owner_of(app: Mastra, run_id: str) -> str | None:
+    head = await app.storage.workflows.get_run("agent:mailer", run_id)
+    assert head is not None
+    return head.owner
+
+
 async def take(app: Mastra, run_id: str, owner: str, about: str = "") -> None:
     """Claim a run as another process would."""
-    runs = app.storage.agent_runs
+    runs = app.storage.workflows
     assert runs.drivers is not None
     await runs.drivers.beat(owner[:DRIVER_ID_LENGTH], about)
-    assert await runs.claim_agent_run(run_id, owner) is not None
+    assert await claimed(app, run_id, owner)
 
 
 ELSEWHERE = f"{'e' * DRIVER_ID_LENGTH}:1"
@@ -119,14 +136,13 @@ async def test_a_claim_outlasts_its_lease_while_the_run_goes_on(application: App
             await ctx.suspend({"what": what})
         # Longer than the lease, with the event loop blocked: only a thread can prolong it.
         time.sleep(2 * lease_s)  # noqa: ASYNC251
-        assert await runs.claim_agent_run(run_id, ELSEWHERE) is None
+        assert not await claimed(app, run_id, ELSEWHERE)
         return "yes"
 
     app = application(ToolCall("ask", {"what": "?"}), "done", ask=ask, lease_s=lease_s)
-    runs = app.storage.agent_runs
     run_id = await waiting(app)
     assert (await app.get_agent("mailer").resume_generate(1, run_id=run_id)).text == "done"
-    assert await runs.agent_run_owner(run_id) is None
+    assert await owner_of(app, run_id) is None
 
 
 async def test_a_run_that_was_taken_over_cannot_be_put_to_wait_by_the_first(
@@ -137,17 +153,16 @@ async def test_a_run_that_was_taken_over_cannot_be_put_to_wait_by_the_first(
         """Ask somebody, twice."""
         if ctx.resume_data is not None:
             # This process was thought dead, and another went on with the run.
-            owner = await runs.agent_run_owner(run_id)
+            owner = await owner_of(app, run_id)
             assert owner is not None
-            assert await runs.claim_agent_run(run_id, ELSEWHERE, dead_owners=[owner]) is not None
+            assert await claimed(app, run_id, ELSEWHERE, owner)
         return await ctx.suspend({"what": what})
 
     app = application(ToolCall("ask", {"what": "?"}), ask=ask)
-    runs = app.storage.agent_runs
     run_id = await waiting(app)
     with pytest.raises(RunClaimedError, match="taken over"):
         await app.get_agent("mailer").resume_generate(1, run_id=run_id)
-    assert await runs.agent_run_owner(run_id) == ELSEWHERE
+    assert await owner_of(app, run_id) == ELSEWHERE
 
 
 async def test_an_answer_that_fits_no_call_gives_the_run_back(application: Application) -> None:
@@ -156,5 +171,5 @@ async def test_an_answer_that_fits_no_call_gives_the_run_back(application: Appli
     run_id = await waiting(app)
     with pytest.raises(RunStateError, match="say which with tool_call_id"):
         await agent.approve_tool_call_generate(run_id, "no such call")
-    assert await app.storage.agent_runs.agent_run_owner(run_id) is None
+    assert await owner_of(app, run_id) is None
     assert (await agent.approve_tool_call_generate(run_id)).text == "done"

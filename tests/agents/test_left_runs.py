@@ -211,14 +211,15 @@ async def test_it_is_kept_before_the_model_is_asked_for_more() -> None:
     seen: list[Any] = []
 
     async def look() -> str:
-        seen.append((await app.kept(), await app.mastra.storage.agent_runs.get_agent_run("r")))
+        head = await app.mastra.storage.workflows.get_run("agent:a", "r")
+        seen.append((await app.kept(), await app.waiting(), head is not None and head.data))
         return "Paid."
 
     app = Application(call("pay"), then=look)
     await app.wait()
     assert (await app.agent.approve_tool_call_generate("r")).text == "Paid."
     # A process that is killed now has left no run that would pay again.
-    assert seen == [([("pay", "paid shop")], None)]
+    assert seen == [([("pay", "paid shop")], [], {"initialState": {}, "agentId": "a"})]
     page = await Memory().bound_to(app.mastra).list_messages(thread_id="t")
     assert [message.role for message in page.messages] == ["user", "assistant"]
 

@@ -130,3 +130,42 @@ async def test_what_is_not_there_and_whose_it_is(tmp_path: Path) -> None:
             await told(agent.observe("r", request_context=bob))
         ann = {RESOURCE_ID: "ann"}
         assert (await told(agent.observe("r", request_context=ann)))[-1]["type"] == "finish"
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_a_run_that_waits_is_a_stored_run_of_any_agent(
+    tmp_path: Path, is_stored: bool
+) -> None:
+    turns = (
+        ["Let me see. ", ToolCall("look_up", {"city": "Rome"})],
+        ToolCall("pay", {"amount": 5}),
+    )
+    agent = Agent(
+        id="a", model=ScriptedModel(*turns, "Paid.", *turns), tools={"look_up": look_up, "pay": pay}
+    )
+    mastra = Mastra(storage=SQLStorage(f"sqlite:///{tmp_path}/a.db")) if is_stored else None
+    if mastra is not None:
+        mastra.add_agent(agent, "a")
+        agent = mastra.get_agent("a")
+    first = await told(agent.stream("Pay.", run_id="r"))
+    looking = agent.observe("r")
+    assert await told(looking) == first
+    assert (looking.status, (await looking.suspend_payload())["toolName"]) == ("suspended", "pay")
+    then = await told(agent.approve_tool_call("r"))
+    again = agent.observe("r", 2)
+    assert await told(again) == [*first, *then][2:]
+    assert (again.status, await again.text()) == ("success", "Let me see. Paid.")
+    info = await agent.stored_runs.get_run("r")
+    assert info is not None
+    assert (info.status, info.result["finishReason"]) == ("success", "stop")
+
+    await agent.generate("Pay.", run_id="other")
+    await (await agent.stored_runs.create_run("other")).cancel()
+    assert (await agent.list_suspended_runs()).total == 0
+    with pytest.raises(RunNotFoundError, match="that waits"):
+        await agent.approve_tool_call_generate("other")
+    assert await agent.stored_runs.delete_run("r")
+    with pytest.raises(RunNotFoundError, match="no stored run"):
+        await told(agent.observe("r"))
+    if mastra is not None:
+        await mastra.aclose()

@@ -118,8 +118,9 @@ async def test_its_owner_answers_by_its_own_agent_alone(http: httpx.AsyncClient)
 
 async def test_a_claimed_run_is_looked_at_too(http: httpx.AsyncClient) -> None:
     await asks(http, ALICE, "a", "pay", "r")
-    runs = http.mastra.storage.agent_runs  # type: ignore[attr-defined]
-    assert await runs.claim_agent_run("r", "elsewhere")
+    runs = http.mastra.storage.workflows  # type: ignore[attr-defined]
+    elsewhere: Any = {"status": "running", "owner": "elsewhere"}
+    assert await runs.update_run("agent:a", "r", elsewhere, expected_status=("suspended",))
     url = "/api/agents/a/approve-tool-call-generate"
     assert (await http.post(url, headers=BOB, json={"runId": "r"})).status_code == 403
     assert paid == []

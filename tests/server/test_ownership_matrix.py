@@ -402,8 +402,7 @@ class World:
             threads.threads,
             messages.messages,
             await storage.memory.get_resource("alice"),
-            await storage.agent_runs.get_agent_run("alice-run"),
-            await storage.agent_runs.agent_run_owner("alice-run"),
+            await storage.workflows.get_run("agent:a", "alice-run"),
             (run.status, run.updated_at, runs.total),
             *[await storage.evals.list(kind) for kind in EVALS],
         ]

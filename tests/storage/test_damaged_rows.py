@@ -236,7 +236,7 @@ async def test_a_damaged_run_of_an_agent_is_one_entry(shared_url: str, garbage: 
         for run_id in ("good", "bad"):
             await agent.generate("Rome", run_id=run_id)
         await damage(
-            shared_url, "update mastra_agent_runs set record = ? where run_id = 'bad'", garbage
+            shared_url, "update mastra_workflow_runs set data = ? where run_id = 'bad'", garbage
         )
         found = {run.run_id: run for run in (await agent.list_suspended_runs()).runs}
         assert found["good"].error is None
@@ -373,7 +373,7 @@ async def test_a_damaged_resource_keeps_its_notes(shared_url: str) -> None:
         assert found.error["code"] == "ROW_UNREADABLE"
 
 
-@pytest.mark.parametrize("table", ["threads", "messages", "agent_runs"])
+@pytest.mark.parametrize("table", ["threads", "messages", "workflow_runs"])
 async def test_bytes_that_are_no_text_are_one_entry(tmp_path: Path, table: str) -> None:
     url = f"sqlite:///{tmp_path / 'runs.db'}"
     async with application(url, ASK, ASK) as mastra:
@@ -383,7 +383,7 @@ async def test_bytes_that_are_no_text_are_one_entry(tmp_path: Path, table: str) 
         column, key = {
             "threads": ("title", "id = 'bad'"),
             "messages": ("content", "id = 'bad-one'"),
-            "agent_runs": ("record", "run_id = 'bad'"),
+            "workflow_runs": ("data", "run_id = 'bad'"),
         }[table]
         for garbage in ("x'ff00'", "cast(x'ff00' as text)"):
             await damage(url, f"update mastra_{table} set {column} = {garbage} where {key}")
@@ -395,7 +395,7 @@ async def test_bytes_that_are_no_text_are_one_entry(tmp_path: Path, table: str) 
             )
             runs = (await mastra.get_agent("travel").list_suspended_runs()).runs
             assert {r.run_id for r in runs if r.error} == (
-                {"bad"} if table == "agent_runs" else set()
+                {"bad"} if table == "workflow_runs" else set()
             )
             assert len(runs) == 2
 

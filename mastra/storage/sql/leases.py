@@ -30,7 +30,7 @@ from sqlalchemy.sql.dml import Insert
 from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverFacts
 from mastra.storage.sql.database import Database
 from mastra.storage.sql.statements import StatementCache, named
-from mastra.storage.sql.tables import agent_runs, drivers, runs
+from mastra.storage.sql.tables import drivers, runs
 
 __all__ = ["SQLDrivers", "driver_of", "is_over", "is_unled"]
 
@@ -85,13 +85,10 @@ class SQLDrivers:
 
     async def release(self, owner: str) -> None:
         """Let others have at once what is claimed under a name."""
-        values = {"of_owner": owner, "new_owner": None, "new_is_waiting": True}
-        statements = (
+        await self._database.change(
             self._statements.get(("release runs",), _release_runs),
-            self._statements.get(("release agent runs",), _release_agent_runs),
-        )
-        await self._database.change_all(
-            [(statement, values) for statement in statements], what=f"release runs of {owner!r}"
+            {"of_owner": owner, "new_owner": None},
+            what=f"release runs of {owner!r}",
         )
 
     async def forget(self, driver_id: str) -> None:
@@ -172,15 +169,6 @@ def _release_runs() -> Update:
         update(runs)
         .where(owner == named("of_owner", owner))
         .values(owner=named("new_owner", owner))
-    )
-
-
-def _release_agent_runs() -> Update:
-    owner, waiting = agent_runs.c.owner, agent_runs.c.is_waiting
-    return (
-        update(agent_runs)
-        .where(owner == named("of_owner", owner))
-        .values(owner=named("new_owner", owner), is_waiting=named("new_is_waiting", waiting))
     )
 
 

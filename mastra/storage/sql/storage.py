@@ -11,7 +11,6 @@ from mastra.clock import Clock
 from mastra.errors import ConfigError
 from mastra.extras import needs
 from mastra.names import python_names, python_options
-from mastra.storage.sql.agent_runs import SQLAgentRuns
 from mastra.storage.sql.conversations import SQLMemoryStore
 from mastra.storage.sql.database import Database, Durability
 from mastra.storage.sql.evals import SQLEvals
@@ -44,7 +43,6 @@ class SQLStorage:
 
     Attributes:
         workflows: Runs of workflows and their journals.
-        agent_runs: Runs of agents that wait for somebody's answer.
         memory: Threads, messages and resources.
         evals: Scores, datasets, experiments and feedback.
 
@@ -67,7 +65,6 @@ class SQLStorage:
         self._database = _database(url, durability)
         drivers = SQLDrivers(self._database, lease_s, partial(_database, url, durability))
         self.workflows = SQLWorkflowStore(self._database, drivers, clock=clock)
-        self.agent_runs = SQLAgentRuns(self._database, drivers, clock=clock)
         self.memory = SQLMemoryStore(self._database)
         self.evals = SQLEvals(self._database)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Integer,
     LargeBinary,
@@ -20,7 +19,6 @@ __all__ = [
     "HEAD_COLUMNS",
     "JSON_COLUMNS",
     "METADATA",
-    "agent_runs",
     "drivers",
     "evals",
     "journal",
@@ -98,20 +96,6 @@ run_journal = Table(
     Column("data", Text, nullable=False),
 )
 """The same as PostgreSQL has it: positions come from a sequence."""
-
-agent_runs = Table(
-    "mastra_agent_runs",
-    METADATA,
-    Column("run_key", BigInteger, primary_key=True),
-    Column("run_id", Text, nullable=False),
-    Column("agent_id", Text, nullable=False),
-    Column("saved_at", BigInteger, nullable=False),
-    Column("is_waiting", Boolean, nullable=False),
-    Column("record", Text, nullable=False),
-    Column("owner", Text),
-    Column("lease_until", BigInteger, nullable=False),
-)
-"""Runs of agents that wait for somebody's answer."""
 
 threads = Table(
     "mastra_threads",

@@ -16,6 +16,7 @@ from mastra.storage.sql.migrations.v5_vectors import vector_tables
 from mastra.storage.sql.migrations.v6_drivers import driver_tables
 from mastra.storage.sql.migrations.v7_evals import eval_tables
 from mastra.storage.sql.migrations.v8_answers import answers
+from mastra.storage.sql.migrations.v9_agent_runs import agent_runs_as_runs
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -46,6 +47,7 @@ MIGRATIONS = (
     Migration(6, driver_tables),
     Migration(7, eval_tables),
     Migration(8, answers),
+    Migration(9, agent_runs_as_runs),
 )
 LATEST = MIGRATIONS[-1].version
 
