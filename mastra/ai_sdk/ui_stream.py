@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import aclosing
 from typing import Any, Final, cast
 
@@ -97,6 +97,7 @@ def to_ui_message_stream(
     send_reasoning: bool = False,
     send_sources: bool = False,
     message_id: str | None = None,
+    client_tools: Collection[str] | None = None,
     on_error: Callable[[Mapping[str, Any]], str] | None = None,
     message_metadata: Callable[[UIChunk], Mapping[str, Any] | None] | None = None,
 ) -> UIMessageStream:
@@ -110,6 +111,9 @@ def to_ui_message_stream(
         send_reasoning: Whether the page sees what the model thinks.
         send_sources: Whether it sees what the model drew on.
         message_id: The page's message that goes on, as after an approval.
+        client_tools: Of a durable agent, which asks for one call after the other: the tools that the
+            page runs. Other calls that it has not come to are then taken back where it asks, since a
+            page sends an answer once no other call of the step is open.
         on_error: Says what the page is told of an error, given as JSON with `message`, `name`.
         message_metadata: Facts for the message, given its `start` and its `finish`.
 
@@ -130,6 +134,7 @@ def to_ui_message_stream(
             send_reasoning=send_reasoning,
             send_sources=send_sources,
             message_id=message_id,
+            client_tools=client_tools,
             on_error=on_error,
             message_metadata=message_metadata,
         ),

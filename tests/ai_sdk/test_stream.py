@@ -24,7 +24,7 @@ from mastra.models.chunks import (
 )
 from mastra.processors import Processor
 from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn
-from tests.ai_sdk.app import step
+from tests.ai_sdk.app import Deeds, build, step
 from tests.ai_sdk.wire import put_together
 
 pytestmark = pytest.mark.anyio
@@ -239,3 +239,16 @@ def test_what_is_no_stream_and_no_version_is_refused() -> None:
         to_ui_message_stream("text")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match="v5"):
         to_ui_message_stream(agent("hi").stream("q"), version="v5")  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_durable_agent_takes_back_the_calls_that_it_has_not_come_to() -> None:
+    deeds = Deeds()
+    async with build(deeds, pause_s=0) as mastra:
+        stream = mastra.get_agent("lasting").stream("mixed")
+        shown, chunks = await message_of(stream, client_tools=())
+    assert "reset-step" in kinds(chunks)
+    calls = [part for part in shown["parts"] if "toolCallId" in part]
+    assert [(call["toolCallId"], call["state"]) for call in calls] == [
+        ("call_1", "approval-requested")
+    ]
+    assert [part["text"] for part in shown["parts"] if part["type"] == "text"] == ["I will. "]
