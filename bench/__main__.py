@@ -27,6 +27,7 @@ GROUPS = (
     "memory",
     "server",
     "front_ends",
+    "evals",
 )
 ROOT = Path(__file__).parents[1]
 LONGEST_S = 150

@@ -31,6 +31,7 @@ PUBLIC_PACKAGES = {
     "mastra",
     "mastra.ai_sdk",
     "mastra.errors",
+    "mastra.evals",
     "mastra.inngest",
     "mastra.mcp",
     "mastra.memory",
