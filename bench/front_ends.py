@@ -21,6 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from bench.measure import Options, Row
 from bench.server import serving
 from mastra import Agent, Mastra, ServerConfig
+from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
 from mastra.ai_sdk import chat_route
 from mastra.ai_sdk.agent_translator import AgentTranslator
@@ -30,6 +31,8 @@ from mastra.ai_sdk.ui_stream import DONE, HEADERS
 from mastra.models.chunks import FinishChunk, ModelChunk, TextDelta
 from mastra.server import ApiRoute, serve
 from mastra.server.context import ServerDep
+from mastra.server.openai.answers import answered
+from mastra.server.openai.chat_completions import completion_events
 from mastra.testing import FunctionModel
 
 __all__ = ["measure"]
@@ -79,10 +82,20 @@ def _serve_ours(port: int) -> None:
             made.extend([chunk async for chunk in agent.stream(body["messages"])])
         return stream_response(server, _adapted(made))
 
+    async def as_openai(server: ServerDep, body: dict[str, Any]) -> Response:
+        if not told:
+            told.append(agent.stream(body["messages"]))
+            await told[0].consume()
+        return stream_response(server, _as_openai(told[0]))
+
+    told: list[AgentStream[Any]] = []
     made: list[AgentChunk] = []
     agent = Agent(id="a", model=_Model())
-    own = ApiRoute(path="/adapter", method="POST", handler=adapted)
-    server = ServerConfig(port=port, drain_timeout=0, api_routes=[own, chat_route()])
+    own = [
+        ApiRoute(path="/adapter", method="POST", handler=adapted),
+        ApiRoute(path="/openai", method="POST", handler=as_openai),
+    ]
+    server = ServerConfig(port=port, drain_timeout=0, api_routes=[*own, chat_route()])
     serve(Mastra(agents={"a": agent}, server=server))
 
 
@@ -94,6 +107,13 @@ async def _adapted(chunks: Sequence[AgentChunk]) -> AsyncGenerator[bytes, None]:
         if made:
             yield made
     yield DONE
+
+
+async def _as_openai(stream: AgentStream[Any]) -> AsyncGenerator[bytes, None]:
+    answer = answered(stream, "a", ())
+    async for event in completion_events(answer, stream.run_id, "a", with_usage=False):
+        await asyncio.sleep(0)
+        yield event
 
 
 def _serve_bare(port: int) -> None:
@@ -123,7 +143,7 @@ async def _read(port: int, path: str) -> None:
     writer.write(head.encode() + BODY)
     sent = await reader.read()
     writer.close()
-    assert sent.count(b'"text-delta"') == PIECES, sent[:300]
+    assert sent.count(PIECE.encode()) == PIECES, sent[:300]
     assert b"[DONE]" in sent
 
 
@@ -141,7 +161,7 @@ async def _cost(port: int, process: BaseProcess, path: str, times: int) -> float
 
 async def measure(options: Options) -> list[Row]:
     """Let the two servers take turns."""
-    taken: dict[str, list[float]] = {path: [] for path in ("/adapter", "/chat/a", BARE)}
+    taken: dict[str, list[float]] = {path: [] for path in ("/adapter", "/openai", "/chat/a", BARE)}
     with serving(_serve_ours) as ours, serving(_serve_bare) as bare:
         for _ in range(options.turns(8) + 1):
             for path, samples in taken.items():
@@ -150,6 +170,7 @@ async def measure(options: Options) -> list[Row]:
     return [
         _row(taken, "/adapter", "a chunk through the adapter to a page, processor time", 1.5),
         _row(taken, "/chat/a", "the same with the agent behind it"),
+        _row(taken, "/openai", "a chunk to a client of OpenAI's API, processor time", 1.5),
     ]
 
 
