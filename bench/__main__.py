@@ -20,6 +20,7 @@ GROUPS = (
     "imports",
     "workflows",
     "durable",
+    "turns",
     "growth",
     "storage",
     "stream",
