@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +30,7 @@ def chat(
     app: AppOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Talk to an agent. An empty line, Ctrl-D or `exit` leaves."""
+    """Talk to an agent. An empty line, Ctrl-D or `exit` leaves; Ctrl-C stops an answer."""
     in_loop(_chat, app, agent, message, thread, resource, as_json)
 
 
@@ -72,13 +75,36 @@ async def _talk(agent: Any, options: dict[str, Any]) -> None:
         # With a memory the thread holds what was said; without, the conversation is sent again.
         given: Any = said if "memory" in options else [*history, {"role": "user", "content": said}]
         try:
-            history = await _say(agent, given, options)
+            history = await _unless_stopped(_say(agent, given, options)) or history
         except ModelError as error:
             console.print(Text(error.message, "red"))
 
 
+async def _unless_stopped(saying: Coroutine[Any, Any, list[Message]]) -> list[Message] | None:
+    """Return the conversation after an answer; `None` where Ctrl-C stopped it."""
+    loop = asyncio.get_running_loop()
+    answer = asyncio.ensure_future(saying)
+    try:
+        loop.add_signal_handler(signal.SIGINT, answer.cancel)
+    except NotImplementedError:  # Windows: Ctrl-C ends the program
+        return await answer
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if not answer.cancelled():
+            raise
+        sys.stdout.write("\n")
+        notes().print(Text("Stopped.", "dim"))
+        return None
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
 async def _say(agent: Any, said: Any, options: dict[str, Any]) -> list[Message]:
     async with agent.stream(said, **options) as stream:
+        with notes().status("…") as waiting:
+            await stream
+            waiting.stop()
         async for text in stream.text_stream:
             sys.stdout.write(text)
             sys.stdout.flush()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+from dotenv import load_dotenv
+
 from mastra.errors import ConfigError
+from mastra.failures import name_of, text_of
 from mastra.registry import Mastra
 
 __all__ = ["APP_VARIABLE", "find_app", "load_app"]
@@ -63,14 +67,31 @@ def load_app(given: str | None) -> Mastra:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    load_dotenv(Path(here, ".env"))
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise ConfigError(f"There is no module {module_name!r} in {here}.") from error
+        if error.name is not None and module_name.startswith(error.name):
+            raise ConfigError(f"There is no module {module_name!r} in {here}.") from error
+        raise _not_imported(module_name, error, here) from error
+    except Exception as error:
+        raise _not_imported(module_name, error, here) from error
     found: Any = getattr(module, name, None)
     if not isinstance(found, Mastra):
         kind = "nothing" if found is None else f"a {type(found).__name__}"
         raise ConfigError(f"{named} is {kind}, not a Mastra object.")
     return found
+
+
+def _not_imported(module_name: str, error: Exception, here: str) -> ConfigError:
+    """Return what to say of a project that cannot be imported: its own lines, the last three."""
+    lines = [f"{module_name!r} cannot be imported: {name_of(error)}: {text_of(error)}"]
+    if isinstance(error, SyntaxError):
+        lines.append(f"  {error.filename}, line {error.lineno}")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename.startswith(here) and "site-packages" not in f.filename]
+    lines += [
+        f"  {Path(frame.filename).relative_to(here)}, line {frame.lineno}: {frame.line}"
+        for frame in own[-3:]
+    ]
+    return ConfigError("\n".join(lines), code="APP_NOT_IMPORTED")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from mastra.cli.terminal import AppOption, JsonOption, in_loop, print_json, read
 from mastra.errors import RunNotFoundError
 from mastra.jsonable import Json
 from mastra.registry import Mastra
+from mastra.workflows.results import RunStatus
 from mastra.workflows.workflow import Workflow
 
 __all__ = ["runs"]
@@ -23,13 +25,15 @@ runs = typer.Typer(help="List, show, resume and cancel runs.", no_args_is_help=T
 WorkflowOption = Annotated[
     str | None, typer.Option("--workflow", "-w", help="Only runs of this workflow.")
 ]
-RunArgument = Annotated[str, typer.Argument(help="The run's id.")]
+RunArgument = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
+_SHORTEST = 4
+"""How much of an id is needed at least."""
 
 
 @runs.command("list")
 def list_runs(
     workflow: WorkflowOption = None,
-    status: Annotated[str | None, typer.Option(help="Only runs in this state.")] = None,
+    status: Annotated[RunStatus | None, typer.Option(help="Only runs in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many of each workflow.")] = 20,
     app: AppOption = None,
     as_json: JsonOption = False,
@@ -39,10 +43,16 @@ def list_runs(
     if as_json:
         print_json(rows)
         return
+    console = Console()
+    names = ("runId", "workflowName", "status", "createdAt")
+    if not console.is_terminal:  # for programs: nothing is cut off
+        for row in rows:
+            sys.stdout.write("\t".join(str(row[name]) for name in names) + "\n")
+        return
     table = Table("run", "workflow", "status", "created", box=None)
     for row in rows:
-        table.add_row(row["runId"], row["workflowName"], row["status"], row["createdAt"])
-    Console().print(table if rows else "No runs.")
+        table.add_row(*(str(row[name]) for name in names))
+    console.print(table if rows else "No runs.")
 
 
 async def _list(
@@ -63,11 +73,33 @@ def _workflows(mastra: Mastra, name: str | None) -> list[Workflow[Any, Any, Any]
     return list(mastra.list_workflows().values())
 
 
-async def _found(mastra: Mastra, name: str | None, run_id: str) -> Workflow[Any, Any, Any]:
-    for workflow in _workflows(mastra, name):
-        if await workflow.runtime.store.get_run(workflow.id, run_id) is not None:
-            return workflow
-    raise RunNotFoundError(f"There is no run {run_id!r} in this application's storage.")
+async def _found(
+    mastra: Mastra, name: str | None, given: str
+) -> tuple[Workflow[Any, Any, Any], str]:
+    """Return a run's workflow and its whole id.
+
+    Args:
+        mastra: The application.
+        name: The workflow, where it is known.
+        given: The run's id, or its beginning where that is no other run's.
+
+    Raises:
+        RunNotFoundError: There is no such run, or several begin so.
+    """
+    workflows = _workflows(mastra, name)
+    for workflow in workflows:
+        if await workflow.get_run(given) is not None:
+            return workflow, given
+    found: list[tuple[Workflow[Any, Any, Any], str]] = []
+    for workflow in workflows if len(given) >= _SHORTEST else ():
+        listed = await workflow.list_runs()
+        found += [(workflow, run.run_id) for run in listed.runs if run.run_id.startswith(given)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(run_id for _, run_id in found[:5])
+        raise RunNotFoundError(f"Several runs begin with {given!r}: {ids}. Give more of the id.")
+    raise RunNotFoundError(f"There is no run {given!r} in this application's storage.")
 
 
 @runs.command()
@@ -103,7 +135,7 @@ def show(
 async def _show(app: str | None, name: str | None, run_id: str) -> dict[str, Json]:
     mastra = load_app(app)
     async with mastra:
-        workflow = await _found(mastra, name, run_id)
+        workflow, run_id = await _found(mastra, name, run_id)
         info = await workflow.get_run(run_id)
         if info is None:
             raise RunNotFoundError(f"The run {run_id!r} was deleted.")
@@ -129,7 +161,7 @@ async def _resume(
     given = None if data is None else read_json(data, "--data")
     mastra = load_app(app)
     async with mastra:
-        workflow = await _found(mastra, name, run_id)
+        workflow, run_id = await _found(mastra, name, run_id)
         run = await workflow.create_run(run_id)
         return (await run.resume(given, step=step)).to_wire()
 
@@ -142,17 +174,17 @@ def cancel(
     as_json: JsonOption = False,
 ) -> None:
     """Cancel a run."""
-    status: str = in_loop(_cancel, app, workflow, run_id)
+    cancelled, status = in_loop(_cancel, app, workflow, run_id)
     if as_json:
-        print_json({"runId": run_id, "status": status})
+        print_json({"runId": cancelled, "status": status})
     else:
-        Console().print(f"{run_id} is {status}.")
+        Console().print(f"{cancelled} is {status}.")
 
 
-async def _cancel(app: str | None, name: str | None, run_id: str) -> str:
+async def _cancel(app: str | None, name: str | None, run_id: str) -> tuple[str, str]:
     mastra = load_app(app)
     async with mastra:
-        workflow = await _found(mastra, name, run_id)
+        workflow, run_id = await _found(mastra, name, run_id)
         run = await workflow.create_run(run_id)
         await run.cancel()
-        return await run.status()
+        return run_id, await run.status()

@@ -16,7 +16,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from mastra.cli.load import APP_VARIABLE, find_app, load_app
-from mastra.cli.terminal import AppOption, notes, reporting
+from mastra.cli.terminal import AppOption, check_port, notes, reporting
 from mastra.logs import show_cause
 from mastra.observability.config import Observability
 from mastra.observability.logs import JsonLogFormatter
@@ -76,6 +76,7 @@ def dev(
     with reporting():
         os.environ[APP_VARIABLE] = find_app(app)
         config = _config(load_app(app), host, port)
+        check_port(config.host, config.port)
     os.environ[_HOST], os.environ[_PORT] = config.host, str(config.port)
     os.environ[_RECEIVE_TIMEOUT] = str(config.receive_timeout)
     base = f"http://{config.host}:{config.port}"
@@ -112,4 +113,6 @@ def start(
         from mastra.server import serve  # noqa: PLC0415
 
         mastra = load_app(app)
-        serve(mastra, _config(mastra, host, port))
+        config = _config(mastra, host, port)
+        check_port(config.host, config.port)
+        serve(mastra, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ __all__ = [
     "MISUSED",
     "AppOption",
     "JsonOption",
+    "check_port",
     "fail",
     "in_loop",
     "notes",
@@ -38,7 +40,23 @@ AppOption = Annotated[
     str | None,
     typer.Option("--app", "-a", help="The Mastra object, as module:name."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, nothing else.")]
+
+
+class _Output:
+    """What this call of the command line prints."""
+
+    is_json = False
+
+
+def _note_json(value: bool) -> bool:
+    _Output.is_json = value
+    return value
+
+
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON on stdout, nothing else.", callback=_note_json),
+]
 
 
 def notes() -> Console:
@@ -64,12 +82,19 @@ def read_json(text: str, what: str) -> Json:
         raise ConfigError(f"{what} is not JSON: {error}") from error
 
 
-def fail(message: str, code: int = FAILED) -> NoReturn:
-    """Print an error and leave.
+def fail(message: str, code: int = FAILED, *, named: str = "ERROR") -> NoReturn:
+    """Print an error and leave: for people on stderr, with `--json` as JSON on stdout too.
+
+    Args:
+        message: What went wrong.
+        code: The exit code.
+        named: The error's own code.
 
     Raises:
         Exit: Always.
     """
+    if _Output.is_json:
+        print_json({"error": {"message": message, "code": named}})
     notes().print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
     raise typer.Exit(code)
 
@@ -80,9 +105,28 @@ def reporting() -> Generator[None]:
     try:
         yield
     except (ConfigError, ValidationError, RunNotFoundError) as error:
-        fail(error.message, MISUSED)
+        fail(error.message, MISUSED, named=error.code)
     except MastraError as error:
-        fail(error.message)
+        fail(error.message, named=error.code)
+
+
+def check_port(host: str, port: int) -> None:
+    """Check that a server may listen.
+
+    Raises:
+        ConfigError: It may not: somebody else does, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"Port {port} of {host} cannot be listened on: {error.strerror}. End what "
+                "listens there, or give another with --port.",
+                code="PORT_IN_USE",
+            ) from error
 
 
 def in_loop(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:

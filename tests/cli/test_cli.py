@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from mastra.cli.commands import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,6 +64,25 @@ mastra = Mastra(
 """
 
 
+SLOW = """
+import asyncio
+from mastra import Agent, Mastra
+from mastra.testing import FunctionModel
+
+
+async def answer(request):
+    if request.messages[-1].text == "quick":
+        yield "quick answer"
+        return
+    yield "begun"
+    await asyncio.sleep(60)
+    yield "never"
+
+
+mastra = Mastra(agents=[Agent(id="a", model=FunctionModel(answer))])
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "main.py").write_text(APP)
@@ -76,6 +100,39 @@ def mastra(folder: Path, *words: str, stdin: str | None = None) -> subprocess.Co
         timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
     )
+
+
+class Calls:
+    """Calls of the command line in this process, which takes a tenth of the time."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._patch = monkeypatch
+
+    def __call__(self, *words: str, folder: Path | None = None) -> Any:
+        here = folder or self.folder
+        with self._patch.context() as patch:
+            patch.chdir(here)
+            patch.setattr(sys, "path", [str(here), *sys.path])
+            patch.setenv("NO_COLOR", "1")
+            known = {*sys.modules}
+            try:
+                return CliRunner().invoke(cli, words, catch_exceptions=False)
+            finally:
+                for name in {*sys.modules} - known:
+                    if str(getattr(sys.modules[name], "__file__", "")).startswith(str(here)):
+                        del sys.modules[name]
+
+    def json(self, *words: str) -> Any:
+        done = self(*words, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    (tmp_path / "main.py").write_text(APP)
+    return Calls(tmp_path, monkeypatch)
 
 
 def answer(folder: Path, *words: str) -> Any:
@@ -149,10 +206,22 @@ def test_graph_is_mermaid(project: Path) -> None:
     assert answer(project, "graph", "looping")[0]["type"] == "loop"
 
 
-def test_the_starter_project_runs(tmp_path: Path) -> None:
-    made = answer(tmp_path, "new", "my-app")
-    folder = tmp_path / made["folder"]
-    assert answer(folder, "run", "greet", "name=Ada")["result"] == {"text": "Hello, Ada!"}
+@pytest.mark.parametrize(
+    ("template", "words", "printed"),
+    [
+        ("planner", ["run", "plan-day", "city=Paris"], "Plan a day outdoors in Paris"),
+        ("agent", ["chat", "-m", "hi"], "You asked: hi"),
+        ("workflow", ["run", "greet", "name=Ada"], "Hello, Ada!"),
+        ("inngest", ["graph", "plan-day"], "flowchart TD"),
+    ],
+)
+def test_a_starter_project_runs_and_tests(
+    call: Calls, template: str, words: list[str], printed: str
+) -> None:
+    made = call.json("new", "my-app", "--template", template)
+    folder = call.folder / made["folder"]
+    done = call(*words, folder=folder)
+    assert (done.exit_code, printed in done.stdout) == (0, True), done.output
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0"],
         cwd=folder,
@@ -162,7 +231,101 @@ def test_the_starter_project_runs(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert tested.returncode == 0, tested.stdout
-    assert mastra(tmp_path, "new", "my-app").returncode == 2
+    assert "{{" not in "".join((call.folder / path).read_text() for path in made["files"])
+    assert call("new", "my-app").exit_code == 2
+
+
+def test_version(call: Calls) -> None:
+    assert call("--version").stdout.startswith("mastra-py ")
+
+
+def test_ids_are_whole_for_programs_and_short_for_people(call: Calls) -> None:
+    ids = ("abcd-1111-2222-3333-4444-5555-6666", "abcd-7777", "efgh-1")
+    for run_id in ids:
+        call.json("run", "waiting", "value=1", "--run-id", run_id)
+    listed = call("runs", "list").stdout.splitlines()
+    assert {line.split("\t")[0] for line in listed} == {*ids}
+    assert call.json("runs", "show", "abcd-1")["runId"] == ids[0]
+    assert call.json("runs", "cancel", "efgh")["runId"] == "efgh-1"
+    several = call("runs", "show", "abcd")
+    assert (several.exit_code, "Several runs begin with 'abcd'" in several.stderr) == (2, True)
+    unknown = call("runs", "list", "--status", "sleeping")
+    assert (unknown.exit_code, "sleeping" in unknown.stderr) == (2, True)
+
+
+def test_errors_are_json_where_json_was_asked_for(call: Calls) -> None:
+    done = call("runs", "show", "nope", "--json")
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["error"]["code"] == "RUN_NOT_FOUND"
+    assert "There is no run 'nope'" in done.stderr
+
+
+def test_a_project_that_cannot_be_imported_is_told_in_few_lines(call: Calls) -> None:
+    folder = call.folder
+    (folder / "main.py").write_text("from helper import nothing\n")
+    (folder / "helper.py").write_text("def fail():\n    raise KeyError('x')\n\nfail()\n")
+    done = call("run", "x")
+    assert done.exit_code == 2
+    assert "helper.py, line 2: raise KeyError('x')" in done.stderr
+    assert len(done.stderr.splitlines()) <= 12
+    (folder / "main.py").write_text("import notthere\n")
+    assert "No module named 'notthere'" in call("run", "x").stderr
+    (folder / "main.py").write_text("def (:\n")
+    assert "main.py, line 1" in call("run", "x").stderr
+
+
+def test_the_environment_file_is_read(call: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREETING", "")  # put back afterwards
+    monkeypatch.delenv("GREETING")
+    (call.folder / ".env").write_text("GREETING=hello\n")
+    (call.folder / "main.py").write_text(f"{APP}\nimport os\nassert os.environ['GREETING']\n")
+    assert call("graph", "looping").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["dev", "start"])
+def test_a_port_that_is_taken_is_told_before_anything_else(call: Calls, command: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = call(command, "--port", port)
+    assert done.exit_code == 2
+    assert f"Port {port} of" in done.stderr
+    assert "http://" not in done.stderr
+
+
+def test_the_doctor_looks_at_everything(call: Calls) -> None:
+    done = call("doctor", "--json", "--port", "0")
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert found["application"]["state"] == found["storage"]["state"] == "ok"
+    assert {"extra sql", "key openai", "port 0"} <= set(found)
+    assert done.exit_code == 0
+    (call.folder / "main.py").write_text("mastra = 1\n")
+    assert call("doctor", "--json").exit_code == 1
+
+
+def test_ctrl_c_stops_an_answer_and_the_chat_goes_on(project: Path) -> None:
+    (project / "main.py").write_text(SLOW)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from mastra.cli import main; main()", "chat"],
+        cwd=project,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        bufsize=1,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("slow\n")
+        assert process.stdout.read(5) == "begun"
+        process.send_signal(signal.SIGINT)
+        process.stdin.write("quick\n\n")
+        rest = process.stdout.read()
+    assert (process.returncode, "quick answer" in rest) == (0, True), rest
+    assert "never" not in rest
 
 
 def test_without_an_application_the_command_says_where_it_looked(tmp_path: Path) -> None:
