@@ -14,6 +14,7 @@ from mastra.agents.chunks import AgentChunk, error_to_wire
 from mastra.ai_sdk.chunks import (
     StreamOptions,
     UIChunk,
+    asks_approval,
     custom_chunk,
     text_of_error,
 )
@@ -374,6 +375,9 @@ class AgentTranslator:
         call_id = payload["toolCallId"]
         self._pending.pop(call_id, None)
         self._introduce(payload)
+        if asks_approval(payload.get("suspendPayload")):
+            asked = approval_id(run_id, call_id)
+            self._put({"type": "tool-approval-request", "toolCallId": call_id, "approvalId": asked})
         self._waits("data-tool-call-suspended", run_id, payload, "suspendPayload")
 
     def _waits(self, kind: str, run_id: str, payload: Mapping[str, Any], told: str) -> None:

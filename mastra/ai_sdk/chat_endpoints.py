@@ -25,6 +25,7 @@ from mastra.server.context import Server, ServerDep
 
 __all__ = ["chat_endpoints"]
 
+_BATCH = 64
 _UNDER_WAY = frozenset(("running", "waiting"))
 _SHOWN = _UNDER_WAY | {"suspended"}
 """What a page that comes back is shown: also what waits for its answer."""
@@ -96,14 +97,18 @@ async def _replayed(
             for result in run.get("results") or ():
                 yield _framed(translator.answered(result["toolCallId"], result["output"]))
             async with agent.observe(str(run["id"])) as stream:
-                async with aclosing(stream.full_stream) as chunks:
-                    async for chunk in chunks:
-                        if chunk.type == "finish" and run is not note.runs[-1]:
-                            continue  # the message goes on
-                        made = translator.translate(chunk)
-                        if made:
-                            await server.turns.next()
-                            yield _framed(made)
+                async with aclosing(stream.batches(_BATCH)) as batches:
+                    async for batch in batches:
+                        await server.turns.next()
+                        # Of all but the last run the message goes on where the run ends.
+                        shown = [
+                            made
+                            for chunk in batch
+                            if chunk.type != "finish" or run is note.runs[-1]
+                            for made in translator.translate(chunk)
+                        ]
+                        if shown:
+                            yield _framed(shown)
                 if run is note.runs[-1]:
                     ended = translator.end(stream.status, await usage_of(stream))
     except MastraError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
+from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.agents.wire import plain
 from mastra.jsonable import Json
 
@@ -16,6 +17,7 @@ __all__ = [
     "StreamOptions",
     "UIChunk",
     "Version",
+    "asks_approval",
     "custom_chunk",
     "text_of_error",
 ]
@@ -72,3 +74,19 @@ def text_of_error(options: StreamOptions, error: Any) -> str:
     if options.on_error is not None:
         return str(options.on_error(known))
     return str(known.get("message") or known.get("name") or "The answer failed.")
+
+
+def asks_approval(suspended: Any) -> bool:
+    """Return whether a tool waits because an agent that it asks, at whatever depth, has to be let.
+
+    Args:
+        suspended: What the tool suspended with.
+    """
+    while isinstance(suspended, Mapping):
+        known = cast("Mapping[str, Any]", suspended)
+        if "runId" not in known or "suspendPayload" not in known:
+            return False
+        if known.get("resumeSchema") == APPROVAL_SCHEMA:
+            return True
+        suspended = known["suspendPayload"]
+    return False

@@ -90,6 +90,8 @@ class Approval:
     """The answer."""
     reason: str | None = None
     """Why."""
+    is_of_another: bool = False
+    """Whether it is an agent that the call asks, whose own call waits."""
 
 
 def page_messages(given: Any) -> list[PageMessage]:

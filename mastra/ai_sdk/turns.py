@@ -16,7 +16,7 @@ from mastra.agents.chunks import AgentChunk
 from mastra.agents.options import PreparedStep, StepPreparation
 from mastra.agents.remembering import UPDATE_TOOL
 from mastra.ai_sdk.agent_translator import AgentTranslator
-from mastra.ai_sdk.chunks import StreamOptions
+from mastra.ai_sdk.chunks import StreamOptions, asks_approval
 from mastra.ai_sdk.page import (
     Approval,
     ChatBody,
@@ -160,18 +160,19 @@ class _Asking:
             (run.run_id, call.tool_call_id): call
             for run in found.runs
             for call in run.tool_calls
-            if call.kind == "approval"
+            if call.kind == "approval" or asks_approval(call.suspend_payload)
         }
         waiting: list[Approval] = []
         for approval in approvals:
             call = stored.get((approval.run_id, approval.call_id))
-            if call is None or approval in waiting:
+            place = approval.run_id, approval.call_id
+            if call is None or any((one.run_id, one.call_id) == place for one in waiting):
                 continue
             if call.tool_name != approval.tool_name or not _is_same(call.args, approval.args):
                 raise Refusal(
                     409, "The call was changed after its approval was asked for. Nothing was run."
                 )
-            waiting.append(approval)
+            waiting.append(replace(approval, is_of_another=call.kind != "approval"))
         return waiting
 
     async def _approved(self, approvals: list[Approval], going_on: PageMessage) -> list[Leg]:
@@ -189,6 +190,10 @@ class _Asking:
 
     def _answered(self, approval: Approval, options: Mapping[str, Any]) -> Leg:
         agent, run_id, call_id = self.agent, approval.run_id, approval.call_id
+        if approval.is_of_another:
+            said = {"approved": approval.approved, "reason": approval.reason}
+            data = {key: value for key, value in said.items() if value is not None}
+            return lambda: agent.resume_stream(data, run_id=run_id, tool_call_id=call_id, **options)
         if approval.approved:
             return lambda: agent.approve_tool_call(run_id, call_id, **options)
         return lambda: agent.decline_tool_call(run_id, call_id, reason=approval.reason, **options)

@@ -80,6 +80,10 @@ def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
             case "mixed":
                 calls = [ToolCall("pay", {"to": "ann"}), ToolCall("weather", {"city": "Oslo"})]
                 return ["I will. ", *calls, ToolCall("pay", {"to": "bob"})]
+            case "delegate":
+                return ToolCall("agent-payer", {"prompt": "single"})
+            case "single":
+                return ToolCall("pay", {"to": "ann"})
             case "both":
                 return [ToolCall("pay", {"to": "ann"}), ToolCall("locate", {})]
             case "locate":
@@ -183,9 +187,11 @@ def build(deeds: Deeds, storage: Any = None, pause_s: float = PAUSE_S, **config:
     ]
     return Mastra(
         agents={
-            "plain": agent("plain"),
+            "plain": agent("plain", agents={"payer": agent("payer")}),
             "remembering": agent("remembering", memory=Memory()),
-            "durable": agent("durable", memory=Memory(), durable=True),
+            "durable": agent(
+                "durable", memory=Memory(), durable=True, agents={"payer": agent("payer")}
+            ),
             "lasting": agent("lasting", durable=True),
         },
         workflows={

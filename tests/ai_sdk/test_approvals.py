@@ -202,3 +202,23 @@ async def test_a_step_may_wait_for_a_person_and_for_the_page(
         for part in message.parts
     ]
     assert results == ["paid ann", "Oslo"]
+
+
+@pytest.mark.parametrize("approved", [True, False])
+@pytest.mark.parametrize("agent", ["plain", "durable"])
+async def test_what_a_sub_agent_asks_is_asked_of_the_page(
+    http: httpx.AsyncClient, deeds: Deeds, agent: str, approved: bool
+) -> None:
+    page = Page(http, agent, f"sub {agent} {approved}")
+    await page.ask("delegate")
+    assert page.states == {"call_1": "approval-requested"}
+    [data] = [c["data"] for c in page.chunks if c["type"] == "data-tool-call-suspended"]
+    assert data["suspendPayload"]["suspendPayload"]["args"] == {"to": "ann"}
+    page.answer(approved=approved, reason=None if approved else "too dear")
+    assert page.is_sent_by_itself()
+    sent = page.body()
+    await page.send()
+    assert page.states == {"call_1": "output-available"}
+    assert ("too dear" in page.text) is not approved
+    assert deeds.paid == (["ann"] if approved else [])
+    assert (await http.post(page.path, json=sent)).status_code == 409
