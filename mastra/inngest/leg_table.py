@@ -21,9 +21,10 @@ from mastra.workflows.active import ActiveRun, Reopening, Target, TimeTravel
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
-from mastra.workflows.engines.lifecycle import begin, call_on_start, go_back, head_of
-from mastra.workflows.engines.reopen import find_targets, reopening_after_crash, stored_reopening
+from mastra.workflows.engines.lifecycle import begin, call_on_start, head_of
+from mastra.workflows.engines.resume import find_targets, reopening_after_crash, stored_reopening
 from mastra.workflows.engines.tracing import trace_data
+from mastra.workflows.engines.travel import go_back
 from mastra.workflows.events import Kind
 from mastra.workflows.graph import is_current, note_of
 from mastra.workflows.records import decode_record

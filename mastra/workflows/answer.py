@@ -17,7 +17,7 @@ from mastra.jsonable import Json
 from mastra.request_context import RequestContext
 from mastra.workflows.active import Reopening, Target
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.engines.reopen import find_targets
+from mastra.workflows.engines.resume import find_targets
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import WorkflowSpec
 

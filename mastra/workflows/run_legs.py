@@ -18,11 +18,8 @@ from mastra.workflows.engines.base import RunHandle
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.lifecycle import call_on_start
-from mastra.workflows.engines.reopen import (
-    reopening_after_crash,
-    stored_reopening,
-    travel_to,
-)
+from mastra.workflows.engines.resume import reopening_after_crash, stored_reopening
+from mastra.workflows.engines.travel import travel_to
 from mastra.workflows.events import Kind
 from mastra.workflows.graph import note_of
 from mastra.workflows.run_input import (

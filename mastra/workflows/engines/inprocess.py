@@ -24,12 +24,13 @@ from mastra.workflows.engines.inprocess_ops import OpsFactory, make_ops
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.leg import Leg, running_loop
-from mastra.workflows.engines.lifecycle import begin, conclude, go_back, head_of
+from mastra.workflows.engines.lifecycle import begin, conclude, head_of
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
 from mastra.workflows.engines.patience import is_passing, patiently
 from mastra.workflows.engines.recovery import Lookout, Recoveries, try_to_take_answer
 from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
+from mastra.workflows.engines.travel import go_back
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.graph import is_current, note_of
 from mastra.workflows.results import WorkflowResult

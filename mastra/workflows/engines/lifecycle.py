@@ -10,11 +10,11 @@ from mastra.clock import now_ms
 from mastra.errors import RunClaimedError
 from mastra.jsonable import Json
 from mastra.observability.config import tracer_of
-from mastra.storage.base import JournalRow, RunChanges, RunHead
+from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import NO_USAGE, ActiveRun, State, TimeTravel
 from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, called, logger_of
 from mastra.workflows.engines.commands import Command
-from mastra.workflows.engines.journal import CLOSED_UP, FINAL, DropRow, LoadedRun
+from mastra.workflows.engines.journal import CLOSED_UP, FINAL, LoadedRun
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.outcome import Outcome, result_of
 from mastra.workflows.engines.patience import patiently
@@ -35,7 +35,6 @@ __all__ = [
     "begin",
     "call_on_start",
     "conclude",
-    "go_back",
 ]
 
 
@@ -131,38 +130,6 @@ def _remember_progress(run: ActiveRun, block: StepRecord, value: dict[str, Any])
         run.blocks.marks.add(f"{block.op_id}[{index}]:success:")
 
 
-async def go_back(run: ActiveRun, writer: JournalWriter, travel: TimeTravel) -> None:
-    """Forget what a run goes back behind, and take the results that are given.
-
-    Both are stored together, with the start of the leg: a restart after a crash does this again
-    where that is not stored.
-    """
-    rows: list[JournalRow] = []
-    if travel.dropped:
-        rows.append(drop_ops(run, list(travel.dropped)))
-    for record in travel.given:
-        run.order = max(run.order, record.order)
-        run.state.merge(record)
-        run.add(record)
-        rows.append(record)
-    if rows:
-        await _done(writer.write(rows))
-    run.base_ops = frozenset(run.journal)
-
-
-def drop_ops(run: ActiveRun, ops: list[str]) -> DropRow:
-    """Forget operations, and return the row that makes storage do so."""
-    for op_id in ops:
-        for known in (run.journal, run.blocks.records):
-            record = known.pop(op_id, None)
-            if record is not None and run.latest.get(record.step_id) is record:
-                del run.latest[record.step_id]
-        run.blocks.marks -= {
-            key for key in run.blocks.marks if key.startswith((f"{op_id}:", f"{op_id}["))
-        }
-    return DropRow(ops)
-
-
 # -- how it ended ------------------------------------------------------------------------------
 
 
@@ -249,11 +216,6 @@ async def conclude(
 
 def _suspended(journal: Mapping[str, StepRecord]) -> list[StepRecord]:
     return [record for record in journal.values() if record.status == "suspended"]
-
-
-async def _done(stored: Awaitable[None] | None) -> None:
-    if stored is not None:
-        await stored
 
 
 async def _store_ends(
