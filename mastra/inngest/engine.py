@@ -52,7 +52,7 @@ from mastra.workflows.engines.recovery import take_answer
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
-from mastra.workflows.versions import check_definition, spec_for
+from mastra.workflows.versions.choice import check_definition, spec_for
 
 __all__ = ["InngestEngine"]
 

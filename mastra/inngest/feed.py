@@ -22,7 +22,7 @@ from mastra.workflows.events import Event, EventPayload, Kind, LegEnd, to_event
 from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec_forms import forms_of
-from mastra.workflows.versions import spec_for
+from mastra.workflows.versions.choice import spec_for
 
 __all__ = ["Feed"]
 

@@ -26,11 +26,11 @@ from mastra.workflows.engines.resume import find_targets, reopening_after_crash,
 from mastra.workflows.engines.tracing import trace_data
 from mastra.workflows.engines.travel import go_back
 from mastra.workflows.events import Kind
-from mastra.workflows.graph import is_current, note_of
 from mastra.workflows.records import decode_record
 from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.step_context import _count_usage
-from mastra.workflows.versions import check_definition, spec_for
+from mastra.workflows.versions.choice import check_definition, spec_for
+from mastra.workflows.versions.graph import is_current, note_of
 
 __all__ = ["Key", "LegTable", "key_of"]
 

@@ -36,7 +36,7 @@ from mastra.workflows.results import RunFacts, WorkflowResult
 from mastra.workflows.run import Run
 from mastra.workflows.spec import Unit, WorkflowSpec
 from mastra.workflows.spec_forms import forms_of
-from mastra.workflows.versions import check_definition, spec_for
+from mastra.workflows.versions.choice import check_definition, spec_for
 from mastra.workflows.workflow import Workflow
 
 __all__ = ["RecordedRun", "ReplayedRun", "record_run"]

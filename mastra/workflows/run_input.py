@@ -10,8 +10,8 @@ from mastra.request_context import RequestContext
 from mastra.schema import ANY, SchemaMismatch
 from mastra.storage.base import RunChanges
 from mastra.workflows.engines.commands import Command, RunTarget
-from mastra.workflows.graph import note_of
 from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.versions.graph import note_of
 
 __all__ = ["check_context", "check_same_start", "checked_input", "checked_state", "start_changes"]
 

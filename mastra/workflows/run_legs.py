@@ -21,7 +21,6 @@ from mastra.workflows.engines.lifecycle import call_on_start
 from mastra.workflows.engines.resume import reopening_after_crash, stored_reopening
 from mastra.workflows.engines.travel import travel_to
 from mastra.workflows.events import Kind
-from mastra.workflows.graph import note_of
 from mastra.workflows.run_input import (
     check_context,
     check_same_start,
@@ -31,7 +30,8 @@ from mastra.workflows.run_input import (
 )
 from mastra.workflows.run_view import RunView
 from mastra.workflows.runtime import in_surroundings
-from mastra.workflows.versions import check_definition
+from mastra.workflows.versions.choice import check_definition
+from mastra.workflows.versions.graph import note_of
 
 __all__ = ["RunLegs"]
 

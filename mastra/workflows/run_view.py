@@ -21,7 +21,7 @@ from mastra.workflows.run_stream import RunStream
 from mastra.workflows.run_watch import Watchers, live_leg
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import WorkflowSpec
-from mastra.workflows.versions import spec_for
+from mastra.workflows.versions.choice import spec_for
 
 __all__ = ["RunView"]
 

@@ -35,7 +35,7 @@ from mastra.workflows.run import Run
 from mastra.workflows.run_info import RunInfo, RunList
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import WorkflowSpec
-from mastra.workflows.versions import spec_for
+from mastra.workflows.versions.choice import spec_for
 
 __all__ = ["WorkflowRuns"]
 

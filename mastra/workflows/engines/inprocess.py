@@ -32,9 +32,9 @@ from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
 from mastra.workflows.engines.travel import go_back
 from mastra.workflows.engines.walker import walk
-from mastra.workflows.graph import is_current, note_of
 from mastra.workflows.results import WorkflowResult
-from mastra.workflows.versions import check_definition
+from mastra.workflows.versions.choice import check_definition
+from mastra.workflows.versions.graph import is_current, note_of
 
 __all__ = ["InProcessEngine"]
 

@@ -22,7 +22,6 @@ from mastra.workflows.engines.scoring import offer_output
 from mastra.workflows.engines.tracing import close_run_span, open_run_span, trace_data
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.events import EventLog, Kind, LegEnd
-from mastra.workflows.graph import note_of
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import (
     RunFacts,
@@ -30,6 +29,7 @@ from mastra.workflows.results import (
     WorkflowResult,
 )
 from mastra.workflows.spec_forms import forms_of
+from mastra.workflows.versions.graph import note_of
 
 __all__ = [
     "begin",

@@ -14,7 +14,7 @@ from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.events import Event, to_event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec_forms import forms_of
-from mastra.workflows.versions import spec_for
+from mastra.workflows.versions.choice import spec_for
 
 __all__ = ["StoredHandle", "no_such_run"]
 

@@ -11,8 +11,8 @@ from mastra.observability.spans import Span, SpanRef
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
-from mastra.workflows.graph import note_of
 from mastra.workflows.records import StepRecord
+from mastra.workflows.versions.graph import note_of
 
 __all__ = [
     "close_run_span",

@@ -15,10 +15,10 @@ from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.graph import Graph, Part, graph_of
 from mastra.workflows.places import place_of, stem_in, unit_at
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import StepNode, WorkflowNode, WorkflowSpec
+from mastra.workflows.versions.graph import Graph, Part, graph_of
 
 __all__ = ["Changes", "compare", "unknown_to"]
 

@@ -9,11 +9,11 @@ from weakref import WeakKeyDictionary
 
 from mastra.errors import DefinitionChangedError
 from mastra.storage.base import RunHead
-from mastra.workflows.comparison import Changes, compare, unknown_to
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.graph import Part, is_current, read_graph
 from mastra.workflows.places import followed, positional, with_units
 from mastra.workflows.spec import StepNode, Unit, WorkflowSpec
+from mastra.workflows.versions.comparison import Changes, compare, unknown_to
+from mastra.workflows.versions.graph import Part, is_current, read_graph
 
 __all__ = ["check_definition", "spec_for"]
 

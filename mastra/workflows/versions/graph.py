@@ -14,7 +14,6 @@ from typing import Any, Final, cast
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 from mastra.storage.base import RunHead
-from mastra.workflows.fingerprint import fingerprint
 from mastra.workflows.places import OpNames
 from mastra.workflows.spec import (
     Node,
@@ -22,6 +21,7 @@ from mastra.workflows.spec import (
     Unit,
     WorkflowSpec,
 )
+from mastra.workflows.versions.fingerprint import fingerprint
 
 __all__ = ["Graph", "Part", "graph_of", "is_current", "note_of", "read_graph"]
 
