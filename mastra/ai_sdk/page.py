@@ -39,6 +39,8 @@ _MODEL_PARTS: Final = frozenset(
     ("text", "reasoning", "file", "source-url", "source-document", "dynamic-tool")
 )
 """What is read of a message; a page shows other parts too, such as `data-…`, and newer ones."""
+_OURS: Final = ("agent-", "workflow-")
+"""What the names of agents and workflows as tools begin with."""
 _OUTPUT: Final = frozenset(("output-available", "output-error"))
 
 
@@ -192,7 +194,8 @@ def results_of_page(message: PageMessage, own: Collection[str]) -> list[dict[str
     found: list[dict[str, Any]] = []
     for name, part in _calls(_last_step(message)):
         is_done = part.get("state") in _OUTPUT and part.get("preliminary") is not True
-        if not is_done or name in own or part.get("providerExecuted"):
+        is_ours = name in own or name.startswith(_OURS)
+        if not is_done or is_ours or part.get("providerExecuted"):
             continue
         is_error = part["state"] == "output-error"
         output: Any = str(part.get("errorText") or "") if is_error else part.get("output")

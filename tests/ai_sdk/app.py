@@ -23,7 +23,7 @@ from mastra.memory import Memory
 from mastra.server import ServerConfig
 from mastra.testing import FunctionModel, ToolCall, Turn
 
-PIECES = 24
+PIECES, MIDDLE = 24, 5
 AGENTS = [
     "plain",
     "durable",
@@ -46,6 +46,10 @@ class Deeds:
         self.pieces = 0
         self.paying: asyncio.Event | None = None
         self.waiting = 0
+        self.held: asyncio.Event | None = None
+        """Where it is set, a slow answer stops in its middle until this is."""
+        self.cut = 0
+        """How many slow answers have ended, or were ended."""
         self.requests: list[Any] = []
 
 
@@ -56,10 +60,15 @@ def asked_of(request: Any) -> str:
 
 def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
     async def slowly(text: str) -> AsyncIterator[str]:
-        for place in range(PIECES):
-            await asyncio.sleep(pause_s)
-            deeds.pieces += 1
-            yield f"{text}{place} "
+        try:
+            for place in range(PIECES):
+                await asyncio.sleep(pause_s)
+                if place == MIDDLE and deeds.held is not None:
+                    await deeds.held.wait()
+                deeds.pieces += 1
+                yield f"{text}{place} "
+        finally:
+            deeds.cut += 1
 
     def answer(request: Any) -> Any:  # noqa: PLR0911, PLR0912 - an arm a word
         deeds.requests.append(request)

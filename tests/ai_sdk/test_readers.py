@@ -11,7 +11,7 @@ import pytest
 
 from mastra import SQLStorage
 from mastra.server import BearerAuth
-from tests.ai_sdk.app import AGENTS, PIECES, Deeds, build
+from tests.ai_sdk.app import AGENTS, MIDDLE, PIECES, Deeds, build
 from tests.ai_sdk.wire import Page, chunks_of, put_together
 from tests.server.live import running
 
@@ -51,12 +51,10 @@ async def read_a_little(page: Page, deeds: Deeds) -> str:
 async def test_an_answer_ends_when_its_reader_leaves(http: httpx.AsyncClient, deeds: Deeds) -> None:
     page = Page(http, "plain", "chat")
     page.said("long")
+    deeds.held = asyncio.Event()
     await read_a_little(page, deeds)
-    await asyncio.sleep(0.1)
-    count = deeds.pieces
-    assert count < PIECES
-    await asyncio.sleep(0.1)
-    assert deeds.pieces == count
+    await until(lambda: deeds.cut == 1)
+    assert deeds.pieces <= MIDDLE
     assert (await page.go_on()).status_code == 204
 
 
@@ -66,8 +64,12 @@ async def test_a_durable_answer_goes_on_and_is_shown_from_its_beginning(
 ) -> None:
     page = Page(http, "durable", chat)
     page.said("long")
+    deeds.held = asyncio.Event()
     message_id = await read_a_little(page, deeds)
-    shown = put_together({}, chunks_of(await page.go_on()))
+    looking = asyncio.ensure_future(page.go_on())
+    await asyncio.sleep(0.02)
+    deeds.held.set()
+    shown = put_together({}, chunks_of(await looking))
     assert shown["id"] == message_id
     assert "".join(part.get("text", "") for part in shown["parts"]) == WHOLE
     assert deeds.pieces == PIECES
@@ -79,8 +81,9 @@ async def test_stop_stops_the_run(http: httpx.AsyncClient, deeds: Deeds, agent: 
     page = Page(http, agent, "a/b")
     assert await page.stop() is False
     page.said("long")
+    deeds.held = asyncio.Event()
     asking = asyncio.ensure_future(page.post())
-    await until(lambda: deeds.pieces > 2)
+    await until(lambda: deeds.pieces == MIDDLE)
     assert await page.stop() is True
     chunks = chunks_of(await asking)
     assert [chunk["type"] for chunk in chunks[-4:]] == [
@@ -90,10 +93,10 @@ async def test_stop_stops_the_run(http: httpx.AsyncClient, deeds: Deeds, agent: 
         "finish",
     ]
     assert chunks[-1]["finishReason"] == "interrupted"
-    count = deeds.pieces
-    assert count < PIECES
-    await asyncio.sleep(0.05)
-    assert deeds.pieces == count
+    await until(lambda: deeds.cut == 1)
+    deeds.held.set()
+    await asyncio.sleep(0.02)
+    assert deeds.pieces == MIDDLE
     assert (await page.go_on()).status_code == 204
     page.messages.append(put_together({"role": "assistant"}, chunks))
     await page.ask("hello")
@@ -129,8 +132,9 @@ async def test_a_page_of_version_6_is_not_told_what_it_does_not_know(
 ) -> None:
     page = Page(http, "plain", "chat", **{"x-ai-sdk-version": "6"})
     page.said("long")
+    deeds.held = asyncio.Event()
     asking = asyncio.ensure_future(page.post())
-    await until(lambda: deeds.pieces > 2)
+    await until(lambda: deeds.pieces == MIDDLE)
     await page.stop()
     assert chunks_of(await asking)[-1]["finishReason"] == "other"
 
@@ -180,9 +184,13 @@ async def test_what_the_page_ran_is_in_an_answer_that_is_shown_again(
     message = await page.ask("locate slow")
     [part] = [part for part in message["parts"] if "toolCallId" in part]
     part |= {"state": "output-available", "output": "Oslo"}
+    deeds.held = asyncio.Event()
     asking = asyncio.ensure_future(page.post(messageId=message["id"]))
-    await until(lambda: deeds.pieces > 2)
-    shown = put_together({}, chunks_of(await page.go_on()))
+    await until(lambda: deeds.pieces == MIDDLE)
+    looking = asyncio.ensure_future(page.go_on())
+    await asyncio.sleep(0.02)
+    deeds.held.set()
+    shown = put_together({}, chunks_of(await looking))
     await asking
     assert shown["id"] == message["id"]
     [part] = [part for part in shown["parts"] if "toolCallId" in part]
@@ -226,13 +234,13 @@ async def test_another_process_shows_and_stops_what_this_one_drives(tmp_path: Pa
                 assert again.status_code == 409
 
                 page.said("long")
-                here.pieces = 0
+                here.pieces, here.held = 0, asyncio.Event()
                 asking = asyncio.ensure_future(page.post())
-                await until(lambda: here.pieces > 2)
+                await until(lambda: here.pieces == MIDDLE)
                 assert await elsewhere.stop() is True
                 chunks = chunks_of(await asking)
                 assert chunks[-1]["finishReason"] == "interrupted"
-                assert here.pieces < PIECES
+                assert here.pieces == MIDDLE
 
 
 async def test_everybody_has_chats_of_their_own() -> None:
@@ -243,11 +251,13 @@ async def test_everybody_has_chats_of_their_own() -> None:
             alice = Page(http, "lasting", "chat", authorization="Bearer a")
             bob = Page(http, "lasting", "chat", authorization="Bearer b")
             alice.said("long")
+            deeds.held = asyncio.Event()
             asking = asyncio.ensure_future(alice.post())
-            await until(lambda: deeds.pieces > 2)
+            await until(lambda: deeds.pieces == MIDDLE)
             assert (await bob.go_on()).status_code == 204
             assert await bob.stop() is False
             assert (await Page(http, "lasting", "chat").go_on()).status_code == 401
+            deeds.held.set()
             assert chunks_of(await asking)[-1]["finishReason"] == "stop"
             alice.messages.clear()
             await alice.ask("pay")
