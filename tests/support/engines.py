@@ -6,6 +6,7 @@ that the same case runs on an engine whose steps are driven by a server.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 from tests.support.inngest_server import FakeInngest
 
-__all__ = ["Calls", "Env", "engine_env"]
+__all__ = ["Calls", "Env", "OddClock", "engine_env"]
 
 AnyWorkflow = Workflow[Any, Any, Any]
 
@@ -38,6 +39,19 @@ class Calls:
 
     def __getitem__(self, name: str) -> int:
         return self.names.count(name)
+
+
+class OddClock(SystemClock):
+    """A machine's clock that stands still, or that somebody sets whenever it is looked at."""
+
+    def __init__(self, step_s: float = 0.0) -> None:
+        self._step_s = step_s
+        self._now = time.time()
+
+    def now(self) -> float:
+        """Return the time, and change it."""
+        self._now += self._step_s
+        return self._now
 
 
 class Env:

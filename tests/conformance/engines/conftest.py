@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from mastra.clock import Clock
 from tests.support.engines import Calls, Env, engine_env
 
 ENGINES = (
@@ -87,17 +86,14 @@ def inngest_server(engine_name: str, request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-async def env(engine_name: str, engine_url: str | None, inngest_server: Any) -> AsyncIterator[Env]:
+async def env(
+    request: pytest.FixtureRequest, engine_name: str, engine_url: str | None, inngest_server: Any
+) -> AsyncIterator[Env]:
     """One engine and one storage, closed after the test."""
     async with engine_env(engine_name, engine_url, inngest_server) as opened:
+        if request.node.get_closest_marker("time_jumps") is not None:
+            opened.use_fake_clock()
         yield opened
-
-
-@pytest.fixture
-def fake_clock(env: Env) -> Clock:
-    """The clock of the environment: one that jumps, or the machine's on a real server."""
-    env.use_fake_clock()
-    return env.clock
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from mastra import (
 from tests.support.engines import Calls, Env
 from tests.support.waiting import asking, failing, plus
 
+pytestmark = pytest.mark.time_jumps
+
 NO_USAGE = {
     "inputTokens": 0,
     "outputTokens": 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +17,8 @@ from mastra import (
 )
 from tests.support.engines import Calls, Env
 from tests.support.flows import Number, adding, chain, failing, outline
+
+pytestmark = pytest.mark.time_jumps
 
 
 def failing_times(times: int, calls: Calls, id: str = "s", **options: Any) -> Any:
@@ -187,19 +188,19 @@ async def test_a_try_that_spoils_its_input_does_not_spoil_the_next(env: Env) -> 
 @pytest.mark.parametrize("delay", [0.08, timedelta(milliseconds=80)])
 async def test_the_delay_is_waited_before_each_retry(env: Env, calls: Calls, delay: Any) -> None:
     config = RetryConfig(attempts=2, delay=delay)
-    began = time.monotonic()
+    began = env.clock.monotonic()
     result = await env.start(chain("w", failing_times(2, calls), retry_config=config), {"value": 0})
     assert result.status == "success"
     assert calls["s"] == 3
-    assert 0.155 < time.monotonic() - began < 5
+    assert 0.155 < env.clock.monotonic() - began < 5
 
 
 async def test_the_delay_may_grow(env: Env, calls: Calls) -> None:
     config = RetryConfig(attempts=3, delay=0.02, backoff="exponential", max_delay=0.06)
-    began = time.monotonic()
+    began = env.clock.monotonic()
     await env.start(chain("w", failing_times(3, calls), retry_config=config), {"value": 0})
     assert calls["s"] == 4
-    assert 0.115 < time.monotonic() - began < 5
+    assert 0.115 < env.clock.monotonic() - began < 5
 
 
 async def test_a_retry_after_a_wait_counts_on(env: Env) -> None:

@@ -20,16 +20,11 @@ from mastra.testing import FakeClock
 from tests.support.engines import Calls, Env
 from tests.support.flows import Number, adding, outline
 
+pytestmark = pytest.mark.time_jumps
+
 
 def start(id: str = "w", output: Any = Number) -> Any:
     return create_workflow(id=id, input_schema=Number, output_schema=output)
-
-
-@pytest.fixture(autouse=True)
-def jumping(request: pytest.FixtureRequest) -> None:
-    """Let no case wait: time jumps to what is slept for."""
-    if "env" in request.fixturenames:
-        request.getfixturevalue("fake_clock")
 
 
 def now(env: Env) -> datetime:

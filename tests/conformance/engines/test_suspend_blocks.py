@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import time
 from typing import Any
 
 import pytest
 
 from mastra import Run, StepContext, WorkflowFailed, WorkflowSuspended, create_step, create_workflow
-from tests.support.engines import Calls, Env
+from tests.support.engines import Calls, Env, OddClock
 from tests.support.waiting import asking, failing, plus
 
 
@@ -187,12 +185,9 @@ async def test_a_turn_suspends_twice(env: Env, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("step_s", [0.0, -0.5], ids=["stands still", "goes back"])
-async def test_no_answer_is_lost_by_a_clock(
-    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch, step_s: float
-) -> None:
+async def test_no_answer_is_lost_by_a_clock(env: Env, calls: Calls, step_s: float) -> None:
     """Two resumes may come within a millisecond, and a machine may set its clock."""
-    now, count = time.time(), itertools.count()
-    monkeypatch.setattr(time, "time", lambda: now + next(count) * step_s)
+    env.clock = OddClock(step_s)
     step = asking(calls, "ask", times=3)
     workflow = flow().dountil(step, lambda ctx: ctx.input_data >= 10).commit()
     run, first = await suspended(env, workflow)
@@ -203,10 +198,9 @@ async def test_no_answer_is_lost_by_a_clock(
 
 
 async def test_a_block_tells_each_time_that_it_goes_on_whatever_the_clock_says(
-    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch
+    env: Env, calls: Calls
 ) -> None:
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
+    env.clock = OddClock()
     inner = flow("inner").then(asking(calls, "ask", times=9)).commit()
     run, _ = await suspended(env, flow().then(inner).commit())
     for _ in range(3):

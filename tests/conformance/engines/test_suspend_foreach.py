@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from mastra import (
     create_step,
     create_workflow,
 )
-from tests.support.engines import Calls, Env
+from tests.support.engines import Calls, Env, OddClock
 from tests.support.waiting import asking, plus
 
 
@@ -233,10 +232,9 @@ async def test_what_follows_a_foreach_waits_for_all_items(env: Env, calls: Calls
 
 @pytest.mark.parametrize("is_nested", [False, True], ids=["a step", "a workflow"])
 async def test_an_item_tells_each_time_that_it_suspends_whatever_the_clock_says(
-    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch, is_nested: bool
+    env: Env, calls: Calls, is_nested: bool
 ) -> None:
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
+    env.clock = OddClock()
     item = asking(calls, "ask", times=9)
     if is_nested:
         inner = create_workflow(id="inner", input_schema=int, output_schema=int)
