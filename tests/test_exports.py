@@ -67,6 +67,7 @@ FOR_ANNOTATIONS = {
 NOT_BUILT: set[str] = set()
 
 PUBLIC_PACKAGES = [
+    "mastra.ag_ui",
     "mastra.ai_sdk",
     "mastra.errors",
     "mastra.inngest",

@@ -117,6 +117,17 @@ app = create_app(Mastra(agents={"a": Agent(id="a", model=ScriptedModel(["hi"]))}
 print(sorted(app.openapi()["paths"])[0])
 """
 
+AG_UI = """
+from mastra import Agent, Mastra
+from mastra.ag_ui import ag_ui_route
+from mastra.server import ServerConfig, create_app
+from mastra.testing import ScriptedModel
+
+server = ServerConfig(api_routes=[ag_ui_route()])
+app = create_app(Mastra(agents={"a": Agent(id="a", model=ScriptedModel(["hi"]))}, server=server))
+print([path for path in app.openapi()["paths"] if "ag-ui" in path])
+"""
+
 INNGEST = """
 import fastapi, inngest
 from mastra import Mastra, step
@@ -181,6 +192,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         "StorageError",
     ),
     "server": (SERVED, "/api"),
+    "ag-ui": (AG_UI, "/ag-ui/{agent_id}"),
     "inngest": (INNGEST, "/api/inngest"),
     "connect": (
         INNGEST.replace("init, serve", "connect, init, serve")
@@ -208,6 +220,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
 MISSING = {
     "sql": "from mastra import SQLStorage",
     "server": "from mastra.server import create_app",
+    "ag-ui": "from mastra.ag_ui import ag_ui_route\nag_ui_route().resolve(None)",
     "mcp": MCP,
     "inngest,server": "from mastra.inngest import InngestEngine",
     "openai": answers("openai/gpt-4o", None, CHAT),
@@ -307,5 +320,5 @@ def test_an_extra_alone_brings_all_it_is_for(extra: str, wheel: Path, tmp_path: 
 
 def test_each_extra_is_tried_and_in_all() -> None:
     assert set(PROGRAMS) == set(EXTRAS) - {"all"}
-    named = re.findall(r"\w+", EXTRAS["all"][0].partition("[")[2])
+    named = re.findall(r"[\w-]+", EXTRAS["all"][0].partition("[")[2])
     assert set(named) == set(EXTRAS) - {"all"}

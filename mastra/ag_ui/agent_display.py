@@ -1,0 +1,92 @@
+"""Shows the runs of a turn as one run of the page's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ag_ui.core import (
+    RunFinishedCancelledOutcome,
+    RunFinishedInterruptOutcome,
+    RunFinishedSuccessOutcome,
+)
+
+from mastra.ag_ui.agent_teller import AgentTeller, Telling, usage_of_model
+from mastra.ag_ui.interrupts import Open
+from mastra.ag_ui.state import SharedNotes
+from mastra.agents.agent_stream import AgentStream
+from mastra.agents.chunks import AgentChunk, error_to_wire
+from mastra.errors import MastraError
+
+__all__ = ["AgentDisplay"]
+
+
+@dataclass(slots=True)
+class AgentDisplay:
+    """Shows the runs of a turn as one run of the page's."""
+
+    telling: Telling
+    teller: AgentTeller
+    notes: SharedNotes | None
+    opens: Callable[[], Awaitable[list[Open]]]
+    """Gives what waits on the thread."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the agent's notes have changed."""
+        return self.teller.has_new_notes
+
+    async def begin(self) -> bytes:
+        """Open the run, and show the state."""
+        outbox = self.telling.outbox
+        outbox.start()
+        await self._show_notes()
+        return outbox.taken()
+
+    def frames(self, chunks: Sequence[AgentChunk]) -> bytes:
+        """Show chunks."""
+        self.teller.tell(chunks)
+        return self.telling.outbox.taken()
+
+    async def catch_up(self) -> bytes:
+        """Show what the agent's notes have become."""
+        self.teller.has_new_notes = False
+        await self._show_notes()
+        return self.telling.outbox.taken()
+
+    async def _show_notes(self) -> None:
+        if self.notes is not None:
+            self.telling.outbox.show_state(await self.notes.read())
+
+    async def end(self, stream: AgentStream[Any]) -> bytes:
+        """End the run as its last leg did."""
+        outbox, teller = self.telling.outbox, self.teller
+        teller.close()
+        match stream.status:
+            case "suspended":
+                await self._show_notes()
+                opens = await self.opens()
+                interrupts = [one.interrupt for one in opens]
+                usage = teller.usage or usage_of_model({}, (await stream.usage()).to_wire())
+                outbox.finish(RunFinishedInterruptOutcome(interrupts=interrupts), usage=usage)
+            case "success":
+                waiting = [*teller.pending]
+                outcome = RunFinishedSuccessOutcome(pending_tool_call_ids=waiting or None)
+                outbox.finish(outcome, usage=teller.usage, result=teller.result)
+            case "aborted" | "canceled":
+                outbox.finish(RunFinishedCancelledOutcome(), usage=teller.usage)
+            case _:
+                error = stream.error
+                wire: Any = (
+                    {"message": "The run failed."} if error is None else error_to_wire(error)
+                )
+                outbox.fail(self.telling.text_of_error(wire), wire.get("code"))
+        return outbox.taken()
+
+    async def fail(self, error: MastraError) -> bytes:
+        """End the run with an error."""
+        outbox = self.telling.outbox
+        self.teller.close()
+        outbox.fail(self.telling.text_of_error(error_to_wire(error)), error.code)
+        return outbox.taken()

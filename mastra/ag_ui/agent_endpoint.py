@@ -1,0 +1,240 @@
+"""Answers to a page's thread with an agent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ag_ui.core import ResumeEntry
+from anyio import CancelScope
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mastra.ag_ui.agent_display import AgentDisplay
+from mastra.ag_ui.agent_teller import AgentTeller, Telling
+from mastra.ag_ui.answering import answer_frames, encoder_of, event_response, text_of_error
+from mastra.ag_ui.interrupts import Answers, Open, RefusedAnswer, answered_opens, call_interrupt
+from mastra.ag_ui.outbox import Outbox
+from mastra.ag_ui.page import RunInput, agent_body, page_results
+from mastra.ag_ui.state import SharedNotes
+from mastra.agents.agent import Agent
+from mastra.agents.chunks import error_to_wire
+from mastra.agents.remembering import UPDATE_TOOL
+from mastra.errors import MastraError
+from mastra.ids import new_id
+from mastra.pages.chats import Chat, cancel, status_of
+from mastra.pages.conversation import Conversation, tool_message
+from mastra.pages.turns import Leg, Taken, Turn
+from mastra.pages.who import agent_of
+from mastra.server.caller_options import call_options
+from mastra.server.context import ServerDep
+from mastra.server.errors import Refusal
+from mastra.server.errors import status_of as http_status_of
+from mastra.server.payloads import AgentAnswerBody, AgentBody
+from mastra.stream.abort import AbortController
+
+__all__ = ["agent_endpoint"]
+
+_UNDER_WAY = frozenset(("running", "waiting"))
+
+
+def agent_endpoint(
+    fixed: str | None,
+    on_error: Callable[[Mapping[str, Any]], str] | None,
+    *,
+    send_reasoning: bool,
+) -> Callable[..., Any]:
+    """Return what answers.
+
+    Args:
+        fixed: The agent, where the path names none.
+        on_error: Says what a page is told of an error.
+        send_reasoning: Whether pages see what the model thinks.
+    """
+    found = agent_of(fixed)
+
+    async def ag_ui_agent(
+        server: ServerDep, request: Request, given: RunInput, agent: Agent = found
+    ) -> Response:
+        """Run an agent for a page of AG-UI."""
+        chat = Chat.of(server, request, f"ag-ui:agent:{agent.id}", given.thread_id)
+        encoder = encoder_of(request)
+        outbox = Outbox(given, encoder)
+        telling = Telling(outbox, text_of_error(on_error), send_reasoning)
+        asking = _Asking(chat, request, agent, given, telling)
+        return event_response(server, encoder, await asking.answer())
+
+    return ag_ui_agent
+
+
+@dataclass(slots=True)
+class _Asking:
+    chat: Chat
+    request: Request
+    agent: Agent
+    given: RunInput
+    telling: Telling
+
+    async def answer(self) -> AsyncGenerator[bytes, None]:
+        """Begin, and return the answer as it is sent.
+
+        Raises:
+            Refusal: It is nothing that can be answered, or not the caller's to say.
+        """
+        body = agent_body(self.given)
+        conversation = await Conversation.of(self.chat, self.request, self.agent, body)
+        opens = await self._opens(conversation)
+        answers = Answers(self.chat)
+        outbox = self.telling.outbox
+        try:
+            answered = await answered_opens(answers, opens, self.given.resume or ())
+            notes = SharedNotes.of(conversation)
+            if self.given.resume and not answered:
+                return answer_frames(outbox)
+            with ExitStack() as stack:
+                return await self._begun(conversation, notes, answers, answered, stack)
+        except RefusedAnswer as refused:
+            return answer_frames(outbox, refused.message, refused.code)
+        except MastraError as error:
+            if http_status_of(error) < 500:
+                raise
+            text = self.telling.text_of_error(error_to_wire(error))
+            return answer_frames(outbox, text, error.code)
+
+    async def _begun(
+        self,
+        conversation: Conversation,
+        notes: SharedNotes | None,
+        answers: Answers,
+        answered: list[tuple[Open, ResumeEntry]],
+        stack: ExitStack,
+    ) -> AsyncGenerator[bytes, None]:
+        chat = self.chat
+        controller = stack.enter_context(chat.stoppable())
+        prefix = ""
+        if answered:
+            first, _ = answered[0]
+            if not stack.enter_context(chat.answering(first.run_id)):
+                await answers.check_given_before([*answers.given])
+                return answer_frames(self.telling.outbox)
+            legs = await self._answered(answered, controller)
+            prefix = f"-{first.place}"
+            await answers.keep(is_taken=False)
+        else:
+            legs = [await self._asked(conversation, controller)]
+        if notes is not None:
+            await notes.take(self.given.state)
+        teller = AgentTeller(self.telling, prefix=prefix)
+        opens = partial(self._opens, conversation)
+        display = AgentDisplay(self.telling, teller, notes, opens)
+        turn = Turn(chat.server, display, legs, stack.pop_all(), controller)
+        try:
+            await turn.begin(self.request)
+        except Taken:
+            # Somebody else was quicker, maybe with the same answer.
+            await answers.check_given_before([*answers.given])
+            return answer_frames(self.telling.outbox)
+        if answered:
+            await answers.keep(is_taken=True)
+        if turn.stream is not None:
+            teller.message_id = turn.stream.message_id
+        return self._until_left(turn, controller)
+
+    async def _until_left(
+        self, turn: Turn, controller: AbortController
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the answer; a page that leaves before its end stops the run."""
+        outbox = self.telling.outbox
+        try:
+            async with aclosing(turn.frames()) as frames:
+                async for made in frames:
+                    yield made
+        finally:
+            if not outbox.is_over:
+                controller.abort("The page has left.")
+                if self.agent.spec.durable and turn.stream is not None:
+                    with CancelScope(shield=True):
+                        await self._cancel(turn.stream.run_id)
+
+    async def _cancel(self, run_id: str) -> None:
+        if await status_of(self.agent, run_id) in _UNDER_WAY:
+            await cancel(self.agent, run_id)
+
+    # -- runs that wait ------------------------------------------------------------------------
+
+    async def _opens(self, conversation: Conversation) -> list[Open]:
+        """Return what waits on the thread."""
+        found = await self.agent.list_suspended_runs(
+            thread_id=conversation.thread_id, resource_id=self.chat.owner
+        )
+        calls = [call_interrupt(run, call) for run in found.runs for call in run.tool_calls]
+        return await Answers(self.chat).number(calls)
+
+    async def _answered(
+        self, answered: Sequence[tuple[Open, ResumeEntry]], controller: AbortController
+    ) -> list[Leg]:
+        body = AgentAnswerBody(
+            run_id=answered[0][0].run_id, request_context=agent_body(self.given).request_context
+        )
+        options = await call_options(self.chat.server, self.request, self.agent, body)
+        options |= {"abort_signal": controller.signal}
+        return [self._leg(one, entry, options) for one, entry in answered]
+
+    def _leg(self, one: Open, entry: ResumeEntry, options: Mapping[str, Any]) -> Leg:
+        agent, run_id, call_id = self.agent, one.run_id, one.name
+        payload: Any = entry.payload
+        if entry.status == "cancelled":
+            why = "The user cancelled."
+            return lambda: agent.decline_tool_call(run_id, call_id, reason=why, **options)
+        if not one.is_approval:
+            return lambda: agent.resume_stream(
+                payload, run_id=run_id, tool_call_id=call_id, **options
+            )
+        if payload["approved"]:
+            return lambda: agent.approve_tool_call(run_id, call_id, **options)
+        reason: str | None = payload.get("reason")
+        return lambda: agent.decline_tool_call(run_id, call_id, reason=reason, **options)
+
+    # -- new runs ------------------------------------------------------------------------------
+
+    async def _asked(self, conversation: Conversation, controller: AbortController) -> Leg:
+        agent = self.agent
+        body = conversation.body
+        options = await call_options(self.chat.server, self.request, agent, body)
+        options |= {"abort_signal": controller.signal}
+        messages = await self._fresh(conversation, body)
+        if not messages:
+            raise Refusal(400, "There is nothing to answer: messages holds nothing that is new.")
+        if agent.spec.durable:
+            options["run_id"] = new_id()
+        return lambda: agent.stream(messages, **options)
+
+    async def _fresh(self, conversation: Conversation, body: AgentBody) -> list[Any]:
+        """Return what of the page's messages is new to the agent."""
+        given: list[Any] = body.messages  # pyright: ignore[reportAssignmentType]
+        if conversation.memory is None or conversation.memory.read_only:
+            return given
+        fresh = await conversation.unknown(given)
+        ids = {message.get("id") for message in fresh}
+        known = tuple(
+            f"{message['id']}-"
+            for message in given
+            if message.get("id") and message["id"] not in ids
+        )
+        # What was answered in one run is stored as one message; the page has one for each step.
+        left = [
+            message
+            for message in fresh
+            if message["role"] != "tool"
+            and not (message["role"] == "assistant" and message["id"].startswith(known))
+        ]
+        results = page_results(self.given.messages, await self._own_tools())
+        return [*left, tool_message(results)] if results else left
+
+    async def _own_tools(self) -> set[str]:
+        """Return the names of the tools that run here."""
+        tools = await self.agent.list_tools(self.chat.server.request_context(self.request))
+        return {name for name, tool in tools.items() if tool.call is not None} | {UPDATE_TOOL}

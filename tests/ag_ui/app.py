@@ -1,0 +1,111 @@
+"""An application for pages of AG-UI: that of the other pages, with state, sub-agents and waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from mastra import Agent, Mastra, StepContext, create_step, create_workflow
+from mastra.ag_ui import ag_ui_route
+from mastra.memory import Memory, WorkingMemory
+from mastra.server import ServerConfig
+from mastra.testing import FunctionModel, ToolCall
+from tests.ai_sdk.app import Deeds, asked_of, confirm, fail, look, model_of, nap, step, tools_of
+
+ROUTES = [ag_ui_route(), ag_ui_route("/ag-ui/workflows/{workflow_id}")]
+
+
+class Profile(BaseModel):
+    name: str | None = None
+    likes: list[str] = []
+
+
+class Sure(BaseModel):
+    sure: bool
+
+
+async def count(ctx: StepContext[Any]) -> dict[str, Any]:
+    await ctx.set_state({**ctx.state, "count": ctx.state.get("count", 0) + 1})
+    return ctx.input_data
+
+
+async def tell(ctx: StepContext[Any]) -> dict[str, Any]:
+    agent = ctx.mastra.get_agent("plain")
+    async with agent.stream(ctx.input_data["city"]) as stream:
+        await stream.pipe_to(ctx.writer)
+    return {"said": await stream.text()}
+
+
+def noting_model() -> FunctionModel:
+    def answer(request: Any) -> Any:
+        asked, last = asked_of(request), request.messages[-1]
+        if last.role == "tool":
+            return "I have noted it."
+        if asked.startswith("I am"):
+            return ToolCall("updateWorkingMemory", {"memory": {"name": asked.split()[-1]}})
+        return "Hello."
+
+    return FunctionModel(answer)
+
+
+def boss_model() -> FunctionModel:
+    def answer(request: Any) -> Any:
+        if request.messages[-1].role == "tool":
+            return "They are done."
+        return ToolCall("agent-worker", {"prompt": asked_of(request)})
+
+    return FunctionModel(answer)
+
+
+def chain(name: str, *steps: Any, **options: Any) -> Any:
+    data = dict[str, Any]
+    made: Any = create_workflow(id=name, input_schema=data, output_schema=data, **options)
+    for one in steps:
+        made = made.then(one)
+    return made.commit()
+
+
+def build(deeds: Deeds, storage: Any = None, pause_s: float = 0, **config: Any) -> Mastra:
+    """Return the application."""
+    model, tools = model_of(deeds, pause_s), tools_of(deeds, pause_s)
+    data = dict[str, Any]
+
+    def agent(name: str, **options: Any) -> Agent:
+        return Agent(id=name, model=model, tools=tools, **options)
+
+    worker = Agent(id="worker", model=model, tools={"weather": tools["weather"]})
+    asking = create_step(
+        id="sure", input_schema=data, output_schema=data, resume_schema=Sure, execute=confirm_typed
+    )
+    both: Any = create_workflow(id="both", input_schema=data, output_schema=Any)
+    return Mastra(
+        agents={
+            "plain": agent("plain"),
+            "remembering": agent("remembering", memory=Memory()),
+            "durable": agent("durable", memory=Memory(), durable=True),
+            "noting": Agent(
+                id="noting",
+                model=noting_model(),
+                memory=Memory(working_memory=WorkingMemory(schema=Profile)),
+            ),
+            "boss": Agent(id="boss", model=boss_model(), agents={"worker": worker}),
+        },
+        workflows={
+            "trip": chain(
+                "trip", step("look", look), step("count", count), asking, state_schema=data
+            ),
+            "failing": chain("failing", step("look", look), step("fail", fail)),
+            "sleepy": chain("sleepy", step("look", look), step("nap", nap)),
+            "telling": chain("telling", step("tell", tell)),
+            "both": both.parallel([step("a", confirm), step("b", confirm)]).commit(),
+        },
+        server=ServerConfig(api_routes=[*ROUTES, *config.pop("api_routes", ())], **config),
+        **({} if storage is None else {"storage": storage}),
+    )
+
+
+async def confirm_typed(ctx: StepContext[Any]) -> dict[str, Any]:
+    if ctx.resume_data is None:
+        return await ctx.suspend({"message": "Go on?"})
+    return {**ctx.input_data, "sure": ctx.resume_data.sure}

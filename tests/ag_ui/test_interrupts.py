@@ -1,0 +1,158 @@
+"""What a run waits for is answered by a later request, and acts on what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.ag_ui.wire import Page, events_of
+from tests.ai_sdk.app import Deeds
+
+pytestmark = pytest.mark.anyio
+AGENTS = ["plain", "remembering", "durable"]
+YES = {"approved": True}
+
+
+def answers(ended: dict[str, Any], payload: Any) -> list[dict[str, Any]]:
+    return [
+        {"interruptId": one["id"], "status": "resolved", "payload": payload}
+        for one in ended["outcome"]["interrupts"]
+    ]
+
+
+async def settle(page: Page, ended: dict[str, Any], payload: Any) -> dict[str, Any]:
+    while ended["outcome"]["type"] == "interrupt":
+        ended = await page.answer(ended, payload)
+    return ended
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_an_approval(http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("pay")
+    first = ended["outcome"]["interrupts"][0]
+    assert (first["reason"], first["toolCallId"]) == ("tool_call", "call_1")
+    assert first["responseSchema"]["required"] == ["approved"]
+    assert page.results == {}
+    assert deeds.paid == []
+    ended = await settle(page, ended, YES)
+    assert deeds.paid == ["ann", "bob"]
+    assert page.results["call_2"] == "paid bob"
+    assert page.of("TOOL_CALL_START") == []
+    assert page.text.startswith("The tools said: paid ann")
+    roles = [message["role"] for message in page.messages]
+    assert roles == ["user", "assistant", "tool", "tool", "assistant"]
+    await page.ask("hello")
+    assert page.text == "You said: hello"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_refusal_is_told_with_its_reason(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("pay")
+    await settle(page, ended, {"approved": False, "reason": "too dear"})
+    assert deeds.paid == []
+    assert "too dear" in page.results["call_2"]
+    assert "too dear" in page.text
+
+
+async def test_what_is_cancelled_does_not_run(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str
+) -> None:
+    page = Page(http, "plain", thread)
+    ended = await page.ask("pay")
+    ids = [one["id"] for one in ended["outcome"]["interrupts"]]
+    ended = await page.send(resume=[{"interruptId": one, "status": "cancelled"} for one in ids])
+    assert ended["outcome"] == {"type": "success"}
+    assert deeds.paid == []
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize(
+    "payload", ["true", 1, None, {"approved": "true"}, {"approved": 1}, {}, {"approved": None}]
+)
+async def test_a_payload_that_does_not_fit_runs_nothing(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str, payload: Any
+) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("pay")
+    refused = await page.answer(ended, payload)
+    assert (refused["type"], refused["code"]) == ("RUN_ERROR", "INVALID_ANSWER")
+    assert deeds.paid == []
+    await settle(page, ended, YES)
+    assert deeds.paid == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_what_does_not_wait_here_runs_nothing(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    page, other = Page(http, agent, thread), Page(http, agent, f"{thread}-other")
+    ended, elsewhere = await page.ask("pay"), await other.ask("pay")
+    for resume, code in (
+        (None, "OPEN_INTERRUPTS"),
+        ([], "OPEN_INTERRUPTS"),
+        (answers(elsewhere, YES), "UNKNOWN_INTERRUPT"),
+        ([*answers(ended, YES), *answers(elsewhere, YES)], "UNKNOWN_INTERRUPT"),
+        ([{"interruptId": "x::call_1", "status": "resolved"}], "UNKNOWN_INTERRUPT"),
+        ([*answers(ended, YES), *answers(ended, {"approved": False})], "INTERRUPT_ANSWERED"),
+    ):
+        refused = await page.send(resume=resume)
+        assert (refused["type"], refused.get("code")) == ("RUN_ERROR", code)
+    if agent != "durable":
+        refused = await page.send(resume=answers(ended, YES)[:1])
+        assert refused["code"] == "OPEN_INTERRUPTS"
+    assert deeds.paid == []
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_the_same_answer_again_is_harmless_and_another_is_not(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("pay")
+    await settle(page, ended, YES)
+    again = await page.send(resume=answers(ended, YES))
+    assert again["type"] == "RUN_FINISHED"
+    refused = await page.send(resume=answers(ended, {"approved": False}))
+    assert refused["code"] == "INTERRUPT_ANSWERED"
+    assert deeds.paid == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_of_two_windows_one_wins(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("pay")
+    sent = [answers(ended, YES), answers(ended, YES), answers(ended, {"approved": False})]
+    got = await asyncio.gather(*(page.post(resume=resume) for resume in sent))
+    ends = [events_of(one) for one in got]
+    assert len(deeds.paid) == len(set(deeds.paid))
+    told = [event for events in ends for event in events if event["type"] == "TOOL_CALL_RESULT"]
+    assert len(told) == len({one["toolCallId"] for one in told})
+    assert "RUN_ERROR" in [events[-1]["type"] for events in ends]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_tool_that_suspends(http: httpx.AsyncClient, thread: str, agent: str) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("ask")
+    (one,) = ended["outcome"]["interrupts"]
+    assert (one["reason"], one["toolCallId"]) == ("mastra:tool_suspend", "call_1")
+    assert one["metadata"]["suspendPayload"] == {"question": "which?"}
+    await page.answer(ended, {"answer": "this"})
+    assert page.results == {"call_1": "answered this"}
+
+
+async def test_a_strangers_interrupt(http: httpx.AsyncClient, deeds: Deeds, thread: str) -> None:
+    page, other = Page(http, "plain", thread), Page(http, "remembering", thread)
+    ended = await page.ask("pay")
+    refused = await other.send(resume=answers(ended, YES))
+    assert refused["code"] == "UNKNOWN_INTERRUPT"
+    assert deeds.paid == []
