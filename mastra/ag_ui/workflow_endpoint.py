@@ -35,9 +35,8 @@ from mastra.server.context import ServerDep, load_strict
 from mastra.server.errors import Refusal
 from mastra.server.payloads import StartBody
 from mastra.server.routes.runs import starting
-from mastra.workflows.places import units_of
+from mastra.workflows.engines.resume import resume_schema_of
 from mastra.workflows.run_stream import RunStream
-from mastra.workflows.spec import StepNode, WorkflowSpec
 from mastra.workflows.workflow import Workflow
 
 __all__ = ["workflow_endpoint"]
@@ -191,11 +190,15 @@ class _Running:
                 run_id,
                 name,
                 steps[name].get("suspendPayload"),
-                _resume_schema(self.workflow.spec, name.split(".")),
+                self._schema_of(name),
             )
             for name in names
             if not any(other.startswith(f"{name}.") for other in names)
         ]
+
+    def _schema_of(self, name: str) -> dict[str, Any]:
+        schema = resume_schema_of(self.workflow.spec, name.split("."))
+        return {} if schema is None else schema.json_schema()
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -287,17 +290,3 @@ def _read_as(schema: Schema[Any], text: str) -> Any:
             continue
         return candidate
     return candidates[0]
-
-
-def _resume_schema(spec: WorkflowSpec, path: list[str]) -> dict[str, Any]:
-    """Return the JSON Schema of what a step is resumed with; any JSON fits an empty one."""
-    for node in spec.nodes:
-        for unit in units_of(node):
-            if unit.id != path[0]:
-                continue
-            if isinstance(unit, StepNode):
-                schema = unit.step.resume_schema
-                return {} if schema is None else schema.json_schema()
-            if len(path) > 1:
-                return _resume_schema(unit.spec, path[1:])
-    return {}

@@ -19,7 +19,7 @@ from mastra.workflows.spec import (
     WorkflowSpec,
 )
 
-__all__ = ["find_targets", "reopening_after_crash", "stored_reopening"]
+__all__ = ["find_targets", "reopening_after_crash", "resume_schema_of", "stored_reopening"]
 
 
 def find_targets(
@@ -121,7 +121,7 @@ def _item_of(record: StepRecord) -> int | None:
 
 
 def _checked(spec: WorkflowSpec, record: StepRecord, data: Any) -> Json:
-    schema = _resume_schema(spec, path_of(record)) or ANY
+    schema = resume_schema_of(spec, path_of(record)) or ANY
     try:
         return schema.pack(schema.load(data), what="Resume data")
     except SchemaMismatch as mismatch:
@@ -132,7 +132,8 @@ def _checked(spec: WorkflowSpec, record: StepRecord, data: Any) -> Json:
         ) from None
 
 
-def _resume_schema(spec: WorkflowSpec, path: list[str]) -> Schema[Any] | None:
+def resume_schema_of(spec: WorkflowSpec, path: list[str]) -> Schema[Any] | None:
+    """Return what a step is resumed with, given its ids from the outside in; `None` for anything."""
     for node in spec.nodes:
         for unit in node.units:
             if unit.id != path[0]:
@@ -140,7 +141,7 @@ def _resume_schema(spec: WorkflowSpec, path: list[str]) -> Schema[Any] | None:
             if isinstance(unit, StepNode):
                 return unit.step.resume_schema
             if len(path) > 1:
-                return _resume_schema(unit.spec, path[1:])
+                return resume_schema_of(unit.spec, path[1:])
     return None
 
 
