@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -295,6 +296,41 @@ def test_the_core_runs_workflows_and_agents(core: Path, tmp_path: Path) -> None:
         ', storage=SQLStorage("sqlite:///runs.db")', ""
     )
     assert "8 success" in run(core, "-c", in_memory, cwd=tmp_path)
+
+
+def test_the_first_program_of_the_readme_runs_on_the_core(core: Path, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    program = readme.partition("```python\n")[2].partition("```")[0]
+    printed = run(core, "-c", program, cwd=tmp_path)
+    assert printed == "Take the ferry, then walk along the fort.\nsuccess\n"
+
+
+@pytest.mark.parametrize("template", ["planner", "agent", "workflow", "inngest"])
+def test_a_project_of_each_template_installs_and_tests(
+    template: str, wheel: Path, tmp_path: Path
+) -> None:
+    python = environment(tmp_path, wheel, "cli,inngest,sql" if template == "inngest" else "cli,sql")
+    command = python.with_name("mastra")
+    run(command, "new", "my-app", "--template", template, cwd=tmp_path)
+    folder = tmp_path / "my-app"
+    lock = tmp_path / "constraints.txt"
+    run(
+        *UV, "pip", "install", "--quiet", "--python", python, "-c", lock, "-e", ".[dev]", cwd=folder
+    )
+    assert "passed" in run(python, "-m", "pytest", "-q", cwd=folder)
+    # Where no Inngest server is, the doctor says so, and that is an error.
+    done = subprocess.run(
+        [command, "doctor", "--json", "--port", "0"],
+        cwd=folder,
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    states = {found["what"]: found["state"] for found in json.loads(done.stdout)}
+    wrong = {what for what, state in states.items() if state == "wrong"}
+    assert wrong == ({"inngest"} if template == "inngest" else set())
+    assert states["application"] == states["storage"] == "ok"
 
 
 @pytest.mark.parametrize("extra", MISSING)
