@@ -59,7 +59,7 @@ def asked_of(request: Any) -> str:
 
 
 def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
-    async def slowly(text: str) -> AsyncIterator[str]:
+    async def slowly(text: str, pause_s: float = pause_s) -> AsyncIterator[str]:
         try:
             for place in range(PIECES):
                 await asyncio.sleep(pause_s)
@@ -78,7 +78,7 @@ def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
             return slowly("after") if "slow" in asked else f"The tools said: {results}."
         match asked.split(" ")[0]:
             case "long":
-                return slowly("word")
+                return slowly("word", pause_s * 5 if "slowly" in asked else pause_s)
             case "weather" if "slowly" in asked:
                 call = ToolCall("weather", {"city": "Oslo"})
                 return Turn("Let me see. ", tool_calls=[call], delay=0.15)

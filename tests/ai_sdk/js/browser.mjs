@@ -63,7 +63,7 @@ for (const agent of ['plain', 'durable']) {
         part.approval?.id !== id || part.state !== 'approval-requested'))
       && (window.chat.messages.at(-1).parts.some(part => part.state === 'approval-requested')
         || window.chat.messages.at(-1).parts.filter(part => part.type === 'text').length > 1),
-      asked.map(part => part.approval.id), { timeout: 8000 });
+      asked.map(part => part.approval.id), { timeout: 20000 });
   }
   tell(`approved-${agent}`, [(await shown(page)).length, await partsOf(page), await states(page)]);
 }
@@ -87,7 +87,7 @@ await page.waitForFunction(() => window.chat.status === 'ready'
 tell('client-tool', [(await shown(page)).length, await partsOf(page)]);
 
 page = await open('plain', 'stopped');
-await send(page, 'long');
+await send(page, 'long slowly');
 await page.waitForFunction(() => window.chat.messages.at(-1).parts.some(part => part.text?.length > 20));
 await page.evaluate(() => { window.chat.stop(); });
 await idle(page);
@@ -97,13 +97,13 @@ await page.waitForFunction(() => window.chat.status === 'ready' && window.chat.m
 tell('after-stop', [before, text(await partsOf(page))]);
 
 page = await open('durable', 'reload');
-await send(page, 'long');
+await send(page, 'long slowly');
 await page.waitForFunction(() => window.chat.messages.at(-1).parts.some(part => part.text?.length > 20));
 const id = (await shown(page)).at(-1).id;
 await page.close();
 page = await open('durable', 'reload', 'yes');
 await page.waitForFunction(() => window.chat.status === 'ready'
-  && window.chat.messages.at(-1).parts.some(part => part.text?.includes('word23')), null, { timeout: 8000 });
+  && window.chat.messages.at(-1).parts.some(part => part.text?.includes('word23')), null, { timeout: 20000 });
 const after = await shown(page);
 tell('reloaded', [after.length, after.at(-1).id === id, text(await partsOf(page))]);
 await page.close();
@@ -112,7 +112,7 @@ await page.waitForTimeout(200);
 tell('nothing-to-resume', await page.evaluate(() => [window.chat.status, window.chat.messages.length]));
 
 page = await open('durable', 'stop by route');
-await send(page, 'long');
+await send(page, 'long slowly');
 await page.waitForFunction(() => window.chat.messages.at(-1).parts.some(part => part.text?.length > 20));
 tell('stop-route', await page.evaluate(async () =>
   (await fetch(`/chat/durable/${encodeURIComponent('stop by route')}/stop`, { method: 'POST' })).json()));
