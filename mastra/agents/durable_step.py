@@ -206,7 +206,7 @@ class DurableAgent:
 
     # -- the operations ------------------------------------------------------------------------
 
-    def _run(self, ctx: StepContext[Any], desk: _Desk) -> AgentRun:
+    def _run(self, ctx: StepContext[Any], desk: _Desk) -> tuple[AgentRun, Leg]:
         """Return the run as an operation finds it."""
         services = services_of(ctx)
         agent = self._agent if services is None else self._agent.bound_to(services)
@@ -219,17 +219,17 @@ class DurableAgent:
         }
         run = AgentRun(agent.spec, agent.mastra, messages, merged({}, options))
         run.transcript.message_id = message_id_of(run.run_id)
-        run.leg = Leg(run, desk.ledger)
-        return run
+        run.leg = leg = Leg(run, desk.ledger)
+        return run, leg
 
     async def _ask(self, desk: _Desk, ctx: StepContext[Any]) -> Json:
         """Tell the model what came of its calls, and return what it asks for or says."""
-        run = self._run(ctx, desk)
+        run, leg = self._run(ctx, desk)
         async with AgentStream(run) as stream:
             async for chunk in stream:
-                await desk.tell(chunk, run.leg)
-            if run.leg.reply is not None:
-                return run.leg.reply
+                await desk.tell(chunk, leg)
+            if leg.reply is not None:
+                return leg.reply
             result = await stream.result()
         refuse_tripped(result)
         try:
@@ -239,12 +239,12 @@ class DurableAgent:
             raise mismatch.into(
                 StepValidationError, f"Output of agent {self._agent.id!r}", stepId=ctx.step_id
             ) from None
-        return {"output": output, **run.leg.growth()}
+        return {"output": output, **leg.growth()}
 
     async def _call(self, desk: _Desk, asked: Mapping[str, Any], ctx: StepContext[Any]) -> Json:
         """Run one tool call."""
         ledger = desk.ledger
-        run = self._run(ctx, desk)
+        run, _ = self._run(ctx, desk)
         call = requested(asked, ledger.facts["broken"])
         open_agent_span(run)
         try:

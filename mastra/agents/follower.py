@@ -13,14 +13,14 @@ from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload
 from mastra.agents.ending import emit_finish
 from mastra.agents.ledger import Ledger, model_op
 from mastra.agents.loop import LoopSteps
-from mastra.agents.packing import ToldChunk
+from mastra.agents.packing import ToldChunk, chunk_of
 from mastra.agents.results import FinishPayload
 from mastra.agents.run import AgentRun
 from mastra.agents.stored_runs import STEP
 from mastra.agents.wire import camel
 from mastra.errors import ConfigError, RunStateError, StepError, UsageLimitError, ValidationError
 from mastra.models.chunks import Usage
-from mastra.workflows.events import Event, EventPayload
+from mastra.workflows.events import Event
 from mastra.workflows.records import Journal
 from mastra.workflows.results import WorkflowFailed, WorkflowResult, WorkflowTripwire
 from mastra.workflows.run import Run
@@ -107,15 +107,7 @@ def _chunk_of(run: AgentRun, event: Event) -> AgentChunk | None:
     if isinstance(event.data, ToldChunk):
         known = event.data.chunk
         return AgentChunk(known.type, known.run_id, known.payload, from_=known.from_)
-    wire: dict[str, Any] = payload.output
-    kind, source = wire["type"], wire.get("from", "AGENT")
-    if kind.startswith("data-"):
-        facts: Any = {key: value for key, value in wire.items() if key != "type"}
-    elif kind in {"object", "object-result"}:
-        facts = wire["object"]
-    else:
-        facts = EventPayload(wire["payload"])
-    return AgentChunk(kind, run.run_id, facts, from_=source)
+    return chunk_of(run.run_id, cast("dict[str, Any]", payload.output))
 
 
 def _already_read(run: AgentRun) -> RunStateError:

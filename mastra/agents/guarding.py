@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.ending import emit_step_finish
+from mastra.agents.processing import Pipeline
 from mastra.agents.recorder import StepRecorder
 from mastra.agents.results import StepOutcome
 from mastra.agents.run import AgentRun
@@ -64,18 +65,20 @@ async def _said(text: str) -> AsyncIterator[ModelChunk]:
     yield FinishChunk("stop")
 
 
-async def show_answer(run: AgentRun, recorder: StepRecorder, plan: StepPlan) -> bool:
+async def show_answer(
+    run: AgentRun, pipeline: Pipeline, recorder: StepRecorder, plan: StepPlan
+) -> bool:
     """Show what the model said to the processors; return whether it stands.
 
     Where one of them wants the model asked again, the step ends as a retry, its reason becomes
     a system message of the next one, and what was said is not part of the conversation.
     """
     result = recorder.result
-    if run.pipeline.sees_chunks:
+    if pipeline.sees_chunks:
         _keep_published(run, recorder)
-    await run.pipeline.response(list(plan.request.messages), result.text, from_cache=plan.is_cached)
+    await pipeline.response(list(plan.request.messages), result.text, from_cache=plan.is_cached)
     try:
-        await run.pipeline.output_step(
+        await pipeline.output_step(
             result.text, result.tool_calls, result.finish_reason, result.usage
         )
     except TripwireSignal as signal:

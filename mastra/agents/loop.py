@@ -301,7 +301,8 @@ class _Step:
         if recorder.finish is not None and not self.plan.is_cached:
             result = recorder.result
             self.run.meter.answered(result.model, result.usage, result.response.get("modelId"))
-        if self.run.pipeline is not None and not await show_answer(self.run, recorder, self.plan):
+        pipeline = self.run.pipeline
+        if pipeline is not None and not await show_answer(self.run, pipeline, recorder, self.plan):
             await self._flush()
             return False
         self.run.meter.calls(sum(not call.provider_executed for call in recorder.calls))

@@ -12,14 +12,24 @@ from typing import Any, Final, cast
 
 from mastra.agents.chunks import (
     AgentChunk,
+    ErrorPayload,
+    FilePayload,
     IdPayload,
+    SourcePayload,
+    StartPayload,
     StepStartPayload,
     TextPayload,
+    ToolApprovalPayload,
     ToolCallPayload,
     ToolDeltaPayload,
+    ToolDeniedPayload,
     ToolEndPayload,
+    ToolErrorPayload,
+    ToolOutputPayload,
     ToolResultPayload,
     ToolStartPayload,
+    ToolSuspendedPayload,
+    TripwirePayload,
     plain,
 )
 from mastra.agents.durable_leg import Leg
@@ -27,8 +37,10 @@ from mastra.agents.ending import finish_payload, step_payload
 from mastra.agents.ledger import Ledger, added_messages
 from mastra.agents.results import FinishPayload, StepOutcome
 from mastra.agents.step_records import step_from_record
+from mastra.agents.wire import camel
 from mastra.ids import stable_id
 from mastra.jsonable import Json, to_jsonable
+from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord
 from mastra.workflows.written import Unpack, Written
 
@@ -48,6 +60,22 @@ _SHORT: Final[Mapping[str, type[Any]]] = {
     "tool-call": ToolCallPayload,
 }
 """Payloads that are stored as their fields alone, in order: there are many of them."""
+
+_PAYLOADS: Final[Mapping[str, type[Any]]] = {
+    **_SHORT,
+    "start": StartPayload,
+    "step-start": StepStartPayload,
+    "tool-result": ToolResultPayload,
+    "tool-error": ToolErrorPayload,
+    "tool-output": ToolOutputPayload,
+    "tool-call-approval": ToolApprovalPayload,
+    "tool-call-suspended": ToolSuspendedPayload,
+    "tool-output-denied": ToolDeniedPayload,
+    "source": SourcePayload,
+    "file": FilePayload,
+    "tripwire": TripwirePayload,
+    "error": ErrorPayload,
+}
 
 
 def message_id_of(run_id: str) -> str:
@@ -122,9 +150,44 @@ def _end(payload: FinishPayload, leg: Leg) -> dict[str, Json]:
     }
 
 
-def chunk_of(wire: Mapping[str, Any], payload: Any) -> AgentChunk:
+class WirePayload:
+    """A payload of another process: Mastra's JSON, by attributes; one that is not there is `None`."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = facts
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._facts.get(camel(name))
+
+    def to_wire(self) -> Mapping[str, Any]:
+        """Return Mastra's JSON."""
+        return self._facts
+
+
+def chunk_of(run_id: str, wire: Mapping[str, Any]) -> AgentChunk:
     """Return a chunk as whoever did not make it sees it."""
-    return AgentChunk(wire["type"], wire.get("runId", ""), payload, 0, wire.get("from", "AGENT"))
+    kind, source = wire["type"], wire.get("from", "AGENT")
+    if kind.startswith("data-"):
+        payload: Any = {key: value for key, value in wire.items() if key != "type"}
+    elif kind in {"object", "object-result"}:
+        payload = wire["object"]
+    else:
+        payload = _payload_of(kind, wire["payload"])
+    return AgentChunk(kind, run_id, payload, from_=source)
+
+
+def _payload_of(kind: str, facts: Mapping[str, Any]) -> Any:
+    made_as: Any = _PAYLOADS.get(kind)
+    if made_as is None:
+        return WirePayload(facts)
+    values = {name: facts.get(camel(name)) for name in made_as.__slots__}
+    if "error" in values:
+        values["error"] = error_from_json(cast("Any", values["error"]))
+    return made_as(**values)
 
 
 def unpacked(body: Any, run_id: str, records: Mapping[str, StepRecord]) -> dict[str, Json]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.context import AgentContext
@@ -26,6 +26,16 @@ from mastra.request_context import RESOURCE_ID, THREAD_ID, RequestContext
 from mastra.services import Services, surroundings
 from mastra.stream.abort import AbortController, AbortSignal
 from mastra.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from mastra.agents.claim import Claim
+    from mastra.agents.durable_leg import Leg
+    from mastra.agents.processing import Pipeline
+    from mastra.agents.recorder import RequestedCall
+    from mastra.agents.resuming import Resume
+    from mastra.agents.tool_calls import NeedsApproval, Suspended
+    from mastra.memory.memory import Memory
+    from mastra.observability.spans import Span
 
 __all__ = ["AgentRun", "Interrupted"]
 
@@ -83,7 +93,7 @@ class AgentRun:
         self._unlisten: Callable[[], None] | None = None
 
         self.status = "running"
-        self.span: Any = None
+        self.span: Span | None = None
         """The span of the run, where somebody traces."""
         self.entries: list[ModelEntry] = []
         self.settings = ModelSettings()
@@ -97,24 +107,24 @@ class AgentRun:
         """Whether readers get the error raised: the call itself was wrong."""
         self.object: Any = None
         self.used_fallback = False
-        self.memory: Any = None
+        self.memory: Memory | None = None
         """The agent's memory, where the run belongs to a thread."""
-        self.pipeline: Any = None
+        self.pipeline: Pipeline | None = None
         """The run's processors, where there are some."""
         self.published_text: list[str] = []
         """The text of this step as processors let it through."""
         self.tripwire: TripwirePayload | None = None
         self.suspend_payload: Any = None
         self.resume_schema: str | None = None
-        self.resumption: Any = None
+        self.resumption: Resume | None = None
         """Of a run that goes on: what it goes on with."""
-        self.leg: Any = None
+        self.leg: Leg | None = None
         """Of a durable run: which of its operations this is, and what those before it gave."""
-        self.claim: Any = None
+        self.claim: Claim | None = None
         """Of a run that goes on: its claim, which no other process has then."""
         self.has_gone_on = False
         """Whether a step has ended since."""
-        self.waiting: dict[str, Any] = {}
+        self.waiting: dict[str, tuple[RequestedCall, NeedsApproval | Suspended]] = {}
         """The calls that wait, by id, with what each waits for."""
         self.raised_in: set[str] = set()
         """Which callbacks have raised."""

@@ -157,7 +157,7 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
         elif isinstance(outcome, Elsewhere):
             if not call.provider_executed:
                 run.state["client_side"] = True
-        else:
+        elif isinstance(outcome, NeedsApproval | Suspended):
             run.waiting[call.id] = (call, outcome)
     if results:
         recorder.result.content.extend(results)

@@ -80,7 +80,8 @@ def close_agent_span(run: AgentRun) -> None:
 
 def open_model_span(run: AgentRun, plan: StepPlan) -> Span:
     """Begin the span of one model call."""
-    parent: Span = run.span
+    parent = run.span
+    assert parent is not None  # noqa: S101 - called only where somebody traces
     name = plan.model_name
     provider, _, model = name.partition("/")
     settings = plan.request.settings
@@ -128,7 +129,8 @@ def _set_usage(span: Span, usage: Usage) -> None:
 
 async def traced_tool(run: AgentRun, call: Any, tool: Any, body: Callable[[], Awaitable[T]]) -> T:
     """Run a tool inside a span of its own."""
-    parent: Span = run.span
+    parent = run.span
+    assert parent is not None  # noqa: S101 - called only where somebody traces
     span = parent.tracer.start(
         "tool_call",
         f"tool: '{call.name}'",

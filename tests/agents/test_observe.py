@@ -57,6 +57,9 @@ async def test_cut_at_every_chunk_each_comes_once_in_another_process(tmp_path: P
         for offset in range(len(chunks) + 2):
             assert await told(agent.observe("r", offset)) == chunks[offset:]
         again = await agent.observe("r").result()
+        typed = [chunk async for chunk in agent.observe("r") if chunk.type == "tool-result"]
+    assert (typed[0].payload.tool_name, typed[0].payload.provider_executed) == ("look_up", None)
+    assert typed[0].payload.result == {"weather": "sunny in Rome"}
     assert (again.text, again.usage) == (result.text, result.usage)
     assert [step.to_wire() | {"request": 0} for step in again.steps] == [
         step.to_wire() | {"request": 0} for step in result.steps
