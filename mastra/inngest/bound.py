@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mastra.inngest.engine import InngestEngine
@@ -55,9 +54,7 @@ class MastraInngest:
         """
         flow = {name: options.pop(name) for name in OPTIONS if name in options}
         function_options(flow)
-        workflow = create_workflow(**options)
-        workflow._spec = replace(workflow._spec, flow_control=flow)  # noqa: SLF001
-        return workflow.use_engine(self.engine)
+        return create_workflow(**options).use_engine(self.engine, flow_control=flow)
 
 
 def init(client: inngest.Inngest, **options: Any) -> MastraInngest:

@@ -28,7 +28,7 @@ from mastra.workflows.engines.travel import go_back
 from mastra.workflows.events import Kind
 from mastra.workflows.records import decode_record
 from mastra.workflows.spec import WorkflowSpec
-from mastra.workflows.step_context import _count_usage
+from mastra.workflows.step_context import count_usage
 from mastra.workflows.versions.choice import check_definition, spec_for
 from mastra.workflows.versions.graph import is_current, note_of
 
@@ -335,7 +335,7 @@ def _restore(run: ActiveRun, reopened_at: int) -> None:
     _forget_untold(run, begun)
     for entry in entries[begun:]:
         if entry is not None and entry[0] is Kind.OUTPUT:
-            _count_usage(run, entry[2])
+            count_usage(run, entry[2])
 
 
 def _forget_untold(run: ActiveRun, begun: int) -> None:

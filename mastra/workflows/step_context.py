@@ -29,7 +29,7 @@ from mastra.workflows.records import StepRecord
 from mastra.workflows.signals import Bail, Suspend
 from mastra.workflows.written import Written
 
-__all__ = ["StepContext", "StepWriter"]
+__all__ = ["StepContext", "StepWriter", "count_usage"]
 
 In = TypeVar("In", default=Any)
 
@@ -99,7 +99,7 @@ def _send_soon(run: ActiveRun, kind: Kind, record: StepRecord, value: Any) -> No
 
 def _send(run: ActiveRun, kind: Kind, record: StepRecord, value: Any) -> Awaitable[None]:
     if kind is Kind.OUTPUT and type(value) is not str:
-        _count_usage(run, value)
+        count_usage(run, value)
     seq = run.log.append_output(kind, record, value)
     outbox = run.outbox
     outbox.pending.append((seq, kind, record, value))
@@ -128,7 +128,8 @@ def _wire_of(value: Any, record: StepRecord) -> Json:
     return to_jsonable(value, what=f"What step {record.step_id!r} wrote")
 
 
-def _count_usage(run: ActiveRun, value: Any) -> None:
+def count_usage(run: ActiveRun, value: Any) -> None:
+    """Add the tokens to a run's that something written to one of its writers tells of."""
     # An agent's whole stream may be piped through; its last chunk carries the tokens it used.
     if isinstance(value, Written):
         run.add_usage(value.usage)

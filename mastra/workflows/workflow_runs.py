@@ -112,9 +112,16 @@ class WorkflowRuns(Generic[In, Out]):
         self._runtime = runtime if self._engine is None else replace(runtime, engine=self._engine)
         self._runtime.engine.serve(self, self._runtime.store)
 
-    def use_engine(self, engine: Engine) -> Self:
-        """Tie the workflow to an engine, whatever `Mastra` it is registered on."""
+    def use_engine(self, engine: Engine, *, flow_control: Mapping[str, Any] | None = None) -> Self:
+        """Tie the workflow to an engine, whatever `Mastra` it is registered on.
+
+        Args:
+            engine: What runs it.
+            flow_control: Options that only this engine reads, such as concurrency on Inngest.
+        """
         self._engine = engine
+        if flow_control is not None:
+            self._spec = replace(self._spec, flow_control=flow_control)
         if self._runtime is not None:
             self._runtime = replace(self._runtime, engine=engine)
         return self
