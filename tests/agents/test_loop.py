@@ -20,6 +20,7 @@ from mastra.errors import (
     RunStateError,
 )
 from mastra.models.messages import Message
+from mastra.registry import Mastra
 from mastra.request_context import RequestContext
 from mastra.stream.abort import AbortController
 from mastra.testing.models import FunctionModel, ScriptedModel, ToolCall, Turn
@@ -609,7 +610,7 @@ async def test_cancelling_one_of_two_readers_does_not() -> None:
 
 
 async def test_bound_to_an_application() -> None:
-    services: Any = object()
+    services = Mastra()
     seen: list[Any] = []
 
     @tool
