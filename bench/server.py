@@ -182,7 +182,7 @@ async def measure(options: Options) -> list[Row]:
         _row(taken, f"the slowest in twenty, {readers} slow readers", "ms", "late_ms"),
         _row(taken, "a request, nobody reads", "ms", "alone_ms"),
         _row(taken, f"processor time for {readers} streams", "s", "cpu_s"),
-        _row(taken, "memory a stream", "KB", "kb_per_stream"),
+        _row(taken, "memory a stream", "KB", "kb_per_stream", target=2.0),
     ]
 
 

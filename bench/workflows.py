@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pydantic import BaseModel
 
 from bench.measure import Options, Row, Subject, compare
 from mastra.workflows.step import Step, clone_step, create_step
+from mastra.workflows.step_context import StepContext
 from mastra.workflows.workflow import Workflow, create_workflow
 
 __all__ = ["Number", "chain", "measure"]
@@ -80,13 +82,26 @@ def loop(size: int) -> Workflow:
     )
 
 
-def branch() -> Workflow:
-    arms = [
-        (lambda ctx: ctx.input_data.n > 0, clone_step(SAME, id="positive")),
-        (lambda ctx: ctx.input_data.n <= 0, clone_step(SAME, id="other")),
-    ]
-    workflow = create_workflow(id="branch", input_schema=Number, output_schema=dict[str, Number])
-    return workflow.then(clone_step(SAME, id="first")).branch(arms).commit()
+def _only_value(ctx: StepContext[Any]) -> Any:
+    return next(iter(ctx.input_data.values()))
+
+
+def branch(size: int = 1) -> Workflow:
+    """Return a step and a branch of two, so many times one after the other."""
+    workflow = create_workflow(
+        id=f"branch-{size}", input_schema=Number, output_schema=dict[str, Number]
+    )
+    for place in range(size):
+        workflow.then(clone_step(SAME, id=f"first-{place}"))
+        workflow.branch(
+            [
+                (lambda ctx: ctx.input_data.n > 0, clone_step(SAME, id=f"positive-{place}")),
+                (lambda ctx: ctx.input_data.n <= 0, clone_step(SAME, id=f"other-{place}")),
+            ]
+        )
+        if place + 1 < size:
+            workflow.map(_only_value)
+    return workflow.commit()
 
 
 def run(workflow: Workflow, data: object) -> Callable[[], Awaitable[object]]:
@@ -184,14 +199,13 @@ def _bare(call: Callable[..., Awaitable[object]], *args: int) -> Callable[[], Aw
 async def _chains(options: Options) -> list[Row]:
     rows: list[Row] = []
     turns = options.turns(32)
+    targets = {(10, "no reader"): 6.0, (100, "no reader"): 8.0, (100, "every event read"): 15.0}
     for size in (10, 100):
         small, large = chain(size), chain(size * 10)
         limit = _cpu(_bare(bare_chain, size), size)
-        for reading, work, target_us in (
-            ("no reader", run, 8.0),
-            ("every event read", run_read, 15.0),
-        ):
-            target, text = limit_target(target_us, 1.3) if size == 100 else (None, "")
+        for reading, work in (("no reader", run), ("every event read", run_read)):
+            wanted_us = targets.get((size, reading))
+            target, text = (None, "") if wanted_us is None else limit_target(wanted_us, 1.3)
             rows.append(
                 await compare(
                     GROUP,
@@ -245,6 +259,7 @@ async def _wide(options: Options) -> list[Row]:
 async def _rest(options: Options) -> list[Row]:
     turns = options.turns(32)
     target, text = limit_target(8, 1.5)
+    branch_target, branch_text = limit_target(40, 2.8)
     return [
         await compare(
             GROUP,
@@ -261,7 +276,10 @@ async def _rest(options: Options) -> list[Row]:
             "step and branch of two, a run",
             ours=_cpu(run(branch(), {"n": 1}), 1),
             limit=_cpu(_bare(bare_branch), 1),
+            larger=None if options.quick else _cpu(run(branch(10), {"n": 1}), 10),
             turns=turns,
+            target=branch_target,
+            target_text=branch_text,
         ),
     ]
 

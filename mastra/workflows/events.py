@@ -234,6 +234,11 @@ KEPT_BYTES: Final = 64 * 1024 * 1024
 """About how much memory those may take."""
 
 
+def _size_of(value: Json) -> int:
+    """Return about how many bytes of memory what a step wrote takes."""
+    return len(value) if type(value) is str else 512
+
+
 class EventLog:
     """The events of one run, appended by its driver and followed by any number of readers.
 
@@ -258,7 +263,7 @@ class EventLog:
         self.is_closed = False
         """Set when the leg has ended; a new leg opens the log again."""
         self._waiters: list[asyncio.Future[None]] = []
-        self._outputs: deque[tuple[int, int]] = deque()
+        self._outputs: deque[int] = deque()
         self._bytes = 0
         self.written_bytes = 0
         """About how much the steps have written so far."""
@@ -274,14 +279,15 @@ class EventLog:
     def append_output(self, kind: Kind, record: StepRecord, value: Any) -> int:
         """Add what a step wrote, dropping the oldest of such where there are too many."""
         seq = self.append(kind, record, value)
-        size = len(value) if type(value) is str else 512
-        self._outputs.append((seq, size))
+        size = _size_of(value)
+        self._outputs.append(seq)
         self._bytes += size
         self.written_bytes += size
         while len(self._outputs) > KEPT_OUTPUTS or self._bytes > KEPT_BYTES:
-            dropped, dropped_size = self._outputs.popleft()
-            self.entries[dropped] = None
-            self._bytes -= dropped_size
+            oldest = self._outputs.popleft()
+            dropped = self.entries[oldest]
+            self.entries[oldest] = None
+            self._bytes -= 0 if dropped is None else _size_of(dropped[2])
         return seq
 
     def close(self) -> None:
