@@ -39,7 +39,7 @@ PIECE = "x" * 200
 BURST, PAUSE_S = 20, 0.2
 """A run writes so many pieces, and then rests."""
 READERS, SECONDS, PIECES = 200, 3.0, 600
-HEAD = "POST /api/workflows/flow/stream?runId=run-{number} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+HEAD = "POST /api/workflows/flow/stream?runId=run-{number} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
 
 
 class Size(BaseModel):
@@ -90,8 +90,11 @@ async def _read_slowly(
     body = json.dumps({"inputData": {"pieces": PIECES}})
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
     writer.write((HEAD.format(number=number, length=len(body)) + body).encode())
-    seen = len(await reader.read(1024))
+    first = await reader.read(1024)
     begun.release()
+    if not first.startswith(b"HTTP/1.1 200 "):
+        raise RuntimeError(f"no stream, but {first.decode()}")
+    seen = len(first)
     while not stop.is_set():
         await asyncio.sleep(0.5)
         seen += len(await reader.read(1024))
@@ -134,6 +137,9 @@ async def _watch(port: int, pid: int, readers: int, seconds: float) -> Seen:
     tasks = [asyncio.ensure_future(_read_slowly(port, n, begun, stop)) for n in range(readers)]
     for _ in range(readers):
         await begun.acquire()  # opening them is work of another kind
+    for task in tasks:
+        if task.done():
+            task.result()
     busy = sorted(await _ask(port, seconds))
     grown, after = process.memory_info().rss - memory, process.cpu_times()
     stop.set()
