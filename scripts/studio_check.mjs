@@ -135,6 +135,31 @@ await open('/metrics');
 await has('metrics counted', 'Total Agent Runs', 'planningAgent');
 await shot('12-metrics');
 
+await open('/scorers');
+await has('scorers listed', 'short-answer');
+await shot('12-scorers');
+await open('/scorers/short-answer');
+await has('scores listed', 'question 1');
+await page.getByText('question 1').first().click();
+await has('score opened', 'It has fewer than 100 letters.');
+await shot('12-scores');
+await open('/datasets');
+await has('datasets listed', 'Check questions');
+await shot('12-datasets');
+await open('/datasets/check-questions');
+await has('items listed', 'question 1');
+await shot('12-items');
+await open('/experiments');
+await has('experiments listed', 'Check experiment');
+await shot('12-experiments');
+await page.getByText('Check experiment').first().click();
+await has('results listed', 'question 1', '1.000');
+await page.getByText('question 1').first().click();
+await has('result opened', 'answer 1');
+await shot('12-results');
+await open('/evaluation');
+await has('scores counted', 'vs previous 1');
+
 // The other pages: what there is not is said without an error.
 const pages = ['/tools', '/processors', '/mcps', '/workspaces', '/prompts', '/scorers', '/datasets', '/experiments', '/evaluation',
   '/inbox', '/settings', '/resources', '/request-context'];

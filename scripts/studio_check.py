@@ -22,7 +22,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mastra.memory import Memory  # noqa: E402 - found through the path above
+from mastra import Mastra  # noqa: E402 - found through the path above
+from mastra.evals import Dataset, Experiment, create_scorer  # noqa: E402
+from mastra.memory import Memory  # noqa: E402
+from mastra.server import CorsConfig, ServerConfig  # noqa: E402
 from tests.server.live import running  # noqa: E402 - found through the path above
 from tests.server.wire_app import answer, build  # noqa: E402
 
@@ -39,6 +42,23 @@ async def _slowly(pieces: Any) -> Any:
     for piece in pieces:
         await asyncio.sleep(0.2)
         yield piece
+
+
+async def evaluated(mastra: Mastra) -> Mastra:
+    """Give an application a scorer, a dataset, and an experiment with its scores."""
+    scorer = create_scorer(id="short-answer", description="Whether the answer is short.")
+    scorer = scorer.generate_score(lambda ctx: len(ctx.run.output[-1]["content"]["content"]) < 100)
+    mastra.add_scorer(scorer.generate_reason(lambda _: "It has fewer than 100 letters."))
+    items = [{"input": f"question {at}", "ground_truth": f"answer {at}"} for at in range(3)]
+    dataset = await Dataset("Check questions", items, id="check-questions").save(mastra)
+    await Experiment(
+        "Check experiment",
+        dataset=dataset,
+        target=mastra.get_agent("planningAgent"),
+        scorers=["short-answer"],
+        mastra=mastra,
+    ).run("check-experiment")
+    return mastra
 
 
 def install(folder: Path) -> None:
@@ -74,7 +94,9 @@ async def check(out: Path, packages: Path, browser: str) -> list[dict[str, Any]]
     """Run the check and return what was seen."""
     node = packages / "node_modules" / "node" / "bin" / "node"
     port = free_port()
-    async with running(build(memory=Memory(), answering=speaking)) as (url, _):
+    mastra = await evaluated(build(memory=Memory(), answering=speaking))
+    pages = CorsConfig(origins=[f"http://127.0.0.1:{port}"], credentials=True)
+    async with running(mastra, ServerConfig(cors=pages)) as (url, _):
         environment = {
             **os.environ,
             "MASTRA_TELEMETRY_DISABLED": "1",
