@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -24,6 +27,7 @@ from pydantic import BaseModel
 from bench.measure import Row
 from mastra import Mastra, StepContext, Workflow, create_step
 from mastra.inngest import init, serve
+from tests.inngest.test_processes import Worker, opened
 from tests.support.inngest_env import DevServer, free_ports
 
 __all__ = ["at_once", "waiting"]
@@ -179,39 +183,52 @@ def _row(
 
 
 async def waiting(runs: int = SLEEPING) -> list[Row]:
-    """Measure what runs that sleep take in the memory of whoever waits for them."""
+    """Measure what runs that sleep take in the memory of whoever waits for them.
+
+    The caller is a process of its own, that has done nothing else, and so is the worker.
+    """
     server = DevServer(free_ports(1)[0], tick_ms=150)
-    await asyncio.to_thread(server.start)
-    client = _client(server)
-    # The app's side of a run that sleeps is its record alone, and that is in the same storage.
-    workflow = init(client).create_workflow(id="nap", input_schema=Value, output_schema=Value)
-    workflow.then(_step(0)).sleep(3600).then(_step(1)).commit()
-    mastra = Mastra(workflows={"nap": workflow})
-    nap, process = mastra.get_workflow("nap"), psutil.Process()
+    with tempfile.TemporaryDirectory() as folder:
+        worker = Worker(server, Path(folder), "shared")
+        try:
+            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(worker.start)
+            caller = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bench.inngest_load", server.url, folder, str(runs),
+                stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            output, _ = await caller.communicate()
+        finally:
+            worker.kill()
+            await asyncio.to_thread(server.kill)
+    kb = float(output) / 1024
+    name = f"{runs:,} runs waiting in sleep: memory a run in the caller"
+    return [Row("inngest", name, "KB", kb, 10.0, kb / 10.0, 1.0, "10 KB")]
 
-    async def begin() -> asyncio.Task[Any]:
-        run = await nap.create_run()
-        return asyncio.create_task(run.start({"value": 0}))  # noqa: TID251
 
-    async def asleep(count: int) -> None:
-        while (await nap.list_runs(status="waiting")).total < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+async def _wait_for_many(url: str, folder: Path, runs: int) -> float:
+    """Wait for runs that sleep; return how many bytes each takes."""
+    process, tasks = psutil.Process(), list[asyncio.Task[Any]]()
+    async with opened(url, folder, is_shared=True) as mastra:
+        nap = mastra.get_workflow("nap")
 
-    try:
-        async with _serving(server, mastra, client, []):
-            tasks = [await begin() for _ in range(50)]
-            await asleep(50)
+        async def begin(count: int) -> int:
+            for _ in range(count // 50):
+                made = [await nap.create_run() for _ in range(50)]
+                tasks.extend(asyncio.create_task(run.start({"value": 0})) for run in made)  # noqa: TID251
+                while (await nap.list_runs(status="waiting", per_page=1)).total < len(tasks):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
             gc.collect()
-            before = process.memory_info().rss
-            for place in range(0, runs, 50):
-                tasks += [await begin() for _ in range(50)]
-                await asleep(100 + place)
-            gc.collect()
-            each = (process.memory_info().rss - before) / runs / 1024
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    finally:
-        await asyncio.to_thread(server.kill)
-    name = f"{runs:,} runs waiting in sleep: memory a run, with its record"
-    return [Row("inngest", name, "KB", each, 10.0, each / 10.0, 1.0, "10 KB")]
+            return process.memory_info().rss
+
+        before = await begin(100)
+        grown = await begin(runs) - before
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return grown / runs
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    print(asyncio.run(_wait_for_many(given[0], Path(given[1]), int(given[2]))))

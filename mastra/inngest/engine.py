@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
-import httpx
 import inngest
 
 from mastra.clock import Clock
@@ -23,7 +22,7 @@ from mastra.errors import (
     SerializationError,
     WorkflowDefinitionError,
 )
-from mastra.failures import error_to_json, text_of
+from mastra.failures import error_to_json
 from mastra.ids import random_id
 from mastra.inngest.feed import Feed
 from mastra.inngest.functions import WorkflowFunctions
@@ -32,7 +31,7 @@ from mastra.inngest.leg_table import LegTable, key_of
 from mastra.inngest.limits import check_limits
 from mastra.inngest.mail import READ, Mail, RunKey
 from mastra.inngest.publisher import Publisher
-from mastra.inngest.wire.api import InngestApi
+from mastra.inngest.wire.api import InngestApi, not_sent
 from mastra.inngest.wire.leg_event import encode_leg
 from mastra.inngest.wire.names import cancel_event, function_id
 from mastra.inngest.worker_leg import LegSuperseded, WorkerLeg, owner_of
@@ -58,9 +57,14 @@ __all__ = ["InngestEngine"]
 
 CANCEL_WAIT_S = 5.0
 
+END_S = 1.0
+"""For how long after its end a run is followed: its record may come after the word of it."""
+
 
 class InngestHandle:
     """A leg, as its caller sees it."""
+
+    __slots__ = ("_engine", "_feed", "first_seq")
 
     def __init__(self, engine: InngestEngine, feed: Feed, first_seq: int) -> None:
         self._engine = engine
@@ -122,15 +126,17 @@ class InngestEngine:
         """What its runs go by, where it has a clock of its own."""
         seconds = max_request.total_seconds() if isinstance(max_request, timedelta) else max_request
         self.api = InngestApi(client)
-        self._feeds: dict[RunKey, WeakSet[Feed]] = {}
-        """Those that somebody reads, or that still follow their run."""
+        self._feeds: dict[RunKey, list[weakref.ref[Feed]]] = {}
+        """Those that somebody reads, or that storage needs."""
+        self._needed: set[Feed] = set()
+        """Those by which a storage hears of runs whose worker has another one."""
         self._sent: dict[RunKey, Sent] = {}
         """The latest leg that was begun through this engine, of runs that have not ended."""
         self._ends = 0
         """How many runs are being ended that nobody drives."""
         self.mail = Mail(
             self.api,
-            listeners=lambda key: list(self._feeds.get(key, ())),
+            listeners=self._feeds_of,
             take=self._take,
             on_gap=self._has_missed,
             watched=watched,
@@ -160,13 +166,17 @@ class InngestEngine:
         if message.get("type") == READ:
             self.legs.add_reader(key, str(message.get("inbox")))
             return
-        for feed in list(self._feeds.get(key, ())):
+        for feed in self._feeds_of(key):
             await feed.take(message)
 
     def _has_missed(self) -> None:
-        for feeds in list(self._feeds.values()):
-            for feed in list(feeds):
+        for key in list(self._feeds):
+            for feed in self._feeds_of(key):
                 feed.has_missed()
+
+    def _feeds_of(self, key: RunKey) -> list[Feed]:
+        found = [one() for one in self._feeds.get(key, ())]
+        return [feed for feed in found if feed is not None]
 
     # -- beginning -----------------------------------------------------------------------------
 
@@ -244,6 +254,9 @@ class InngestEngine:
         async def tell_again() -> None:
             await self._send(name, data, f"{event_id}:again")
 
+        if not target.store.is_shared:
+            self._needed.add(feed)
+            feed.when_ended = partial(self._let_go, feed.key)
         self._sent[feed.key] = feed.inquiry.sent = Sent(
             command,
             sent_id,
@@ -268,7 +281,7 @@ class InngestEngine:
         except SerializationError:
             raise
         except Exception as error:
-            raise _not_sent(name, self.client.event_api_origin, error) from error
+            raise not_sent(name, self.client.event_api_origin, error) from error
         return ids[0] if ids else ""
 
     async def take_back(self, command: Command, error: Exception) -> None:
@@ -302,23 +315,31 @@ class InngestEngine:
         key = (target.workflow_id, target.run_id)
         inquiry = Inquiry(target, self.api, self, self._sent.get(key))
         feed = Feed(target, self.mail, first_seq, inquiry)
-        feeds = self._feeds.setdefault(key, WeakSet())
-        for old in [old for old in feeds if old.has_ended]:
-            feeds.discard(old)
+        feeds = self._feeds_of(key)
+        if any(old.has_ended for old in feeds):
             self._sent.pop(key, None)
-        feeds.add(feed)
+        going_on = [old for old in feeds if not old.has_ended]
+        self._feeds[key] = [weakref.ref(one) for one in (*going_on, feed)]
         weakref.finalize(feed, self._forget, key).atexit = False
         return feed
 
     def _forget(self, key: RunKey) -> None:
         """Keep nothing of a run that nobody here looks at any more."""
-        # The set may still count one that is just going.
-        if not list(self._feeds.get(key, ())):
+        if not self._feeds_of(key):
             self._feeds.pop(key, None)
             self._sent.pop(key, None)
 
+    def _let_go(self, key: RunKey) -> None:
+        """Keep no feed of a run that has ended, once storage has had time to hear of it."""
+
+        def let_go() -> None:
+            self._needed -= {feed for feed in self._feeds_of(key) if feed.has_ended}
+
+        asyncio.get_running_loop().call_later(END_S, let_go)
+
     def _drop(self, feed: Feed) -> None:
-        self._feeds[feed.key].discard(feed)
+        self._feeds[feed.key] = [one for one in self._feeds[feed.key] if one() is not feed]
+        self._needed.discard(feed)
         feed.close()
 
     def attach(self, target: RunTarget) -> RunHandle:
@@ -461,25 +482,9 @@ class InngestEngine:
             if self.legs.are_idle and not self._ends:
                 break
             await asyncio.sleep(0.01)
-        feeds = [feed for feeds in self._feeds.values() for feed in feeds]
+        feeds = [feed for key in self._feeds for feed in self._feeds_of(key)]
         self._feeds.clear()
+        self._needed.clear()
         for feed in feeds:
             feed.close()
         await self.mail.aclose()
-
-
-def _not_sent(name: str, url: str, error: Exception) -> RunError:
-    """Return what a caller is told whose event did not arrive."""
-    text = text_of(error)
-    # The SDK does not export its errors; this one says that it had no answer to any attempt.
-    if isinstance(error, httpx.HTTPError | json.JSONDecodeError) or "never received" in text:
-        return RunError(
-            f"Event {name!r} could not be sent to Inngest at {url}: {text}. Is the server running? "
-            "`npx inngest-cli@latest dev` starts one.",
-            code="INNGEST_NOT_REACHED",
-        )
-    return RunError(
-        f"Inngest at {url} did not take event {name!r}: {text}. Check the client's `event_key`, or "
-        "the environment variable INNGEST_EVENT_KEY, and how large the input is.",
-        code="INNGEST_EVENT_REFUSED",
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, cast
 
 from mastra.errors import RunError, RunStateError, StreamOverflowError
@@ -66,6 +66,27 @@ class _Pace:
 class Feed:
     """One run's events: live from the server, and from storage where some are missing."""
 
+    __slots__ = (
+        "__weakref__",
+        "_changed",
+        "_end_seq",
+        "_error",
+        "_events",
+        "_first",
+        "_gaps",
+        "_is_closed",
+        "_keeps",
+        "_mail",
+        "_readers",
+        "_result",
+        "_worker",
+        "inquiry",
+        "is_attached",
+        "key",
+        "target",
+        "when_ended",
+    )
+
     def __init__(self, target: RunTarget, mail: Mail, first_seq: int, inquiry: Inquiry) -> None:
         """Prepare; nothing is sent.
 
@@ -91,6 +112,12 @@ class Feed:
         """Why there is nothing to wait for."""
         self.is_attached = False
         """Whether it stands for a run that somebody else began, and storage has to know."""
+        self.when_ended: Callable[[], None] = lambda: None
+        """Called when the end of the leg is told."""
+        self._readers = 0
+        """How many have begun to read events."""
+        self._keeps = True
+        """Whether events are kept: where storage has them, only for readers."""
         self._worker: str | None = None
         """The inbox of the worker that was asked to tell of it."""
 
@@ -126,12 +153,18 @@ class Feed:
             by: Names the log that their seqs are places in.
             ops: The operation of each, where other processes may run operations beside them.
         """
+        if not self._keeps:
+            ends = [e.seq for e in events if e.type == "workflow-finish" and e.seq >= self._first]
+            self._end_seq = ends[-1] if ends else self._end_seq
+            events = ()
         for place, event in enumerate(events):
             kept = self._events.tell(event, by if ops is None else of_operation(ops[place]))
             is_end = event.type == "workflow-finish" and event.seq >= self._first
             if kept is not None and is_end:
                 self._end_seq = kept.seq
         self._changed.set()
+        if self._end_seq is not None:
+            self.when_ended()
 
     @property
     def has_ended(self) -> bool:
@@ -217,22 +250,29 @@ class Feed:
     async def result(self) -> WorkflowResult[Any]:
         """Wait for the end of the leg and return its result, as long as that takes."""
         pace = _Pace(self)
+        if not self._readers and self.target.store.is_shared:
+            self._keeps, self._events = False, KeptEvents(self._first)
         while True:
             self._changed.clear()
             if self._result is not None:
                 return self._result
-            gaps, head = self._gaps, await self._head()
-            if head is None and self.is_attached:
-                raise no_such_run(self.target)
-            if head is not None and head.status not in ACTIVE:
-                loaded = await self._load()
-                spec = self.target.spec
-                found = loaded and result_from_storage(spec_for(spec, loaded.head), loaded)
-                if found is not None:
-                    return found
-            await self._ask_worker(head)
+            gaps, found = self._gaps, await self._stored_result()
+            if found is not None:
+                return found
             if not await self._wait_for_end(pace.look_s, gaps):
                 await pace.look()
+
+    async def _stored_result(self) -> WorkflowResult[Any] | None:
+        """Return how the leg has ended by storage, if it has."""
+        head = await self._head()
+        if head is None and self.is_attached:
+            raise no_such_run(self.target)
+        if head is not None and head.status not in ACTIVE:
+            loaded = await self._load()
+            if loaded is not None:
+                return result_from_storage(spec_for(self.target.spec, loaded.head), loaded)
+        await self._ask_worker(head)
+        return None
 
     async def _wait_for_end(self, quiet_s: float, gaps: int) -> bool:
         """Wait for what ends the leg; return `False` after so long without a word."""
@@ -245,7 +285,9 @@ class Feed:
     async def read(self, start: int) -> AsyncIterator[Event]:
         """Yield events from a seq on, in order and without gaps, until the leg has ended."""
         pace, seq, gaps = _Pace(self), start, self._gaps
-        asks = start < self._first or self.is_attached
+        asks = start < self._first or self.is_attached or not self._keeps
+        self._keeps = True
+        self._readers += 1
         while True:
             self._changed.clear()
             event = self._events.get(seq)

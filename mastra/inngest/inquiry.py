@@ -81,6 +81,8 @@ def given_up(reason: str | None) -> Outcome:
 class Inquiry:
     """The questions about one leg, and what has been found out so far."""
 
+    __slots__ = ("_api", "_completions", "_ender", "_lost_since", "_run_ids", "_target", "sent")
+
     def __init__(self, target: RunTarget, api: InngestApi, ender: Ender, sent: Sent | None) -> None:
         """Prepare; nothing is asked.
 

@@ -34,6 +34,8 @@ def of_operation(op_id: str) -> str:
 class KeptEvents:
     """Events by the places that readers see."""
 
+    __slots__ = ("_events", "_moved", "_tellers", "lowest_shared", "newest")
+
     def __init__(self, first: int) -> None:
         """Begin with none.
 

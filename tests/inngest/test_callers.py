@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -295,3 +296,17 @@ async def test_a_run_that_is_over_leaves_nothing_behind(host: Host) -> None:
         engine: Any = mastra.engine
         await until(lambda: not engine._feeds)
         assert not engine._sent
+
+
+async def test_a_run_that_its_caller_let_go_is_known_all_the_same(
+    host: Host, fake: FakeInngest
+) -> None:
+    caller, worker = apart(host, flows.chain(3))
+    async with caller, worker:
+        run = await caller.get_workflow("w").create_run()
+        run_id = await run.start_async({"value": 0})
+        del run
+        gc.collect()
+        await until(lambda: all(one.status != "Running" for one in fake.runs.values()))
+        again = await caller.get_workflow("w").create_run(run_id)
+        assert (await again.result()).unwrap().value == 3

@@ -70,6 +70,7 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
         .then(create_step(execute=stamp))
         .commit(),
         "ask": begin("ask").then(waiting("wait")).commit(),
+        "nap": begin("nap").then(plus_one("a")).sleep(3600).then(plus_one("b")).commit(),
     }
     storage: Any = None
     if is_shared:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -11,15 +12,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
+import httpx
 import inngest
 
 from mastra.errors import RunError
+from mastra.failures import text_of
 from mastra.inngest.wire.names import step_hash, step_name
 from mastra.inngest.wire.request import RequestFacts
 from mastra.inngest.wire.transport import Answer, LoopTransport, NotReached, Stream, Transport
 from mastra.jsonable import Json, dump_wire, load_json
 
-__all__ = ["Checkpoint", "InngestApi", "ServerRun", "Subscription", "checkpoint_of"]
+__all__ = ["Checkpoint", "InngestApi", "ServerRun", "Subscription", "checkpoint_of", "not_sent"]
 
 _count = itertools.count(1)
 
@@ -256,3 +259,20 @@ class InngestApi:
             await stream.aclose()
             raise
         return Subscription(stream, lines)
+
+
+def not_sent(name: str, url: str, error: Exception) -> RunError:
+    """Return what a caller is told whose event did not arrive."""
+    text = text_of(error)
+    # The SDK does not export its errors; this one says that it had no answer to any attempt.
+    if isinstance(error, httpx.HTTPError | json.JSONDecodeError) or "never received" in text:
+        return RunError(
+            f"Event {name!r} could not be sent to Inngest at {url}: {text}. Is the server running? "
+            "`npx inngest-cli@latest dev` starts one.",
+            code="INNGEST_NOT_REACHED",
+        )
+    return RunError(
+        f"Inngest at {url} did not take event {name!r}: {text}. Check the client's `event_key`, or "
+        "the environment variable INNGEST_EVENT_KEY, and how large the input is.",
+        code="INNGEST_EVENT_REFUSED",
+    )
