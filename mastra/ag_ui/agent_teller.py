@@ -256,8 +256,13 @@ class AgentTeller:
 
     # -- tools ---------------------------------------------------------------------------------
 
+    def _id_of(self, payload: Mapping[str, Any]) -> str:
+        """Return the id of a call; two agents may give theirs the same."""
+        call_id = str(payload["toolCallId"])
+        return call_id if self._subagent is None else f"{self._subagent}:{call_id}"
+
     def _start_call(self, _: str, payload: Mapping[str, Any]) -> None:
-        call_id, name = payload["toolCallId"], payload["toolName"]
+        call_id, name = self._id_of(payload), payload["toolName"]
         if name == UPDATE_TOOL:
             self._hidden.add(call_id)  # the page sees the state that comes of it
         if call_id in self._hidden or call_id in self._calls:
@@ -276,21 +281,21 @@ class AgentTeller:
         )
 
     def _more_input(self, _: str, payload: Mapping[str, Any]) -> None:
-        call, delta = self._calls.get(payload["toolCallId"]), payload["argsTextDelta"]
+        self._add_input(self._id_of(payload), payload["argsTextDelta"])
+
+    def _add_input(self, call_id: str, delta: str) -> None:
+        call = self._calls.get(call_id)
         if call is not None and call.is_open and delta:
             call.pieces.append(delta)
-            self._put(ToolCallArgsEvent, tool_call_id=payload["toolCallId"], delta=delta)
+            self._put(ToolCallArgsEvent, tool_call_id=call_id, delta=delta)
 
     def _call(self, run_id: str, payload: Mapping[str, Any]) -> None:
-        call_id = payload["toolCallId"]
+        call_id = self._id_of(payload)
         self._start_call(run_id, payload)
         call = self._calls.get(call_id)
-        if call is not None and call.is_open and not call.pieces:
+        if call is not None and not call.pieces:
             args: Any = payload.get("args")
-            self._more_input(
-                run_id,
-                {"toolCallId": call_id, "argsTextDelta": json_text({} if args is None else args)},
-            )
+            self._add_input(call_id, json_text({} if args is None else args))
         self._end_call(call_id)
 
     def _end_call(self, call_id: str) -> None:
@@ -302,7 +307,7 @@ class AgentTeller:
             self._put(ToolCallEndEvent, tool_call_id=call_id)
 
     def _settle(self, payload: Mapping[str, Any], content: str) -> None:
-        call_id = payload["toolCallId"]
+        call_id = self._id_of(payload)
         self.pending.pop(call_id, None)
         for run_id, (of_call, _) in [*self._subagents.items()]:
             if of_call == call_id:
@@ -339,7 +344,7 @@ class AgentTeller:
         self._settle(payload, f"Refused: {reason}")
 
     def _waits(self, _: str, payload: Mapping[str, Any]) -> None:
-        call_id = payload["toolCallId"]
+        call_id = self._id_of(payload)
         self.pending.pop(call_id, None)
         self._end_call(call_id)
 
@@ -364,7 +369,7 @@ class AgentTeller:
     ) -> None:
         if run_id not in self._told:
             self._told.add(run_id)
-            call_id, tool = payload["toolCallId"], str(payload["toolName"])
+            call_id, tool = self._id_of(payload), str(payload["toolName"])
             name = inner.get("id") if kind == "start" else None
             self._outbox.put(
                 SubagentStartedEvent(

@@ -175,12 +175,12 @@ class Answers:
             if head is None:
                 raise RefusedAnswer(
                     "UNKNOWN_INTERRUPT",
-                    f"Nothing on this thread waits for interrupt {interrupt_id[:300]!r}.",
+                    "resume answers an interrupt that this thread does not have.",
                 )
             if head.data["answer"] != self.given[interrupt_id]:
                 raise RefusedAnswer(
                     "INTERRUPT_ANSWERED",
-                    f"Interrupt {interrupt_id[:300]!r} was given another answer before.",
+                    "An interrupt that resume answers was given another answer before.",
                 )
 
 
@@ -200,9 +200,7 @@ async def answered_opens(
     entries: dict[str, ResumeEntry] = {}
     for entry in resume:
         if entry.interrupt_id in entries:
-            raise RefusedAnswer(
-                "INTERRUPT_ANSWERED", f"Interrupt {entry.interrupt_id[:300]!r} is answered twice."
-            )
+            raise RefusedAnswer("INTERRUPT_ANSWERED", "resume answers an interrupt twice.")
         entries[entry.interrupt_id] = entry
         payload = entry.payload if entry.status == "resolved" else None
         answers.given[entry.interrupt_id] = {"status": entry.status, "payload": payload}

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).parent / "js"
-NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
+_NODE = Path("node_modules", "node", "bin", "node")
 PAGE = FOLDER / "dist" / "page.js"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "web"
 
 
 async def _run(
-    *command: str | Path, env: dict[str, str] | None = None
+    *command: str | Path, env: dict[str, str] | None = None, folder: Path = FOLDER
 ) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
         *command,
-        cwd=FOLDER,
+        cwd=folder,
         env=env,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -32,14 +32,14 @@ async def _run(
     return process.returncode, output.decode(), errors.decode()
 
 
-async def install() -> None:
-    """Fetch the packages, or skip the test."""
-    if NODE.exists() and (FOLDER / "node_modules" / "ai").exists():
+async def install(folder: Path = FOLDER, package: str = "ai") -> None:
+    """Fetch the packages of a folder, or skip the test."""
+    if (folder / _NODE).exists() and (folder / "node_modules" / package).exists():
         return
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    code, output, errors = await _run(npm, "install", "--no-package-lock")
+    code, output, errors = await _run(npm, "install", "--no-package-lock", folder=folder)
     if code:
         pytest.skip(f"npm cannot be reached: {(output + errors)[-300:]}")
 
@@ -56,9 +56,9 @@ async def bundle(folder: Path) -> None:
     assert code == 0, errors
 
 
-async def drive(script: str, *arguments: str) -> dict[str, Any]:
+async def drive(script: str, *arguments: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Run a script and return what it tells, by name."""
-    code, output, errors = await _run(NODE, FOLDER / script, *arguments)
+    code, output, errors = await _run(folder / _NODE, folder / script, *arguments, folder=folder)
     said: dict[str, Any] = {}
     for line in output.splitlines():
         fact = json.loads(line)

@@ -12,6 +12,7 @@ from fastapi import Body, Depends, FastAPI, Header, HTTPException, Request
 from fastapi.security import HTTPBearer
 from starlette.routing import BaseRoute
 
+from mastra.ag_ui import ag_ui_route
 from mastra.ai_sdk import chat_route, workflow_route
 from mastra.errors import ConfigError
 from mastra.mcp import MCPServer
@@ -87,6 +88,8 @@ def routes_of(auth: Any) -> ServerConfig:
         ApiRoute(path="/hello", method="GET", handler=hello),
         ApiRoute(path="/any", handler=hello),
         ApiRoute(path="/asgi", handler=echo),
+        ag_ui_route(),
+        ag_ui_route("/ag-ui/workflows/{workflow_id}"),
         chat_route(),
         workflow_route(),
         openai_route(),

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings
 
+from mastra.ag_ui import ag_ui_route
 from mastra.ai_sdk import chat_route, workflow_route
 from mastra.memory import Memory
 from mastra.server import ServerConfig, create_app, openai_route
@@ -61,7 +62,8 @@ def described() -> Iterator[schemathesis.BaseSchema]:
     # Not by every worker: it takes half a second.
     import schemathesis
 
-    own = [chat_route(), workflow_route(), openai_route()]
+    ag_ui = [ag_ui_route(), ag_ui_route("/ag-ui/workflows/{workflow_id}")]
+    own = [chat_route(), workflow_route(), *ag_ui, openai_route()]
     config = ServerConfig(timeout=5, drain_timeout=1, api_routes=own)
     app = create_app(build(memory=Memory()), config)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -76,7 +78,7 @@ def described() -> Iterator[schemathesis.BaseSchema]:
     # One workflow of its own stands for all: they share the code. It ends, whatever its input. Of
     # routes that are at two places, those at one do.
     yield made.exclude(
-        path_regex=r"^/(chat|workflow|v1)/|/workflows/(?!approvalWorkflow|\{|run-counts)"
+        path_regex=r"^/(ag-ui|chat|workflow|v1)/|/workflows/(?!approvalWorkflow|\{|run-counts)"
     )
     server.should_exit = True
     thread.join()

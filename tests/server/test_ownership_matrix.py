@@ -22,6 +22,7 @@ from mastra import (
     create_workflow,
     tool,
 )
+from mastra.ag_ui import ag_ui_route
 from mastra.ai_sdk import chat_route, workflow_route
 from mastra.memory import Memory
 from mastra.observability import Observability
@@ -68,6 +69,19 @@ def refused(json: Any = None, **params: Any) -> tuple[str, Any]:
 
 def blind(json: Any = None, **params: Any) -> tuple[str, Any]:
     return "blind", {"json": json, "params": params}
+
+
+AG_UI = [ag_ui_route(), ag_ui_route("/ag-ui/workflows/{workflow_id}")]
+ANSWER_TO_ALICE = {
+    "interruptId": "alice-run::call_1",
+    "status": "resolved",
+    "payload": {"approved": True},
+}
+
+
+def runs(thread: str, **body: Any) -> tuple[str, Any]:
+    messages = [{"id": "bob-says", "role": "user", "content": "pay"}]
+    return refused({"threadId": thread, "runId": "bob-run", "messages": messages, **body})
 
 
 ASKED = [
@@ -153,6 +167,15 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     ],
     "GET /workflow/{workflow_id}/{chat_id:path}/stream": [refused()],
     "POST /workflow/{workflow_id}/{chat_id:path}/stop": [refused()],
+    "POST /ag-ui/{agent_id}": [
+        runs("alice-thread"),
+        runs("bob-thread", forwardedProps={"resourceId": "alice"}),
+        runs("bob-thread", messages=[{"id": "alice-message", "role": "user", "content": "x"}]),
+        ("blind", runs("bob-new", resume=[ANSWER_TO_ALICE])[1]),
+    ],
+    "POST /ag-ui/workflows/{workflow_id}": [
+        ("blind", runs("bob-new", resume=[ANSWER_TO_ALICE])[1])
+    ],
     "POST /agents/{agentId}/generate": ASKED,
     "POST /agents/{agentId}/stream": ASKED,
     "POST /agents/{agentId}/stream-until-idle": ASKED,
@@ -335,7 +358,7 @@ def application() -> Mastra:
         observability=Observability(capture_content=True),
         server=ServerConfig(
             auth=BearerAuth({"a": "alice", "b": "bob"}),
-            api_routes=[chat_route(), workflow_route(), openai_route()],
+            api_routes=[chat_route(), workflow_route(), *AG_UI, openai_route()],
         ),
     )
 
@@ -345,7 +368,7 @@ class World:
 
     def __init__(self, mastra: Mastra, app: Any, http: httpx.AsyncClient) -> None:
         self.mastra = mastra
-        own = [*chat_route(), *workflow_route(), *openai_route()]
+        own = [*chat_route(), *workflow_route(), *AG_UI, *openai_route()]
         self.routes = {f"{method} {path}" for method, path in server_of(app).facts["routes"]}
         self.routes |= {f"{route.method} {route.path}" for route in own}
         self.http = http

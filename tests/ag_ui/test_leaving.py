@@ -1,0 +1,60 @@
+"""A page that leaves stops what answers it, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests.ag_ui.app import build
+from tests.ag_ui.wire import Page
+from tests.ai_sdk.app import MIDDLE, Deeds
+from tests.server.live import running
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def deeds() -> Deeds:
+    return Deeds()
+
+
+@pytest.fixture
+async def http(deeds: Deeds) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(build(deeds, pause_s=0.005)) as (url, _):
+        async with httpx.AsyncClient(base_url=url) as made:
+            yield made
+
+
+async def read_until(page: Page, word: str, **body: object) -> None:
+    async with page.http.stream("POST", page.path, json=page.body(**body)) as answer:
+        read = ""
+        async for text in answer.aiter_text():
+            read += text
+            if word in read:
+                return
+
+
+@pytest.mark.parametrize("agent", ["plain", "remembering", "durable"])
+async def test_the_models_call_ends(http: httpx.AsyncClient, deeds: Deeds, agent: str) -> None:
+    page = Page(http, agent, "thread")
+    page.messages.append({"id": "u", "role": "user", "content": "long"})
+    deeds.held = asyncio.Event()
+    await read_until(page, "word2 ")
+    async with asyncio.timeout(5):
+        while deeds.cut == 0:
+            await asyncio.sleep(0.005)
+    assert deeds.pieces <= MIDDLE
+
+
+async def test_a_workflows_run_is_cancelled(http: httpx.AsyncClient) -> None:
+    page = Page(http, "workflows/sleepy", "thread")
+    await read_until(page, '"nap"', forwardedProps={"inputData": {"city": "Oslo"}})
+    async with asyncio.timeout(5):
+        while True:
+            found = await http.get("/api/workflows/sleepy/runs", params={"status": "canceled"})
+            if found.json()["total"] == 1:
+                return
+            await asyncio.sleep(0.01)
