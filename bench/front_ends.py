@@ -15,12 +15,16 @@ from typing import Any
 
 import psutil
 import uvicorn
+from ag_ui.encoder import EventEncoder
 from fastapi import FastAPI
 from starlette.responses import Response, StreamingResponse
 
 from bench.measure import Options, Row
 from bench.server import serving
 from mastra import Agent, Mastra, ServerConfig
+from mastra.ag_ui.agent_teller import AgentTeller, Telling
+from mastra.ag_ui.outbox import Outbox
+from mastra.ag_ui.page import RunInput
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
 from mastra.ai_sdk import chat_route
@@ -82,6 +86,11 @@ def _serve_ours(port: int) -> None:
             made.extend([chunk async for chunk in agent.stream(body["messages"])])
         return stream_response(server, _adapted(made))
 
+    async def as_ag_ui(server: ServerDep, body: dict[str, Any]) -> Response:
+        if not made:
+            made.extend([chunk async for chunk in agent.stream(body["messages"])])
+        return stream_response(server, _as_ag_ui(made))
+
     async def as_openai(server: ServerDep, body: dict[str, Any]) -> Response:
         if not told:
             told.append(agent.stream(body["messages"]))
@@ -93,6 +102,7 @@ def _serve_ours(port: int) -> None:
     agent = Agent(id="a", model=_Model())
     own = [
         ApiRoute(path="/adapter", method="POST", handler=adapted),
+        ApiRoute(path="/events", method="POST", handler=as_ag_ui),
         ApiRoute(path="/openai", method="POST", handler=as_openai),
     ]
     server = ServerConfig(port=port, drain_timeout=0, api_routes=[*own, chat_route()])
@@ -104,6 +114,18 @@ async def _adapted(chunks: Sequence[AgentChunk]) -> AsyncGenerator[bytes, None]:
     for chunk in chunks:
         await asyncio.sleep(0)
         made = translator.frames((chunk,))
+        if made:
+            yield made
+    yield DONE
+
+
+async def _as_ag_ui(chunks: Sequence[AgentChunk]) -> AsyncGenerator[bytes, None]:
+    outbox = Outbox(RunInput(thread_id="t", run_id="r", messages=[]), EventEncoder())
+    teller = AgentTeller(Telling(outbox, str))
+    for chunk in chunks:
+        await asyncio.sleep(0)
+        teller.tell((chunk,))
+        made = outbox.taken()
         if made:
             yield made
     yield DONE
@@ -161,7 +183,9 @@ async def _cost(port: int, process: BaseProcess, path: str, times: int) -> float
 
 async def measure(options: Options) -> list[Row]:
     """Let the two servers take turns."""
-    taken: dict[str, list[float]] = {path: [] for path in ("/adapter", "/openai", "/chat/a", BARE)}
+    taken: dict[str, list[float]] = {
+        path: [] for path in ("/adapter", "/events", "/openai", "/chat/a", BARE)
+    }
     with serving(_serve_ours) as ours, serving(_serve_bare) as bare:
         for _ in range(options.turns(8) + 1):
             for path, samples in taken.items():
@@ -170,6 +194,7 @@ async def measure(options: Options) -> list[Row]:
     return [
         _row(taken, "/adapter", "a chunk through the adapter to a page, processor time", 1.5),
         _row(taken, "/chat/a", "the same with the agent behind it"),
+        _row(taken, "/events", "a chunk to a page of AG-UI, processor time", 1.5),
         _row(taken, "/openai", "a chunk to a client of OpenAI's API, processor time", 1.5),
     ]
 
