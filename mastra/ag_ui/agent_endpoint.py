@@ -194,7 +194,8 @@ class _Asking:
                 payload, run_id=run_id, tool_call_id=call_id, **options
             )
         if payload["approved"]:
-            return lambda: agent.approve_tool_call(run_id, call_id, **options)
+            edited: Any = payload.get("editedArgs")
+            return lambda: agent.approve_tool_call(run_id, call_id, args=edited, **options)
         reason: str | None = payload.get("reason")
         return lambda: agent.decline_tool_call(run_id, call_id, reason=reason, **options)
 

@@ -34,6 +34,10 @@ __all__ = [
     "step_interrupt",
 ]
 
+_EDITED_ARGS: Final = {
+    "type": "object",
+    "description": "In place of the arguments, whole, where the call is approved",
+}
 _STATUS: Final = "success"
 """Of what is kept of an answer: nobody drives it."""
 
@@ -75,6 +79,7 @@ def call_interrupt(run: SuspendedRun, call: WaitingCall) -> Open:
     schema: Any = None if call.resume_schema is None else load_strict(call.resume_schema)
     told: Any = None
     if is_approval:
+        schema["properties"]["editedArgs"] = _EDITED_ARGS
         told = f"May {call.tool_name} be called?"
     else:
         facts["suspendPayload"] = call.suspend_payload

@@ -361,10 +361,20 @@ class Agent:
         self,
         run_id: str,
         tool_call_id: str | None = None,
+        *,
+        args: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
     ) -> AgentStream[Any]:
-        """Let a tool call that waits for approval run, and go on."""
-        return self._resume(Resume(self._runs, tool_call_id, approved=True), run_id, options)
+        """Let a tool call that waits for approval run, and go on.
+
+        Args:
+            run_id: The run.
+            tool_call_id: Which call, where several wait.
+            args: In place of the arguments that the model gave.
+            options: As of `stream`, where they differ from those of the run so far.
+        """
+        resume = Resume(self._runs, tool_call_id, approved=True, args=args)
+        return self._resume(resume, run_id, options)
 
     def decline_tool_call(
         self,
@@ -382,10 +392,12 @@ class Agent:
         self,
         run_id: str,
         tool_call_id: str | None = None,
+        *,
+        args: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
     ) -> AgentResult[Any]:
         """Let a tool call run, go on, and return the whole answer."""
-        async with self.approve_tool_call(run_id, tool_call_id, **options) as stream:
+        async with self.approve_tool_call(run_id, tool_call_id, args=args, **options) as stream:
             return await stream.result()
 
     async def decline_tool_call_generate(

@@ -132,6 +132,8 @@ class DurableRuns:
                 raise self._not_waiting(run.run_id)
             made = await self.workflow.create_run(run.run_id)
             answer = {"data": resume.data, "approved": resume.approved, "reason": resume.reason}
+            if resume.args is not None:
+                answer["args"] = resume.args
             events = made.resume_stream(
                 answer, label=resume.tool_call_id, request_context=run.request_context
             )

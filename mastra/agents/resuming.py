@@ -44,6 +44,8 @@ class Resume:
     """The answer to an approval."""
     reason: str | None = None
     """Why not."""
+    args: Mapping[str, Any] | None = None
+    """In place of the arguments of a call that is approved."""
     data: Any = None
     """The answer to a suspended tool."""
 
@@ -93,7 +95,12 @@ def begin_resumed(
     except (InputValidationError, *UNREADABLE) as error:
         raise _unreadable(run, error) from error
     resumption = resumption_of(
-        runner, chosen, resume.data, approved=resume.approved, reason=resume.reason
+        runner,
+        chosen,
+        resume.data,
+        approved=resume.approved,
+        reason=resume.reason,
+        args=resume.args,
     )
     recorder = StepRecorder(run, result.model, runner.start)
     recorder.result = result
@@ -122,6 +129,7 @@ def resumption_of(
     *,
     approved: bool | None = None,
     reason: str | None = None,
+    args: Mapping[str, Any] | None = None,
 ) -> Resumption:
     """Return what a waiting call is resumed with.
 
@@ -132,13 +140,16 @@ def resumption_of(
         # `resume_stream({"approved": …})` answers an approval as well.
         if approved is None and isinstance(data, Mapping):
             approved, reason = bool(data.get("approved")), data.get("reason")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
-        return Resumption(approved=bool(approved), reason=reason)  # pyright: ignore[reportUnknownArgumentType]
+        return Resumption(approved=bool(approved), reason=reason, args=args)  # pyright: ignore[reportUnknownArgumentType]
     if approved is False:
         return Resumption(approved=False, reason=reason)
     if data is None and approved is not None:
         data = {"approved": approved}
     return Resumption(
-        data=_checked(runner, call["tool_name"], data), suspend_payload=call["suspend_payload"]
+        # It goes on with the arguments that it was approved with.
+        args=call["args"],
+        data=_checked(runner, call["tool_name"], data),
+        suspend_payload=call["suspend_payload"],
     )
 
 

@@ -104,6 +104,8 @@ class Resumption:
     """A person's answer, where one was asked for."""
     reason: str | None = None
     """Why not."""
+    args: Json = None
+    """With what it is called, where that is not what the model said."""
     data: Any = None
     """What the tool waits for."""
     suspend_payload: Any = None
@@ -248,6 +250,8 @@ class CallRunner:
                 details={"tool": call.name},
             )
         resumption = self.resumptions.get(call.id)
+        if resumption is not None and resumption.args is not None:
+            call.args, call.is_json = resumption.args, True
         if resumption is not None and resumption.approved is False:
             return Denied(resumption.reason or "Tool call was not approved by the user")
         if tool.call is None:

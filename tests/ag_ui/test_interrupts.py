@@ -50,6 +50,21 @@ async def test_an_approval(http: httpx.AsyncClient, deeds: Deeds, thread: str, a
 
 
 @pytest.mark.parametrize("agent", AGENTS)
+async def test_what_is_approved_may_be_edited(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("pay")
+    schema = ended["outcome"]["interrupts"][0]["responseSchema"]
+    assert schema["properties"]["editedArgs"]["type"] == "object"
+    refused = await page.answer(ended, {"approved": True, "editedArgs": "eve"})
+    assert refused["code"] == "INVALID_ANSWER"
+    await settle(page, ended, {"approved": True, "editedArgs": {"to": "eve"}})
+    assert deeds.paid == ["eve", "eve"]
+    assert page.results["call_2"] == "paid eve"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
 async def test_a_refusal_is_told_with_its_reason(
     http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
 ) -> None:
