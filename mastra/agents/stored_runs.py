@@ -92,11 +92,16 @@ class StoredRuns:
             "suspendPayload": run.suspend_payload,
             "resumeSchema": run.resume_schema,
         }
+        # Whoever answers as soon as it may must find all of it.
         if owner is None:
             await self._create(run, data)
             await self._log(run, "suspended", waits)
-            return True
-        # Whoever answers as soon as it may must find all of it.
+            return await self.store.update_run(
+                self.workflow_id,
+                run.run_id,
+                RunChanges(status="suspended"),
+                expected_status=("pending",),
+            )
         head = await self.head(run.run_id)
         if head is None or head.owner != owner:
             return False
@@ -108,7 +113,7 @@ class StoredRuns:
         head = RunHead(
             self.workflow_id,
             run.run_id,
-            "suspended",
+            "pending",
             resource_id=run.resource_id,
             request_context=run.request_context.to_json(),
             data=data,
