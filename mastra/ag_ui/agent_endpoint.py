@@ -152,6 +152,10 @@ class _Asking:
             async with aclosing(turn.frames()) as frames:
                 async for made in frames:
                     yield made
+        except Exception:
+            self.chat.server.logger.exception("An answer to a page of AG-UI failed")
+            outbox.fail(self.telling.text_of_error({"message": "The run failed."}))
+            yield outbox.taken()
         finally:
             if not outbox.is_over:
                 controller.abort("The page has left.")

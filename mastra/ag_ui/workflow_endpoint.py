@@ -225,6 +225,9 @@ class _Running:
         except MastraError as error:
             teller.close()
             outbox.fail(self.telling.text_of_error(error_to_wire(error)), error.code)
+        except Exception:
+            self.chat.server.logger.exception("An answer to a page of AG-UI failed")
+            outbox.fail(self.telling.text_of_error({"message": "The run failed."}))
         finally:
             if not outbox.is_over:
                 with CancelScope(shield=True):

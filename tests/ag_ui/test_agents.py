@@ -223,3 +223,25 @@ async def test_the_input_may_leave_out_whatever_it_may(
     body = {"threadId": thread, "runId": "r", "messages": [said]}
     answer = await http.post("/ag-ui/plain", json=body)
     assert "You said: hello" in answer.text
+
+
+async def test_pictures_reach_the_model(http: httpx.AsyncClient, deeds: Deeds, thread: str) -> None:
+    page = Page(http, "plain", thread)
+    picture = {"type": "data", "value": "aGk=", "mimeType": "image/png"}
+    handle = {"type": "file", "value": "file-1"}
+    page.messages.append(
+        {
+            "id": "u",
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "hello"},
+                {"type": "image", "source": picture},
+                {"type": "document", "source": handle},
+            ],
+        }
+    )
+    await page.send()
+    _, *parts = deeds.requests[-1].messages[-1].content
+    assert [(part.media_type, part.data or part.url) for part in parts] == [
+        ("image/png", "data:image/png;base64,aGk=")
+    ]

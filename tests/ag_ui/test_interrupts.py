@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from mastra import SQLStorage
+from mastra.server import create_app
+from tests.ag_ui.app import build
 from tests.ag_ui.wire import Page, events_of
 from tests.ai_sdk.app import Deeds
 
@@ -171,3 +175,24 @@ async def test_a_strangers_interrupt(http: httpx.AsyncClient, deeds: Deeds, thre
     refused = await other.send(resume=answers(ended, YES))
     assert refused["code"] == "UNKNOWN_INTERRUPT"
     assert deeds.paid == []
+
+
+async def test_another_process_goes_on_with_what_is_stored(deeds: Deeds, tmp_path: Path) -> None:
+    ended: dict[str, dict[str, Any]] = {}
+    pages: dict[str, Page] = {}
+    for turn in range(2):
+        mastra = build(deeds, SQLStorage(f"sqlite:///{tmp_path / 'runs.db'}"))
+        transport = httpx.ASGITransport(create_app(mastra))
+        async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+            for path in ("plain", "durable", "workflows/trip"):
+                page = pages.setdefault(path, Page(http, path, "thread"))
+                page.http = http
+                if turn == 0:
+                    props = {"inputData": {"city": "Oslo"}}
+                    ended[path] = await page.ask("pay", forwardedProps=props)
+                    continue
+                payload = {"sure": True} if "trip" in path else YES
+                assert (await settle(page, ended[path], payload))["type"] == "RUN_FINISHED"
+                again = await page.answer(ended[path], payload)
+                assert again["type"] == "RUN_FINISHED"
+    assert deeds.paid == ["ann", "bob"] * 2
