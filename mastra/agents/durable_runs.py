@@ -41,6 +41,8 @@ from mastra.schema import ANY
 from mastra.services import Services
 from mastra.storage.base import RunHead, WorkflowStore
 from mastra.storage.damage import UNREADABLE, is_unreadable
+from mastra.tools.named import named_tools
+from mastra.tools.tool import create_tool
 from mastra.workflows.engines.inprocess import InProcessEngine
 from mastra.workflows.records import StepRecord
 from mastra.workflows.run_info import RunInfo
@@ -55,6 +57,7 @@ _LIVE: Final = frozenset(("abort_signal", "request_context", "run_id"))
 _MESSAGES: Final = frozenset(("instructions", "system", "context"))
 _STORED: Final = _MESSAGES | {
     "active_tools",
+    "client_tools",
     "include_raw_chunks",
     "limits",
     "max_processor_retries",
@@ -246,6 +249,12 @@ def _plain(key: str, value: Any) -> Json:
     if key in _MESSAGES:
         found = input_messages(value) if key == "context" else system_messages(value)
         return [stored_form(message) for message in found]
+    if key == "client_tools":
+        # Whoever asked runs them: how they are described is all there is of them here.
+        return {
+            name: [tool.id, tool.description, tool.input_json_schema]
+            for name, tool in named_tools(value).items()
+        }
     if isinstance(value, UsageLimits):
         return value.to_json()
     if isinstance(value, ModelSettings):
@@ -263,6 +272,11 @@ class _AgentAlone(DurableAgent):
         options = dict(value["options"])
         for key in _MESSAGES & options.keys():
             options[key] = [message_from_record(message) for message in options[key]]
+        if "client_tools" in options:
+            described: dict[str, Any] = options["client_tools"]
+            options["client_tools"] = {
+                name: create_tool(*facts) for name, facts in described.items()
+            }
         messages = [message_from_record(message) for message in value["messages"]]
         return messages, {**options, "run_id": ctx.run_id}
 

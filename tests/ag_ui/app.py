@@ -49,6 +49,15 @@ def noting_model() -> FunctionModel:
     return FunctionModel(answer)
 
 
+def blinking_model() -> FunctionModel:
+    def answer(request: Any) -> Any:
+        if request.messages[-1].role == "tool":
+            return f"Seen: {request.messages[-1].parts[0].result}."
+        return ToolCall(request.tools[0].name, {"eye": "left"})
+
+    return FunctionModel(answer)
+
+
 def boss_model() -> FunctionModel:
     def answer(request: Any) -> Any:
         if request.messages[-1].role == "tool":
@@ -89,6 +98,10 @@ def build(deeds: Deeds, storage: Any = None, pause_s: float = 0, **config: Any) 
                 model=noting_model(),
                 memory=Memory(working_memory=WorkingMemory(schema=Profile)),
             ),
+            **{
+                name: Agent(id=name, model=blinking_model(), durable=name == "lasting")
+                for name in ("blinking", "lasting")
+            },
             "boss": Agent(id="boss", model=boss_model(), agents={"worker": worker}),
         },
         workflows={

@@ -146,13 +146,26 @@ async def test_tools_of_the_page(
     assert roles == ["user", "assistant", "tool", "assistant", "user"]
 
 
-async def test_tools_that_only_the_page_describes(http: httpx.AsyncClient, thread: str) -> None:
+@pytest.mark.parametrize("agent", ["blinking", "lasting"])
+async def test_tools_that_only_the_page_describes(
+    http: httpx.AsyncClient, thread: str, agent: str
+) -> None:
+    page = Page(http, agent, thread)
+    shape = {"type": "object", "properties": {"eye": {"type": "string"}}}
+    tools = [{"name": "blink", "description": "Blink", "parameters": shape}]
+    ended = await page.ask("now", tools=tools)
+    assert ended["outcome"] == {"type": "success", "pendingToolCallIds": ["call_1"]}
+    page.messages.append(
+        {"id": "b", "role": "tool", "toolCallId": "call_1", "content": "", "error": "no eyes"}
+    )
+    await page.send(tools=tools)
+    assert page.text == "Seen: no eyes."
+
+
+async def test_a_page_cannot_take_a_tools_name(http: httpx.AsyncClient, thread: str) -> None:
     page = Page(http, "plain", thread)
-    tool = {"name": "blink", "description": "Blink", "parameters": {"type": "object"}}
-    await page.ask("hello", tools=[tool])
-    assert page.text == "You said: hello"
-    taken = {**tool, "name": "pay"}
-    assert (await page.post(tools=[taken])).status_code == 400
+    tool = {"name": "pay", "description": "Pay", "parameters": {"type": "object"}}
+    assert (await page.post(tools=[tool])).status_code == 400
 
 
 async def test_a_page_of_an_older_protocol(http: httpx.AsyncClient, thread: str) -> None:

@@ -131,7 +131,6 @@ async def test_what_a_caller_may_not_ask_is_its_fault_and_what_the_author_wrote_
     agents["auto"] = auto
     tools = {"x": {"description": "X.", "inputSchema": {"type": "object"}}}
     callers: list[tuple[str, dict[str, Any], str]] = [
-        ("durable", {"clientTools": tools}, "client_tools"),
         ("durable", {"autoResumeSuspendedTools": True}, "auto_resume_suspended_tools"),
         ("durable", {"memory": {"thread": "t"}}, "no resource"),
         ("plain", {"threadId": "t"}, "no resource"),
@@ -155,3 +154,4 @@ async def test_what_a_caller_may_not_ask_is_its_fault_and_what_the_author_wrote_
         for agent in ("durable", "plain", "off"):
             assert await status(agent, autoResumeSuspendedTools=False) == 200
         assert await status("off", autoResumeSuspendedTools=True) == 200
+        assert await status("durable", clientTools=tools) == 200
