@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, cast
 
 from mastra.errors import RunError, RunStateError, StreamOverflowError
+from mastra.inngest.held_back import HeldBack, Told, read_after
 from mastra.inngest.inquiry import ACTIVE, Inquiry
 from mastra.inngest.kept_events import KEPT, KeptEvents, of_operation
 from mastra.inngest.mail import Mail
@@ -39,7 +40,7 @@ LOOK_S: Final = 0.3
 
 LOOK_MAX_S: Final = 5.0
 
-_BESIDE: Final = ("by", "ops", "workflowId")
+_BESIDE: Final = ("by", "ops", "after", "workflowId")
 """What a message has beside an event."""
 
 
@@ -74,6 +75,7 @@ class Feed:
         "_events",
         "_first",
         "_gaps",
+        "_held",
         "_is_closed",
         "_keeps",
         "_mail",
@@ -102,6 +104,7 @@ class Feed:
         self.inquiry = inquiry
         self._first = first_seq
         self._events = KeptEvents(first_seq)
+        self._held = HeldBack()
         self._end_seq: int | None = None
         self._result: WorkflowResult[Any] | None = None
         self._changed = asyncio.Event()
@@ -134,11 +137,27 @@ class Feed:
             await self._mirror(message["head"], message["rows"])
         elif kind == EVENTS:
             first: int = message["seq"]
-            self.push(
-                [_event(first + i, wire) for i, wire in enumerate(message["events"])], by, ops
-            )
+            events = [_event(first + i, wire) for i, wire in enumerate(message["events"])]
+            self._hear(Told(events, by, ops, read_after(message)))
         elif isinstance(kind, str) and isinstance(message.get("seq"), int):
-            self.push([_event(message["seq"], told)], by, ops)
+            self._hear(Told([_event(message["seq"], told)], by, ops, read_after(message)))
+
+    def _hear(self, told: Told) -> None:
+        """Take events of a worker in another process, unless what comes before them is missing."""
+        if not self._keeps or not self._held.take(told, self._events):
+            self.push(told.events, told.by, told.ops)
+            self._push_held()
+            return
+        last = told.events[-1]
+        if last.type == "workflow-finish" and last.seq >= self._first:
+            self._end_seq = last.seq
+            self.has_missed()  # storage has all of it by now
+            self.when_ended()
+        self._changed.set()
+
+    def _push_held(self) -> None:
+        for told in self._held.release(self._events):
+            self.push(told.events, told.by, told.ops)
 
     def has_missed(self) -> None:
         """Look into storage: what was told meanwhile did not arrive."""
@@ -301,9 +320,9 @@ class Feed:
                 asks, gaps = False, self._gaps
                 if await self._fill(seq) and seq not in self._events:
                     return
-            elif self._events.newest > seq:
+            elif self._events.newest > seq or self._held:
                 # Something is late or was lost; what storage does not have yet may still come.
-                asks = not await self._wait_for(seq)
+                asks = not await self._wait_for(seq) or self._held.waits_s > GAP_S
             elif not await self._wait(pace.look_s):
                 asks = True
                 await pace.look()
@@ -350,9 +369,17 @@ class Feed:
         if loaded is None:
             if self.is_attached and not self._events:
                 raise no_such_run(self.target)
+            # A run that is not stored: what is missing is not to be had.
+            for told in self._held.give_up():
+                self.push(told.events, told.by, told.ops)
             return self.has_ended
         await self._ask_worker(loaded.head)
         self._take_stored(loaded, seq)
+        if loaded.head.status in ACTIVE:
+            self._push_held()
+            self._held.wait_again()
+        else:
+            self._held.give_up()  # storage has all that belongs to the run
         if seq not in self._events and len(self._events) >= KEPT:
             raise StreamOverflowError(
                 f"Event {seq} of run {self.target.run_id!r} is no longer kept. Read the run's stored "

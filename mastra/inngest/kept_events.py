@@ -34,7 +34,7 @@ def of_operation(op_id: str) -> str:
 class KeptEvents:
     """Events by the places that readers see."""
 
-    __slots__ = ("_events", "_moved", "_tellers", "lowest_shared", "newest")
+    __slots__ = ("_events", "_moved", "_oldest", "_tellers", "lowest_shared", "newest")
 
     def __init__(self, first: int) -> None:
         """Begin with none.
@@ -42,6 +42,7 @@ class KeptEvents:
         Args:
             first: The lowest place that events are expected at.
         """
+        self._oldest = first
         self.newest = first - 1
         """The highest place that is taken."""
         self._events: dict[int, Event] = {}
@@ -61,6 +62,21 @@ class KeptEvents:
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._events)
+
+    def knows(self, seq: int, by: str, op_id: str) -> bool:
+        """Return whether an event has a place.
+
+        Args:
+            seq: What it was told or stored with.
+            by: Names the worker's log.
+            op_id: The operation that it is about; empty if none.
+        """
+        if seq < self._oldest:
+            return True
+        operation = of_operation(op_id)
+        if self._tellers.get(seq) in (by, operation, _STORED + op_id):
+            return True
+        return (seq, by) in self._moved or (seq, operation) in self._moved
 
     def get(self, place: int) -> Event | None:
         """Return the event at a place, if there is one."""
@@ -136,5 +152,5 @@ class KeptEvents:
         """Drop the older ones, several at a time."""
         for place in sorted(self._events)[: KEPT // 10]:
             del self._events[place], self._tellers[place]
-        oldest = min(self._events)
+        oldest = self._oldest = min(self._events)
         self._moved = {key: place for key, place in self._moved.items() if place >= oldest}

@@ -96,6 +96,9 @@ class Publisher:
         self._outbox = outbox
         self._next = start
         self._by = random_id()
+        self._after: dict[str, tuple[int, str]] = {}
+        """The seqs and operations of what comes before the next event: what was told last, and
+        what other processes told last of all that is known of here."""
         self._sent: dict[Place, asyncio.Future[None]] = {}
         self._rows_for_here: dict[str, Json] | None = None
         self._begun = time.monotonic()
@@ -105,9 +108,12 @@ class Publisher:
         self.needs_rows: Callable[[], dict[str, Json] | None] = lambda: None
         """Returns the head of the run where a reader needs the whole run with its end."""
 
-    def skip_to(self, seq: int) -> None:
-        """Leave out events that another process has sent."""
-        self._next = max(self._next, seq)
+    def skip(self, record: StepRecord) -> None:
+        """Leave out events that another process has sent, of an operation that has ended."""
+        seq = record.end_seq
+        self._next = max(self._next, seq + 1)
+        if seq > self._after.get("theirs", (-1,))[0]:
+            self._after["theirs"] = (seq, record.op_id)
 
     async def flush(self) -> None:
         """Send every event up to here, and wait until that is done."""
@@ -131,6 +137,7 @@ class Publisher:
         self._next = end
         here = readers.here()
         if not here and not readers.are_elsewhere:
+            self._note_told(start, end)
             return
         events: list[Event] = []
         about: list[str] = []
@@ -151,8 +158,18 @@ class Publisher:
             reader.push(events, self._by, ops)
         if readers.inboxes or events[-1].type == "workflow-finish":
             self._send(events, ops)
+        self._note_told(start, end)
         if readers.is_watched:
             self._tell_watchers(events, written)
+
+    def _note_told(self, start: int, end: int) -> None:
+        """Take note of the last event of a part of the log: the next message comes after it."""
+        entries = self._run.log.entries
+        for seq in range(end - 1, start - 1, -1):
+            entry = entries[seq]
+            if entry is not None:
+                self._after = {"ours": (seq, "" if entry[1] is None else entry[1].op_id)}
+                return
 
     def _send(self, events: list[Event], ops: list[str] | None) -> None:
         """Put events into the inboxes of those who read them."""
@@ -166,8 +183,10 @@ class Publisher:
             self._rows_for_here = {**message, **self._names}
         if not self.readers.inboxes:
             return
+        after = list(self._after.values())
         for chosen in _rows_in_line(events):
-            messages.append(message_of(events[chosen], self._by, ops and ops[chosen]))
+            messages.append(message_of(events[chosen], self._by, ops and ops[chosen], after))
+            after = [(events[chosen][-1].seq, ops[chosen][-1])] if ops else []
         for inbox in self.readers.inboxes:
             place = (inbox, OUR_TOPIC)
             for message in messages:
@@ -236,12 +255,25 @@ class Rounds:
                     get_logger().warning("Events of a run could not be told: %s", error)
 
 
-def message_of(events: list[Event], by: str, ops: list[str] | None = None) -> dict[str, Json]:
-    """Return what is sent of events that follow each other."""
+def message_of(
+    events: list[Event],
+    by: str,
+    ops: list[str] | None = None,
+    after: Sequence[tuple[int, str]] = (),
+) -> dict[str, Json]:
+    """Return what is sent of events that follow each other.
+
+    Args:
+        events: The events.
+        by: Names the log that their seqs are places in.
+        ops: The operation of each, where other processes may run operations beside them.
+        after: The seqs and operations of events that come before them, in that case.
+    """
     first = events[0]
     more: dict[str, Json] = {"by": by}
     if ops is not None:
         more["ops"] = list(ops)
+        more["after"] = [list(one) for one in after]
     if len(events) == 1 and first.payload is not None:
         return {**first.to_wire(), "seq": first.seq, **more}
     return {

@@ -89,6 +89,10 @@ class WorkerLeg:
 
     async def commit(self, record: StepRecord) -> None:
         """Store a finished operation."""
+        if self.publisher.names_ops:
+            # Readers that miss what was told take it from storage, where nothing that a step tells
+            # may stand without what it told before.
+            self.writer.announce()
         stored = self.writer.commit(record)
         if stored is not None:
             await stored
@@ -137,7 +141,7 @@ class WorkerLeg:
             kind = Kind.WAITING if record.kind == "sleep" else Kind.STEP_START
             entries[record.start_seq] = (kind, record, None)
             entries[record.end_seq] = (Kind.STEP_END, record, None)
-            self.publisher.skip_to(record.end_seq + 1)
+            self.publisher.skip(record)
         run.order = max(run.order, record.order)
         run.state.merge(record)
         await self.commit(record)
@@ -201,7 +205,7 @@ class WorkerLeg:
             await asyncio.sleep(WATCH_S)
             try:
                 head = await target.store.get_run(target.workflow_id, target.run_id)
-                await self.flush()
+                await self.writer.tell()
             except Exception as error:  # noqa: BLE001 - asked again in a second
                 get_logger().warning("Storage could not be asked about a run: %s", error)
                 continue

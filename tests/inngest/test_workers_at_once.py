@@ -95,8 +95,8 @@ def check(events: list[Event]) -> None:
 @pytest.mark.parametrize("order", ["together", "reversed"])
 @pytest.mark.parametrize(
     ("is_shared", "lose_every"),
-    [(True, 0), (True, 3), (False, 0)],
-    ids=["shared", "shared-lossy", "apart"],
+    [(True, 0), (True, 3), (True, 2), (False, 0)],
+    ids=["shared", "shared-lossy", "shared-half-lost", "apart"],
 )
 async def test_readers_count_without_gaps_and_see_everything_once(
     steps_apart: Host,
