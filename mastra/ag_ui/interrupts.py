@@ -18,6 +18,7 @@ from jsonschema.exceptions import (
 from jsonschema.validators import validator_for
 
 from mastra.agents.suspended import SuspendedRun, WaitingCall
+from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.pages.chats import Chat
@@ -76,18 +77,21 @@ def call_interrupt(run: SuspendedRun, call: WaitingCall) -> Open:
     """Return what a call waits for."""
     is_approval = call.kind == "approval"
     facts: dict[str, Any] = {"toolName": call.tool_name, "args": call.args}
-    schema: Any = None if call.resume_schema is None else load_strict(call.resume_schema)
-    told: Any = None
+    payload, text = _asked(call.suspend_payload, call.resume_schema)
+    schema: Any = None if text is None else load_strict(text)
+    asks_leave = text == APPROVAL_SCHEMA
+    if not is_approval:
+        facts["suspendPayload"] = payload
     if is_approval:
         schema["properties"]["editedArgs"] = _EDITED_ARGS
-        told = f"May {call.tool_name} be called?"
-    else:
-        facts["suspendPayload"] = call.suspend_payload
-        told = _message(call.suspend_payload)
+    name = call.tool_name
+    if asks_leave and isinstance(payload, Mapping):
+        name = str(cast("Mapping[str, Any]", payload).get("toolName", name))
+    told = f"May {name} be called?" if asks_leave else _message(payload)
     return Open(
         Interrupt(
             id=approval_id(run.run_id, call.tool_call_id),
-            reason="tool_call" if is_approval else "mastra:tool_suspend",
+            reason="tool_call" if asks_leave else "mastra:tool_suspend",
             message=told,
             tool_call_id=call.tool_call_id,
             response_schema=schema,
@@ -97,6 +101,17 @@ def call_interrupt(run: SuspendedRun, call: WaitingCall) -> Open:
         call.tool_call_id,
         is_approval,
     )
+
+
+def _asked(payload: Json, schema: str | None) -> tuple[Json, str | None]:
+    """Return what is asked in the end, and the schema of the answer: of a sub-agent its own."""
+    asked: Any = payload
+    while schema is None and isinstance(asked, Mapping):
+        known = cast("Mapping[str, Any]", asked)
+        if "subAgentThreadId" not in known or "suspendPayload" not in known:
+            break
+        asked, schema = known["suspendPayload"], known.get("resumeSchema")
+    return cast("Json", asked), schema
 
 
 def step_interrupt(run_id: str, name: str, payload: Json, schema: dict[str, Any]) -> Open:

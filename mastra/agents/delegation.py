@@ -19,6 +19,7 @@ from mastra.agents.delegation_hooks import (
     DelegationVerdict,
     HookErrors,
 )
+from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.errors import ToolError
 from mastra.ids import new_id
 from mastra.models.messages import (
@@ -363,4 +364,9 @@ def resumed(agent: SubAgent, ctx: Any, options: Mapping[str, Any]) -> AgentStrea
     # The run is the step's or the tool's own, whoever goes on with that; it keeps its resource.
     context = RequestContext.of(options.get("request_context"))
     kept["request_context"] = {key: value for key, value in context.items() if key != RESOURCE_ID}
-    return agent.resume_stream(ctx.resume_data, run_id=ctx.suspend_data["runId"], **kept)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    waits = cast("Mapping[str, Any]", ctx.suspend_data)
+    asked: Any = waits.get("suspendPayload")
+    if waits.get("resumeSchema") == APPROVAL_SCHEMA and isinstance(asked, Mapping):
+        # Several calls of its step may wait; the answer is to the one that was shown.
+        kept["tool_call_id"] = cast("Mapping[str, Any]", asked).get("toolCallId")
+    return agent.resume_stream(ctx.resume_data, run_id=waits["runId"], **kept)

@@ -83,7 +83,7 @@ def build(deeds: Deeds, storage: Any = None, pause_s: float = 0, **config: Any) 
     def agent(name: str, **options: Any) -> Agent:
         return Agent(id=name, model=model, tools=tools, **options)
 
-    worker = Agent(id="worker", model=model, tools={"weather": tools["weather"]})
+    worker = Agent(id="worker", model=model, tools=tools)
     asking = create_step(
         id="sure", input_schema=data, output_schema=data, resume_schema=Sure, execute=confirm_typed
     )

@@ -196,3 +196,21 @@ async def test_another_process_goes_on_with_what_is_stored(deeds: Deeds, tmp_pat
                 again = await page.answer(ended[path], payload)
                 assert again["type"] == "RUN_FINISHED"
     assert deeds.paid == ["ann", "bob"] * 2
+
+
+async def test_what_a_sub_agent_asks(http: httpx.AsyncClient, deeds: Deeds, thread: str) -> None:
+    page = Page(http, "boss", thread)
+    said, ended = "", await page.ask("pay")
+    for name in ("ann", "bob"):
+        (one,) = ended["outcome"]["interrupts"]
+        assert (one["reason"], one["toolCallId"]) == ("tool_call", "call_1")
+        assert one["message"] == "May pay be called?"
+        assert one["metadata"]["suspendPayload"]["args"] == {"to": name}
+        for payload in ({"approved": "true"}, {"approved": 1}, True):
+            assert (await page.answer(ended, payload))["code"] == "INVALID_ANSWER"
+        asked, ended = ended, await page.answer(ended, YES)
+        said = page.text
+        assert (await page.answer(asked, {"approved": False}))["type"] == "RUN_ERROR"
+    assert ended["outcome"] == {"type": "success"}
+    assert deeds.paid == ["ann", "bob"]
+    assert said.endswith("They are done.")
