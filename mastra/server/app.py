@@ -36,6 +36,7 @@ from mastra.server.routes.logs import add_log_routes
 from mastra.server.routes.memory import add_memory_routes
 from mastra.server.routes.metrics import add_metric_routes
 from mastra.server.routes.observability import add_observability_routes
+from mastra.server.routes.ratings import add_rating_routes
 from mastra.server.routes.results import add_result_routes
 from mastra.server.routes.runs import add_run_routes
 from mastra.server.routes.scores import add_score_routes
@@ -141,6 +142,7 @@ def _routes(prefix: str) -> tuple[APIRoute, ...]:
         add_metric_routes,
         add_log_routes,
         add_score_routes,
+        add_rating_routes,
         add_dataset_routes,
         add_experiment_routes,
         add_result_routes,

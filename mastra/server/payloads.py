@@ -240,11 +240,15 @@ class TraceValuesBody(TraceFieldsBody):
     """How many values at most."""
 
 
-class MetricBody(WireModel):
-    """Of every question after metrics that are put together from many values."""
+Interval = Literal["1m", "5m", "15m", "1h", "1d"]
+"""How long a bucket of a series is."""
+Period = Literal["previous_period", "previous_day", "previous_week"]
+"""What a value is compared with."""
 
-    name: list[str] = Field(default_factory=list[str])
-    """Which metrics, such as `mastra_agent_duration_ms`."""
+
+class ManyBody(WireModel):
+    """Of every question after one value for many."""
+
     filters: dict[str, Any] = Field(default_factory=dict[str, Any])
     """`timestamp` with `start` and `end`, `traceIds`, and dimensions such as `entityName`."""
     aggregation: Literal["sum", "avg", "min", "max", "count", "last", "count_distinct"] = "sum"
@@ -253,10 +257,17 @@ class MetricBody(WireModel):
     """What `count_distinct` counts."""
 
 
+class MetricBody(ManyBody):
+    """Of every question after metrics that are put together from many values."""
+
+    name: list[str] = Field(default_factory=list[str])
+    """Which metrics, such as `mastra_agent_duration_ms`."""
+
+
 class AggregateBody(MetricBody):
     """Of one value of a metric."""
 
-    compare_period: Literal["previous_period", "previous_day", "previous_week"] | None = None
+    compare_period: Period | None = None
     """What to compare it with."""
 
 
@@ -272,7 +283,7 @@ class BreakdownBody(MetricBody):
 class SeriesBody(MetricBody):
     """Of the values of a metric over time."""
 
-    interval: Literal["1m", "5m", "15m", "1h", "1d"] = "1h"
+    interval: Interval = "1h"
     group_by: list[str] = Field(default_factory=list[str])
 
 
@@ -281,7 +292,7 @@ class PercentilesBody(WireModel):
 
     name: str
     percentiles: list[Annotated[float, Field(ge=0, le=1)]]
-    interval: Literal["1m", "5m", "15m", "1h", "1d"] = "1h"
+    interval: Interval = "1h"
     filters: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 

@@ -311,6 +311,19 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     "POST /datasets/{datasetId}/compare": [
         refused({"experimentIdA": "alice-experiment", "experimentIdB": "alice-experiment"})
     ],
+    **{
+        f"POST /observability/{kind}/{what}": [blind({**asked, **more})]
+        for kind, asked in {
+            "scores": {"scorerId": "s"},
+            "feedback": {"feedbackType": "comment"},
+        }.items()
+        for what, more in {
+            "aggregate": {"aggregation": "count"},
+            "breakdown": {"aggregation": "count", "groupBy": ["resourceId"]},
+            "timeseries": {"aggregation": "count", "interval": "1h"},
+            "percentiles": {"percentiles": [0.5], "interval": "1h"},
+        }.items()
+    },
     "GET /observability/feedback": [blind(), refused(resourceId="alice")],
     "POST /observability/feedback": [
         refused({"feedback": {"feedbackId": "alice-feedback", "feedbackType": "t", "value": 0}})

@@ -19,7 +19,7 @@ from mastra.server.payloads import Identifier
 from mastra.server.routes.scores import Page, PerPage, own_or_refuse, paged
 from mastra.storage.evals import EvalFilter, EvalRecord
 
-__all__ = ["add_feedback_routes"]
+__all__ = ["add_feedback_routes", "feedback_to_wire"]
 
 _FILTERS = (
     "traceId",
@@ -37,7 +37,8 @@ _FILTERS = (
 )
 
 
-def _wire(record: EvalRecord) -> dict[str, Json]:
+def feedback_to_wire(record: EvalRecord) -> dict[str, Json]:
+    """Return feedback as it is on the wire."""
     data: dict[str, Any] = record.data
     return {
         **dict.fromkeys((*_FILTERS, "comment", "metadata", "entityId", "tags")),
@@ -62,7 +63,7 @@ async def list_feedback(
     found = await server.mastra.storage.evals.list("feedback", where)
     rows = [
         row
-        for row in map(_wire, found.records)
+        for row in map(feedback_to_wire, found.records)
         if all(row[name] == value for name, value in asked.items())
     ]
     return {
@@ -129,7 +130,7 @@ async def review_feedback(
     data = {**record.data, "reviewStatus": body.review_status}
     changed = replace(record, data=data, updated_at=now_ms())
     await store.save([changed])
-    return _wire(changed)
+    return feedback_to_wire(changed)
 
 
 def add_feedback_routes(router: APIRouter) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -24,9 +24,24 @@ from mastra.observability.store import TraceStore
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
-from mastra.server.payloads import AggregateBody, BreakdownBody, PercentilesBody, SeriesBody
+from mastra.server.payloads import (
+    AggregateBody,
+    BreakdownBody,
+    ManyBody,
+    PercentilesBody,
+    SeriesBody,
+)
 
-__all__ = ["add_metric_routes", "time_of"]
+__all__ = [
+    "add_metric_routes",
+    "compared",
+    "fits",
+    "over_time",
+    "percentiles_over_time",
+    "period",
+    "time_of",
+    "within",
+]
 
 _MOMENT = TypeAdapter(datetime)
 _BACK_MS = {"previous_day": 86_400_000, "previous_week": 7 * 86_400_000}
@@ -45,7 +60,8 @@ def time_of(value: Any, what: str) -> float:
         raise Refusal(400, f"{what} must be a time, such as 2026-01-31T12:00:00Z") from None
 
 
-def _period(filters: dict[str, Any]) -> tuple[float | None, float | None]:
+def period(filters: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Return where the time of a filter begins and ends."""
     found = filters.get("timestamp")
     if found is None:
         return None, None
@@ -57,7 +73,8 @@ def _period(filters: dict[str, Any]) -> tuple[float | None, float | None]:
     return start, end
 
 
-def _fits(point: Point, filters: dict[str, Any]) -> bool:
+def fits(point: Point, filters: dict[str, Any]) -> bool:
+    """Return whether a point has the dimensions that a filter names."""
     for name, wanted in filters.items():
         if name == "timestamp" or wanted is None:
             continue
@@ -81,11 +98,12 @@ def _selected(
         for point in points(store.spans())
         if point.name in names
         and (owner is None or point.dimensions["resourceId"] == owner)
-        and _fits(point, filters)
+        and fits(point, filters)
     ]
 
 
-def _within(found: Iterable[Point], start: float | None, end: float | None) -> list[Point]:
+def within(found: Iterable[Point], start: float | None, end: float | None) -> list[Point]:
+    """Return the points of a time."""
     return [
         point
         for point in found
@@ -93,31 +111,33 @@ def _within(found: Iterable[Point], start: float | None, end: float | None) -> l
     ]
 
 
+def compared(found: list[Point], body: ManyBody, compare_period: str | None) -> dict[str, Json]:
+    """Return one value, and what it was in the time before where that is asked for."""
+    start, end = period(body.filters)
+    value = aggregate(within(found, start, end), body.aggregation, body.distinct_column)
+    if compare_period is None or start is None or end is None:
+        return {"value": value}
+    back = _BACK_MS.get(compare_period, end - start)
+    earlier = within(found, start - back, end - back)
+    before = aggregate(earlier, body.aggregation, body.distinct_column)
+    change = None if value is None or not before else (value - before) / before * 100
+    return {"value": value, "previousValue": before, "changePercent": change}
+
+
 async def aggregate_metric(
     server: ServerDep, request: Request, body: AggregateBody
 ) -> dict[str, Json]:
     """Return one value of a metric, and what it was in the time before where that is asked for."""
     found = _selected(server, request, body.name, body.filters)
-    start, end = _period(body.filters)
-    value = aggregate(_within(found, start, end), body.aggregation, body.distinct_column)
-    answer: dict[str, Json] = {"value": value, "estimatedCost": None, "costUnit": None}
-    if body.compare_period is None or start is None or end is None:
-        return answer
-    back = _BACK_MS.get(body.compare_period, end - start)
-    earlier = _within(found, start - back, end - back)
-    before = aggregate(earlier, body.aggregation, body.distinct_column)
-    change = None if value is None or not before else (value - before) / before * 100
-    return answer | {
-        "previousValue": before,
-        "changePercent": change,
-        "previousEstimatedCost": None,
-        "costChangePercent": None,
-    }
+    answer = compared(found, body, body.compare_period)
+    if "previousValue" in answer:
+        answer |= {"previousEstimatedCost": None, "costChangePercent": None}
+    return {"estimatedCost": None, "costUnit": None, **answer}
 
 
 async def break_down(server: ServerDep, request: Request, body: BreakdownBody) -> dict[str, Json]:
     """Return values of a metric by the values of some dimensions."""
-    found = _within(_selected(server, request, body.name, body.filters), *_period(body.filters))
+    found = within(_selected(server, request, body.name, body.filters), *period(body.filters))
     groups: list[dict[str, Json]] = [
         {
             "dimensions": dimensions,
@@ -141,28 +161,49 @@ def _buckets(found: list[Point], interval: str) -> list[tuple[float, list[Point]
 
 async def metric_series(server: ServerDep, request: Request, body: SeriesBody) -> dict[str, Json]:
     """Return values of a metric over time."""
-    found = _within(_selected(server, request, body.name, body.filters), *_period(body.filters))
-    series: list[Json] = []
-    for dimensions, members in grouped(found, body.group_by) if found else []:
-        name = "|".join(value or "" for value in dimensions.values()) or ",".join(body.name)
-        values: list[Json] = [
-            {
-                "timestamp": iso_from_ms(at),
-                "value": aggregate(bucket, body.aggregation, body.distinct_column),
-                "estimatedCost": None,
-            }
-            for at, bucket in _buckets(members, body.interval)
-        ]
-        series.append({"name": name, "costUnit": None, "points": values})
+    found = within(_selected(server, request, body.name, body.filters), *period(body.filters))
+    series: list[Json] = [
+        {
+            "name": name,
+            "costUnit": None,
+            "points": [{**point, "estimatedCost": None} for point in values],
+        }
+        for name, values in over_time(found, body, body.interval, body.group_by, body.name)
+    ]
     return {"series": series}
+
+
+def over_time(
+    found: list[Point], body: ManyBody, interval: str, group_by: list[str], names: list[str]
+) -> Iterator[tuple[str, list[dict[str, Json]]]]:
+    """Yield the name of each group with its values over time."""
+    for dimensions, members in grouped(found, group_by) if found else []:
+        name = "|".join(value or "" for value in dimensions.values()) or ",".join(names)
+        yield (
+            name,
+            [
+                {
+                    "timestamp": iso_from_ms(at),
+                    "value": aggregate(bucket, body.aggregation, body.distinct_column),
+                }
+                for at, bucket in _buckets(members, interval)
+            ],
+        )
 
 
 async def metric_percentiles(
     server: ServerDep, request: Request, body: PercentilesBody
 ) -> dict[str, Json]:
     """Return percentiles of a metric over time."""
-    found = _within(_selected(server, request, [body.name], body.filters), *_period(body.filters))
-    buckets = _buckets(found, body.interval)
+    found = within(_selected(server, request, [body.name], body.filters), *period(body.filters))
+    return percentiles_over_time(found, body.percentiles, body.interval)
+
+
+def percentiles_over_time(
+    found: list[Point], shares: list[float], interval: str
+) -> dict[str, Json]:
+    """Return each percentile over time."""
+    buckets = _buckets(found, interval)
     return {
         "series": [
             {
@@ -175,7 +216,7 @@ async def metric_percentiles(
                     for at, bucket in buckets
                 ],
             }
-            for share in body.percentiles
+            for share in shares
         ]
     }
 

@@ -23,7 +23,7 @@ from mastra.server.handling import add
 from mastra.server.payloads import Identifier
 from mastra.storage.evals import EvalFilter, EvalRecord
 
-__all__ = ["Page", "PerPage", "add_score_routes", "own_or_refuse", "paged"]
+__all__ = ["Page", "PerPage", "add_score_routes", "own_or_refuse", "paged", "score_to_signal"]
 
 Page = Annotated[int, Query(ge=0, le=10**6)]
 PerPage = Annotated[int, Query(alias="perPage", ge=1, le=1000)]
@@ -245,7 +245,8 @@ def _record(server: Server, request: Request, data: dict[str, Any], name: str) -
 _FILTERS = ("traceId", "spanId", "scorerId", "runId", "threadId", "entityType", "experimentId")
 
 
-def _signal(record: EvalRecord) -> dict[str, Json]:
+def score_to_signal(record: EvalRecord) -> dict[str, Json]:
+    """Return a score as a signal of a trace."""
     data: dict[str, Any] = record.data
     scorer: Mapping[str, Any] = data.get("scorer") or {}
     entity: Mapping[str, Any] = data.get("entity") or {}
@@ -277,7 +278,7 @@ async def list_signals(
         resource_id=server.owner(request, query.get("resourceId") or None),
     )
     found = await server.mastra.storage.evals.list("score", where)
-    rows = [_signal(one) for one in found.records]
+    rows = [score_to_signal(one) for one in found.records]
     kept = [row for row in rows if all(row[name] == value for name, value in asked.items())]
     return {
         "pagination": paged(len(kept), page, per_page),
@@ -294,7 +295,7 @@ async def get_signal(
     if record is None:
         return {"score": None}
     server.check_owner(request, record.resource_id, "score")
-    return {"score": _signal(record)}
+    return {"score": score_to_signal(record)}
 
 
 async def create_signal(

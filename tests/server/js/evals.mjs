@@ -91,10 +91,23 @@ const feedback = await client.observability.listFeedback({ filters: { feedbackTy
 say('feedback', feedback.feedback.map(row => [row.feedbackId, row.value, row.comment, row.reviewStatus]));
 const looked = await client.observability.updateFeedbackReviewStatus({ feedbackId: 'f1', reviewStatus: 'reviewed' });
 say('looked', looked.reviewStatus);
+const rated = async (kind, ask) => {
+  const { observability } = client;
+  const [one, groups, series, percentiles] = ['Aggregate', 'Breakdown', 'TimeSeries', 'Percentiles'].map(what => `get${kind}${what}`);
+  const many = { ...ask, aggregation: 'avg' };
+  return [
+    (await observability[one](many)).value,
+    (await observability[groups]({ ...many, groupBy: ['entityType'] })).groups.map(group => group.value),
+    (await observability[series]({ ...many, interval: '1h' })).series.map(({ name, points }) => [name, points.length]),
+    (await observability[percentiles]({ ...ask, percentiles: [0.5], interval: '1h' })).series.map(({ points }) => points[0].value),
+  ];
+};
+say('feedback-together', await rated('Feedback', { feedbackType: 'rating' }));
 await client.observability.deleteFeedback({ feedbackIds: ['f1'] });
 say('feedback-left', (await client.observability.listFeedback({})).feedback.length);
 await client.observability.createScore({ score: { scorerId: 'signal', score: 1, scoreId: 'sig' } });
 say('signals', (await client.observability.listScores({ filters: { scorerId: 'signal' } })).scores.map(row => [row.scoreId, row.score]));
+say('scores-together', await rated('Score', { scorerId: 'signal' }));
 await client.observability.deleteScores({ scoreIds: ['sig'] });
 
 await client.deleteDatasetItem(dataset.id, 'first');
