@@ -13,7 +13,6 @@ from starlette.requests import Request
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
-from mastra.agents.options import PreparedStep, StepPreparation
 from mastra.agents.remembering import UPDATE_TOOL
 from mastra.ai_sdk.agent_translator import AgentTranslator
 from mastra.ai_sdk.chunks import StreamOptions, asks_approval
@@ -30,10 +29,9 @@ from mastra.ai_sdk.page import (
 )
 from mastra.ai_sdk.ui_stream import DONE, usage_of
 from mastra.errors import MastraError
-from mastra.failures import call_user
 from mastra.ids import new_id
 from mastra.pages.chats import Chat, ChatNote
-from mastra.pages.conversation import Conversation, tool_message
+from mastra.pages.conversation import Conversation, telling, tool_message
 from mastra.pages.facts import framed
 from mastra.pages.turns import Leg, Taken, Turn
 from mastra.server.caller_options import call_options
@@ -183,7 +181,7 @@ class _Asking:
         results = results_of_page(going_on, await self._own_tools())
         if results and not self.agent.spec.durable:
             author = await self.agent.get_default_options(options["request_context"])
-            options["prepare_step"] = _telling(results, author.get("prepare_step"))
+            options["prepare_step"] = telling(results, author.get("prepare_step"))
             self.kept = partial(self.conversation.keep, results)
         await self._note(run_id, going_on.get("id"))
         return [self._answered(approval, options) for approval in approvals]
@@ -275,18 +273,6 @@ class _Asking:
         agent = self.agent
         tools = await agent.list_tools(self.chat.server.request_context(self.request))
         return {name for name, tool in tools.items() if tool.call is not None} | {UPDATE_TOOL}
-
-
-def _telling(results: list[dict[str, Any]], author: Any) -> Callable[[StepPreparation], Any]:
-    """Return what tells the model of calls that the page ran while others of their step waited."""
-
-    async def prepare(step: StepPreparation) -> PreparedStep:
-        asked: Any = None if author is None else await call_user(author, step)
-        changes: dict[str, Any] = dict(asked or {})
-        told = [*changes.get("messages", step.messages), tool_message(results)]
-        return cast("PreparedStep", {**changes, "messages": told})
-
-    return prepare
 
 
 def _is_of(note: ChatNote, run_id: str) -> bool:

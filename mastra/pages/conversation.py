@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from starlette.requests import Request
 
 from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
+from mastra.agents.options import PreparedStep, StepPreparation
+from mastra.failures import call_user
 from mastra.memory import Memory
 from mastra.models.message_forms import message_from
 from mastra.pages.chats import Chat
@@ -16,7 +19,7 @@ from mastra.request_context import RequestContext
 from mastra.server.errors import Refusal
 from mastra.server.payloads import AgentBody
 
-__all__ = ["Conversation", "tool_message"]
+__all__ = ["Conversation", "telling", "tool_message"]
 
 _LOOKED_THROUGH: Final = 50
 """How many messages are read at once to find the one that is sent again."""
@@ -139,3 +142,15 @@ async def _resource(
 def tool_message(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Return results as a message to the model."""
     return {"role": "tool", "content": results}
+
+
+def telling(results: list[dict[str, Any]], author: Any) -> Callable[[StepPreparation], Any]:
+    """Return what tells the model of calls that the page ran while others of their step waited."""
+
+    async def prepare(step: StepPreparation) -> PreparedStep:
+        asked: Any = None if author is None else await call_user(author, step)
+        changes: dict[str, Any] = dict(asked or {})
+        told = [*changes.get("messages", step.messages), tool_message(results)]
+        return cast("PreparedStep", {**changes, "messages": told})
+
+    return prepare

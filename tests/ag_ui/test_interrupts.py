@@ -214,3 +214,26 @@ async def test_what_a_sub_agent_asks(http: httpx.AsyncClient, deeds: Deeds, thre
     assert ended["outcome"] == {"type": "success"}
     assert deeds.paid == ["ann", "bob"]
     assert said.endswith("They are done.")
+
+
+@pytest.mark.parametrize("agent", ["plain", "remembering"])
+async def test_a_step_may_wait_for_a_person_and_for_the_page(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("both")
+    (one,) = ended["outcome"]["interrupts"]
+    (_, calls) = page.messages
+    (own,) = [call["id"] for call in calls["toolCalls"] if call["id"] != one["toolCallId"]]
+    page.messages.append({"id": "l", "role": "tool", "toolCallId": own, "content": "at home"})
+    await page.answer(ended, YES)
+    assert len(deeds.paid) == 1
+    assert "at home" in page.text
+    await page.ask("hello")
+    told = [
+        part.tool_call_id
+        for m in deeds.requests[-1].messages
+        if m.role == "tool"
+        for part in m.parts
+    ]
+    assert sorted(told) == ["call_1", "call_2"]
