@@ -16,6 +16,7 @@ from mastra.logs import get_logger
 __all__ = ["Inbox"]
 
 RETRY_S: Final = 0.2
+RETRY_MAX_S: Final = 5.0
 
 
 class Inbox:
@@ -62,10 +63,12 @@ class Inbox:
         await asyncio.shield(self.begin())
 
     async def _follow(self, opened: asyncio.Future[None]) -> None:
+        delay = RETRY_S
         while True:
             subscription: Subscription | None = None
             try:
                 subscription = await self._api.subscribe(self.channel, OUR_TOPIC)
+                delay = RETRY_S
                 if opened.done():
                     self._on_gap()
                 else:
@@ -81,7 +84,8 @@ class Inbox:
             finally:
                 if subscription is not None:
                     await subscription.aclose()
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_MAX_S)
 
     async def _read(self, told: Any) -> None:
         for message in cast("list[Any]", told) if isinstance(told, list) else [told]:

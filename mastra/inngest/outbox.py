@@ -102,15 +102,19 @@ class Outbox:
             finally:
                 if sent is not None and not sent.done():
                     sent.set_result(None)
-        del self._queues[place]
+        self._queues.pop(place, None)
 
     async def aclose(self) -> None:
         """Give up what has not been sent."""
-        tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
+        queues = list(self._queues.values())
+        tasks = [queue.task for queue in queues if queue.task is not None]
         self._queues.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for queue in queues:  # nobody is to wait for what will not be sent
+            if queue.sent is not None and not queue.sent.done():
+                queue.sent.set_result(None)
 
 
 def _joined(batch: Sequence[bytes]) -> Iterator[bytes]:
