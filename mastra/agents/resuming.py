@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mastra.agents.claim import Claim
 from mastra.agents.recorder import RequestedCall, StepRecorder
@@ -139,8 +139,10 @@ def resumption_of(
     if call["kind"] == "approval":
         # `resume_stream({"approved": …})` answers an approval as well.
         if approved is None and isinstance(data, Mapping):
-            approved, reason = bool(data.get("approved")), data.get("reason")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
-        return Resumption(approved=bool(approved), reason=reason, args=args)  # pyright: ignore[reportUnknownArgumentType]
+            known = cast("Mapping[str, Any]", data)
+            # Only `true` is leave: the text "false" is not.
+            approved, reason = known.get("approved") is True, known.get("reason")
+        return Resumption(approved=approved is True, reason=reason, args=args)
     if approved is False:
         return Resumption(approved=False, reason=reason)
     if data is None and approved is not None:

@@ -201,3 +201,32 @@ async def test_what_a_processor_refused_is_not_in_the_text_after_a_wait() -> Non
     )
     run_id = (await subject.generate("q")).run_id
     assert (await subject.approve_tool_call_generate(run_id)).text == "Please. Done."
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("approved", ["false", "true", 1, [0], None])
+async def test_only_true_is_leave(approved: Any, durable: bool) -> None:
+    tools = {"mail": mailer(require_approval=True)}
+    subject = Agent(id="mail", model=ScriptedModel(CALL, "done it"), tools=tools, durable=durable)
+    first = await subject.generate("mail ann")
+    last = await subject.resume_generate({"approved": approved}, run_id=first.run_id)
+    assert (last.text, sent) == ("done it", [])
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_who_approves_may_change_the_arguments(durable: bool) -> None:
+    async def ask(mail: Mail, ctx: ToolContext) -> str:
+        if ctx.resume_data is None:
+            return await ctx.suspend({"to": mail.to})
+        return f"{ctx.resume_data} to {mail.to}"
+
+    asking = create_tool("ask", "Ask", execute=ask, require_approval=True)
+    subject = Agent(
+        id="mail", model=ScriptedModel(CALL, "done it"), tools={"mail": asking}, durable=durable
+    )
+    first = await subject.generate("mail ann")
+    second = await subject.approve_tool_call_generate(first.run_id, args={"to": "bob"})
+    assert second.suspend_payload == {"to": "bob"}
+    last = await subject.resume_generate("yes", run_id=first.run_id)
+    results = [one.payload.result for step in last.steps for one in step.tool_results]
+    assert results == ["yes to bob"]
