@@ -168,6 +168,18 @@ async def main():
 asyncio.run(main())
 """
 
+EVALS = """
+import asyncio
+from mastra.evals import create_completeness_scorer, create_textual_difference_scorer
+
+async def main():
+    for scorer in (create_textual_difference_scorer(), create_completeness_scorer()):
+        result = await scorer.run(input="Paris is big", output="Paris is big")
+        print(scorer.id, result.score)
+
+asyncio.run(main())
+"""
+
 # What each extra is for, and what the program prints.
 PROGRAMS: dict[str, tuple[str, str]] = {
     "openai": (answers("openai/gpt-4o", None, CHAT), "hi"),
@@ -200,6 +212,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         + "print(connect(Mastra(workflows={'w': workflow}), client, instance_id='i'))",
         "connect",
     ),
+    "evals": (EVALS, "completeness-scorer 1.0"),
     "mcp": (MCP, "7"),
     "cli": (
         "import subprocess, sys, pathlib\n"
