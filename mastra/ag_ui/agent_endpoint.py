@@ -141,6 +141,9 @@ class _Asking:
             # Somebody else was quicker, maybe with the same answer.
             await answers.check_given_before([*answers.given])
             return answer_frames(self.telling.outbox)
+        except Refusal:
+            await self._stop(turn, controller)
+            raise
         if answered:
             await answers.keep(is_taken=True)
         if turn.stream is not None:
@@ -162,14 +165,16 @@ class _Asking:
             yield outbox.taken()
         finally:
             if not outbox.is_over:
-                controller.abort("The page has left.")
-                if self.agent.spec.durable and turn.stream is not None:
-                    with CancelScope(shield=True):
-                        await self._cancel(turn.stream.run_id)
+                await self._stop(turn, controller)
 
-    async def _cancel(self, run_id: str) -> None:
-        if await status_of(self.agent, run_id) in _UNDER_WAY:
-            await cancel(self.agent, run_id)
+    async def _stop(self, turn: Turn, controller: AbortController) -> None:
+        """Stop a run whose page has left, also one that goes on without readers."""
+        controller.abort("The page has left.")
+        if self.agent.spec.durable and turn.stream is not None:
+            run_id = turn.stream.run_id
+            with CancelScope(shield=True):
+                if await status_of(self.agent, run_id) in _UNDER_WAY:
+                    await cancel(self.agent, run_id)
 
     # -- runs that wait ------------------------------------------------------------------------
 
