@@ -24,7 +24,17 @@ from mastra.workflows.engines.journal import LogRow
 from mastra.workflows.events import Entry, Event, Kind, to_event
 from mastra.workflows.records import Journal, StepRecord
 
-__all__ = ["EVENTS", "ROWS", "Listener", "Publisher", "Readers", "Rounds", "message_of", "rows_of"]
+__all__ = [
+    "EVENTS",
+    "ROWS",
+    "WRITTEN",
+    "Listener",
+    "Publisher",
+    "Readers",
+    "Rounds",
+    "message_of",
+    "rows_of",
+]
 
 EVENTS: Final = "workflow-events"
 """Several events in one message, with the seq of the first."""
@@ -33,7 +43,7 @@ ROWS: Final = "workflow-run-rows"
 """A whole run, for a process that cannot see the worker's storage."""
 
 _OF_RECORD: Final = (Kind.STEP_START, Kind.WAITING, Kind.STEP_END)
-_WRITTEN: Final = (Kind.OUTPUT, Kind.CUSTOM)
+WRITTEN: Final = (Kind.OUTPUT, Kind.CUSTOM)
 """What a step writes: as much as it likes, so that only readers of ours get it."""
 
 ROUND_S: Final = 0.01
@@ -149,7 +159,7 @@ class Publisher:
             event = to_event(run.run_id, run.workflow_id, seq, entry, run.log.forms)
             events.append(event)
             about.append("" if entry[1] is None else entry[1].op_id)
-            if entry[0] in _WRITTEN:
+            if entry[0] in WRITTEN:
                 written.append(event)
         if not events:
             return

@@ -9,7 +9,7 @@ from typing import Any
 
 from mastra.clock import sleep
 from mastra.errors import RunClaimedError
-from mastra.inngest.publisher import Publisher
+from mastra.inngest.publisher import WRITTEN, Publisher
 from mastra.inngest.wire.api import InngestApi
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -78,6 +78,8 @@ class WorkerLeg:
     """Whether storage knows that a step asked for the end of the run."""
     stored_context: dict[str, Json] = field(default_factory=dict[str, Any])
     """The request context as storage has it."""
+    _announced: set[str] = field(default_factory=set[str])
+    """The steps that have written something which is stored, or about to be."""
     _watch: asyncio.Task[None] | None = None
 
     @property
@@ -89,10 +91,7 @@ class WorkerLeg:
 
     async def commit(self, record: StepRecord) -> None:
         """Store a finished operation."""
-        if self.publisher.names_ops:
-            # Readers that miss what was told take it from storage, where nothing that a step tells
-            # may stand without what it told before.
-            self.writer.announce()
+        self._add_starts(record)
         stored = self.writer.commit(record)
         if stored is not None:
             await stored
@@ -148,9 +147,28 @@ class WorkerLeg:
 
     async def flush(self) -> None:
         """Store what was logged since the last operation."""
+        self._add_starts()
         stored = self.writer.flush("running")
         if stored is not None:
             await stored
+
+    def _add_starts(self, ended: StepRecord | None = None) -> None:
+        """Have nothing stored that a step has written without the step's start before it.
+
+        Readers that have missed what several workers told take it from storage, step by step.
+        """
+        if not self.publisher.names_ops:
+            return
+        pending: list[tuple[int, int, StepRecord | None, Any]] = []
+        for entry in self.run.outbox.pending:
+            _, kind, record, _ = entry
+            if kind in WRITTEN and record is not None and record is not ended:
+                if record.start_seq >= 0 and record.op_id not in self._announced:
+                    start = (record.start_seq, Kind.STEP_START, record.begun(), None)
+                    pending.append(start)
+                self._announced.add(record.op_id)
+            pending.append(entry)
+        self.run.outbox.pending = pending
 
     async def wait_for_time(self, record: StepRecord, delay_s: float) -> None:
         """Sleep in this process; the run is stored as waiting, unless it waits for a retry."""
@@ -205,7 +223,7 @@ class WorkerLeg:
             await asyncio.sleep(WATCH_S)
             try:
                 head = await target.store.get_run(target.workflow_id, target.run_id)
-                await self.writer.tell()
+                await self.flush()
             except Exception as error:  # noqa: BLE001 - asked again in a second
                 get_logger().warning("Storage could not be asked about a run: %s", error)
                 continue

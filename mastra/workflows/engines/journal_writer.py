@@ -124,8 +124,11 @@ class JournalWriter:
         """
         self._options = {}
 
-    def announce(self) -> None:
-        """Have what is stored next say that the steps under way have begun."""
+    async def tell(self) -> None:
+        """Store what steps under way have written, for readers in other processes.
+
+        What cannot be stored now is stored with the next operation.
+        """
         run = self._run
         entries = run.log.entries
         for seq in range(run.outbox.announced, len(entries)):
@@ -137,13 +140,6 @@ class JournalWriter:
             if record.status == "running":
                 run.outbox.pending.insert(0, (seq, Kind.STEP_START, record.begun(), None))
         run.outbox.announced = len(entries)
-
-    async def tell(self) -> None:
-        """Store what steps under way have written, for readers in other processes.
-
-        What cannot be stored now is stored with the next operation.
-        """
-        self.announce()
         with contextlib.suppress(StorageError):
             stored = self._append((), "running")
             if stored is not None:
