@@ -115,6 +115,9 @@ class Calls:
             patch.chdir(here)
             patch.setattr(sys, "path", [str(here), *sys.path])
             patch.setenv("NO_COLOR", "1")
+            for name in ("MASTRA_APP", "MASTRA_HOST", "MASTRA_PORT", "MASTRA_RECEIVE_TIMEOUT"):
+                patch.setenv(name, "")  # put back afterwards: `mastra dev` sets them
+                patch.delenv(name)
             known = {*sys.modules}
             try:
                 return CliRunner().invoke(cli, words, catch_exceptions=False)

@@ -100,7 +100,8 @@ def test_each_item_is_a_test_and_the_scores_are_summed_up(tmp_path: Path, worker
     ]
     (tmp_path / "words.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "test_words.py").write_text(TESTS)
-    plugins = ["-p", "mastra.evals.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    # The plugin is found by its entry point.
+    plugins = ["-p", "no:cacheprovider", "-p", "no:randomly"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "--no-header", "-n", workers, *plugins, "."],
         cwd=tmp_path,
@@ -124,7 +125,7 @@ def test_a_marker_that_is_set_up_wrongly_is_said(tmp_path: Path) -> None:
         "import pytest\n@pytest.mark.mastra_eval(dataset='no.jsonl')\ndef test_a(item): pass\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "mastra.evals.pytest_plugin", "-n", "0", "."],
+        [sys.executable, "-m", "pytest", "-n", "0", "."],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -26,6 +26,7 @@ from mastra import (
     create_step,
     create_workflow,
 )
+from mastra.observability import Observability
 from mastra.storage.drivers import DRIVER_ID_LENGTH
 from mastra.workflows.engines.journal import load_run
 from tests.support.databases import *  # noqa: F403 - a fixture
@@ -250,6 +251,20 @@ async def test_a_write_that_fails_is_made_again_and_stores_nothing_twice(
         stored = await mastra.storage.workflows.get_run("w", "r")
         assert stored is not None
         assert (stored.status, stored.owner) == ("success", None)
+
+
+@pytest.mark.parametrize("failure", ["before", "after"])
+async def test_a_trace_that_cannot_be_stored_is_no_reason_not_to_run(
+    shared_url: str, calls: Calls, failure: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with application(shared_url, plus(calls, "a")) as mastra:
+        mastra.observe(Observability())
+        run = await mastra.get_workflow("w").create_run("r")
+        # The first call is the caller's own.
+        Failing(mastra.storage.workflows, "update_run", ["none", failure])
+        assert (await run.start(1)).unwrap() == 2
+    assert calls.names == ["a"]
+    assert "The trace of run 'r' is not stored" in caplog.text
 
 
 async def test_a_storage_that_stays_away_stops_the_run_which_goes_on_when_it_is_back(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from mastra.errors import StorageError
 from mastra.jsonable import Json
+from mastra.logs import get_logger
 from mastra.observability.config import tracer_of
 from mastra.observability.spans import Span, SpanRef
 from mastra.storage.base import RunChanges
@@ -77,9 +79,12 @@ async def keep_trace(
     data = known or {"initialState": command.initial_state, **note_of(target.spec)}
     if "trace" in data:
         return
-    await target.store.update_run(
-        target.workflow_id, target.run_id, RunChanges(data={**data, **trace_data(run)})
-    )
+    changes = RunChanges(data={**data, **trace_data(run)})
+    try:
+        await target.store.update_run(target.workflow_id, target.run_id, changes)
+    except StorageError as error:
+        # No reason not to run: after a crash the next leg would begin a trace of its own.
+        get_logger().warning("The trace of run %r is not stored: %s", target.run_id, error)
 
 
 def close_run_span(span: Span, result: Any) -> None:
