@@ -152,7 +152,7 @@ class LegTable:
         start = len(run.log.entries) - is_first
         if not is_first:
             stored: Any = None if loaded is None else loaded.head.data.get("reopening")
-            _restore(run, stored["at"] if stored else 0)
+            _restore(run, stored.get("order", -1) if stored else -1)
         writer = JournalWriter(run, target.spec, store, head)
         publisher = Publisher(run, self._readers_of(target, event), self._mail.outbox, start)
         leg = WorkerLeg(command, run, writer, publisher, self._api, owner)
@@ -317,8 +317,13 @@ def _checked(
         raise mismatch.into(InputValidationError, text, workflowId=spec.id) from None
 
 
-def _restore(run: ActiveRun, reopened_at: int) -> None:
-    """Bring back what an earlier request for the same leg knew."""
+def _restore(run: ActiveRun, reopened_after: int) -> None:
+    """Bring back what an earlier request for the same leg knew.
+
+    Args:
+        run: The run.
+        reopened_after: The order of the last record before the leg; -1 where it began the run.
+    """
     entries = run.log.entries
     starts = [seq for seq, entry in enumerate(entries) if entry and entry[0] is Kind.START]
     begun = starts[-1] if starts else 0
@@ -327,8 +332,9 @@ def _restore(run: ActiveRun, reopened_at: int) -> None:
     run.base_ops = frozenset(
         op
         for op, record in run.journal.items()
-        # Items of a foreach have no events of their own; when they ended tells.
-        if (record.ended_at or record.started_at) < reopened_at
+        # Items of a foreach have no events of their own. The order of the journal tells, not when
+        # they ended: that may be the millisecond of the resume.
+        if record.order <= reopened_after
         or (record.start_seq <= begun and record.order <= last_order)
     )
     run.leg = max(0, run.leg - 1)
