@@ -71,7 +71,13 @@ def check(name: str, expected: list[str], timeout_s: float = 110) -> None:
 
 @pytest.mark.xdist_group("embedded-model")
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.every_engine] if place else [])
+        for place, name in enumerate(EMBEDDED)
+    ],
+)
 def test_an_example_on_the_embedded_model(name: str) -> None:
     check(name, EMBEDDED[name])
 

@@ -82,6 +82,7 @@ async def driven(mastra: Mastra, script: str) -> list[str]:
     return output.decode().splitlines()
 
 
+@pytest.mark.every_engine  # as the test before, with npm and node
 @pytest.mark.anyio
 @pytest.mark.timeout(240)
 async def test_the_official_client_observes_a_run() -> None:
