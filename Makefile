@@ -89,7 +89,8 @@ test-pythons: ## Run the fast tests on every Python from 3.11 on that this machi
 
 .PHONY: test-engines
 test-engines: install ## Run the conformance cases on the engines that the fast tests leave out
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup -m every_engine
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup \
+		-m 'every_engine and not soak and not network'
 
 .PHONY: soak
 soak: install ## Run the tests that take minutes, and repeat the conformance cases

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import hashlib
 import json
 import os
 import shlex
 import shutil
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +38,25 @@ async def _run(
 
 
 async def install(folder: Path = FOLDER, package: str = "ai") -> None:
-    """Fetch the packages of a folder, or skip the test."""
-    if (folder / _NODE).exists() and (folder / "node_modules" / package).exists():
-        return
+    """Fetch the packages of a folder, or skip the test. Other processes may want them too."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    code, output, errors = await _run(npm, "install", "--no-package-lock", folder=folder)
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    async with _locked(Path(tempfile.gettempdir(), f"mastra-npm-{name}.lock")):
+        if (folder / _NODE).exists() and (folder / "node_modules" / package).exists():
+            return
+        code, output, errors = await _run(npm, "install", "--no-package-lock", folder=folder)
     if code:
         pytest.skip(f"npm cannot be reached: {(output + errors)[-300:]}")
+
+
+@asynccontextmanager
+async def _locked(path: Path) -> AsyncGenerator[None]:
+    """Hold a file's lock, which ends with the process too."""
+    with path.open("w") as file:
+        await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+        yield
 
 
 async def bundle(folder: Path) -> None:

@@ -276,7 +276,9 @@ class Driving:
         """Return what steps of a run have noted: begin or end, and which."""
         if not self._notes.exists():
             return []
-        found = [line.split() for line in self._notes.read_text().splitlines()]
+        # The last line may be half written.
+        whole = self._notes.read_text().rpartition("\n")[0]
+        found = [line.split() for line in whole.splitlines()]
         return [(kind, step) for run, kind, step in found if run == run_id]
 
     def _wait_for(self, run_id: str, lines: int) -> None:
