@@ -1,4 +1,4 @@
-"""The AI SDK from npm: a development dependency, fetched when asked."""
+"""Packages of npm: development dependencies, fetched when asked."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ import pytest
 from mastra import Agent, Mastra, create_workflow
 from mastra.evals import create_scorer
 from mastra.testing import FunctionModel
+from tests.ai_sdk.npm import install
 from tests.server.live import running
-from tests.server.test_client_js import FOLDER, NODE, install
+from tests.server.test_client_js import FOLDER, NODE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.every_engine, pytest.mark.timeout(240)]
 
@@ -82,7 +83,7 @@ def application() -> Mastra:
 
 
 async def test_the_official_client_evaluates() -> None:
-    await install()
+    await install(FOLDER, "@mastra/client-js")
     async with running(application()) as (url, _):
         process = await asyncio.create_subprocess_exec(
             NODE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from mastra import Agent, Mastra, tool
 from mastra.memory import Memory
 from mastra.testing import ScriptedModel, ToolCall
+from tests.ai_sdk.npm import install
 from tests.server.live import running
 from tests.server.wire_app import build
 
@@ -46,28 +46,9 @@ WATCHED: dict[str, Any] = {
 }
 
 
-async def install() -> None:
-    if NODE.exists() and (FOLDER / "node_modules" / "@mastra" / "client-js").exists():
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    process = await asyncio.create_subprocess_exec(
-        npm,
-        "install",
-        "--no-package-lock",
-        cwd=FOLDER,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    if process.returncode:
-        pytest.skip(f"npm cannot be reached: {output.decode()[-300:]}")
-
-
 async def driven(mastra: Mastra, script: str) -> list[str]:
     """Return what a script prints that drives an application's server."""
-    await install()
+    await install(FOLDER, "@mastra/client-js")
     async with running(mastra) as (url, _):
         process = await asyncio.create_subprocess_exec(
             NODE,

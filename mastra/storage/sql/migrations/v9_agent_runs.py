@@ -20,7 +20,7 @@ _QUOTED = {"sqlite": "json_quote(agent_id)", "postgresql": "to_json(agent_id)::t
 
 
 def agent_runs_as_runs(dialect: Dialect) -> list[str]:
-    """Return the statements that move the runs that wait, and drop the table that they were in.
+    """Return the statements that move the runs that wait out of the table that they were in.
 
     One that somebody has claimed stays claimed, for as long as they have a lease.
     """
@@ -35,5 +35,7 @@ def agent_runs_as_runs(dialect: Dialect) -> list[str]:
             saved_at, saved_at, '{{}}', '{{}}', owner, lease_until, {data}
         FROM mastra_agent_runs ORDER BY run_key
         """,  # noqa: S608 - all of it is written here
-        "DROP TABLE mastra_agent_runs",
+        # The table stays, empty: a process of the release before, which a deploy has not replaced
+        # yet, looks into it.
+        "DELETE FROM mastra_agent_runs",
     ]
