@@ -55,11 +55,6 @@ forecasts = Dataset(
 )
 
 
-def as_it_is(plan: str) -> str:
-    """Give the plan that is scored."""
-    return plan
-
-
 async def main() -> None:
     planner = build_planning_agent(MODEL)
     scorers = [names_city, judge]
@@ -73,7 +68,7 @@ async def main() -> None:
         for at, item in enumerate(made.items)
     ]
     wrong = await Experiment(
-        "wrong", dataset=Dataset("wrong", others), target=as_it_is, scorers=scorers
+        "wrong", dataset=Dataset("wrong", others), target=str.strip, scorers=scorers
     ).run()
     told = compare_experiments(made, wrong).scorers["judge"]
     print(f"the same as plans for other cities: judge {told.candidate:.2f}, p = {told.p_value:.2f}")

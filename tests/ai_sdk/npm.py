@@ -44,7 +44,9 @@ async def install(folder: Path = FOLDER, package: str = "ai") -> None:
         pytest.skip("npm is not installed")
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     async with _locked(Path(tempfile.gettempdir(), f"mastra-npm-{name}.lock")):
-        if (folder / _NODE).exists() and (folder / "node_modules" / package).exists():
+        # npm writes its own list last, so an install that was cut off is made again.
+        there = [folder / _NODE, folder / "node_modules" / package]
+        if all(path.exists() for path in [*there, folder / "node_modules" / ".package-lock.json"]):
             return
         code, output, errors = await _run(npm, "install", "--no-package-lock", folder=folder)
     if code:
