@@ -16,7 +16,7 @@ from mastra.server.errors import Refusal
 from mastra.server.eval_payloads import FeedbackBody, FeedbackIdsBody, ReviewStatusBody, given
 from mastra.server.handling import add
 from mastra.server.payloads import Identifier
-from mastra.server.routes.scores import Page, PerPage, own_or_refuse, paged
+from mastra.server.routes.scores import Page, PerPage, delete_own, paged, save_own
 from mastra.storage.evals import EvalFilter, EvalRecord
 
 __all__ = ["add_feedback_routes", "feedback_to_wire"]
@@ -98,7 +98,7 @@ async def create_feedback(
         trace_id=body.feedback.trace_id,
         resource_id=server.owner(request),
     )
-    await server.mastra.storage.evals.save([await own_or_refuse(server, request, record)])
+    await save_own(server, request, record)
     return {"success": True}
 
 
@@ -106,12 +106,7 @@ async def delete_feedback(
     server: ServerDep, request: Request, body: FeedbackIdsBody
 ) -> dict[str, Json]:
     """Delete feedback. What is not there does not matter."""
-    store = server.mastra.storage.evals
-    for name in body.feedback_ids:
-        record = await store.get("feedback", name)
-        if record is not None:
-            server.check_owner(request, record.resource_id, "feedback")
-    await store.delete("feedback", ids=body.feedback_ids)
+    await delete_own(server, request, "feedback", body.feedback_ids)
     return {"success": True}
 
 

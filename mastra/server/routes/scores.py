@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query
@@ -21,9 +21,17 @@ from mastra.server.context import Server, ServerDep
 from mastra.server.eval_payloads import ScoreBody, ScoreIdsBody, SignalScoreBody, given
 from mastra.server.handling import add
 from mastra.server.payloads import Identifier
-from mastra.storage.evals import EvalFilter, EvalRecord
+from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord
 
-__all__ = ["Page", "PerPage", "add_score_routes", "own_or_refuse", "paged", "score_to_signal"]
+__all__ = [
+    "Page",
+    "PerPage",
+    "add_score_routes",
+    "delete_own",
+    "paged",
+    "save_own",
+    "score_to_signal",
+]
 
 Page = Annotated[int, Query(ge=0, le=10**6)]
 PerPage = Annotated[int, Query(alias="perPage", ge=1, le=1000)]
@@ -36,16 +44,31 @@ def paged(total: int, page: int, per_page: int) -> dict[str, Json]:
     return {"total": total, "page": page, "perPage": per_page, "hasMore": more}
 
 
-async def own_or_refuse(server: Server, request: Request, record: EvalRecord) -> EvalRecord:
-    """Return a record that may be stored: its id is free, or of what is the caller's already.
+async def save_own(server: Server, request: Request, record: EvalRecord) -> None:
+    """Store a record, whose id must be free or of what is the caller's already.
 
     Raises:
         Refusal: The id is of somebody else's.
     """
-    known = await server.mastra.storage.evals.get(record.kind, record.id)
+    store = server.mastra.storage.evals
+    known = await store.get(record.kind, record.id)
     if known is not None:
         server.check_owner(request, known.resource_id, record.kind.replace("_", " "))
-    return record
+    await store.save([record])
+
+
+async def delete_own(server: Server, request: Request, kind: EvalKind, ids: Sequence[str]) -> None:
+    """Delete records that are the caller's. Those that are not there do not matter.
+
+    Raises:
+        Refusal: One of them is somebody else's; then all are left alone.
+    """
+    store = server.mastra.storage.evals
+    for record_id in ids:
+        record = await store.get(kind, record_id)
+        if record is not None:
+            server.check_owner(request, record.resource_id, kind.replace("_", " "))
+    await store.delete(kind, ids=ids)
 
 
 # -- scorers -----------------------------------------------------------------------------------
@@ -216,7 +239,7 @@ async def save_score(server: ServerDep, request: Request, body: ScoreBody) -> di
     """Store a score that somebody else gave."""
     data = given(body.score)
     record = _record(server, request, data, str(data.pop("id", None) or new_id()))
-    await server.mastra.storage.evals.save([await own_or_refuse(server, request, record)])
+    await save_own(server, request, record)
     stored = await server.mastra.storage.evals.get("score", record.id)
     return {"score": None if stored is None else score_to_wire(stored)}
 
@@ -313,7 +336,7 @@ async def create_signal(
     }
     data["entityType"] = str(data.get("entityType", "agent")).upper()
     record = _record(server, request, data, name)
-    await server.mastra.storage.evals.save([await own_or_refuse(server, request, record)])
+    await save_own(server, request, record)
     return {"success": True}
 
 
@@ -321,12 +344,7 @@ async def delete_signals(
     server: ServerDep, request: Request, body: ScoreIdsBody
 ) -> dict[str, Json]:
     """Delete scores. Those that are not there do not matter."""
-    store = server.mastra.storage.evals
-    for score_id in body.score_ids:
-        record = await store.get("score", score_id)
-        if record is not None:
-            server.check_owner(request, record.resource_id, "score")
-    await store.delete("score", ids=body.score_ids)
+    await delete_own(server, request, "score", body.score_ids)
     return {"success": True}
 
 
