@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.util import find_spec
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -34,20 +34,8 @@ __all__ = ["doctor"]
 
 State = Literal["ok", "off", "wrong"]
 _MARKS: Final = {"ok": "[green]✓ ok[/]", "off": "[dim]- off[/]", "wrong": "[red]✗ wrong[/]"}
-_EXTRAS: Final = {
-    "openai": "openai",
-    "anthropic": "aiohttp",
-    "gemini": "aiohttp",
-    "litellm": "litellm",
-    "local": "xllamacpp",
-    "sql": "sqlalchemy",
-    "postgres": "asyncpg",
-    "server": "fastapi",
-    "inngest": "inngest",
-    "mcp": "mcp",
-    "otel": "opentelemetry.sdk",
-}
-"""By extra, a module that it brings."""
+_NAME: Final = "mastra-py"
+_OF_EXTRA: Final = re.compile(r"([\w.-]+)(?:\[([\w,-]+)\])?.*\bextra == ['\"]([\w-]+)['\"]")
 _SHOWN: Final = ("openai", "anthropic", "gemini")
 """Providers whose keys are told of where they are not set, too."""
 
@@ -82,7 +70,11 @@ def doctor(
 
 async def _look(app: str | None, port: int | None) -> list[Finding]:
     found = [
-        Finding("mastra-py", "ok", f"{_version('mastra-py')}, Python {platform.python_version()}")
+        Finding(
+            _NAME,
+            "ok",
+            f"{_version(_NAME) or 'not installed'}, Python {platform.python_version()}",
+        )
     ]
     found += _extras()
     try:
@@ -97,34 +89,38 @@ async def _look(app: str | None, port: int | None) -> list[Finding]:
     return [*found, _port("127.0.0.1" if config is None else config.host, chosen)]
 
 
-def _version(package: str) -> str:
+def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed as a package"
+        return None
 
 
 def _extras() -> Iterator[Finding]:
-    known = {name for name in _EXTRAS if _asked_for(name)}
-    for extra, module in _EXTRAS.items():
-        if extra not in known:
-            continue
-        try:
-            is_there = find_spec(module) is not None
-        except ModuleNotFoundError:  # of the package above it
-            is_there = False
-        detail = "installed" if is_there else f"pip install 'mastra-py[{extra}]'"
-        yield Finding(f"extra {extra}", "ok" if is_there else "off", detail)
+    """Look at what each extra brings, by what this distribution says of itself."""
+    for extra, packages in _brought_by(_NAME).items():
+        missing = [package for package, with_extras in packages if _lacks(package, with_extras)]
+        detail = f"pip install '{_NAME}[{extra}]'" if missing else "installed"
+        yield Finding(f"extra {extra}", "off" if missing else "ok", detail)
 
 
-def _asked_for(extra: str) -> bool:
-    """Return whether this distribution has the extra."""
-    try:
-        return any(
-            f"extra == '{extra}'" in line.replace('"', "'") for line in requires("mastra-py") or ()
-        )
-    except PackageNotFoundError:
+def _brought_by(package: str) -> dict[str, list[tuple[str, list[str]]]]:
+    """Return what each extra of a package asks for: packages, and which extras of those."""
+    found: dict[str, list[tuple[str, list[str]]]] = {}
+    for line in (requires(package) or ()) if _version(package) else ():
+        asked = _OF_EXTRA.match(line)
+        if asked is not None:
+            names = [name for name in (asked[2] or "").split(",") if name]
+            found.setdefault(asked[3], []).append((asked[1], names))
+    return found
+
+
+def _lacks(package: str, extras: list[str]) -> bool:
+    """Return whether a package, or what its extras ask for, is not installed."""
+    if _version(package) is None:
         return True
+    brought = _brought_by(package) if extras else {}
+    return any(_lacks(*one) for extra in extras for one in brought.get(extra, ()))
 
 
 def _told(mastra: Mastra) -> str:

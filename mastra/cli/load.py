@@ -62,16 +62,17 @@ def load_app(given: str | None) -> Mastra:
     Raises:
         ConfigError: It is not there, or is no `Mastra`.
     """
+    here = Path.cwd()
+    load_dotenv(here / ".env")
     named = find_app(given)
     module_name, _, name = named.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    load_dotenv(Path(here, ".env"))
+    if str(here) not in sys.path:
+        sys.path.insert(0, str(here))
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is not None and module_name.startswith(error.name):
+        # One that it imports is missing in the same way.
+        if f"{module_name}.".startswith(f"{error.name}."):
             raise ConfigError(f"There is no module {module_name!r} in {here}.") from error
         raise _not_imported(module_name, error, here) from error
     except Exception as error:
@@ -83,15 +84,15 @@ def load_app(given: str | None) -> Mastra:
     return found
 
 
-def _not_imported(module_name: str, error: Exception, here: str) -> ConfigError:
+def _not_imported(module_name: str, error: Exception, here: Path) -> ConfigError:
     """Return what to say of a project that cannot be imported: its own lines, the last three."""
     lines = [f"{module_name!r} cannot be imported: {name_of(error)}: {text_of(error)}"]
     if isinstance(error, SyntaxError):
         lines.append(f"  {error.filename}, line {error.lineno}")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename.startswith(here) and "site-packages" not in f.filename]
+    frames = [(Path(f.filename), f) for f in traceback.extract_tb(error.__traceback__)]
     lines += [
-        f"  {Path(frame.filename).relative_to(here)}, line {frame.lineno}: {frame.line}"
-        for frame in own[-3:]
-    ]
+        f"  {path.relative_to(here)}, line {frame.lineno}: {frame.line}"
+        for path, frame in frames
+        if path.is_relative_to(here) and "site-packages" not in path.parts
+    ][-3:]
     return ConfigError("\n".join(lines), code="APP_NOT_IMPORTED")

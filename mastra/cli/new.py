@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 import sys
 from enum import StrEnum
 from importlib import resources
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -55,8 +57,10 @@ def new(
 ) -> None:
     """Make a starter project with tests, ready for `mastra dev`, that answers without a key."""
     module = name.replace("-", "_").lower()
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or module in sys.stdlib_module_names:
-        fail(f"{name!r} is no name for a project: letters, digits, - and _, no module's.", MISUSED)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or keyword.iskeyword(module):
+        fail(f"{name!r} is no name for a project: letters, digits, - and _.", MISUSED)
+    if module in sys.stdlib_module_names or module in {"mastra", *packages_distributions()}:
+        fail(f"{name!r} is no name for a project: there is a module {module!r} already.", MISUSED)
     folder = Path(name)
     if folder.exists() and any(folder.iterdir()):
         fail(f"{folder} exists and is not empty.", MISUSED)

@@ -282,6 +282,26 @@ def test_a_project_that_cannot_be_imported_is_told_in_few_lines(call: Calls) -> 
     assert "main.py, line 1" in call("run", "x").stderr
 
 
+def test_the_application_may_be_named_in_the_environment_file(call: Calls) -> None:
+    (call.folder / "main.py").rename(call.folder / "elsewhere.py")
+    (call.folder / ".env").write_text("MASTRA_APP=elsewhere:mastra\n")
+    assert call("graph", "looping").exit_code == 0
+
+
+@pytest.mark.parametrize("imported", ["elsewhere", "elsewhere_too", "else_where.part"])
+def test_a_missing_module_is_told_by_its_own_name(call: Calls, imported: str) -> None:
+    (call.folder / "elsewhere_too_far.py").write_text(f"import {imported}\n")
+    done = call("run", "x", "--app", "elsewhere_too_far:mastra")
+    assert f"No module named '{imported.partition('.')[0]}'" in done.stderr
+    assert "elsewhere_too_far.py, line 1" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["mastra", "json", "class", "pydantic", "1st", "a b"])
+def test_a_project_has_a_name_of_its_own(call: Calls, name: str) -> None:
+    assert call("new", name).exit_code == 2
+    assert not (call.folder / name).exists()
+
+
 def test_the_environment_file_is_read(call: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREETING", "")  # put back afterwards
     monkeypatch.delenv("GREETING")
