@@ -92,7 +92,9 @@ def check(events: list[Event]) -> None:
     assert Counter(event.type for event in events)["workflow-finish"] == 1
 
 
-@pytest.mark.parametrize("order", ["together", "reversed"])
+@pytest.mark.parametrize(
+    "order", ["together", pytest.param("reversed", marks=pytest.mark.every_engine)]
+)
 @pytest.mark.parametrize(
     ("is_shared", "lose_every"),
     [(True, 0), (True, 3), (True, 2), (False, 0)],
