@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mastra import SQLStorage
 from mastra.storage.base import RunHead
@@ -65,6 +66,15 @@ class Server:
         self.process.communicate()
 
 
+class Note(NamedTuple):
+    """What a step has noted."""
+
+    kind: str
+    """`begin` or `end`."""
+    step: str
+    process: int
+
+
 @dataclass(slots=True)
 class Figures:
     """What was done in all rounds, and what it cost."""
@@ -73,13 +83,15 @@ class Figures:
     done: Counter[str] = field(default_factory=Counter[str])
     repeated: int = 0
     """Steps that were under way when their driver was stopped, and ran again."""
+    frozen: int = 0
+    """Steps that a process was about to begin when it was stopped, and began when it went on."""
     slowest_s: float = 0.0
 
     def __str__(self) -> str:
         done = ", ".join(f"{name} {count}" for name, count in sorted(self.done.items()))
         return (
             f"{self.rounds} runs, each ended once: {done}; steps that were cut off and ran again: "
-            f"{self.repeated}; the slowest run took {self.slowest_s:.1f} s"
+            f"{self.repeated}, on the verge of beginning: {self.frozen}; the slowest run took {self.slowest_s:.1f} s"
         )
 
 
@@ -122,6 +134,8 @@ class Driving:
         self._shapes = [FIRST]
         self._names = 0
         self._servers: list[Server] = []
+        self._frozen: set[int] = set()
+        """Processes that have stood still."""
         self.figures = Figures()
 
     def __enter__(self) -> Driving:
@@ -177,9 +191,13 @@ class Driving:
 
     def _stop(self, place: int, _: str) -> None:
         server = self._servers[place]
-        server.send(signal.SIGSTOP)
+        self._freeze(server)
         time.sleep(2.5 * self._lease_s)
         server.send(signal.SIGCONT)
+
+    def _freeze(self, server: Server) -> None:
+        self._frozen.add(server.process.pid)
+        server.send(signal.SIGSTOP)
 
     def _kill(self, place: int, _: str) -> None:
         self._servers[place].end()
@@ -207,7 +225,7 @@ class Driving:
         is_asking, stopped = run_id.startswith("asks"), None
         if choose.random() < 0.3:
             stopped = self._servers.pop(place)
-            stopped.send(signal.SIGSTOP)
+            self._freeze(stopped)
         for server in self._servers:
             server.end()
         change = self._change(run_id, before[-1])
@@ -244,7 +262,7 @@ class Driving:
 
     def _change(self, run_id: str, old: Shape) -> Change:
         """Return a change behind the place that the run has reached, or before it."""
-        begun = [step for kind, step in self._noted(run_id) if kind == "begin"]
+        begun = [note.step for note in self._noted(run_id) if note.kind == "begin"]
         at = old.path.index(begun[-1])
         before = self._choose.randint(0, at)
         upset = old.insert(before, self._name("x"))
@@ -272,14 +290,16 @@ class Driving:
 
     # -- what is looked at ---------------------------------------------------------------------
 
-    def _noted(self, run_id: str) -> list[tuple[str, str]]:
-        """Return what steps of a run have noted: begin or end, and which."""
+    def _noted(self, run_id: str) -> list[Note]:
+        """Return what steps of a run have noted."""
         if not self._notes.exists():
             return []
         # The last line may be half written.
         whole = self._notes.read_text().rpartition("\n")[0]
         found = [line.split() for line in whole.splitlines()]
-        return [(kind, step) for run, kind, step in found if run == run_id]
+        return [
+            Note(kind, step, int(process)) for run, kind, step, process in found if run == run_id
+        ]
 
     def _wait_for(self, run_id: str, lines: int) -> None:
         until = time.monotonic() + PATIENCE_S
@@ -330,9 +350,31 @@ class Driving:
         # A step that waits for an answer is stored when it asks, and when it has ended.
         asked = {"ask"} if run_id.startswith("asks") else set[str]()
         assert {name for name, count in stored.items() if count > 1} == asked, "stored twice"
-        begun = [step for kind, step in self._noted(run_id) if kind == "begin"]
+        notes = [note for note in self._noted(run_id) if note.kind == "begin"]
+        late = self._begun_on_waking(notes, path)
+        begun = [note.step for place, note in enumerate(notes) if place not in late]
         assert set(begun) == set(path)
         # A step that was under way when its process stood still or was killed begins once more. One
         # that had finished does not: the one after it has begun by then.
-        assert begun == sorted(begun, key=path.index), f"a finished step ran again: {begun}"
+        assert begun == sorted(begun, key=path.index), f"a finished step ran again: {notes}"
         self.figures.repeated += len(begun) - len(path) - len(asked)
+        self.figures.frozen += len(late)
+
+    def _begun_on_waking(self, notes: Sequence[Note], path: Sequence[str]) -> list[int]:
+        """Return the places of steps that a process began on going on after it had stood still.
+
+        It may stand still between its last look at the clock and the first line of the step, which
+        nothing inside the process can tell. So it begins that one step, the next of its own, and
+        no other: nothing of it is stored.
+        """
+        late: list[int] = []
+        for process in self._frozen:
+            mine = [place for place, note in enumerate(notes) if note.process == process]
+            if not mine:
+                continue
+            at = [path.index(note.step) for note in notes]
+            is_passed = max(at[: mine[-1]], default=-1) > at[mine[-1]]
+            is_next = len(mine) == 1 or at[mine[-1]] == at[mine[-2]] + 1
+            if is_passed and is_next:
+                late.append(mine[-1])
+        return late

@@ -3,7 +3,8 @@
     python -m tests.support.serving URL NOTES LEASE_S SHAPES
 
 SHAPES is a list as JSON: the definitions that are kept, the one for new runs last. Steps note what
-they do as lines of the file NOTES, each in one write, so that a kill never tears one. The process
+they do as lines of the file NOTES, with the process that they run in, each in one write, so that a
+kill never tears one. The process
 prints `serving`, looks after runs that nobody drives, and answers each line on stdin:
 
 - `start RUN_ID`: `started`. A run called `asks-…` suspends at the step `ask`.
@@ -56,7 +57,7 @@ def noting(step_id: str, notes: str) -> Any:
 
     def note(text: str) -> None:
         file = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(file, f"{text}\n".encode())
+        os.write(file, f"{text} {os.getpid()}\n".encode())
         os.close(file)
 
     async def execute(ctx: StepContext[int]) -> int:
