@@ -18,6 +18,9 @@ __all__ = ["Inbox"]
 RETRY_S: Final = 0.2
 RETRY_MAX_S: Final = 5.0
 
+UNFINISHED: Final = 50
+"""Messages of which pieces have come, but not all. A server that drops one piece never completes it."""
+
 
 class Inbox:
     """Where workers tell what happens in runs, and readers which runs they read."""
@@ -69,6 +72,7 @@ class Inbox:
             try:
                 subscription = await self._api.subscribe(self.channel, OUR_TOPIC)
                 delay = RETRY_S
+                self._parts.clear()  # the rest of them was sent while nobody listened
                 if opened.done():
                     self._on_gap()
                 else:
@@ -100,6 +104,8 @@ class Inbox:
             if None not in parts:
                 del self._parts[known["id"]]
                 await self._take_one(load_json("".join(cast("list[str]", parts))))
+            elif len(self._parts) > UNFINISHED:
+                del self._parts[next(iter(self._parts))]
 
     async def _take_one(self, message: dict[str, Any]) -> None:
         try:
