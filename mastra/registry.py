@@ -97,7 +97,6 @@ class Mastra:
         self.ids = ids
         """What makes ids, where that was given."""
         self._runtime = Runtime(engine, storage.workflows, self)
-        self._local: Runtime | None = None
         self._agents: dict[str, Any] = {}
         self._workflows: dict[str, AnyWorkflow] = {}
         self._versions: dict[str, list[AnyWorkflow]] = {}
@@ -127,18 +126,8 @@ class Mastra:
             raise ConfigError(f"Agent {key!r} must be an Agent, not {type(agent).__name__}.")
         bound = agent.bound_to(self)
         self._agents[key or agent.name] = (
-            bound.kept_in(self._local_runtime()) if bound.spec.durable else bound
+            bound.kept_in(self._runtime) if bound.spec.durable else bound
         )
-
-    def _local_runtime(self) -> Runtime:
-        """Return what runs durable agents by themselves: this process, over the storage."""
-        from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
-
-        if self._engine.is_local:
-            return self._runtime
-        if self._local is None:
-            self._local = Runtime(InProcessEngine(), self._storage.workflows, self)
-        return self._local
 
     def add_workflow(
         self, workflow: AnyWorkflow | Sequence[AnyWorkflow], key: str | None = None
@@ -387,8 +376,6 @@ class Mastra:
 
     def _engines(self) -> list[Engine]:
         engines = {id(self._engine): self._engine}
-        if self._local is not None:
-            engines[id(self._local.engine)] = self._local.engine
         for workflow in self._workflows.values():
             engines[id(workflow.runtime.engine)] = workflow.runtime.engine
         return list(engines.values())

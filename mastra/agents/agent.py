@@ -77,8 +77,8 @@ class Agent:
         cache_instructions: Have the provider keep the instructions, and the tools before them, for
             later calls, where that has to be asked for, as of Anthropic.
         durable: Record every model call and every tool call of the agent that a `Mastra` gives,
-            in its storage, so that a run goes on between them after a crash
-            (`mastra.recover_all_durable_agents()`).
+            in its storage and by its engine, so that a run goes on between them after a crash
+            (in process by `mastra.recover_all_durable_agents()`).
         scorers: What scores its answers once they are given, by key: `{"scorer": scorer,
             "sampling": {"type": "ratio", "rate": 0.1}}`. They belong to a `Mastra`, which keeps the
             scores.

@@ -108,7 +108,6 @@ class InngestEngine:
     """
 
     name = "inngest"
-    is_local = False
 
     def __init__(
         self,

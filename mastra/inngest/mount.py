@@ -27,6 +27,10 @@ class HasWorkflows(Protocol):
         """Return the workflows by key."""
         ...
 
+    def list_agents(self) -> Mapping[str, Any]:
+        """Return the agents by key."""
+        ...
+
 
 def app_functions(
     mastra: HasWorkflows,
@@ -34,18 +38,20 @@ def app_functions(
     functions: Sequence[inngest.Function[Any]] = (),
     engine: InngestEngine | None = None,
 ) -> list[inngest.Function[Any]]:
-    """Return the functions of every workflow, of those nested in them, and the app's own.
+    """Return the functions of workflows, of those nested in them, of agents, and the app's own.
 
     One more hears of runs that the server ends by itself.
 
     A workflow that is registered to run elsewhere, such as in process, is served too: an event
-    runs it here.
+    runs it here. Of the agents those are served that are durable and run on Inngest.
     """
     others = engine
     found: dict[str, inngest.Function[Any]] = {}
     served: dict[str, Served] = {}
     nested: list[tuple[InngestEngine, Any, WorkflowSpec]] = []
-    for workflow in mastra.list_workflows().values():
+    durable = (a.durable_runs.workflow for a in mastra.list_agents().values() if a.spec.durable)
+    of_agents = [w for w in durable if isinstance(w.runtime.engine, InngestEngine)]
+    for workflow in (*mastra.list_workflows().values(), *of_agents):
         runtime = workflow.runtime
         own = runtime.engine
         if not isinstance(own, InngestEngine):

@@ -221,28 +221,6 @@ async def test_a_stream_may_be_closed_before_the_run_has_begun(storage: Any) -> 
     assert await agent.stream("Hi.", run_id="r").text() == "Hi."
 
 
-async def test_on_an_engine_elsewhere_it_runs_in_this_process(storage: Any) -> None:
-    class Elsewhere:
-        name = "elsewhere"
-        is_local = False
-
-        async def open(self, store: Any, *, restarts: bool = True) -> None:
-            pass
-
-        async def aclose(self) -> None:
-            pass
-
-    engine: Any = Elsewhere()
-    agents = {
-        "travel": travel(ROME, "Booked."),
-        "other": Agent(id="other", model="x/y", durable=True),
-    }
-    async with Mastra(agents=agents, storage=storage, engine=engine) as mastra:
-        assert (await mastra.get_agent("travel").generate("A room.")).text == "Booked."
-        runs = [mastra.get_agent(key).durable_runs.workflow.runtime.engine for key in agents]
-        assert runs[0] is runs[1]
-
-
 async def test_a_run_has_one_stream_at_a_time(storage: Any) -> None:
     _, agent = application(travel("Hello."), storage)
     first = agent.stream("Hi.", run_id="r")

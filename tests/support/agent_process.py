@@ -24,6 +24,7 @@ from typing import Any
 
 from mastra import Agent, Mastra, SQLStorage, create_step, create_workflow, tool
 from mastra.testing import FunctionModel, ToolCall
+from mastra.workflows.engines.base import Engine
 
 TURNS = 6
 
@@ -55,7 +56,7 @@ async def count(number: int) -> int:
     return number
 
 
-def build(url: str) -> Mastra:
+def build(url: str, engine: Engine | None = None) -> Mastra:
     """Return the `Mastra` that every process of a test has."""
     options = {"max_steps": TURNS + 1}
     agent = Agent(
@@ -67,7 +68,12 @@ def build(url: str) -> Mastra:
     )
     workflow = create_workflow(id="count", input_schema=dict[str, str], output_schema=Any)
     workflow.then(create_step(agent)).commit()
-    return Mastra(workflows={"count": workflow}, agents={"counter": agent}, storage=SQLStorage(url))
+    return Mastra(
+        workflows={"count": workflow},
+        agents={"counter": agent},
+        storage=SQLStorage(url),
+        engine=engine,
+    )
 
 
 async def main() -> None:

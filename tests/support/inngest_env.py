@@ -129,6 +129,7 @@ class Host:
         self._options = options
         self._app: Any = None
         self._workflows: dict[str, Any] = {}
+        self._agents: dict[str, Any] = {}
         self._is_synced = False
         self._lock = asyncio.Lock()
 
@@ -137,15 +138,20 @@ class Host:
         return ServedEngine(self, **self._options)
 
     def serve(self, mastra: Mastra) -> None:
-        """Make the workflows of a `Mastra` those that are called."""
+        """Make the workflows and agents of a `Mastra` those that are called."""
         self._workflows |= {w.id: w for w in mastra.list_workflows().values()}
-        if self._workflows:
+        self._agents |= {a.id: a for a in mastra.list_agents().values()}
+        if self._workflows or self._agents:
             self._app = serving_app(self, self.client)
             self._is_synced = False
 
     def list_workflows(self) -> dict[str, Any]:
         """Return the latest of each workflow, as the app has them."""
         return self._workflows
+
+    def list_agents(self) -> dict[str, Any]:
+        """Return the latest of each agent, as the app has them."""
+        return self._agents
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":

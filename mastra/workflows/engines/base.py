@@ -198,11 +198,6 @@ class Engine(Protocol):
         """What its runs go by; `None` for the clock of their application."""
         ...
 
-    @property
-    def is_local(self) -> bool:
-        """Whether this process drives its runs by itself, with nothing else to ask."""
-        ...
-
     async def hold(self, store: WorkflowStore) -> Hold | None:
         """Return a claim under which a run may be put that is then launched.
 

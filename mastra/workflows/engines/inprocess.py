@@ -64,7 +64,6 @@ class InProcessEngine:
     """
 
     name = "inprocess"
-    is_local = True
 
     def __init__(
         self,
