@@ -20,6 +20,7 @@ GROUPS = (
     "imports",
     "workflows",
     "durable",
+    "tracing",
     "turns",
     "growth",
     "storage",

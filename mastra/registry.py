@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mastra.agents.agent import Agent
     from mastra.evals.live import LiveScores
     from mastra.evals.scorer import Scorer
+    from mastra.observability.config import Observability
     from mastra.services import Scorable
     from mastra.tools.tool import Tool
 
@@ -51,7 +52,8 @@ class Mastra:
         engine: What runs workflows; left out, in process.
         server: A `ServerConfig`.
         mcp_servers: MCP servers by key, offered by the REST server.
-        observability: What spans are sent to; left out, the OpenTelemetry that is set up.
+        observability: What is traced and kept; left out, spans go to the OpenTelemetry that is
+            set up, and nowhere else.
         scorers: Scorers by key, or a list of them: what agents, steps, experiments and Studio name.
         clock: What its runs go by, such as `mastra.testing.FakeClock`; left out, the machine's.
         ids: What makes ids, such as `mastra.testing.fake_ids()`; left out, they are random.
@@ -73,7 +75,7 @@ class Mastra:
         engine: Engine | None = None,
         server: Any = None,
         mcp_servers: Mapping[str, Any] | None = None,
-        observability: Any = None,
+        observability: Observability | None = None,
         scorers: Mapping[str, Scorer] | Iterable[Scorer] | None = None,
         clock: Clock | None = None,
         ids: IdSource | None = None,
@@ -91,7 +93,7 @@ class Mastra:
         self._logger = logger or get_logger()
         self._server = server
         self._mcp_servers = dict(mcp_servers or {})
-        self._observability = observability
+        self._observability = _kept_in(storage, observability)
         self.clock = clock
         """What its runs go by, where that was given."""
         self.ids = ids
@@ -284,13 +286,13 @@ class Mastra:
         return dict(self._mcp_servers)
 
     @property
-    def observability(self) -> Any:
-        """What spans are sent to, or `None`."""
+    def observability(self) -> Observability | None:
+        """What is traced and logged, and kept in the storage; or `None`."""
         return self._observability
 
-    def observe(self, observability: Any) -> None:
-        """Send spans somewhere else from here on."""
-        self._observability = observability
+    def observe(self, observability: Observability | None) -> None:
+        """Trace and log otherwise from here on."""
+        self._observability = _kept_in(self._storage, observability)
 
     # -- scoring -------------------------------------------------------------------------------
 
@@ -372,6 +374,8 @@ class Mastra:
             close = getattr(agent, "aclose", None)
             if close is not None:
                 await close()
+        if self._observability is not None:
+            await self._observability.aclose()
         await self._storage.aclose()
 
     def _engines(self) -> list[Engine]:
@@ -379,6 +383,17 @@ class Mastra:
         for workflow in self._workflows.values():
             engines[id(workflow.runtime.engine)] = workflow.runtime.engine
         return list(engines.values())
+
+
+def _kept_in(storage: Storage, observability: Any) -> Observability | None:
+    if observability is None:
+        return None
+    if not hasattr(observability, "kept_in"):
+        raise ConfigError(
+            "Mastra(observability=...) takes an Observability(...) of mastra.observability, not "
+            f"{type(observability).__name__}."
+        )
+    return observability.kept_in(storage)
 
 
 def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterator[tuple[Any, Any]]:

@@ -1,7 +1,7 @@
 """Spans of runs, steps, agents, model calls and tools; and logs as JSON.
 
 Where OpenTelemetry is set up in the process, spans go there without any setting here. An
-`Observability` given to `Mastra` also keeps the latest traces in memory, where Studio reads them.
+`Observability` given to `Mastra` also keeps them in its storage for a time, where Studio reads them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,14 @@ from mastra.extras import lazy_names
 if TYPE_CHECKING:
     from mastra.observability.config import Observability
     from mastra.observability.logs import JsonLogFormatter
-    from mastra.observability.records import LogStore
     from mastra.observability.spans import Span, current_span
-    from mastra.observability.store import TraceStore
 
-__all__ = ["JsonLogFormatter", "LogStore", "Observability", "Span", "TraceStore", "current_span"]
+__all__ = ["JsonLogFormatter", "Observability", "Span", "current_span"]
 
 _HOMES = {
     "JsonLogFormatter": "mastra.observability.logs",
-    "LogStore": "mastra.observability.records",
     "Observability": "mastra.observability.config",
     "Span": "mastra.observability.spans",
-    "TraceStore": "mastra.observability.store",
     "current_span": "mastra.observability.spans",
 }
 

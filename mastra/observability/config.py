@@ -2,67 +2,100 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+from mastra.errors import ConfigError
+from mastra.observability.buffer import TelemetryBuffer
+from mastra.observability.logs import LogCollector
 from mastra.observability.otel import OpenTelemetryMirror, configured_provider
-from mastra.observability.records import LogCollector, LogStore
 from mastra.observability.spans import Tracer
-from mastra.observability.store import TraceStore
 
 __all__ = ["Observability", "collecting_logs", "tracer_of"]
 
 
 class Observability:
-    """Where spans go, and what they hold. Give it to `Mastra(observability=...)`.
+    """What is traced and logged, and for how long it is kept. Give it to `Mastra(observability=…)`.
+
+    What is kept is in the application's storage, where Studio reads it: spans, log records, and the
+    metrics that are counted from spans.
 
     Args:
         capture_content: Whether spans hold inputs, outputs, prompts and answers. They may be
             personal data, so they are left out unless this says otherwise.
-        traces: Keeps the latest traces for Studio; `None` keeps none.
+        traces: Whether spans are kept.
+        logs: Whether log records are kept, while a server runs.
+        retention_s: For how long both are kept, in seconds: a week. A trace is kept whole, from its
+            last span on. `None` keeps them for ever.
         tracer_provider: OpenTelemetry's; left out, the one that the process has set up.
-        max_traces: How many traces are kept where `traces` is left out.
-        logs: Keeps the latest log records for Studio while a server runs; `None` keeps none.
+
+    Raises:
+        ConfigError: `retention_s` is not above 0.
     """
 
     def __init__(
         self,
         *,
         capture_content: bool = False,
-        traces: TraceStore | bool | None = True,
+        traces: bool = True,
+        logs: bool = True,
+        retention_s: float | None = 7 * 86_400.0,
         tracer_provider: Any = None,
-        max_traces: int = 500,
-        logs: LogStore | bool | None = True,
     ) -> None:
+        if retention_s is not None and not retention_s > 0:
+            raise ConfigError(
+                f"retention_s is {retention_s}. Use a number of seconds above 0, or None to keep "
+                "traces and logs for ever."
+            )
         self.capture_content = capture_content
-        self.traces = traces if isinstance(traces, TraceStore) else None
-        """The traces that are kept, or `None`."""
-        if traces is True:
-            self.traces = TraceStore(max_traces=max_traces)
-        self.logs = logs if isinstance(logs, LogStore) else None
-        """The log records that are kept, or `None`."""
-        if logs is True:
-            self.logs = LogStore()
+        self.traces = traces
+        self.logs = logs
+        self.retention_s = retention_s
         self._provider = tracer_provider
+        self._buffer: TelemetryBuffer | None = None
         self._tracer: Tracer | None = None
         self._seen: Any = None
+
+    def kept_in(self, storage: Any) -> Observability:
+        """Return a copy for an application with this storage."""
+        bound = copy.copy(self)
+        bound._buffer = TelemetryBuffer(storage, retention_s=self.retention_s)  # noqa: SLF001
+        return bound
+
+    async def flush(self) -> None:
+        """Have stored what has ended so far; otherwise that takes about a second."""
+        if self._buffer is not None:
+            await self._buffer.flush()
+
+    async def aclose(self) -> None:
+        """Store what has ended, and end what would store more."""
+        if self._buffer is not None:
+            await self._buffer.aclose()
 
     @property
     def tracer(self) -> Tracer | None:
         """What begins spans; `None` where they would go nowhere."""
         provider = self._provider or configured_provider()
-        if self._tracer is None or provider is not self._seen:
-            self._seen = provider
-            if provider is None and self.traces is None:
+        sink = self._buffer if self.traces else None
+        if self._tracer is None or (provider, sink) != self._seen:
+            self._seen, self._tracer = (provider, sink), None
+            if provider is None and sink is None:
                 return None
             mirror = None if provider is None else OpenTelemetryMirror(provider)
-            self._tracer = Tracer(self.traces, mirror, captures_content=self.capture_content)
+            self._tracer = Tracer(sink, mirror, captures_content=self.capture_content)
         return self._tracer
 
+    def collector(self) -> LogCollector | None:
+        """Return a handler that keeps what is logged; `None` where nothing is to be kept."""
+        if self._buffer is None or not self.logs:
+            return None
+        return LogCollector(self._buffer.add, self.tracer)
 
-_default = Observability(traces=None, logs=None)
+
+_default = Observability(traces=False, logs=False)
 
 
 @contextmanager
@@ -75,11 +108,10 @@ def collecting_logs(
         observability: The application's `Observability`, or `None`.
         logger: The application's logger; what the framework itself logs is kept as well.
     """
-    store: Any = getattr(observability, "logs", None)
-    if not isinstance(store, LogStore):
+    collector = observability.collector() if isinstance(observability, Observability) else None
+    if collector is None:
         yield
         return
-    collector = LogCollector(store, observability.tracer)
     own: Any = getattr(logger, "logger", logger)
     found = {id(item): item for item in (own, logging.getLogger("mastra"))}
     for item in found.values():

@@ -1,15 +1,33 @@
-"""Log records as JSON lines, with run, step and attempt as fields."""
+"""Log records with run, step and attempt as fields: as JSON lines, and as records to be kept."""
 
 from __future__ import annotations
 
+import functools
 import logging
-from typing import Any, cast
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
 
 from mastra.clock import iso_from_ms
-from mastra.jsonable import dump_wire, to_jsonable
-from mastra.observability.spans import current_span
+from mastra.errors import SerializationError
+from mastra.ids import random_id
+from mastra.jsonable import Json, dump_wire, to_jsonable
+from mastra.logs import cause_of
+from mastra.observability.records import LogRecord, known_text, plain_text
+from mastra.observability.spans import Tracer, current_span
 
-__all__ = ["JsonLogFormatter"]
+__all__ = ["JsonLogFormatter", "LogCollector"]
+
+_LEVELS: Final = ((50, "fatal"), (40, "error"), (30, "warn"), (20, "info"))
+_IDS: Final[Mapping[str, str]] = {
+    "run_id": "runId",
+    "run": "runId",
+    "thread": "threadId",
+    "thread_id": "threadId",
+    "resource_id": "resourceId",
+}
+"""What a record's facts are called in those of a span; others are its data."""
 
 
 class JsonLogFormatter(logging.Formatter):
@@ -36,3 +54,75 @@ class JsonLogFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return dump_wire(line).decode()
+
+
+class LogCollector(logging.Handler):
+    """Has log records kept, except those that belong to another application's trace.
+
+    Args:
+        keep: Takes each record.
+        tracer: The application's.
+    """
+
+    def __init__(self, keep: Callable[[LogRecord], None], tracer: Tracer | None = None) -> None:
+        super().__init__()
+        self._keep = keep
+        self._tracer = tracer
+        self._formatter = logging.Formatter()
+        self._last: logging.LogRecord | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        if record is self._last:
+            return  # come by two ways: the application's logger, and the one above it
+        self._last = record
+        span = current_span()
+        if span is not None and self._tracer is not None and span.tracer is not self._tracer:
+            return
+        try:
+            raised = record.exc_info or cause_of(record)
+            self._keep(_kept(record, self._formatter.formatException(raised) if raised else None))
+        except Exception:  # noqa: BLE001 - as every handler: logging must not end what logs
+            self.handleError(record)
+
+
+def _kept(record: logging.LogRecord, exception: str | None) -> LogRecord:
+    found: Any = getattr(record, "mastra", None)
+    facts = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    span = current_span()
+    ids: dict[str, Json] = {} if span is None else dict(span.facts)
+    data: dict[str, Json] = {}
+    for key, value in facts.items():
+        name = _IDS.get(key)
+        (data if name is None else ids)[name or key] = _plain(value)
+    if exception is not None:
+        data["exception"] = plain_text(exception)
+    return LogRecord(
+        id=random_id(),
+        time_ms=record.created * 1000,
+        level=next((name for least, name in _LEVELS if record.levelno >= least), "debug"),
+        logger=plain_text(record.name),
+        message=plain_text(record.getMessage()),
+        run_id=known_text(ids.get("runId")),
+        thread_id=known_text(ids.get("threadId")),
+        resource_id=known_text(ids.get("resourceId")),
+        trace_id=None if span is None else span.trace_id,
+        span_id=None if span is None else span.span_id,
+        kind=None if span is None else span.kind,
+        entity_id=None if span is None else plain_text(span.entity_id),
+        entity_name=None if span is None else plain_text(span.entity_name),
+        data=data,
+        process=_process(os.getpid()),
+    )
+
+
+def _plain(value: object) -> Json:
+    try:
+        return to_jsonable(value)
+    except SerializationError:
+        return plain_text(str(value))
+
+
+@functools.lru_cache(1)
+def _process(pid: int) -> dict[str, Json]:
+    return {"pid": pid, "hostname": socket.gethostname()}

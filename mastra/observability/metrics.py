@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mastra.jsonable import Json
-from mastra.observability.spans import Span
-from mastra.observability.store import span_to_wire
+from mastra.observability.records import SpanRecord
+from mastra.observability.spans import SpanKind
+from mastra.observability.wire import span_to_wire
 
-__all__ = ["AGGREGATIONS", "INTERVALS_MS", "Point", "aggregate", "grouped", "percentile", "points"]
+__all__ = [
+    "AGGREGATIONS",
+    "INTERVALS_MS",
+    "Point",
+    "aggregate",
+    "grouped",
+    "kinds_of",
+    "percentile",
+    "points",
+]
 
-_DURATIONS = {
+_DURATIONS: Final[Mapping[SpanKind, str]] = {
     "agent_run": "mastra_agent_duration_ms",
     "workflow_run": "mastra_workflow_duration_ms",
     "tool_call": "mastra_tool_duration_ms",
     "model_generation": "mastra_model_duration_ms",
 }
-_TOKENS = {
-    "mastra_model_total_input_tokens": "gen_ai.usage.input_tokens",
-    "mastra_model_total_output_tokens": "gen_ai.usage.output_tokens",
-}
+_TOKENS: Final = ("mastra_model_total_input_tokens", "mastra_model_total_output_tokens")
 _DIMENSIONS = (
     "traceId",
     "spanId",
@@ -56,22 +63,28 @@ class Point:
     """What it can be grouped and filtered by, under the names of the wire."""
 
 
-def points(spans: Iterable[Span]) -> Iterator[Point]:
-    """Yield what spans that have ended tell: how long they took, and what models were given."""
+def kinds_of(names: Collection[str]) -> list[SpanKind]:
+    """Return the kinds of the spans that metrics of some names are counted from."""
+    found: list[SpanKind] = [kind for kind, name in _DURATIONS.items() if name in names]
+    if "model_generation" not in found and not set(_TOKENS).isdisjoint(names):
+        found.append("model_generation")
+    return found
+
+
+def points(spans: Iterable[SpanRecord]) -> Iterator[Point]:
+    """Yield what spans tell: how long they took, and what models were given."""
     for span in spans:
-        if span.ended_ms is None or span.kind not in _DURATIONS:
+        if span.kind not in _DURATIONS:
             continue
         wire = span_to_wire(span)
         dimensions = {name: wire[name] for name in _DIMENSIONS}
-        dimensions["status"] = "error" if span.error is not None else "ok"
-        if span.kind == "model_generation":
-            dimensions["model"] = span.attributes.get("gen_ai.request.model")
-            dimensions["provider"] = span.attributes.get("gen_ai.provider.name")
-            dimensions["entityName"] = span.entity_id  # tokens belong to the agent
+        dimensions["status"] = "error" if span.is_failed else "ok"
         names = {_DURATIONS[span.kind]: span.ended_ms - span.started_ms}
         if span.kind == "model_generation":
-            for name, attribute in _TOKENS.items():
-                names[name] = float(span.attributes.get(attribute) or 0)
+            dimensions["model"], dimensions["provider"] = span.model, span.provider
+            dimensions["entityName"] = span.entity_id  # tokens belong to the agent
+            tokens = (span.input_tokens, span.output_tokens)
+            names |= zip(_TOKENS, (float(count or 0) for count in tokens), strict=True)
         for name, value in names.items():
             yield Point(name, span.ended_ms, value, {**dimensions, "name": name})
 

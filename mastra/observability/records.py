@@ -1,126 +1,161 @@
-"""The latest log records, in memory: what Studio's page of logs reads."""
+"""Spans and log records as they are stored: what is looked for by itself, and the rest as JSON."""
 
 from __future__ import annotations
 
-import logging
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from mastra.jsonable import Json, to_jsonable
-from mastra.logs import cause_of
-from mastra.observability.spans import Span, Tracer, current_span
+from mastra.errors import SerializationError
+from mastra.failures import error_to_json
+from mastra.jsonable import Json, dump_json
+from mastra.observability.spans import Span, SpanKind
 
-__all__ = ["LogRecord", "LogStore"]
+__all__ = ["ENTITIES", "LogRecord", "SpanRecord", "kinds_of_entity", "known_text", "plain_text"]
 
-_LEVELS = ((50, "fatal"), (40, "error"), (30, "warn"), (20, "info"))
-# What a record's facts are called on the wire; others travel as its data.
-_NAMES = {
-    "run_id": "runId",
-    "run": "runId",
-    "thread": "threadId",
-    "thread_id": "threadId",
-    "resource_id": "resourceId",
+ENTITIES: Final[Mapping[SpanKind, str]] = {
+    "workflow_run": "workflow_run",
+    "workflow_step": "workflow_step",
+    "agent_run": "agent",
+    "model_generation": "agent",
+    "tool_call": "tool",
 }
+"""What a span is of, by its kind."""
+
+
+def kinds_of_entity(entity: str | None, kind: str | None = None) -> tuple[SpanKind, ...]:
+    """Return the kinds of spans of an entity, and of one kind; `None` for any."""
+    return tuple(
+        one for one, of in ENTITIES.items() if entity in (None, of) and kind in (None, one)
+    )
+
+
+def plain_text(text: str) -> str:
+    """Return a text that every store takes: what is no Unicode in it, and NUL, is replaced."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def known_text(value: Json) -> str | None:
+    """Return an id or a name as text that every store takes, where there is one."""
+    return None if value is None else plain_text(str(value))
+
+
+def _count(value: Json) -> int | None:
+    # A provider may say anything, and no store takes more than 64 bits.
+    return value if isinstance(value, int) and abs(value) < 2**63 else None
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRecord:
+    """One span that has ended. Times in milliseconds since 1970."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    kind: SpanKind
+    name: str
+    started_ms: float
+    ended_ms: float
+    entity_id: str = ""
+    entity_name: str = ""
+    run_id: str | None = None
+    thread_id: str | None = None
+    resource_id: str | None = None
+    is_failed: bool = False
+    model: str | None = None
+    provider: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    attributes: dict[str, Json] = field(default_factory=dict[str, Any])
+    """By OpenTelemetry's names; like what follows, left out where only figures are asked for."""
+    input: Json = None
+    output: Json = None
+    error: dict[str, Json] | None = None
+
+    @classmethod
+    def of(cls, span: Span) -> SpanRecord:
+        """Return a span as it is to be stored."""
+        attributes, facts = span.attributes, span.facts
+        return cls(
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            parent_id=span.parent_id,
+            kind=span.kind,
+            name=plain_text(span.name),
+            started_ms=span.started_ms,
+            ended_ms=span.started_ms if span.ended_ms is None else span.ended_ms,
+            entity_id=plain_text(span.entity_id),
+            entity_name=plain_text(span.entity_name),
+            run_id=known_text(facts.get("runId")),
+            thread_id=known_text(facts.get("threadId")),
+            resource_id=known_text(facts.get("resourceId")),
+            is_failed=span.error is not None,
+            model=known_text(attributes.get("gen_ai.request.model")),
+            provider=known_text(attributes.get("gen_ai.provider.name")),
+            input_tokens=_count(attributes.get("gen_ai.usage.input_tokens")),
+            output_tokens=_count(attributes.get("gen_ai.usage.output_tokens")),
+            attributes=attributes,
+            input=span.input,
+            output=span.output,
+            error=span.error,
+        )
+
+    def content(self) -> bytes:
+        """Return the rest as JSON. What cannot be JSON is no reason to lose the span."""
+        what = f"Span {self.name!r}"
+        kept = (self.attributes, self.input, self.output, self.error)
+        try:
+            return dump_json(dict(zip(CONTENT, kept, strict=True)), what=what)
+        except SerializationError as error:
+            return dump_json({"error": error_to_json(error)}, what=what)
+
+    def with_content(self, data: dict[str, Json]) -> SpanRecord:
+        """Return the span with what `content` gave, which was read."""
+        return replace(
+            self,
+            attributes=data.get("attributes") or {},
+            input=data.get("input"),
+            output=data.get("output"),
+            error=data.get("error"),
+        )
+
+
+CONTENT: Final = ("attributes", "input", "output", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
     """One record that was logged. The time is in milliseconds since 1970."""
 
-    number: int
-    """Counts from 1 in its store."""
+    id: str
     time_ms: float
     level: str
     """`debug`, `info`, `warn`, `error` or `fatal`."""
     logger: str
     message: str
+    run_id: str | None = None
+    thread_id: str | None = None
+    resource_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    """The span that it was logged in, and what that is of:"""
+    kind: SpanKind | None = None
+    entity_id: str | None = None
+    entity_name: str | None = None
     data: dict[str, Json] = field(default_factory=dict[str, Any])
     """What the logger knew beside the ids, such as workflow, step and attempt."""
-    ids: dict[str, Json] = field(default_factory=dict[str, Any])
-    """`runId`, `threadId` and `resourceId`, as far as they are known."""
-    span: Span | None = None
-    """The span that it was logged in."""
+    process: dict[str, Json] = field(default_factory=dict[str, Any])
+    """`pid` and `hostname`."""
 
-
-class LogStore:
-    """Keeps the latest log records of an application, up to a bound.
-
-    Args:
-        max_records: How many; the oldest go first.
-    """
-
-    def __init__(self, *, max_records: int = 2000) -> None:
-        self._records: deque[LogRecord] = deque(maxlen=max_records)
-        self._count = 0
-
-    @property
-    def count(self) -> int:
-        """How many records have come, those that were dropped included."""
-        return self._count
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __iter__(self) -> Iterator[LogRecord]:
-        """Go through the records, the latest first."""
-        return reversed(self._records.copy())
-
-    def add(self, record: logging.LogRecord, exception: str | None = None) -> None:
-        """Keep a record of Python's logging.
-
-        Args:
-            record: The record.
-            exception: The traceback that belongs to it.
-        """
-        found: Any = getattr(record, "mastra", None)
-        facts = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-        span = current_span()
-        ids: dict[str, Json] = {} if span is None else dict(span.facts)
-        data: dict[str, Json] = {}
-        for key, value in facts.items():
-            name = _NAMES.get(key)
-            (data if name is None else ids)[name or key] = to_jsonable(value)
-        if exception is not None:
-            data["exception"] = exception
-        self._count += 1
-        level = next((name for least, name in _LEVELS if record.levelno >= least), "debug")
-        self._records.append(
-            LogRecord(
-                self._count,
-                record.created * 1000,
-                level,
-                record.name,
-                record.getMessage(),
-                data,
-                ids,
-                span,
-            )
-        )
-
-
-class LogCollector(logging.Handler):
-    """Puts what is logged into a store, except what belongs to another application's trace."""
-
-    def __init__(self, store: LogStore, tracer: Tracer | None = None) -> None:
-        super().__init__()
-        self._store = store
-        self._tracer = tracer
-        self._formatter = logging.Formatter()
-        self._last: logging.LogRecord | None = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
-        if record is self._last:
-            return  # come by two ways: the application's logger, and the one above it
-        self._last = record
-        span = current_span()
-        if span is not None and self._tracer is not None and span.tracer is not self._tracer:
-            return
+    def content(self) -> bytes:
+        """Return data and process as JSON."""
+        what = f"Log record {self.message!r}"
         try:
-            raised = record.exc_info or cause_of(record)
-            exception = None if not raised else self._formatter.formatException(raised)
-            self._store.add(record, exception)
-        except Exception:  # noqa: BLE001 - as every handler: logging must not end what logs
-            self.handleError(record)
+            return dump_json({"data": self.data, "process": self.process}, what=what)
+        except SerializationError as error:
+            data = {"error": error_to_json(error)}
+            return dump_json({"data": data, "process": self.process}, what=what)
+
+    def with_content(self, found: dict[str, Json]) -> LogRecord:
+        """Return the record with what `content` gave, which was read."""
+        return replace(self, data=found.get("data") or {}, process=found.get("process") or {})

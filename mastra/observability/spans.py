@@ -83,7 +83,7 @@ class Span(SpanRef):
         attributes: dict[str, Json],
     ) -> None:
         self.tracer = tracer
-        self.kind = kind
+        self.kind: SpanKind = kind
         self.name = name
         self.attributes = attributes
         """By OpenTelemetry's names."""
@@ -142,7 +142,7 @@ class Span(SpanRef):
 class Sink(Protocol):
     """Keeps spans that have ended."""
 
-    def add(self, span: Span) -> None:
+    def add(self, span: Span, /) -> None:
         """Keep a span."""
         ...
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-__all__ = ["TraceQueryError", "is_within", "matches"]
+__all__ = ["TraceQueryError", "matches", "times_of"]
 
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "eq": operator.eq,
@@ -72,25 +72,32 @@ def matches(where: Any, trace: Row) -> bool:
             raise TraceQueryError(f"There is no operator {op!r} in a predicate.")
 
 
-def is_within(moment: Any, span: Any) -> bool:
-    """Return whether a time is in a range, of `from` and `to` or of `start` and `end`.
+def times_of(span: Any) -> tuple[float | None, float | None]:
+    """Return where a range of times begins and where it is over, in milliseconds since 1970.
+
+    Args:
+        span: `from` and `to`, or `start` and `end`, both included to the millisecond; or `None`.
 
     Raises:
-        TraceQueryError: The range is not of that form, or its times are none.
+        TraceQueryError: It is not of that form, or its times are none.
     """
     if span is None:
-        return True
+        return None, None
     if not isinstance(span, Mapping):
         raise TraceQueryError("A range of times is an object with from and to, or start and end.")
     bounds = cast("Mapping[str, Any]", span)
-    first = bounds.get("from", bounds.get("start"))
-    last = bounds.get("to", bounds.get("end"))
-    for bound in (first, last):
-        if bound is not None and _moment(bound) is None:
-            raise TraceQueryError(f"{bound!r} is not a time.")
-    return (first is None or _compare("gte", moment, first)) and (
-        last is None or _compare("lte", moment, last)
-    )
+    first = _ms(bounds.get("from", bounds.get("start")))
+    last = _ms(bounds.get("to", bounds.get("end")))
+    return first, None if last is None else last + 1
+
+
+def _ms(bound: Any) -> float | None:
+    if bound is None:
+        return None
+    found = _moment(bound)
+    if found is None:
+        raise TraceQueryError(f"{bound!r} is not a time.")
+    return found.timestamp() * 1000 // 1
 
 
 def _has(asked: Any, rows: Sequence[Row]) -> bool:

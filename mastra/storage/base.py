@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.drivers import DriverStore
     from mastra.storage.evals import EvalStore
+    from mastra.storage.observability import ObservabilityStore
 
 __all__ = [
     "JournalRow",
@@ -289,6 +290,11 @@ class Storage(Protocol):
     @property
     def evals(self) -> EvalStore:
         """Scores, datasets, experiments and feedback."""
+        ...
+
+    @property
+    def observability(self) -> ObservabilityStore:
+        """Traces and logs."""
         ...
 
     async def open(self) -> None:

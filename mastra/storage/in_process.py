@@ -15,6 +15,7 @@ from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, Stored
 if TYPE_CHECKING:
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.evals import EvalStore
+    from mastra.storage.observability import ObservabilityStore
 
 __all__ = ["InMemoryStorage", "InMemoryWorkflowStore"]
 
@@ -262,6 +263,7 @@ class InMemoryStorage:
         self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
         self._memory: MemoryStore | None = None
         self._evals: EvalStore | None = None
+        self._observability: ObservabilityStore | None = None
 
     # Loaded when they are used: a program of workflows alone starts faster without them.
 
@@ -282,6 +284,15 @@ class InMemoryStorage:
 
             self._evals = InMemoryEvals()
         return self._evals
+
+    @property
+    def observability(self) -> ObservabilityStore:
+        """Traces and logs."""
+        if self._observability is None:
+            from mastra.storage.observability import InMemoryObservability  # noqa: PLC0415
+
+            self._observability = InMemoryObservability()
+        return self._observability
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from mastra import StepContext, create_step
+from mastra import Mastra, StepContext, create_step
 from mastra.observability import Observability
 from tests.inngest import flows
 from tests.inngest.flows import Value
@@ -14,12 +14,12 @@ from tests.inngest.test_ended import stored
 from tests.inngest.test_server_side import until
 from tests.support.inngest_env import Host
 from tests.support.inngest_server import FakeInngest
+from tests.support.tracing import kept_spans
 
 
-def spans_of(observability: Observability) -> list[Any]:
+async def spans_of(mastra: Mastra) -> list[Any]:
     """Return the spans that have ended; each must stand under another, or be the first."""
-    assert observability.traces is not None
-    spans = list(observability.traces.spans())
+    spans = await kept_spans(mastra)
     assert len({span.trace_id for span in spans}) == 1
     known = {span.span_id for span in spans}
     roots = [span for span in spans if span.parent_id not in known]
@@ -38,7 +38,7 @@ async def test_one_trace_goes_across_requests_and_legs(host: Host) -> None:
         assert first.status == "suspended"
         second = await run.resume({"add": 1})
         assert second.unwrap().value == 3
-    spans = spans_of(observability)
+    spans = await spans_of(mastra)
     steps = Counter(span.entity_id for span in spans if span.kind == "workflow_step")
     assert steps == {"a": 1, "ask": 2, "b": 1, "c": 1, "mapping_w_0": 1}
     statuses = [
@@ -60,7 +60,7 @@ async def test_a_run_that_failed_says_so_in_its_span(host: Host) -> None:
     async with flows.on(host, workflow, observability=observability) as mastra:
         run = await mastra.get_workflow("w").create_run()
         assert (await run.start({"value": 0})).status == "failed"
-    errors = {span.kind: span.error["message"] for span in spans_of(observability) if span.error}
+    errors = {span.kind: span.error["message"] for span in (await spans_of(mastra)) if span.error}
     assert errors == {"workflow_run": "no luck", "workflow_step": "no luck"}
 
 
@@ -86,7 +86,7 @@ async def test_a_run_that_the_server_ended_has_its_spans_ended(
         fake.cancel(server_run)
         await stored(mastra, run.run_id, "canceled")
         await until(lambda: any(heard.status == "Completed" for heard in fake.others))
-    spans = spans_of(observability)
+    spans = await spans_of(mastra)
     assert [s.attributes.get("mastra.run.status") for s in spans if s.kind == "workflow_run"][
         -1
     ] == "canceled"

@@ -13,9 +13,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import BaseModel
 
 from mastra import Agent, Mastra, create_step, create_tool, create_workflow
-from mastra.observability import JsonLogFormatter, Observability, TraceStore, current_span
+from mastra.observability import JsonLogFormatter, Observability, current_span
 from mastra.observability.spans import Tracer
 from mastra.testing import ScriptedModel, ToolCall
+from tests.support.tracing import kept_spans
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +63,7 @@ async def test_opentelemetry_gets_one_trace_across_suspend_and_resume() -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    result = await play(application(Observability(tracer_provider=provider, traces=None)))
+    result = await play(application(Observability(tracer_provider=provider, traces=False)))
     spans = {span.name: span for span in exporter.get_finished_spans()}
     assert len({span.context.trace_id for span in exporter.get_finished_spans()}) == 1
     assert list(spans) == [
@@ -103,7 +104,7 @@ async def test_each_operation_of_a_durable_agent_has_its_spans() -> None:
     agent = Agent(id="guide", name="Guide", model=model, tools={"weather": weather})
     flow = create_workflow(id="flow", input_schema=dict[str, str], output_schema=Any)
     flow.then(create_step(agent, durable=True)).commit()
-    observability = Observability(tracer_provider=provider, traces=None)
+    observability = Observability(tracer_provider=provider, traces=False)
     mastra = Mastra(workflows={"flow": flow}, observability=observability)
     await (await mastra.get_workflow("flow").create_run()).start({"prompt": "Oslo?"})
     spans = exporter.get_finished_spans()
@@ -131,12 +132,14 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 
 async def test_content_is_kept_only_where_that_is_asked_for() -> None:
-    silent, telling = Observability(), Observability(capture_content=True)
-    for observability in (silent, telling):
-        await play(application(observability))
-    kept = list(silent.traces.spans())
+    silent = application(Observability())
+    telling = application(Observability(capture_content=True))
+    for mastra in (silent, telling):
+        await play(mastra)
+    kept = await kept_spans(silent)
+    assert len(kept) > 5
     assert [(span.input, span.output) for span in kept if span.input or span.output] == []
-    told = {span.kind: span for span in telling.traces.spans()}
+    told = {span.kind: span for span in await kept_spans(telling)}
     assert "secret Oslo" in json.dumps(told["model_generation"].input)
     assert told["tool_call"].output == "fine in Oslo"
 
@@ -147,32 +150,17 @@ async def test_a_failure_is_told() -> None:
 
     flow = create_workflow(id="flow", input_schema=Any, output_schema=Any)
     made = flow.then(create_step(id="boom", execute=boom)).commit()
-    observability = Observability()
-    mastra = Mastra(workflows={"flow": made}, observability=observability)
+    mastra = Mastra(workflows={"flow": made}, observability=Observability())
     await (await mastra.get_workflow("flow").create_run()).start({})
-    errors = {span.kind: span.error for span in observability.traces.spans()}
+    errors = {span.kind: span.error for span in await kept_spans(mastra)}
     assert errors["workflow_step"]["message"] == "boom"
     assert errors["workflow_run"]["message"] == "boom"
 
 
 async def test_without_a_tracer_a_run_has_no_span() -> None:
-    mastra = application(Observability(traces=None))
+    mastra = application(Observability(traces=False))
     result = await play(mastra)
     assert "traceId" not in result.to_wire()
-
-
-def test_the_latest_traces_are_kept_up_to_a_bound() -> None:
-    store = TraceStore(max_traces=3, max_spans=2)
-    tracer = Tracer(store, None)
-    for number in range(10):
-        root = tracer.start("workflow_run", f"run {number}")
-        with root.active():
-            for _ in range(5):
-                tracer.start("workflow_step", "step").end()
-        root.end()
-    assert len(store) == 3
-    assert [root.name for root in store.roots()] == ["run 9", "run 8", "run 7"]
-    assert len(store.trace(store.roots()[0].trace_id)) == 3
 
 
 def test_a_log_record_becomes_one_line_of_json() -> None:

@@ -91,8 +91,8 @@ async def test_clients_read_them_as_a_transport() -> None:
     async with served(talking(Observability())) as client:
         await run(client, "one")
         await run(client, "two")
-        assert (await client.get("/api/logs/transports")).json() == {"transports": ["memory"]}
-        found = (await client.get("/api/logs", params={"transportId": "memory"})).json()
+        assert (await client.get("/api/logs/transports")).json() == {"transports": ["storage"]}
+        found = (await client.get("/api/logs", params={"transportId": "storage"})).json()
         assert found["total"] == 8
         assert {"level", "msg", "time", "pid", "hostname", "name", "runId"} <= set(found["logs"][0])
         one = (await client.get("/api/logs/one", params={"logLevel": "error"})).json()
@@ -142,7 +142,7 @@ async def test_a_caller_with_a_resource_sees_no_traceback() -> None:
     ada, operator = ({"authorization": f"Bearer {token}"} for token in ("a", "operator"))
     async with served(talking(Observability()), auth=auth) as client:
         await run(client, headers=ada)
-        for path in (LOGS, "/api/logs?transportId=memory", "/api/logs/r?transportId=memory"):
+        for path in (LOGS, "/api/logs?transportId=storage", "/api/logs/r?transportId=storage"):
             shown = (await client.get(path, headers=ada)).text
             assert "attempt 1" in shown
             assert "Traceback" not in shown

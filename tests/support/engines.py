@@ -60,6 +60,7 @@ class Env:
     Attributes:
         name: The engine's name in `KNOWN_DIFFERENCES`.
         storage: The storage that every `Mastra` of this environment shares.
+        opened: Every `Mastra` that was built.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Env:
         """The Inngest server, where the engine is run with one."""
         self._make_engine = make_engine
         self._reopen_storage = reopen_storage
-        self._opened: list[Mastra] = []
+        self.opened: list[Mastra] = []
         self._registered: dict[str, Any] = {}
 
     def use_fake_clock(self) -> None:
@@ -119,7 +120,7 @@ class Env:
             clock=self.clock,
             **self._registered,
         )
-        self._opened.append(mastra)
+        self.opened.append(mastra)
         if self._on_build is not None:
             self._on_build(mastra)
         return mastra
@@ -158,7 +159,7 @@ class Env:
 
     async def crash(self) -> Mastra:
         """Stop whatever runs, where it is, and return what the next process has."""
-        for mastra in self._opened:
+        for mastra in self.opened:
             await mastra.engine.aclose()
         return await self.new_process()
 
@@ -168,7 +169,7 @@ class Env:
         Args:
             workflows: Workflows, or lists of their versions.
         """
-        for mastra in self._opened:
+        for mastra in self.opened:
             await mastra.engine.aclose()
         last = [w[-1] if isinstance(w, list) else w for w in workflows]
         self._registered["workflows"] = {
@@ -183,7 +184,7 @@ class Env:
 
     async def aclose(self) -> None:
         """Close every `Mastra` that was built, and the storage."""
-        for mastra in self._opened:
+        for mastra in self.opened:
             await mastra.aclose()
         await self.storage.aclose()
 
@@ -191,6 +192,7 @@ class Env:
 async def _image_of(storage: InMemoryStorage) -> InMemoryStorage:
     copied = InMemoryStorage()
     copied.workflows = storage.workflows.image()
+    copied._observability = storage.observability
     return copied
 
 

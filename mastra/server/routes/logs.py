@@ -1,29 +1,27 @@
-"""Log records, as Studio and clients read them: from the memory of this process."""
+"""Log records, as Studio and clients read them, for as long as they are kept."""
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
-from mastra.observability.records import LogRecord, LogStore
-from mastra.observability.store import span_to_wire
+from mastra.observability.records import ENTITIES, LogRecord, kinds_of_entity, plain_text
 from mastra.server.context import Server, ServerDep, load_strict
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
+from mastra.server.observed import has_kept, kept_in
 from mastra.server.payloads import LogLevel, LogQuery
 from mastra.server.routes.metrics import time_of
+from mastra.storage.observability import LogFilter, LogPage
 
 __all__ = ["add_log_routes"]
 
-TRANSPORT = "memory"
+TRANSPORT = "storage"
 """Where records are read from, by the name that clients ask for."""
 
 _UNUSED = (
@@ -47,40 +45,51 @@ _UNUSED = (
     "tags",
     "scope",
 )
-_FILTERS = ("runId", "threadId", "resourceId", "traceId", "spanId", "entityType", "entityName")
+_FILTERS: Final = {
+    "runId": "run_id",
+    "threadId": "thread_id",
+    "resourceId": "resource_id",
+    "traceId": "trace_id",
+    "spanId": "span_id",
+    "entityName": "entity_name",
+}
 
 
-def _records(server: Server, request: Request) -> Iterator[LogRecord]:
-    found: Any = getattr(server.mastra.observability, "logs", None)
-    if not isinstance(found, LogStore):
-        return
-    owner = server.owner(request)
-    for record in found:
-        if owner is None:
-            yield record
-        elif record.ids.get("resourceId") == owner:
-            # Where in the code something happened is for whoever runs the server.
-            shown = {key: value for key, value in record.data.items() if key != "exception"}
-            yield replace(record, data=shown)
+async def _found(
+    server: Server, request: Request, where: LogFilter, page: int, per_page: int, **order: Any
+) -> tuple[list[LogRecord], dict[str, Json]]:
+    """Return some of the caller's log records, and where they stand among all of them."""
+    store, owner = await kept_in(server, "logs"), server.owner(request)
+    found = LogPage([], 0)
+    if store is not None and where.resource_id in (None, owner or where.resource_id):
+        where = replace(where, resource_id=owner or where.resource_id)
+        found = await store.list_logs(where, offset=page * per_page, limit=per_page, **order)
+    shown = found.records
+    if owner is not None:
+        # Where in the code something happened is for whoever runs the server.
+        shown = [
+            replace(one, data={key: one.data[key] for key in one.data if key != "exception"})
+            for one in shown
+        ]
+    return shown, {"total": found.total, "hasMore": (page + 1) * per_page < found.total}
 
 
 def _to_wire(record: LogRecord) -> dict[str, Json]:
-    span = None if record.span is None else span_to_wire(record.span)
     wire: dict[str, Json] = dict.fromkeys(_UNUSED)
     return wire | {
-        "logId": str(record.number),
+        "logId": record.id,
         "timestamp": iso_from_ms(record.time_ms),
         "level": record.level,
         "message": record.message,
         "data": {"logger": record.logger, **record.data},
-        "traceId": None if span is None else span["traceId"],
-        "spanId": None if span is None else span["spanId"],
-        "entityType": None if span is None else span["entityType"],
-        "entityId": None if span is None else span["entityId"],
-        "entityName": None if span is None else span["entityName"],
-        "resourceId": record.ids.get("resourceId"),
-        "runId": record.ids.get("runId"),
-        "threadId": record.ids.get("threadId"),
+        "traceId": record.trace_id,
+        "spanId": record.span_id,
+        "entityType": None if record.kind is None else ENTITIES[record.kind],
+        "entityId": record.entity_id,
+        "entityName": record.entity_name,
+        "resourceId": record.resource_id,
+        "runId": record.run_id,
+        "threadId": record.thread_id,
         "metadata": None,
     }
 
@@ -101,15 +110,6 @@ def _between(request: Request) -> tuple[float | None, float | None]:
     return start, end
 
 
-def _is_within(record: LogRecord, start: float | None, end: float | None) -> bool:
-    return (start is None or record.time_ms >= start) and (end is None or record.time_ms < end)
-
-
-def _page(found: list[Any], page: int, per_page: int) -> tuple[list[Any], bool]:
-    start = page * per_page
-    return found[start : start + per_page], start + per_page < len(found)
-
-
 async def list_logs(
     server: ServerDep,
     request: Request,
@@ -120,81 +120,74 @@ async def list_logs(
 ) -> dict[str, Json]:
     """List log records, the latest first."""
     start, end = _between(request)
-    asked = {name: value for name in _FILTERS if (value := request.query_params.get(name))}
-    found = [
-        wire
-        for record in _records(server, request)
-        if (level is None or record.level in level)
-        and _is_within(record, start, end)
-        and _has(wire := _to_wire(record), asked)
-    ]
-    if direction == "ASC":
-        found.reverse()
-    shown, has_more = _page(found, page, per_page)
-    pagination = {"total": len(found), "page": page, "perPage": per_page, "hasMore": has_more}
-    count: Any = getattr(getattr(server.mastra.observability, "logs", None), "count", 0)
-    return {"pagination": pagination, "logs": shown, "deltaCursor": str(count)}
-
-
-def _has(wire: dict[str, Json], asked: dict[str, str]) -> bool:
-    return all(wire[name] == value for name, value in asked.items())
+    query = request.query_params
+    asked = {
+        column: plain_text(query[name]) for name, column in _FILTERS.items() if query.get(name)
+    }
+    entity = query.get("entityType")
+    where = LogFilter(
+        **cast("dict[str, Any]", asked),
+        levels=None if level is None else tuple(level),
+        kinds=kinds_of_entity(entity) if entity else None,
+        from_ms=start,
+        before_ms=end,
+    )
+    is_ascending = direction == "ASC"
+    found, place = await _found(server, request, where, page, per_page, is_ascending=is_ascending)
+    return {
+        "pagination": {"page": page, "perPage": per_page, **place},
+        "logs": [_to_wire(record) for record in found],
+        "deltaCursor": str(place["total"]),
+    }
 
 
 async def list_transports(server: ServerDep) -> dict[str, Json]:
     """List where records can be read from."""
-    has_logs = getattr(server.mastra.observability, "logs", None) is not None
-    return {"transports": [TRANSPORT] if has_logs else []}
+    return {"transports": [TRANSPORT] if has_kept(server, "logs") else []}
 
 
 async def list_transport_logs(
     server: ServerDep, request: Request, asked: Annotated[LogQuery, Query()]
 ) -> dict[str, Json]:
     """List log records as a logger's transport does, the latest first."""
-    return _transported(server, request, asked)
+    return await _transported(server, request, asked)
 
 
 async def list_run_logs(
     server: ServerDep, request: Request, run_id: str, asked: Annotated[LogQuery, Query()]
 ) -> dict[str, Json]:
     """List the log records of a run, the latest first."""
-    return _transported(server, request, asked, run_id)
+    return await _transported(server, request, asked, run_id)
 
 
-def _transported(
+async def _transported(
     server: Server, request: Request, asked: LogQuery, run_id: str | None = None
 ) -> dict[str, Json]:
     start = None if asked.from_date is None else time_of(asked.from_date, "fromDate")
     end = None if asked.to_date is None else time_of(asked.to_date, "toDate")
-    is_known = asked.transport_id in {None, TRANSPORT}
-    found = [
-        record
-        for record in (_records(server, request) if is_known else ())
-        if (asked.log_level is None or record.level == asked.log_level)
-        and (run_id is None or record.ids.get("runId") == run_id)
-        and _is_within(record, start, end)
-    ]
     page, per_page = asked.page, asked.per_page
-    shown, has_more = _page(found, page - 1, per_page)
+    where = LogFilter(
+        levels=None if asked.log_level is None else (asked.log_level,),
+        run_id=None if run_id is None else plain_text(run_id),
+        from_ms=start,
+        before_ms=end,
+    )
+    if asked.transport_id not in {None, TRANSPORT}:
+        where = replace(where, levels=())
+    found, place = await _found(server, request, where, page - 1, per_page)
     logs: list[Json] = [
         {
             "level": "error" if record.level == "fatal" else record.level,
             "msg": record.message,
             "time": iso_from_ms(record.time_ms),
             "context": dict(record.data),
-            "pid": os.getpid(),
-            "hostname": socket.gethostname(),
+            **record.process,
             "name": record.logger,
-            **({"runId": record.ids["runId"]} if record.ids.get("runId") else {}),
+            **({} if record.run_id is None else {"runId": record.run_id}),
         }
-        for record in shown
+        for record in found
     ]
-    return {
-        "logs": logs,
-        "total": len(found),
-        "page": page,
-        "perPage": per_page,
-        "hasMore": has_more,
-    }
+    return {"logs": logs, "page": page, "perPage": per_page, **place}
 
 
 def add_log_routes(router: APIRouter) -> None:

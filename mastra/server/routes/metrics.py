@@ -1,7 +1,8 @@
-"""Metrics, as Studio reads them: counted from the traces that this process keeps."""
+"""Metrics, as Studio reads them: counted from the spans that are kept."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -17,13 +18,14 @@ from mastra.observability.metrics import (
     Point,
     aggregate,
     grouped,
+    kinds_of,
     percentile,
     points,
 )
-from mastra.observability.store import TraceStore
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
+from mastra.server.observed import kept_in
 from mastra.server.payloads import (
     AggregateBody,
     BreakdownBody,
@@ -31,6 +33,7 @@ from mastra.server.payloads import (
     PercentilesBody,
     SeriesBody,
 )
+from mastra.storage.observability import SpanFilter
 
 __all__ = [
     "add_metric_routes",
@@ -86,20 +89,32 @@ def fits(point: Point, filters: dict[str, Any]) -> bool:
     return True
 
 
-def _selected(
-    server: Server, request: Request, names: list[str], filters: dict[str, Any]
+async def _selected(
+    server: Server,
+    request: Request,
+    names: list[str],
+    filters: dict[str, Any],
+    compare_period: str | None = None,
 ) -> list[Point]:
-    store: Any = getattr(server.mastra.observability, "traces", None)
-    if not isinstance(store, TraceStore):
+    start, end = period(filters)
+    if compare_period is not None and start is not None and end is not None:
+        start -= _back_ms(compare_period, start, end)
+    store = await kept_in(server, "traces")
+    kinds = tuple(kinds_of(names))
+    if store is None or not kinds:
         return []
-    owner = server.owner(request)
-    return [
-        point
-        for point in points(store.spans())
-        if point.name in names
-        and (owner is None or point.dimensions["resourceId"] == owner)
-        and fits(point, filters)
-    ]
+    where = SpanFilter(
+        kinds=kinds, resource_id=server.owner(request), ended_from=start, ended_before=end
+    )
+    spans = await store.list_figures(where)
+    # There may be many, and others are waiting.
+    return await asyncio.to_thread(
+        lambda: [one for one in points(spans) if one.name in names and fits(one, filters)]
+    )
+
+
+def _back_ms(compare_period: str, start: float, end: float) -> float:
+    return _BACK_MS.get(compare_period, end - start)
 
 
 def within(found: Iterable[Point], start: float | None, end: float | None) -> list[Point]:
@@ -117,7 +132,7 @@ def compared(found: list[Point], body: ManyBody, compare_period: str | None) -> 
     value = aggregate(within(found, start, end), body.aggregation, body.distinct_column)
     if compare_period is None or start is None or end is None:
         return {"value": value}
-    back = _BACK_MS.get(compare_period, end - start)
+    back = _back_ms(compare_period, start, end)
     earlier = within(found, start - back, end - back)
     before = aggregate(earlier, body.aggregation, body.distinct_column)
     change = None if value is None or not before else (value - before) / before * 100
@@ -128,7 +143,7 @@ async def aggregate_metric(
     server: ServerDep, request: Request, body: AggregateBody
 ) -> dict[str, Json]:
     """Return one value of a metric, and what it was in the time before where that is asked for."""
-    found = _selected(server, request, body.name, body.filters)
+    found = await _selected(server, request, body.name, body.filters, body.compare_period)
     answer = compared(found, body, body.compare_period)
     if "previousValue" in answer:
         answer |= {"previousEstimatedCost": None, "costChangePercent": None}
@@ -137,7 +152,7 @@ async def aggregate_metric(
 
 async def break_down(server: ServerDep, request: Request, body: BreakdownBody) -> dict[str, Json]:
     """Return values of a metric by the values of some dimensions."""
-    found = within(_selected(server, request, body.name, body.filters), *period(body.filters))
+    found = within(await _selected(server, request, body.name, body.filters), *period(body.filters))
     groups: list[dict[str, Json]] = [
         {
             "dimensions": dimensions,
@@ -161,7 +176,7 @@ def _buckets(found: list[Point], interval: str) -> list[tuple[float, list[Point]
 
 async def metric_series(server: ServerDep, request: Request, body: SeriesBody) -> dict[str, Json]:
     """Return values of a metric over time."""
-    found = within(_selected(server, request, body.name, body.filters), *period(body.filters))
+    found = within(await _selected(server, request, body.name, body.filters), *period(body.filters))
     series: list[Json] = [
         {
             "name": name,
@@ -195,7 +210,9 @@ async def metric_percentiles(
     server: ServerDep, request: Request, body: PercentilesBody
 ) -> dict[str, Json]:
     """Return percentiles of a metric over time."""
-    found = within(_selected(server, request, [body.name], body.filters), *period(body.filters))
+    found = within(
+        await _selected(server, request, [body.name], body.filters), *period(body.filters)
+    )
     return percentiles_over_time(found, body.percentiles, body.interval)
 
 

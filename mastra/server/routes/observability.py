@@ -1,25 +1,30 @@
-"""Traces, as Studio reads them: from the memory of this process, for as long as they are kept."""
+"""Traces, as Studio reads them, for as long as they are kept."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final, TypeVar, cast
 
 from fastapi import APIRouter, Body, Query
 from starlette.requests import Request
 
 from mastra.errors import SerializationError
 from mastra.jsonable import Json, load_json
-from mastra.observability.spans import Span
-from mastra.observability.store import TraceStore, root_of, span_to_wire
-from mastra.observability.trace_query import TraceQueryError, is_within, matches
+from mastra.observability.records import ENTITIES, SpanRecord, kinds_of_entity, plain_text
+from mastra.observability.trace_query import TraceQueryError, matches, times_of
+from mastra.observability.wire import span_to_wire
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
+from mastra.server.observed import kept_in
 from mastra.server.payloads import TraceFieldsBody, TraceOrder, TraceQueryBody, TraceValuesBody
+from mastra.storage.observability import ObservabilityStore, SpanColumn, SpanFilter, TracePage
 
 __all__ = ["add_observability_routes"]
+
+T = TypeVar("T")
 
 _OPERATORS = ["eq", "ne", "in", "notIn", "exists", "notExists"]
 _ORDERED = [*_OPERATORS, "lt", "lte", "gt", "gte"]
@@ -43,56 +48,55 @@ _FIELDS: Final = {
 _SUGGESTED: Final = {"entityName", "entityType", "status", "name", "spanType", "model", "provider"}
 
 
-def _store(server: Server) -> TraceStore:
-    found: Any = getattr(server.mastra.observability, "traces", None)
-    return found if isinstance(found, TraceStore) else TraceStore(max_traces=1)
-
-
-def _roots(server: Server, request: Request) -> list[Span]:
-    owner = server.owner(request)
-    roots = _store(server).roots()
-    return [root for root in roots if owner is None or root.facts.get("resourceId") == owner]
-
-
-def _spans(server: Server, request: Request, trace_id: str) -> list[Span]:
-    spans = _store(server).trace(trace_id)
-    if not spans:
-        raise Refusal(404, f"Trace with ID '{trace_id}' not found")
-    root = root_of(spans)
-    server.check_owner(request, None if root is None else root.facts.get("resourceId"), "trace")
-    return spans
-
-
-def _page(found: list[Span], page: int, per_page: int) -> tuple[list[Span], dict[str, Json]]:
-    start = page * per_page
-    rest = found[start : start + per_page]
-    more = start + per_page < len(found)
-    return rest, {"total": len(found), "page": page, "perPage": per_page, "hasMore": more}
-
-
+_COLUMNS: Final[dict[str, SpanColumn]] = {
+    "traceId": "trace_id",
+    "name": "name",
+    "entityId": "entity_id",
+    "entityName": "entity_name",
+    "resourceId": "resource_id",
+    "runId": "run_id",
+    "threadId": "thread_id",
+}
+"""What is stored as it is shown, by its name on the wire."""
+_STATUSES: Final = {"error": True, "success": False}
 _FILTERS: Final = (
-    *("traceId", "spanId", "name", "spanType", "entityType", "entityId", "entityName"),
-    *("resourceId", "runId", "threadId", "serviceName", "environment", "status"),
+    *_COLUMNS,
+    *("spanId", "spanType", "entityType", "serviceName", "environment", "status"),
 )
 """What lists of traces are filtered by, each the name of a query parameter."""
 
 
-def _filtered(server: Server, request: Request) -> list[Span]:
-    """Return the first spans of the traces that the query of a request asks for."""
-    query = request.query_params
-    wanted = {name: query[name] for name in _FILTERS if query.get(name)}
-    ranges = {name: _json_of(query[name]) for name in ("startedAt", "endedAt") if query.get(name)}
-    found: list[Span] = []
-    for span in _roots(server, request):
-        wire = span_to_wire(span, is_root=True)
-        if any(wire[name] != value for name, value in wanted.items()):
-            continue
-        if all(_asked(is_within, wire[name], given) for name, given in ranges.items()):
-            found.append(span)
-    return _ordered(found, query.get("field", "startedAt"), query.get("direction", "DESC"))
+def _filter(wanted: dict[str, str], owner: str | None) -> SpanFilter | None:
+    """Return what finds spans with these values; `None` where no span has them."""
+    if {"serviceName", "environment"} & wanted.keys():
+        return None  # no span is told of those
+    known = {_COLUMNS.get(name): plain_text(value) for name, value in wanted.items()}
+    if owner is not None and known.setdefault("resource_id", owner) != owner:
+        return None
+    kinds = kinds_of_entity(wanted.get("entityType"), wanted.get("spanType"))
+    status = wanted.get("status")
+    if not kinds or (status is not None and status not in _STATUSES):
+        return None
+    known.pop(None, None)
+    return SpanFilter(
+        **cast("dict[str, Any]", known),
+        span_id=wanted.get("spanId"),
+        kinds=None if len(kinds) == len(ENTITIES) else kinds,
+        is_failed=None if status is None else _STATUSES[status],
+    )
 
 
-def _asked(question: Callable[..., bool], *arguments: Any) -> bool:
+async def _trace(server: Server, request: Request, trace_id: str) -> list[SpanRecord]:
+    """Return the spans of a trace of the caller's."""
+    store = await kept_in(server, "traces")
+    spans = [] if store is None else await store.get_spans([plain_text(trace_id)])
+    if not spans:
+        raise Refusal(404, f"Trace with ID '{trace_id}' not found")
+    server.check_owner(request, spans[0].resource_id, "trace")
+    return spans
+
+
+def _asked(question: Callable[..., T], *arguments: Any) -> T:
     try:
         return question(*arguments)
     except TraceQueryError as error:
@@ -106,14 +110,38 @@ def _json_of(text: str) -> Any:
         raise Refusal(400, "A range of times is JSON: an object with start and end.") from error
 
 
-def _ordered(spans: list[Span], field: str, direction: str) -> list[Span]:
+def _order(field: str, direction: str) -> dict[str, Any]:
     if field not in {"startedAt", "endedAt"} or direction.upper() not in {"ASC", "DESC"}:
         raise Refusal(400, "Traces are ordered by startedAt or endedAt, ASC or DESC.")
+    order_by = "started_ms" if field == "startedAt" else "ended_ms"
+    return {"order_by": order_by, "is_ascending": direction.upper() == "ASC"}
 
-    def moment(span: Span) -> float:
-        return span.started_ms if field == "startedAt" else span.ended_ms or span.started_ms
 
-    return sorted(spans, key=moment, reverse=direction.upper() == "DESC")
+async def _listed(server: Server, request: Request, page: int, per_page: int) -> TracePage:
+    """Return the traces that the query of a request asks for."""
+    query = request.query_params
+    order = _order(query.get("field", "startedAt"), query.get("direction", "DESC"))
+    times: dict[str, float | None] = {}
+    for name in ("startedAt", "endedAt"):
+        if query.get(name):
+            ends = _asked(times_of, _json_of(query[name]))
+            side = name.removesuffix("At")
+            times |= zip((f"{side}_from", f"{side}_before"), ends, strict=True)
+    wanted = {name: query[name] for name in _FILTERS if query.get(name)}
+    where = _filter(wanted, server.owner(request))
+    store = await kept_in(server, "traces")
+    if store is None or where is None:
+        return TracePage([], 0)
+    where = replace(where, **times)
+    return await store.list_traces(where, offset=page * per_page, limit=per_page, **order)
+
+
+def _pagination(found: TracePage, page: int, per_page: int) -> dict[str, Json]:
+    more = (page + 1) * per_page < found.total
+    return {
+        "pagination": {"total": found.total, "page": page, "perPage": per_page, "hasMore": more},
+        "deltaCursor": str(found.total),
+    }
 
 
 PageNumber = Annotated[int, Query(ge=0, le=10**6)]
@@ -124,26 +152,23 @@ async def list_traces(
     server: ServerDep, request: Request, page: PageNumber = 0, per_page: PageSize = 10
 ) -> dict[str, Json]:
     """List traces by their first span, the latest first."""
-    found = _filtered(server, request)
-    shown, pagination = _page(found, page, per_page)
-    return {
-        "pagination": pagination,
-        "spans": [span_to_wire(span, is_root=True) for span in shown],
-        "deltaCursor": str(len(found)),
-    }
+    found = await _listed(server, request, page, per_page)
+    rows = [span_to_wire(span, is_root=True) for span in found.roots]
+    return {"spans": rows, **_pagination(found, page, per_page)}
 
 
 async def list_traces_light(
     server: ServerDep, request: Request, page: PageNumber = 0, per_page: PageSize = 10
 ) -> dict[str, Json]:
     """List traces by their first span, without attributes and content."""
-    found = _filtered(server, request)
-    shown, pagination = _page(found, page, per_page)
-    rows = [{**span_to_wire(span, is_short=True, is_root=True), **_facts(span)} for span in shown]
-    return {"pagination": pagination, "spans": rows, "deltaCursor": str(len(found))}
+    found = await _listed(server, request, page, per_page)
+    rows = [
+        {**span_to_wire(span, is_short=True, is_root=True), **_facts(span)} for span in found.roots
+    ]
+    return {"spans": rows, **_pagination(found, page, per_page)}
 
 
-def _facts(span: Span) -> dict[str, Json]:
+def _facts(span: SpanRecord) -> dict[str, Json]:
     wire = span_to_wire(span)
     preview = None if span.input is None else str(span.input)[:200]
     names = ("status", "metadata", "threadId", "resourceId")
@@ -152,13 +177,13 @@ def _facts(span: Span) -> dict[str, Json]:
 
 async def get_trace(server: ServerDep, request: Request, trace_id: str) -> dict[str, Json]:
     """Return the spans of a trace."""
-    spans = _spans(server, request, trace_id)
+    spans = await _trace(server, request, trace_id)
     return {"traceId": trace_id, "spans": list(_shown(spans, is_short=False))}
 
 
 async def get_trace_light(server: ServerDep, request: Request, trace_id: str) -> dict[str, Json]:
     """Return the spans of a trace, without attributes and content."""
-    spans = _spans(server, request, trace_id)
+    spans = await _trace(server, request, trace_id)
     return {"traceId": trace_id, "spans": list(_shown(spans, is_short=True))}
 
 
@@ -166,14 +191,14 @@ async def get_span(
     server: ServerDep, request: Request, trace_id: str, span_id: str
 ) -> dict[str, Json]:
     """Return one span of a trace, whole."""
-    spans = _spans(server, request, trace_id)
+    spans = await _trace(server, request, trace_id)
     for span, wire in zip(spans, _shown(spans, is_short=False), strict=True):
         if span.span_id == span_id:
             return {"span": wire}
     raise Refusal(404, f"Span with ID '{span_id}' not found in trace '{trace_id}'")
 
 
-def _shown(spans: list[Span], *, is_short: bool) -> Iterable[Json]:
+def _shown(spans: list[SpanRecord], *, is_short: bool) -> Iterable[Json]:
     known = {span.span_id for span in spans}
     for span in spans:
         yield span_to_wire(span, is_short=is_short, is_root=span.parent_id not in known)
@@ -185,45 +210,69 @@ async def query_traces(
     body: Annotated[TraceQueryBody, Body(default_factory=TraceQueryBody)],
 ) -> dict[str, Json]:
     """List traces as Studio's page of traces does."""
-    found = _queried(server, request, body)
     limit, after = body.page.limit or 25, body.page.after or ""
     start = int(after) if after.isascii() and after.isdigit() and len(after) < 10 else 0
-    shown = found[start : start + limit]
-    more = start + limit < len(found)
+    found: list[SpanRecord] = []
+    async for span in _queried(server, request, body):
+        found.append(span)
+        if len(found) > start + limit:
+            break  # there are more
+    more = len(found) > start + limit
     return {
-        "traces": [_row(span) for span in shown],
+        "traces": [_row(span) for span in found[start : start + limit]],
         "page": {"next": str(start + limit) if more else None},
     }
 
 
-def _queried(server: Server, request: Request, body: TraceQueryBody) -> list[Span]:
-    found: list[Span] = []
-    for span in _roots(server, request):
-        row = _searched(span)
-        if not _asked(is_within, row["startedAt"], body.time_range):
-            continue
-        if body.where is not None:
-            spans = _store(server).trace(span.trace_id)
-            trace = {**row, "spans": [_searched(each) for each in spans]}
-            if not _asked(matches, body.where, trace):
-                continue
-        found.append(span)
+_AT_ONCE: Final = 50
+"""How many traces are looked through at once."""
+
+
+async def _queried(
+    server: Server, request: Request, body: TraceQueryBody
+) -> AsyncIterator[SpanRecord]:
+    """Yield the traces that a query asks for, as far as somebody reads."""
     first = (body.order_by or [TraceOrder()])[0]
-    return _ordered(found, first.field, first.direction)
+    order = _order(first.field, first.direction)
+    begun, over = _asked(times_of, body.time_range)
+    where = SpanFilter(resource_id=server.owner(request), started_from=begun, started_before=over)
+    if body.where is not None:
+        _asked(matches, body.where, {})  # told of also where there is no trace
+    store = await kept_in(server, "traces")
+    offset = 0
+    while store is not None:
+        page = await store.list_traces(where, offset=offset, limit=_AT_ONCE, **order)
+        for span in page.roots if body.where is None else await _matching(store, page, body.where):
+            yield span
+        offset += _AT_ONCE
+        if offset >= page.total:
+            return
 
 
-def _searched(span: Span) -> dict[str, Any]:
+async def _matching(
+    store: ObservabilityStore, page: TracePage, where: dict[str, Any]
+) -> list[SpanRecord]:
+    spans: dict[str, list[dict[str, Any]]] = {}
+    for span in await store.get_spans([root.trace_id for root in page.roots]):
+        spans.setdefault(span.trace_id, []).append(_searched(span))
+    return [
+        root
+        for root in page.roots
+        if _asked(matches, where, {**_searched(root), "spans": spans.get(root.trace_id, [])})
+    ]
+
+
+def _searched(span: SpanRecord) -> dict[str, Any]:
     """Return what a predicate may ask of a span."""
-    ended = span.started_ms if span.ended_ms is None else span.ended_ms
     return {
         **span_to_wire(span, is_root=True),
-        "durationMs": ended - span.started_ms,
-        "model": span.attributes.get("gen_ai.request.model"),
-        "provider": span.attributes.get("gen_ai.provider.name"),
+        "durationMs": span.ended_ms - span.started_ms,
+        "model": span.model,
+        "provider": span.provider,
     }
 
 
-def _row(span: Span) -> dict[str, Json]:
+def _row(span: SpanRecord) -> dict[str, Json]:
     wire = span_to_wire(span, is_root=True)
     names = ("traceId", "name", "entityId", "parentSpanId", "createdAt", "startedAt", "endedAt")
     more = ("entityName", "entityType", "environment")
@@ -265,20 +314,57 @@ async def query_values(
     names = set(_FIELDS.get(body.predicate_scope, {}))
     if body.path not in names and body.path != "metadata.runId":
         raise Refusal(400, f"Traces cannot be searched by {body.path!r}.")
-    counts: Counter[str] = Counter()
-    for root in _roots(server, request):
-        of_trace = body.predicate_scope == "trace"
-        for span in [root] if of_trace else _store(server).trace(root.trace_id):
-            row = _searched(span)
-            name = body.path.removeprefix("metadata.")
-            value = row["metadata"].get(name) if name != body.path else row.get(name)
-            if isinstance(value, str) and (body.search or "").lower() in value.lower():
-                counts[value] += 1
-    shown = counts.most_common(body.limit)
+    column = _COUNTED.get(body.path)
+    if column is None:
+        return {"values": [], "valuesTruncated": False}  # times and numbers are not suggested
+    # Several kinds are one entity, and what is stored of these is not what is shown.
+    shown_as = _SHOWN.get(body.path)
+    counts = await _counted(
+        server,
+        request,
+        column,
+        of_roots=body.predicate_scope == "trace",
+        search="" if shown_as else plain_text(body.search or ""),
+        limit=1000 if shown_as else body.limit + 1,
+    )
+    if shown_as is not None:
+        shown: Counter[str] = Counter()
+        for value, count in counts:
+            if (body.search or "").lower() in (text := shown_as[value]).lower():
+                shown[text] += count
+        counts = shown.most_common()
     return {
-        "values": [{"value": value, "count": count} for value, count in shown],
-        "valuesTruncated": len(counts) > len(shown),
+        "values": [{"value": value, "count": count} for value, count in counts[: body.limit]],
+        "valuesTruncated": len(counts) > body.limit,
     }
+
+
+_COUNTED: Final[dict[str, SpanColumn]] = {
+    **_COLUMNS,
+    "metadata.runId": "run_id",
+    "spanType": "kind",
+    "entityType": "kind",
+    "model": "model",
+    "provider": "provider",
+    "status": "is_failed",
+}
+_SHOWN: Final[dict[str, Mapping[Any, str]]] = {
+    "entityType": ENTITIES,
+    "status": {failed: name for name, failed in _STATUSES.items()},
+}
+
+
+async def _counted(
+    server: Server, request: Request, column: SpanColumn, **options: Any
+) -> list[tuple[Any, int]]:
+    store = await kept_in(server, "traces")
+    if store is None:
+        return []
+    owner = server.owner(request)
+    return await store.count_values(column, resource_id=owner, **options)
+
+
+MOST_NAMES: Final = 1000
 
 
 async def entity_names(
@@ -287,14 +373,9 @@ async def entity_names(
     entity_type: Annotated[str | None, Query(alias="entityType", max_length=60)] = None,
 ) -> dict[str, Json]:
     """List the names of what was traced."""
-    store = _store(server)
-    names = {
-        span.entity_name
-        for root in _roots(server, request)
-        for span in store.trace(root.trace_id)
-        if entity_type is None or span_to_wire(span)["entityType"] == entity_type
-    }
-    return {"names": sorted(names)}
+    kinds = kinds_of_entity(entity_type)
+    found = await _counted(server, request, "entity_name", kinds=kinds, limit=MOST_NAMES)
+    return {"names": sorted(name for name, _ in found)}
 
 
 def _discovery(name: str) -> Any:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from mastra.jsonable import Json
 from mastra.server.context import ServerDep
 from mastra.server.handling import add
+from mastra.server.observed import has_kept
 
 __all__ = ["add_system_routes"]
 
@@ -50,8 +51,7 @@ async def list_mcp_servers(server: ServerDep) -> dict[str, Json]:
 
 async def system_packages(server: ServerDep) -> dict[str, Json]:
     """Tell about storage and tracing."""
-    has_traces = getattr(server.mastra.observability, "traces", None) is not None
-    has_logs = getattr(server.mastra.observability, "logs", None) is not None
+    has_traces, has_logs = has_kept(server, "traces"), has_kept(server, "logs")
     return {
         "packages": [],
         "isDev": False,
@@ -59,7 +59,9 @@ async def system_packages(server: ServerDep) -> dict[str, Json]:
         "liveKitConnectionRouteEnabled": False,
         "observabilityEnabled": has_traces,
         "storageType": type(server.mastra.storage).__name__,
-        "observabilityStorageType": "TraceStore" if has_traces else None,
+        "observabilityStorageType": type(server.mastra.storage.observability).__name__
+        if has_traces
+        else None,
         "observabilityStorageCapabilities": {
             "metrics": has_traces,
             "logs": has_logs,

@@ -323,7 +323,7 @@ class SQLMemoryStore:
             statement = self._statements.get(
                 ("add resource",),
                 functools.partial(
-                    insert_new, tables.resources, build.RESOURCE_COLUMNS, "id", dialect
+                    insert_new, tables.resources, build.RESOURCE_COLUMNS, ("id",), dialect
                 ),
             )
         else:

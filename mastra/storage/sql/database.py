@@ -91,6 +91,17 @@ class Database(Protocol):
         """
         ...
 
+    async def insert(
+        self, statements: Sequence[tuple[Statement, Sequence[Values]]], *, what: str
+    ) -> None:
+        """Run each statement for many rows, all in one transaction.
+
+        Args:
+            statements: Statements, each with the parameters of its rows.
+            what: What is being done, for messages.
+        """
+        ...
+
     def append(
         self,
         workflow_id: str,

@@ -151,6 +151,24 @@ class PostgresDatabase:
         except _REFUSED as error:
             raise failed(what, self._where, error, _hint_for(error)) from error
 
+    async def insert(
+        self, statements: Sequence[tuple[Statement, Sequence[Values]]], *, what: str
+    ) -> None:
+        """Run each statement for many rows in one transaction."""
+        pool = await self._ready()
+
+        async def write(connection: Connection) -> None:
+            async with connection.transaction():
+                for statement, rows in statements:
+                    await connection.executemany(
+                        statement.sql, [statement.arguments(values) for values in rows]
+                    )
+
+        try:
+            await pool.run(write)
+        except _REFUSED as error:
+            raise failed(what, self._where, error, _hint_for(error)) from error
+
     async def append(
         self,
         workflow_id: str,

@@ -37,6 +37,10 @@ class Connection(Protocol):
         """Run a statement and return its status, such as `UPDATE 1`."""
         ...
 
+    async def executemany(self, query: str, rows: list[list[object]]) -> None:
+        """Run a statement for many rows, without waiting for each."""
+        ...
+
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """Run a query and return its rows."""
         ...

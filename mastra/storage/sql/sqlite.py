@@ -162,6 +162,22 @@ class SqliteDatabase:
         except REFUSED as error:
             raise failed(what, self._where, error, hint_for(error)) from error
 
+    async def insert(
+        self, statements: Sequence[tuple[Statement, Sequence[Values]]], *, what: str
+    ) -> None:
+        """Run each statement for many rows in one transaction, in the writer's thread."""
+        opened = self._opened or await self._open()
+
+        def write(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                for statement, rows in statements:
+                    connection.executemany(statement.sql, map(statement.arguments, rows))
+
+        try:
+            await opened.connections.in_writer(write)
+        except REFUSED as error:
+            raise failed(what, self._where, error, hint_for(error)) from error
+
     def append(
         self,
         workflow_id: str,

@@ -75,6 +75,7 @@ class SqliteConnections:
         self._durability: Durability = durability
         self._guard = threading.Lock()
         self._is_file = path != ":memory:"
+        self._is_closed = False
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         if self._is_file:
@@ -120,15 +121,29 @@ class SqliteConnections:
 
     def submit(self, job: Callable[[], T]) -> Future[T]:
         """Queue a job for the writer's thread."""
-        return _submit(self._writer_thread, job)
+        return self._submit(self._writer_thread, job)
 
     async def in_reader(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Read something long in the reader's thread."""
         if not self._is_file:
             return self.on_direct(work)
         return await asyncio.wrap_future(
-            _submit(self._reader_thread, lambda: work(self._open_reader()))
+            self._submit(self._reader_thread, lambda: work(self._open_reader()))
         )
+
+    def _submit(self, executor: ThreadPoolExecutor, job: Callable[[], T]) -> Future[T]:
+        try:
+            return executor.submit(job)
+        except RuntimeError as error:
+            if self._is_closed:
+                raise sqlite3.ProgrammingError("the storage was closed meanwhile") from error
+        # The program is ending, and its threads have: what it still has to store is stored here.
+        done: Future[T] = Future()
+        try:
+            done.set_result(job())
+        except BaseException as error:  # noqa: BLE001 - for whoever waits
+            done.set_exception(error)
+        return done
 
     def writer(self) -> sqlite3.Connection:
         """Return the connection of the writer's thread. Call it there."""
@@ -143,19 +158,13 @@ class SqliteConnections:
 
     def close(self) -> None:
         """Finish what is queued and close everything. Waits: call it in a thread."""
+        self._is_closed = True
         self._writer_thread.shutdown()
         self._reader_thread.shutdown()
         with self._guard:
             for connection in (self._reader, self._writer, self.direct):
                 if connection is not None:
                     connection.close()
-
-
-def _submit(executor: ThreadPoolExecutor, job: Callable[[], T]) -> Future[T]:
-    try:
-        return executor.submit(job)
-    except RuntimeError as error:
-        raise sqlite3.ProgrammingError("the storage was closed meanwhile") from error
 
 
 def _create_for_owner(path: str) -> None:

@@ -124,8 +124,8 @@ def upsert(
     )
 
 
-def insert_new(table: Table, columns: Sequence[str], key: str, dialect: str) -> Insert:
+def insert_new(table: Table, columns: Sequence[str], key: Sequence[str], dialect: str) -> Insert:
     """Build the statement that stores a row, unless there is one of that key."""
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     values = {name: named(f"new_{name}", table.c[name]) for name in columns}
-    return insert(table).values(values).on_conflict_do_nothing(index_elements=[key])
+    return insert(table).values(values).on_conflict_do_nothing(index_elements=[*key])

@@ -15,6 +15,7 @@ from mastra.storage.sql.conversations import SQLMemoryStore
 from mastra.storage.sql.database import Database, Durability
 from mastra.storage.sql.evals import SQLEvals
 from mastra.storage.sql.leases import SQLDrivers
+from mastra.storage.sql.observability import SQLObservability
 from mastra.storage.sql.sqlite import SqliteDatabase
 from mastra.storage.sql.workflows import SQLWorkflowStore
 
@@ -45,6 +46,7 @@ class SQLStorage:
         workflows: Runs of workflows and their journals.
         memory: Threads, messages and resources.
         evals: Scores, datasets, experiments and feedback.
+        observability: Traces and logs.
 
     Raises:
         ConfigError: The URL is not one of these, or an option is none.
@@ -67,6 +69,7 @@ class SQLStorage:
         self.workflows = SQLWorkflowStore(self._database, drivers, clock=clock)
         self.memory = SQLMemoryStore(self._database)
         self.evals = SQLEvals(self._database)
+        self.observability = SQLObservability(self._database)
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. May be called again.

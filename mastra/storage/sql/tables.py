@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
+    Double,
     Integer,
     LargeBinary,
     MetaData,
@@ -22,12 +24,15 @@ __all__ = [
     "drivers",
     "evals",
     "journal",
+    "logs",
     "message_vectors",
     "messages",
     "resources",
     "run_journal",
     "runs",
+    "spans",
     "threads",
+    "traces",
     "versions",
 ]
 
@@ -163,3 +168,57 @@ evals = Table(
     Column("data", Text, nullable=False),
 )
 """Scores, datasets, experiments and feedback. The name is the kind, a slash and the id."""
+
+traces = Table(
+    "mastra_traces",
+    METADATA,
+    Column("trace_id", Text, primary_key=True),
+    Column("root_id", Text, nullable=False),
+    Column("started_ms", Double, nullable=False),
+    Column("last_ms", Double, nullable=False),
+)
+"""One row a trace: which span began first and when, and when the last one ended."""
+
+spans = Table(
+    "mastra_spans",
+    METADATA,
+    Column("trace_id", Text, primary_key=True),
+    Column("span_id", Text, primary_key=True),
+    Column("parent_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("started_ms", Double, nullable=False),
+    Column("ended_ms", Double, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("entity_name", Text, nullable=False),
+    Column("run_id", Text),
+    Column("thread_id", Text),
+    Column("resource_id", Text),
+    Column("is_failed", Boolean, nullable=False),
+    Column("model", Text),
+    Column("provider", Text),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("content", Text, nullable=False),
+)
+"""Spans that have ended, never rewritten."""
+
+logs = Table(
+    "mastra_logs",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("time_ms", Double, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("logger", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("run_id", Text),
+    Column("thread_id", Text),
+    Column("resource_id", Text),
+    Column("trace_id", Text),
+    Column("span_id", Text),
+    Column("kind", Text),
+    Column("entity_id", Text),
+    Column("entity_name", Text),
+    Column("content", Text, nullable=False),
+)
+"""Log records."""

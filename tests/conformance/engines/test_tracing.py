@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mastra import create_workflow
-from mastra.observability import Observability, Span
+from mastra.observability import Observability
+from mastra.observability.records import SpanRecord
 from tests.support.engines import Calls, Env
+from tests.support.tracing import kept_spans, kept_traces
 from tests.support.waiting import Gate, asking, blocking, plus
 
 
@@ -17,7 +19,7 @@ def flow(*steps: Any) -> Any:
     return workflow.commit()
 
 
-def steps_of(spans: list[Span]) -> list[str]:
+def steps_of(spans: list[SpanRecord]) -> list[str]:
     return [span.entity_id for span in spans if span.kind == "workflow_step"]
 
 
@@ -38,18 +40,16 @@ async def test_a_restart_after_a_crash_goes_on_with_the_trace(env: Env, calls: C
 
     result = await run.restart()
 
-    assert observability.traces is not None
-    (root,) = observability.traces.roots()
+    (root,) = await kept_traces(*env.opened)
     assert result.to_wire()["traceId"] == root.trace_id
-    assert {"a", "b", "c"} <= set(steps_of(observability.traces.trace(root.trace_id)))
+    assert {"a", "b", "c"} <= set(steps_of(await kept_spans(*env.opened)))
 
 
 async def test_a_crash_before_anything_finished_keeps_the_trace(env: Env, calls: Calls) -> None:
     observability, gate = Observability(), Gate()
     run = await crashed(env, observability, flow(blocking(calls, "b", gate)), gate)
     await run.restart()
-    assert observability.traces is not None
-    assert len(observability.traces) == 1
+    assert len(await kept_traces(*env.opened)) == 1
 
 
 async def test_a_crash_after_a_resume_keeps_the_trace(env: Env, calls: Calls) -> None:
@@ -66,8 +66,7 @@ async def test_a_crash_after_a_resume_keeps_the_trace(env: Env, calls: Calls) ->
     result = await (await mastra.get_workflow("w").create_run("r")).restart()
 
     assert result.to_wire()["traceId"] == first.to_wire()["traceId"]
-    assert observability.traces is not None
-    assert len(observability.traces) == 1
+    assert len(await kept_traces(*env.opened)) == 1
 
 
 async def test_the_span_of_a_leg_that_was_cut_off_ends(env: Env, calls: Calls) -> None:
@@ -75,8 +74,7 @@ async def test_the_span_of_a_leg_that_was_cut_off_ends(env: Env, calls: Calls) -
     workflow = flow(plus(calls, "a"), blocking(calls, "b", gate))
     run = await crashed(env, observability, workflow, gate)
     await run.restart()
-    assert observability.traces is not None
-    legs = [span for span in observability.traces.spans() if span.kind == "workflow_run"]
+    legs = [span for span in await kept_spans(*env.opened) if span.kind == "workflow_run"]
     assert [leg.parent_id for leg in legs].count(None) == 1
     assert legs[0].parent_id is None
     assert legs[0].span_id in {leg.parent_id for leg in legs}

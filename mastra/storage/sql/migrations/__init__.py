@@ -17,6 +17,7 @@ from mastra.storage.sql.migrations.v6_drivers import driver_tables
 from mastra.storage.sql.migrations.v7_evals import eval_tables
 from mastra.storage.sql.migrations.v8_answers import answers
 from mastra.storage.sql.migrations.v9_agent_runs import agent_runs_as_runs
+from mastra.storage.sql.migrations.v10_observability import observability_tables
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -48,6 +49,7 @@ MIGRATIONS = (
     Migration(7, eval_tables),
     Migration(8, answers),
     Migration(9, agent_runs_as_runs),
+    Migration(10, observability_tables),
 )
 LATEST = MIGRATIONS[-1].version
 
