@@ -18,7 +18,7 @@ from mastra.observability.wire import span_to_wire
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
-from mastra.server.observed import kept_in
+from mastra.server.observed import kept_in, trace_of
 from mastra.server.payloads import TraceFieldsBody, TraceOrder, TraceQueryBody, TraceValuesBody
 from mastra.storage.observability import ObservabilityStore, SpanColumn, SpanFilter, TracePage
 
@@ -87,12 +87,9 @@ def _filter(wanted: dict[str, str], owner: str | None) -> SpanFilter | None:
 
 
 async def _trace(server: Server, request: Request, trace_id: str) -> list[SpanRecord]:
-    """Return the spans of a trace of the caller's."""
-    store = await kept_in(server, "traces")
-    spans = [] if store is None else await store.get_spans([plain_text(trace_id)])
+    spans = await trace_of(server, request, trace_id)
     if not spans:
         raise Refusal(404, f"Trace with ID '{trace_id}' not found")
-    server.check_owner(request, spans[0].resource_id, "trace")
     return spans
 
 

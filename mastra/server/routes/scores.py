@@ -20,6 +20,7 @@ from mastra.jsonable import Json
 from mastra.server.context import Server, ServerDep
 from mastra.server.eval_payloads import ScoreBody, ScoreIdsBody, SignalScoreBody, given
 from mastra.server.handling import add
+from mastra.server.observed import trace_of
 from mastra.server.payloads import Identifier
 from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord
 
@@ -358,10 +359,7 @@ async def scores_by_span(
     per_page: PerPage = 10,
 ) -> dict[str, Json]:
     """List the scores of a span."""
-    traces: Any = getattr(server.mastra.observability, "traces", None)
-    for span in traces.trace(trace_id) if traces is not None else ():
-        if span.parent_id is None:
-            server.check_owner(request, span.facts.get("resourceId"), "trace")
+    await trace_of(server, request, trace_id)
 
     def keep(record: EvalRecord) -> bool:
         return record.data.get("spanId") == span_id
