@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from bench.measure import Options, Row, Subject, compare
-from mastra import Agent
+from mastra import Agent, SQLStorage
 from mastra.evals import Dataset, Experiment, create_scorer, run_evals
 from mastra.testing import FunctionModel
 
@@ -32,9 +34,15 @@ async def measure(options: Options) -> list[Row]:
         for item in dataset:
             await AGENT.generate(item.input)
 
-    async def experiment() -> None:
-        made = Experiment("e", dataset=dataset, target=AGENT, scorers=[SCORER], concurrency=1)
+    async def experiment(storage: Any = None) -> None:
+        made = Experiment("e", dataset=dataset, target=AGENT, scorers=[SCORER], storage=storage)
         await made.run()
+
+    async def stored() -> None:
+        with TemporaryDirectory() as folder:
+            storage = SQLStorage(f"sqlite:///{folder}/evals.db")
+            await experiment(storage)
+            await storage.aclose()
 
     async def runs() -> None:
         await run_evals(data=dataset, target=AGENT, scorers=[SCORER])
@@ -55,5 +63,6 @@ async def measure(options: Options) -> list[Row]:
 
     return [
         await row("an item of an experiment, beside the agent alone", experiment),
+        await row("the same on SQLite, beside the agent alone", stored),
         await row("an item of run_evals, beside the agent alone", runs),
     ]

@@ -60,7 +60,8 @@ async def emit_finish(run: AgentRun) -> None:
     outcome = StepOutcome(reason, steps[-1].raw_reason if steps else None, is_continued=False)
     run.emit("finish", finish_payload(run.transcript, outcome, metadata, run.object))
     if run.status == "success":
-        await call_at_end(run, "on_finish", run.result())
+        if run.options.get("on_finish") is not None:
+            await call_at_end(run, "on_finish", run.result())
         await offer_scores(run)
 
 

@@ -116,7 +116,10 @@ async def load_experiment(kept_in: Any, experiment_id: str) -> ExperimentResult:
         raise NotFoundError(f"Experiment not found: {experiment_id}")
     where = EvalFilter(parent_id=experiment_id)
     page = await store.list("experiment_result", where, is_ascending=True)
-    items = [ExperimentItem.of(one.data) for one in page.records]
+    # They are stored in the order in which they ended.
+    rows: list[dict[str, Any]] = [one.data for one in page.records]
+    rows.sort(key=lambda row: (row.get("position", len(rows)), row.get("attempt", 0)))
+    items = [ExperimentItem.of(row) for row in rows]
     data: dict[str, Any] = record.data
     names = list(dict.fromkeys(name for item in items for name in item.scores))
     rules = [_rule_result(name, items) for name in names]

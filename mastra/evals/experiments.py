@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
-
-import anyio
 
 from mastra.clock import now_ms
 from mastra.errors import ConfigError, MastraError, NotFoundError
@@ -23,12 +21,13 @@ from mastra.evals.grading import grading_of as grading_of_given
 from mastra.evals.scorer import Scorer
 from mastra.evals.scores import judge_facts, score_data
 from mastra.evals.targets import Answer, target_of
+from mastra.evals.workers import RowQueue, each
 from mastra.failures import name_of, text_of
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.names import python_names, python_options
 from mastra.services import Services
-from mastra.storage.evals import EvalRecord, EvalStore
+from mastra.storage.evals import EvalFilter, EvalRecord, EvalStore
 from mastra.storage.in_process import InMemoryStorage
 from mastra.workflows.engines.inprocess import InProcessEngine
 from mastra.workflows.runtime import Runtime
@@ -111,12 +110,12 @@ class Experiment:
         self._about: dict[str, Any] = {"description": description, "metadata": metadata}
         self._resource_id = resource_id
         self._items = {item.id: item for item in dataset}
+        self._concurrency = concurrency
         self._on_item: OnItem | None = None
-        self._unseen: list[dict[str, Any]] = []
-        self._shown_at = time.monotonic()
         self._engine = InProcessEngine()
-        self._workflow = self._made(concurrency).bound_to(
-            Runtime(self._engine, kept_in.workflows, cast("Services | None", mastra))
+        self._runs = kept_in.workflows
+        self._workflow = self._made().bound_to(
+            Runtime(self._engine, self._runs, cast("Services | None", mastra))
         )
 
     def __repr__(self) -> str:
@@ -130,14 +129,12 @@ class Experiment:
                 f"{', '.join(names)}."
             )
 
-    def _made(self, concurrency: int) -> Workflow[Any, Any, Any]:
-        # What passes between the steps is plain JSON already.
+    def _made(self) -> Workflow[Any, Any, Any]:
+        # What passes to the step and from it is plain JSON already.
         anything: Any = Any
         plain = {"input_schema": anything, "output_schema": anything}
-        item = create_step(id="item", execute=self._run_item, **plain)
-        finish = create_step(id="finish", execute=self._finish, **plain)
-        made = create_workflow(id=WORKFLOW_ID, **plain)
-        return made.foreach(item, concurrency=concurrency).then(finish).commit()
+        items = create_step(id="items", execute=self._run_items, **plain)
+        return create_workflow(id=WORKFLOW_ID, **plain).then(items).commit()
 
     # -- running -------------------------------------------------------------------------------
 
@@ -163,12 +160,17 @@ class Experiment:
         elif record.data.get("status") != "running":
             await self._mark(name, {"status": "running", "startedAt": now_ms()})
         self._on_item = on_item_complete
+        places: Any = [
+            [item.id, attempt] for item in self.dataset for attempt in range(self.repeats)
+        ]
         known = await self._workflow.get_run(name)
+        if known is not None and known.status not in ("running", "waiting"):
+            # It ended before the experiment did. What is stored of items is in no run.
+            places = known.input
+            await self._runs.delete_run(WORKFLOW_ID, name)
+            known = None
         run = await self._workflow.create_run(name, resource_id=self._resource_id)
         if known is None:
-            places = [
-                [item.id, attempt] for item in self.dataset for attempt in range(self.repeats)
-            ]
             result = await run.start(input_data=places)
         else:
             result = await run.restart()
@@ -249,63 +251,54 @@ class Experiment:
             changed = replace(record, data={**record.data, **fields}, updated_at=now_ms())
             await self._store.save([changed])
 
-    # -- the workflow's steps ------------------------------------------------------------------
+    # -- the workflow's step -------------------------------------------------------------------
 
-    async def _run_item(self, ctx: Any) -> dict[str, Any]:
-        item_id, attempt = ctx.input_data
-        outcome = await self._outcome(item_id, attempt)
-        # What is recorded of the step is the truth, of which the rows are made at the end. Those
-        # that are written before that are for whoever looks on.
-        self._unseen.append(outcome)
-        if time.monotonic() - self._shown_at >= _SHOWN_EVERY_S:
-            await self._show(ctx.run_id)
-        if self._on_item is not None:
-            told = self._on_item(ExperimentItem.of(outcome))
-            if told is not None:
-                await told
-        return outcome
+    async def _run_items(self, ctx: Any) -> dict[str, Json]:
+        """Run the items that have no row yet, and note the end of the experiment.
 
-    async def _show(self, experiment_id: str) -> None:
-        unseen, self._unseen, self._shown_at = self._unseen, [], time.monotonic()
-        await self._store.save(
-            [record for one in unseen for record in self._records(experiment_id, one)]
-        )
+        The rows are what is kept of an item: a step of the workflow for each would store the same
+        again, and cost more than the rest.
+        """
+        name: str = ctx.run_id
+        positions: dict[str, int] = {}
+        for item_id, _ in ctx.input_data:
+            positions.setdefault(item_id, len(positions))
+        left = {result_id(name, *place): place for place in ctx.input_data}
+        total, failed = len(left), 0
+        page = await self._store.list("experiment_result", EvalFilter(parent_id=name))
+        for record in page.records:
+            if left.pop(record.id, None) is not None:
+                failed += "error" in record.data
+        rows = RowQueue(self._store)
 
-    async def _finish(self, ctx: Any) -> dict[str, Any]:
-        outcomes: list[dict[str, Any]] = ctx.input_data
-        self._unseen = []
-        for start in range(0, len(outcomes), _ROWS_AT_ONCE):
-            await self._store.save(
-                [
-                    record
-                    for one in outcomes[start : start + _ROWS_AT_ONCE]
-                    for record in self._records(ctx.run_id, one)
-                ]
-            )
-        failed = sum("error" in one for one in outcomes)
-        await self._mark(
-            ctx.run_id,
-            {
-                "status": "completed",
-                "succeededCount": len(outcomes) - failed,
-                "failedCount": failed,
-                "completedAt": now_ms(),
-            },
-        )
+        async def work(place: tuple[str, int]) -> None:
+            nonlocal failed
+            outcome = await self._outcome(*place, positions[place[0]])
+            await rows.put(self._records(name, outcome))
+            failed += "error" in outcome
+            if self._on_item is not None:
+                told = self._on_item(ExperimentItem.of(outcome))
+                if told is not None:
+                    await told
+
+        await each(left.values(), work, at_once=self._concurrency)
+        counts = {"succeededCount": total - failed, "failedCount": failed}
+        await self._mark(name, {"status": "completed", **counts, "completedAt": now_ms()})
         return {"failed": failed}
 
     async def run_one(self, experiment_id: str, item_id: str, attempt: int = 0) -> ExperimentItem:
         """Run one item, score it and store both; a second time takes the place of the first."""
-        outcome = await self._outcome(item_id, attempt)
+        position = [*self._items].index(item_id)
+        outcome = await self._outcome(item_id, attempt, position)
         await self._store.save(self._records(experiment_id, outcome))
         return ExperimentItem.of(outcome)
 
-    async def _outcome(self, item_id: str, attempt: int) -> dict[str, Any]:
+    async def _outcome(self, item_id: str, attempt: int, position: int) -> dict[str, Any]:
         """Run an item and score it; return all that came of it, as JSON."""
         item = self._items.get(item_id)
         began, answer, retries = now_ms(), None, 0
         error: Exception | None = None
-        found: dict[str, Any] = {"itemId": item_id, "attempt": attempt}
+        found: dict[str, Any] = {"itemId": item_id, "attempt": attempt, "position": position}
         if item is None:
             error = NotFoundError(f"Item {item_id!r} is no longer in the dataset.")
         else:
@@ -335,9 +328,7 @@ class Experiment:
         tries = 0
         while True:
             try:
-                if self._timeout_s is None:
-                    return await self.target.run(item), None, tries
-                with anyio.fail_after(self._timeout_s):
+                async with asyncio.timeout(self._timeout_s):
                     return await self.target.run(item), None, tries
             except Exception as error:  # noqa: BLE001 - what is evaluated may raise anything
                 if tries == self._max_retries:
@@ -410,8 +401,6 @@ def _is_late(limit_s: float | None, error: Exception) -> bool:
 
 
 _OF_ITEM: Final = frozenset({"input", "groundTruth", "metadata"})
-_SHOWN_EVERY_S: Final = 1.0
-_ROWS_AT_ONCE: Final = 200
 
 
 def _grade_data(one: Grade) -> dict[str, Json]:

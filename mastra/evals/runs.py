@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import anyio
-
 from mastra.errors import ConfigError, InputValidationError
 from mastra.evals.datasets import Dataset, DatasetItem, item_of
 from mastra.evals.grading import (
@@ -23,6 +21,7 @@ from mastra.evals.grading import (
     verdict_of,
 )
 from mastra.evals.targets import Answer, Target, target_of
+from mastra.evals.workers import each
 from mastra.names import python_names, python_options
 
 __all__ = ["EvalSummary", "ItemResult", "TurnResult", "run_evals"]
@@ -127,25 +126,19 @@ async def run_evals(
     _check_names(rules)
     results: list[ItemResult | None] = [None] * len(items)
     turns: list[list[tuple[Rule, Grade]]] = [[] for _ in items]
-    limit = anyio.CapacityLimiter(concurrency)
 
     async def work(place: int) -> None:
-        async with limit:
-            found = await _evaluated(about, rules, items[place])
-            given = () if found.answer is None else found.answer.turns
-            for turn_rules, turn in zip(of_turns[place], given, strict=False):
-                turns[place] += [
-                    (rule, await grade(rule, items[place], turn)) for rule in turn_rules
-                ]
-            results[place] = found
-            if on_item_complete is not None:
-                told = on_item_complete(found)
-                if told is not None:
-                    await told
+        found = await _evaluated(about, rules, items[place])
+        given = () if found.answer is None else found.answer.turns
+        for turn_rules, turn in zip(of_turns[place], given, strict=False):
+            turns[place] += [(rule, await grade(rule, items[place], turn)) for rule in turn_rules]
+        results[place] = found
+        if on_item_complete is not None:
+            told = on_item_complete(found)
+            if told is not None:
+                await told
 
-    async with anyio.create_task_group() as group:
-        for place in range(len(items)):
-            group.start_soon(work, place)
+    await each(range(len(items)), work, at_once=concurrency)
     done = cast("list[ItemResult]", results)
     totals = summed(rules, (one for result in done for one in result.grades))
     by_turn = _by_turn(of_turns, turns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mastra import Agent, InMemoryStorage, Mastra, create_step, create_workflow
-from mastra.errors import ConfigError, InputValidationError, NotFoundError
+from mastra import Agent, InMemoryStorage, Mastra, SQLStorage, create_step, create_workflow
+from mastra.errors import (
+    ConfigError,
+    InputValidationError,
+    NotFoundError,
+    StorageError,
+    WorkflowFailedError,
+)
 from mastra.evals import (
     Dataset,
     Experiment,
@@ -23,7 +30,8 @@ from mastra.evals import (
 )
 from mastra.evals.catalogue import Datasets
 from mastra.evals.comparison import paired_test
-from mastra.storage.evals import EvalFilter
+from mastra.evals.workers import RowQueue
+from mastra.storage.evals import EvalFilter, EvalRecord, InMemoryEvals
 from mastra.testing import FunctionModel
 
 pytestmark = pytest.mark.anyio
@@ -319,6 +327,74 @@ async def test_an_item_that_takes_too_long_fails() -> None:
     )
     (item,) = (await experiment.run()).items
     assert item.error == {"message": "It took more than 0.01 s.", "code": "TimeoutError"}
+
+
+@pytest.mark.parametrize("kept_in", ["memory", "file"])
+async def test_an_experiment_that_failed_goes_on(tmp_path: Path, kept_in: str) -> None:
+    calls: list[int] = []
+
+    def target(number: int) -> int:
+        calls.append(number)
+        return number
+
+    def stop(item: Any) -> None:
+        if item.input == 2:
+            raise ValueError("stopped here")
+
+    storage = InMemoryStorage()
+    if kept_in == "file":
+        storage = SQLStorage(f"sqlite:///{tmp_path}/evals.db")
+    dataset = Dataset("d", [{"input": number} for number in range(6)])
+    experiment = Experiment("e", dataset=dataset, target=target, storage=storage, concurrency=1)
+    with pytest.raises(WorkflowFailedError, match="stopped here"):
+        await experiment.run("x", on_item_complete=stop)
+    assert (await experiment.result("x")).status == "failed"
+    # Whoever goes on with it may have another dataset by then: it is still the same experiment.
+    more = Dataset("d", [*dataset.items, {"input": 6}])
+    again = Experiment("e", dataset=more, target=target, storage=storage)
+    result = await again.run("x")
+    assert (result.status, len(result.items), result.succeeded_count) == ("completed", 6, 6)
+    assert calls == [0, 1, 2, 3, 4, 5]
+    await storage.aclose()
+
+
+async def test_items_are_in_the_order_of_the_dataset_however_they_end() -> None:
+    later = asyncio.Event()
+
+    async def target(text: str) -> str:
+        if text == "three":
+            later.set()
+        elif text == "one":
+            await later.wait()
+        return text
+
+    experiment = Experiment("e", dataset=Dataset("d", ITEMS), target=target, repeats=2)
+    items = (await experiment.run("x")).items
+    assert [(item.input, item.attempt) for item in items] == [
+        (text, attempt) for text in ("one", "two", "three") for attempt in (0, 1)
+    ]
+
+
+async def test_what_a_callback_raises_is_raised_as_it_is() -> None:
+    def fail(item: Any) -> None:
+        raise ZeroDivisionError(item.item.input)
+
+    with pytest.raises(ZeroDivisionError, match="one"):
+        await run_evals(data=ITEMS, target=upper, on_item_complete=fail, concurrency=3)
+
+
+async def test_rows_that_cannot_be_stored_are_told_to_all_who_wait_for_them() -> None:
+    class Refusing(InMemoryEvals):
+        async def save(self, records: Any, **options: Any) -> bool:
+            await asyncio.sleep(0)
+            if any(record.kind == "experiment_result" for record in records):
+                raise StorageError("The disk is full.")
+            return await super().save(records, **options)
+
+    queue = RowQueue(Refusing())
+    rows = [EvalRecord("experiment_result", str(at)) for at in range(3)]
+    told = await asyncio.gather(*(queue.put([row]) for row in rows), return_exceptions=True)
+    assert [str(error) for error in told] == ["The disk is full."] * 3
 
 
 async def test_two_experiments_are_compared() -> None:

@@ -40,12 +40,13 @@ from mastra.storage.evals import EvalFilter, EvalRecord
 
 __all__ = ["add_result_routes"]
 
+_INSIDE = ("scores", "spanId", "position")
+"""What is stored of a result and not sent."""
+
 
 def result_wire(record: EvalRecord) -> dict[str, Json]:
     """Return a result as clients have it."""
-    data: dict[str, Any] = {
-        key: value for key, value in record.data.items() if key not in ("scores", "spanId")
-    }
+    data: dict[str, Any] = {key: value for key, value in record.data.items() if key not in _INSIDE}
     empty = ("input", "output", "groundTruth", "metadata", "error", "traceId", "status", "tags")
     wire: dict[str, Any] = {
         **dict.fromkeys((*empty, "comment", "itemDatasetVersion", "toolMockReport")),
