@@ -32,9 +32,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Scorable:
-    """What has ended and may be scored: an answer of an agent, a step, a run of a workflow."""
+    """What has ended and may be scored: an answer of an agent, a step, a run, a call of a tool."""
 
-    entity_type: Literal["AGENT", "WORKFLOW", "STEP"]
+    entity_type: Literal["AGENT", "WORKFLOW", "STEP", "TOOL"]
     entity: Mapping[str, Json]
     """Its `id`, its `name`, and of a step the `stepId` in the workflow that `id` names."""
     run_id: str

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mastra.clock import now_ms
 from mastra.errors import NotFoundError, StorageError
+from mastra.evals.dataset_schemas import DatasetSchemas
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.storage.evals import EvalFilter, EvalGuard, EvalPage, EvalRecord, EvalStore
@@ -55,7 +56,11 @@ class Datasets:
             fields: `name`, `description`, `metadata` and so on, as the wire has them.
             dataset_id: Its id; left out, a new one.
             resource_id: Whose it is.
+
+        Raises:
+            InputValidationError: One of its schemas cannot be checked.
         """
+        DatasetSchemas(fields)
         record = EvalRecord(
             "dataset",
             dataset_id or new_id(),
@@ -110,17 +115,16 @@ class Datasets:
         await self._store.delete("dataset", ids=[dataset_id])
 
     async def update(self, dataset_id: str, fields: Mapping[str, Json]) -> EvalRecord:
-        """Change what a dataset is called and so on, without a new version of its items."""
+        """Change what a dataset is called and so on, without a new version of its items.
 
-        def changed(record: EvalRecord) -> EvalRecord:
-            return replace(record, data=_over(record.data, fields), updated_at=now_ms())
+        Raises:
+            InputValidationError: A schema cannot be checked, or items do not fit it.
+        """
 
-        for _ in range(_TRIES):
-            record = await self.get(dataset_id)
-            guard = EvalGuard("dataset", record.id, record.version)
-            if await self._store.save([changed(record)], guard=guard):
-                return await self.get(dataset_id)
-        raise _too_busy(dataset_id)
+        async def plan(_: EvalRecord) -> Changes:
+            return Changes(fields)
+
+        return await self._change(dataset_id, plan)
 
     async def replace(
         self, dataset_id: str, fields: Mapping[str, Json], items: Mapping[str, dict[str, Json]]
@@ -228,13 +232,14 @@ class Datasets:
             written = await self._written(record, changes)
             if not written:
                 return record
-            guard = EvalGuard("dataset", record.id, record.version)
+            guard = EvalGuard("dataset", record.id, record.updated_at)
             if await self._store.save(written, guard=guard):
                 return await self.get(dataset_id)
         raise _too_busy(dataset_id)
 
     async def _written(self, record: EvalRecord, changes: Changes) -> list[EvalRecord]:
-        now, version = now_ms(), record.version + 1
+        # Each change of a dataset, in whatever it is, is told from the one before by its time.
+        now, version = max(now_ms(), record.updated_at + 1), record.version + 1
         known = {str(row.subject): row for row in await self.items(record.id)}
         gone = [known[name] for name in changes.removed if name in known]
         put: list[EvalRecord] = []
@@ -248,6 +253,7 @@ class Datasets:
             created = now if row is None else row.created_at
             put.append(_item(record, name, {**data, "place": place}, version, created, now))
         about = _over(record.data, changes.about)
+        _check(record.data, about, known, changes)
         if not gone and not put:
             if about == record.data:
                 return []
@@ -258,6 +264,20 @@ class Datasets:
         )
         head = replace(record, data=about, version=version, updated_at=now)
         return [head, *ended, *put, versions]
+
+
+def _check(
+    before: Mapping[str, Json],
+    about: Mapping[str, Json],
+    known: Mapping[str, EvalRecord],
+    changes: Changes,
+) -> None:
+    """Check what is new against the schemas, and all there is against a schema that is new."""
+    items: dict[str, dict[str, Json]] = dict(changes.items)
+    if any(before.get(name) != about.get(name) for name in ("inputSchema", "groundTruthSchema")):
+        stays = known.keys() - set(changes.removed)
+        items = {name: known[name].data for name in known if name in stays} | items
+    DatasetSchemas(about).check(items.items())
 
 
 def _item(

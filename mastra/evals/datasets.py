@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 
 from mastra.errors import ConfigError, InputValidationError
 from mastra.evals.catalogue import Datasets
+from mastra.evals.dataset_schemas import DatasetSchemas, as_json_schema, turns_of
 from mastra.ids import stable_id
 from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.names import hint, python_name, python_names, python_options
@@ -49,8 +50,22 @@ class DatasetItem:
         told = dump_json([self.input, self.inputs, self.ground_truth], what="A dataset's item")
         return replace(self, id=stable_id(told.decode()))
 
+    def given(self) -> list[Json]:
+        """Return what the target is given, turn by turn."""
+        said = [turn["input"] for turn in self.turns] if self.turns is not None else self.inputs
+        return [to_jsonable(one) for one in ([self.input] if said is None else said)]
+
     def to_data(self) -> dict[str, Json]:
-        """Return the item as it is stored and sent."""
+        """Return the item as it is stored and sent.
+
+        Raises:
+            ConfigError: It has `turns`, whose scorers no storage can keep.
+        """
+        if self.turns is not None:
+            raise ConfigError(
+                f"Item {self.id!r} of a dataset has turns, with scorers of their own, which cannot "
+                "be kept: run it by run_evals, or give inputs=[…] in place of turns."
+            )
         given = {
             "input": self.input if self.inputs is None else {"inputs": list(self.inputs)},
             "groundTruth": self.ground_truth,
@@ -124,12 +139,16 @@ class Dataset:
         id: Its name for programs; left out, the name.
         description: What it is of.
         metadata: Facts for the application.
+        input_schema: What every input is: a type that pydantic can validate, or a JSON Schema;
+            where items have `inputs`, what each of them is.
+        ground_truth_schema: What every ground truth is, likewise, where an item has one.
 
     Attributes:
         version: The version in the storage; `None` for one that was never there.
 
     Raises:
-        InputValidationError: An item has no input, or two have the same id.
+        InputValidationError: An item has no input, two have the same id, or one does not fit the
+            schemas.
     """
 
     def __init__(
@@ -140,6 +159,8 @@ class Dataset:
         id: str | None = None,
         description: str = "",
         metadata: Mapping[str, Any] | None = None,
+        input_schema: Any = None,
+        ground_truth_schema: Any = None,
     ) -> None:
         if not name:
             raise ConfigError("A dataset needs a name: Dataset('weather', items).")
@@ -149,6 +170,14 @@ class Dataset:
         self.metadata = metadata
         self.version: int | None = None
         self.items = _numbered([item_of(item, place) for place, item in enumerate(items)])
+        self.input_schema = as_json_schema(input_schema)
+        self.ground_truth_schema = as_json_schema(ground_truth_schema)
+        schemas = DatasetSchemas(self._schemas())
+        schemas.check(
+            (item.id, {"input": value, "groundTruth": to_jsonable(item.ground_truth)})
+            for item in self.items
+            for value in item.given()
+        )
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {len(self.items)} items)"
@@ -158,6 +187,9 @@ class Dataset:
 
     def __iter__(self) -> Iterator[DatasetItem]:
         return iter(self.items)
+
+    def _schemas(self) -> dict[str, Json]:
+        return {"inputSchema": self.input_schema, "groundTruthSchema": self.ground_truth_schema}
 
     # -- from elsewhere ------------------------------------------------------------------------
 
@@ -225,7 +257,12 @@ class Dataset:
             kept_in: A `Mastra` or a storage.
         """
         datasets = Datasets(store_of(kept_in))
-        about = {"name": self.name, "description": self.description, "metadata": self.metadata}
+        about = {
+            "name": self.name,
+            "description": self.description,
+            "metadata": self.metadata,
+            **self._schemas(),
+        }
         fields = {key: to_jsonable(value) for key, value in about.items() if value}
         record = await datasets.replace(
             self.id, fields, {item.id: item.to_data() for item in self.items}
@@ -256,6 +293,9 @@ class Dataset:
             description=about.get("description") or "",
             metadata=about.get("metadata"),
         )
+        # Items of an older version may be older than the schema.
+        made.input_schema = about.get("inputSchema")
+        made.ground_truth_schema = about.get("groundTruthSchema")
         made.version = record.version if version is None else version
         return made
 
@@ -264,11 +304,9 @@ def item_from(record: EvalRecord) -> DatasetItem:
     """Return an item that is stored."""
     data: dict[str, Any] = record.data
     given = data.get("input")
-    inputs: Any = None
-    if isinstance(given, dict) and cast("dict[str, Any]", given).keys() == {"inputs"}:
-        inputs, given = cast("dict[str, Any]", given)["inputs"], None
+    inputs = turns_of(given)
     return DatasetItem(
-        given,
+        given if inputs is None else None,
         data.get("groundTruth"),
         data.get("expectedTrajectory"),
         data.get("metadata"),

@@ -95,6 +95,8 @@ class Experiment:
                 raise ConfigError(f"{option} is {number}: give 1 or more.")
         if not len(dataset):
             raise ConfigError(f"Dataset {dataset.name!r} has no items to run.")
+        for item in dataset:
+            item.to_data()  # what cannot be stored is told before anything is run
         self.name = name
         self.dataset = dataset
         self.repeats = repeats

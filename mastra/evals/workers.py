@@ -29,10 +29,8 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_o
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
                 group.create_task(worker())
-    except BaseExceptionGroup as raised:
-        error: BaseException = raised
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+    except BaseExceptionGroup as group:
+        error: BaseException = group.exceptions[0]
         raise error from None
 
 

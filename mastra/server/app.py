@@ -40,6 +40,7 @@ from mastra.server.routes.ratings import add_rating_routes
 from mastra.server.routes.results import add_result_routes
 from mastra.server.routes.runs import add_run_routes
 from mastra.server.routes.scores import add_score_routes
+from mastra.server.routes.suggestions import add_suggestion_routes
 from mastra.server.routes.system import add_system_routes
 from mastra.server.routes.tools import add_tool_routes
 from mastra.server.routes.workflows import add_workflow_routes
@@ -143,6 +144,7 @@ def _routes(prefix: str) -> tuple[APIRoute, ...]:
         add_log_routes,
         add_score_routes,
         add_rating_routes,
+        add_suggestion_routes,
         add_dataset_routes,
         add_experiment_routes,
         add_result_routes,

@@ -16,6 +16,7 @@ __all__ = [
     "DatasetChangesBody",
     "ExperimentBody",
     "ExperimentChangesBody",
+    "FailuresBody",
     "FeedbackBody",
     "FeedbackIdsBody",
     "ItemBody",
@@ -28,9 +29,12 @@ __all__ = [
     "ScoreBody",
     "ScoreIdsBody",
     "SignalScoreBody",
+    "SuggestionsBody",
+    "TracesBody",
 ]
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Long = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 Object = dict[str, Any]
 TargetType = Literal["agent", "workflow", "scorer", "processor"]
 Status = Literal["needs-review", "reviewed", "complete"]
@@ -288,6 +292,57 @@ class ReviewStatusBody(WireModel):
     """Of the route that says whether feedback was looked at."""
 
     review_status: Literal["needs-review", "reviewed"]
+
+
+class AgentFacts(WireModel):
+    """What is known of the agent that items are for."""
+
+    description: Long | None = None
+    instructions: Long | None = None
+    tools: list[Text] | None = Field(default=None, max_length=1000)
+
+
+class SuggestionsBody(WireModel):
+    """Of the route that has a model write items."""
+
+    model_id: Text
+    prompt: Long
+    count: int = Field(default=5, ge=1, le=50)
+    agent_context: AgentFacts | None = None
+
+
+class Failure(WireModel):
+    """An item that failed."""
+
+    id: Identifier
+    input: Any = None
+    output: Any = None
+    error: str | None = None
+    scores: dict[str, float] | None = None
+    existing_tags: list[Text] | None = None
+
+
+class FailuresBody(WireModel):
+    """Of the route that has a model put failures together."""
+
+    model_id: Text
+    items: list[Failure] = Field(min_length=1, max_length=200)
+    available_tags: list[Text] | None = None
+    prompt: Long | None = None
+
+
+class TraceTarget(WireModel):
+    """A trace, or one of its spans."""
+
+    trace_id: Identifier
+    span_id: Identifier | None = None
+
+
+class TracesBody(WireModel):
+    """Of the route that scores traces."""
+
+    scorer_name: Identifier
+    targets: list[TraceTarget] = Field(min_length=1, max_length=1000)
 
 
 def given(body: WireModel) -> dict[str, Json]:

@@ -87,11 +87,11 @@ _LOOKED_AT: Final = ("parent_id", "subject", "run_id", "trace_id", "resource_id"
 
 @dataclass(frozen=True, slots=True)
 class EvalGuard:
-    """A record that must still have a version, in one atomic step with what is written."""
+    """A record that must be as it was read, in one atomic step with what is written."""
 
     kind: EvalKind
     id: str
-    version: int
+    updated_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class InMemoryEvals:
         written = [(record, check_eval(record)) for record in records]
         if guard is not None:
             found = self._of(guard.kind).get(guard.id)
-            if found is None or found[0].version != guard.version:
+            if found is None or found[0].updated_at != guard.updated_at:
                 return False
         now = now_ms()
         for record, data in written:

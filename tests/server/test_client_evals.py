@@ -10,6 +10,8 @@ import pytest
 
 from mastra import Agent, Mastra, create_workflow
 from mastra.evals import create_scorer
+from mastra.observability import Observability
+from mastra.server import ServerConfig, openai_route
 from mastra.testing import FunctionModel
 from tests.ai_sdk.npm import install
 from tests.server.live import running
@@ -57,12 +59,24 @@ SAID: dict[str, Any] = {
     "feedback-left": 0,
     "signals": [["sig", 1]],
     "scores-together": [1, [1], [["signal", 1]], [1]],
+    "traced": ["success", 1],
+    "by-span": ["length", "length"],  # one from when the agent ran
+    "written": [{"input": "five", "groundTruth": 5}],
+    "failures": [["first"]],
     "deleted": 2,
     "none": 0,
     "orphan": [["First", None]],
     "gone": 0,
     "404": 404,
 }
+
+
+def write(request: Any) -> str:
+    """Answer as the model that writes items and looks at failures."""
+    if "Failures: " in request.messages[-1].text:
+        cluster = {"label": "x", "description": "y", "item_ids": ["first"]}
+        return json.dumps({"clusters": [cluster], "proposed_tags": []})
+    return json.dumps({"items": [{"input": "five", "ground_truth": "5"}]})
 
 
 def application() -> Mastra:
@@ -79,12 +93,20 @@ def application() -> Mastra:
         model=FunctionModel(lambda request: request.messages[-1].text.upper()),
         scorers={"length": {"scorer": length}},
     )
-    return Mastra(agents=[agent], workflows=[flow], scorers=[length])
+    return Mastra(
+        agents=[agent, Agent(id="writer", model=FunctionModel(write))],
+        workflows=[flow],
+        scorers=[length],
+        observability=Observability(capture_content=True),
+    )
 
 
-async def test_the_official_client_evaluates() -> None:
+async def test_the_official_client_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
     await install(FOLDER, "@mastra/client-js")
-    async with running(application()) as (url, _):
+    config = ServerConfig(api_routes=openai_route(), allowed_models=["openai/writer"])
+    async with running(application(), config) as (url, _):
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
         process = await asyncio.create_subprocess_exec(
             NODE,
             FOLDER / "evals.mjs",

@@ -5,6 +5,7 @@ The rows are compared with the routes that there are, so a new route needs a row
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -255,6 +256,9 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     "GET /observability/traces/{trace_id}/light": [refused()],
     "GET /observability/traces/{trace_id}/spans/{span_id}": [refused()],
     "GET /observability/traces/{trace_id}/{span_id}/scores": [refused()],
+    "POST /observability/traces/score": [
+        refused({"scorerName": "s", "targets": [{"traceId": "alice-trace"}]}),
+    ],
     "GET /observability/discovery/entity-names": [blind(), blind(entityType="agent")],
     "POST /observability/metrics/aggregate": [blind({**METRIC, "aggregation": "count"})],
     "POST /observability/metrics/breakdown": [blind({**METRIC, "groupBy": ["resourceId"]})],
@@ -277,6 +281,7 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     "GET /datasets/{datasetId}": [refused()],
     "PATCH /datasets/{datasetId}": [refused({"name": "Bob's"})],
     "DELETE /datasets/{datasetId}": [refused()],
+    "POST /datasets/{datasetId}/generate-items": [refused({"modelId": "m", "prompt": "p"})],
     "GET /datasets/{datasetId}/versions": [refused()],
     "GET /datasets/{datasetId}/items": [refused(), refused(version=0)],
     "POST /datasets/{datasetId}/items": [refused({"input": "bob's"})],
@@ -343,6 +348,7 @@ GET /memory/status|GET /memory/config|POST /observability/traces/query/fields
 GET /observability/discovery/environments|GET /observability/discovery/service-names
 GET /observability/discovery/tags|GET /logs/transports|GET /auth/capabilities|GET /mcp/v0/servers
 GET /system/packages|GET /system/api-schema|GET /scores/scorers|GET /scores/scorers/{scorerId}
+POST /datasets/cluster-failures
 GET /processors|GET /workspaces|POST /datasets|GET /schedules|GET /channels/platforms|GET /editor/builder/settings
 GET /editor/builder/models/available|GET /stored/prompt-blocks
 GET /v1/models|GET /v1/models/{model:path}|POST /v1/chat/completions|POST /v1/responses
@@ -497,6 +503,7 @@ async def test_bob_sees_and_touches_nothing_of_alices(world: World) -> None:
     # What bob is refused leaves traces of his own, in which he finds the ids that he sent.
     for route, outcome, request in sorted(rows, key=lambda row: row[1] != "blind"):
         given = {key: value for key, value in request.items() if value}
+        given = json.loads(json.dumps(given).replace("alice-trace", world.trace))
         method = route.partition(" ")[0]
         found = await world.http.request(method, world.path(route), headers=BOB, **given)
         if outcome == "refused":

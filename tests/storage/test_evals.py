@@ -81,11 +81,11 @@ async def test_items_are_there_at_some_versions(evals: EvalStore) -> None:
 
 
 async def test_a_guard_lets_one_of_two_through(evals: EvalStore) -> None:
-    await evals.save([EvalRecord("dataset", "d", version=1)])
+    await evals.save([EvalRecord("dataset", "d", version=1, updated_at=7)])
 
     async def change(name: str) -> bool:
         changed = EvalRecord("dataset", "d", {"by": name}, version=2)
-        guard = EvalGuard("dataset", "d", 1)
+        guard = EvalGuard("dataset", "d", 7)
         return await evals.save([changed, score(name)], guard=guard)
 
     results = await asyncio.gather(*(change(str(at)) for at in range(5)))

@@ -63,7 +63,7 @@ class SQLEvals:
         writes: list[tuple[Statement, Values]] = [(store, _values(one, now)) for one in records]
         if guard is not None:
             holds = self._statements.get(("guard",), _hold)
-            values = {"of_name": _name(guard.kind, guard.id), "of_version": guard.version}
+            values = {"of_name": _name(guard.kind, guard.id), "of_updated_at": guard.updated_at}
             writes.insert(0, (holds, values))
         if not writes:
             return True
@@ -172,8 +172,8 @@ def _record(row: Row) -> EvalRecord:
 
 def _hold() -> Update:
     is_it = evals.c.name == named("of_name", evals.c.name)
-    is_same = evals.c.version == named("of_version", evals.c.version)
-    return update(evals).where(is_it, is_same).values(version=evals.c.version)
+    is_same = evals.c.updated_at == named("of_updated_at", evals.c.updated_at)
+    return update(evals).where(is_it, is_same).values(updated_at=evals.c.updated_at)
 
 
 def _get() -> Select[Any]:

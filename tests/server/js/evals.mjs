@@ -110,6 +110,18 @@ say('signals', (await client.observability.listScores({ filters: { scorerId: 'si
 say('scores-together', await rated('Score', { scorerId: 'signal' }));
 await client.observability.deleteScores({ scoreIds: ['sig'] });
 
+const traces = await client.observability.listTraces({});
+const scored = await client.observability.score({ scorerName: 'length', targets: [{ traceId: traces.spans[0].traceId }] });
+say('traced', [scored.status, scored.traceCount]);
+const traced = await until(async () => {
+  const { traceId, spanId } = traces.spans[0];
+  const found = await client.observability.listScoresBySpan({ traceId, spanId });
+  return found.scores.length > 1 && found;
+});
+say('by-span', traced.scores.map(row => row.scorerId));
+say('written', (await client.generateDatasetItems({ datasetId: dataset.id, modelId: 'openai/writer', prompt: 'words', count: 1 })).items);
+say('failures', (await client.clusterFailures({ modelId: 'openai/writer', items: [{ id: 'first', input: 'one' }] })).clusters.map(one => one.itemIds));
+
 await client.deleteDatasetItem(dataset.id, 'first');
 say('deleted', (await client.batchDeleteDatasetItems({ datasetId: dataset.id, itemIds: batch.items.map(row => row.id) })).deletedCount);
 say('none', (await client.listDatasetItems(dataset.id)).items.length);
