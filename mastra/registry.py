@@ -113,6 +113,8 @@ class Mastra:
             self.add_tool(tool, key)
         for key, scorer in _keyed(scorers, "scorers"):
             self.add_scorer(scorer, key)
+        for mcp_server in self._mcp_servers.values():
+            mcp_server.registered_with(self)
 
     def __repr__(self) -> str:
         return (

@@ -20,6 +20,7 @@ PACKAGES = {
     "mastra.server": "Server",
     "mastra.inngest": "Inngest",
     "mastra.mcp": "MCP",
+    "mastra.a2a": "A2A",
     "mastra.ag_ui": "AG-UI",
     "mastra.ai_sdk": "AI SDK",
     "mastra.evals": "Evals",

@@ -71,6 +71,7 @@ PUBLIC_PACKAGES = [
     "mastra.ai_sdk",
     "mastra.errors",
     "mastra.inngest",
+    "mastra.a2a",
     "mastra.mcp",
     "mastra.memory",
     "mastra.models",

@@ -129,6 +129,24 @@ app = create_app(Mastra(agents={"a": Agent(id="a", model=ScriptedModel(["hi"]))}
 print([path for path in app.openapi()["paths"] if "ag-ui" in path])
 """
 
+A2A = """
+import asyncio, socket, threading, time
+import uvicorn
+from mastra import Agent, Mastra
+from mastra.a2a import A2AAgent
+from mastra.server import create_app
+from mastra.testing import ScriptedModel
+
+app = create_app(Mastra(agents={"a": Agent(id="a", model=ScriptedModel(["hi"]))}))
+listener = socket.create_server(("127.0.0.1", 0))
+server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+threading.Thread(target=server.run, args=([listener],), daemon=True).start()
+while not server.started:
+    time.sleep(0.01)
+url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/a2a/a"
+print(asyncio.run(A2AAgent(url, id="remote").generate("q")).text)
+"""
+
 INNGEST = """
 import fastapi, inngest
 from mastra import Mastra, step
@@ -206,6 +224,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
     ),
     "server": (SERVED, "/api"),
     "ag-ui": (AG_UI, "/ag-ui/{agent_id}"),
+    "a2a": (A2A, "hi"),
     "inngest": (INNGEST, "/api/inngest"),
     "connect": (
         INNGEST.replace("init, serve", "connect, init, serve")
@@ -234,6 +253,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
 MISSING = {
     "sql": "from mastra import SQLStorage",
     "server": "from mastra.server import create_app",
+    "a2a": "from mastra.a2a import A2AAgent",
     "ag-ui": "from mastra.ag_ui import ag_ui_route\nag_ui_route().resolve(None)",
     "mcp": MCP,
     "inngest,server": "from mastra.inngest import InngestEngine",

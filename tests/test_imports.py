@@ -33,6 +33,7 @@ PUBLIC_PACKAGES = {
     "mastra.errors",
     "mastra.evals",
     "mastra.inngest",
+    "mastra.a2a",
     "mastra.mcp",
     "mastra.memory",
     "mastra.models",

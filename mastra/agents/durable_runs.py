@@ -188,6 +188,11 @@ class DurableRuns:
         found = await self.workflow.list_runs(status="suspended")
         return [self._suspended(info) for info in found.runs]
 
+    async def suspended(self, run_id: str) -> SuspendedRun | None:
+        """Return a run that waits, `None` where there is none."""
+        info = await self.workflow.get_run(run_id)
+        return None if info is None or info.status != "suspended" else self._suspended(info)
+
     def _suspended(self, info: RunInfo) -> SuspendedRun:
         updated_at = int(info.updated_at.timestamp() * 1000)
         if info.error is not None and is_unreadable(info.error):

@@ -11,6 +11,7 @@ from mastra.cli.chatting import chat
 from mastra.cli.doctor import doctor
 from mastra.cli.evaluating import evaluate
 from mastra.cli.graph import graph
+from mastra.cli.mcp import mcp
 from mastra.cli.new import new
 from mastra.cli.running import run
 from mastra.cli.runs import runs
@@ -24,7 +25,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (dev, start, run, chat, graph, new, doctor):
+for command in (dev, start, run, chat, graph, mcp, new, doctor):
     cli.command()(command)
 cli.command("eval")(evaluate)
 cli.add_typer(runs, name="runs")

@@ -71,10 +71,11 @@ def question_of(server: str, tool: str | None, params: Any) -> Question:
     )
 
 
-def elicited(answer: Any) -> types.ElicitResult:
-    """Return an answer in the protocol's form.
+def elicited(answer: Any, schema: Mapping[str, Any] | None = None) -> types.ElicitResult:
+    """Return an answer in the protocol's form, with the schema's values for what it leaves out.
 
     Args:
+        schema: What was asked for, where it is known.
         answer: The content that was asked for, `{"action": "accept", "content": …}`, or
             `{"action": "decline"}` (or `cancel`).
 
@@ -86,7 +87,7 @@ def elicited(answer: Any) -> types.ElicitResult:
     if isinstance(answer, ElicitResult):
         return answer
     if answer is True:
-        return ElicitResult(action="accept")
+        return ElicitResult(action="accept", content=_defaults(schema) or None)
     if answer is False or answer is None:
         return ElicitResult(action="decline")
     dump = getattr(answer, "model_dump", None)
@@ -98,8 +99,15 @@ def elicited(answer: Any) -> types.ElicitResult:
         )
     known = dict(cast("Mapping[str, Any]", given))
     if known.get("action") in _ACTIONS and set(known) <= {"action", "content"}:
-        return ElicitResult.model_validate(known)
-    return ElicitResult(action="accept", content=known)
+        if known["action"] != "accept" or "content" not in known:
+            return ElicitResult.model_validate(known)
+        known = dict(known["content"])
+    return ElicitResult(action="accept", content={**_defaults(schema), **known})
+
+
+def _defaults(schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    fields: Mapping[str, Any] = (schema or {}).get("properties") or {}
+    return {name: field["default"] for name, field in fields.items() if "default" in field}
 
 
 class HeldCall:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from mastra.errors import ToolError
@@ -13,7 +14,7 @@ from mastra.models.tool_content import ShownPart, content_in
 if TYPE_CHECKING:
     from mcp import types
 
-__all__ = ["blocks_of", "message_of", "result_of"]
+__all__ = ["block_of", "blocks_of", "message_of", "result_of"]
 
 
 def result_of(server: str, name: str, result: types.CallToolResult) -> Any:
@@ -50,10 +51,26 @@ def message_of(role: str, content: types.ContentBlock) -> Message:
 def blocks_of(result: Any) -> list[types.ContentBlock] | None:
     """Return what a tool of ours gave as content blocks; `None` where it is plain data."""
     parts = content_in(result)
-    return None if parts is None else [_block(part) for part in parts]
+    return None if parts is None else _as_written(result) or [block_of(part) for part in parts]
 
 
-def _block(part: ShownPart) -> types.ContentBlock:
+def _as_written(result: Any) -> list[types.ContentBlock] | None:
+    """Return blocks that are in the protocol's own form already."""
+    from mcp import types  # noqa: PLC0415 - an optional package
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - as late as that
+
+    blocks: Any = result
+    if isinstance(result, Mapping):
+        known = cast("Mapping[str, Any]", result)
+        blocks = known["value"] if known.get("type") == "content" else [known]
+    try:
+        return TypeAdapter(list[types.ContentBlock]).validate_python(blocks)
+    except ValidationError:
+        return None
+
+
+def block_of(part: ShownPart) -> types.ContentBlock:
+    """Return a text, picture or file as a content block."""
     from mcp import types  # noqa: PLC0415 - an optional package
 
     if isinstance(part, TextPart):

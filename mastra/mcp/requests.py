@@ -119,7 +119,8 @@ class ServerRequests:
         if not callable(self._elicitation):
             return elicited(False)
         answer = self._elicitation(question)
-        return elicited(await answer if inspect.isawaitable(answer) else answer)
+        given = await answer if inspect.isawaitable(answer) else answer
+        return elicited(given, question.requested_schema)
 
     async def _sample(self, params: Any) -> Any:
         from mcp_types import CreateMessageResult, TextContent  # noqa: PLC0415 - optional

@@ -63,7 +63,8 @@ class ToolRuns:
         state = _state_of(ctx)
         if state is None:
             return await self._call(server, tool, given, ctx, {}, None)
-        answer = elicited(ctx.resume_data)
+        asked: Mapping[str, Any] = ctx.suspend_data
+        answer = elicited(ctx.resume_data, asked.get("requestedSchema"))
         if "call" in state:
             return await self._go_on(server, tool, ctx, state, answer)
         said = answer.model_dump(mode="json", by_alias=True, exclude_none=True)

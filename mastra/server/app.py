@@ -21,18 +21,20 @@ from mastra.registry import Mastra
 from mastra.server.config import ServerConfig
 from mastra.server.context import Server
 from mastra.server.cors import CorsMiddleware
-from mastra.server.custom import add_api_routes
+from mastra.server.custom import add_api_routes, guarded_app
 from mastra.server.draining import drain
 from mastra.server.errors import answer_to, error_response, not_found_page
 from mastra.server.gate import Gate
 from mastra.server.handling import WireResponse, bound, bound_route
 from mastra.server.openapi import add_documentation
 from mastra.server.redirects import RelativeRedirects
+from mastra.server.routes.a2a import add_a2a_routes
 from mastra.server.routes.agents import add_agent_routes
 from mastra.server.routes.datasets import add_dataset_routes
 from mastra.server.routes.experiments import add_experiment_routes, runner_of
 from mastra.server.routes.feedback import add_feedback_routes
 from mastra.server.routes.logs import add_log_routes
+from mastra.server.routes.mcp import MCP_DOORS, add_mcp_routes, mcp_doors
 from mastra.server.routes.memory import add_memory_routes
 from mastra.server.routes.metrics import add_metric_routes
 from mastra.server.routes.observability import add_observability_routes
@@ -125,8 +127,9 @@ def _build(
         (method, route.path.removeprefix(prefix))
         for route in made
         for method in sorted(route.methods or ())
-    ]
-    return server, [bound(route, server) for route in made]
+    ] + list(MCP_DOORS)
+    doors = [guarded_app(server, route, prefix) for route in mcp_doors(server)]
+    return server, [*(bound(route, server) for route in made), *doors]
 
 
 @functools.cache
@@ -149,6 +152,8 @@ def _routes(prefix: str) -> tuple[APIRoute, ...]:
         add_experiment_routes,
         add_result_routes,
         add_feedback_routes,
+        add_mcp_routes,
+        add_a2a_routes,
         add_system_routes,
     ):
         add_routes(api)

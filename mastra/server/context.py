@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
@@ -89,6 +89,10 @@ class Server:
     """Set when the server has been told to stop."""
     turns: Turns = field(default_factory=Turns)
     """Whose turn it is to encode and send."""
+    closers: list[Callable[[float], Awaitable[None]]] = field(
+        default_factory=list[Callable[[float], Awaitable[None]]]
+    )
+    """What ends when the server stops, told how many seconds it may take."""
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     """What parts of the server keep, by their own names."""
 

@@ -17,7 +17,7 @@ from mastra.server.config import Mountable
 from mastra.server.context import Server
 from mastra.server.handling import bound_route
 
-__all__ = ["add_api_routes"]
+__all__ = ["add_api_routes", "guarded_app"]
 
 _ALL = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -47,6 +47,12 @@ def _add(app: FastAPI, server: Server, route: Mountable, path: str, handler: Any
     methods = _ALL if route.method == "ALL" else [route.method]
     own.add_api_route(path, handler, methods=methods, include_in_schema=len(methods) == 1)
     app.include_router(own)
+
+
+def guarded_app(server: Server, route: Mountable, prefix: str) -> Route:
+    """Return a route of the server's own that is an ASGI application."""
+    path = prefix + route.path
+    return Route(path, endpoint=_GuardedApp(server, route, path, route.resolve(server.mastra)))
 
 
 def _is_asgi(handler: Any) -> bool:

@@ -30,3 +30,4 @@ async def drain(server: Server) -> None:
             left,
             server.config.drain_timeout,
         )
+    await asyncio.gather(*(close(server.config.drain_timeout) for close in server.closers))

@@ -133,6 +133,13 @@ class ToolBody(RequestBody):
     """The tool's input."""
 
 
+class ResourceBody(WireModel):
+    """Of the route that reads a resource of an MCP server."""
+
+    uri: str = Field(min_length=1, max_length=4096)
+    """Its address."""
+
+
 class AgentBody(RequestBody):
     """Of the routes that ask an agent."""
 

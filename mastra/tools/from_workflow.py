@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mastra.errors import NotFoundError, ToolError
+from mastra.request_context import RESOURCE_ID
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
 from mastra.workflows.results import WorkflowFailed, WorkflowSuccess, WorkflowSuspended
@@ -29,7 +30,7 @@ def workflow_tool(key: str, workflow: Workflow[Any, Any, Any]) -> Tool[Any, Any]
             resumed = await own.create_run(known["runId"])
             stream = resumed.resume_stream(resume_data=ctx.resume_data, step=known["step"])
         else:
-            started = await own.create_run()
+            started = await own.create_run(resource_id=ctx.request_context.get(RESOURCE_ID))
             stream = started.stream(input_data=given, request_context=ctx.request_context)
         async with stream:
             async for event in stream:

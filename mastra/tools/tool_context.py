@@ -90,6 +90,8 @@ class ToolContext:
     """The agent that calls, if one does."""
     workflow: WorkflowCall | None = None
     """The workflow that calls, if one does."""
+    mcp: Any = None
+    """What the MCP client that calls can be told and asked (`mastra.mcp.MCPCall`), if one does."""
     is_approved: bool = False
     """Whether a person agreed to the call, or whoever runs the tool asked and nobody has to."""
     suspender: Suspender = _cannot_suspend

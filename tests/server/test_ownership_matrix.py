@@ -25,6 +25,7 @@ from mastra import (
 )
 from mastra.ag_ui import ag_ui_route
 from mastra.ai_sdk import chat_route, workflow_route
+from mastra.mcp import MCPServer
 from mastra.memory import Memory
 from mastra.observability import Observability
 from mastra.server import BearerAuth, create_app, openai_route
@@ -120,6 +121,18 @@ def approves(chat_id: str) -> tuple[str, Any]:
     return chats(id=chat_id, messages=[message])
 
 
+def sent(**facts: Any) -> dict[str, Any]:
+    return {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "pay"}], **facts}
+
+
+def rpc(method: str, **params: Any) -> tuple[str, Any]:
+    """What is no task of the caller's is not found, in the protocol's own form."""
+    return "blind", {
+        "json": {"jsonrpc": "2.0", "id": 1, "method": method, "params": params},
+        "headers": {"a2a-version": "1.0"},
+    }
+
+
 METRIC = {"name": ["mastra_agent_duration_ms", "mastra_workflow_duration_ms"]}
 PERCENTILES = {"name": "mastra_agent_duration_ms", "percentiles": [0.5]}
 SCORE = {"scorerId": "s", "score": 1}
@@ -176,6 +189,13 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     ],
     "POST /ag-ui/workflows/{workflow_id}": [
         ("blind", runs("bob-new", resume=[ANSWER_TO_ALICE])[1])
+    ],
+    "POST /a2a/{agentId}": [
+        rpc("GetTask", id="a-task-of-hers"),
+        rpc("CancelTask", id="a-task-of-hers"),
+        rpc("SubscribeToTask", id="a-task-of-hers"),
+        rpc("ListTasks"),
+        rpc("SendMessage", message=sent(taskId="a-task-of-hers")),
     ],
     "POST /agents/{agentId}/generate": ASKED,
     "POST /agents/{agentId}/stream": ASKED,
@@ -351,9 +371,21 @@ GET /system/packages|GET /system/api-schema|GET /scores/scorers|GET /scores/scor
 POST /datasets/cluster-failures
 GET /processors|GET /workspaces|POST /datasets|GET /schedules|GET /channels/platforms|GET /editor/builder/settings
 GET /editor/builder/models/available|GET /stored/prompt-blocks
+GET /.well-known/{agentId}/agent-card.json|GET /a2a/{agentId}/.well-known/agent-card.json
+GET /mcp/v0/servers/{id}|GET /mcp/{serverId}/tools|GET /mcp/{serverId}/tools/{toolId}
+POST /mcp/{serverId}/tools/{toolId}/execute|GET /mcp/{serverId}/resources
+POST /mcp/{serverId}/resources/read
 GET /v1/models|GET /v1/models/{model:path}|POST /v1/chat/completions|POST /v1/responses
 """
 """What tells of the application alone: definitions, and what there is none of."""
+
+
+SPOKEN = {
+    "ALL /mcp/{serverId}/mcp",
+    "GET /mcp/{serverId}/sse",
+    "POST /mcp/{serverId}/messages",
+}
+"""Where sessions are, each its caller's alone: `tests/mcp/test_mcp_served.py` tries them."""
 
 
 def nobodys() -> set[str]:
@@ -373,6 +405,7 @@ def application() -> Mastra:
         agents={"a": agent},
         workflows={"flow": flow},
         tools={"pay": pay},
+        mcp_servers={"shop": MCPServer("shop", tools={"pay": pay})},
         storage=InMemoryStorage(),
         observability=Observability(capture_content=True),
         server=ServerConfig(
@@ -456,6 +489,8 @@ class World:
             "{agentId}": "a",
             "{workflowId}": "flow",
             "{toolId}": "pay",
+            "{serverId}": "shop",
+            "{id}": "shop",
             "{agent_id}": "a",
             "{model:path}": "a",
             "{workflow_id}": "flow",
@@ -493,7 +528,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def test_every_route_has_a_row(world: World) -> None:
-    assert world.routes == ROWS.keys() | nobodys()
+    assert world.routes == ROWS.keys() | nobodys() | SPOKEN
     assert ROWS.keys().isdisjoint(nobodys())
 
 
@@ -505,7 +540,8 @@ async def test_bob_sees_and_touches_nothing_of_alices(world: World) -> None:
         given = {key: value for key, value in request.items() if value}
         given = json.loads(json.dumps(given).replace("alice-trace", world.trace))
         method = route.partition(" ")[0]
-        found = await world.http.request(method, world.path(route), headers=BOB, **given)
+        given["headers"] = {**given.get("headers", {}), **BOB}
+        found = await world.http.request(method, world.path(route), **given)
         if outcome == "refused":
             assert found.status_code in REFUSED, (route, given, found.text)
         else:

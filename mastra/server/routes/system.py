@@ -40,15 +40,6 @@ async def auth_capabilities() -> dict[str, Json]:
     return {"enabled": False, "login": None}
 
 
-async def list_mcp_servers(server: ServerDep) -> dict[str, Json]:
-    """List the MCP servers."""
-    servers: list[Json] = [
-        {"id": key, "name": getattr(found, "name", key)}
-        for key, found in server.mastra.mcp_servers.items()
-    ]
-    return {"servers": servers, "total_count": len(servers), "next": None}
-
-
 async def system_packages(server: ServerDep) -> dict[str, Json]:
     """Tell about storage and tracing."""
     has_traces, has_logs = has_kept(server, "traces"), has_kept(server, "logs")
@@ -93,7 +84,6 @@ def _constant(router: APIRouter, path: str, value: Json) -> None:
 def add_system_routes(router: APIRouter) -> None:
     """Add the routes to a router."""
     add(router, "GET", "/auth/capabilities", auth_capabilities)
-    add(router, "GET", "/mcp/v0/servers", list_mcp_servers)
     add(router, "GET", "/system/packages", system_packages)
     add(router, "GET", "/system/api-schema", list_routes)
     for path, value in _NOTHING.items():

@@ -1,0 +1,130 @@
+"""A server of ours over HTTP, inside an application that has a life of its own.
+
+The clients' sessions begin with the first request, in a task of their own, and end together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.sse import SseServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+if TYPE_CHECKING:
+    from mastra.mcp.server import MCPServer
+
+__all__ = ["HttpSessions", "SseSessions", "caller_of_session"]
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+def caller_of_session(name: str) -> AuthenticatedUser:
+    """Return what a scope has as its `user`, so that a session is its caller's alone."""
+    return AuthenticatedUser(AccessToken(token="", client_id=name, scopes=[]))
+
+
+class HttpSessions:
+    """Streamable HTTP, as an ASGI application.
+
+    Args:
+        server: What is served.
+        body_limit: How many bytes a request may have.
+    """
+
+    def __init__(self, server: MCPServer, body_limit: int) -> None:
+        self._server = server
+        self._body_limit = body_limit
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._end = asyncio.Event()
+        self._calls: set[object] = set()
+        self._is_idle = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        manager = await self._running()
+        if scope["method"] != "POST":
+            await manager.asgi_app(scope, receive, send)
+            return
+        call = object()
+        self._calls.add(call)
+        try:
+            await manager.asgi_app(scope, receive, send)
+        finally:
+            self._calls.discard(call)
+            if not self._calls:
+                self._is_idle.set()
+
+    async def _running(self) -> StreamableHTTPSessionManager:
+        loop = asyncio.get_running_loop()
+        if self._manager is None or self._loop is not loop:
+            # No session works in another event loop than the one that it began in.
+            self._loop, self._manager, self._end = loop, loop.create_future(), asyncio.Event()
+            self._is_idle, self._calls = asyncio.Event(), set()
+            # It knows of no request, since it serves all of them.
+            self._task = loop.create_task(self._hold(), context=contextvars.Context())
+        return await asyncio.shield(self._manager)
+
+    async def _hold(self) -> None:
+        made: asyncio.Future[Any] = self._manager  # pyright: ignore[reportAssignmentType]
+        manager = StreamableHTTPSessionManager(
+            self._server.build(),
+            max_request_body_size=self._body_limit,
+        )
+        try:
+            async with manager.run():
+                made.set_result(manager)
+                await self._end.wait()
+        except Exception as error:
+            if made.done():
+                raise
+            made.set_exception(error)
+
+    async def aclose(self, patience_s: float) -> None:
+        """End all sessions, once the calls under way are over or the patience is.
+
+        Args:
+            patience_s: How long to wait for them.
+        """
+        task = self._task
+        if task is None or self._loop is not asyncio.get_running_loop():
+            return
+        if self._calls:
+            self._is_idle.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_idle.wait(), patience_s)
+        self._end.set()
+        await asyncio.wait([task])
+
+
+class SseSessions:
+    """The transport until 2025, which some clients still have: a stream, and messages beside it.
+
+    Args:
+        server: What is served.
+        messages: The path that messages are sent to.
+        body_limit: How many bytes a message may have.
+    """
+
+    def __init__(self, server: MCPServer, messages: str, body_limit: int) -> None:
+        self._server = server
+        self._transport = SseServerTransport(messages, max_request_body_size=body_limit)
+
+    async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request that opens a stream, for as long as it is open."""
+        built = self._server.build()
+        async with self._transport.connect_sse(scope, receive, send) as (read, write):
+            await built.run(read, write, built.create_initialization_options())
+
+    async def message(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a message."""
+        await self._transport.handle_post_message(scope, receive, send)

@@ -1,0 +1,118 @@
+"""Tasks, in the application's storage: a head without a journal each, of whoever asked for it.
+
+A task under way is told of often, and stored when its state changes: what it has said until then is
+in this process alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from a2a.server.context import ServerCallContext
+from a2a.server.tasks import InMemoryTaskStore, TaskStore
+from a2a.types.a2a_pb2 import ListTasksRequest, ListTasksResponse, Part, Task, TaskState
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from mastra.jsonable import Json
+from mastra.storage.base import RunChanges, RunHead, WorkflowStore
+
+__all__ = ["StoredTasks", "owner_of"]
+
+_STATUS: Final = "success"
+"""Of every head: nobody drives it."""
+_OVER: Final = frozenset((
+    TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_CANCELED,
+    TaskState.TASK_STATE_REJECTED, TaskState.TASK_STATE_INPUT_REQUIRED,
+))  # fmt: skip
+
+
+def owner_of(context: ServerCallContext) -> str | None:
+    """Return whose tasks a caller may see; `None` for all, where callers are not known."""
+    return cast("str | None", context.state.get("owner"))
+
+
+class StoredTasks(TaskStore):
+    """The tasks of one agent.
+
+    Args:
+        store: Where they are kept.
+        agent_id: The agent.
+    """
+
+    def __init__(self, store: WorkflowStore, agent_id: str) -> None:
+        self._store = store
+        self._place = f"a2a:{agent_id}"
+        self._under_way: dict[str, tuple[str | None, Task]] = {}
+
+    async def save(self, task: Task, context: ServerCallContext) -> None:
+        """Keep a task as it is."""
+        _join_texts(task)
+        owner = owner_of(context)
+        known = self._under_way.get(task.id)
+        is_new = known is None or known[1].status.state != task.status.state
+        copied = Task()
+        copied.CopyFrom(task)
+        if task.status.state in _OVER:
+            self._under_way.pop(task.id, None)
+        else:
+            self._under_way[task.id] = owner, copied
+        if not is_new:
+            return
+        data: dict[str, Json] = {"task": MessageToDict(copied)}
+        head = RunHead(self._place, task.id, _STATUS, owner, data=data)
+        if not await self._store.create_run(head):
+            await self._store.update_run(self._place, task.id, RunChanges(data=data))
+
+    async def get(self, task_id: str, context: ServerCallContext) -> Task | None:
+        """Return a task of the caller's."""
+        owner = owner_of(context)
+        known = self._under_way.get(task_id)
+        if known is not None:
+            copied = Task()
+            copied.CopyFrom(known[1])
+            return copied if owner in {None, known[0]} else None
+        head = await self._store.get_run(self._place, task_id)
+        if head is None or "task" not in head.data or owner not in {None, head.resource_id}:
+            return None
+        return _read(head)
+
+    async def list(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
+        """Return a page of the caller's tasks."""
+        owner = owner_of(context)
+        found = await self._store.list_runs(self._place, resource_id=owner)
+        page = InMemoryTaskStore(use_copying=False)
+        for head in found.runs:
+            if "task" in head.data:
+                known = self._under_way.get(head.run_id)
+                await page.save(_read(head) if known is None else known[1], context)
+        return await page.list(params, context)
+
+    async def delete(self, task_id: str, context: ServerCallContext) -> None:
+        """Forget a task."""
+        if await self.get(task_id, context) is not None:
+            self._under_way.pop(task_id, None)
+            await self._store.delete_run(self._place, task_id)
+
+
+def _read(head: RunHead) -> Task:
+    return ParseDict(cast("dict[str, Any]", head.data["task"]), Task(), ignore_unknown_fields=True)
+
+
+def _join_texts(task: Task) -> None:
+    """Make one text of the pieces that an answer came in."""
+    for artifact in task.artifacts:
+        parts: list[Part] = []
+        for part in artifact.parts:
+            if parts and _is_text(part) and _is_text(parts[-1]):
+                parts[-1].text += part.text
+            else:
+                own = Part()
+                own.CopyFrom(part)
+                parts.append(own)
+        if len(parts) < len(artifact.parts):
+            del artifact.parts[:]
+            artifact.parts.extend(parts)
+
+
+def _is_text(part: Part) -> bool:
+    return part.WhichOneof("content") == "text"

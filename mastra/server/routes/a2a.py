@@ -1,0 +1,67 @@
+"""Agents for programs that speak A2A: their cards, and where they are spoken to."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mastra.agents.agent import Agent
+from mastra.errors import MissingDependencyError, NotFoundError
+from mastra.extras import needs
+from mastra.server.context import AgentId, Server, ServerDep
+from mastra.server.errors import Refusal
+from mastra.server.handling import WireResponse, add
+
+__all__ = ["add_a2a_routes"]
+
+_CARD = ".well-known/agent-card.json"
+
+
+def _agent(server: Server, agent_id: str) -> Agent:
+    try:
+        with needs("a2a", "A2A"):
+            import_module("a2a.types")
+        return server.mastra.get_agent_by_id(agent_id)
+    except MissingDependencyError as error:
+        raise Refusal(501, error.message) from error
+    except NotFoundError:
+        raise Refusal(404, "Agent not found") from None
+
+
+async def _card(server: Server, request: Request, agent_id: str, url: str) -> Response:
+    agent = _agent(server, agent_id)
+    from mastra.server.a2a.cards import card_of, card_wire  # noqa: PLC0415 - an optional package
+
+    tools = await agent.list_tools(server.request_context(request))
+    has_auth = server.config.auth is not None
+    return WireResponse(card_wire(card_of(agent, tools, url, has_auth=has_auth)))
+
+
+async def get_agent_card(server: ServerDep, request: Request, agent_id: AgentId) -> Response:
+    """Return an agent's card."""
+    base = str(request.url.replace(query="")).partition("/.well-known/")[0]
+    return await _card(server, request, agent_id, f"{base}/a2a/{agent_id}")
+
+
+async def get_own_card(server: ServerDep, request: Request, agent_id: AgentId) -> Response:
+    """Return an agent's card, from where clients look for it that know the agent's address."""
+    url = str(request.url.replace(query="")).partition("/.well-known/")[0]
+    return await _card(server, request, agent_id, url)
+
+
+async def call_agent(server: ServerDep, request: Request, agent_id: AgentId) -> Response:
+    """Answer a call of the protocol: JSON-RPC, streamed or not, of both versions."""
+    agent = _agent(server, agent_id)
+    from mastra.server.a2a.handlers import dispatcher_of  # noqa: PLC0415 - an optional package
+
+    return await dispatcher_of(server, agent).handle_requests(request)
+
+
+def add_a2a_routes(router: APIRouter) -> None:
+    """Add the routes to a router."""
+    add(router, "GET", f"/.well-known/{{agentId}}/{_CARD.rpartition('/')[2]}", get_agent_card)
+    add(router, "GET", f"/a2a/{{agentId}}/{_CARD}", get_own_card)
+    add(router, "POST", "/a2a/{agentId}", call_agent)
