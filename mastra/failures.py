@@ -130,11 +130,12 @@ async def call_user(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         Exception: Whatever it raises, always as an ordinary exception.
     """
-    requests = cancel_requests()
+    requests: int | None = None
     try:
         made = function(*arguments)
         if type(made) in _PLAIN or not inspect.isawaitable(made):
             return made
+        requests = cancel_requests()  # only while it is waited for can somebody cancel
         return await made
     except BaseException as error:
         found = Guard(requests).contain(error)

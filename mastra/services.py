@@ -265,7 +265,8 @@ class _Surroundings:
             current_ids.reset(self._ids_before)
 
 
-_AS_AROUND: Final = nullcontext()
+AS_AROUND: Final = nullcontext()
+"""The surroundings that are there already."""
 
 
 def surroundings(
@@ -282,4 +283,4 @@ def surroundings(
     ids = None
     if services is not None:
         clock, ids = clock or services.clock, services.ids
-    return _AS_AROUND if clock is None and ids is None else _Surroundings(clock, ids)
+    return AS_AROUND if clock is None and ids is None else _Surroundings(clock, ids)

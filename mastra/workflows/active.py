@@ -22,6 +22,7 @@ from mastra.workflows.events import EventLog, Kind
 from mastra.workflows.records import Journal, StepRecord
 
 __all__ = [
+    "FROM_THE_TOP",
     "NO_USAGE",
     "ActiveRun",
     "Blocks",
@@ -99,6 +100,10 @@ class Reopening:
         if self.travel is not None:
             return {"at": now_ms, **self.travel.to_stored()}
         return None
+
+
+FROM_THE_TOP: Final = Reopening()
+"""How a run begins that is not resumed and does not go back."""
 
 
 @dataclass(slots=True)

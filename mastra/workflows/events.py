@@ -263,7 +263,7 @@ class EventLog:
         self.is_closed = False
         """Set when the leg has ended; a new leg opens the log again."""
         self._waiters: list[asyncio.Future[None]] = []
-        self._outputs: deque[int] = deque()
+        self._outputs: deque[int] | None = None
         self._bytes = 0
         self.written_bytes = 0
         """About how much the steps have written so far."""
@@ -280,11 +280,14 @@ class EventLog:
         """Add what a step wrote, dropping the oldest of such where there are too many."""
         seq = self.append(kind, record, value)
         size = _size_of(value)
-        self._outputs.append(seq)
+        outputs = self._outputs
+        if outputs is None:
+            outputs = self._outputs = deque()
+        outputs.append(seq)
         self._bytes += size
         self.written_bytes += size
-        while len(self._outputs) > KEPT_OUTPUTS or self._bytes > KEPT_BYTES:
-            oldest = self._outputs.popleft()
+        while len(outputs) > KEPT_OUTPUTS or self._bytes > KEPT_BYTES:
+            oldest = outputs.popleft()
             dropped = self.entries[oldest]
             self.entries[oldest] = None
             self._bytes -= 0 if dropped is None else _size_of(dropped[2])
@@ -293,7 +296,8 @@ class EventLog:
     def close(self) -> None:
         """Let readers end after the last entry."""
         self.is_closed = True
-        self._wake()
+        if self._waiters:
+            self._wake()
 
     def reopen(self) -> None:
         """Begin a new leg."""

@@ -126,7 +126,8 @@ class RunLegs(RunView[Out]):
 
     def _join(self, handle: RunHandle) -> RunHandle:
         self._handle = handle
-        self._watchers.begin(handle)
+        if self._watchers is not None:
+            self._watchers.begin(handle)
         return handle
 
     # -- go on -------------------------------------------------------------------------------

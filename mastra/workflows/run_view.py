@@ -56,7 +56,7 @@ class RunView(Generic[Out]):
         self._handle: RunHandle | None = None
         self._began: tuple[Json, Json] | None = None  # with which input and state, from here
         self._start_lock = asyncio.Lock()
-        self._watchers = Watchers(run_id)
+        self._watchers: Watchers | None = None
 
     @property
     def workflow_id(self) -> str:
@@ -130,4 +130,5 @@ class RunView(Generic[Out]):
         `workflow-step-finish`, after each `workflow-step-result` and with its `seq`.
         """
         self._handle = self._handle or live_leg(self._runtime.engine, self._target)
+        self._watchers = self._watchers or Watchers(self.run_id)
         return self._watchers.add(callback, self._handle)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from mastra.services import Services, surroundings
+from mastra.services import AS_AROUND, Services, surroundings
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.spec import WorkflowSpec
@@ -41,9 +41,17 @@ def in_surroundings(
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
     """Call a method of what has a runtime by the clock and with the ids of that."""
 
-    @wraps(method)
-    async def called(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.runtime.surroundings():
+    async def called_in(
+        around: AbstractContextManager[None], self: Any, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with around:
             return await method(self, *args, **kwargs)
+
+    @wraps(method)
+    def called(self: Any, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        around = self.runtime.surroundings()
+        if around is AS_AROUND:
+            return method(self, *args, **kwargs)
+        return called_in(around, self, *args, **kwargs)
 
     return called

@@ -1,8 +1,10 @@
-"""What an engine is told to do: begin one leg of a run."""
+"""What an engine is told to do: begin one leg of a run.
+
+Nothing here is changed once it is made; it is not frozen, which takes longer for each field to make.
+"""
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import Literal
 
 from mastra.dataclass import dataclass
@@ -10,14 +12,14 @@ from mastra.jsonable import Json
 from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.base import WorkflowStore
-from mastra.workflows.active import Reopening
+from mastra.workflows.active import FROM_THE_TOP, Reopening
 from mastra.workflows.engines.drivers import Hold
 from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["Command", "RunTarget"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunTarget:
     """Which run of which workflow, and where it is kept."""
 
@@ -32,7 +34,7 @@ class RunTarget:
         return self.spec.id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Command:
     """One leg of a run, checked and claimed; only to be driven."""
 
@@ -42,7 +44,7 @@ class Command:
     input: Json
     initial_state: dict[str, Json]
     request_context: RequestContext
-    reopening: Reopening = field(default_factory=Reopening)
+    reopening: Reopening = FROM_THE_TOP
     per_step: bool = False
     is_created: bool = True
     """Whether the run's head is in storage yet."""

@@ -24,11 +24,14 @@ def ask(
     walk: Walk, scope: Scope, setting: Dynamic, schema: Schema[Any], value: Json, record: StepRecord
 ) -> Awaitable[Any]:
     """Call a function of the context on a value; await the answer where it has to be."""
+    return call_user(setting, StepContext(walk.run, scope, record, _read(schema, value)))
+
+
+def _read(schema: Schema[Any], value: Json) -> Any:
     try:
-        data = schema.unpack(value)
+        return schema.unpack(value)
     except SchemaMismatch:  # a value need not be of its type where nobody checked it
-        data = value
-    return call_user(setting, StepContext(walk.run, scope, record, data))
+        return value
 
 
 async def decide_branch(
@@ -36,9 +39,12 @@ async def decide_branch(
 ) -> list[str]:
     """Return the ids of the arms to take: what they are called stays, where they stand may not."""
     taken: list[str] = []
+    asked: StepContext[Any] | None = None
     for condition, unit in node.arms:
         try:
-            holds = await ask(walk, scope, condition, node.value, record.output, record)
+            if asked is None:
+                asked = StepContext(walk.run, scope, record, _read(node.value, record.output))
+            holds = await call_user(condition, asked)
         except Exception as error:  # noqa: BLE001 - as in the original, it counts as false
             StepContext(walk.run, scope, record, None).logger.warning(
                 "The condition of %r in the branch after step %r raised %s: %s. It counts as false.",

@@ -83,9 +83,9 @@ async def run_step(
             task.decide = decide
         elif node.follow is not None:
             task.decide = partial(decide_branch, walk, scope, node.follow)
-        if record is not None:
-            task.earlier = record if record.status == "suspended" else None
         if record is None or record.status != "retry":
+            if record is not None and record.status == "suspended":
+                task.earlier = record
             record = await walk.ops.record(op_id, task)
         if record.status == "retry":
             record = await _retry_later(walk, task, record)
@@ -139,7 +139,7 @@ async def _run_unit(walk: Walk, scope: Scope, unit: Unit, value: Json) -> Json:
 # -- blocks ------------------------------------------------------------------------------------
 
 
-async def run_block(walk: Walk, scope: Scope, node: Block, value: Json, decision: Any) -> Json:
+def run_block(walk: Walk, scope: Scope, node: Block, value: Json, decision: Any) -> Awaitable[Json]:
     """Walk a node that is no step, and return what flows out.
 
     Raises:
@@ -147,18 +147,17 @@ async def run_block(walk: Walk, scope: Scope, node: Block, value: Json, decision
     """
     match node:
         case BranchNode():
-            return await run_branch(walk, scope, node, value, decision)
+            return run_branch(walk, scope, node, value, decision)
         case LoopNode():
-            return await run_loop(walk, scope, node, value)
+            return run_loop(walk, scope, node, value)
         case ForeachNode():
-            return await run_foreach(walk, scope, node, value)
+            return run_foreach(walk, scope, node, value)
         case ParallelNode():
-            return await run_parallel(walk, scope, node, value)
+            return run_parallel(walk, scope, node, value)
         case WorkflowNode():
-            op_id = scope.prefix + node.op
-            return await run_workflow(walk, scope, node, op_id, node.id, value)
+            return run_workflow(walk, scope, node, scope.prefix + node.op, node.id, value)
         case SleepNode():
-            return await run_sleep(walk, scope, node, value)
+            return run_sleep(walk, scope, node, value)
 
 
 def combine(results: Sequence[Any]) -> None:

@@ -158,9 +158,8 @@ class InProcessEngine:
         driving = self._drive(key, leg)
         if run.span is not None:
             driving = traced_leg(run.span, driving)
-        leg.task = asyncio.create_task(  # noqa: TID251 - a run outlives whoever started it
-            driving, name=f"mastra run {target.run_id}"
-        )
+        # No task group's: a run outlives whoever started it.
+        leg.task = leg.loop.create_task(driving, name=f"mastra run {target.run_id}")
         leg.task.add_done_callback(leg.end)
         if command.hold is not None:
             self._watch(target.store)

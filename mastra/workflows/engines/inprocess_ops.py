@@ -89,9 +89,9 @@ class InProcessOps:
         # something is left after the crash.
         self.inline_delay_s = float("inf") if hold is None else 5.0
 
-    async def drive(self, walk: Callable[[], Awaitable[Json]]) -> Json:
+    def drive(self, walk: Callable[[], Awaitable[Json]]) -> Awaitable[Json]:
         """Walk once: an operation returns when it is done."""
-        return await walk()
+        return walk()
 
     def rest(self) -> bool:
         """Begin no further operation; return whether none is under way."""

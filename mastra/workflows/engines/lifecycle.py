@@ -179,10 +179,10 @@ async def conclude(
         RunClaimedError: Another process has taken the run over.
     """
     log, spec = run.log, command.target.spec
-    stored = writer.flush(outcome.status)
-    if stored is not None:
-        await stored
     if outcome.status in FINAL:
+        stored = writer.flush(outcome.status)
+        if stored is not None:
+            await stored
         # Whoever cancelled the run elsewhere wins, and that is then how it ended.
         outcome = await _save(command, run, writer, outcome)
         ends = await _store_ends(run, writer, outcome, len(log.entries))
@@ -252,6 +252,8 @@ async def _save(
 ) -> Outcome:
     """Write the head; return how the run has ended, which somebody else may have said."""
     target = command.target
+    if not writer.wants(outcome.status):
+        return outcome
     changes = RunChanges(
         status=outcome.status,
         result=outcome.raw,
@@ -262,8 +264,6 @@ async def _save(
         lease_until=0,
         data=head_data(command, run, outcome),
     )
-    if not writer.wants(outcome.status):
-        return outcome
     key = (target.workflow_id, target.run_id)
     tries = 0
 

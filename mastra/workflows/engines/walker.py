@@ -6,6 +6,7 @@ replay are all this one walk, over journals that know more or less.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from mastra.jsonable import Json
@@ -20,10 +21,10 @@ from mastra.workflows.spec import StepNode, WorkflowSpec
 __all__ = ["root_scope", "walk"]
 
 
-async def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> Json:
+def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> Awaitable[Json]:
     if spec.drive is not None:
-        return await spec.drive(walk, scope, value)
-    return await _walk_nodes(walk, scope, spec, value, is_root=False)
+        return spec.drive(walk, scope, value)
+    return _walk_nodes(walk, scope, spec, value, is_root=False)
 
 
 def root_scope(spec: WorkflowSpec, init_data: Json) -> Scope:
@@ -31,7 +32,7 @@ def root_scope(spec: WorkflowSpec, init_data: Json) -> Scope:
     return scope_of(spec, "", "", init_data)
 
 
-async def walk(run: ActiveRun, ops: Ops, spec: WorkflowSpec) -> Json:
+def walk(run: ActiveRun, ops: Ops, spec: WorkflowSpec) -> Coroutine[Any, Any, Json]:
     """Walk a run's whole graph and return the value that comes out.
 
     Raises:
@@ -39,7 +40,7 @@ async def walk(run: ActiveRun, ops: Ops, spec: WorkflowSpec) -> Json:
     """
     scope = root_scope(spec, run.input)
     run.path.clear()
-    return await _walk_nodes(Walk(run, ops, _nested), scope, spec, run.input, is_root=True)
+    return _walk_nodes(Walk(run, ops, _nested), scope, spec, run.input, is_root=True)
 
 
 async def _walk_nodes(
