@@ -14,6 +14,7 @@ from mastra.names import python_names, python_options
 from mastra.storage.base import Storage
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.runtime import Runtime
+from mastra.workflows.versions.families import last_version, newest, with_versions
 from mastra.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mastra.evals.live import LiveScores
     from mastra.evals.scorer import Scorer
     from mastra.observability.config import Observability
+    from mastra.schedules.service import Schedules
+    from mastra.schedules.settings import SchedulerConfig
     from mastra.services import Scorable
     from mastra.tools.tool import Tool
 
@@ -55,6 +58,7 @@ class Mastra:
         observability: What is traced and kept; left out, spans go to the OpenTelemetry that is
             set up, and nowhere else.
         scorers: Scorers by key, or a list of them: what agents, steps, experiments and Studio name.
+        scheduler: How this process starts what is scheduled, a `SchedulerConfig`; `False`: not.
         clock: What its runs go by, such as `mastra.testing.FakeClock`; left out, the machine's.
         ids: What makes ids, such as `mastra.testing.fake_ids()`; left out, they are random.
 
@@ -77,6 +81,7 @@ class Mastra:
         mcp_servers: Mapping[str, Any] | None = None,
         observability: Observability | None = None,
         scorers: Mapping[str, Scorer] | Iterable[Scorer] | None = None,
+        scheduler: SchedulerConfig | bool | None = None,
         clock: Clock | None = None,
         ids: IdSource | None = None,
     ) -> None:
@@ -105,6 +110,9 @@ class Mastra:
         self._tools: dict[str, Any] = {}
         self._scorers: dict[str, Any] = {}
         self._live: LiveScores | None = None
+        self._scheduler = scheduler
+        self._schedules: Schedules | None = None
+        self._is_open = False
         for key, agent in _keyed(agents, "agents"):
             self.add_agent(agent, key)
         for key, workflow in _keyed(workflows, "workflows"):
@@ -154,7 +162,7 @@ class Mastra:
                 raise ConfigError(
                     f"Workflow {key!r} must be a Workflow, not {type(version).__name__}."
                 )
-        last = _last_version(versions, key)
+        last = last_version(versions, key)
         spec = last.spec
         for other_key, other in self._workflows.items():
             if other.id == spec.id and other_key != (key or spec.id):
@@ -313,6 +321,18 @@ class Mastra:
 
     # -- running -------------------------------------------------------------------------------
 
+    @property
+    def schedules(self) -> Schedules:
+        """What is started again and again."""
+        if self._schedules is None:
+            from mastra.schedules.service import Schedules  # noqa: PLC0415 - only where one asks
+            from mastra.schedules.settings import settings_of  # noqa: PLC0415
+
+            self._schedules = Schedules(self, settings_of(self._scheduler))
+            if self._is_open:
+                self._schedules.start()
+        return self._schedules
+
     async def restart_all_active_workflow_runs(self) -> dict[str, list[str]]:
         """Go on with every run that was cut off, such as by a crash or a deploy.
 
@@ -355,6 +375,13 @@ class Mastra:
         await self._storage.open()
         for engine in self._engines():
             await engine.open(self._storage.workflows, restarts=restart_runs)
+        specs = [workflow.spec for workflow in self._workflows.values()]
+        # In a process of its own nobody else schedules anything, and what does not is not loaded.
+        if self._storage.workflows.is_shared or any(
+            spec.schedules or "cron" in spec.flow_control for spec in specs
+        ):
+            await self.schedules.open()
+        self._is_open = True
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -368,6 +395,9 @@ class Mastra:
 
         With a storage that outlives the process, they can be restarted.
         """
+        self._is_open = False
+        if self._schedules is not None:
+            await self._schedules.aclose()
         for engine in self._engines():
             await engine.aclose()
         if self._live is not None:
@@ -415,9 +445,9 @@ def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterat
             f"{type(given).__name__}."
         )
     seen: set[Any] = set()
-    for item in _with_versions(given):
+    for item in with_versions(given):
         # A plain function is a tool too, and is named as one by `add_tool`.
-        one: Any = _newest(item)
+        one: Any = newest(item)
         key = getattr(one, "id", None) or getattr(one, "__name__", None)
         if key in seen:
             raise ConfigError(
@@ -426,57 +456,6 @@ def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterat
             )
         seen.add(key)
         yield key, item
-
-
-def _newest(item: Any) -> Any:
-    """Return what a list of versions is registered by: the last of them."""
-    if isinstance(item, list) and item:
-        return cast("list[Any]", item)[-1]
-    return cast("Any", item)
-
-
-def _with_versions(given: Iterable[Any]) -> list[Any]:
-    """Return what a list has, with those that are versions of one workflow in a list of theirs."""
-    items = [*given]
-    families: dict[Any, list[Any]] = {}
-    for item in items:
-        if isinstance(item, Workflow):
-            families.setdefault(cast("AnyWorkflow", item).id, []).append(item)
-    several = {
-        name: family
-        for name, family in families.items()
-        if 1 < len(family) == len({workflow.version for workflow in family})
-    }
-    found: list[Any] = []
-    for item in items:
-        family = several.get(item.id) if isinstance(item, Workflow) else None
-        if family is None or item is family[-1]:
-            found.append(family or item)
-    return found
-
-
-def _last_version(versions: list[AnyWorkflow], key: str | None) -> AnyWorkflow:
-    """Return the last of the versions of a workflow.
-
-    Raises:
-        ConfigError: There are none, or they are not versions of one workflow.
-    """
-    if not versions:
-        raise ConfigError(f"Workflow {key!r} has an empty list of versions.")
-    last, seen = versions[-1], set[str | None]()
-    for workflow in versions:
-        if workflow.id != last.id:
-            raise ConfigError(
-                f"Workflows {workflow.id!r} and {last.id!r} under the key {key!r} are no versions "
-                "of one workflow: their ids differ."
-            )
-        if workflow.version in seen:
-            raise ConfigError(
-                f"Workflow {last.id!r} is registered twice as version {workflow.version!r}. Say "
-                "which is which with `create_workflow(version=…)`."
-            )
-        seen.add(workflow.version)
-    return last
 
 
 def _found(things: Mapping[str, T], key: str, kind: str, what: str) -> T:

@@ -14,6 +14,7 @@ PACKAGES = {
     "mastra.models": "Models and messages",
     "mastra.memory": "Memory",
     "mastra.processors": "Processors",
+    "mastra.schedules": "Schedules",
     "mastra.storage": "Storage",
     "mastra.testing": "Testing",
     "mastra.observability": "Observability",

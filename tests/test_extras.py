@@ -198,6 +198,24 @@ async def main():
 asyncio.run(main())
 """
 
+SCHEDULES = """
+import asyncio
+from mastra import Mastra, create_workflow, step
+
+@step
+async def double(n: int) -> int:
+    return 2 * n
+
+async def main():
+    workflow = create_workflow(
+        id="w", input_schema=int, output_schema=int, schedule={"cron": "@yearly", "input_data": 4}
+    )
+    async with Mastra(workflows=[workflow.then(double).commit()]) as mastra:
+        print([(one.id, one.status) for one in await mastra.schedules.list()])
+
+asyncio.run(main())
+"""
+
 # What each extra is for, and what the program prints.
 PROGRAMS: dict[str, tuple[str, str]] = {
     "openai": (answers("openai/gpt-4o", None, CHAT), "hi"),
@@ -232,6 +250,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         "connect",
     ),
     "evals": (EVALS, "completeness-scorer 1.0"),
+    "schedules": (SCHEDULES, "[('wf_w', 'active')]"),
     "mcp": (MCP, "7"),
     "cli": (
         "import subprocess, sys, pathlib\n"
@@ -256,6 +275,7 @@ MISSING = {
     "a2a": "from mastra.a2a import A2AAgent",
     "ag-ui": "from mastra.ag_ui import ag_ui_route\nag_ui_route().resolve(None)",
     "mcp": MCP,
+    "schedules": SCHEDULES,
     "inngest,server": "from mastra.inngest import InngestEngine",
     "openai": answers("openai/gpt-4o", None, CHAT),
     "anthropic": answers("anthropic/claude-sonnet-4-5", "native", MESSAGES),

@@ -41,6 +41,7 @@ from mastra.server.routes.observability import add_observability_routes
 from mastra.server.routes.ratings import add_rating_routes
 from mastra.server.routes.results import add_result_routes
 from mastra.server.routes.runs import add_run_routes
+from mastra.server.routes.schedules import add_schedule_routes
 from mastra.server.routes.scores import add_score_routes
 from mastra.server.routes.suggestions import add_suggestion_routes
 from mastra.server.routes.system import add_system_routes
@@ -154,6 +155,7 @@ def _routes(prefix: str) -> tuple[APIRoute, ...]:
         add_feedback_routes,
         add_mcp_routes,
         add_a2a_routes,
+        add_schedule_routes,
         add_system_routes,
     ):
         add_routes(api)

@@ -27,6 +27,7 @@ from mastra.workflows.workflow import Workflow
 
 __all__ = [
     "SERVER_KEY",
+    "WHO",
     "AgentId",
     "PathRunId",
     "RunId",
@@ -42,6 +43,8 @@ SERVER_KEY = "mastra.server"
 USER = "user"
 """Where steps and tools find what is known of a caller. Nobody else may say who calls."""
 _RESERVED = frozenset({RESOURCE_ID, THREAD_ID, AUTH_TOKEN})
+WHO = _RESERVED | {USER}
+"""What says who calls: nothing that is kept for later may."""
 _ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 
 RunId = Annotated[str, Query(alias="runId", min_length=1, max_length=255, pattern=_ID_PATTERN)]

@@ -18,6 +18,7 @@ def begin_draining(server: Server) -> None:
 async def drain(server: Server) -> None:
     """Let runs end, or reach the end of a step, for as long as the configuration allows."""
     begin_draining(server)
+    await server.mastra.schedules.stop()
     engines: dict[int, Engine] = {id(server.mastra.engine): server.mastra.engine}
     for workflow in server.mastra.list_workflows().values():
         engines[id(workflow.runtime.engine)] = workflow.runtime.engine

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mastra.storage.drivers import DriverStore
     from mastra.storage.evals import EvalStore
     from mastra.storage.observability import ObservabilityStore
+    from mastra.storage.schedules import ScheduleStore
 
 __all__ = [
     "JournalRow",
@@ -295,6 +296,11 @@ class Storage(Protocol):
     @property
     def observability(self) -> ObservabilityStore:
         """Traces and logs."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """What is started again and again, and when it was."""
         ...
 
     async def open(self) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.evals import EvalStore
     from mastra.storage.observability import ObservabilityStore
+    from mastra.storage.schedules import ScheduleStore
 
 __all__ = ["InMemoryStorage", "InMemoryWorkflowStore"]
 
@@ -264,6 +265,7 @@ class InMemoryStorage:
         self._memory: MemoryStore | None = None
         self._evals: EvalStore | None = None
         self._observability: ObservabilityStore | None = None
+        self._schedules: ScheduleStore | None = None
 
     # Loaded when they are used: a program of workflows alone starts faster without them.
 
@@ -293,6 +295,15 @@ class InMemoryStorage:
 
             self._observability = InMemoryObservability()
         return self._observability
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """What is started again and again, and when it was."""
+        if self._schedules is None:
+            from mastra.storage.schedules import InMemorySchedules  # noqa: PLC0415
+
+            self._schedules = InMemorySchedules()
+        return self._schedules
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""

@@ -438,7 +438,9 @@ class WorkflowSpec:
     value: Schema[Any] | None = None
     """What flows out of the last node, where that is known."""
     flow_control: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Options that only one engine reads, such as concurrency on Inngest."""
+    """When its runs begin, and how many at once: as `create_workflow` was given it."""
+    schedules: tuple[Any, ...] = ()
+    """When it runs by itself: `WorkflowSchedule`s."""
     version: str | None = None
     """Which of several definitions under the same id it is."""
     kept: tuple[WorkflowSpec, ...] = ()

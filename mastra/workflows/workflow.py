@@ -369,6 +369,10 @@ class WorkflowOptions(TypedDict, total=False):
     validate_outputs: bool
     metadata: Mapping[str, Any] | None
     strict: bool
+    schedule: Any
+    cron: str | None
+    input_data: Any
+    initial_state: Any
 
 
 # Types that are no classes (unions, `Annotated`) are `Any` to a type checker.
@@ -412,6 +416,10 @@ def create_workflow(
     metadata: Mapping[str, Any] | None = None,
     scorers: Mapping[str, Any] | None = None,
     strict: bool = False,
+    schedule: Any = None,
+    cron: str | None = None,
+    input_data: Any = None,
+    initial_state: Any = None,
 ) -> Workflow[Any, Any, Any]:
     """Begin a workflow.
 
@@ -433,35 +441,46 @@ def create_workflow(
         metadata: Facts of your own.
         scorers: What scores its outputs once they are given, by key, as of an agent.
         strict: Whether a run fails whose last value does not meet `output_schema`.
+        schedule: When it runs by itself: a `WorkflowSchedule` or a dict of its fields, or a list of
+            them, each with an id.
+        cron: The same as text alone, with `input_data` and `initial_state`; on Inngest its server
+            starts the runs.
+        input_data: The input of runs that `cron` starts.
+        initial_state: The state that they begin with.
     """
     check_id(id, "Workflow")
     retry = retry_config
     if isinstance(retry, Mapping):
         retry = RetryConfig(**dict(retry))
-    return Workflow(
-        WorkflowSpec(
-            id=id,
-            version=None if version is None else str(version),
-            nodes=(),
-            input_schema=schema_of(input_schema),
-            output_schema=schema_of(output_schema),
-            state_schema=None if state_schema is None else schema_of(state_schema),
-            request_context_schema=None
-            if request_context_schema is None
-            else schema_of(request_context_schema),
-            description=description,
-            metadata=metadata,
-            scorers=scorers,
-            retry=retry or RetryConfig(),
-            validate_inputs=validate_inputs,
-            validate_outputs=validate_outputs,
-            strict=strict,
-            should_persist_snapshot=should_persist_snapshot,
-            on_start=on_start,
-            on_finish=on_finish,
-            on_error=on_error,
-        )
+    flow = {"cron": cron, "input_data": input_data, "initial_state": initial_state}
+    spec = WorkflowSpec(
+        id=id,
+        version=None if version is None else str(version),
+        nodes=(),
+        input_schema=schema_of(input_schema),
+        output_schema=schema_of(output_schema),
+        state_schema=None if state_schema is None else schema_of(state_schema),
+        request_context_schema=None
+        if request_context_schema is None
+        else schema_of(request_context_schema),
+        description=description,
+        metadata=metadata,
+        scorers=scorers,
+        retry=retry or RetryConfig(),
+        validate_inputs=validate_inputs,
+        validate_outputs=validate_outputs,
+        strict=strict,
+        should_persist_snapshot=should_persist_snapshot,
+        on_start=on_start,
+        on_finish=on_finish,
+        on_error=on_error,
+        flow_control={name: value for name, value in flow.items() if value is not None},
     )
+    if schedule is not None:
+        from mastra.workflows.schedule import schedules_of  # noqa: PLC0415 - where there is one
+
+        spec = replace(spec, schedules=schedules_of(schedule, spec))
+    return Workflow(spec)
 
 
 def clone_workflow(workflow: Workflow[In, Out, Value], *, id: str) -> Workflow[In, Out, Value]:

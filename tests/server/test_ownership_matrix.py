@@ -158,6 +158,7 @@ EVALS: tuple[EvalKind, ...] = (
     "experiment_result",
     "feedback",
 )
+MINE = {"workflowId": "flow", "cron": "@daily", "inputData": {"value": 1}}
 SAVED = {"id": "alice-message", "role": "user", "content": "bob's"}
 
 ROWS: dict[str, list[tuple[str, Any]]] = {
@@ -313,6 +314,19 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     "DELETE /datasets/{datasetId}/items/{itemId}/purge": [refused()],
     "GET /datasets/{datasetId}/items/{itemId}/history": [refused()],
     "GET /datasets/{datasetId}/items/{itemId}/versions/{datasetVersion}": [refused()],
+    "GET /schedules": [blind(), blind(workflowId="flow"), refused(resourceId="alice")],
+    "POST /schedules": [
+        refused({**MINE, "resourceId": "alice"}),
+        refused({**MINE, "id": "schedule_alice"}),
+        refused({"agentId": "a", "cron": "@daily", "prompt": "?", "resourceId": "alice"}),
+    ],
+    "GET /schedules/{scheduleId}": [refused()],
+    "PATCH /schedules/{scheduleId}": [refused({"cron": "@hourly"}), refused({"resourceId": "bob"})],
+    "DELETE /schedules/{scheduleId}": [refused()],
+    "POST /schedules/{scheduleId}/pause": [refused()],
+    "POST /schedules/{scheduleId}/resume": [refused()],
+    "POST /schedules/{scheduleId}/run": [refused()],
+    "GET /schedules/{scheduleId}/triggers": [refused()],
     "GET /experiments": [blind()],
     "GET /experiments/review-summary": [blind()],
     "DELETE /experiments/{experimentId}": [refused()],
@@ -369,7 +383,7 @@ GET /observability/discovery/environments|GET /observability/discovery/service-n
 GET /observability/discovery/tags|GET /logs/transports|GET /auth/capabilities|GET /mcp/v0/servers
 GET /system/packages|GET /system/api-schema|GET /scores/scorers|GET /scores/scorers/{scorerId}
 POST /datasets/cluster-failures
-GET /processors|GET /workspaces|POST /datasets|GET /schedules|GET /channels/platforms|GET /editor/builder/settings
+GET /processors|GET /workspaces|POST /datasets|GET /channels/platforms|GET /editor/builder/settings
 GET /editor/builder/models/available|GET /stored/prompt-blocks
 GET /.well-known/{agentId}/agent-card.json|GET /a2a/{agentId}/.well-known/agent-card.json
 GET /mcp/v0/servers/{id}|GET /mcp/{serverId}/tools|GET /mcp/{serverId}/tools/{toolId}
@@ -441,6 +455,10 @@ class World:
             ),
             ("memory/threads/alice-thread/working-memory", {"workingMemory": "alice-notes"}),
             ("datasets", {"name": "alice-dataset"}),
+            (
+                "schedules",
+                {"workflowId": "flow", "id": "alice", "cron": "@yearly", "inputData": {"value": 1}},
+            ),
             ("scores", {"score": ALICES_SCORE}),
             ("observability/feedback", {"feedback": ALICES_FEEDBACK}),
         ):
@@ -480,6 +498,8 @@ class World:
             await storage.workflows.get_run("agent:a", "alice-run"),
             (run.status, run.updated_at, runs.total),
             *[await storage.evals.list(kind) for kind in EVALS],
+            await storage.schedules.list(resource_id="alice"),
+            await storage.schedules.list_triggers("schedule_alice"),
         ]
 
     def path(self, route: str) -> str:
@@ -500,6 +520,7 @@ class World:
             "{threadId}": "alice-thread",
             "{trace_id}": self.trace,
             "{span_id}": self.span,
+            "{scheduleId}": "schedule_alice",
             "{datasetId}": self.dataset,
             "{itemId}": "alice-item",
             "{experimentId}": "alice-experiment",

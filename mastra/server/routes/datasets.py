@@ -14,8 +14,7 @@ from mastra.errors import NotFoundError
 from mastra.evals.catalogue import Datasets
 from mastra.ids import new_id
 from mastra.jsonable import Json
-from mastra.request_context import AUTH_TOKEN, RESOURCE_ID, THREAD_ID
-from mastra.server.context import USER, Server, ServerDep, load_strict
+from mastra.server.context import WHO, Server, ServerDep, load_strict
 from mastra.server.errors import Refusal
 from mastra.server.eval_payloads import (
     DatasetBody,
@@ -208,9 +207,6 @@ async def list_versions(
 
 # -- items -------------------------------------------------------------------------------------
 
-_WHO = frozenset({RESOURCE_ID, THREAD_ID, AUTH_TOKEN, USER})
-"""What says who calls: no item of a dataset may."""
-
 
 def _data(body: ItemBody, *, is_change: bool = False) -> dict[str, Json]:
     if body.tool_mocks or body.unmocked_tool_policy is not None:
@@ -221,7 +217,7 @@ def _data(body: ItemBody, *, is_change: bool = False) -> dict[str, Json]:
         data.pop(name, None)
     context = data.get("requestContext")
     if context is not None:
-        data["requestContext"] = {key: one for key, one in context.items() if key not in _WHO}
+        data["requestContext"] = {key: one for key, one in context.items() if key not in WHO}
     if not is_change:
         data.setdefault("input", None)
     return data

@@ -21,7 +21,6 @@ __all__ = ["add_system_routes"]
 _NOTHING: dict[str, Json] = {
     "/processors": {},
     "/workspaces": {"workspaces": []},
-    "/schedules": {"schedules": []},
     "/channels/platforms": [],
     "/editor/builder/settings": {"enabled": False, "modelPolicy": {"active": False}},
     "/editor/builder/models/available": {"providers": []},

@@ -16,6 +16,7 @@ from mastra.storage.sql.database import Database, Durability
 from mastra.storage.sql.evals import SQLEvals
 from mastra.storage.sql.leases import SQLDrivers
 from mastra.storage.sql.observability import SQLObservability
+from mastra.storage.sql.schedules import SQLSchedules
 from mastra.storage.sql.sqlite import SqliteDatabase
 from mastra.storage.sql.workflows import SQLWorkflowStore
 
@@ -47,6 +48,7 @@ class SQLStorage:
         memory: Threads, messages and resources.
         evals: Scores, datasets, experiments and feedback.
         observability: Traces and logs.
+        schedules: What is started again and again, and when it was.
 
     Raises:
         ConfigError: The URL is not one of these, or an option is none.
@@ -70,6 +72,7 @@ class SQLStorage:
         self.memory = SQLMemoryStore(self._database)
         self.evals = SQLEvals(self._database)
         self.observability = SQLObservability(self._database)
+        self.schedules = SQLSchedules(self._database)
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. May be called again.

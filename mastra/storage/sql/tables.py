@@ -30,6 +30,8 @@ __all__ = [
     "resources",
     "run_journal",
     "runs",
+    "schedule_triggers",
+    "schedules",
     "spans",
     "threads",
     "traces",
@@ -222,3 +224,39 @@ logs = Table(
     Column("content", Text, nullable=False),
 )
 """Log records."""
+schedules = Table(
+    "mastra_schedules",
+    METADATA,
+    Column("schedule_key", BigInteger, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text),
+    Column("status", Text, nullable=False),
+    Column("next_fire_at", BigInteger, nullable=False),
+    Column("last_fire_at", BigInteger),
+    Column("last_run_id", Text),
+    Column("resource_id", Text),
+    Column("reserved_by", Text),
+    Column("reserved_until", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("data", Text, nullable=False),
+)
+"""One row a schedule. Who has reserved it until when only saves work: `next_fire_at` decides."""
+
+schedule_triggers = Table(
+    "mastra_schedule_triggers",
+    METADATA,
+    Column("trigger_key", BigInteger, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("schedule_id", Text, nullable=False),
+    Column("run_id", Text),
+    Column("scheduled_at", BigInteger, nullable=False),
+    Column("actual_at", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("error", Text),
+    Column("data", Text, nullable=False),
+)
+"""One row a fire of a schedule."""

@@ -18,6 +18,7 @@ from mastra.storage.sql.migrations.v7_evals import eval_tables
 from mastra.storage.sql.migrations.v8_answers import answers
 from mastra.storage.sql.migrations.v9_agent_runs import agent_runs_as_runs
 from mastra.storage.sql.migrations.v10_observability import observability_tables
+from mastra.storage.sql.migrations.v11_schedules import schedule_tables
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -50,6 +51,7 @@ MIGRATIONS = (
     Migration(8, answers),
     Migration(9, agent_runs_as_runs),
     Migration(10, observability_tables),
+    Migration(11, schedule_tables),
 )
 LATEST = MIGRATIONS[-1].version
 

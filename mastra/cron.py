@@ -1,0 +1,105 @@
+"""When something is to happen again: cron expressions in a time zone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from mastra.errors import ConfigError
+from mastra.extras import needs
+
+__all__ = ["Cron", "cron_of"]
+
+_NAMED: Final[Mapping[str, str]] = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+
+class Cron:
+    """An expression of five fields, or of six with seconds first, in a time zone.
+
+    Where clocks are put forward, a time of day that is left out comes as soon as there is one
+    again; where they are put back, a time of day that is there twice comes the first time. What
+    comes every hour or more often, and what has seconds, keeps its distance.
+
+    Args:
+        expression: Such as `"0 9 * * MON-FRI"`, or a name such as `"@daily"`. It may begin with
+            `TZ=Europe/Berlin `.
+        timezone: An IANA name; left out, that of the expression, else UTC.
+
+    Raises:
+        ConfigError: It is no such expression, there is no such zone, or it never comes.
+        MissingDependencyError: The extra `schedules` is not installed.
+    """
+
+    def __init__(self, expression: str, timezone: str | None = None) -> None:
+        with needs("schedules", "A schedule"):
+            from cronsim import CronSim, CronSimError  # noqa: PLC0415 - an extra
+        self.expression = expression
+        zone, fields = _split(expression)
+        self._zone = _zone_of(timezone or zone)
+        self._fields = _NAMED.get(fields.lower(), fields)
+        self._moments = CronSim
+        try:
+            self.next_after(0)
+        except CronSimError as error:
+            reason = str(error)
+            raise ConfigError(
+                f"{expression!r} is no cron expression: {reason[:1].lower()}{reason[1:]}. Use five "
+                "fields (minute, hour, day of month, month, day of week), or six with seconds "
+                "first, such as '0 9 * * MON-FRI'."
+            ) from None
+
+    def next_after(self, ms: int) -> int:
+        """Return the first moment after another one, both in milliseconds since 1970.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        start = datetime.fromtimestamp(ms / 1000, self._zone)
+        for found in self._moments(self._fields, start):
+            # Of a time of day that is there twice it names the first, from the second hour too.
+            at = round(found.timestamp() * 1000)
+            if at > ms:
+                return at
+        raise ConfigError(f"The cron expression {self.expression!r} never comes.")
+
+
+@lru_cache(maxsize=256)
+def cron_of(expression: str, timezone: str | None = None) -> Cron:
+    """Return an expression that has been looked at before, or look at it.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    return Cron(expression, timezone)
+
+
+def _split(expression: str) -> tuple[str | None, str]:
+    """Return the zone that an expression begins with, and the rest."""
+    if not isinstance(expression, str) or not expression.strip():
+        raise ConfigError(f"A cron expression is a text such as '0 9 * * *', not {expression!r}.")
+    first, _, rest = expression.strip().partition(" ")
+    name, _, zone = first.partition("=")
+    return (zone, rest.strip()) if name in ("TZ", "CRON_TZ") else (None, expression.strip())
+
+
+def _zone_of(name: str | None) -> tzinfo:
+    if name is None or name.upper() == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ConfigError(
+            f"There is no time zone {name!r} here. Use a name such as 'Europe/Berlin'; where the "
+            "machine knows none of them, install the package tzdata."
+        ) from None

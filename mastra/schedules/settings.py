@@ -1,0 +1,51 @@
+"""How a process starts what is scheduled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from mastra.errors import ConfigError
+from mastra.names import python_names, python_options
+
+__all__ = ["SchedulerConfig", "settings_of"]
+
+
+@python_names
+@python_options
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerConfig:
+    """How a process starts what is scheduled: `Mastra(scheduler=SchedulerConfig(…))`."""
+
+    enabled: bool = True
+    """Whether it does at all; otherwise the other processes on the storage do."""
+    tick_interval: float = 1.0
+    """How often, in seconds, a storage that others write to is asked what they have scheduled."""
+    batch_size: int = 50
+    """How much is started at once."""
+    keep_triggers: timedelta | None = timedelta(days=30)
+    """For how long it is kept when what was started; `None` for ever."""
+    on_error: Callable[[Exception, str], Any] | None = None
+    """Called with what prevented a start, and the id of the schedule."""
+
+    def __post_init__(self) -> None:
+        if self.tick_interval <= 0 or self.batch_size < 1:
+            raise ConfigError(
+                f"SchedulerConfig has tick_interval={self.tick_interval} and batch_size="
+                f"{self.batch_size}. Use a number of seconds above 0, and 1 or more."
+            )
+
+
+def settings_of(given: Any) -> SchedulerConfig:
+    """Return the settings that `Mastra(scheduler=…)` was given.
+
+    Raises:
+        ConfigError: It is neither settings nor whether to start anything.
+    """
+    if given is None or isinstance(given, bool):
+        return SchedulerConfig(enabled=given is not False)
+    if not isinstance(given, SchedulerConfig):
+        raise ConfigError(f"Mastra(scheduler=...) takes a SchedulerConfig or False, not {given!r}.")
+    return given

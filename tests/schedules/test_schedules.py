@@ -1,0 +1,300 @@
+"""Schedules start workflows and agents when it is time, once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mastra import (
+    Agent,
+    ConfigError,
+    IdTakenError,
+    InMemoryStorage,
+    InputValidationError,
+    Mastra,
+    NotFoundError,
+    SQLStorage,
+    create_workflow,
+)
+from mastra.memory import Memory
+from mastra.schedules import SchedulerConfig, WorkflowSchedule
+from mastra.testing import FunctionModel
+from tests.schedules.cases import START, fires, flow, hand_clock, hours, until
+
+pytestmark = pytest.mark.anyio
+
+HOURLY: Any = {"cron": "0 * * * *"}
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    kept = InMemoryStorage()
+    url = f"sqlite:///{tmp_path}/schedules.db"
+    return (lambda: kept) if request.param == "memory" else (lambda: SQLStorage(url))
+
+
+async def test_a_declared_schedule_starts_runs_when_it_is_time(make_storage: Any) -> None:
+    seen: list[Any] = []
+    schedule = {**HOURLY, "inputData": {"n": 1}, "initial_state": {"a": 2}, "timezone": "UTC"}
+    clock = hand_clock()
+    workflow = flow(seen, schedule=schedule)
+    async with Mastra(workflows=[workflow], storage=make_storage(), clock=clock) as mastra:
+        (kept,) = await mastra.schedules.list(workflow_id="flow")
+        assert (kept.id, kept.input_data, kept.status) == ("wf_flow", {"n": 1}, "active")
+        assert seen == []
+        await clock.advance(1800)
+        await fires(mastra, "wf_flow", 1)
+        await clock.advance(3600)
+        found = await fires(mastra, "wf_flow", 2)
+        assert hours(found) == ["04 09:00", "04 10:00"]
+        assert {one.outcome for one in found} == {"published"}
+        await until(lambda: len(seen) == 2)
+        assert seen == [(one.run_id, {"n": 1}, None, {"a": 2}) for one in found]
+        now = await mastra.schedules.get("wf_flow")
+        assert now is not None
+        assert (now.last_run_id, now.last_fire_at) == (found[1].run_id, found[1].actual_fire_at)
+        run = await mastra.get_workflow("flow").get_run(found[0].run_id or "")
+        assert run is not None
+
+
+async def test_several_have_ids_and_what_is_no_longer_declared_is_forgotten(
+    make_storage: Any,
+) -> None:
+    clock = hand_clock()
+
+    async def ids(schedule: Any) -> list[tuple[str, str, int]]:
+        workflow = flow([], schedule=schedule)
+        async with Mastra(workflows=[workflow], storage=make_storage(), clock=clock) as mastra:
+            return [(one.id, one.cron, one.next_fire_at) for one in await mastra.schedules.list()]
+
+    first = await ids([{**HOURLY, "id": "a"}, WorkflowSchedule(id="b", cron="@daily")])
+    assert [one[:2] for one in first] == [("wf_flow__a", "0 * * * *"), ("wf_flow__b", "@daily")]
+    await clock.advance(7200)
+    again = await ids([{**HOURLY, "id": "a"}, {"cron": "@weekly", "id": "b"}])
+    assert again[0] == first[0]  # it is due, as it was
+    assert again[1][2] > first[1][2]
+    assert await ids(None) == []
+
+
+async def test_a_paused_one_stays_paused_over_a_deploy_and_goes_on_from_now(
+    make_storage: Any,
+) -> None:
+    seen: list[Any] = []
+    clock = hand_clock()
+
+    def deploy() -> Mastra:
+        workflow = flow(seen, schedule=HOURLY)
+        return Mastra(workflows=[workflow], storage=make_storage(), clock=clock)
+
+    async with deploy() as mastra:
+        paused = await mastra.schedules.pause("wf_flow")
+        assert paused == await mastra.schedules.pause("wf_flow")
+    async with deploy() as mastra:
+        await clock.advance(3 * 3600)
+        resumed = await mastra.schedules.resume("wf_flow")
+        assert resumed.next_fire_at == (START.timestamp() + 3 * 3600 + 1800) * 1000
+        assert resumed == await mastra.schedules.resume("wf_flow")
+        await clock.advance(1800)
+        found = await fires(mastra, "wf_flow", 1)
+    assert hours(found) == ["04 12:00"]
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "expected"),
+    [
+        ("one", ["04 09:00", "04 13:00"]),
+        ("all", ["04 09:00", "04 10:00", "04 11:00", "04 12:00", "04 13:00"]),
+        ("none", ["04 13:00"]),
+    ],
+)
+async def test_what_passed_while_nothing_was_there_is_caught_up_with_as_it_says(
+    make_storage: Any, catch_up: str, expected: list[str]
+) -> None:
+    clock, seen = hand_clock(), list[Any]()
+
+    def deploy() -> Mastra:
+        workflow = flow(seen, schedule={**HOURLY, "catch_up": catch_up})
+        return Mastra(workflows=[workflow], storage=make_storage(), clock=clock)
+
+    async with deploy():
+        pass
+    await clock.advance(4 * 3600 - 60)  # 12:29
+    async with deploy() as mastra:
+        await until(lambda: len(seen) == len(expected) - 1)
+        await clock.advance(31 * 60)
+        await until(lambda: len(seen) == len(expected))
+        found = await fires(mastra, "wf_flow", len(expected), outcomes=["published"])
+        skipped = [
+            one
+            for one in await mastra.schedules.list_triggers("wf_flow")
+            if one.outcome == "skipped"
+        ]
+    assert hours(found) == expected
+    assert len(skipped) == (catch_up == "none")
+
+
+async def test_cron_is_a_schedule_where_this_process_runs_the_workflow() -> None:
+    seen: list[Any] = []
+    clock = hand_clock()
+    workflow = flow(seen, cron="TZ=Europe/Berlin 0 11 * * *", input_data={"n": 3})
+    async with Mastra(workflows=[workflow], clock=clock) as mastra:
+        await clock.advance(1800)
+        (found,) = await fires(mastra, "wf_flow", 1)
+        await until(lambda: seen)
+    assert seen == [(found.run_id, {"n": 3}, None, {})]
+
+
+async def test_a_program_makes_changes_and_deletes_schedules(make_storage: Any) -> None:
+    seen: list[Any] = []
+    clock = hand_clock()
+    async with Mastra(workflows=[flow(seen)], storage=make_storage(), clock=clock) as mastra:
+        schedules = mastra.schedules
+        made = await schedules.create(
+            workflow_id="flow", id="My nightly!", cron="0 3 * * *", resource_id="ada", input_data={}
+        )
+        assert (made.id, made.status) == ("schedule_My-nightly", "active")
+        assert made == await schedules.get(made.id)
+        with pytest.raises(IdTakenError, match="schedule_My-nightly"):
+            await schedules.create(workflow_id="flow", id=made.id, cron="@daily")
+        changed = await schedules.update(made.id, cron="45 8 * * *", input_data={"n": 5})
+        assert changed.next_fire_at == (START.timestamp() + 900) * 1000
+        assert changed.resource_id == "ada"
+        await clock.advance(900)
+        (fired,) = await fires(mastra, made.id, 1)
+        claim = await schedules.run(made.id)
+        manual = (await fires(mastra, made.id, 2))[1]
+        assert (manual.run_id, manual.trigger_kind) == (claim["claimId"], "manual")
+        await until(lambda: len(seen) == 2)
+        assert seen == [(one.run_id, {"n": 5}, "ada", {}) for one in (fired, manual)]
+        assert await schedules.list(resource_id="bob") == []
+        await schedules.delete(made.id)
+        assert await schedules.list() == []
+        for call in (schedules.delete, schedules.pause, schedules.resume, schedules.run):
+            with pytest.raises(NotFoundError, match="no schedule"):
+                await call(made.id)
+
+
+async def test_an_agent_is_asked_in_its_conversation() -> None:
+    clock = hand_clock()
+    model = FunctionModel(lambda request: f"{len(request.messages)} messages")
+    agent = Agent(id="helper", model=model, memory=Memory())
+    async with Mastra(agents=[agent], clock=clock) as mastra:
+        made = await mastra.schedules.create(
+            agent_id="helper", cron="@hourly", prompt="News?", thread_id="t", resource_id="ada"
+        )
+        await clock.advance(1800)
+        await fires(mastra, made.id, 1, outcomes=["succeeded"])
+        await clock.advance(3600)
+        found = await fires(mastra, made.id, 2, outcomes=["succeeded"])
+        (thread,) = (await mastra.storage.memory.list_threads(resource_id="ada")).threads
+        assert thread.id == "t"
+    assert [one.outcome for one in found] == ["succeeded", "succeeded"]
+
+
+async def test_an_answer_that_is_cut_off_is_noted_as_such() -> None:
+    clock, begun = hand_clock(), asyncio.Event()
+
+    async def never(request: Any) -> str:
+        begun.set()
+        await asyncio.Event().wait()
+        return ""
+
+    agent = Agent(id="slow", model=FunctionModel(never))
+    storage = InMemoryStorage()
+    async with Mastra(agents=[agent], clock=clock, storage=storage) as mastra:
+        made = await mastra.schedules.create(agent_id="slow", cron="@hourly", prompt="?")
+        await clock.advance(1800)
+        await begun.wait()
+    (fired,) = await storage.schedules.list_triggers(made.id)
+    assert fired.outcome == "aborted"
+
+
+async def test_a_start_that_fails_is_noted_and_told_and_the_next_one_comes() -> None:
+    told: list[tuple[str, str]] = []
+
+    def refuse(_: Any) -> None:
+        raise ValueError("not today")
+
+    clock = hand_clock()
+    config = SchedulerConfig(on_error=lambda error, name: told.append((name, str(error))))
+    workflow = flow([], schedule=HOURLY, on_start=refuse)
+    async with Mastra(workflows=[workflow], clock=clock, scheduler=config) as mastra:
+        await clock.advance(1800)
+        await fires(mastra, "wf_flow", 1)
+        await clock.advance(3600)
+        found = await fires(mastra, "wf_flow", 2)
+    assert [(one.outcome, "not today" in str(one.error)) for one in found] == [("failed", True)] * 2
+    assert [name for name, _ in told] == ["wf_flow", "wf_flow"]
+
+
+async def test_a_process_that_is_not_to_start_anything_does_not() -> None:
+    clock, seen = hand_clock(), list[Any]()
+    workflow = flow(seen, schedule=HOURLY)
+    async with Mastra(workflows=[workflow], clock=clock, scheduler=False) as mastra:
+        await clock.advance(7200)
+        assert await mastra.schedules.list_triggers("wf_flow") == []
+        await mastra.schedules.run("wf_flow")
+        await until(lambda: seen)
+
+
+async def test_old_fires_are_forgotten() -> None:
+    clock = hand_clock()
+    config = SchedulerConfig(keep_triggers=timedelta(days=20))
+    workflow = flow([], schedule={"cron": "@monthly"})
+    async with Mastra(workflows=[workflow], clock=clock, scheduler=config) as mastra:
+        await clock.advance(timedelta(days=28))
+        assert hours(await fires(mastra, "wf_flow", 1)) == ["01 00:00"]
+        await clock.advance(timedelta(days=30))
+        async with asyncio.timeout(30):
+            while len(found := await mastra.schedules.list_triggers("wf_flow")) != 1:
+                await asyncio.sleep(0.01)
+        assert found[0].scheduled_fire_at > (START + timedelta(days=50)).timestamp() * 1000
+        assert await mastra.schedules.delete_triggers_older_than(timedelta(days=-1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ({"timezone": "UTC"}, "'cron'"),
+        ({**HOURLY, "cronn": 1}, "'cron'"),
+        ({"cron": "nonsense"}, "no cron expression"),
+        ({**HOURLY, "catch_up": "some"}, "catch_up"),
+        ([HOURLY, {**HOURLY, "id": "a"}], "an id of its own"),
+        ([{**HOURLY, "id": "a"}, {**HOURLY, "id": "a"}], "an id of its own"),
+        ("@daily", "'cron'"),
+    ],
+)
+def test_what_is_no_schedule_is_refused_where_it_is_declared(schedule: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        flow([], schedule=schedule)
+
+
+def test_an_input_that_the_workflow_does_not_take_is_refused() -> None:
+    with pytest.raises(InputValidationError):
+        create_workflow(
+            id="w", input_schema=int, output_schema=int, schedule={**HOURLY, "input_data": "x"}
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "either"),
+        ({"workflow_id": "flow", "agent_id": "a"}, "either"),
+        ({"workflow_id": "flow", "prompt": "?"}, "prompt"),
+        ({"agent_id": "a", "input_data": {}}, "input_data"),
+        ({"agent_id": "a"}, "prompt"),
+        ({"agent_id": "a", "prompt": "?", "thread_id": "t"}, "resource_id"),
+        ({"workflow_id": "flow", "id": "!"}, "no letter"),
+        ({"workflow_id": "flow", "catch_up": "some"}, "catch_up"),
+    ],
+)
+async def test_what_no_schedule_can_have_is_refused(options: Any, message: str) -> None:
+    agent = Agent(id="a", model=FunctionModel(lambda _: "x"))
+    mastra = Mastra(workflows=[flow([])], agents=[agent])
+    with pytest.raises(ConfigError, match=message):
+        await mastra.schedules.create(cron="@daily", **options)
