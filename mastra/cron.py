@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from mastra.errors import ConfigError
 from mastra.extras import needs
@@ -96,6 +95,8 @@ def _split(expression: str) -> tuple[str | None, str]:
 def _zone_of(name: str | None) -> tzinfo:
     if name is None or name.upper() == "UTC":
         return UTC
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only where a zone is named
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -112,7 +112,6 @@ class Mastra:
         self._live: LiveScores | None = None
         self._scheduler = scheduler
         self._schedules: Schedules | None = None
-        self._is_open = False
         for key, agent in _keyed(agents, "agents"):
             self.add_agent(agent, key)
         for key, workflow in _keyed(workflows, "workflows"):
@@ -329,8 +328,6 @@ class Mastra:
             from mastra.schedules.settings import settings_of  # noqa: PLC0415
 
             self._schedules = Schedules(self, settings_of(self._scheduler))
-            if self._is_open:
-                self._schedules.start()
         return self._schedules
 
     async def restart_all_active_workflow_runs(self) -> dict[str, list[str]]:
@@ -375,13 +372,7 @@ class Mastra:
         await self._storage.open()
         for engine in self._engines():
             await engine.open(self._storage.workflows, restarts=restart_runs)
-        specs = [workflow.spec for workflow in self._workflows.values()]
-        # In a process of its own nobody else schedules anything, and what does not is not loaded.
-        if self._storage.workflows.is_shared or any(
-            spec.schedules or "cron" in spec.flow_control for spec in specs
-        ):
-            await self.schedules.open()
-        self._is_open = True
+        await self.schedules.open()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -395,7 +386,6 @@ class Mastra:
 
         With a storage that outlives the process, they can be restarted.
         """
-        self._is_open = False
         if self._schedules is not None:
             await self._schedules.aclose()
         for engine in self._engines():

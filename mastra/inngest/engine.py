@@ -108,6 +108,7 @@ class InngestEngine:
     """
 
     name = "inngest"
+    has_server = True
 
     def __init__(
         self,

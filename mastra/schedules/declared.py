@@ -40,7 +40,7 @@ async def sync_declared(mastra: Registered, store: ScheduleStore) -> None:
 def _declared(workflow: Any) -> tuple[WorkflowSchedule, ...]:
     """Return a workflow's schedules, with its `cron` where nobody else looks at the clock for it."""
     spec, flow = workflow.spec, workflow.spec.flow_control
-    if flow.get("cron") is None or not workflow.runtime.engine.is_local:
+    if flow.get("cron") is None or workflow.runtime.engine.has_server:
         return spec.schedules
     cron = WorkflowSchedule(
         cron=flow["cron"],

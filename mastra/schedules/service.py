@@ -327,10 +327,6 @@ class Schedules:
         """
         with surroundings(self._mastra):
             await sync_declared(self._mastra, self._firing.store)
-        self.start()
-
-    def start(self) -> None:
-        """Begin to start what is due, where this process is to."""
         if self._config.enabled:
             self._ticker.start()
 

@@ -124,7 +124,8 @@ async def test_what_passed_while_nothing_was_there_is_caught_up_with_as_it_says(
         pass
     await clock.advance(4 * 3600 - 60)  # 12:29
     async with deploy() as mastra:
-        await until(lambda: len(seen) == len(expected) - 1)
+        # What was missed is seen to before the next one comes.
+        await fires(mastra, "wf_flow", max(1, len(expected) - 1))
         await clock.advance(31 * 60)
         await until(lambda: len(seen) == len(expected))
         found = await fires(mastra, "wf_flow", len(expected), outcomes=["published"])

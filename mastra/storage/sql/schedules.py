@@ -72,7 +72,7 @@ class SQLSchedules:
         """Store a schedule unless its id is taken."""
         names = (*_COLUMNS, "reserved_until")
         statement = self._statements.get(
-            ("create",), lambda: insert_new(schedules, names, "id", self._database.dialect.name)
+            ("create",), lambda: insert_new(schedules, names, ("id",), self._database.dialect.name)
         )
         values = {f"new_{name}": getattr(record, name) for name in _COLUMNS}
         values |= {"new_data": check_schedule(record).decode(), "new_reserved_until": 0}

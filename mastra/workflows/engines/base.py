@@ -198,6 +198,11 @@ class Engine(Protocol):
         """What its runs go by; `None` for the clock of their application."""
         ...
 
+    @property
+    def has_server(self) -> bool:
+        """Whether a server of its own starts runs by `cron` and keeps to their flow control."""
+        ...
+
     async def hold(self, store: WorkflowStore) -> Hold | None:
         """Return a claim under which a run may be put that is then launched.
 

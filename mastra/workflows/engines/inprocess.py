@@ -64,6 +64,7 @@ class InProcessEngine:
     """
 
     name = "inprocess"
+    has_server = False
 
     def __init__(
         self,
