@@ -159,7 +159,7 @@ check: install ## Everything that CI runs; the tests come last
 LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 # What the image of the reference app has.
-APP_EXTRAS := cli inngest litellm openai postgres
+APP_EXTRAS := cli inngest openai postgres
 # Empty keeps what is locked and adds what is new: make lock UPGRADE=
 UPGRADE ?= --upgrade
 

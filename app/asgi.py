@@ -1,13 +1,11 @@
-"""The ASGI application, by the name that hosts such as Vercel look for."""
+"""The ASGI application as a function of Vercel, which finds it through `pyproject.toml`."""
 
 from __future__ import annotations
 
-import os
-
 from app.deployed import mastra
-from app.server import build_app
+from mastra.server import vercel_app
 
 __all__ = ["app"]
 
-# A function that starts there must not take over what another one drives.
-app = build_app(mastra, restart_runs="VERCEL" not in os.environ)
+app = vercel_app(mastra)
+"""The FastAPI backend: Mastra's REST API over this app under `/api`, `/api/inngest` and `/docs`."""

@@ -13,17 +13,13 @@ from mastra.server import ServerConfig, create_app, serve
 
 __all__ = ["allowed_hosts", "build_app", "run"]
 
-_VERCEL = ("VERCEL_URL", "VERCEL_BRANCH_URL", "VERCEL_PROJECT_PRODUCTION_URL")
-
 
 def allowed_hosts() -> list[str]:
     """Return the names that `MASTRA_ALLOWED_HOSTS` has, parted by commas.
 
-    By these names the server may be called beside this machine's own: those of a proxy in front,
-    and those that Vercel gave a deployment.
+    By these names the server may be called beside this machine's own: those of a proxy in front.
     """
     listed = os.environ.get("MASTRA_ALLOWED_HOSTS", "").split(",")
-    listed += [os.environ.get(name, "") for name in _VERCEL]
     return [name.strip() for name in listed if name.strip()]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import builtins
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
 
 import pytest
+from ag_ui.core import EventType
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import mastra
@@ -69,6 +73,37 @@ def test_every_public_name_has_an_entry(tmp_path: Path) -> None:
     assert public <= set(reference_pages.PACKAGES)
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert all(f"reference/{page.name}" in navigation for page in tmp_path.glob("*.md"))
+
+
+@cache
+def names_in_code() -> tuple[set[str], set[str]]:
+    """Return the errors that there are, and every text in capitals that the code knows."""
+    folders = (
+        "mastra",
+        "app",
+        "agents",
+        "tools",
+        "workflows",
+        "examples",
+        "scripts",
+        "tests/support",
+    )
+    paths = [path for name in folders for path in (ROOT / name).rglob("*")]
+    texts = [path.read_text() for path in paths if path.suffix in (".py", ".txt")]
+    texts += [(ROOT / name).read_text() for name in ("Makefile", "compose.yaml")]
+    errors, capitals = set(dir(builtins)) | set(dir(asyncio)), set(EventType.__members__)
+    for text in texts:
+        errors |= set(re.findall(r"^class (\w+(?:Error|Warning))\b", text, re.MULTILINE))
+        capitals |= set(re.findall(r"(?<![A-Z0-9_])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text))
+    return errors, capitals
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
+def test_errors_and_codes_are_there(page: str) -> None:
+    errors, capitals = names_in_code()
+    code = " ".join(re.findall(r"`([^`\n]+)`", (ROOT / page).read_text()))
+    assert set(re.findall(r"\b[A-Z]\w*(?:Error|Warning)\b", code)) <= errors
+    assert set(re.findall(r"(?<![A-Z0-9_$])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", code)) <= capitals
 
 
 @pytest.mark.parametrize("page", PAGES)

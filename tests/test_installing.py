@@ -64,7 +64,7 @@ def id_of(environment: dict[str, str]) -> str:
 BY_ID = {id_of(environment): environment for environment in [*ENVIRONMENTS, HERE]}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-APP_EXTRAS = ("cli", "inngest", "litellm", "openai", "postgres")
+APP_EXTRAS = ("cli", "inngest", "openai", "postgres")
 DEV, APP, BUILD = "requirements/dev.txt", "requirements/app.txt", "requirements/build.txt"
 WEIGHTS, PEERS = "requirements/local-model.txt", "bench/peers/requirements.txt"
 DOCS = "requirements/docs.txt"

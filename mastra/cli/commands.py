@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mastra.cli.building import build
 from mastra.cli.chatting import chat
 from mastra.cli.doctor import doctor
 from mastra.cli.evaluating import evaluate
@@ -25,7 +26,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (dev, start, run, chat, graph, mcp, new, doctor):
+for command in (dev, start, run, chat, graph, mcp, new, build, doctor):
     cli.command()(command)
 cli.command("eval")(evaluate)
 cli.add_typer(runs, name="runs")

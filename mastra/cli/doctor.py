@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import re
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.table import Table
 
 from mastra.cli.load import load_app
+from mastra.cli.packages import brought_by, lacks, version_of
 from mastra.cli.terminal import (
     FAILED,
     AppOption,
@@ -35,7 +34,6 @@ __all__ = ["doctor"]
 State = Literal["ok", "off", "wrong"]
 _MARKS: Final = {"ok": "[green]✓ ok[/]", "off": "[dim]- off[/]", "wrong": "[red]✗ wrong[/]"}
 _NAME: Final = "mastra-py"
-_OF_EXTRA: Final = re.compile(r"([\w.-]+)(?:\[([\w,-]+)\])?.*\bextra == ['\"]([\w-]+)['\"]")
 _SHOWN: Final = ("openai", "anthropic", "gemini")
 """Providers whose keys are told of where they are not set, too."""
 
@@ -73,7 +71,7 @@ async def _look(app: str | None, port: int | None) -> list[Finding]:
         Finding(
             _NAME,
             "ok",
-            f"{_version(_NAME) or 'not installed'}, Python {platform.python_version()}",
+            f"{version_of(_NAME) or 'not installed'}, Python {platform.python_version()}",
         )
     ]
     found += _extras()
@@ -89,38 +87,12 @@ async def _look(app: str | None, port: int | None) -> list[Finding]:
     return [*found, _port("127.0.0.1" if config is None else config.host, chosen)]
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _extras() -> Iterator[Finding]:
     """Look at what each extra brings, by what this distribution says of itself."""
-    for extra, packages in _brought_by(_NAME).items():
-        missing = [package for package, with_extras in packages if _lacks(package, with_extras)]
+    for extra, packages in brought_by(_NAME).items():
+        missing = [package for package, with_extras in packages if lacks(package, with_extras)]
         detail = f"pip install '{_NAME}[{extra}]'" if missing else "installed"
         yield Finding(f"extra {extra}", "off" if missing else "ok", detail)
-
-
-def _brought_by(package: str) -> dict[str, list[tuple[str, list[str]]]]:
-    """Return what each extra of a package asks for: packages, and which extras of those."""
-    found: dict[str, list[tuple[str, list[str]]]] = {}
-    for line in (requires(package) or ()) if _version(package) else ():
-        asked = _OF_EXTRA.match(line)
-        if asked is not None:
-            names = [name for name in (asked[2] or "").split(",") if name]
-            found.setdefault(asked[3], []).append((asked[1], names))
-    return found
-
-
-def _lacks(package: str, extras: list[str]) -> bool:
-    """Return whether a package, or what its extras ask for, is not installed."""
-    if _version(package) is None:
-        return True
-    brought = _brought_by(package) if extras else {}
-    return any(_lacks(*one) for extra in extras for one in brought.get(extra, ()))
 
 
 def _told(mastra: Mastra) -> str:

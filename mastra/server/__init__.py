@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mastra.server.config import ApiRoute, CorsConfig, ServerConfig
     from mastra.server.openai.route import openai_route
     from mastra.server.runner import serve
+    from mastra.server.vercel import vercel_app
 
 __all__ = [
     "ApiRoute",
@@ -28,6 +29,7 @@ __all__ = [
     "openai_route",
     "router",
     "serve",
+    "vercel_app",
 ]
 
 _HOMES = {
@@ -41,6 +43,7 @@ _HOMES = {
     "openai_route": "mastra.server.openai.route",
     "router": "mastra.server.app",
     "serve": "mastra.server.runner",
+    "vercel_app": "mastra.server.vercel",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, extra="server")

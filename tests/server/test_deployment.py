@@ -6,35 +6,41 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import httpx
 import pytest
 
-from mastra.server.app import server_of
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.anyio
 async def test_the_entry_that_vercel_looks_for_is_the_application() -> None:
-    [build] = json.loads((ROOT / "vercel.json").read_text())["builds"]
-    module = import_module(build["src"].removesuffix(".py").replace("/", "."))
-    transport = httpx.ASGITransport(module.app)
+    vercel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["vercel"]
+    name, _, attribute = vercel["entrypoint"].partition(":")
+    app = getattr(import_module(name), attribute)
+    transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         assert (await client.get("/health")).json() == {"success": True}
         assert "planningAgent" in (await client.get("/api/agents")).json()
-    assert server_of(module.app).config.restart_runs
 
 
-def test_a_function_of_vercel_leaves_the_runs_of_others_alone() -> None:
+def test_a_function_of_vercel_leaves_the_runs_of_others_alone_and_knows_its_names() -> None:
     code = """
 from app.asgi import app
 from mastra.server.app import server_of
-assert not server_of(app).config.restart_runs
+config = server_of(app).config
+assert not config.restart_runs
+assert list(config.allowed_hosts) == ["own.example.com", "app.vercel.test"], config.allowed_hosts
 """
-    environment = {"PATH": "", "PYTHONPATH": str(ROOT), "VERCEL": "1"}
+    environment = {
+        "PATH": "",
+        "PYTHONPATH": str(ROOT),
+        "VERCEL_URL": "app.vercel.test",
+        "MASTRA_ALLOWED_HOSTS": "own.example.com",
+    }
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment)
 
 
