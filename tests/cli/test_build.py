@@ -26,7 +26,7 @@ def project(folder: Path, **files: str) -> Project:
         ("from mastra import Mastra", set()),
         ("from mastra import Agent\na = Agent(model='openai/gpt-4o')", {"openai"}),
         ("model = 'groq/llama-3'", {"openai"}),
-        ("model = 'anthropic/claude-x'", {"anthropic"}),
+        ("model = 'anthropic/opus-x'", {"anthropic"}),
         ("model = 'google/gemini-x'", {"gemini"}),
         ("model = 'mistral/large'", {"litellm"}),
         ("path = 'docs/index.md'", set()),
