@@ -15,6 +15,7 @@ import pytest
 from mastra import Mastra, SQLStorage, StepContext, create_step
 from mastra.inngest import feed
 from mastra.inngest.mount import serving_app
+from mastra.inngest.wire.transport import Answer, Stream, Transport
 from mastra.workflows.events import Event
 from tests.inngest import flows
 from tests.inngest.flows import Value
@@ -22,6 +23,25 @@ from tests.support.inngest_env import Host, inngest_host
 from tests.support.inngest_server import FakeInngest
 
 STEPS, TOKENS, TOGETHER = 5, 4, 5
+
+
+class Losing:
+    """What takes requests to the server, and loses every so manieth realtime message."""
+
+    def __init__(self, inner: Transport, every: int) -> None:
+        self._inner = inner
+        self._every = every
+        self._count = 0
+
+    async def send(self, method: str, path: str, **rest: Any) -> Answer:
+        if path == "/v1/realtime/publish":
+            self._count += 1
+            if self._count % self._every == 0:
+                return Answer(200, b"")
+        return await self._inner.send(method, path, **rest)
+
+    async def open(self, path: str, **rest: Any) -> Stream:
+        return await self._inner.open(path, **rest)
 
 
 class ByTurns:
@@ -53,25 +73,44 @@ def talking() -> Any:
     return workflow.then(flows.plus_one("last")).commit()
 
 
-@pytest.fixture
-async def steps_apart(fake: FakeInngest) -> AsyncIterator[Host]:
+PLACES = (
+    ("double", "together"),
+    pytest.param(("double", "reversed"), marks=pytest.mark.every_engine),
+    pytest.param(("real", "together"), marks=pytest.mark.devserver),
+)
+
+
+@pytest.fixture(params=PLACES, ids=["together", "reversed", "real"])
+async def steps_apart(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Host]:
     """A host without checkpoints: each step is a request, to whichever worker."""
-    async with inngest_host(fake, checkpoint=False) as opened:
+    kind, order = request.param
+    server: Any = request.getfixturevalue("dev_server") if kind == "real" else FakeInngest()
+    if kind == "double":
+        server.order = order
+    if order == "reversed":
+        # One after the other they cannot wait for each other; the numbers are the same.
+        monkeypatch.setattr("tests.inngest.test_workers_at_once.TOGETHER", 1)
+    async with inngest_host(server, checkpoint=False) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def processes(host: Host, fake: FakeInngest, url: str, caller: Any) -> AsyncIterator[Mastra]:
+async def processes(host: Host, lose_every: int, url: str, caller: Any) -> AsyncIterator[Mastra]:
     """Open two workers with one database, and what calls them."""
     workflow = talking()
     async with AsyncExitStack() as stack:
         apps: list[Any] = []
         opened: list[Mastra] = []
         for storage in (SQLStorage(url), SQLStorage(url), caller):
-            mastra = Mastra(workflows={"w": workflow}, engine=host.make_engine(), storage=storage)
+            engine = host.make_engine()
+            if lose_every:
+                engine.api.transport = Losing(engine.api.transport, lose_every)
+            mastra = Mastra(workflows={"w": workflow}, engine=engine, storage=storage)
             opened.append(await stack.enter_async_context(mastra))
             apps.append(serving_app(mastra, host.client))
-        fake.app = ByTurns(apps[:2])
+        host.call(ByTurns(apps[:2]))
         yield opened[2]
 
 
@@ -93,30 +132,21 @@ def check(events: list[Event]) -> None:
 
 
 @pytest.mark.parametrize(
-    "order", ["together", pytest.param("reversed", marks=pytest.mark.every_engine)]
-)
-@pytest.mark.parametrize(
     ("is_shared", "lose_every"),
     [(True, 0), (True, 3), (True, 2), (False, 0)],
     ids=["shared", "shared-lossy", "shared-half-lost", "apart"],
 )
 async def test_readers_count_without_gaps_and_see_everything_once(
     steps_apart: Host,
-    fake: FakeInngest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     lose_every: int,
-    order: Any,
     is_shared: bool,
 ) -> None:
-    if order == "reversed":
-        # One after the other they cannot wait for each other; the numbers are the same.
-        monkeypatch.setattr("tests.inngest.test_workers_at_once.TOGETHER", 1)
     monkeypatch.setattr(feed, "GAP_S", 0.02)
-    fake.lose_every, fake.order = lose_every, order
     url = f"sqlite:///{tmp_path / 'runs.db'}"
     storage = SQLStorage(url) if is_shared else None
-    async with processes(steps_apart, fake, url, storage) as mastra:
+    async with processes(steps_apart, lose_every, url, storage) as mastra:
         run = await mastra.get_workflow("w").create_run()
         async with run.stream({"value": 1}) as stream:
             live = [event async for event in stream]

@@ -142,8 +142,12 @@ class Host:
         self._workflows |= {w.id: w for w in mastra.list_workflows().values()}
         self._agents |= {a.id: a for a in mastra.list_agents().values()}
         if self._workflows or self._agents:
-            self._app = serving_app(self, self.client)
-            self._is_synced = False
+            self.call(serving_app(self, self.client))
+
+    def call(self, app: Any) -> None:
+        """Make an app the one that is called."""
+        self._app = app
+        self._is_synced = False
 
     def list_workflows(self) -> dict[str, Any]:
         """Return the latest of each workflow, as the app has them."""

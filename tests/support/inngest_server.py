@@ -108,8 +108,6 @@ class FakeInngest:
         self.post_s = 0.0
         """How long it takes for one."""
         self.lose_messages = False
-        self.lose_every = 0
-        """Every so manieth message is lost."""
         self.event_key: str | None = None
         """The only one that is taken."""
         self.is_down = False
@@ -430,8 +428,7 @@ class FakeInngest:
         self.messages.append((channel, topic, data))
         line = '{"kind":"data","channel":%s,"topic":%s,"data":%s}'
         message = (line % (json.dumps(channel), json.dumps(topic), text)).encode()
-        is_lost = self.lose_every and len(self.messages) % self.lose_every == 0
-        if not self.lose_messages and not is_lost:
+        if not self.lose_messages:
             for queue in self._listeners.get((channel, topic), ()):
                 queue.put_nowait(message)
         return Response(status_code=200)
