@@ -81,17 +81,22 @@ PLACES = (
 
 
 @pytest.fixture(params=PLACES, ids=["together", "reversed", "real"])
-async def steps_apart(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Host]:
-    """A host without checkpoints: each step is a request, to whichever worker."""
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The small server, in the order in which it starts steps, or the real one."""
     kind, order = request.param
-    server: Any = request.getfixturevalue("dev_server") if kind == "real" else FakeInngest()
-    if kind == "double":
-        server.order = order
+    if kind == "real":
+        return request.getfixturevalue("dev_server")
     if order == "reversed":
         # One after the other they cannot wait for each other; the numbers are the same.
         monkeypatch.setattr("tests.inngest.test_workers_at_once.TOGETHER", 1)
+    fake = FakeInngest()
+    fake.order = order
+    return fake
+
+
+@pytest.fixture
+async def steps_apart(server: Any) -> AsyncIterator[Host]:
+    """A host without checkpoints: each step is a request, to whichever worker."""
     async with inngest_host(server, checkpoint=False) as opened:
         yield opened
 
