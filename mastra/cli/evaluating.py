@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
@@ -12,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mastra.cli.load import not_imported
 from mastra.cli.terminal import FAILED, JsonOption, in_loop, notes, print_json
-from mastra.errors import ConfigError
+from mastra.errors import ConfigError, MastraError, NotFoundError
 from mastra.evals.comparison import Comparison, compare_experiments
 from mastra.evals.experiment_results import ExperimentItem, ExperimentResult
 from mastra.evals.experiments import Experiment
@@ -56,7 +58,13 @@ def _experiments_of(file: Path) -> Iterator[tuple[str, Experiment]]:
         raise ConfigError(f"{file} is no Python file.")
     module = module_from_spec(spec)
     sys.modules[file.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except MastraError:
+        raise
+    except (Exception, SystemExit) as error:
+        # Its own exit code would be taken for what the experiments came to.
+        raise not_imported(str(file), error, Path.cwd()) from error
     seen: set[int] = set()
     for name, value in vars(module).items():
         if isinstance(value, Experiment) and id(value) not in seen:
@@ -100,10 +108,10 @@ async def _run(
     console = notes()
     found: list[tuple[ExperimentResult, Comparison | None]] = []
     for _, experiment in experiments:
+        # It is looked for first: an experiment may take an hour.
+        before = None if baseline is None else await experiment.result(baseline)
         result = await _watched(experiment, experiment_id, console)
-        compared = None
-        if baseline is not None:
-            compared = compare_experiments(await experiment.result(baseline), result)
+        compared = None if before is None else compare_experiments(before, result)
         if not as_json:
             _show(result, compared)
         found.append((result, compared))
@@ -115,6 +123,10 @@ async def _watched(
     experiment: Experiment, experiment_id: str | None, console: Console
 ) -> ExperimentResult:
     total, done, failed = len(experiment.dataset) * experiment.repeats, 0, 0
+    if experiment_id is not None:
+        with contextlib.suppress(NotFoundError):
+            known = await experiment.result(experiment_id)
+            total, done, failed = known.total_items, len(known.items), known.failed_count
     step = max(1, total // 10)
 
     def told(item: ExperimentItem) -> None:
@@ -134,18 +146,39 @@ async def _watched(
 
 
 def _show(result: ExperimentResult, compared: Comparison | None) -> None:
-    table = Table("scorer", "mean", "items", "wanted", "", box=None, title_justify="left")
-    table.title = f"{result.name} ({result.id})"
+    has_errors = any(one.errors for one in result.rule_results)
+    columns = ["scorer", "mean", "items", *(["errors"] if has_errors else []), "wanted", ""]
+    table = Table(*columns, box=None)
     for one in result.rule_results:
         wanted = "1 each" if one.is_gate else "" if one.threshold is None else str(one.threshold)
         mark = "" if not wanted else "passed" if one.passed else "failed"
-        table.add_row(one.id, f"{one.score:.3f}", str(one.count), wanted, mark)
+        mean = f"{one.score:.3f}" if one.count else "-"
+        errors = [str(one.errors)] if has_errors else []
+        table.add_row(one.id, mean, str(one.count), *errors, wanted, mark)
     if result.failed_count:
-        table.add_row("(target)", "", str(result.failed_count), "no failures", "failed")
+        gap = [""] if has_errors else []
+        table.add_row("(target)", "", str(result.failed_count), *gap, "no failures", "failed")
     console = Console(highlight=False)
+    # The title of a table is as wide as the table, and an id must stay whole to be copied.
+    console.print(f"{result.name} ({result.id})", soft_wrap=True, markup=False)
     console.print(table)
+    for told in _reasons(result):
+        console.print(told, soft_wrap=True, markup=False)
     if compared is not None:
         console.print(_changes(compared))
+
+
+def _reasons(result: ExperimentResult) -> list[str]:
+    """Return why the target and scorers failed, of each the first reason."""
+    told: dict[str, str] = {}
+    failing = {one.id for one in result.rule_results if one.errors}
+    for item in result.items:
+        if item.error is not None:
+            told.setdefault("(target)", f"{item.item_id}: {item.error['message']}")
+        for name in failing & item.reasons.keys():
+            if not item.scores.get(name):
+                told.setdefault(name, f"{item.item_id}: {item.reasons[name]}")
+    return [f" {name}: item {text}" for name, text in told.items()]
 
 
 def _changes(compared: Comparison) -> Table:
@@ -178,6 +211,8 @@ def _wire(result: ExperimentResult, compared: Comparison | None) -> dict[str, Js
                 "id": one.id,
                 "score": one.score,
                 "count": one.count,
+                "errors": one.errors,
+                "notScorable": one.not_scorable,
                 "passed": one.passed,
                 "isGate": one.is_gate,
                 "threshold": one.threshold,

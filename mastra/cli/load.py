@@ -16,7 +16,7 @@ from mastra.errors import ConfigError
 from mastra.failures import name_of, text_of
 from mastra.registry import Mastra
 
-__all__ = ["APP_VARIABLE", "find_app", "load_app"]
+__all__ = ["APP_VARIABLE", "find_app", "load_app", "not_imported"]
 
 APP_VARIABLE = "MASTRA_APP"
 """Names the object where no option does: `module:name`."""
@@ -74,9 +74,9 @@ def load_app(given: str | None) -> Mastra:
         # One that it imports is missing in the same way.
         if f"{module_name}.".startswith(f"{error.name}."):
             raise ConfigError(f"There is no module {module_name!r} in {here}.") from error
-        raise _not_imported(module_name, error, here) from error
-    except Exception as error:
-        raise _not_imported(module_name, error, here) from error
+        raise not_imported(module_name, error, here) from error
+    except (Exception, SystemExit) as error:
+        raise not_imported(module_name, error, here) from error
     found: Any = getattr(module, name, None)
     if not isinstance(found, Mastra):
         kind = "nothing" if found is None else f"a {type(found).__name__}"
@@ -84,7 +84,7 @@ def load_app(given: str | None) -> Mastra:
     return found
 
 
-def _not_imported(module_name: str, error: Exception, here: Path) -> ConfigError:
+def not_imported(module_name: str, error: BaseException, here: Path) -> ConfigError:
     """Return what to say of a project that cannot be imported: its own lines, the last three."""
     lines = [f"{module_name!r} cannot be imported: {name_of(error)}: {text_of(error)}"]
     if isinstance(error, SyntaxError):

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -109,6 +110,8 @@ def item_of(given: Any, place: int) -> DatasetItem:
         raise InputValidationError(f"Item {place} needs one of input, inputs and turns.")
     if isinstance(fields.get("request_context"), RequestContext):
         fields["request_context"] = fields["request_context"].to_dict()
+    if fields.get("id") is not None:
+        fields["id"] = str(fields["id"])  # files number their items, and names are text
     values: dict[str, Any] = {"input": None, **fields}
     return DatasetItem(**values)
 
@@ -226,10 +229,11 @@ class Dataset:
         """Return a dataset of a file with one JSON object a line; options as of `from_rows`."""
         file = Path(path)
         rows: list[Mapping[str, Any]] = []
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        # Other characters than these end no line of JSON, though Python counts them as ends.
+        for number, line in enumerate(_text(file).split("\n"), 1):
             if line.strip():
                 try:
-                    rows.append(json.loads(line))
+                    rows.append(json.loads(line, parse_constant=_no_number))
                 except ValueError as error:
                     raise InputValidationError(
                         f"Line {number} of {file} is no JSON: {error}."
@@ -244,9 +248,8 @@ class Dataset:
         are as of `from_rows`.
         """
         file = Path(path)
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        return cls.from_rows(map(_with_metadata, rows), name=name or file.stem, **options)
+        rows = map(_with_metadata, _csv_rows(file, StringIO(_text(file), newline="")))
+        return cls.from_rows(rows, name=name or file.stem, **options)
 
     # -- in a storage --------------------------------------------------------------------------
 
@@ -366,6 +369,34 @@ def _item_of_row(
     metadata: Mapping[str, Any] = rest.pop("metadata", None) or {}
     named = {name: rest.pop(name) for name in ("id",) if rest.get(name)}
     return {**item, **named, "metadata": {**metadata, **rest} or None}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputValidationError(
+            f"{file} is no UTF-8, from byte {error.start} on: save it as UTF-8."
+        ) from None
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    reader = csv.reader(lines)
+    heading = next(reader, [])
+    twice = [name for name, count in Counter(heading).items() if count > 1]
+    if twice:
+        raise InputValidationError(f"{file} has two columns that are called {twice[0]!r}.")
+    for row in reader:
+        if row and len(row) != len(heading):
+            raise InputValidationError(
+                f"Line {reader.line_num} of {file} has {len(row)} values for {len(heading)} columns."
+            )
+        if row:
+            yield dict(zip(heading, row, strict=True))
 
 
 def _with_metadata(row: dict[str, Any]) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from mastra.errors import NotFoundError
 from mastra.evals.datasets import store_of
-from mastra.evals.grading import RuleResult, Verdict, mean
+from mastra.evals.grading import Grading, Rule, RuleResult, Verdict, tally, verdict_of
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.names import python_names
@@ -100,12 +100,15 @@ def result_id(experiment_id: str, item_id: str, attempt: int) -> str:
     return stable_id(experiment_id, item_id, str(attempt))
 
 
-async def load_experiment(kept_in: Any, experiment_id: str) -> ExperimentResult:
+async def load_experiment(
+    kept_in: Any, experiment_id: str, *, grading: Grading = ()
+) -> ExperimentResult:
     """Return what is stored of an experiment.
 
     Args:
         kept_in: A `Mastra` or a storage.
         experiment_id: Its id.
+        grading: What the scores have to be, which is not stored.
 
     Raises:
         NotFoundError: There is none.
@@ -122,7 +125,9 @@ async def load_experiment(kept_in: Any, experiment_id: str) -> ExperimentResult:
     items = [ExperimentItem.of(row) for row in rows]
     data: dict[str, Any] = record.data
     names = list(dict.fromkeys(name for item in items for name in item.scores))
-    rules = [_rule_result(name, items) for name in names]
+    known = {rule.name: rule for rule in grading}
+    rules = [_rule_result(name, rows, known.get(name)) for name in names]
+    failed = any(item.error is not None for item in items)
     return ExperimentResult(
         experiment_id,
         data.get("name") or experiment_id,
@@ -131,11 +136,16 @@ async def load_experiment(kept_in: Any, experiment_id: str) -> ExperimentResult:
         data.get("datasetVersion"),
         items,
         rules,
-        "failed" if any(item.error is not None for item in items) else None,
+        "failed" if failed else verdict_of(rules),
         data.get("totalItems", len(items)),
     )
 
 
-def _rule_result(name: str, items: Sequence[ExperimentItem]) -> RuleResult:
-    scores = [score for item in items if (score := item.scores.get(name)) is not None]
-    return RuleResult(name, mean(scores), passed=True, count=len(scores), scores=scores)
+def _rule_result(name: str, rows: Sequence[Mapping[str, Any]], rule: Rule | None) -> RuleResult:
+    of_scorer: list[Mapping[str, Any]] = [
+        found for row in rows if (found := (row.get("scores") or {}).get(name)) is not None
+    ]
+    errors = sum("error" in one for one in of_scorer)
+    scores = [float(one["score"]) for one in of_scorer if one.get("score") is not None]
+    unable = sum(one.get("score") is None and "error" not in one for one in of_scorer)
+    return tally(name, scores, errors=errors, not_scorable=unable, rule=rule)

@@ -16,7 +16,7 @@ from mastra.evals.experiment_results import (
     load_experiment,
     result_id,
 )
-from mastra.evals.grading import Grade, Grading, grade, verdict_of
+from mastra.evals.grading import Grade, Grading, grade
 from mastra.evals.grading import grading_of as grading_of_given
 from mastra.evals.scorer import Scorer
 from mastra.evals.scores import judge_facts, score_data
@@ -152,15 +152,18 @@ class Experiment:
 
         Raises:
             WorkflowFailedError: It could not come to its end.
+            ConfigError: The id is that of an experiment with another dataset or target.
         """
         name = experiment_id or new_id()
         record = await self._store.get("experiment", name)
         if record is None:
             await self._begin(name)
-        elif record.data.get("status") == "completed":
-            return await self.result(name)
-        elif record.data.get("status") != "running":
-            await self._mark(name, {"status": "running", "startedAt": now_ms()})
+        else:
+            self._check_same(record)
+            if record.data.get("status") == "completed":
+                return await self.result(name)
+            if record.data.get("status") != "running":
+                await self._mark(name, {"status": "running", "startedAt": now_ms()})
         self._on_item = on_item_complete
         places: Any = [
             [item.id, attempt] for item in self.dataset for attempt in range(self.repeats)
@@ -205,21 +208,16 @@ class Experiment:
         Raises:
             NotFoundError: There is no such experiment.
         """
-        found = await load_experiment(self._store, experiment_id)
-        thresholds = {rule.name: rule for rule in self.grading}
-        rules = [
-            replace(
-                one,
-                threshold=thresholds[one.id].threshold,
-                is_gate=thresholds[one.id].is_gate,
-                passed=thresholds[one.id].passes(one.score),
-            )
-            if one.id in thresholds
-            else one
-            for one in found.rule_results
-        ]
-        verdict = "failed" if found.failed_count else verdict_of(rules)
-        return replace(found, rule_results=rules, verdict=verdict)
+        return await load_experiment(self._store, experiment_id, grading=self.grading)
+
+    def _check_same(self, record: EvalRecord) -> None:
+        for what, mine in (("datasetId", self.dataset.id), ("targetId", self.target.id)):
+            found = record.data.get(what)
+            if found not in (None, mine):
+                raise ConfigError(
+                    f"Experiment {record.id!r} is there already, with {what} {found!r}, and this "
+                    f"one has {mine!r}: give another id."
+                )
 
     async def _begin(
         self, name: str, status: str = "running", more: Mapping[str, Json] | None = None

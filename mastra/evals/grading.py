@@ -23,7 +23,9 @@ __all__ = [
     "Verdict",
     "grade",
     "grading_of",
-    "mean",
+    "rule_result",
+    "summed",
+    "tally",
     "verdict_of",
 ]
 
@@ -49,14 +51,19 @@ class Rule:
         """What its scores are found under."""
         return self.scorer.id if self.step_id is None else f"{self.step_id}/{self.scorer.id}"
 
-    def passes(self, score: float) -> bool:
-        """Return whether a mean is as it has to be."""
+    def passes(self, scores: Sequence[float]) -> bool:
+        """Return whether scores, or their mean, are as they have to be."""
         if self.is_gate:
-            return score >= 1
+            return all(score >= 1 for score in scores)
+        if self.threshold is None:
+            return True
+        if not scores:
+            return False
+        score = mean(scores)
         if isinstance(self.threshold, Mapping):
             least, most = self.threshold.get("min", -math.inf), self.threshold.get("max", math.inf)
             return least <= score <= most
-        return self.threshold is None or score >= self.threshold
+        return score >= self.threshold
 
 
 Grading: TypeAlias = tuple[Rule, ...]
@@ -234,19 +241,41 @@ def summed(grading: Grading, grades: Iterable[Grade]) -> list[RuleResult]:
 
 def rule_result(rule: Rule, grades: Sequence[Grade]) -> RuleResult:
     """Return what one scorer made of all answers."""
-    scores = [score for one in grades if (score := one.score) is not None]
-    errors = sum(one.error is not None for one in grades)
-    unable = sum(one.result is not None and one.result.score is None for one in grades)
-    has_none = not scores and unable > 0 and errors == 0
-    average = mean(scores)
-    return RuleResult(
+    return tally(
         rule.name,
-        average,
-        has_none or rule.passes(average),
-        rule.threshold,
-        rule.is_gate,
+        [score for one in grades if (score := one.score) is not None],
+        errors=sum(one.error is not None for one in grades),
+        not_scorable=sum(one.result is not None and one.result.score is None for one in grades),
+        rule=rule,
+    )
+
+
+def tally(
+    name: str,
+    scores: Sequence[float],
+    *,
+    errors: int = 0,
+    not_scorable: int = 0,
+    rule: Rule | None = None,
+) -> RuleResult:
+    """Return what scores come to.
+
+    Args:
+        name: Whose they are.
+        scores: The scores there are; of a gate that failed itself 0.
+        errors: How often the scorer failed.
+        not_scorable: How many answers it said it cannot score. Where it said so of all, it passes.
+        rule: What they have to be, where that is known.
+    """
+    has_none = not scores and not_scorable > 0 and errors == 0
+    return RuleResult(
+        name,
+        mean(scores),
+        rule is None or has_none or rule.passes(scores),
+        None if rule is None else rule.threshold,
+        rule is not None and rule.is_gate,
         len(scores),
         errors,
-        unable,
+        not_scorable,
         scores,
     )

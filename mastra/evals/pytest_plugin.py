@@ -10,7 +10,7 @@ under the folder that pytest was called in. The test fails where a gate does, or
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -51,6 +51,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         dataset = _dataset(given, metafunc.definition.path.parent)
     except MastraError as error:
         raise pytest.UsageError(f"{where}: {error.message}") from error
+    if not len(dataset):
+        # pytest would skip the test, and nobody would see that nothing is evaluated.
+        raise pytest.UsageError(f"{where}: dataset {dataset.name!r} has no items.")
     metafunc.parametrize(
         "item", list(dataset), ids=[_short(item, at) for at, item in enumerate(dataset)]
     )
@@ -84,12 +87,14 @@ class Evaluation:
         node: Any = request.node
         self._properties: list[tuple[str, object]] = node.user_properties
         self._name: str = node.nodeid.partition("[")[0]
+        self.unawaited = 0
+        """How many runs were asked for that nobody awaited."""
 
     def record(self, name: str, score: float) -> None:
         """Have a score in the summary."""
         self._properties.append((_MARK, {"test": self._name, "scorer": name, "score": score}))
 
-    async def run(
+    def run(
         self,
         target: Any,
         item: DatasetItem,
@@ -97,8 +102,8 @@ class Evaluation:
         scorers: Any = (),
         gates: Any = None,
         **options: Any,
-    ) -> ItemResult:
-        """Run a target on an item, score what it gives, and record the scores.
+    ) -> Awaitable[ItemResult]:
+        """Run a target on an item, score what it gives, and record the scores. To be awaited.
 
         Args:
             target: As of `run_evals`.
@@ -108,11 +113,18 @@ class Evaluation:
             options: Options of the target.
 
         Raises:
-            AssertionError: A gate or a threshold was missed.
+            AssertionError: A gate or a threshold was missed, or a scorer failed.
             Exception: What the target raised.
         """
+        self.unawaited += 1
+        return self._run(target, item, scorers, gates, options)
+
+    async def _run(
+        self, target: Any, item: DatasetItem, scorers: Any, gates: Any, options: dict[str, Any]
+    ) -> ItemResult:
         from mastra.evals.runs import run_evals  # noqa: PLC0415 - only where there are evals
 
+        self.unawaited -= 1
         summary = await run_evals(
             data=[item], target=target, scorers=scorers, gates=gates, target_options=options
         )
@@ -122,14 +134,15 @@ class Evaluation:
                 self.record(name, score)
         if found.error is not None:
             raise found.error
-        missed = [one for one in summary.rule_results if not one.passed]
+        missed = [one for one in summary.rule_results if not one.passed or one.errors]
         if missed:
             reasons = {
                 one.rule.name: one.error or (one.result.reason if one.result else None)
                 for one in found.grades
             }
             told = [
-                f"{one.id} gave {one.score:g}" + (f": {reasons[one.id]}" if reasons[one.id] else "")
+                (f"{one.id} gave {one.score:g}" if one.count else f"{one.id} gave nothing")
+                + (f": {reasons[one.id]}" if reasons[one.id] else "")
                 for one in missed
             ]
             pytest.fail("; ".join(told), pytrace=False)
@@ -137,9 +150,12 @@ class Evaluation:
 
 
 @pytest.fixture
-def evaluation(request: pytest.FixtureRequest) -> Evaluation:
+def evaluation(request: pytest.FixtureRequest) -> Iterator[Evaluation]:
     """Scores what a target gives for an item, and records the scores for the summary."""
-    return Evaluation(request)
+    made = Evaluation(request)
+    yield made
+    if made.unawaited:
+        pytest.fail("evaluation.run(…) was not awaited: the test must be async.", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -26,6 +26,7 @@ from mastra.evals import (
     compare_experiments,
     create_scorer,
     create_trajectory_accuracy_scorer_code,
+    not_scorable,
     run_evals,
 )
 from mastra.evals.catalogue import Datasets
@@ -91,6 +92,42 @@ async def test_a_dataset_comes_from_rows_of_any_form(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"input": 1}\nno\n')
     with pytest.raises(InputValidationError, match="Line 2 of"):
         Dataset.from_jsonl(tmp_path / "bad.jsonl")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+async def test_a_file_of_json_is_read_as_json_says(tmp_path: Path, end: str, mark: str) -> None:
+    # All of these may stand in a text of JSON as they are, and Python counts each as a line's end.
+    texts = ["a\u2028b", "a\x85b", "a\u2029b", "größe 日本"]
+    lines = [
+        json.dumps({"input": text, "id": at}, ensure_ascii=False) for at, text in enumerate(texts)
+    ]
+    file = tmp_path / "odd.jsonl"
+    file.write_bytes((mark + end.join(lines)).encode())
+    assert [(item.input, item.id) for item in Dataset.from_jsonl(file)] == [
+        (text, str(at)) for at, text in enumerate(texts)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.jsonl", b'{"input": NaN}', "Line 1 of .*a.jsonl is no JSON: NaN is no JSON number"),
+        ("a.jsonl", b'{"input": "sch\xf6n"}', "a.jsonl is no UTF-8, from byte 14 on"),
+        ("a.jsonl", b'{"input": 1, "id": 7}\n{"input": 2, "id": "7"}', "Two items have the id '7'"),
+        ("a.csv", b"input\nsch\xf6n", "a.csv is no UTF-8, from byte 9 on"),
+        ("a.csv", b"input,a\n1,2\n1,2,3\n", "Line 3 of .*a.csv has 3 values for 2 columns"),
+        ("a.csv", b"input,a\n1\n", "Line 2 of .*a.csv has 1 values for 2 columns"),
+        ("a.csv", b"input,input\n1,2\n", "two columns that are called 'input'"),
+    ],
+)
+async def test_what_is_wrong_with_a_file_is_told(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(InputValidationError, match=told):
+        Dataset.from_csv(file) if name.endswith("csv") else Dataset.from_jsonl(file)
 
 
 async def test_every_change_of_a_dataset_is_a_version() -> None:
@@ -356,6 +393,59 @@ async def test_an_experiment_that_failed_goes_on(tmp_path: Path, kept_in: str) -
     assert (result.status, len(result.items), result.succeeded_count) == ("completed", 6, 6)
     assert calls == [0, 1, 2, 3, 4, 5]
     await storage.aclose()
+
+
+def of_scores(*given: Any) -> Scorer:
+    """Return a scorer that gives what is given for item after item, or raises it."""
+
+    async def score(ctx: Any) -> Any:
+        found = given[int(ctx.run.input)]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return create_scorer(id="given", description="").generate_score(score)
+
+
+@pytest.mark.parametrize(
+    ("scores", "rule", "verdict"),
+    [
+        ((1, 1), "gate", "passed"),
+        ((2, 0), "gate", "failed"),  # their mean is 1
+        ((1, ValueError("no")), "gate", "failed"),
+        ((not_scorable("why"), not_scorable("why")), "gate", "passed"),
+        ((1, not_scorable("why")), "gate", "passed"),
+        ((ValueError("no"), ValueError("no")), {"max": 0.5}, "scored"),
+        ((0.4, ValueError("no")), {"max": 0.5}, "passed"),
+        ((not_scorable("why"), ValueError("no")), 0, "scored"),
+    ],
+)
+async def test_what_is_kept_and_what_is_not_are_judged_alike(
+    scores: Any, rule: Any, verdict: str
+) -> None:
+    scorer = of_scores(*scores)
+    options: Any = (
+        {"gates": [scorer]}
+        if rule == "gate"
+        else {"scorers": [{"scorer": scorer, "threshold": rule}]}
+    )
+    items = [{"input": str(at)} for at in range(len(scores))]
+    summary = await run_evals(data=items, target=str, **options)
+    result = await Experiment("e", dataset=Dataset("d", items), target=str, **options).run()
+    assert (summary.verdict, result.verdict) == (verdict, verdict)
+    assert result.rule_results == summary.rule_results
+
+
+async def test_the_id_of_another_experiment_is_refused() -> None:
+    storage = InMemoryStorage()
+    dataset = Dataset("d", ITEMS)
+    await Experiment("e", dataset=dataset, target=upper, storage=storage).run("x")
+    for other in (
+        Experiment("e", dataset=Dataset("o", ITEMS), target=upper, storage=storage),
+        Experiment("e", dataset=dataset, target=str, storage=storage),
+    ):
+        with pytest.raises(ConfigError, match="Experiment 'x' is there already, with"):
+            await other.run("x")
 
 
 async def test_items_are_in_the_order_of_the_dataset_however_they_end() -> None:

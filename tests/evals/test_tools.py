@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(240)
+
 ROOT = Path(__file__).resolve().parents[2]
 
 EVALS = """
@@ -38,7 +40,7 @@ def mastra(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -70,6 +72,50 @@ def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
     nothing = mastra(tmp_path, "eval", "nowhere.py")
     assert nothing.returncode == 2
     assert "There is no nowhere.py" in nothing.stderr
+
+
+BROKEN = """
+from mastra import SQLStorage
+from mastra.evals import Dataset, Experiment, checks, create_scorer
+
+async def fail(ctx):
+    raise ValueError("kaputt [größe]")
+
+def target(text):
+    if text == "two":
+        raise RuntimeError("not two")
+    return text
+
+words = Dataset("words", [{"input": "one", "id": "1"}, {"input": "two", "id": "2"}])
+broken = create_scorer(id="broken", description="").generate_score(fail)
+both = Experiment(
+    "a name that is longer than the table [x]", dataset=words, target=target,
+    scorers=[broken, checks.includes("n")], storage=SQLStorage("sqlite:///evals.db"),
+)
+"""
+
+
+@pytest.mark.every_engine
+def test_what_fails_is_told_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "evals.py").write_text(BROKEN)
+    (tmp_path / "empty_eval.py").write_text("raise SystemExit(0)")
+    done = mastra(tmp_path, "eval", "evals.py", "--id", "first")
+    assert done.returncode == 1
+    assert "a name that is longer than the table [x] (first)" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["scorer", "mean", "items", "errors", "wanted"] in lines
+    assert ["broken", "-", "0", "1"] in lines
+    assert ["check-includes", "1.000", "1", "0"] in lines
+    assert "(target): item 2: not two" in done.stdout
+    assert "broken: item 1: Stage generate_score" in done.stdout
+    assert "kaputt [größe]" in done.stdout
+    # An experiment of which the baseline is nowhere is not run, and a file that ends is no success.
+    nothing = mastra(tmp_path, "eval", "evals.py", "--baseline", "nothing", "--id", "second")
+    assert nothing.returncode != 0
+    assert " of 2" not in nothing.stderr
+    ended = mastra(tmp_path, "eval", "empty_eval.py")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "'empty_eval.py' cannot be imported: SystemExit" in ended.stderr
 
 
 TESTS = """
@@ -109,7 +155,7 @@ def test_each_item_is_a_test_and_the_scores_are_summed_up(tmp_path: Path, worker
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=200,
     )
     out = done.stdout
     assert "FAILED test_words.py::test_words[asyncio-1-sky]" in out, out
@@ -119,10 +165,51 @@ def test_each_item_is_a_test_and_the_scores_are_summed_up(tmp_path: Path, worker
     assert "test_words.py::test_numbers size          mean 1.500  lowest 1.000  of 2" in out
 
 
+FAILING = """
+import pytest
+from mastra.evals import create_scorer
+
+async def fail(ctx):
+    raise ValueError("kaputt")
+
+broken = create_scorer(id="broken", description="").generate_score(fail)
+
+@pytest.mark.anyio
+@pytest.mark.mastra_eval(dataset=[{"input": 1}])
+async def test_scorer(item, evaluation):
+    await evaluation.run(str, item, scorers=[broken])
+
+@pytest.mark.mastra_eval(dataset=[{"input": 1}])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_sync(item, evaluation):
+    evaluation.run(str, item)
+"""
+
+
+def test_nothing_that_was_not_scored_passes(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text(FAILING)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "."],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert "broken gave nothing: Stage generate_score of scorer 'broken' failed" in done.stdout
+    assert "evaluation.run(…) was not awaited: the test must be async." in done.stdout
+    assert done.returncode == 1
+
+
 @pytest.mark.every_engine
-def test_a_marker_that_is_set_up_wrongly_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [("'no.jsonl'", "There is no file no.jsonl"), ("[]", "dataset 'items' has no items")],
+)
+def test_a_marker_that_is_set_up_wrongly_is_said(tmp_path: Path, dataset: str, told: str) -> None:
     (tmp_path / "test_x.py").write_text(
-        "import pytest\n@pytest.mark.mastra_eval(dataset='no.jsonl')\ndef test_a(item): pass\n"
+        f"import pytest\n@pytest.mark.mastra_eval(dataset={dataset})\ndef test_a(item): pass\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "0", "."],
@@ -131,7 +218,7 @@ def test_a_marker_that_is_set_up_wrongly_is_said(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=200,
     )
     assert done.returncode != 0
-    assert "There is no file no.jsonl" in done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
