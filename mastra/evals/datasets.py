@@ -386,7 +386,7 @@ def _no_number(text: str) -> None:
 
 def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     reader = csv.reader(lines)
-    heading = next(reader, [])
+    heading: list[str] = next(reader, list[str]())
     twice = [name for name, count in Counter(heading).items() if count > 1]
     if twice:
         raise InputValidationError(f"{file} has two columns that are called {twice[0]!r}.")

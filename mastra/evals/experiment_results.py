@@ -142,9 +142,8 @@ async def load_experiment(
 
 
 def _rule_result(name: str, rows: Sequence[Mapping[str, Any]], rule: Rule | None) -> RuleResult:
-    of_scorer: list[Mapping[str, Any]] = [
-        found for row in rows if (found := (row.get("scores") or {}).get(name)) is not None
-    ]
+    scored: list[Mapping[str, Any]] = [row["scores"] for row in rows if row.get("scores")]
+    of_scorer: list[Mapping[str, Any]] = [one[name] for one in scored if name in one]
     errors = sum("error" in one for one in of_scorer)
     scores = [float(one["score"]) for one in of_scorer if one.get("score") is not None]
     unable = sum(one.get("score") is None and "error" not in one for one in of_scorer)
