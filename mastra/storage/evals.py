@@ -6,6 +6,7 @@ form: a few columns to look for, and data. A store knows nothing of what is in t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -76,6 +77,10 @@ class EvalFilter:
     resource_id: str | None = None
     at_version: int | None = None
     """Of items: those that are there at this version of their dataset."""
+    from_ms: int | None = None
+    """Those that were first stored at this time or after it, in milliseconds since 1970."""
+    before_ms: int | None = None
+    """Those that were first stored before this time."""
 
     def columns(self) -> dict[str, str]:
         """Return the columns that must be equal to something."""
@@ -130,6 +135,12 @@ class EvalStore(Protocol):
         is_ascending: bool = False,
     ) -> EvalPage:
         """Return records in the order in which they were first stored, the newest first."""
+        ...
+
+    async def count_statuses(
+        self, kind: EvalKind, where: EvalFilter = EvalFilter()
+    ) -> dict[tuple[str | None, str | None], int]:
+        """Return how many records there are by parent and by the `status` in their data."""
         ...
 
     async def delete(
@@ -206,18 +217,31 @@ class InMemoryEvals:
         is_ascending: bool = False,
     ) -> EvalPage:
         """Return records in the order in which they were first stored, the newest first."""
-        columns = where.columns()
-        look = attrgetter(*columns) if columns else None
-        wanted = tuple(columns.values()) if len(columns) > 1 else next(iter(columns.values()), None)
-        found = [
-            kept
-            for kept in self._of(kind).values()
-            if (look is None or look(kept[0]) == wanted) and _is_at(kept[0], where.at_version)
-        ]
+        found = self._found(kind, where)
         if not is_ascending:
             found.reverse()
         end = None if limit is None else offset + limit
         return EvalPage([_read(kept) for kept in found[offset:end]], len(found))
+
+    def _found(self, kind: EvalKind, where: EvalFilter) -> list[tuple[EvalRecord, bytes]]:
+        columns = where.columns()
+        look = attrgetter(*columns) if columns else None
+        wanted = tuple(columns.values()) if len(columns) > 1 else next(iter(columns.values()), None)
+        return [
+            kept
+            for kept in self._of(kind).values()
+            if (look is None or look(kept[0]) == wanted)
+            and _is_at(kept[0], where.at_version)
+            and (where.from_ms is None or kept[0].created_at >= where.from_ms)
+            and (where.before_ms is None or kept[0].created_at < where.before_ms)
+        ]
+
+    async def count_statuses(
+        self, kind: EvalKind, where: EvalFilter = EvalFilter()
+    ) -> dict[tuple[str | None, str | None], int]:
+        """Return how many records there are by parent and by the `status` in their data."""
+        found = map(_read, self._found(kind, where))
+        return Counter((one.parent_id, _status(one.data.get("status"))) for one in found)
 
     async def delete(
         self,
@@ -244,6 +268,10 @@ class InMemoryEvals:
 
 def _read(kept: tuple[EvalRecord, bytes]) -> EvalRecord:
     return replace(kept[0], data=load_json(kept[1]))
+
+
+def _status(found: Json) -> str | None:
+    return None if found is None else str(found)
 
 
 def _is_at(record: EvalRecord, version: int | None) -> bool:

@@ -98,6 +98,40 @@ async def test_a_guard_lets_one_of_two_through(evals: EvalStore) -> None:
     assert not await evals.save([score("x")], guard=EvalGuard("dataset", "none", 0))
 
 
+async def test_records_of_a_time_are_found(evals: EvalStore) -> None:
+    await evals.save([score(str(at), parent_id="p", created_at=at) for at in (10, 20, 30, 40)])
+    assert await ids(evals, "score", from_ms=20) == ["40", "30", "20"]
+    assert await ids(evals, "score", before_ms=20) == ["10"]
+    assert await ids(evals, "score", parent_id="p", from_ms=20, before_ms=40) == ["30", "20"]
+    assert await ids(evals, "score", parent_id="q", from_ms=0) == []
+    page = await evals.list("score", EvalFilter(from_ms=15), limit=1)
+    assert (page.total, [one.id for one in page.records]) == (3, ["40"])
+
+
+async def test_statuses_are_counted(evals: EvalStore) -> None:
+    def result(name: str, parent: str, data: dict[str, Any]) -> EvalRecord:
+        return EvalRecord("experiment_result", name, data, parent_id=parent, resource_id=parent)
+
+    await evals.save(
+        [
+            result("1", "a", {"status": "reviewed", "output": {"status": "complete"}}),
+            result("2", "a", {"status": "reviewed"}),
+            result("3", "a", {"output": "status"}),
+            result("4", "b", {"status": None}),
+            result("5", "b", {"status": "größe"}),
+        ]
+    )
+    assert await evals.count_statuses("experiment_result") == {
+        ("a", "reviewed"): 2,
+        ("a", None): 1,
+        ("b", None): 1,
+        ("b", "größe"): 1,
+    }
+    of_a = await evals.count_statuses("experiment_result", EvalFilter(resource_id="a"))
+    assert of_a == {("a", "reviewed"): 2, ("a", None): 1}
+    assert await evals.count_statuses("score") == {}
+
+
 async def test_records_are_deleted(evals: EvalStore) -> None:
     old = [score(f"old{at}", parent_id="p", created_at=10) for at in range(3)]
     await evals.save([*old, *(score(str(at), parent_id="q", subject="s") for at in range(600))])

@@ -42,6 +42,7 @@ __all__ = [
     "over_time",
     "percentiles_over_time",
     "period",
+    "period_with_before",
     "time_of",
     "within",
 ]
@@ -76,6 +77,16 @@ def period(filters: dict[str, Any]) -> tuple[float | None, float | None]:
     return start, end
 
 
+def period_with_before(
+    filters: dict[str, Any], compare_period: str | None
+) -> tuple[float | None, float | None]:
+    """Return the time of a filter, with the time before it that it is compared with, if any."""
+    start, end = period(filters)
+    if compare_period is not None and start is not None and end is not None:
+        start -= _back_ms(compare_period, start, end)
+    return start, end
+
+
 def fits(point: Point, filters: dict[str, Any]) -> bool:
     """Return whether a point has the dimensions that a filter names."""
     for name, wanted in filters.items():
@@ -96,9 +107,7 @@ async def _selected(
     filters: dict[str, Any],
     compare_period: str | None = None,
 ) -> list[Point]:
-    start, end = period(filters)
-    if compare_period is not None and start is not None and end is not None:
-        start -= _back_ms(compare_period, start, end)
+    start, end = period_with_before(filters, compare_period)
     store = await kept_in(server, "traces")
     kinds = tuple(kinds_of(names))
     if store is None or not kinds:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter
@@ -21,6 +24,7 @@ from mastra.server.routes.metrics import (
     over_time,
     percentiles_over_time,
     period,
+    period_with_before,
     within,
 )
 from mastra.server.routes.scores import score_to_signal
@@ -106,21 +110,34 @@ class FeedbackPercentiles(Feedback, Percentiles):
     """Percentiles of feedback over time."""
 
 
-async def _selected(server: Server, request: Request, body: Scores | Feedback) -> list[Point]:
+async def _selected(
+    server: Server,
+    request: Request,
+    body: Scores | Feedback,
+    compare_period: str | None = None,
+) -> list[Point]:
     """Return what is meant and the caller may see, the oldest first."""
-    store = server.mastra.storage.evals
-    owner = server.owner(request)
+    start, end = period_with_before(body.filters, compare_period)
+    where = EvalFilter(
+        resource_id=server.owner(request),
+        from_ms=None if start is None else math.ceil(start),
+        before_ms=None if end is None else math.ceil(end),
+    )
     if isinstance(body, Scores):
-        where = EvalFilter(parent_id=body.scorer_id, resource_id=owner)
-        found = await store.list("score", where, is_ascending=True)
-        rows = [(one.created_at, score_to_signal(one)) for one in found.records]
-        asked, value = {"scoreSource": body.score_source}, "score"
+        kind, to_wire, value = "score", score_to_signal, "score"
+        where = replace(where, parent_id=body.scorer_id)
+        asked = {"scoreSource": body.score_source}
     else:
-        found = await store.list("feedback", EvalFilter(resource_id=owner), is_ascending=True)
-        rows = [(one.created_at, feedback_to_wire(one)) for one in found.records]
+        kind, to_wire, value = "feedback", feedback_to_wire, "value"
         asked = {"feedbackType": body.feedback_type, "feedbackSource": body.feedback_source}
-        value = "value"
-    return list(_points(rows, value, {**body.filters, **_given(asked)}))
+    found = await server.mastra.storage.evals.list(kind, where, is_ascending=True)
+
+    def points() -> list[Point]:
+        rows = [(one.created_at, to_wire(one)) for one in found.records]
+        return list(_points(rows, value, {**body.filters, **_given(asked)}))
+
+    # There may be many, and others are waiting.
+    return await asyncio.to_thread(points)
 
 
 def _given(asked: dict[str, str | None]) -> dict[str, str]:
@@ -140,7 +157,8 @@ def _points(
 
 
 async def _one(server: Server, request: Request, body: ScoreOne | FeedbackOne) -> dict[str, Json]:
-    return compared(await _selected(server, request, body), body, body.compare_period)
+    found = await _selected(server, request, body, body.compare_period)
+    return compared(found, body, body.compare_period)
 
 
 async def _groups(

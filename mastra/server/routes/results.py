@@ -97,6 +97,13 @@ async def list_results(
     """List the results of an experiment, the latest first."""
     await experiment_of_dataset(server, request, dataset_id, experiment_id)
     wanted = {tag for tag in tags or () if tag}
+    if not wanted and not any(name.startswith("orderBy") for name in request.query_params):
+        where = EvalFilter(parent_id=experiment_id)
+        found = await server.mastra.storage.evals.list(
+            "experiment_result", where, offset=page * per_page, limit=per_page
+        )
+        shown = [result_wire(one) for one in found.records]
+        return {"results": [*shown], "pagination": paged(found.total, page, per_page)}
     rows = [
         row
         for row in map(result_wire, await results_of(server, experiment_id))
@@ -233,21 +240,18 @@ async def run_item(
 
 async def review_summary(server: ServerDep, request: Request) -> dict[str, Json]:
     """Count the results of each experiment by whether they were looked at."""
-    owner = server.owner(request)
-    found = await server.mastra.storage.evals.list(
-        "experiment_result", EvalFilter(resource_id=owner)
-    )
-    counts: dict[str, dict[str, Any]] = {}
+    where = EvalFilter(resource_id=server.owner(request))
+    found = await server.mastra.storage.evals.count_statuses("experiment_result", where)
     names = {"needs-review": "needsReview", "reviewed": "reviewed", "complete": "complete"}
-    for record in found.records:
+    counts: dict[str | None, dict[str, Any]] = {}
+    for (experiment_id, status), count in found.items():
         row = counts.setdefault(
-            str(record.parent_id),
-            {"experimentId": record.parent_id, "total": 0, **dict.fromkeys(names.values(), 0)},
+            experiment_id,
+            {"experimentId": experiment_id, "total": 0, **dict.fromkeys(names.values(), 0)},
         )
-        row["total"] += 1
-        name = names.get(str(record.data.get("status")))
-        if name is not None:
-            row[name] += 1
+        row["total"] += count
+        if status in names:
+            row[names[status]] += count
     return {"counts": list(counts.values())}
 
 

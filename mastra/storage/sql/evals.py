@@ -12,12 +12,16 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
+    case,
+    cast,
     delete,
     func,
     or_,
     select,
+    text,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import BigInteger
 
 from mastra.clock import now_ms
@@ -93,26 +97,33 @@ class SQLEvals:
         is_ascending: bool = False,
     ) -> EvalPage:
         """Return records in the order in which they were first stored, the newest first."""
-        columns = where.columns()
-        names, is_at = tuple(columns), where.at_version is not None
-        values: dict[str, object] = {f"of_{name}": value for name, value in columns.items()}
-        values |= {"of_kind": kind, "at_version": where.at_version}
-        count = self._statements.get(
-            ("count", names, is_at), functools.partial(_count, names, is_at=is_at)
-        )
+        names, values = _asked(kind, where)
+        count = self._statements.get(("count", names), functools.partial(_count, names))
         totals = await self._database.fetch(count, values, what=f"count {kind}s")
         is_paged = limit is not None or offset > 0
         listed = self._statements.get(
-            ("list", names, is_at, is_ascending, is_paged),
-            functools.partial(
-                _list, names, is_at=is_at, is_ascending=is_ascending, is_paged=is_paged
-            ),
+            ("list", names, is_ascending, is_paged),
+            functools.partial(_list, names, is_ascending=is_ascending, is_paged=is_paged),
         )
         window = {"limit": -1 if limit is None else limit, "offset": offset}
         if limit is None and self._database.dialect.name != "sqlite":
             window["limit"] = 2**62
         rows = await self._database.fetch(listed, {**values, **window}, what=f"list {kind}s")
         return EvalPage([_record(row) for row in rows], totals[0][0])
+
+    async def count_statuses(
+        self,
+        kind: EvalKind,
+        where: EvalFilter = EvalFilter(),  # noqa: B008 - it is frozen
+    ) -> dict[tuple[str | None, str | None], int]:
+        """Return how many records there are by parent and by the `status` in their data."""
+        names, values = _asked(kind, where)
+        dialect = self._database.dialect.name
+        statement = self._statements.get(
+            ("statuses", names), functools.partial(_count_statuses, names, dialect)
+        )
+        rows: Any = await self._database.fetch(statement, values, what=f"count {kind}s")
+        return {(parent, status): count for parent, status, count in rows}
 
     async def delete(
         self,
@@ -181,23 +192,53 @@ def _get() -> Select[Any]:
     return select(*columns).where(evals.c.name == named("of_name", evals.c.name))
 
 
-def _conditions(names: Iterable[str], *, is_at: bool) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [
-        evals.c[name] == named(f"of_{name}", evals.c[name]) for name in ("kind", *names)
-    ]
-    if is_at:
-        version: Any = bindparam("at_version", type_=BigInteger)
-        found.append(evals.c.version <= version)
-        found.append(or_(evals.c.valid_to.is_(None), evals.c.valid_to > version))
+def _asked(kind: str, where: EvalFilter) -> tuple[tuple[str, ...], dict[str, object]]:
+    """Return the names of what is asked for, and its values."""
+    columns = where.columns()
+    more = {name: getattr(where, name) for name in ("at_version", "from_ms", "before_ms")}
+    given = {name: value for name, value in more.items() if value is not None}
+    values: dict[str, object] = {f"of_{name}": value for name, value in columns.items()}
+    return (*columns, *given), {**values, **given, "of_kind": kind}
+
+
+def _conditions(names: Iterable[str]) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [_condition("kind")]
+    for name in names:
+        number: Any = bindparam(name, type_=BigInteger)
+        match name:
+            case "at_version":
+                found.append(evals.c.version <= number)
+                found.append(or_(evals.c.valid_to.is_(None), evals.c.valid_to > number))
+            case "from_ms":
+                found.append(evals.c.created_at >= number)
+            case "before_ms":
+                found.append(evals.c.created_at < number)
+            case _:
+                found.append(_condition(name))
     return found
 
 
-def _count(names: Iterable[str], *, is_at: bool) -> Select[int]:
-    return select(func.count()).select_from(evals).where(*_conditions(names, is_at=is_at))
+def _condition(name: str) -> ColumnElement[bool]:
+    return evals.c[name] == named(f"of_{name}", evals.c[name])
 
 
-def _list(names: Iterable[str], *, is_at: bool, is_ascending: bool, is_paged: bool) -> Select[Any]:
-    query = select(*(evals.c[name] for name in _COLUMNS)).where(*_conditions(names, is_at=is_at))
+def _count(names: Iterable[str]) -> Select[int]:
+    return select(func.count()).select_from(evals).where(*_conditions(names))
+
+
+def _count_statuses(names: Iterable[str], dialect: str) -> Select[Any]:
+    data: Any = evals.c.data
+    if dialect == "sqlite":
+        status: Any = case((func.json_valid(data) == 1, func.json_extract(data, "$.status")))
+    else:
+        status = cast(data, JSONB)["status"].astext
+    # By their places: PostgreSQL takes two parameters of one value for two expressions.
+    query: Any = select(evals.c.parent_id, status, func.count()).where(*_conditions(names))
+    return query.group_by(text("1"), text("2"))
+
+
+def _list(names: Iterable[str], *, is_ascending: bool, is_paged: bool) -> Select[Any]:
+    query = select(*(evals.c[name] for name in _COLUMNS)).where(*_conditions(names))
     key = evals.c.record_key
     query = query.order_by(key.asc() if is_ascending else key.desc())
     if not is_paged:
