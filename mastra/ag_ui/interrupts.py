@@ -24,6 +24,7 @@ from mastra.jsonable import Json
 from mastra.pages.chats import Chat
 from mastra.pages.facts import APPROVAL, approval_id
 from mastra.server.context import load_strict
+from mastra.server.leftovers import LEFT, forget_old
 from mastra.storage.base import RunChanges, RunHead
 
 __all__ = [
@@ -39,8 +40,6 @@ _EDITED_ARGS: Final = {
     "type": "object",
     "description": "In place of the arguments, whole, where the call is approved",
 }
-_STATUS: Final = "success"
-"""Of what is kept of an answer: nobody drives it."""
 
 
 class RefusedAnswer(Exception):  # noqa: N818 - told to the page as the end of its run
@@ -179,9 +178,10 @@ class Answers:
         for interrupt_id, answer in self.given.items():
             workflow_id, run_id = self._place(interrupt_id)
             data: dict[str, Json] = {"answer": answer, "isTaken": is_taken}
-            head = RunHead(workflow_id, run_id, _STATUS, self.chat.owner, data=data)
+            head = RunHead(workflow_id, run_id, LEFT, self.chat.owner, data=data)
             if not await store.create_run(head) and is_taken:
                 await store.update_run(workflow_id, run_id, RunChanges(data=data))
+            await forget_old(self.chat.server, workflow_id)
 
     async def check_given_before(self, interrupt_ids: Sequence[str]) -> None:
         """Refuse answers to what no longer waits, unless they are those that were given.

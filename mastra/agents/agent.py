@@ -482,9 +482,9 @@ class Agent:
     ) -> SuspendedRuns:
         """Return the runs of this agent that wait for somebody's answer, the latest first."""
         if self._durable_runs is not None:
-            found = await self._durable_runs.list_suspended()
+            found = await self._durable_runs.list_suspended(resource_id)
         else:
-            found = [run_from_head(head) for head in await self._runs.list_waiting()]
+            found = [run_from_head(head) for head in await self._runs.list_waiting(resource_id)]
         found = [
             run
             for run in found

@@ -183,9 +183,9 @@ class DurableRuns:
             details={"run_id": run_id},
         )
 
-    async def list_suspended(self) -> list[SuspendedRun]:
-        """Return the runs that wait, the latest first."""
-        found = await self.workflow.list_runs(status="suspended")
+    async def list_suspended(self, resource_id: str | None = None) -> list[SuspendedRun]:
+        """Return the runs that wait, the latest first; of a resource, or all."""
+        found = await self.workflow.list_runs(status="suspended", resource_id=resource_id)
         return [self._suspended(info) for info in found.runs]
 
     async def suspended(self, run_id: str) -> SuspendedRun | None:

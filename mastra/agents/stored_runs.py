@@ -23,14 +23,14 @@ from mastra.workflows.engines.journal import LogRow, load_run
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 
-__all__ = ["STEP", "StoredRuns", "stored_runs", "workflow_id_of"]
+__all__ = ["MOST_UNLED", "STEP", "StoredRuns", "stored_runs", "workflow_id_of"]
 
 STEP: Final = "agent"
 """The one step that an agent's run has as the run of a workflow."""
 
 _ENDS: Final = {"aborted": "canceled", "running": "canceled"}
 _UNDER_WAY: Final = ("suspended", "running")
-_MOST_UNLED: Final = 1000
+MOST_UNLED: Final = 1000
 
 
 def workflow_id_of(agent_id: str, *, durable: bool = False) -> str:
@@ -226,10 +226,16 @@ class StoredRuns:
 
     # -- looking -------------------------------------------------------------------------------
 
-    async def list_waiting(self) -> list[RunHead]:
-        """Return the runs that wait, the latest first; of one that cannot be read what can be."""
-        found = await self.store.list_runs(self.workflow_id, status=_UNDER_WAY)
-        unled = await self.store.list_unled([self.workflow_id], limit=_MOST_UNLED)
+    async def list_waiting(self, resource_id: str | None = None) -> list[RunHead]:
+        """Return the runs that wait, the latest first; of one that cannot be read what can be.
+
+        Args:
+            resource_id: Whose runs; `None` for all.
+        """
+        found = await self.store.list_runs(
+            self.workflow_id, status=_UNDER_WAY, resource_id=resource_id
+        )
+        unled = await self.store.list_unled([self.workflow_id], limit=MOST_UNLED)
         lost = {run.run_id for run in unled}
         waiting = [
             head

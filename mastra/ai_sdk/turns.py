@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from starlette.requests import Request
 
@@ -14,6 +14,8 @@ from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
 from mastra.agents.remembering import UPDATE_TOOL
+from mastra.agents.suspended import SuspendedRun
+from mastra.agents.waiting import find_suspended
 from mastra.ai_sdk.agent_translator import AgentTranslator
 from mastra.ai_sdk.chunks import StreamOptions, asks_approval
 from mastra.ai_sdk.page import (
@@ -41,6 +43,9 @@ from mastra.server.payloads import AgentAnswerBody
 from mastra.stream.abort import AbortController
 
 __all__ = ["client_tools", "turn_of"]
+
+_MOST_RUNS: Final = 50
+"""How many runs the approvals of one message are looked up in, the latest."""
 
 
 @dataclass(slots=True)
@@ -151,12 +156,12 @@ class _Asking:
         Raises:
             Refusal: The page shows another call than the one that is stored.
         """
-        found = await self.agent.list_suspended_runs(
-            thread_id=self.conversation.thread_id, resource_id=self.chat.owner
-        )
+        named = list(dict.fromkeys(approval.run_id for approval in approvals))
+        found = [await self._suspended(run_id) for run_id in named[-_MOST_RUNS:]]
         stored = {
             (run.run_id, call.tool_call_id): call
-            for run in found.runs
+            for run in found
+            if run is not None
             for call in run.tool_calls
             if call.kind == "approval" or asks_approval(call.suspend_payload)
         }
@@ -172,6 +177,11 @@ class _Asking:
                 )
             waiting.append(replace(approval, is_of_another=call.kind != "approval"))
         return waiting
+
+    async def _suspended(self, run_id: str) -> SuspendedRun | None:
+        """Return a run of this chat that waits."""
+        run = await find_suspended(self.agent, run_id, self.chat.owner)
+        return None if run is None or run.thread_id != self.conversation.thread_id else run
 
     async def _approved(self, approvals: list[Approval], going_on: PageMessage) -> list[Leg]:
         run_id = approvals[0].run_id
@@ -197,10 +207,7 @@ class _Asking:
         return lambda: agent.decline_tool_call(run_id, call_id, reason=approval.reason, **options)
 
     async def _resumed(self, run_id: str, going_on: PageMessage | None) -> Leg:
-        found = await self.agent.list_suspended_runs(
-            thread_id=self.conversation.thread_id, resource_id=self.chat.owner
-        )
-        if all(run.run_id != run_id for run in found.runs):
+        if await self._suspended(run_id) is None:
             raise Taken
         options = await self._answer_options(run_id)
         await self._note(run_id, None if going_on is None else going_on.get("id"))

@@ -17,6 +17,7 @@ from mastra.agents.agent import Agent
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.server.context import Server
+from mastra.server.leftovers import LEFT, forget_old
 from mastra.storage.base import RunChanges, RunHead
 from mastra.stream.abort import AbortController
 
@@ -24,8 +25,6 @@ __all__ = ["Chat", "ChatNote", "cancel", "status_of"]
 
 _STOPS = "pages.stops"
 _ANSWERED = "pages.answered"
-_STATUS = "success"
-"""Of every note: nobody drives it."""
 
 
 @dataclass(slots=True)
@@ -66,9 +65,10 @@ class Chat:
         workflow_id, run_id = self._place
         store = self.server.mastra.storage.workflows
         data: dict[str, Json] = {"messageId": note.message_id, "runs": note.runs}
-        head = RunHead(workflow_id, run_id, _STATUS, self.owner, data=data)
+        head = RunHead(workflow_id, run_id, LEFT, self.owner, data=data)
         if not await store.create_run(head):
             await store.update_run(workflow_id, run_id, RunChanges(data=data))
+        await forget_old(self.server, workflow_id)
 
     async def noted(self) -> ChatNote | None:
         """Return the note, if there is one."""

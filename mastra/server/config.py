@@ -162,6 +162,9 @@ class ServerConfig:
     """How long an answer may take to begin. Streams may go on for as long as they like."""
     keep_alive: float = 15.0
     """How long an event stream may be silent before a comment is sent."""
+    chat_retention: float | None = 2_592_000.0
+    """For how long the server keeps what it notes beside runs: which answer a chat's latest was, how
+    pages answered what waited, tasks of A2A that ended. Deleted while more is noted; `None`: never."""
     drain_timeout: float = 30.0
     """How long runs get, when the server stops, to end or to reach the end of a step."""
     restart_runs: bool = True

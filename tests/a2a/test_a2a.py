@@ -18,6 +18,7 @@ from mastra.a2a import A2AAgent
 from mastra.errors import ModelError
 from mastra.memory import Memory
 from mastra.server import BearerAuth, create_app
+from mastra.storage.base import RunChanges
 from mastra.testing import ScriptedModel, ToolCall
 from tests.a2a.app import PAID, Slow, build
 from tests.server.live import running
@@ -119,7 +120,7 @@ async def test_a_tool_that_suspends_is_answered_by_its_schema() -> None:
     async with running(build()) as (url, _), client_of(url) as client:
         _, update = await ended(client, message("book Rome"))
         assert update["status"]["message"]["parts"][0]["text"] == "When in Rome?"
-        same = {"taskId": update["taskId"], "contextId": update["contextId"]}
+        same = {"taskId": update["taskId"]}  # its context need not be said again
         state, _again = await ended(client, message({"night": 3}, **same))
         assert state == "INPUT_REQUIRED"
         events = await told(client, message({"day": "Monday"}, **same))
@@ -191,6 +192,26 @@ async def test_tasks_are_their_callers_and_a_stranger_is_refused() -> None:
             assert len((await alice.list_tasks(p.ListTasksRequest())).tasks) == 1
 
 
+async def test_tasks_that_ended_long_ago_are_deleted_and_those_that_wait_are_not() -> None:
+    app = build(ServerConfig(chat_retention=3600.0))
+    store, place = app.storage.workflows, "a2a:helper"
+    async with running(app) as (url, _), client_of(url) as client:
+        for text in ("hello", "pay ann"):
+            await told(client, message(text))
+        for head in (await store.list_runs(place)).runs:
+            await store.update_run(place, head.run_id, RunChanges(updated_at=1))
+    async with running(Mastra(agents=app.list_agents(), storage=app.storage)) as (url, _):
+        async with client_of(url) as client:
+            await told(client, message("hello again"))
+            states = [
+                one.status.state for one in (await client.list_tasks(p.ListTasksRequest())).tasks
+            ]
+    assert sorted(states) == [
+        p.TaskState.TASK_STATE_COMPLETED,
+        p.TaskState.TASK_STATE_INPUT_REQUIRED,
+    ]
+
+
 async def test_a_card_tells_of_the_agent() -> None:
     transport = httpx.ASGITransport(create_app(build(AUTH)))
     async with httpx.AsyncClient(
@@ -220,6 +241,22 @@ async def test_a_client_of_version_0_3() -> None:
         task = (await http.post("/a2a/helper", json=call)).json()["result"]
         assert task["status"]["state"] == "completed"
         assert task["artifacts"][0]["parts"][0]["text"] == "You said hello."
+
+
+async def test_a_call_is_of_the_version_that_its_method_is_spelt_in() -> None:
+    transport = httpx.ASGITransport(create_app(build()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api") as http:
+
+        async def called(version: str | None = None, **params: Any) -> dict[str, Any]:
+            call = {"jsonrpc": "2.0", "id": 1, "method": "ListTasks", "params": params}
+            headers = {} if version is None else {"a2a-version": version}
+            return (await http.post("/a2a/helper", json=call, headers=headers)).json()
+
+        assert (await called())["result"]["tasks"] == []
+        assert (await called("0.3"))["error"]["code"] == -32009
+        # The SDK would take it for none, and list all.
+        assert (await called(status="TASK_STATE_NONSENSE"))["error"]["code"] == -32602
+        assert (await called(status="TASK_STATE_WORKING"))["result"]["tasks"] == []
 
 
 # -- remote agents -----------------------------------------------------------------------------

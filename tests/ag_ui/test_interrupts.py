@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from mastra import SQLStorage
+from mastra.clock import now_ms
 from mastra.server import create_app
+from mastra.storage.base import RunChanges, RunHead
 from tests.ag_ui.app import build
 from tests.ag_ui.wire import Page, events_of
 from tests.ai_sdk.app import Deeds
@@ -237,3 +239,18 @@ async def test_a_step_may_wait_for_a_person_and_for_the_page(
         for part in m.parts
     ]
     assert sorted(told) == ["call_1", "call_2"]
+
+
+async def test_answers_that_were_kept_for_long_are_deleted() -> None:
+    mastra = build(Deeds(), chat_retention=3600.0)
+    store, place = mastra.storage.workflows, "ag-ui:agent:plain:answers"
+    for name, at in (("old", 1), ("fresh", now_ms())):
+        assert await store.create_run(RunHead(place, name, "success", data={"isTaken": True}))
+        assert await store.update_run(place, name, RunChanges(updated_at=at))
+    transport = httpx.ASGITransport(create_app(mastra))
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+        page = Page(http, "plain", "t")
+        await settle(page, await page.ask("pay"), YES)
+    kept = [head.run_id for head in (await store.list_runs(place)).runs]
+    assert "old" not in kept
+    assert len(kept) == 3  # the fresh one, and the two answers of this page

@@ -88,8 +88,9 @@ class AgentTasks(AgentExecutor):
         memory: dict[str, Any] | None = None
         if self._agent.spec.memory is not None:
             # Where callers are not known, a conversation is its own.
-            owner = context.call_context.state.get("owner") or context.context_id
-            memory = {"thread": context.context_id, "resource": owner}
+            thread = _context_id(context)
+            owner = context.call_context.state.get("owner") or thread
+            memory = {"thread": thread, "resource": owner}
         body = AgentBody(messages=[], memory=memory)
         request = _request(context)
         options = await call_options(self._server, request, self._agent, body)
@@ -150,9 +151,7 @@ class _Telling:
     def __init__(self, context: RequestContext, queue: EventQueue) -> None:
         self._context = context
         self._queue = queue
-        self.updater = TaskUpdater(
-            queue, cast("str", context.task_id), cast("str", context.context_id)
-        )
+        self.updater = TaskUpdater(queue, cast("str", context.task_id), _context_id(context))
         self.failure: str | None = None
         # Each run of the task has a text of its own.
         task = context.current_task
@@ -168,7 +167,7 @@ class _Telling:
             await self._queue.enqueue_event(
                 Task(
                     id=cast("str", context.task_id),
-                    context_id=cast("str", context.context_id),
+                    context_id=_context_id(context),
                     status=TaskStatus(state=TaskState.TASK_STATE_SUBMITTED),
                     history=[message],
                 )
@@ -220,6 +219,12 @@ def _question(call: WaitingCall) -> str:
 
 def _request(context: RequestContext) -> Request:
     return cast("Request", context.call_context.state[REQUEST])
+
+
+def _context_id(context: RequestContext) -> str:
+    """Return the task's own context: a message that names its task alone is given another."""
+    task = context.current_task
+    return cast("str", context.context_id) if task is None else task.context_id
 
 
 def _run_id(context: RequestContext) -> str | None:

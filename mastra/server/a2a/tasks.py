@@ -14,12 +14,14 @@ from a2a.types.a2a_pb2 import ListTasksRequest, ListTasksResponse, Part, Task, T
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from mastra.jsonable import Json
-from mastra.storage.base import RunChanges, RunHead, WorkflowStore
+from mastra.server.context import Server
+from mastra.server.leftovers import LEFT, forget_old
+from mastra.storage.base import RunChanges, RunHead
 
 __all__ = ["StoredTasks", "owner_of"]
 
-_STATUS: Final = "success"
-"""Of every head: nobody drives it."""
+_WAITS: Final = "suspended"
+"""The status of what is kept of a task that waits, which is not forgotten."""
 _OVER: Final = frozenset((
     TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_CANCELED,
     TaskState.TASK_STATE_REJECTED, TaskState.TASK_STATE_INPUT_REQUIRED,
@@ -35,12 +37,13 @@ class StoredTasks(TaskStore):
     """The tasks of one agent.
 
     Args:
-        store: Where they are kept.
+        server: In whose application's storage they are kept.
         agent_id: The agent.
     """
 
-    def __init__(self, store: WorkflowStore, agent_id: str) -> None:
-        self._store = store
+    def __init__(self, server: Server, agent_id: str) -> None:
+        self._server = server
+        self._store = server.mastra.storage.workflows
         self._place = f"a2a:{agent_id}"
         self._under_way: dict[str, tuple[str | None, Task]] = {}
 
@@ -59,9 +62,12 @@ class StoredTasks(TaskStore):
         if not is_new:
             return
         data: dict[str, Json] = {"task": MessageToDict(copied)}
-        head = RunHead(self._place, task.id, _STATUS, owner, data=data)
+        status = _WAITS if task.status.state == TaskState.TASK_STATE_INPUT_REQUIRED else LEFT
+        head = RunHead(self._place, task.id, status, owner, data=data)
         if not await self._store.create_run(head):
-            await self._store.update_run(self._place, task.id, RunChanges(data=data))
+            changes = RunChanges(status=status, data=data)
+            await self._store.update_run(self._place, task.id, changes)
+        await forget_old(self._server, self._place)
 
     async def get(self, task_id: str, context: ServerCallContext) -> Task | None:
         """Return a task of the caller's."""
@@ -85,7 +91,9 @@ class StoredTasks(TaskStore):
             if "task" in head.data:
                 known = self._under_way.get(head.run_id)
                 await page.save(_read(head) if known is None else known[1], context)
-        return await page.list(params, context)
+        listed = await page.list(params, context)
+        listed.page_size = len(listed.tasks)
+        return listed
 
     async def delete(self, task_id: str, context: ServerCallContext) -> None:
         """Forget a task."""

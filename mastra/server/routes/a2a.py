@@ -55,8 +55,11 @@ async def get_own_card(server: ServerDep, request: Request, agent_id: AgentId) -
 async def call_agent(server: ServerDep, request: Request, agent_id: AgentId) -> Response:
     """Answer a call of the protocol: JSON-RPC, streamed or not, of both versions."""
     agent = _agent(server, agent_id)
-    from mastra.server.a2a.handlers import dispatcher_of  # noqa: PLC0415 - an optional package
+    from mastra.server.a2a.handlers import dispatcher_of, refused  # noqa: PLC0415 - optional
 
+    answer = refused(request, await request.body())
+    if answer is not None:
+        return WireResponse(answer)
     return await dispatcher_of(server, agent).handle_requests(request)
 
 
