@@ -38,10 +38,15 @@ class MastraInngest:
 
         return create_tool
 
-    def create_workflow(self, **options: Any) -> Workflow[Any, Any, Any]:
+    def create_workflow(
+        self, *, served_elsewhere: bool = False, **options: Any
+    ) -> Workflow[Any, Any, Any]:
         """Begin a workflow that runs on Inngest.
 
         Args:
+            served_elsewhere: Whether a program of the original's packages (`@mastra/inngest`) serves
+                it. Here it is started, streamed, resumed and cancelled: its steps say what there
+                is, and never run.
             options: What `mastra.create_workflow` takes, and Inngest's flow control:
                 `concurrency` (a number, a dict or `inngest.Concurrency`, or a list of them),
                 `throttle`, `rate_limit`, `debounce`, `priority`, `timeouts`, `singleton` (a dict
@@ -54,6 +59,8 @@ class MastraInngest:
         """
         flow = {name: options.pop(name) for name in OPTIONS if name in options}
         function_options(flow)
+        if served_elsewhere:
+            self.engine.originals.workflow_ids.add(str(options["id"]))
         return create_workflow(**options).use_engine(self.engine, flow_control=flow)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -26,10 +26,12 @@ from mastra.failures import error_to_json
 from mastra.ids import random_id
 from mastra.inngest.feed import Feed
 from mastra.inngest.functions import WorkflowFunctions
+from mastra.inngest.handle import InngestHandle
 from mastra.inngest.inquiry import ACTIVE, Inquiry, Sent
 from mastra.inngest.leg_table import LegTable, key_of
 from mastra.inngest.limits import check_limits
 from mastra.inngest.mail import READ, Mail, RunKey
+from mastra.inngest.originals import Originals
 from mastra.inngest.publisher import Publisher
 from mastra.inngest.wire.api import InngestApi, not_sent
 from mastra.inngest.wire.leg_event import encode_leg
@@ -41,15 +43,13 @@ from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.base import RunChanges, RunHead, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import Recoverable, RunHandle, one_by_one
+from mastra.workflows.engines.base import Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import begin
 from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.engines.recovery import take_answer
-from mastra.workflows.events import Event
-from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.versions.choice import check_definition, spec_for
 
@@ -59,31 +59,6 @@ CANCEL_WAIT_S = 5.0
 
 END_S = 1.0
 """For how long after its end a run is followed: its record may come after the word of it."""
-
-
-class InngestHandle:
-    """A leg, as its caller sees it."""
-
-    __slots__ = ("_engine", "_feed", "first_seq")
-
-    def __init__(self, engine: InngestEngine, feed: Feed, first_seq: int) -> None:
-        self._engine = engine
-        self._feed = feed
-        self.first_seq = first_seq
-
-    async def result(self) -> WorkflowResult[Any]:
-        """Return the leg's result, as long as that takes."""
-        return await self._feed.result()
-
-    async def events(self, start: int) -> AsyncIterator[Event]:
-        """Yield the run's events from a seq on, live, until its leg ends."""
-        async for event in self._feed.read(start):
-            yield event
-
-    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
-        """Yield what `events` does, one by one."""
-        del limit
-        return one_by_one(self.events(start))
 
 
 class InngestEngine:
@@ -142,6 +117,8 @@ class InngestEngine:
             watched=watched,
         )
         self.legs = LegTable(self.api, self.mail)
+        self.originals = Originals(self.api, self.mail)
+        """The workflows that programs of the original serve."""
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._functions = WorkflowFunctions(
             client,
@@ -241,30 +218,44 @@ class InngestEngine:
                 target.workflow_id, target.run_id, changes, expected_status=(*ACTIVE, "paused")
             )
         feed = self._feed(target, first_seq)
-        await self.mail.inbox.open()
-        name = function_id(target.workflow_id)
         try:
-            data = encode_leg(command, token, number, reopening, inbox=self.mail.inbox.channel)
-            sent_id = await self._send(name, data, event_id)
+            encode = partial(encode_leg, command, token, number, reopening)
+            await self._send_leg(feed, command, token, encode, event_id)
         except Exception as error:
             self._drop(feed)
+            self.originals.forget(key)
             await self.take_back(command, error)
             raise
+        return InngestHandle(self, feed, first_seq)
 
-        async def tell_again() -> None:
-            await self._send(name, data, f"{event_id}:again")
-
-        if not target.store.is_shared:
+    async def _send_leg(
+        self,
+        feed: Feed,
+        command: Command,
+        token: str,
+        encode: Callable[[str], dict[str, Json]],
+        event_id: str,
+    ) -> None:
+        """Send the event of a leg, once its worker would be heard here."""
+        name, owner = function_id(feed.target.workflow_id), owner_of(token)
+        again: Callable[[], Awaitable[None]] | None = None
+        if feed.target.workflow_id in self.originals.workflow_ids:
+            data = await self.originals.follow(command, owner)
+            sent_id = await self._send(name, data, event_id)
+        else:
+            await self.mail.inbox.open()
+            data = encode(self.mail.inbox.channel)
+            sent_id = await self._send(name, data, event_id)
+            if not feed.target.store.is_shared:
+                again = partial(self._send_again, name, data, event_id)
+        if not feed.target.store.is_shared:
             self._needed.add(feed)
             feed.when_ended = partial(self._let_go, feed.key)
-        self._sent[feed.key] = feed.inquiry.sent = Sent(
-            command,
-            sent_id,
-            owner_of(token),
-            None if target.store.is_shared else tell_again,
-            time.monotonic(),
-        )
-        return InngestHandle(self, feed, first_seq)
+        sent = Sent(command, sent_id, owner, again, time.monotonic())
+        self._sent[feed.key] = feed.inquiry.sent = sent
+
+    async def _send_again(self, name: str, data: dict[str, Json], event_id: str) -> None:
+        await self._send(name, data, f"{event_id}:again")
 
     async def _check(self, command: Command) -> None:
         if command.kind == "start":
@@ -439,6 +430,7 @@ class InngestEngine:
             return False
         finally:
             await publisher.flush()
+            self.originals.forget(key)
             if run.span is not None:
                 run.span.end()
         return True
@@ -487,4 +479,5 @@ class InngestEngine:
         self._needed.clear()
         for feed in feeds:
             feed.close()
+        await self.originals.aclose()
         await self.mail.aclose()

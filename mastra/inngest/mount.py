@@ -56,6 +56,8 @@ def app_functions(
         own = runtime.engine
         if not isinstance(own, InngestEngine):
             own = others = others or InngestEngine(client)
+        elif workflow.spec.id in own.originals.workflow_ids:
+            continue
         top, *inner = workflow.spec.with_nested()
         served[top.id] = (own, top, runtime)
         for function in own.functions(top, runtime.store, runtime.services):

@@ -31,7 +31,15 @@ from mastra.inngest.mount import serving_app
 from tests.support.inngest_memory import MemoryTransport
 from tests.support.inngest_server import FakeInngest
 
-__all__ = ["DevServer", "Host", "ServedEngine", "free_ports", "inngest_binary", "inngest_host"]
+__all__ = [
+    "DevServer",
+    "Host",
+    "ServedEngine",
+    "client_of",
+    "free_ports",
+    "inngest_binary",
+    "inngest_host",
+]
 
 
 def inngest_binary() -> str | None:
@@ -110,18 +118,26 @@ class ServedEngine(InngestEngine):
 
 
 @functools.cache
-def _client(url: str) -> inngest.Inngest:
+def client_of(url: str) -> inngest.Inngest:
+    """Return the client of a server."""
     # Made once: each one prepares to talk TLS, which takes longer than many a test.
     return inngest.Inngest(
         app_id="conformance", is_production=False, api_base_url=url, event_api_base_url=url
     )
 
 
+async def let_go(client: inngest.Inngest) -> None:
+    """Close the connections of a client, which are those of the running event loop."""
+    http = client._http_client
+    await http._http_client.aclose()
+    http._http_client = net.ThreadAwareAsyncHTTPClient(verify=False).initialize()
+
+
 class Host:
     """An app at one address, whose content changes."""
 
     def __init__(self, url: str, fake: FakeInngest | None, options: dict[str, Any]) -> None:
-        self.client = _client(url)
+        self.client = client_of(url)
         self.fake = fake
         self.transport: MemoryTransport | None = None
         self.port = 0
@@ -170,9 +186,7 @@ class Host:
 
     async def aclose(self) -> None:
         """Close the SDK's connections."""
-        http = self.client._http_client
-        await http._http_client.aclose()
-        http._http_client = net.ThreadAwareAsyncHTTPClient(verify=False).initialize()
+        await let_go(self.client)
 
     async def sync(self) -> None:
         """Have the server know the functions."""

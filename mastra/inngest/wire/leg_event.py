@@ -54,7 +54,6 @@ def encode_leg(
     token: str,
     number: int,
     reopening: dict[str, Json] | None,
-    *,
     inbox: str,
 ) -> dict[str, Json]:
     """Return the data of the event that begins a leg.

@@ -28,6 +28,8 @@ export const build = (url, app) => {
     chain: workflow('chain').then(add('a')).then(add('b')).commit(),
     asking: workflow('asking').then(add('a')).then(ask).then(add('b')).commit(),
     failing: workflow('failing').then(add('a')).then(fail).commit(),
+    looping: workflow('looping').dountil(add('a'), async ({ inputData }) => inputData.value >= 3).commit(),
+    outer: workflow('outer').then(add('a')).then(workflow('inner').then(ask).then(add('c')).commit()).then(add('b')).commit(),
     napping: workflow('napping').then(add('a')).sleep(60_000).then(add('b')).commit(),
   };
   return { inngest, mastra: new Mastra({ workflows, storage: new InMemoryStore(), logger: false }) };
