@@ -79,7 +79,7 @@ def free_port() -> int:
 
 async def reachable(port: int) -> None:
     """Wait until somebody listens on a port of loopback."""
-    for _ in range(300):
+    for _ in range(1200):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:

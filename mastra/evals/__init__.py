@@ -46,13 +46,6 @@ if TYPE_CHECKING:
     from mastra.evals.judged.claims import (
         create_hallucination_scorer as create_hallucination_scorer,
     )
-    from mastra.evals.judged.claims import (
-        create_summarization_scorer as create_summarization_scorer,
-    )
-    from mastra.evals.judged.conduct import (
-        create_multi_turn_judge_scorer as create_multi_turn_judge_scorer,
-    )
-    from mastra.evals.judged.conduct import create_rubric_scorer as create_rubric_scorer
     from mastra.evals.judged.conduct import (
         create_tool_call_accuracy_scorer_llm as create_tool_call_accuracy_scorer_llm,
     )
@@ -70,6 +63,13 @@ if TYPE_CHECKING:
     )
     from mastra.evals.judged.harm import create_bias_scorer as create_bias_scorer
     from mastra.evals.judged.harm import create_toxicity_scorer as create_toxicity_scorer
+    from mastra.evals.judged.rubrics import (
+        create_multi_turn_judge_scorer as create_multi_turn_judge_scorer,
+    )
+    from mastra.evals.judged.rubrics import create_rubric_scorer as create_rubric_scorer
+    from mastra.evals.judged.summaries import (
+        create_summarization_scorer as create_summarization_scorer,
+    )
     from mastra.evals.live import LiveScores as LiveScores
     from mastra.evals.live import ScorerEntry as ScorerEntry
     from mastra.evals.messages import create_agent_test_run as create_agent_test_run
@@ -195,12 +195,12 @@ _HOMES = {
     "create_faithfulness_scorer": "mastra.evals.judged.claims",
     "create_hallucination_scorer": "mastra.evals.judged.claims",
     "create_keyword_coverage_scorer": "mastra.evals.code_scorers",
-    "create_multi_turn_judge_scorer": "mastra.evals.judged.conduct",
+    "create_multi_turn_judge_scorer": "mastra.evals.judged.rubrics",
     "create_noise_sensitivity_scorer_llm": "mastra.evals.judged.context",
     "create_prompt_alignment_scorer_llm": "mastra.evals.judged.answers",
-    "create_rubric_scorer": "mastra.evals.judged.conduct",
+    "create_rubric_scorer": "mastra.evals.judged.rubrics",
     "create_scorer": "mastra.evals.scorer",
-    "create_summarization_scorer": "mastra.evals.judged.claims",
+    "create_summarization_scorer": "mastra.evals.judged.summaries",
     "create_test_message": "mastra.evals.messages",
     "create_textual_difference_scorer": "mastra.evals.code_scorers",
     "create_tone_scorer": "mastra.evals.code_scorers",

@@ -10,15 +10,17 @@ from mastra.errors import InputValidationError
 from mastra.evals.judged.verdicts import (
     Reasoned,
     answer_of,
+    judged,
     numbered,
     prompt,
     question_of,
     texts_of,
     truth_of,
+    why,
 )
 from mastra.evals.messages import conversation_history, system_prompt
 from mastra.evals.numbers import js_json, round_to_two, within_unit
-from mastra.evals.scorer import Scorer, StageContext, create_scorer
+from mastra.evals.scorer import PromptStage, Scorer, StageContext
 from mastra.models.resolve import ModelInput
 from mastra.names import python_options
 
@@ -97,31 +99,18 @@ def create_answer_relevancy_scorer(
             'Begin with: "The score is … because …".',
         )
 
-    scorer = create_scorer(
+    return judged(
         id="answer-relevancy-scorer",
         name="Answer Relevancy Scorer",
         description="Which share of the answer is about what was asked.",
-        judge={
-            "model": model,
-            "instructions": "You judge whether answers are about what was asked. You look at each "
-            "statement by itself, allow for answers that help in part, and leave aside whether "
-            "they are correct.",
-        },
-        type="agent",
-    )
-    return (
-        scorer.preprocess(
-            description="Take the answer apart into statements",
-            output_schema=Statements,
-            create_prompt=extract,
-        )
-        .analyze(
-            description="Say of each whether it is about what was asked",
-            output_schema=Results,
-            create_prompt=judge,
-        )
-        .generate_score(score)
-        .generate_reason(description="Say why", create_prompt=reason)
+        model=model,
+        instructions="You judge whether answers are about what was asked. You look at each "
+        "statement by itself, allow for answers that help in part, and leave aside whether "
+        "they are correct.",
+        preprocess=PromptStage(extract, Statements, "Take the answer apart into statements"),
+        analyze=PromptStage(judge, Results, "Say of each whether it is about what was asked"),
+        score=score,
+        reason=why(reason),
     )
 
 
@@ -246,27 +235,18 @@ def create_answer_similarity_scorer(
             f'Begin with: "The score is …/{scale} because …".',
         )
 
-    scorer = create_scorer(
+    return judged(
         id="answer-similarity-scorer",
         name="Answer Similarity Scorer",
         description="How like the answer is to the ground truth in what it says.",
-        judge={
-            "model": model,
-            "instructions": "You compare answers with what they should have been. What is said "
-            "counts, not the words it is said in. You find what is missing, what is there in part, "
-            "and what contradicts.",
-        },
-        type="agent",
-    )
-    return (
-        scorer.preprocess(
-            description="Take answer and ground truth apart",
-            output_schema=Units,
-            create_prompt=extract,
-        )
-        .analyze(description="Compare them", output_schema=Comparison, create_prompt=compare)
-        .generate_score(score)
-        .generate_reason(description="Say why", create_prompt=reason)
+        model=model,
+        instructions="You compare answers with what they should have been. What is said "
+        "counts, not the words it is said in. You find what is missing, what is there in part, "
+        "and what contradicts.",
+        preprocess=PromptStage(extract, Units, "Take answer and ground truth apart"),
+        analyze=PromptStage(compare, Comparison, "Compare them"),
+        score=score,
+        reason=why(reason),
     )
 
 
@@ -395,25 +375,18 @@ def create_prompt_alignment_scorer_llm(
             'Begin with: "The score is … because …".',
         )
 
-    scorer = create_scorer(
+    return judged(
         id="prompt-alignment-scorer",
         name="Prompt Alignment (LLM)",
         description="How the answer meets what the user and the system asked.",
-        judge={
-            "model": model,
-            "instructions": "You judge how answers meet their prompts: what was wanted, what was "
-            "asked for, whether it is complete, and whether form and tone fit. You give figures "
-            "that you can give reasons for.",
-        },
-    )
-    return (
-        scorer.analyze(
-            description="Judge the answer against the prompt",
-            output_schema=Alignment,
-            create_prompt=analyze,
-        )
-        .generate_score(score)
-        .generate_reason(description="Say why", create_prompt=reason)
+        model=model,
+        instructions="You judge how answers meet their prompts: what was wanted, what was "
+        "asked for, whether it is complete, and whether form and tone fit. You give figures "
+        "that you can give reasons for.",
+        kind=None,
+        analyze=PromptStage(analyze, Alignment, "Judge the answer against the prompt"),
+        score=score,
+        reason=why(reason),
     )
 
 

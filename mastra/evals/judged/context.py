@@ -13,13 +13,15 @@ from mastra.evals.judged.verdicts import (
     answer_of,
     context_of,
     is_yes,
+    judged,
     numbered,
     prompt,
     question_of,
     texts_of,
+    why,
 )
 from mastra.evals.numbers import js_json, round_to_two, within_unit
-from mastra.evals.scorer import Scorer, StageContext, create_scorer
+from mastra.evals.scorer import PromptStage, Scorer, StageContext
 from mastra.models.resolve import ModelInput
 from mastra.names import python_options
 
@@ -119,25 +121,16 @@ def create_context_relevance_scorer_llm(
             'Begin with: "The score is … because …".',
         )
 
-    scorer = create_scorer(
+    return judged(
         id="context-relevance-scorer",
         name="Context Relevance (LLM)",
         description="What the context was worth for the answer.",
-        judge={
-            "model": model,
-            "instructions": "You judge what pieces of context were worth for answering a question: "
-            "how relevant each is, whether it was used, and what was missing.",
-        },
-        type="agent",
-    )
-    return (
-        scorer.analyze(
-            description="Judge each piece of context",
-            output_schema=Relevance,
-            create_prompt=analyze,
-        )
-        .generate_score(score)
-        .generate_reason(description="Say why", create_prompt=reason)
+        model=model,
+        instructions="You judge what pieces of context were worth for answering a question: "
+        "how relevant each is, whether it was used, and what was missing.",
+        analyze=PromptStage(analyze, Relevance, "Judge each piece of context"),
+        score=score,
+        reason=why(reason),
     )
 
 
@@ -215,25 +208,16 @@ def create_context_precision_scorer(
             'Begin with: "The score is … because …".',
         )
 
-    scorer = create_scorer(
+    return judged(
         id="context-precision-scorer",
         name="Context Precision Scorer",
         description="Whether the pieces of context that are of use come first.",
-        judge={
-            "model": model,
-            "instructions": "You judge whether pieces of context were of use for an answer, each "
-            "by itself.",
-        },
-        type="agent",
-    )
-    return (
-        scorer.analyze(
-            description="Say of each piece whether it was of use",
-            output_schema=PieceVerdicts,
-            create_prompt=analyze,
-        )
-        .generate_score(score)
-        .generate_reason(description="Say why", create_prompt=reason)
+        model=model,
+        instructions="You judge whether pieces of context were of use for an answer, each "
+        "by itself.",
+        analyze=PromptStage(analyze, PieceVerdicts, "Say of each piece whether it was of use"),
+        score=score,
+        reason=why(reason),
     )
 
 
@@ -335,22 +319,15 @@ def create_noise_sensitivity_scorer_llm(
             'Begin with: "The score is … because …".',
         )
 
-    scorer = create_scorer(
+    return judged(
         id="noise-sensitivity-scorer",
         name="Noise Sensitivity (LLM)",
         description="Whether the answer stays good where the question holds noise.",
-        judge={
-            "model": model,
-            "instructions": "You judge what irrelevant, distracting or misleading words in a "
-            "question did to the answer: whether it is still right, complete, to the point and "
-            "free of what the noise brought in.",
-        },
-        type="agent",
-    )
-    return (
-        scorer.analyze(
-            description="Compare both answers", output_schema=Robustness, create_prompt=analyze
-        )
-        .generate_score(score)
-        .generate_reason(description="Say why", create_prompt=reason)
+        model=model,
+        instructions="You judge what irrelevant, distracting or misleading words in a "
+        "question did to the answer: whether it is still right, complete, to the point and "
+        "free of what the noise brought in.",
+        analyze=PromptStage(analyze, Robustness, "Compare both answers"),
+        score=score,
+        reason=why(reason),
     )

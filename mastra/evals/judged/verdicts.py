@@ -1,4 +1,4 @@
-"""What several judges answer with, and how prompts are put together."""
+"""What the judged scorers share: their stages, what judges answer with, how prompts are put together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing_extensions import TypedDict
 
 from mastra.errors import ConfigError
 from mastra.evals.messages import assistant_text, is_agent_input, is_agent_output, user_text
-from mastra.evals.scorer import StageContext
+from mastra.evals.scorer import (
+    PromptStage,
+    Scorer,
+    ScorerType,
+    Stage,
+    StageContext,
+    create_scorer,
+)
+from mastra.models.resolve import ModelInput
 
 __all__ = [
     "ContextSource",
@@ -20,12 +28,14 @@ __all__ = [
     "answer_of",
     "context_of",
     "is_yes",
+    "judged",
     "numbered",
     "prompt",
     "question_of",
     "share",
     "texts_of",
     "truth_of",
+    "why",
 ]
 
 ContextSource = Callable[[Any, Any], Sequence[str]]
@@ -50,6 +60,37 @@ class Verdicts(TypedDict):
     """One verdict for each thing asked about."""
 
     verdicts: list[Verdict]
+
+
+def judged(
+    *,
+    id: str,
+    name: str,
+    description: str,
+    model: ModelInput,
+    instructions: str,
+    analyze: PromptStage,
+    score: Callable[[StageContext], float],
+    reason: Stage,
+    preprocess: Stage | None = None,
+    kind: ScorerType | None = "agent",
+) -> Scorer:
+    """Return a scorer whose judge looks at something, of which code makes the score."""
+    made = create_scorer(
+        id=id,
+        name=name,
+        description=description,
+        judge={"model": model, "instructions": instructions},
+        type=kind,
+    )
+    if preprocess is not None:
+        made = made.preprocess(preprocess)
+    return made.analyze(analyze).generate_score(score).generate_reason(reason)
+
+
+def why(create_prompt: Callable[[StageContext], Any]) -> PromptStage:
+    """Return the stage in which the judge gives the reason."""
+    return PromptStage(create_prompt, description="Say why")
 
 
 def prompt(*parts: str | tuple[str, Any]) -> str:
