@@ -145,9 +145,10 @@ bench-peers: install .venv-peers/.installed ## Measure beside comparable librari
 	@touch $@
 
 .PHONY: docs
-docs: install .venv-docs/.installed ## Build the documentation into site/, strictly
+docs: install .venv-docs/.installed ## Build the documentation into site/, strictly, with llms.txt
 	@$(PY) scripts/reference_pages.py docs/reference
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@$(PY) scripts/llms_text.py docs site
 
 .PHONY: check
 check: install ## Everything that CI runs; the tests come last

@@ -1,9 +1,11 @@
 // Opens Mastra Studio in a headless browser and goes through what a user would do.
-// Called by studio_check.py: node studio_check.mjs STUDIO_URL SERVER_URL OUT_FOLDER BROWSER
+// Called by studio_check.py: node studio_check.mjs STUDIO_URL SERVER_URL OUT_FOLDER BROWSER PACKAGES PARTS
+// A line a fact: `value` is true or what is wrong, `seen` is what the page shows and the server's storage has to agree with.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-const [studio, server, out, browserPath, packages] = process.argv.slice(2);
+const [studio, server, out, browserPath, packages, parts] = process.argv.slice(2);
+const wants = part => parts.split(',').includes(part);
 const { chromium } = createRequire(join(packages, 'package.json'))('playwright-core');
 
 const browser = await chromium.launch({
@@ -32,21 +34,40 @@ page.on('pageerror', error => problems.push(`page error: ${error.message}`));
 
 const shot = name => page.screenshot({ path: join(out, `${name}.png`) });
 const say = (name, value) => console.log(JSON.stringify({ name, value }));
+// What is shown is compared at once: the script goes on when that is done.
+const show = (name, seen) => new Promise(done => {
+  process.stdin.once('data', done);
+  console.log(JSON.stringify({ name, seen }));
+});
 const open = async path => {
   await page.goto(studio + path, { waitUntil: 'domcontentloaded' });
   await page.waitForLoadState('networkidle', { timeout: 8000 }).catch(() => {});
 };
-const seen = word => page.waitForFunction(w => document.body.innerText.includes(w), word, { timeout: 15000 });
+const seen = word => page.waitForFunction(w => document.body.innerText.includes(w), word, { timeout: 30000 });
 const has = async (name, ...words) => {
   const missing = [];
   for (const word of words) await seen(word).catch(() => missing.push(word));
   say(name, missing.length ? { missing } : true);
 };
 
+// What a graph shows of a run: its id, its state, and the state of each step.
+const ID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/;
+const graph = async (name, workflow) => {
+  await page.waitForTimeout(500);
+  const steps = await page.locator('[data-workflow-step-key]').evaluateAll(nodes => nodes.map(node =>
+    [node.getAttribute('data-workflow-step-key'), node.getAttribute('data-workflow-step-status'), node.innerText]));
+  const text = await page.innerText('body');
+  const states = ['Success', 'Failed', 'Suspended', 'Running', 'Canceled'].filter(state => text.split('\n').includes(state));
+  await show(name, { workflow, run: text.match(ID)?.[0] ?? null, states, steps });
+};
+
+if (wants('agents')) {
 await open('/agents');
 await has('agents listed', 'planningAgent', 'Mail agent');
 await shot('1-agents');
+}
 
+if (wants('workflows')) {
 await open('/workflows');
 await has('workflows listed', 'activity-planning-workflow', 'approval-workflow');
 await shot('2-workflows');
@@ -58,7 +79,8 @@ await shot('3-graph');
 const field = page.locator('form input, form textarea').first();
 await field.fill('Rainytown');
 await page.getByRole('button', { name: /^run$/i }).first().click();
-await has('planner ran with step states', 'Success', 'Completed', 'Not started');
+await has('planner ran', 'Success', 'Completed', 'Not started');
+await graph('the planner as it is stored', 'activityPlanningWorkflow');
 await shot('4-run');
 
 await open('/workflows/approvalWorkflow/graph');
@@ -66,12 +88,16 @@ await page.locator('form input').first().fill('3');
 await page.getByRole('button', { name: /^run$/i }).first().click();
 await page.getByRole('button', { name: /resume/i }).first().waitFor({ timeout: 15000 }).catch(() => {});
 await has('run suspended', 'Suspended');
+await graph('the run that waits as it is stored', 'approvalWorkflow');
 await shot('5-suspended');
 await page.locator('form input').last().fill('5');
 await page.getByRole('button', { name: /resume/i }).first().click();
 await has('run resumed from its form', 'Success');
+await graph('the resumed run as it is stored', 'approvalWorkflow');
 await shot('6-resumed');
+}
 
+if (wants('agents')) {
 await open('/agents/planningAgent/chat/new');
 const box = page.locator('textarea').first();
 await box.fill('hello from the check');
@@ -98,7 +124,9 @@ await shot('7-approval');
 await page.locator('button', { hasText: /^\s*Approve\s*$/ }).first().click();
 await has('approved', 'tok0 tok1 tok2');
 await shot('7-approved');
+}
 
+if (wants('workflows')) {
 await open('/workflows/kitchenWorkflow/graph');
 await page.locator('form input').first().fill('3');
 await page.getByRole('button', { name: /^run$/i }).first().click();
@@ -109,32 +137,50 @@ await open('/workflows/failWorkflow/graph');
 await page.locator('form input').first().fill('3');
 await page.getByRole('button', { name: /^run$/i }).first().click();
 await has('failure shown', 'boom');
+await graph('the run that failed as it is stored', 'failWorkflow');
 await shot('8-failed');
+}
 
+if (wants('agents')) {
 await open('/tools/get-weather');
 await page.getByLabel(/city name/i).fill('Oslo');
 await page.getByRole('button', { name: /submit/i }).first().click();
 await has('tool ran', 'fine in Oslo');
 await shot('8-tool');
+}
 
+if (wants('workflows')) {
 await open('/workflows/approvalWorkflow/graph');
 await has('runs listed', 'Recent runs');
+await page.waitForTimeout(500);
+const listed = [...(await page.innerText('body')).matchAll(new RegExp(ID, 'g'))].map(found => found[0]);
+await show('the runs as they are stored', { workflow: 'approvalWorkflow', listed });
 await shot('8-runs');
 
 await open('/observability');
-await has('traces listed', 'approval-workflow', 'planningAgent');
+await has('traces listed', 'approval-workflow', 'activity-planning-workflow');
 await shot('9-traces');
 await page.getByText('approval-workflow').first().click();
 await has('trace opened', 'workflow step');
+await page.waitForTimeout(500);
+const opened = await page.innerText('body');
+const spans = [...opened.matchAll(/workflow (?:run|step): '[^']+'/g)].map(found => found[0]);
+const trace = opened.match(/\b[0-9a-f]{12,32}(?=…|\.\.\.|\n)/)?.[0] ?? null;
+await show('the trace as it is stored', { trace, spans });
 await shot('10-trace');
 
 await open('/logs');
 await has('logs listed', "Step 'boom'");
 await shot('11-logs');
+}
+
+if (wants('agents')) {
 await open('/metrics');
 await has('metrics counted', 'Total Agent Runs', 'planningAgent');
 await shot('12-metrics');
+}
 
+if (wants('evals')) {
 await open('/scorers');
 await has('scorers listed', 'short-answer');
 await shot('12-scorers');
@@ -160,15 +206,21 @@ await shot('12-results');
 await open('/evaluation');
 await has('scores counted', 'vs previous 1');
 
-// The other pages: what there is not is said without an error.
-const pages = ['/tools', '/processors', '/mcps', '/workspaces', '/prompts', '/scorers', '/datasets', '/experiments', '/evaluation',
-  '/inbox', '/settings', '/resources', '/request-context'];
-for (const path of pages) {
+}
+
+// The other pages: each has its own heading, and what there is not is said without an error.
+const pages = { '/tools': 'get-weather', '/processors': 'Processors', '/mcps': 'MCP', '/workspaces': 'Workspaces', '/prompts': 'Prompts',
+  '/scorers': 'short-answer', '/datasets': 'Check questions', '/experiments': 'Check experiment', '/evaluation': 'Evaluation',
+  '/inbox': 'Inbox', '/settings': 'Settings', '/resources': 'Resources', '/request-context': 'Request Context' };
+for (const [path, word] of wants('pages') ? Object.entries(pages) : []) {
   await open(path);
-  const text = await page.innerText('body');
-  say(`page ${path}`, !/failed to|something went wrong|unexpected application error|HTTP error/i.test(text));
+  const main = page.locator('main').last();
+  const text = await ((await main.count()) ? main : page.locator('body')).innerText();
+  const wrong = /failed to|something went wrong|unexpected application error|HTTP error/i.test(text);
+  say(`page ${path}`, !wrong && text.includes(word) ? true : { wrong, text: text.slice(0, 300) });
   await shot(`13-${path.slice(1)}`);
 }
 
 say('problems', problems);
 await browser.close();
+process.stdin.unref();

@@ -2,6 +2,9 @@
 
     python scripts/studio_check.py --out studio-screenshots
 
+What the pages show of runs and traces (ids, states of runs and steps, spans) is compared with what the storage
+has. `--lie` puts a server in between that tells something else, to see that the check finds it.
+
 Needs Node 22.13 or newer or npm to fetch it, npm, and Chromium. The packages are fetched into a
 folder of their own (`--packages`), and nothing of them is part of the project.
 """
@@ -16,11 +19,14 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from starlette.middleware import Middleware  # noqa: E402
 
 from mastra import Mastra  # noqa: E402 - found through the path above
 from mastra.evals import Dataset, Experiment, create_scorer  # noqa: E402
@@ -40,7 +46,7 @@ def speaking(request: Any) -> Any:
 
 async def _slowly(pieces: Any) -> Any:
     for piece in pieces:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         yield piece
 
 
@@ -63,7 +69,8 @@ async def evaluated(mastra: Mastra) -> Mastra:
 
 def install(folder: Path) -> None:
     """Fetch the npm packages, once."""
-    if (folder / "node_modules" / "mastra").exists():
+    # npm writes its own list last, so an install that was cut off is made again.
+    if (folder / "node_modules" / ".package-lock.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_text('{"private": true}')
@@ -90,13 +97,105 @@ async def reachable(port: int) -> None:
     raise TimeoutError(f"nobody listens on port {port}")
 
 
-async def check(out: Path, packages: Path, browser: str) -> list[dict[str, Any]]:
+PARTS = ("workflows", "agents", "evals", "pages")
+LIES = {
+    "state": ("/api/workflows/", b'"status":"success"', b'"status":"failed" '),
+    "step": ("/api/workflows/", b'"plan-indoor-activities"', b'"plan-activities"       '),
+    "span": ("/api/observability/traces/", b"step: 'prepare'", b"step: 'nothing'"),
+}
+"""Of which paths the answers are changed, and how: to text of the same length."""
+
+
+class Liar:
+    """Changes what a server says on its way to the page."""
+
+    def __init__(self, app: Any, lie: str) -> None:
+        self._app = app
+        self._path, self._true, self._false = LIES[lie]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                changed = message.get("body", b"").replace(self._true, self._false)
+                message = {**message, "body": changed}
+            await send(message)
+
+        is_changed = scope["type"] == "http" and scope["path"].startswith(self._path)
+        await self._app(scope, receive, told if is_changed else send)
+
+
+async def judged(mastra: Mastra, fact: dict[str, Any]) -> dict[str, Any]:
+    """Return a fact with its value, from what a page shows and what is stored."""
+    seen = fact.get("seen")
+    if seen is None:
+        return fact
+    if "spans" in seen:
+        differs = await _of_trace(mastra, seen)
+    elif "listed" in seen:
+        stored = await mastra.get_workflow(seen["workflow"]).list_runs()
+        ids = [run.run_id for run in stored.runs]
+        differs = {} if set(ids) <= set(seen["listed"]) else {"stored": ids, **seen}
+    else:
+        differs = await _of_run(mastra, seen)
+    return {"name": fact["name"], "value": differs or True}
+
+
+async def _of_run(mastra: Mastra, seen: dict[str, Any]) -> dict[str, Any]:
+    info = None
+    if seen["run"] is not None:
+        info = await mastra.get_workflow(seen["workflow"]).get_run(seen["run"])
+    if info is None:
+        return {"no such run": seen}
+    wrong = (
+        {} if info.status.capitalize() in seen["states"] else {"run": [info.status, seen["states"]]}
+    )
+    shown = {key: status for key, status, _ in seen["steps"] if key in info.steps or status}
+    stored = {key: step.status for key, step in info.steps.items()}
+    if not stored or {key: shown.get(key) for key in stored} != stored:
+        wrong["steps"] = [stored, seen["steps"]]
+    others = {key: status for key, status in shown.items() if key not in stored}
+    if others and any(status not in (None, "idle", "pending") for status in others.values()):
+        wrong["not run"] = others
+    return wrong
+
+
+async def _of_trace(mastra: Mastra, seen: dict[str, Any]) -> dict[str, Any]:
+    kept = mastra.storage.observability
+    roots = (await kept.list_traces(limit=100)).roots
+    found = [root.trace_id for root in roots if root.trace_id.startswith(seen["trace"] or "?")]
+    names = [span.name for span in await kept.get_spans(found)]
+    return {} if names and names == seen["spans"] else {"stored": names, **seen}
+
+
+async def _followed(driver: Any, mastra: Mastra) -> list[dict[str, Any]]:
+    """Return what the browser's script tells; it waits where what it shows is to be compared."""
+    facts: list[dict[str, Any]] = []
+    async for line in driver.stdout:
+        fact = json.loads(line)
+        facts.append(await judged(mastra, fact))
+        if "seen" in fact:
+            driver.stdin.write(b"\n")
+            await driver.stdin.drain()
+    return facts
+
+
+async def check(
+    out: Path,
+    packages: Path,
+    browser: str,
+    *,
+    parts: Sequence[str] = PARTS,
+    lie: str | None = None,
+) -> list[dict[str, Any]]:
     """Run the check and return what was seen."""
     node = packages / "node_modules" / "node" / "bin" / "node"
     port = free_port()
     mastra = await evaluated(build(memory=Memory(), answering=speaking))
     pages = CorsConfig(origins=[f"http://127.0.0.1:{port}"], credentials=True)
-    async with running(mastra, ServerConfig(cors=pages)) as (url, _):
+    between = [Middleware(Liar, lie=lie)] if lie else []
+    async with running(mastra, ServerConfig(cors=pages, middleware=between)) as (url, _):
         environment = {
             **os.environ,
             "MASTRA_TELEMETRY_DISABLED": "1",
@@ -127,14 +226,17 @@ async def check(out: Path, packages: Path, browser: str) -> list[dict[str, Any]]
                 out,
                 browser,
                 packages,
+                ",".join(parts),
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
-            output, errors = await driver.communicate()
+            facts = await _followed(driver, mastra)
+            errors = await driver.stderr.read()
+            await driver.wait()
         finally:
             studio.terminate()
             await studio.wait()
-    facts = [json.loads(line) for line in output.decode().splitlines()]
     if driver.returncode:
         facts.append({"name": "the browser's script", "value": errors.decode()})
     return facts
@@ -146,10 +248,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("studio-screenshots"))
     parser.add_argument("--packages", type=Path, default=ROOT / "build" / "studio")
     parser.add_argument("--browser", default=shutil.which("chromium") or "/usr/bin/chromium")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be repeated")
+    parser.add_argument("--lie", choices=LIES, help="have the server tell something else")
     options = parser.parse_args()
     install(options.packages)
     options.out.mkdir(parents=True, exist_ok=True)
-    facts = asyncio.run(check(options.out.resolve(), options.packages.resolve(), options.browser))
+    facts = asyncio.run(
+        check(
+            options.out.resolve(),
+            options.packages.resolve(),
+            options.browser,
+            parts=options.part or PARTS,
+            lie=options.lie,
+        )
+    )
     failed = [fact for fact in facts if fact["value"] not in (True, [])]
     for fact in facts:
         print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import re
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -17,7 +18,7 @@ from ag_ui.core import EventType
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import mastra
-from scripts import reference_pages
+from scripts import llms_text, reference_pages
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
@@ -73,6 +74,19 @@ def test_every_public_name_has_an_entry(tmp_path: Path) -> None:
     assert public <= set(reference_pages.PACKAGES)
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert all(f"reference/{page.name}" in navigation for page in tmp_path.glob("*.md"))
+
+
+def test_the_map_for_language_models_has_every_page(tmp_path: Path) -> None:
+    reference_pages.main(tmp_path / "docs" / "reference")
+    for page in (ROOT / "docs").glob("*.md"):
+        shutil.copy(page, tmp_path / "docs")
+    llms_text.main(tmp_path / "docs", tmp_path / "site")
+    text = (tmp_path / "site" / "llms.txt").read_text()
+    assert text.startswith("# Mastra for Python\n\n> ")
+    listed = dict(re.findall(r"^- \[.+?\]\((\S+)\)(?:: (.+))?$", text, re.MULTILINE))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= listed.keys()
+    assert all(summary for name, summary in listed.items() if name != "examples.md"), listed
+    assert all((tmp_path / "site" / name).exists() for name in listed)
 
 
 @cache
