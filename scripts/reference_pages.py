@@ -25,6 +25,7 @@ PACKAGES = {
     "mastra.ag_ui": "AG-UI",
     "mastra.ai_sdk": "AI SDK",
     "mastra.evals": "Evals",
+    "mastra.console": "The console",
 }
 
 

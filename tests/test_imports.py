@@ -18,6 +18,7 @@ HEAVY = {
     "inngest",
     "litellm",
     "mcp",
+    "nicegui",
     "openai",
     "rich",
     "sqlalchemy",
@@ -30,6 +31,7 @@ HEAVY = {
 PUBLIC_PACKAGES = {
     "mastra",
     "mastra.ai_sdk",
+    "mastra.console",
     "mastra.errors",
     "mastra.evals",
     "mastra.inngest",

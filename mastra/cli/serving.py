@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,8 @@ from rich.text import Text
 
 from mastra.cli.load import APP_VARIABLE, find_app, load_app
 from mastra.cli.terminal import AppOption, check_port, notes, reporting
+from mastra.errors import MissingDependencyError
+from mastra.extras import needs
 from mastra.logs import show_cause
 from mastra.observability.config import Observability
 from mastra.observability.logs import JsonLogFormatter
@@ -56,7 +60,26 @@ def dev_app() -> Any:
         mastra.observe(Observability())
     port = os.environ.get(_PORT)
     config = _config(mastra, os.environ.get(_HOST), None if port is None else int(port))
-    return create_app(mastra, config)
+    app = create_app(mastra, config)
+    _add_console(app, mastra, config)
+    return app
+
+
+def _add_console(app: Any, mastra: Mastra, config: ServerConfig) -> None:
+    try:
+        with needs("console", "The console"):
+            from mastra.console.mounting import claims, mount  # noqa: PLC0415 - as the server
+    except MissingDependencyError as error:
+        notes().print(Text(error.message, "dim"))
+        return
+    # What the project has at one of the console's addresses stays where it is.
+    own = chain.from_iterable(
+        route if isinstance(route, Sequence) else [route] for route in config.api_routes
+    )
+    is_taken = not config.api_prefix or any(claims(route.path) for route in own)
+    path = "/console" if is_taken else "/"
+    mount(app, mastra, path=path, api_prefix=config.api_prefix)
+    notes().print(Text(f"Console http://{config.host}:{config.port}{path}"))
 
 
 def dev_protocol(*args: Any, **options: Any) -> Any:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ToolResultPart,
     )
     from mastra.models.openai import OpenAIModel
+    from mastra.models.prices import cost_usd
     from mastra.models.resolve import Fallback, ModelConfig
     from mastra.models.settings import ModelSettings, Timeouts
 
@@ -64,6 +65,7 @@ __all__ = [
     "ToolCallStart",
     "ToolResultPart",
     "Usage",
+    "cost_usd",
 ]
 
 _HOMES = {
@@ -95,6 +97,7 @@ _HOMES = {
     "ToolCallStart": "mastra.models.chunks",
     "ToolResultPart": "mastra.models.messages",
     "Usage": "mastra.models.chunks",
+    "cost_usd": "mastra.models.prices",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

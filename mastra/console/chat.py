@@ -1,0 +1,213 @@
+"""A conversation with an agent, as it is streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+from nicegui import ui
+
+from mastra.console.api import at, facts
+from mastra.console.frame import Look
+from mastra.console.inbox import answer_tool
+from mastra.console.show import ago, nothing, show_json
+from mastra.models import Usage, cost_usd
+
+__all__ = ["Chat"]
+
+_DRAW_S: Final = 0.1
+"""How often a text that grows is drawn, at most."""
+
+
+class Chat:
+    """The messages, and a field for the next one.
+
+    Where the agent remembers nothing (`memory` is `None`), all that was said is sent each time.
+    """
+
+    def __init__(self, look: Look, agent: str, memory: dict[str, str] | None) -> None:
+        self.options: Callable[[], dict[str, Any]] = dict
+        """What else is said with the next message."""
+        self.on_end: Callable[[], Awaitable[None]] | None = None
+        self._look = look
+        self._agent = agent
+        self._memory = memory
+        self._said: list[dict[str, Any]] = []
+        self._answer: asyncio.Task[Any] | None = None
+        self._messages = ui.column().classes("w-full gap-3").props('role=log aria-label="Messages"')
+        with ui.row().classes("w-full items-end no-wrap"):
+            self._field = ui.textarea(placeholder="Say something").classes("grow")
+            self._field.props('outlined autogrow dense aria-label="Message"')
+            self._field.on("keydown.enter.exact.prevent", self._send)
+            self._button = ui.button(icon="send", on_click=self._send).props('aria-label="Send"')
+            cut = lambda: self._answer and self._answer.cancel()  # noqa: E731
+            self._stop = ui.button(icon="stop", on_click=cut).props('aria-label="Stop"')
+            self._stop.set_visibility(False)
+
+    def show(self, messages: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> None:
+        """Show what a thread holds, and what runs of it wait for."""
+        for message in messages:
+            turn = self._turn(message["role"])
+            for part in message["content"].get("parts", []):
+                turn.show_part(part)
+        for run in waiting:
+            turn = self._turn("assistant")
+            for call in run["toolCalls"]:
+                turn.take({"type": "tool-call", "payload": call})
+                self._ask(turn, run["runId"], call)
+
+    def _turn(self, role: str) -> _Turn:
+        with self._messages:
+            return _Turn(is_mine=role == "user")
+
+    def _send(self) -> None:
+        text = str(self._field.value).strip()
+        if not text or self._answer is not None:
+            return
+        self._field.set_value("")
+        self._turn("user").show_part({"type": "text", "text": text})
+        self._said.append({"role": "user", "content": text})
+        body: dict[str, Any] = {**self.options(), "messages": self._said}
+        if self._memory is not None:
+            body |= {"messages": text, "memory": self._memory}
+        self._go_on(f"{at('agents', self._agent)}/stream", body, self._turn("assistant"))
+
+    def _go_on(self, path: str, body: dict[str, Any], turn: _Turn) -> None:
+        self._answer = self._look.keep(self._read(path, body, turn))
+        self._stop.set_visibility(True)
+        self._button.set_visibility(False)
+
+    async def _read(self, path: str, body: dict[str, Any], turn: _Turn) -> None:
+        drawn_s, run_id = 0.0, ""
+        try:
+            async with aclosing(self._look.api.events(path, body)) as events:
+                async for event in events:
+                    run_id = event.get("runId") or run_id
+                    with self._look.client:
+                        turn.take(event)
+                        if event["type"] in {"tool-call-approval", "tool-call-suspended"}:
+                            self._ask(turn, run_id, event["payload"])
+                        began = time.monotonic()
+                        if began > drawn_s:
+                            turn.draw()
+                            # Drawing takes a quarter of the time at most, however much is said.
+                            drawn_s = began + max(_DRAW_S, 4 * (time.monotonic() - began))
+        finally:
+            self._answer = None
+            if not self._look.client.is_deleted:
+                with self._look.client:
+                    turn.end()
+                    self._stop.set_visibility(False)
+                    self._button.set_visibility(True)
+            if turn.text:
+                self._said.append({"role": "assistant", "content": turn.text})
+        if self.on_end is not None:
+            with self._look.client:
+                await self.on_end()
+
+    def _ask(self, turn: _Turn, run_id: str, call: dict[str, Any]) -> None:
+        async def go_on(path: str, body: dict[str, Any]) -> None:
+            self._go_on(path, body, turn)
+
+        with turn.box:
+            answer_tool(self._look, self._agent, run_id, call, go_on)
+
+
+class _Turn:
+    """What one side said, or says."""
+
+    def __init__(self, *, is_mine: bool) -> None:
+        self.text: str = ""
+        self.box = ui.column().classes("rounded q-pa-md gap-2 max-w-full")
+        self.box.classes("self-end bg-blue-500/15" if is_mine else "w-full bg-gray-500/10")
+        self._in = self._out = 0
+        self._cost: float | None = 0.0
+        self._began = time.monotonic()
+        self._open: dict[str, tuple[Any, list[str]]] = {}
+        """What is being said: its element, and its pieces."""
+        self._calls: dict[str, ui.expansion] = {}
+        with self.box:
+            ui.label("You" if is_mine else "Agent").classes("text-xs font-semibold opacity-80")
+
+    def take(self, event: dict[str, Any]) -> None:
+        kind, payload = event["type"], facts(event.get("payload"))
+        with self.box:
+            match kind:
+                case "text-delta":
+                    if kind not in self._open:
+                        self._open[kind] = (ui.markdown().classes("w-full"), [])
+                    self._open[kind][1].append(payload["text"])
+                    self.text += payload["text"]
+                case "reasoning-delta":
+                    if kind not in self._open:
+                        with ui.expansion("Reasoning", icon="psychology").classes("w-full"):
+                            self._open[kind] = (ui.markdown().classes("text-sm"), [])
+                    self._open[kind][1].append(payload["text"])
+                case "text-end" | "reasoning-end":
+                    self._close()
+                case "tool-call":
+                    self._close()
+                    fold = ui.expansion(f"▶ {payload['toolName']}", icon="build").classes("w-full")
+                    self._calls[payload["toolCallId"]] = fold
+                    with fold:
+                        show_json(payload.get("args"), "With")
+                case "tool-result" | "tool-error" | "tool-output-denied":
+                    fold = self._calls[payload["toolCallId"]]
+                    sign = {"tool-result": "✓", "tool-error": "✗"}.get(kind, "⊘ declined:")
+                    with fold.set_text(f"{sign} {payload['toolName']}") or fold:
+                        show_json(payload.get("result", payload.get("error")), "It gave")
+                case "step-finish":
+                    self._count(payload)
+                case "error" | "tripwire":
+                    self._close()
+                    error = payload.get("error") or payload
+                    nothing(str(facts(error).get("message", error)), "error")
+                case _:
+                    pass
+
+    def show_part(self, part: dict[str, Any]) -> None:
+        if part["type"] in {"text", "reasoning"}:
+            self.take({"type": f"{part['type']}-delta", "payload": part})
+        elif part["type"] == "tool-invocation":
+            call = part["toolInvocation"]
+            self.take({"type": "tool-call", "payload": call})
+            if call.get("state") == "result":
+                self.take({"type": "tool-result", "payload": call})
+        self._close()
+
+    def draw(self) -> None:
+        for element, pieces in self._open.values():
+            element.set_content("".join(pieces))
+
+    def _close(self) -> None:
+        self.draw()
+        self._open.clear()
+
+    def end(self) -> None:
+        self._close()
+        if self._in or self._out:
+            took = ago((time.monotonic() - self._began) * 1000)
+            cost = "" if self._cost is None else f", ${self._cost:.4f}"
+            with self.box:
+                told = f"{self._in} tokens in, {self._out} out, {took}{cost}"
+                ui.label(told).classes("text-xs opacity-80")
+
+    def _count(self, payload: dict[str, Any]) -> None:
+        told, model = payload["output"]["usage"], facts(payload["metadata"].get("modelMetadata"))
+        counts = (
+            "inputTokens",
+            "outputTokens",
+            "totalTokens",
+            "reasoningTokens",
+            "cachedInputTokens",
+        )
+        usage = Usage(*(told.get(name) for name in counts))
+        self._in, self._out = (
+            self._in + (usage.input_tokens or 0),
+            self._out + (usage.output_tokens or 0),
+        )
+        cost = cost_usd(f"{model.get('modelProvider')}/{model.get('modelId')}", usage)
+        self._cost = None if cost is None or self._cost is None else self._cost + cost

@@ -1,0 +1,161 @@
+"""What every page has: who looks at it, and the frame around its content."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlencode
+
+from nicegui import Client, background_tasks, ui
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from mastra.console.api import Api, Refused, at
+from mastra.console.show import nothing
+from mastra.registry import Mastra
+
+__all__ = ["CONSOLE_KEY", "NAV", "PREFIX", "Look", "Place", "console_page"]
+
+CONSOLE_KEY: Final = "mastra.console"
+"""Under which name a request says which console it is for."""
+PREFIX: Final = "/_mastra_console"
+"""What the pages' own addresses begin with, among all pages of the process."""
+NAV: Final = {
+    "": ("Home", "home"),
+    "workflows": ("Workflows", "account_tree"),
+    "inbox": ("Inbox", "inbox"),
+    "agents": ("Agents", "chat"),
+    "runs": ("Runs", "list"),
+    "traces": ("Traces", "timeline"),
+    "evals": ("Evals", "grading"),
+}
+_DARK_COOKIE: Final = "mastra_console_dark"
+_STYLE: Final = (Path(__file__).parent / "style.html").read_text("utf-8")
+_COLOURS: Final = {"primary": "#3f51b5", "warning": "#b26a00", "info": "#1668a8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One console: of what, which application serves the API, at which prefix; its own path."""
+
+    mastra: Mastra
+    app: ASGIApp
+    api_prefix: str
+    root: str
+
+
+@dataclass(slots=True)
+class Look:
+    """One page in one browser, for as long as it is open."""
+
+    place: Place
+    api: Api
+    request: Request
+    client: Client
+    _kept: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+
+    def url(self, *parts: str, **query: Any) -> str:
+        """Return an address of the console."""
+        asked = {name: value for name, value in query.items() if value not in {None, ""}}
+        path = self.request.scope["root_path"] + (at(*parts) if parts else "/")
+        return path + (f"?{urlencode(asked)}" if asked else "")
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[Any]:
+        """Do something beside the page, until that is done or the page is closed."""
+
+        async def telling() -> None:
+            with self.telling():
+                await work
+
+        begin = cast("Any", background_tasks).create
+        task: asyncio.Task[Any] = begin(telling(), name="console page")
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+        return task
+
+    def close(self) -> None:
+        """End what goes on beside the page."""
+        for task in list(self._kept):
+            task.cancel()
+
+    @contextmanager
+    def telling(self) -> Generator[None]:
+        """Say what the API refuses in its body."""
+        try:
+            yield
+        except Refused as refused:
+            if not self.client.is_deleted:
+                with self.client:
+                    ui.notify(refused.message, type="negative", multi_line=True, close_button=True)
+
+
+Build = Callable[..., Awaitable[None]]
+
+
+def console_page(path: str, title: str) -> Callable[[Build], Build]:
+    """Register the function that fills a page; it takes a `Look`, then what the path names."""
+
+    def register(build: Build) -> Build:
+        async def show(request: Request, **given: Any) -> None:
+            place = request.scope.get(CONSOLE_KEY)
+            if place is None:  # by way of somebody else's pages in this process
+                raise HTTPException(404)
+            api = Api(place.app, place.api_prefix, request.scope)
+            look = Look(place, api, request, ui.context.client)
+            ui.context.client.on_delete(look.close)  # pyright: ignore[reportUnknownMemberType]
+            _frame(look)
+            try:
+                await build(look, **given)
+            except Refused as refused:
+                nothing(f"{refused.message} ({refused.status})", "block")
+
+        asked = [*inspect.signature(show, eval_str=True).parameters.values()][:1]
+        asked += [*inspect.signature(build, eval_str=True).parameters.values()][1:]
+        show.__signature__ = inspect.Signature(asked)
+        ui.page(PREFIX + path, title=f"{title} · Mastra", response_timeout=30.0)(show)
+        return build
+
+    return register
+
+
+def _frame(look: Look) -> None:
+    ui.add_head_html(_STYLE)
+    ui.colors(**_COLOURS, positive="#1b7f3b", negative="#b3261e")
+    dark = ui.dark_mode({"1": True, "0": False}.get(look.request.cookies.get(_DARK_COOKIE, "")))
+
+    def turn() -> None:
+        dark.value = not dark.value
+        kept = f"{_DARK_COOKIE}={int(dark.value)};path=/;max-age=31536000;samesite=strict"
+        ui.run_javascript(f"document.cookie = '{kept}'")
+
+    with ui.header().classes("items-center no-wrap gap-1"):
+        ui.link("To the content", "#content").classes("skip")
+        with ui.element("nav").classes("row no-wrap items-center overflow-x-auto grow"):
+            _links(look)
+        button = ui.button(icon="contrast", on_click=turn)
+        button.props('flat round dense color=white aria-label="Dark or light"')
+        if "authorization" in look.request.headers:
+            with ui.element("form").props(f'method=post action="{look.url("sign-out")}"'):
+                ui.button("Sign out").props("flat dense color=white type=submit no-caps")
+    look.client.content.props("id=content tabindex=-1")
+
+
+def _links(look: Look) -> None:
+    root = look.request.scope["root_path"] + PREFIX
+    first = look.request.url.path.removeprefix(root).removeprefix("/").partition("/")[0]
+    for name, (text, icon) in NAV.items():
+        key = text[0].lower()
+        link = ui.link(target=look.url(*filter(None, [name])))
+        link.classes("row items-center no-wrap q-pa-sm gap-1 text-white no-underline")
+        link.props(f'data-key={key} title="{text} (g {key})" aria-label="{text}"')
+        if name == first:
+            link.classes("bg-white/20").props("aria-current=page")
+        with link:
+            ui.icon(icon).classes("text-xl")
+            ui.label(text).classes("max-sm:hidden")

@@ -1,0 +1,184 @@
+"""How things are shown: headings, states, moments, values, tables, graphs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from nicegui import ui
+
+from mastra.workflows.mermaid import drawn
+
+__all__ = ["STATES", "Graph", "ago", "beside", "entry", "heading", "nothing", "show_json", "side"]
+__all__ += ["span_of", "state_text", "table", "when"]
+
+STATES: Final = {
+    **dict.fromkeys(("success", "completed", "bailed"), ("✓", "positive")),
+    "running": ("▶", "info"),
+    "waiting": ("◷", "info"),
+    "pending": ("○", "grey"),
+    **dict.fromkeys(("suspended", "paused"), ("‖", "warning")),
+    **dict.fromkeys(("failed", "error"), ("✗", "negative")),
+    "tripwire": ("⚑", "negative"),
+    "canceled": ("⊘", "grey"),
+}
+"""A sign and a colour of each state; its name always stands beside them."""
+_LONGEST: Final = 200_000
+"""How many characters of a value are shown."""
+_CELLS: Final = {
+    "state": "<span :class=\"'text-' + props.row.colour\">{{ props.value }}</span>",
+    "at": '<local-time :at="props.value"></local-time>',
+    "link": '<a :href="props.row.href" class="mono">{{ props.value }}</a>',
+    "choice": '<a href="#" class="mono" @click.prevent="$parent.$emit(\'choose\', props.row.id)">'
+    "{{ props.value }}</a>",
+}
+_MOST_NODES: Final = 150
+"""Beyond it a drawing takes a browser seconds and shows nothing: the list of steps stays."""
+_CLASSES: Final = {
+    "success": "fill:#d7f0dd,stroke:#1b7f3b,color:#0b3d1b",
+    "running": "fill:#d6eafa,stroke:#1668a8,color:#0a3556,stroke-width:3px",
+    "waiting": "fill:#d6eafa,stroke:#1668a8,color:#0a3556,stroke-dasharray:5 3",
+    "suspended": "fill:#fdeccf,stroke:#b26a00,color:#573400,stroke-width:3px",
+    "failed": "fill:#fadcda,stroke:#b3261e,color:#5c120e,stroke-width:3px",
+}
+_CONFIG: Final = {"theme": "neutral", "securityLevel": "strict"}
+Shown = TypeVar("Shown", bound=ui.element)
+
+
+def beside() -> ui.row:
+    """Begin a row of parts, which stand below each other where it is narrow."""
+    return ui.row().classes("w-full items-start gap-6")
+
+
+def side(basis: str = "basis-80") -> ui.column:
+    """Begin one part of a row."""
+    return ui.column().classes(f"grow {basis} min-w-0")
+
+
+def entry(shown: Shown) -> Shown:
+    """Lay a field out as fields of forms are."""
+    shown.props("outlined dense").classes("w-full")
+    return shown
+
+
+def heading(text: str, level: int = 2) -> ui.label:
+    """Write a heading."""
+    size = {1: "text-2xl", 2: "text-xl", 3: "text-base"}[level]
+    label = ui.label(text).classes(f"{size} font-semibold")
+    return label.props(f"role=heading aria-level={level}")
+
+
+def nothing(text: str, icon: str = "info") -> None:
+    """Say why there is nothing to see."""
+    with ui.row().classes("items-center gap-2 opacity-80 no-wrap"):
+        ui.icon(icon).classes("text-2xl")
+        ui.label(text)
+
+
+def state_text(status: str) -> str:
+    """Return a state's sign and name."""
+    return f"{STATES.get(status, ('•', ''))[0]} {status}"
+
+
+def when(moment: Any) -> None:
+    """Show a moment (ISO 8601, or milliseconds since 1970) in the reader's zone."""
+    ui.element("local-time").props(f"at={json.dumps(str(moment))}")
+
+
+def span_of(started: float | None, ended: float | None) -> str:
+    """Return how long something took, of milliseconds since 1970."""
+    return "" if started is None or ended is None else ago(ended - started)
+
+
+def ago(ms: float) -> str:
+    """Return a duration in milliseconds as people say it."""
+    if ms < 60_000:
+        return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    return (
+        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
+    )
+
+
+def show_json(value: Any, what: str = "") -> None:
+    """Show a value as JSON; of a huge one the beginning."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}\n… {len(text)} characters in all"
+    if what:
+        heading(what, 3)
+    ui.label(text).classes("mono json rounded bg-gray-500/10 q-pa-sm w-full").props("tabindex=0")
+
+
+def table(columns: dict[str, str], rows: list[dict[str, Any]], **kinds: str) -> ui.table:
+    """Show rows; of each what there are columns for.
+
+    Args:
+        columns: The text over each column, by its key in a row.
+        rows: Each with an `id`; with `href` where a column is a link.
+        kinds: Of columns that are a `state`, a moment (`at`), a `link`, or a `choice`.
+    """
+    if not rows and "choice" not in kinds.values():
+        nothing("None.")
+    shown: list[dict[str, Any]] = [
+        {key: row.get(key) for key in ("id", "href", *columns)} for row in rows
+    ]
+    for row in shown:
+        if "state" in row:
+            row["colour"] = STATES.get(row["state"], ("•", ""))[1]
+            row["state"] = state_text(row["state"])
+    told = [
+        {"name": key, "label": text, "field": key, "align": "left", "sortable": True}
+        for key, text in columns.items()
+    ]
+    made = ui.table(rows=shown, columns=told, row_key="id").classes("w-full")
+    made.props('flat bordered dense :rows-per-page-options="[0]" hide-pagination wrap-cells')
+    made.set_visibility(bool(rows) or "choice" in kinds.values())
+    for key, kind in kinds.items():
+        made.add_slot(f"body-cell-{key}", f'<q-td :props="props">{_CELLS[kind]}</q-td>')
+    return made
+
+
+class Graph:
+    """The drawing of a workflow.
+
+    Args:
+        nodes: The graph, as the API gives it.
+        on_step: Called with a step's path (`orders.check`) when its node is clicked.
+    """
+
+    def __init__(self, nodes: list[Any], on_step: Callable[[str], None] | None = None) -> None:
+        self._nodes = nodes
+        text, steps = self._text({})
+        self._drawing: ui.mermaid | None = None
+        if len(steps) > _MOST_NODES:
+            nothing(f"{len(steps)} steps are too many to draw.")
+            return
+
+        def clicked(event: Any) -> None:
+            if on_step is not None and event.node_id in steps:
+                on_step(steps[event.node_id])
+
+        with ui.element("figure").classes("graph w-full rounded bg-white text-black q-pa-sm"):
+            self._drawing = ui.mermaid(text, config=_CONFIG, on_node_click=clicked)
+
+    def show(self, states: Mapping[str, tuple[str, str]]) -> None:
+        """Write states into the graph.
+
+        Args:
+            states: By path of a step: its status, and what else is to be read in its node.
+        """
+        if self._drawing is not None:
+            text = self._text(states)[0]
+            if text != self._drawing.content:
+                self._drawing.set_content(text)
+
+    def _text(self, states: Mapping[str, tuple[str, str]]) -> tuple[str, dict[str, str]]:
+        notes = {
+            path: (f"{state_text(status)} {more}".strip(), status)
+            for path, (status, more) in states.items()
+        }
+        text, steps = drawn(self._nodes, notes)
+        classes = (f"    classDef {name} {style}" for name, style in _CLASSES.items())
+        return "\n".join([text, *classes]), steps

@@ -1,0 +1,184 @@
+"""Workflows: what there are, one of them with a form to start it, and all runs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nicegui import ui
+
+from mastra.console.api import Refused, at
+from mastra.console.forms import FormError, SchemaForm, schema_of
+from mastra.console.frame import Look, console_page
+from mastra.console.show import (
+    STATES,
+    Graph,
+    beside,
+    entry,
+    heading,
+    side,
+    state_text,
+    table,
+)
+
+_PAGE: Final = 50
+_STATUSES: Final = {"": "any state"} | {
+    name: state_text(name) for name in STATES if name not in {"completed", "error"}
+}
+
+
+def _run_rows(look: Look, runs: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Return rows of a table of runs of one workflow."""
+    urls = [look.url("workflows", key, "runs", run["runId"]) for run in runs]
+    return [
+        {**run, "id": run["runId"], "state": run["snapshot"]["status"], "href": url}
+        for run, url in zip(runs, urls, strict=True)
+    ]
+
+
+@console_page("/workflows", "Workflows")
+async def _list_page(look: Look) -> None:
+    found: dict[str, Any] = await look.api.get("/workflows")
+    counts: dict[str, Any] = await look.api.get("/workflows/run-counts")
+    heading("Workflows", 1)
+    rows = [
+        {**wire, **counts[key], "id": key, "href": look.url("workflows", key)}
+        for key, wire in found.items()
+    ]
+    columns = {"name": "Workflow", "description": "What it is for", "running": "Running"}
+    table({**columns, "suspended": "Suspended", "version": "Version"}, rows, name="link")
+
+
+@console_page("/workflows/{workflow_id}", "Workflow")
+async def _workflow_page(look: Look, workflow_id: str) -> None:
+    path = at("workflows", workflow_id)
+    wire: dict[str, Any] = await look.api.get(path)
+    runs: dict[str, Any] = await look.api.get(f"{path}/runs", limit=20)
+    heading(wire["name"], 1)
+    ui.label(wire.get("description", ""))
+    if "versions" in wire:
+        kept = ", ".join(map(str, wire["versions"]))
+        ui.label(f"New runs take version {wire['version']}; each run goes on by its own of {kept}.")
+    with beside():
+        with side():
+            Graph(wire["stepGraph"])
+        with side():
+            heading("Start a run")
+            _starter(look, path, workflow_id, wire)
+    heading(f"Latest runs ({runs['total']} in all)")
+    _latest(look, workflow_id, runs["runs"])
+
+
+def _starter(look: Look, path: str, key: str, wire: dict[str, Any]) -> None:
+    forms = {"inputData": SchemaForm(schema_of(wire["inputSchema"]))}
+    with ui.expansion("More").classes("w-full"):
+        resource = entry(ui.input("Whose run it is (resource)"))
+        if "stateSchema" in wire:
+            forms["initialState"] = SchemaForm(schema_of(wire["stateSchema"]))
+
+    async def start() -> None:
+        try:
+            body: dict[str, Any] = {name: form.read() for name, form in forms.items()}
+        except FormError as error:
+            ui.notify(str(error), type="warning")
+            return
+        owned = {"resourceId": resource.value} if resource.value else {}
+        with look.telling():
+            made = await look.api.post(f"{path}/create-run", owned)
+            await look.api.post(f"{path}/start", {**body, **owned}, runId=made["runId"])
+            ui.navigate.to(look.url("workflows", key, "runs", made["runId"]))
+
+    ui.button("Start", icon="play_arrow", on_click=start)
+
+
+def _latest(look: Look, key: str, runs: list[dict[str, Any]]) -> None:
+    columns = {"id": "Run", "state": "State", "resourceId": "Resource", "createdAt": "Created"}
+    rows = _run_rows(look, runs, key)
+    made: Any = table(columns, rows, id="link", state="state", createdAt="at")
+    made.set_selection("multiple")
+
+    def compare() -> None:
+        chosen = [row["id"] for row in made.selected]
+        if len(chosen) == 2:
+            ui.navigate.to(look.url("workflows", key, "compare", left=chosen[0], right=chosen[1]))
+        else:
+            ui.notify("Choose two runs.", type="warning")
+
+    with ui.row().classes("items-center"):
+        ui.button("Compare two", icon="compare", on_click=compare).props("flat no-caps")
+        ui.link("All runs", look.url("runs", workflow=key))
+
+
+@console_page("/runs", "Runs")
+async def _runs_page(
+    look: Look,
+    workflow: str = "",
+    status: str = "",
+    search: str = "",
+    before: str = "",
+    skip: int = 0,
+) -> None:
+    """List runs, the newest first.
+
+    A page goes on where the last one ended: at a moment, after so many of that moment. So the last
+    of ten thousand costs what the first does, and a run that is added moves nothing.
+    """
+    heading("Runs", 1)
+    known = list(await look.api.get("/workflows/run-counts"))
+    filters = {"workflow": workflow, "status": status, "search": search}
+    _fields(look, known, filters, before)
+    asked = [workflow] if workflow else known
+    rows, total = await _by_id(look, asked, search) if search else ([], 0)
+    if not rows:
+        query = {"status": status or None, "resourceId": search or None, "toDate": before or None}
+        for key in asked:
+            path = f"{at('workflows', key)}/runs"
+            listed = await look.api.get(path, **query, limit=_PAGE + skip + 1)
+            rows += _run_rows(look, listed["runs"], key)
+            total += listed["total"]
+        rows.sort(key=lambda row: str(row["createdAt"]), reverse=True)
+    rows, total = rows[skip:], total - skip
+    columns = {"id": "Run", "state": "State", "workflowName": "Workflow", "resourceId": "Resource"}
+    shown = rows[:_PAGE]
+    table({**columns, "createdAt": "Created"}, shown, id="link", state="state", createdAt="at")
+    with ui.row():
+        ui.label(f"{len(shown)} of {total}{' that are as old' if before else ''}")
+        if before:
+            ui.link("Newest", look.url("runs", **filters))
+        if len(rows) > _PAGE:
+            last = shown[-1]["createdAt"]
+            same = sum(row["createdAt"] == last for row in shown) + (skip if last == before else 0)
+            ui.link("Older", look.url("runs", **filters, before=last, skip=same))
+
+
+async def _by_id(look: Look, keys: list[str], run_id: str) -> tuple[list[dict[str, Any]], int]:
+    """Return the runs with an id, of whichever workflow."""
+    rows: list[dict[str, Any]] = []
+    for key in keys:
+        try:
+            run = await look.api.get(f"{at('workflows', key)}{at('runs', run_id)}", fields="result")
+        except Refused as refused:
+            if refused.status not in {403, 404}:
+                raise
+        else:
+            rows += _run_rows(look, [{**run, "snapshot": run}], key)
+    return rows, len(rows)
+
+
+def _fields(look: Look, known: list[str], filters: dict[str, str], before: str) -> None:
+    workflows = {"": "all workflows", **{key: key for key in known}}
+    with ui.row().classes("items-center w-full gap-3"):
+        fields: dict[str, Any] = {
+            "workflow": ui.select(workflows, value=filters["workflow"], label="Workflow"),
+            "status": ui.select(_STATUSES, value=filters["status"], label="State"),
+            "search": ui.input("Id of a run, or resource", value=filters["search"]),
+            "before": ui.input("Before", value=before[:10]).props("type=date stack-label"),
+        }
+
+        def go() -> None:
+            ui.navigate.to(look.url("runs", **{name: one.value for name, one in fields.items()}))
+
+        for name, field in fields.items():
+            field.props("outlined dense")
+            if name != "search":
+                field.on_value_change(go)
+        fields["search"].props("type=search").classes("grow").on("keydown.enter", go)

@@ -1,0 +1,134 @@
+"""Who may look: whoever may call the API, and at what it tells them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from mastra import ConfigError, Mastra, StepContext, create_workflow, step
+from mastra.console import mount
+from mastra.server import BearerAuth, ServerConfig, create_app
+from tests.console.live import console
+
+pytestmark = [pytest.mark.anyio]
+
+PAGES = (
+    *("/", "/workflows", "/workflows/asks", "/workflows/asks/runs/r", "/workflows/asks/compare"),
+    *("/inbox", "/agents", "/agents/a", "/runs", "/traces", "/traces/t", "/evals"),
+    *("/evals/scorers/s", "/evals/datasets/d", "/evals/datasets/d/experiments/e"),
+)
+SOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport="
+
+
+@step
+async def ask(ctx: StepContext[str]) -> str:
+    if ctx.resume_data is None:
+        await ctx.suspend({"question": f"{ctx.input_data}?"})
+    return ctx.input_data
+
+
+asks = create_workflow(id="asks", input_schema=str, output_schema=str).then(ask).commit()
+
+
+@asynccontextmanager
+async def guarded(path: str = "/") -> AsyncIterator[tuple[str, httpx.AsyncClient, Mastra]]:
+    """Serve for Ann, for Bob, and for an operator."""
+    tokens = {"of-ann": "ann", "of-bob": "bob", "of-all": None}
+    mastra = Mastra(workflows=[asks])
+    config = ServerConfig(auth=BearerAuth(tokens))
+    async with console(mastra, config, path) as url:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+            yield url, client, mastra
+
+
+def shows(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+async def test_a_stranger_is_refused_on_every_page_and_its_socket() -> None:
+    async with guarded() as (url, client, _):
+        for page in PAGES:
+            answer = await client.get(page)
+            assert (answer.status_code, "A token that the API takes" in answer.text) == (401, True)
+            assert "nicegui" not in answer.text
+        for headers in ({}, shows("wrong"), {"cookie": "mastra_console=wrong"}):
+            answer = await client.get(f"{SOCKET}polling", headers=headers)
+            assert answer.status_code == 401
+            with pytest.raises(InvalidStatus):
+                async with connect(
+                    url.replace("http", "ws") + f"{SOCKET}websocket", additional_headers=headers
+                ):
+                    pass
+
+
+async def test_whoever_has_a_token_signs_in_and_out() -> None:
+    async with guarded("/console") as (_, client, _):
+        form = await client.get("/workflows?x=1")
+        assert 'action="/console/sign-in?next=/console/workflows%3Fx%3D1"' in form.text
+
+        refused = await client.post("/sign-in", data={"token": "wrong"})
+        assert (refused.status_code, "set-cookie" in refused.headers) == (401, False)
+        assert "Authentication required" in refused.text
+        away = await client.post("/sign-in?next=https://example.com", data={"token": "of-ann"})
+        assert away.headers["location"] == "/console/"
+
+        cookie = away.headers["set-cookie"].lower()
+        assert {"httponly", "samesite=strict", "path=/console/"} <= {
+            part.strip() for part in cookie.split(";")
+        }
+        page = await client.get("/workflows")
+        assert (page.status_code, "Sign out" in page.text) == (200, True)
+        await client.post("/sign-out")
+        assert (await client.get("/workflows")).status_code == 401
+
+
+async def test_each_sees_what_the_api_would_tell_them() -> None:
+    async with guarded() as (_, client, mastra):
+        workflow = mastra.get_workflow("asks")
+        for owner in ("ann", "bob"):
+            run = await workflow.create_run(f"run-of-{owner}", resource_id=owner)
+            await run.start(f"whose, {owner}")
+
+        for page in ("/runs", "/inbox", "/workflows/asks"):
+            told = (await client.get(page, headers=shows("of-ann"))).text
+            assert ("run-of-ann" in told, "run-of-bob" in told) == (True, False), page
+            told = (await client.get(page, headers=shows("of-all"))).text
+            assert ("run-of-ann" in told, "run-of-bob" in told) == (True, True), page
+        address = "/workflows/asks/runs/run-of-bob"
+        told = (await client.get(address, headers=shows("of-ann"))).text
+        assert "Access denied" in told
+        assert "whose, bob" not in told
+        assert "whose, bob" in (await client.get(address, headers=shows("of-bob"))).text
+
+
+async def test_a_page_of_another_place_opens_no_socket() -> None:
+    async with console(Mastra(workflows=[asks])) as url:
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            headers = {"origin": "http://example.com"}
+            assert (await client.get(f"{SOCKET}polling", headers=headers)).status_code == 403
+            headers = {"host": "example.com"}
+            assert (await client.get("/workflows", headers=headers)).status_code == 403
+            assert (await client.get("/workflows")).status_code == 200
+
+
+async def test_the_application_keeps_its_own_addresses() -> None:
+    async with console(Mastra(workflows=[asks]), path="/console") as url:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            root = url.removesuffix("/console")
+            assert (await client.get(f"{url}/workflows")).status_code == 200
+            assert "The REST API is under" in (await client.get(root)).text
+            assert (await client.get(f"{root}/workflows")).status_code == 404
+            assert (await client.get(f"{root}/api/workflows")).status_code == 200
+            assert (await client.get(f"{root}/_mastra_console/workflows")).status_code == 404
+
+
+def test_a_console_where_the_api_is_is_refused() -> None:
+    mastra = Mastra()
+    for path in ("console", "/console/", "/api"):
+        with pytest.raises(ConfigError, match="console"):
+            mount(create_app(mastra), mastra, path=path)
