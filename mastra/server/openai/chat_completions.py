@@ -90,11 +90,15 @@ async def completion_events(
         choice: Json = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         return _sse({**head, "choices": [choice]})
 
+    # Of nearly all events only the text differs, so the rest is encoded once.
+    before, empty, after = event({"content": ""}).rpartition(b'{"content":""}')
+    before, after = before + empty[:-3], b"}" + after
     yield event({"role": "assistant", "content": ""})
     async for said in answer:
+        if isinstance(said, Said) and said.kind == "text":
+            yield before + dump_wire(said.text) + after
+            continue
         match said:
-            case Said("text"):
-                yield event({"content": said.text})
             case Said("call"):
                 place = places[said.id] = len(places)
                 function: Json = {"name": said.text, "arguments": ""}
