@@ -95,9 +95,9 @@ async def test_the_mandatory_level() -> None:
     agent = Agent(id="helper", model=FunctionModel(answer), tools={"more": more})
     config = ServerConfig(middleware=[Middleware(Rooted)])
     python = os.environ.get("A2A_TCK_PYTHON", sys.executable)
-    async with running(Mastra(agents={"helper": agent}), config) as (url, _):
+    async with running(Mastra(agents={"helper": agent}), config) as (number, _):
         # An address by its number counts as one that a card must not tell of.
-        url = url.replace("127.0.0.1", "localhost")
+        url = number.replace("127.0.0.1", "localhost")
         async with httpx.AsyncClient(timeout=60) as http:
             # The protocol's packages are loaded by the first request, which the kit waits for a second.
             assert (await http.get(f"{url}/.well-known/agent-card.json")).is_success
