@@ -26,6 +26,7 @@ from mastra.failures import name_of, text_of
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.names import python_names, python_options
+from mastra.observability.spans import apart
 from mastra.services import Services
 from mastra.storage.evals import EvalFilter, EvalRecord, EvalStore
 from mastra.storage.in_process import InMemoryStorage
@@ -281,7 +282,9 @@ class Experiment:
                 if told is not None:
                     await told
 
-        await each(left.values(), work, at_once=self._concurrency)
+        # A trace for each item: one of the whole experiment could not be looked at.
+        with apart():
+            await each(left.values(), work, at_once=self._concurrency)
         counts = {"succeededCount": total - failed, "failedCount": failed}
         await self._mark(name, {"status": "completed", **counts, "completedAt": now_ms()})
         return {"failed": failed}

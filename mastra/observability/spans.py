@@ -7,6 +7,7 @@ backend shows are the same trace.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from mastra.failures import name_of, text_of
 from mastra.jsonable import Json
 
-__all__ = ["Mirror", "Sink", "Span", "SpanKind", "SpanRef", "Tracer", "current_span"]
+__all__ = ["Mirror", "Sink", "Span", "SpanKind", "SpanRef", "Tracer", "apart", "current_span"]
 
 SpanKind: TypeAlias = Literal[
     "workflow_run", "workflow_step", "agent_run", "model_generation", "tool_call"
@@ -29,6 +30,20 @@ _current: ContextVar[Span | None] = ContextVar("mastra_span", default=None)
 def current_span() -> Span | None:
     """Return the span of the step or tool that runs here, if there is one."""
     return _current.get()
+
+
+@contextmanager
+def apart() -> Generator[None]:
+    """Let what begins in its body be the beginning of traces of its own."""
+    token = _current.set(None)
+    other: Any = sys.modules.get("opentelemetry.context")
+    outer = None if other is None else other.attach(other.Context())
+    try:
+        yield
+    finally:
+        if other is not None:
+            other.detach(outer)
+        _current.reset(token)
 
 
 class SpanRef:

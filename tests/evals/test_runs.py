@@ -32,6 +32,7 @@ from mastra.evals import (
 from mastra.evals.catalogue import Datasets
 from mastra.evals.comparison import paired_test
 from mastra.evals.workers import RowQueue
+from mastra.observability import Observability
 from mastra.storage.evals import EvalFilter, EvalRecord, InMemoryEvals
 from mastra.testing import FunctionModel
 
@@ -330,6 +331,24 @@ async def test_an_experiment_is_stored_item_by_item() -> None:
     again = await experiment.run(result.id)
     assert len(seen) == 6
     assert again.items == result.items
+
+
+async def test_each_item_has_a_trace_of_its_own() -> None:
+    mastra = Mastra(
+        agents=[Agent(id="echo", model=FunctionModel(lambda request: request.messages[-1].text))],
+        observability=Observability(),
+    )
+    experiment = Experiment(
+        "e", dataset=Dataset("d", ITEMS), target=mastra.get_agent("echo"), scorers=[exact()]
+    )
+    await experiment.run("x")
+    rows = (await mastra.storage.evals.list("experiment_result")).records
+    traces = {row.data["traceId"]: row.data["spanId"] for row in rows}
+    assert len(traces) == 3
+    await mastra.observability.flush()
+    for trace_id, span_id in traces.items():
+        root, *_ = await mastra.storage.observability.get_spans([trace_id])
+        assert (root.kind, root.span_id, root.parent_id) == ("agent_run", span_id, None)
 
 
 async def test_an_item_that_fails_is_tried_again_and_then_stored_as_failed() -> None:
