@@ -416,7 +416,7 @@ class Agent:
         run = AgentRun(self._spec, self._services, [], merged({}, {**options, "run_id": run_id}))
         if self._durable_runs is not None:
             return AgentStream(run, self._durable_runs.resume(run, resume))
-        run.resumption = resume
+        run.wait.resume = resume
         return AgentStream(run)
 
     def observe(

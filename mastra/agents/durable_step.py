@@ -29,9 +29,10 @@ from mastra.agents.packing import ToldChunk, message_id_of, unpacked
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import AgentResult, StepResult
 from mastra.agents.resuming import resumption_of, waiting_call, what_to_answer
-from mastra.agents.run import AgentRun, Interrupted
+from mastra.agents.run import AgentRun
 from mastra.agents.setup import set_up
 from mastra.agents.step_records import dump_outcome
+from mastra.agents.stop_switch import Interrupted
 from mastra.agents.tool_calls import CallRunner, NeedsApproval, Outcome, Suspended
 from mastra.agents.tool_outcomes import stream_outcome
 from mastra.agents.tracing import close_agent_span, open_agent_span
@@ -268,7 +269,7 @@ class DurableAgent:
             run.status = "parked"
             close_agent_span(run)
             run.meter.close()
-            run.release()
+            run.switch.release()
         if isinstance(outcome, (NeedsApproval, Suspended)):
             return await _suspend(run, runner, call, outcome, ctx, before)
         more: dict[str, Json] = {"noted": noted(run), "used": run.meter.to_json(before)}
@@ -306,7 +307,7 @@ async def _outcome(
         ModelError: It ran out of time.
         RunStateError: It was told to stop.
     """
-    run.controller.signal.add_listener(run.notify)
+    run.switch.signal.add_listener(run.notify)
     runner.start(call)
     task = runner.tasks[call.id]
     told, is_settled = 0, False
@@ -324,10 +325,10 @@ async def _outcome(
                 if isinstance(outcome, (NeedsApproval, Suspended)):
                     stream_outcome(run, StepResult(""), runner, call, outcome)
             else:
-                run.check()
-                await run.wait()
+                run.switch.check()
+                await run.tools_told()
     except Interrupted:
-        if run.stopped_by != "abort":
+        if run.switch.reason != "abort":
             raise out_of_time(run) from None
         raise RunStateError(
             f"Agent {run.spec.id!r} was stopped while tool {call.name!r} ran.",

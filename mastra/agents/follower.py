@@ -62,7 +62,7 @@ async def follow(
     run.listen()
     reading: Reading | None = None
     try:
-        run.check()
+        run.switch.check()
         reading = await begin()
         if not reading.is_silent:
             async with aclosing(_shown(run, reading, reading.events.full_stream)) as chunks:
@@ -73,14 +73,14 @@ async def follow(
         _settle(run, result)
         yield
     except BaseException as error:
-        run.is_ending = True
+        run.switch.is_seen = True
         if isinstance(error, GeneratorExit) or not await _stopped(run, reading, error):
             raise
         yield
     finally:
         if is_alone:
             _readers.pop(key, None)
-        run.release()
+        run.switch.release()
         if run.status == "running":
             run.status = "canceled"
 
@@ -119,7 +119,7 @@ def _already_read(run: AgentRun) -> RunStateError:
 
 async def _stopped(run: AgentRun, reading: Reading | None, error: BaseException) -> bool:
     """Turn what ended the reading into the readers' outcome; return whether it is one."""
-    if run.stopped_by == "abort":
+    if run.switch.reason == "abort":
         if reading is not None:
             await reading.driven.cancel()
             rest = reading.driven.observe_stream(offset=reading.at)
@@ -132,7 +132,7 @@ async def _stopped(run: AgentRun, reading: Reading | None, error: BaseException)
         if run.chunks[-1].type != "finish":
             await emit_finish(run)
         return True
-    if run.stopped_by is not None:
+    if run.switch.reason is not None:
         return True  # closed: the run goes on by itself
     if not isinstance(error, Exception):
         return False
@@ -175,8 +175,8 @@ def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:
         case "suspended":
             payload = cast("dict[str, Any]", result.steps[STEP].suspend_payload)
             run.finish_reason = "suspended"
-            run.suspend_payload = payload["suspendPayload"]
-            run.resume_schema = payload["resumeSchema"]
+            run.wait.payload = payload["suspendPayload"]
+            run.wait.schema = payload["resumeSchema"]
         case "success":
             given: Mapping[str, Any] = result.unwrap()
             run.used_fallback = given.get("usedFallback", False)

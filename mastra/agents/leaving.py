@@ -52,8 +52,8 @@ async def leave_step(run: AgentRun, recorder: StepRecorder, runner: CallRunner) 
         tell_outcomes(run, recorder, outcomes)
     if not any(known is recorder.result for known in run.transcript.steps):
         run.transcript.steps.append(recorder.result)
-    run.has_gone_on = True
-    if run.waiting:
+    run.wait.is_over = True
+    if run.wait.calls:
         run.status = recorder.result.finish_reason = "suspended"
         await put_to_wait(run, runner)
 

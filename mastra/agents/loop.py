@@ -65,14 +65,14 @@ async def run_agent(run: AgentRun) -> LoopSteps:
         yield
         is_over = False
         while not is_over:
-            run.check()
+            run.switch.check()
             step = await _next_step(run, goes_on)
             goes_on = None
             if not step.is_read:
                 await step.open()
                 yield
             while not step.is_read:
-                run.check()
+                run.switch.check()
                 if step.hands_over():
                     batch = yield
                     step.absorb(batch or ())
@@ -130,22 +130,22 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
         log_unkept(run, error)
     if run.status == "running":
         run.status = "canceled"
-    if run.claim is not None:
-        await run.claim.end(run, is_over=run.has_gone_on)
+    if run.wait.claim is not None:
+        await run.wait.claim.end(run, is_over=run.wait.is_over)
     close_agent_span(run)
     run.meter.close()
-    run.release()
+    run.switch.release()
 
 
 async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     """Work out what holds for the run; of one that goes on, return how."""
-    resume: Resume | None = run.resumption
+    resume: Resume | None = run.wait.resume
     record = None if resume is None else await take(run, resume)
     open_agent_span(run)
     if resume is None and run.leg is None and "run_id" in run.options:
         await check_run_id(run, runs_of(run))
     await set_up(run)
-    run.check()
+    run.switch.check()
     if resume is not None and record is not None:
         return partial(begin_resumed, run, resume, record)
     leg: Leg | None = run.leg
@@ -161,15 +161,15 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
             )
         answered = await answered_run(run)
         if answered is not None:
-            run.resumption = answered.resume
+            run.wait.resume = answered.resume
             return partial(begin_resumed, run, answered.resume, answered.record)
     run.emit("start", StartPayload(run.spec.id, run.transcript.message_id))
     return None
 
 
 async def _next_step(run: AgentRun, goes_on: Callable[[CallRunner], StepRecorder] | None) -> _Step:
-    if run.claim is not None:
-        await run.claim.confirm()
+    if run.wait.claim is not None:
+        await run.wait.claim.confirm()
     if goes_on is None:
         return _Step(run, await plan_step(run))
     # An operation of a durable run settles what another has asked for, so nothing is planned.
@@ -216,7 +216,7 @@ class _Step:
         limit = plan.request.settings.timeout
         if limit is not None and limit.step is not None:
             left = limit.step - (now_ms() - started_at) / 1000
-            self._timer = run.start_timer(max(left, 0.0), "step")
+            self._timer = run.switch.start_timer(max(left, 0.0), partial(run.stop, "step"))
         run.emit(
             "step-start",
             StepStartPayload(run.transcript.message_id, started_at, answer.source.request, []),
@@ -276,7 +276,7 @@ class _Step:
                 self._read = loop.create_task(_read(answer))
                 self._read.add_done_callback(lambda _: self.run.notify())
             if not self._read.done():
-                await self.run.wait()
+                await self.run.tools_told()
             if self._read.done():
                 read, self._read = self._read, None
                 self.absorb(read.result())
@@ -328,7 +328,7 @@ class _Step:
         run.transcript.usage = run.transcript.usage + result.usage
         run.transcript.text += result.text
         run.finish_reason = result.finish_reason
-        run.has_gone_on = self.has_ended = True
+        run.wait.is_over = self.has_ended = True
         if run.status == "suspended":
             run.finish_reason = result.finish_reason = "suspended"
             if run.memory is not None:
@@ -338,9 +338,9 @@ class _Step:
             return True
         if run.memory is not None:
             await keep_step(run, run.memory, self.recorder, self.plan.tools)
-        if self.recorder.is_resumed and run.claim is not None:
+        if self.recorder.is_resumed and run.wait.claim is not None:
             # What a call did that somebody has answered is kept before the model is asked for more.
-            await run.claim.forget()
+            await run.wait.claim.forget()
         finish = self.recorder.finish
         wants_more = any(not call.provider_executed for call in self.recorder.calls)
         # A provider that paused goes on when it is asked again with what it said.
@@ -409,10 +409,10 @@ async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> 
     trace = error.__traceback__
     if isinstance(error, GeneratorExit) and (trace is None or trace.tb_next is None):
         raise error  # the loop is being closed; one that comes out of a model has more frames
-    run.is_ending = True
-    if run.stopped_by is not None:
+    run.switch.is_seen = True
+    if run.switch.reason is not None:
         # Told to stop, the loop was cancelled, or its model's connection closed under it.
-        if run.stopped_by != "closed":
+        if run.switch.reason != "closed":
             await _cut(run, step)
         return
     if isinstance(error, TripwireSignal):
@@ -444,7 +444,7 @@ async def _fail(run: AgentRun, step: _Step | None, error: Exception) -> None:
 
 async def _cut(run: AgentRun, step: _Step | None) -> None:
     """Stream that the run was told to stop."""
-    reason = run.stopped_by
+    reason = run.switch.reason
     said = "" if step is None else step.recorder.text
     if reason == "abort":
         run.status = "aborted"
@@ -458,7 +458,7 @@ async def _cut(run: AgentRun, step: _Step | None) -> None:
 
 def out_of_time(run: AgentRun) -> ModelError:
     """Return the error of a run that one of its time limits stopped."""
-    reason = run.stopped_by
+    reason = run.switch.reason
     seconds = getattr(run.settings.timeout, reason or "", None)
     return ModelError(
         f"Agent {run.spec.id!r} ran out of time: the {reason} limit is {seconds:g} seconds.",

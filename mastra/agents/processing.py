@@ -114,7 +114,7 @@ class Pipeline:
             "state": self._states.setdefault(name, {}),
             "request_context": run.request_context,
             "retry_count": run.transcript.retry_count,
-            "abort_signal": run.abort_signal,
+            "abort_signal": run.switch.signal,
             "writer": self._writer,
             "mastra": run.services,
             "thread_id": run.thread_id,

@@ -12,7 +12,8 @@ import asyncio
 from collections.abc import Awaitable
 
 from mastra.agents.loop import LoopSteps
-from mastra.agents.run import AgentRun, Interrupted
+from mastra.agents.run import AgentRun
+from mastra.agents.stop_switch import Interrupted
 from mastra.services import surroundings
 
 __all__ = ["Puller"]
@@ -97,9 +98,9 @@ class Puller:
 
     def _next(self) -> Awaitable[None]:
         run = self._run
-        if run.stopped_by is not None and not run.is_ending:
+        if run.switch.reason is not None and not run.switch.is_seen:
             # Told to stop between two pulls, when there was no task to cancel.
-            return self._loop.athrow(Interrupted(run.stopped_by))
+            return self._loop.athrow(Interrupted(run.switch.reason))
         return self._loop.asend(None)
 
     async def _step(self, step: Awaitable[None]) -> None:

@@ -56,9 +56,9 @@ async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
     Raises:
         StorageError: The run cannot be read (`ROW_UNREADABLE`).
     """
-    run.claim = Claim(resume.runs, run.run_id)
+    run.wait.claim = Claim(resume.runs, run.run_id)
     # Where a server knows who calls, only their own runs go on.
-    record = await run.claim.take(run.request_context.get(RESOURCE_ID))
+    record = await run.wait.claim.take(run.request_context.get(RESOURCE_ID))
     try:
         chosen_call(record, resume.tool_call_id)
         kept = RequestContext(record["requestContext"])
@@ -112,8 +112,8 @@ def begin_resumed(
             runner.start(call)
         else:
             # It goes on waiting, and its readers know already.
-            run.waiting[call.id] = (call, _still(record, call))
-            run.state.setdefault("settled", {})[call.id] = run.waiting[call.id][1]
+            run.wait.calls[call.id] = (call, _still(record, call))
+            run.state.setdefault("settled", {})[call.id] = run.wait.calls[call.id][1]
     return recorder
 
 
@@ -193,12 +193,12 @@ def runs_of(run: AgentRun) -> StoredRuns:
 
 async def put_to_wait(run: AgentRun, runner: CallRunner) -> None:
     """Store what a resume needs, and say what the run waits for."""
-    waiting = [waiting_call(runner, call, outcome) for call, outcome in run.waiting.values()]
+    waiting = [waiting_call(runner, call, outcome) for call, outcome in run.wait.calls.values()]
     first = waiting[0]
-    run.suspend_payload = what_to_answer(first)
-    run.resume_schema = first.resume_schema
+    run.wait.payload = what_to_answer(first)
+    run.wait.schema = first.resume_schema
     record = to_record(run, waiting)
-    if run.claim is not None:
-        await run.claim.save(run, record)
+    if run.wait.claim is not None:
+        await run.wait.claim.save(run, record)
     else:
         await runs_of(run).save(run, record, None)

@@ -13,8 +13,9 @@ from mastra.agents.metering import Meter, meter_around
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.results import AgentResult
 from mastra.agents.scoring import scoring_data
+from mastra.agents.stop_switch import StopSwitch
 from mastra.agents.transcript import Transcript
-from mastra.clock import Timer, current_clock
+from mastra.agents.wait import Wait
 from mastra.failures import call_user
 from mastra.ids import new_id
 from mastra.logs import get_logger
@@ -24,24 +25,15 @@ from mastra.models.messages import MessageInput
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID, THREAD_ID, RequestContext
 from mastra.services import Services, surroundings
-from mastra.stream.abort import AbortController, AbortSignal
 from mastra.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from mastra.agents.claim import Claim
     from mastra.agents.durable_leg import Leg
     from mastra.agents.processing import Pipeline
-    from mastra.agents.recorder import RequestedCall
-    from mastra.agents.resuming import Resume
-    from mastra.agents.tool_calls import NeedsApproval, Suspended
     from mastra.memory.memory import Memory
     from mastra.observability.spans import Span
 
-__all__ = ["AgentRun", "Interrupted"]
-
-
-class Interrupted(Exception):  # noqa: N818 - caught inside the loop; never seen by users
-    """The run was told to stop: aborted, out of time, or closed by its readers."""
+__all__ = ["AgentRun"]
 
 
 class AgentRun:
@@ -84,13 +76,10 @@ class AgentRun:
         """The loop at work, if it is."""
         self.wake: asyncio.Future[None] | None = None
         """Set while the loop waits for tools."""
-        self.stopped_by: str | None = None
-        """`abort`, `closed`, or a time-out's name, once the run was told to stop."""
-        self.is_ending = False
-        """Whether the loop has seen that it is over, by itself or because it was stopped."""
-        self.controller = AbortController()
-        self._timers: list[Timer] = []
-        self._unlisten: Callable[[], None] | None = None
+        self.switch = StopSwitch()
+        """How it is told to stop."""
+        self.wait = Wait()
+        """What it waits for, and with what it goes on."""
 
         self.status = "running"
         self.span: Span | None = None
@@ -114,18 +103,8 @@ class AgentRun:
         self.published_text: list[str] = []
         """The text of this step as processors let it through."""
         self.tripwire: TripwirePayload | None = None
-        self.suspend_payload: Any = None
-        self.resume_schema: str | None = None
-        self.resumption: Resume | None = None
-        """Of a run that goes on: what it goes on with."""
         self.leg: Leg | None = None
         """Of a durable run: which of its operations this is, and what those before it gave."""
-        self.claim: Claim | None = None
-        """Of a run that goes on: its claim, which no other process has then."""
-        self.has_gone_on = False
-        """Whether a step has ended since."""
-        self.waiting: dict[str, tuple[RequestedCall, NeedsApproval | Suspended]] = {}
-        """The calls that wait, by id, with what each waits for."""
         self.raised_in: set[str] = set()
         """Which callbacks have raised."""
         self.state: dict[str, Any] = {}
@@ -148,12 +127,7 @@ class AgentRun:
     @property
     def goes_on(self) -> bool:
         """Whether it goes on with what an earlier call, or an earlier operation, has left."""
-        return self.resumption is not None or (self.leg is not None and not self.leg.is_first)
-
-    @property
-    def abort_signal(self) -> AbortSignal:
-        """What tools see: the caller's abort, a time-out and a closed stream alike."""
-        return self.controller.signal
+        return self.wait.resume is not None or (self.leg is not None and not self.leg.is_first)
 
     def emit(self, kind: str, payload: Any, from_: str = "AGENT") -> AgentChunk:
         """Stream a chunk."""
@@ -172,13 +146,13 @@ class AgentRun:
         if self.wake is not None and not self.wake.done():
             self.wake.set_result(None)
 
-    async def wait(self) -> None:
+    async def tools_told(self) -> None:
         """Wait until a tool writes something or ends."""
         self.wake = asyncio.get_running_loop().create_future()
         try:
             await self.wake
         except asyncio.CancelledError:
-            self.check()
+            self.switch.check()
             raise
         finally:
             self.wake = None
@@ -189,46 +163,20 @@ class AgentRun:
         """Watch the caller's abort signal and the total time-out."""
         signal = self.options.get("abort_signal")
         if signal is not None:
-            self._unlisten = signal.add_listener(lambda: self.stop("abort"))
+            self.switch.listen(signal, partial(self.stop, "abort"))
         limit = self.settings.timeout
         if limit is not None and limit.total is not None:
-            self.start_timer(limit.total, "total")
-
-    def start_timer(self, seconds: float, name: str) -> Timer:
-        """Stop the run after some seconds, unless the timer is cancelled."""
-        timer = current_clock.get().call_later(seconds, partial(self.stop, name))
-        self._timers.append(timer)
-        return timer
+            self.switch.start_timer(limit.total, partial(self.stop, "total"))
 
     def stop(self, reason: str) -> None:
         """Tell the run to stop, wherever it is."""
-        if self.stopped_by is not None or self.status != "running":
+        if self.status != "running" or not self.switch.throw(reason):
             return
-        self.stopped_by = reason
-        self.controller.abort(reason)
         if self.source is not None:
             self.source.interrupt()
         # The loop itself, where it calls what stops it, looks at `check` next.
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
-
-    def check(self) -> None:
-        """Raise where the run was told to stop.
-
-        Raises:
-            Interrupted: It was.
-        """
-        if self.stopped_by is not None:
-            raise Interrupted(self.stopped_by)
-
-    def release(self) -> None:
-        """Forget timers and signals."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-        if self._unlisten is not None:
-            self._unlisten()
-            self._unlisten = None
 
     # -- results -------------------------------------------------------------------------------
 
@@ -250,8 +198,8 @@ class AgentRun:
             used_fallback_value=self.used_fallback,
             error=self.error,
             tripwire=self.tripwire,
-            suspend_payload=self.suspend_payload,
-            resume_schema=self.resume_schema,
+            suspend_payload=self.wait.payload,
+            resume_schema=self.wait.schema,
             remembered_messages=transcript.remembered,
             spending=[*self.meter.spent],
             trace=None if self.span is None else self.span.to_stored(),

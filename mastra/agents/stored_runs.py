@@ -89,8 +89,8 @@ class StoredRuns:
         """
         data: dict[str, Json] = {"initialState": {}, "agentId": self.agent_id, "waiting": record}
         waits: dict[str, Json] = {
-            "suspendPayload": run.suspend_payload,
-            "resumeSchema": run.resume_schema,
+            "suspendPayload": run.wait.payload,
+            "resumeSchema": run.wait.schema,
         }
         # Whoever answers as soon as it may must find all of it.
         if owner is None:

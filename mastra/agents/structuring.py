@@ -55,7 +55,7 @@ async def structure(run: AgentRun, output: StructuredOutput[Any]) -> AsyncGenera
             if found is not None:
                 run.emit("object", found)
                 yield
-            run.check()
+            run.switch.check()
             batch = await answer.source.read()
     finally:
         await answer.source.aclose()

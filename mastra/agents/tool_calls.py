@@ -258,8 +258,8 @@ class CallRunner:
             return Elsewhere()
         if resumption is None and await self._needs_approval(tool, call):
             return NeedsApproval()
-        if self._run.claim is not None:
-            await self._run.claim.confirm()
+        if self._run.wait.claim is not None:
+            await self._run.wait.claim.confirm()
         if not call.is_json:
             mismatch = SchemaMismatch([{"path": [], "message": "the arguments are not JSON"}])
             return Done(error_result(tool.id, mismatch, call.args), is_error=True)
@@ -327,7 +327,7 @@ class CallRunner:
         return ToolContext(
             mastra=run.services,
             request_context=run.request_context,
-            abort_signal=run.abort_signal,
+            abort_signal=run.switch.signal,
             writer=ToolWriter(run, call),
             resume_data=None if resumption is None else resumption.data,
             suspend_data=None if resumption is None else resumption.suspend_payload,

@@ -82,7 +82,7 @@ async def settle_calls(run: AgentRun, recorder: StepRecorder, runner: CallRunner
             continue
         if not task.done():
             if len(settled) == known:  # else its readers see what there is first
-                await run.wait()
+                await run.tools_told()
             return True
         outcome = task.result()
         settled[call.id] = outcome
@@ -158,13 +158,13 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
             if not call.provider_executed:
                 run.state["client_side"] = True
         elif isinstance(outcome, NeedsApproval | Suspended):
-            run.waiting[call.id] = (call, outcome)
+            run.wait.calls[call.id] = (call, outcome)
     if results:
         recorder.result.content.extend(results)
         told_id = new_id() if run.leg is None else run.leg.told_id
         run.transcript.told = Message("tool", tuple(results), id=told_id)
         run.transcript.messages.append(run.transcript.told)
-    if run.waiting:
+    if run.wait.calls:
         run.status = "suspended"
     else:
         # Providers want a call's result right after the call.

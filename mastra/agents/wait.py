@@ -1,0 +1,36 @@
+"""What an agent's run waits for, and with what it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mastra.jsonable import Json
+
+if TYPE_CHECKING:
+    from mastra.agents.claim import Claim
+    from mastra.agents.recorder import RequestedCall
+    from mastra.agents.resuming import Resume
+    from mastra.agents.tool_calls import NeedsApproval, Suspended
+
+__all__ = ["Wait"]
+
+
+@dataclass(slots=True)
+class Wait:
+    """One run's."""
+
+    calls: dict[str, tuple[RequestedCall, NeedsApproval | Suspended]] = field(
+        default_factory=dict[str, "tuple[RequestedCall, NeedsApproval | Suspended]"]
+    )
+    """The calls that wait, by id, with what each waits for."""
+    payload: Json = None
+    """What whoever answers the first of them needs to know."""
+    schema: str | None = None
+    """The JSON Schema of the answer, as text."""
+    resume: Resume | None = None
+    """Of a run that goes on: what it goes on with."""
+    claim: Claim | None = None
+    """Of a run that goes on: its claim, which no other process has then."""
+    is_over: bool = False
+    """Whether a step has ended since."""
