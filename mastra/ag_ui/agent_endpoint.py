@@ -22,7 +22,7 @@ from mastra.ag_ui.page import RunInput, agent_body, page_results
 from mastra.ag_ui.state import SharedNotes
 from mastra.agents.agent import Agent
 from mastra.agents.chunks import error_to_wire
-from mastra.agents.remembering import UPDATE_TOOL
+from mastra.agents.recall import UPDATE_TOOL
 from mastra.errors import MastraError
 from mastra.ids import new_id
 from mastra.pages.chats import Chat, cancel, status_of

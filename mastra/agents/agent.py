@@ -21,7 +21,7 @@ from mastra.agents.options import (
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions
 from mastra.agents.results import AgentResult
-from mastra.agents.resuming import Resume
+from mastra.agents.resume import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.stored_runs import StoredRuns, stored_runs
 from mastra.agents.suspended import SuspendedRuns, run_from_head

@@ -9,7 +9,7 @@ from typing_extensions import TypeVar
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.loop import LoopSteps, run_agent
-from mastra.agents.pulling import Puller
+from mastra.agents.puller import Puller
 from mastra.agents.results import AgentResult, StepResult
 from mastra.agents.run import AgentRun
 from mastra.errors import RunStateError

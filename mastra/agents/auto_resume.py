@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from mastra.agents.delegation import without_tools
 from mastra.agents.limits import UsageLimits
 from mastra.agents.output import OutputReader, StructuredOutput
-from mastra.agents.resuming import Resume, runs_of, take
+from mastra.agents.resume import Resume, runs_of, take
 from mastra.agents.run import AgentRun
 from mastra.agents.suspended import run_from_head
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA

@@ -18,14 +18,14 @@ from mastra.agents.durable_step import DurableAgent
 from mastra.agents.follower import Reading, follow
 from mastra.agents.limits import UsageLimits
 from mastra.agents.loop import LoopSteps
-from mastra.agents.packing import message_id_of
 from mastra.agents.prompt import input_messages, system_messages
 from mastra.agents.results import AgentResult, stored_form
-from mastra.agents.resuming import Resume
+from mastra.agents.resume import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.step_records import message_from_record
 from mastra.agents.stored_runs import STEP, workflow_id_of
 from mastra.agents.suspended import SuspendedRun, WaitingCall, unreadable_run
+from mastra.agents.told_chunks import message_id_of
 from mastra.errors import (
     OPTION_REFUSED,
     ConfigError,

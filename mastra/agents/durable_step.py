@@ -23,16 +23,16 @@ from mastra.agents.chunks import AgentChunk
 from mastra.agents.durable_leg import Leg, offered_tools
 from mastra.agents.ledger import Ledger, asked_in, model_op, noted, requested, tool_op
 from mastra.agents.loop import flush, out_of_time
-from mastra.agents.metering import Meter
+from mastra.agents.meter import Meter
 from mastra.agents.options import merged, output_of
-from mastra.agents.packing import ToldChunk, message_id_of, unpacked
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import AgentResult, StepResult
-from mastra.agents.resuming import resumption_of, waiting_call, what_to_answer
+from mastra.agents.resume import resumption_of, waiting_call, what_to_answer
 from mastra.agents.run import AgentRun
 from mastra.agents.setup import set_up
 from mastra.agents.step_records import dump_outcome
 from mastra.agents.stop_switch import Interrupted
+from mastra.agents.told_chunks import ToldChunk, message_id_of, unpacked
 from mastra.agents.tool_calls import CallRunner, NeedsApproval, Outcome, Suspended
 from mastra.agents.tool_outcomes import stream_outcome
 from mastra.agents.tracing import close_agent_span, open_agent_span

@@ -13,10 +13,10 @@ from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload
 from mastra.agents.ending import emit_finish
 from mastra.agents.ledger import Ledger, model_op
 from mastra.agents.loop import LoopSteps
-from mastra.agents.packing import ToldChunk, chunk_of
 from mastra.agents.results import FinishPayload
 from mastra.agents.run import AgentRun
 from mastra.agents.stored_runs import STEP
+from mastra.agents.told_chunks import ToldChunk, chunk_of
 from mastra.agents.wire import camel
 from mastra.errors import ConfigError, RunStateError, StepError, UsageLimitError, ValidationError
 from mastra.models.chunks import Usage

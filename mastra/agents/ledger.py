@@ -12,7 +12,7 @@ from copy import copy
 from typing import Any, cast
 
 from mastra.agents.chunks import AgentChunk, ToolResultPayload
-from mastra.agents.metering import Meter
+from mastra.agents.meter import Meter
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import StepResult
 from mastra.agents.run import AgentRun

@@ -1,7 +1,7 @@
 """Model, tools, model, until a stop: one run of an agent.
 
 The loop is an asynchronous generator that is moved on by whoever reads the stream (see
-`pulling`). It yields whenever there may be chunks to hand out. Where it sets `run.source` before
+`puller`). It yields whenever there may be chunks to hand out. Where it sets `run.source` before
 it yields, the reader reads that source and sends the batch in: so a token costs no task.
 """
 
@@ -12,21 +12,21 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from mastra.agents.acts import keep_acts, keep_step, leave_step, log_unkept
 from mastra.agents.auto_resume import answered_run
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
 from mastra.agents.claim import check_run_id
-from mastra.agents.deciding import is_run_over
+from mastra.agents.decision import is_run_over
 from mastra.agents.durable_leg import Leg
 from mastra.agents.ending import call_at_end, emit_finish, emit_step_finish, finish_output
-from mastra.agents.guarding import ask, show_answer, trip
-from mastra.agents.leaving import keep_acts, keep_step, leave_step, log_unkept
+from mastra.agents.model_guard import ask, show_answer, trip
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
+from mastra.agents.recall import keep
 from mastra.agents.recorder import RequestedCall, StepRecorder
-from mastra.agents.remembering import keep
-from mastra.agents.resuming import Resume, begin_resumed, put_to_wait, runs_of, take
+from mastra.agents.resume import Resume, begin_resumed, put_to_wait, runs_of, take
 from mastra.agents.run import AgentRun, tell_callback
 from mastra.agents.setup import StepPlan, plan_step, plan_to_settle, set_up
-from mastra.agents.structuring import structure
+from mastra.agents.structure import structure
 from mastra.agents.tool_calls import CallRunner
 from mastra.agents.tool_outcomes import settle_calls
 from mastra.agents.tracing import (

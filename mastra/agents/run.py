@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.context import AgentContext
-from mastra.agents.metering import Meter, meter_around
+from mastra.agents.meter import Meter, meter_around
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.results import AgentResult
 from mastra.agents.scoring import scoring_data
@@ -29,7 +29,7 @@ from mastra.tools.tool import Tool
 
 if TYPE_CHECKING:
     from mastra.agents.durable_leg import Leg
-    from mastra.agents.processing import Pipeline
+    from mastra.agents.pipeline import Pipeline
     from mastra.memory.memory import Memory
     from mastra.observability.spans import Span
 

@@ -16,9 +16,9 @@ from mastra.agents.options import (
     output_of,
 )
 from mastra.agents.output import OutputReader, StructuredOutput
-from mastra.agents.processing import load_pipeline
+from mastra.agents.pipeline import load_pipeline
 from mastra.agents.prompt import input_messages, system_messages
-from mastra.agents.remembering import memory_of, offer_notes, recall
+from mastra.agents.recall import memory_of, offer_notes, recall
 from mastra.agents.run import AgentRun, call_back
 from mastra.errors import ConfigError, InputValidationError
 from mastra.models.base import ModelRequest, ToolChoice, ToolSpec

@@ -17,7 +17,7 @@ from mastra.agents.chunks import (
     ToolResultPayload,
     plain,
 )
-from mastra.agents.metering import Meter
+from mastra.agents.meter import Meter
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import StepResult
 from mastra.agents.tool_calls import Denied, Done, Elsewhere, Outcome, Raised

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from mastra.agents.chunks import AgentChunk, plain
-from mastra.agents.packing import ToldChunk
 from mastra.agents.run import AgentRun
+from mastra.agents.told_chunks import ToldChunk
 from mastra.errors import IdTakenError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json

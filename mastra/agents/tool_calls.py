@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
 from mastra.agents.chunks import ToolOutputPayload
-from mastra.agents.metering import count_within
+from mastra.agents.meter import count_within
 from mastra.agents.options import ToolApproval, ToolCallHooks, concurrency_of
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.run import AgentRun, call_back

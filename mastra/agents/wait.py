@@ -10,7 +10,7 @@ from mastra.jsonable import Json
 if TYPE_CHECKING:
     from mastra.agents.claim import Claim
     from mastra.agents.recorder import RequestedCall
-    from mastra.agents.resuming import Resume
+    from mastra.agents.resume import Resume
     from mastra.agents.tool_calls import NeedsApproval, Suspended
 
 __all__ = ["Wait"]

@@ -16,7 +16,7 @@ from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.agents.limits import UsageLimits
 from mastra.agents.prompt import system_messages
-from mastra.agents.remembering import UPDATE_TOOL
+from mastra.agents.recall import UPDATE_TOOL
 from mastra.errors import ConfigError
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RequestContext

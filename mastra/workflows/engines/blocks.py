@@ -8,7 +8,7 @@ from mastra.clock import now_ms
 from mastra.jsonable import Json
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
-from mastra.workflows.engines.pausing import pause_before
+from mastra.workflows.engines.pause import pause_before
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
 

@@ -19,7 +19,7 @@ from mastra.workflows.engines.conditions import (
     decision,
 )
 from mastra.workflows.engines.nested import run_workflow
-from mastra.workflows.engines.pausing import pause_before
+from mastra.workflows.engines.pause import pause_before
 from mastra.workflows.engines.step_runner import Decide, StepTask, fail_record
 from mastra.workflows.engines.travel import travel_input
 from mastra.workflows.engines.waits import run_sleep

@@ -13,7 +13,7 @@ from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.blocks import end_block
 from mastra.workflows.engines.conditions import ask, decision
-from mastra.workflows.engines.pausing import pause_before
+from mastra.workflows.engines.pause import pause_before
 from mastra.workflows.engines.step_runner import fail_record
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord

@@ -14,7 +14,7 @@ from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines import flow
 from mastra.workflows.engines.base import Halt, Ops, Walk
 from mastra.workflows.engines.nested import scope_of
-from mastra.workflows.engines.pausing import pause_before
+from mastra.workflows.engines.pause import pause_before
 from mastra.workflows.engines.travel import travel_start
 from mastra.workflows.spec import StepNode, WorkflowSpec
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mastra.agents.options import MemoryOption
+from mastra.agents.recall import new_messages
 from mastra.agents.recorder import StepRecorder
-from mastra.agents.remembering import new_messages
-from mastra.agents.resuming import put_to_wait
+from mastra.agents.resume import put_to_wait
 from mastra.agents.run import AgentRun
 from mastra.agents.tool_calls import CallRunner, Denied, Done, Outcome, Raised
 from mastra.agents.tool_outcomes import tell_outcomes

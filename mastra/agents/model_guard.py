@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.ending import emit_step_finish
-from mastra.agents.processing import Pipeline
+from mastra.agents.pipeline import Pipeline
 from mastra.agents.recorder import StepRecorder
 from mastra.agents.results import StepOutcome
 from mastra.agents.run import AgentRun
