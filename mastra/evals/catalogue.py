@@ -142,11 +142,23 @@ class Datasets:
     # -- items ---------------------------------------------------------------------------------
 
     async def items(self, dataset_id: str, *, version: int | None = None) -> list[EvalRecord]:
-        """Return the items in the order in which they came, as they are or as they were."""
-        at = (await self.get(dataset_id)).version if version is None else version
+        """Return the items in the order in which they came, as they are or as they were.
+
+        Raises:
+            NotFoundError: There is no such dataset, or it had never so many versions.
+        """
+        at = await self._version(dataset_id, version)
         where = EvalFilter(parent_id=dataset_id, at_version=at)
         page = await self._store.list("dataset_item", where, is_ascending=True)
         return sorted(page.records, key=lambda row: (row.created_at, row.data.get("place", 0)))
+
+    async def _version(self, dataset_id: str, asked: int | None) -> int:
+        last = (await self.get(dataset_id)).version
+        if asked is not None and asked > last:
+            raise NotFoundError(
+                f"Dataset {dataset_id!r} has no version {asked}: its last is {last}."
+            )
+        return last if asked is None else asked
 
     async def item(
         self, dataset_id: str, item_id: str, *, version: int | None = None
@@ -156,7 +168,7 @@ class Datasets:
         Raises:
             NotFoundError: There is none.
         """
-        at = (await self.get(dataset_id)).version if version is None else version
+        at = await self._version(dataset_id, version)
         where = EvalFilter(parent_id=dataset_id, subject=item_id, at_version=at)
         page = await self._store.list("dataset_item", where)
         if not page.records:

@@ -74,14 +74,16 @@ class ScorerEntry:
 
 
 def _rate(given: Any, key: str) -> float:
-    sampling: Mapping[str, Any] = {"type": "none"} if given is None else given
+    sampling: Mapping[str, Any] = {}
+    if given is None or isinstance(given, Mapping):
+        sampling = {"type": "none"} if given is None else cast("Mapping[str, Any]", given)
     kind = sampling.get("type")
     rate: Any = 1.0 if kind == "none" else sampling.get("rate")
     is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
     if kind not in ("none", "ratio") or not is_number or not 0 <= rate <= 1:
         raise ConfigError(
             f"scorers[{key!r}]: sampling is {{'type': 'none'}}, which takes all, or {{'type': "
-            f"'ratio', 'rate': 0.1}} with a rate from 0 to 1, not {sampling!r}."
+            f"'ratio', 'rate': 0.1}} with a rate from 0 to 1, not {given!r}."
         )
     return rate
 

@@ -146,6 +146,8 @@ async def test_every_change_of_a_dataset_is_a_version() -> None:
     assert then.items == dataset.items
     history = await Datasets(storage.evals).history("words", dataset.items[0].id)
     assert [(row.version, row.valid_to) for row in history] == [(2, None), (1, 2)]
+    with pytest.raises(NotFoundError, match="'words' has no version 3: its last is 2"):
+        await Dataset.load(storage, "words", version=3)
     with pytest.raises(NotFoundError, match="Known: 'words'"):
         await Dataset.load(storage, "nothing")
 

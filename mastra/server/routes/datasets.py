@@ -29,7 +29,15 @@ from mastra.server.payloads import Identifier
 from mastra.server.routes.scores import Page, PerPage, paged
 from mastra.storage.evals import EvalRecord
 
-__all__ = ["DatasetId", "add_dataset_routes", "dataset_of", "in_order", "item_of", "window"]
+__all__ = [
+    "DatasetId",
+    "add_dataset_routes",
+    "dataset_of",
+    "datasets_of",
+    "in_order",
+    "item_of",
+    "window",
+]
 
 DatasetId = Annotated[Identifier, Path(alias="datasetId")]
 ItemId = Annotated[Identifier, Path(alias="itemId")]

@@ -23,7 +23,7 @@ from mastra.server.eval_payloads import (
 )
 from mastra.server.handling import add
 from mastra.server.payloads import Identifier
-from mastra.server.routes.datasets import DatasetId, dataset_of, in_order, window
+from mastra.server.routes.datasets import DatasetId, dataset_of, datasets_of, in_order, window
 from mastra.server.routes.scores import Page, PerPage, paged
 from mastra.storage.evals import EvalFilter, EvalRecord
 
@@ -195,7 +195,7 @@ async def _made(
         "targetId": order.target_id,
         "scorerIds": list(order.scorer_ids) or None,
         "status": "running",
-        "totalItems": len(await _items(server, dataset.id, version)),
+        "totalItems": len(await datasets_of(server).items(dataset.id, version=version)),
         "startedAt": now_ms(),
         **(order.more or {}),
     }
@@ -214,11 +214,6 @@ async def _made(
         return known
     await server.mastra.storage.evals.save([record])
     return await experiment_of(server, request, record.id)
-
-
-async def _items(server: Server, dataset_id: str, version: int) -> list[EvalRecord]:
-    where = EvalFilter(parent_id=dataset_id, at_version=version)
-    return (await server.mastra.storage.evals.list("dataset_item", where)).records
 
 
 async def get_experiment(
