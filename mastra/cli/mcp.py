@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mastra.cli.load import load_app
 from mastra.cli.terminal import AppOption, in_loop
 from mastra.errors import ConfigError
-from mastra.mcp.server import MCPServer
 from mastra.registry import Mastra
+
+if TYPE_CHECKING:
+    from mastra.mcp.server import MCPServer
 
 __all__ = ["mcp"]
 
@@ -39,6 +41,8 @@ async def _speak(app: str | None, key: str | None) -> None:
 
 
 def _chosen(mastra: Mastra, key: str | None) -> MCPServer:
+    from mastra.mcp.server import MCPServer  # noqa: PLC0415 - the other commands begin without it
+
     known = mastra.mcp_servers
     if key is None and not known:
         return MCPServer("mastra", mastra=mastra)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -334,3 +336,33 @@ async def test_the_transport_of_2024() -> None:
         async with Client(transport, mode="legacy") as client:
             content: Any = (await client.call_tool("who", {})).content[0]
             assert content.text == "alice"
+
+
+PROJECT = """
+from mastra import Mastra, tool
+
+print("a module that prints while it is imported")
+
+@tool
+async def double(n: int) -> int:
+    '''Double a number.'''
+    print("a tool that prints")
+    return n * 2
+
+mastra = Mastra(tools={"double": double})
+"""
+
+
+@pytest.mark.every_engine  # starts the command line
+@pytest.mark.timeout(120)
+async def test_the_command_speaks_on_its_standard_output_alone(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(PROJECT)
+    command = str(Path(sys.executable).with_name("mastra"))
+    env = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    program = {"command": command, "args": ["mcp"], "cwd": str(tmp_path), "env": env}
+    async with MCPClient({"all": program}, timeout_s=90) as client:
+        assert await (await client.list_tools())["all_double"].execute({"n": 21}) == "42"
+    wrong = {**program, "args": ["mcp", "nope"]}
+    async with MCPClient({"all": wrong}, timeout_s=90) as client:
+        with pytest.raises(ToolError, match="cannot be reached"):
+            await client.list_tools()
