@@ -9,10 +9,10 @@ import pytest
 from pydantic import BaseModel
 
 from mastra import Agent
-from mastra.errors import InputValidationError
+from mastra.errors import ConfigError, InputValidationError
 from mastra.jsonable import load_json
 from mastra.memory import Memory, WorkingMemory
-from mastra.storage.conversations import MemoryStore
+from mastra.storage.conversations import MemoryStore, StoredMessage
 from mastra.testing import ScriptedModel
 
 
@@ -92,3 +92,60 @@ async def test_the_model_may_leave_out_what_stays() -> None:
     schema: Any = model.requests[0].tools[0].parameters
     assert "required" not in schema["properties"]["memory"]
     assert set(schema["properties"]["memory"]["properties"]) == {"name", "required"}
+
+
+@pytest.mark.parametrize("scope", ["resource", "thread"])
+async def test_notes_of_nobody_are_refused(store: MemoryStore, scope: Any) -> None:
+    memory = memory_of(store, scope)
+    told = "need a resource" if scope == "resource" else "There is no thread None"
+    with pytest.raises(InputValidationError, match=told):
+        await memory.update_working_memory({"name": "Ann"})
+    if scope == "thread":
+        with pytest.raises(InputValidationError, match="There is no thread 'gone'"):
+            await memory.update_working_memory({"name": "Ann"}, thread_id="gone")
+    assert await memory.get_working_memory() is None
+    assert await memory.get_working_memory(thread_id="gone", resource_id="gone") is None
+
+
+@pytest.mark.parametrize("before", ["just text", "{", '"text"', "[1]"])
+async def test_notes_from_before_there_was_a_schema_are_replaced(
+    store: MemoryStore, before: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await Memory(store, working_memory=True).update_working_memory(before, resource_id="ann")
+    memory = memory_of(store)
+    with pytest.raises(InputValidationError, match="is to be JSON, and is not"):
+        await memory.update_working_memory("name: Ann", resource_id="ann")
+    await memory.update_working_memory({"name": "Ann"}, resource_id="ann")
+    assert (await notes(memory))["name"] == "Ann"
+    said = any("Notes that are no JSON are replaced" in one for one in caplog.messages)
+    assert said == (before in ("just text", "{"))
+
+
+async def test_a_message_that_cannot_be_read_is_left_out_of_what_is_recalled(
+    store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = Memory(store)
+    await memory.create_thread(thread_id="t", resource_id="ann")
+    texts: list[dict[str, Any]] = [
+        {"format": 2, "parts": [{"type": "text", "text": "good"}]},
+        {"format": 2, "parts": "none"},
+        {"format": 2, "parts": [{"type": "text"}]},
+    ]
+    await store.save_messages(
+        [
+            StoredMessage(str(at), "t", "ann", "user", content, created_at=at + 1)
+            for at, content in enumerate(texts)
+        ]
+    )
+    model = ScriptedModel(["hello"])
+    agent = Agent(id="a", model=model, memory=memory)
+    result = await agent.generate("hi", memory={"thread": "t", "resource": "ann"})
+    assert result.text == "hello"
+    assert "good" in [message.text for message in model.requests[0].messages]
+    left_out = [one for one in caplog.messages if "is left out of what is recalled" in one]
+    assert left_out
+
+
+async def test_a_memory_says_which_options_it_has_not() -> None:
+    with pytest.raises(ConfigError, match="Memory has no option 'lastMessage'"):
+        Memory().with_options({"lastMessage": 3})
