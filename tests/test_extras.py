@@ -208,9 +208,14 @@ async def double(n: int) -> int:
 
 async def main():
     workflow = create_workflow(
-        id="w", input_schema=int, output_schema=int, schedule={"cron": "@yearly", "input_data": 4}
+        id="w",
+        input_schema=int,
+        output_schema=int,
+        schedule={"cron": "@yearly", "input_data": 4},
+        concurrency={"limit": 1, "key": "event.data.inputData"},
     )
     async with Mastra(workflows=[workflow.then(double).commit()]) as mastra:
+        await (await mastra.get_workflow("w").create_run()).start(4)
         print([(one.id, one.status) for one in await mastra.schedules.list()])
 
 asyncio.run(main())

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, cast
 import inngest
 
 from mastra.errors import ConfigError
+from mastra.workflows.flow_control import duration_s
 
 __all__ = ["OPTIONS", "function_options", "starts_only"]
 
@@ -36,20 +37,6 @@ DEBOUNCE: Final = (timedelta(seconds=1), timedelta(days=7))
 """What the server takes; where more is asked for it would refuse all functions of the app at once."""
 
 _DURATIONS = ("period", "timeout", "start", "finish")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def _duration(value: Any, what: str) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, (int, float)):
-        return timedelta(seconds=value)
-    text = str(value)
-    if text[:-1].isdigit() and text[-1:] in _UNITS:
-        return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
-    raise ConfigError(
-        f"{what} must be seconds, a timedelta or a text such as '10s', not {value!r}."
-    )
 
 
 def _is_within(value: timedelta, bounds: tuple[timedelta, timedelta]) -> bool:
@@ -63,10 +50,12 @@ def _build(kind: type[T], value: Any, what: str) -> T:
         value = {"limit": value}
     if isinstance(value, str) and kind is inngest.Priority:
         value = {"run": value}
+    if isinstance(value, str) and kind is inngest.Singleton:
+        value = {"mode": value}
     if not isinstance(value, Mapping):
         raise ConfigError(f"{what} must be a mapping or {kind.__name__}, not {value!r}.")
     fields: dict[str, Any] = {
-        name: _duration(part, f"{what}.{name}") if name in _DURATIONS else part
+        name: timedelta(seconds=duration_s(part, f"{what}.{name}")) if name in _DURATIONS else part
         for name, part in cast("Mapping[str, Any]", value).items()
     }
     return kind(**fields)
@@ -80,7 +69,7 @@ def starts_only(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a function's options with what drops and merges events kept to those that start runs.
 
     A key that is `false` sets an event free of a rate limit, and so of idempotency, which is one;
-    a debounce has no such key, so each event that goes on with a run gets one of its own.
+    of a debounce and of being the only one each event that goes on with a run has a key of its own.
     """
     found = dict(options)
     limit = found.get("rate_limit")
@@ -91,6 +80,10 @@ def starts_only(options: Mapping[str, Any]) -> dict[str, Any]:
     if debounce is not None:
         key = _starts(debounce.key or '"all"', "event.data.mastra.leg")
         found["debounce"] = debounce.model_copy(update={"key": key})
+    singleton = found.get("singleton")
+    if singleton is not None:
+        key = _starts(singleton.key or '"all"', "event.data.mastra.leg")
+        found["singleton"] = singleton.model_copy(update={"key": key})
     if "idempotency" in found:
         found["idempotency"] = _starts(found["idempotency"], "false")
     return found

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.drivers import DriverStore
     from mastra.storage.evals import EvalStore
+    from mastra.storage.flow import FlowStore
     from mastra.storage.observability import ObservabilityStore
     from mastra.storage.schedules import ScheduleStore
 
@@ -138,6 +139,11 @@ class WorkflowStore(Protocol):
     @property
     def drivers(self) -> DriverStore | None:
         """Who drives them; `None` where no other process can see the runs."""
+        ...
+
+    @property
+    def flow(self) -> FlowStore:
+        """Which of them wait to begin, of workflows with flow control."""
         ...
 
     async def create_run(self, head: RunHead) -> bool:

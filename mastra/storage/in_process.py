@@ -15,6 +15,7 @@ from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, Stored
 if TYPE_CHECKING:
     from mastra.storage.conversations import MemoryStore
     from mastra.storage.evals import EvalStore
+    from mastra.storage.flow import FlowStore
     from mastra.storage.observability import ObservabilityStore
     from mastra.storage.schedules import ScheduleStore
 
@@ -48,6 +49,16 @@ class InMemoryWorkflowStore:
         self._clock = clock
         self._runs: OrderedDict[tuple[str, str], _Run] = OrderedDict()
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._flow: FlowStore | None = None
+
+    @property
+    def flow(self) -> FlowStore:
+        """Which runs wait to begin."""
+        if self._flow is None:
+            from mastra.storage.flow import InMemoryFlow  # noqa: PLC0415 - few need it
+
+            self._flow = InMemoryFlow()
+        return self._flow
 
     def _now(self) -> int:
         return now_ms() if self._clock is None else int(self._clock.now() * 1000)

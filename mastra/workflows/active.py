@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
@@ -227,6 +227,27 @@ Pending: TypeAlias = tuple[int, int, StepRecord | None, Any]
 """An entry of the log on its way to storage: seq, kind, record, value."""
 
 
+class Place(Protocol):
+    """A leg's place among those that may be under way at once."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it has to wait before anything more is done."""
+        ...
+
+    async def enter(self) -> None:
+        """Wait for the place."""
+        ...
+
+    async def pause(self) -> None:
+        """Give the place to others for as long as the leg sleeps."""
+        ...
+
+    async def leave(self) -> None:
+        """Give the place back."""
+        ...
+
+
 @dataclass(slots=True)
 class ActiveRun:
     """The mutable centre of one leg of a run."""
@@ -272,6 +293,8 @@ class ActiveRun:
     """What the engine wants to find in the run's head after this leg."""
     span: Span | None = None
     """The span of this leg, where somebody traces."""
+    place: Place | None = None
+    """Its place among the legs that may be under way at once, where those are limited."""
 
     def has_begun(self, op_id: str) -> bool:
         """Return whether anything is known of an operation, or of one inside that block."""

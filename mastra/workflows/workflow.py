@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Self, TypeAlias, TypedDict, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -38,6 +38,10 @@ from mastra.workflows.step import Step, StepLike, check_id, create_step
 from mastra.workflows.step_context import StepContext
 from mastra.workflows.validate import check_spec, flow_of, outputs_of
 from mastra.workflows.workflow_runs import WorkflowRuns
+
+if TYPE_CHECKING:
+    from mastra.workflows.flow_control import FlowOptions
+    from mastra.workflows.workflow_options import WorkflowOptions
 
 __all__ = ["Workflow", "clone_workflow", "create_workflow"]
 
@@ -353,28 +357,6 @@ def _is_condition(given: Any) -> bool:
     return callable(given) and not isinstance(given, Step)
 
 
-class WorkflowOptions(TypedDict, total=False):
-    """What `create_workflow` takes beside its id and the two schemas."""
-
-    version: str | None
-    description: str | None
-    state_schema: Any
-    request_context_schema: Any
-    retry_config: RetryConfig | Mapping[str, Any] | None
-    on_start: Callable[[Any], Any] | None
-    on_finish: Callable[[Any], Any] | None
-    on_error: Callable[[Any], Any] | None
-    should_persist_snapshot: Callable[[Any], bool] | None
-    validate_inputs: bool
-    validate_outputs: bool
-    metadata: Mapping[str, Any] | None
-    strict: bool
-    schedule: Any
-    cron: str | None
-    input_data: Any
-    initial_state: Any
-
-
 # Types that are no classes (unions, `Annotated`) are `Any` to a type checker.
 @overload
 def create_workflow(
@@ -417,9 +399,7 @@ def create_workflow(
     scorers: Mapping[str, Any] | None = None,
     strict: bool = False,
     schedule: Any = None,
-    cron: str | None = None,
-    input_data: Any = None,
-    initial_state: Any = None,
+    **flow_control: Unpack[FlowOptions],
 ) -> Workflow[Any, Any, Any]:
     """Begin a workflow.
 
@@ -443,16 +423,17 @@ def create_workflow(
         strict: Whether a run fails whose last value does not meet `output_schema`.
         schedule: When it runs by itself: a `WorkflowSchedule` or a dict of its fields, or a list of
             them, each with an id.
-        cron: The same as text alone, with `input_data` and `initial_state`; on Inngest its server
-            starts the runs.
-        input_data: The input of runs that `cron` starts.
-        initial_state: The state that they begin with.
+        flow_control: When its runs begin, and how many at once: see `FlowOptions`.
     """
     check_id(id, "Workflow")
     retry = retry_config
     if isinstance(retry, Mapping):
         retry = RetryConfig(**dict(retry))
-    flow = {"cron": cron, "input_data": input_data, "initial_state": initial_state}
+    flow: dict[str, Any] = {}
+    if flow_control:
+        from mastra.workflows.workflow_options import checked_options  # noqa: PLC0415 - likewise
+
+        flow = checked_options(flow_control)
     spec = WorkflowSpec(
         id=id,
         version=None if version is None else str(version),
@@ -474,7 +455,7 @@ def create_workflow(
         on_start=on_start,
         on_finish=on_finish,
         on_error=on_error,
-        flow_control={name: value for name, value in flow.items() if value is not None},
+        flow_control=flow,
     )
     if schedule is not None:
         from mastra.workflows.schedule import schedules_of  # noqa: PLC0415 - where there is one

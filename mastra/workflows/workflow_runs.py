@@ -110,6 +110,12 @@ class WorkflowRuns(Generic[In, Out]):
     def bind(self, runtime: Runtime) -> None:
         """Make an engine, a store and a `Mastra` those of this workflow's own runs."""
         self._runtime = runtime if self._engine is None else replace(runtime, engine=self._engine)
+        if self._spec.flow_control and not self._runtime.engine.has_server:
+            from mastra.workflows.flow_control import FlowControl  # noqa: PLC0415 - few have one
+
+            flow = FlowControl.of(self._spec.flow_control)
+            if flow is not None:
+                flow.check_expressions()
         self._runtime.engine.serve(self, self._runtime.store)
 
     def use_engine(self, engine: Engine, *, flow_control: Mapping[str, Any] | None = None) -> Self:

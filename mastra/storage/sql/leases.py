@@ -32,7 +32,7 @@ from mastra.storage.sql.database import Database
 from mastra.storage.sql.statements import StatementCache, named
 from mastra.storage.sql.tables import drivers, runs
 
-__all__ = ["SQLDrivers", "driver_of", "is_over", "is_unled"]
+__all__ = ["SQLDrivers", "database_clock", "driver_of", "is_over", "is_unled"]
 
 _columns = drivers.c
 _HEARD = (_columns.driver_id, _columns.about, _columns.lease_until)
@@ -108,7 +108,7 @@ class SQLDrivers:
         await self._database.aclose()
 
 
-def _clock(dialect: str) -> ColumnElement[int]:
+def database_clock(dialect: str) -> ColumnElement[int]:
     """Return the database's own time in milliseconds since 1970."""
     text = (
         "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
@@ -125,7 +125,7 @@ def is_over(dialect: str, table: Table, *, is_shared: bool) -> ColumnElement[boo
     """
     if not is_shared:
         return false()
-    now = _clock(dialect)
+    now = database_clock(dialect)
     has_lease = exists().where(_columns.driver_id == driver_of(table), _columns.lease_until >= now)
     # Programs of versions before drivers have their lease in the run itself.
     return and_(table.c.lease_until < now, not_(has_lease))
@@ -147,7 +147,7 @@ def is_unled(dialect: str, *, is_shared: bool) -> ColumnElement[bool]:
 
 def _beat(dialect: str) -> Insert:
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    until = _clock(dialect) + bindparam("lease_ms", type_=BigInteger)
+    until = database_clock(dialect) + bindparam("lease_ms", type_=BigInteger)
     statement = insert(drivers).values(
         driver_id=named("new_driver_id", _columns.driver_id),
         about=named("new_about", _columns.about),
@@ -177,6 +177,6 @@ def _forget(dialect: str) -> Delete:
     return delete(drivers).where(
         or_(
             _columns.driver_id == named("of_driver_id", _columns.driver_id),
-            _columns.lease_until + kept < _clock(dialect),
+            _columns.lease_until + kept < database_clock(dialect),
         )
     )

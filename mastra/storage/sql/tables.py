@@ -23,6 +23,8 @@ __all__ = [
     "METADATA",
     "drivers",
     "evals",
+    "flow_marks",
+    "flow_tickets",
     "journal",
     "logs",
     "message_vectors",
@@ -260,3 +262,35 @@ schedule_triggers = Table(
     Column("data", Text, nullable=False),
 )
 """One row a fire of a schedule."""
+
+flow_tickets = Table(
+    "mastra_flow_tickets",
+    METADATA,
+    Column("ticket_key", BigInteger, primary_key=True),
+    Column("workflow_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("door", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("rank", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("lane_a", Text),
+    Column("limit_a", BigInteger, nullable=False),
+    Column("lane_b", Text),
+    Column("limit_b", BigInteger, nullable=False),
+    Column("lane_s", Text),
+    Column("lane_d", Text),
+    Column("lane_t", Text),
+    Column("emission_us", BigInteger, nullable=False),
+    Column("tolerance_us", BigInteger, nullable=False),
+)
+"""One row a leg of a run that waits to begin or has begun, of workflows with flow control."""
+
+flow_marks = Table(
+    "mastra_flow_marks",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""Up to when what was begun counts, in microseconds; and how often something changed at a door."""

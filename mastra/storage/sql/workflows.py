@@ -12,6 +12,7 @@ from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, Stored
 from mastra.storage.damage import RowReader
 from mastra.storage.sql import run_statements as build
 from mastra.storage.sql.database import Database, Row
+from mastra.storage.sql.flow import SQLFlow
 from mastra.storage.sql.journal import delete_journal_keys, load_journal
 from mastra.storage.sql.leases import SQLDrivers
 from mastra.storage.sql.statements import StatementCache, in_chunks, padded
@@ -43,6 +44,8 @@ class SQLWorkflowStore:
         self._dialect = database.dialect.name
         self._statements = StatementCache(database.dialect)
         self._clock = clock
+        self.flow = SQLFlow(database)
+        """Which runs wait to begin."""
 
     @property
     def is_shared(self) -> bool:

@@ -17,16 +17,17 @@ from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun
+from mastra.workflows.engines.admission import Admissions, LeftOutError, take_back
 from mastra.workflows.engines.base import Halt, Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
 from mastra.workflows.engines.inprocess_ops import OpsFactory, make_ops
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
-from mastra.workflows.engines.leg import Leg, running_loop
+from mastra.workflows.engines.leg import Leg, confirm, lose, running_loop
 from mastra.workflows.engines.lifecycle import begin, conclude, head_of
 from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
-from mastra.workflows.engines.patience import is_passing, patiently
+from mastra.workflows.engines.patience import is_passing
 from mastra.workflows.engines.recovery import Lookout, Recoveries, try_to_take_answer
 from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
@@ -42,6 +43,7 @@ T = TypeVar("T")
 
 LOOKS_IN_A_LEASE: Final = 6
 DRAIN_POLL_S: Final = 0.02
+CANCELED: Final = RunChanges(status="canceled")
 CANCEL_GRACE_S: Final = 1.0
 """How long a step that holds the abort signal may take to end by itself."""
 
@@ -85,6 +87,7 @@ class InProcessEngine:
         self._watches: dict[tuple[int, asyncio.AbstractEventLoop], asyncio.Task[None]] = {}
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._restarts = True
+        self._admissions = Admissions()
         self._beside: set[asyncio.Task[None]] = set()
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
@@ -152,7 +155,7 @@ class InProcessEngine:
             )
         self._launching.add(key)
         try:
-            run, failure = await self._take_up(command)
+            run, failure = await self._with_place(command)
         finally:
             self._launching.discard(key)
         leg = self._legs[key] = Leg(command, run, failure)
@@ -165,6 +168,19 @@ class InProcessEngine:
         if command.hold is not None:
             self._watch(target.store)
         return leg
+
+    async def _with_place(self, command: Command) -> tuple[ActiveRun, BaseException | None]:
+        if not command.target.spec.flow_control:
+            return await self._take_up(command)
+        place = await self._admissions.ask(command, self._cancel_other)
+        try:
+            run, failure = await self._take_up(command)
+        except BaseException:
+            if place is not None:
+                await place.leave()
+            raise
+        run.place = place
+        return run, failure
 
     async def _take_up(self, command: Command) -> tuple[ActiveRun, BaseException | None]:
         target, hold = command.target, command.hold
@@ -249,6 +265,8 @@ class InProcessEngine:
                 self._look_for_answers(target)
             return result
         finally:
+            if run.place is not None:
+                await run.place.leave()
             run.log.close()
             if self._legs.get(key) is leg:
                 del self._legs[key]
@@ -289,8 +307,11 @@ class InProcessEngine:
     async def _leave(self, leg: Leg, error: BaseException) -> None:
         """Leave a run that did not end to whoever can go on with it."""
         hold, run = leg.command.hold, leg.run
-        if isinstance(error, RunClaimedError):
-            _lose(leg)
+        if isinstance(error, LeftOutError):
+            await take_back(leg.command)
+            leg.is_lost = True
+        elif isinstance(error, RunClaimedError):
+            lose(leg)
         elif isinstance(error, Exception):
             get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
                 "Run %r of workflow %r stopped and goes on later: %s: %s",
@@ -318,9 +339,11 @@ class InProcessEngine:
 
     async def _walk(self, leg: Leg, run: ActiveRun, writer: JournalWriter) -> Outcome:
         command = leg.command
-        ops = self._make_ops(run, writer, command.hold, functools.partial(_confirm, command))
+        ops = self._make_ops(run, writer, command.hold, functools.partial(confirm, command))
         leg.ops = ops
         travel, spec = command.reopening.travel, command.target.spec
+        if run.place is not None:
+            await run.place.enter()
         if travel is not None:
             await go_back(run, writer, travel)
         try:
@@ -378,7 +401,7 @@ class InProcessEngine:
         if head is None or task is None or leg.is_ending:
             return
         if head.owner not in (None, leg.run.owner):
-            _lose(leg)
+            lose(leg)
             task.cancel()
         elif head.status == "canceled":
             self._begin(self._stop(leg))  # a step may take its time
@@ -411,6 +434,11 @@ class InProcessEngine:
             stop = asyncio.run_coroutine_threadsafe(self._stop(leg), leg.loop)
             await asyncio.wrap_future(stop)
         return True
+
+    async def _cancel_other(self, other: RunTarget) -> None:
+        if not await self.cancel(other):
+            key = (other.workflow_id, other.run_id)
+            await other.store.update_run(*key, CANCELED, expected_status=("running", "waiting"))
 
     async def _stop(self, leg: Leg) -> None:
         run, task = leg.run, leg.task
@@ -466,29 +494,3 @@ class InProcessEngine:
         for driver in drivers.values():
             with contextlib.suppress(StorageError):
                 await driver.rest()
-
-
-def _lose(leg: Leg) -> None:
-    """Take note that another process has taken a run over."""
-    if leg.is_lost:
-        return
-    leg.is_lost = True
-    run = leg.run
-    get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
-        "Run %r of workflow %r is no longer driven here: this process gave no sign of life for "
-        "too long.",
-        run.run_id,
-        run.workflow_id,
-    )
-
-
-async def _confirm(command: Command) -> None:
-    """See to it that a run is still driven here, after a time in which it may not be."""
-    target, hold = command.target, command.hold
-    assert hold is not None  # noqa: S101 - there is nothing to confirm without
-
-    async def owner() -> str | None:
-        head = await target.store.get_run(target.workflow_id, target.run_id)
-        return hold.owner if head is None else head.owner  # of a deleted one nothing is kept
-
-    await patiently(lambda: hold.confirm(owner), hold.driver.lease_s)

@@ -109,7 +109,9 @@ class InProcessOps:
         del op_id
         if self._is_resting:
             await asyncio.Future()  # until the engine cancels the leg
-        hold = self._hold
+        hold, place = self._hold, self._run.place
+        if place is not None and place.is_paused:
+            await place.enter()
         if hold is not None and not hold.is_sure:
             await self._confirm()
         self._active += 1
@@ -124,6 +126,8 @@ class InProcessOps:
                 await stored
         finally:
             self._active -= 1
+        if place is not None and self._run.sleeping and not self._active:
+            await place.pause()
         ended_at = record.ended_at or 0
         if ended_at - self._yielded_ms > YIELD_AFTER_MS:
             self._yielded_ms = ended_at
@@ -169,6 +173,8 @@ class InProcessOps:
             stored = self._writer.commit(record)
             if stored is not None:
                 await stored
+        if run.place is not None and not self._active:
+            await run.place.pause()
         await sleep_until(run, self._writer, record)
         done = wake(run, record)
         stored = self._writer.commit(done)

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from mastra.errors import RunClaimedError, RunStateError
+from mastra.logs import get_logger
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inprocess_ops import LegOps
+from mastra.workflows.engines.patience import patiently
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 
-__all__ = ["Leg"]
+__all__ = ["Leg", "confirm", "lose", "running_loop"]
 
 
 class Leg:
@@ -120,3 +122,29 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def lose(leg: Leg) -> None:
+    """Take note that another process has taken a run over."""
+    if leg.is_lost:
+        return
+    leg.is_lost = True
+    run = leg.run
+    get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
+        "Run %r of workflow %r is no longer driven here: this process gave no sign of life for "
+        "too long.",
+        run.run_id,
+        run.workflow_id,
+    )
+
+
+async def confirm(command: Command) -> None:
+    """See to it that a run is still driven here, after a time in which it may not be."""
+    target, hold = command.target, command.hold
+    assert hold is not None  # noqa: S101 - there is nothing to confirm without
+
+    async def owner() -> str | None:
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        return hold.owner if head is None else head.owner  # of a deleted one nothing is kept
+
+    await patiently(lambda: hold.confirm(owner), hold.driver.lease_s)

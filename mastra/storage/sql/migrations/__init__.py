@@ -19,6 +19,7 @@ from mastra.storage.sql.migrations.v8_answers import answers
 from mastra.storage.sql.migrations.v9_agent_runs import agent_runs_as_runs
 from mastra.storage.sql.migrations.v10_observability import observability_tables
 from mastra.storage.sql.migrations.v11_schedules import schedule_tables
+from mastra.storage.sql.migrations.v12_flow import flow_tables
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -52,6 +53,7 @@ MIGRATIONS = (
     Migration(9, agent_runs_as_runs),
     Migration(10, observability_tables),
     Migration(11, schedule_tables),
+    Migration(12, flow_tables),
 )
 LATEST = MIGRATIONS[-1].version
 
