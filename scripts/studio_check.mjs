@@ -152,7 +152,7 @@ await shot('8-tool');
 if (wants('workflows')) {
 await open('/workflows/approvalWorkflow/graph');
 await has('runs listed', 'Recent runs');
-await page.waitForTimeout(500);
+await page.waitForFunction(id => new RegExp(id).test(document.body.innerText), ID.source, { timeout: 30000 }).catch(() => {});
 const listed = [...(await page.innerText('body')).matchAll(new RegExp(ID, 'g'))].map(found => found[0]);
 await show('the runs as they are stored', { workflow: 'approvalWorkflow', listed });
 await shot('8-runs');
@@ -214,10 +214,13 @@ const pages = { '/tools': 'get-weather', '/processors': 'Processors', '/mcps': '
   '/inbox': 'Inbox', '/settings': 'Settings', '/resources': 'Resources', '/request-context': 'Request Context' };
 for (const [path, word] of wants('pages') ? Object.entries(pages) : []) {
   await open(path);
-  const main = page.locator('main').last();
-  const text = await ((await main.count()) ? main : page.locator('body')).innerText();
-  const wrong = /failed to|something went wrong|unexpected application error|HTTP error/i.test(text);
-  say(`page ${path}`, !wrong && text.includes(word) ? true : { wrong, text: text.slice(0, 300) });
+  // Not the words of the bar beside it, which are on every page.
+  const text = await page.waitForFunction(wanted => {
+    const main = [...document.querySelectorAll('main')].pop();
+    return main?.innerText.includes(wanted) ? main.innerText : null;
+  }, word, { timeout: 30000 }).then(found => found.jsonValue()).catch(() => null);
+  const wrong = /failed to|something went wrong|unexpected application error|HTTP error/i.test(text ?? '');
+  say(`page ${path}`, text !== null && !wrong ? true : { wanted: word, text: text ?? (await page.innerText('body')).slice(-300) });
   await shot(`13-${path.slice(1)}`);
 }
 
