@@ -261,7 +261,7 @@ class EventLog:
         self.forms = PLAIN
         """How readers see the values."""
         self.is_closed = False
-        """Set when the leg has ended; a new leg opens the log again."""
+        """Set when the leg has ended; a new leg has a log of its own."""
         self._waiters: list[asyncio.Future[None]] = []
         self._outputs: deque[int] | None = None
         self._bytes = 0
@@ -298,10 +298,6 @@ class EventLog:
         self.is_closed = True
         if self._waiters:
             self._wake()
-
-    def reopen(self) -> None:
-        """Begin a new leg."""
-        self.is_closed = False
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

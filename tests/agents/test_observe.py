@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +167,16 @@ async def test_a_run_that_waits_is_a_stored_run_of_any_agent(
     assert (info.status, info.result["finishReason"]) == ("success", "stop")
 
     await agent.generate("Pay.", run_id="other")
+    # What was answered goes as a workflow's runs do; what waits stays.
+    assert await agent.stored_runs.delete_runs_older_than(timedelta(seconds=-5)) == 1
+    with pytest.raises(RunNotFoundError, match="no stored run"):
+        await told(agent.observe("r"))
+    assert (await agent.list_suspended_runs()).total == 1
     await (await agent.stored_runs.create_run("other")).cancel()
     assert (await agent.list_suspended_runs()).total == 0
     with pytest.raises(RunNotFoundError, match="that waits"):
         await agent.approve_tool_call_generate("other")
-    assert await agent.stored_runs.delete_run("r")
-    with pytest.raises(RunNotFoundError, match="no stored run"):
-        await told(agent.observe("r"))
+    assert await agent.stored_runs.delete_run("other")
+    assert await agent.stored_runs.get_run("other") is None
     if mastra is not None:
         await mastra.aclose()
