@@ -76,7 +76,7 @@ class Chat:
         self._go_on(f"{at('agents', self._agent)}/stream", body, self._turn("assistant"))
 
     def _go_on(self, path: str, body: dict[str, Any], turn: _Turn) -> None:
-        self._answer = self._look.keep(self._read(path, body, turn))
+        self._answer = self._look.keep(lambda: self._read(path, body, turn))
         self._stop.set_visibility(True)
         self._button.set_visibility(False)
 

@@ -69,9 +69,9 @@ async def _scorer_page(look: Look, scorer_id: str) -> None:
     def show(event: Any) -> None:
         detail.clear()
         with detail:
-            show_json(known[event.args])
+            show_json(known[event.args[1]["id"]])
 
-    made.on("choose", show)
+    made.on("rowClick", show, [[], ["id"], None])
 
 
 def _number(score: Any) -> str:

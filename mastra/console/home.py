@@ -47,7 +47,7 @@ async def _home_page(look: Look, over: str = "hour") -> None:
             _card(f"{state_text(status)}, last {over}", count, look.url("runs", status=status))
     with ui.row().classes("w-full items-stretch gap-4") as plots:
         ui.spinner()
-    look.keep(_plot(look, window, plots, parts, interval))
+    look.keep(lambda: _plot(look, window, plots, parts, interval))
     engine: Any = look.place.mastra.engine
     if type(engine).__name__ == "InngestEngine":
         await _inngest(look, engine.client)

@@ -30,7 +30,7 @@ async def _inbox_page(look: Look) -> None:
     heading("Waiting for an answer", 1)
     inbox = _Inbox(look)
     await inbox.fill()
-    look.keep(inbox.go_on())
+    look.keep(inbox.go_on)
 
 
 class _Inbox:
@@ -94,7 +94,7 @@ class _Inbox:
         self._head("chat", f"Agent {key}", run["suspendedAt"], target, run.get("resourceId"))
 
         async def go_on(path: str, body: dict[str, Any]) -> None:
-            self._look.keep(self._drain(path, body))
+            self._look.keep(lambda: self._drain(path, body))
 
         answer_tool(self._look, key, run["runId"], call, go_on)
 

@@ -44,8 +44,8 @@ async def _run_page(look: Look, workflow_id: str, run_id: str) -> None:
     found = await look.api.get(f"{path}{at('runs', run_id)}")
     view = _RunView(look, workflow_id, wire, found)
     view.draw()
-    look.keep(view.follow())
-    look.keep(view.redraw())
+    look.keep(view.follow)
+    look.keep(view.redraw)
 
 
 class _RunView:
@@ -91,7 +91,7 @@ class _RunView:
                 self._graph = Graph(nodes, self._choose)
                 columns = {"step": "Step", "state": "State", "took": "Time", "attempt": "Attempt"}
                 self._table: Any = table(columns, [], step="choice", state="state")
-                self._table.on("choose", self._choose)
+                self._table.on("rowClick", self._choose, [[], ["id"], None])
                 if len(self._steps) > _MANY:
                     self._table.props("virtual-scroll").classes("max-h-96")
             with side():
@@ -112,7 +112,8 @@ class _RunView:
                     f"{self._path}/observe", runId=self._run_id, offset=self._state.seq
                 ):
                     self._state.take(event)
-                    self._changed.set()
+                    if self._found["status"] not in ENDED:  # else it is told once more, of old
+                        self._changed.set()
             except Refused as refused:
                 if refused.status != 410:  # too far behind to read what was written
                     raise
@@ -126,15 +127,15 @@ class _RunView:
         """Ask what is stored of the run: that is what counts, whatever events told."""
         path = f"{self._path}{at('runs', self._run_id)}"
         found = await self._look.api.get(path, fields=fields)
+        seen = self._found["updatedAt"]
         self._found = found if fields is None else {**self._found, **found}
         if fields is None:
             self._state.know(facts(found.get("steps")))
             asked = {"runId": self._run_id, "perPage": 1000, "direction": "ASC"}
             self._state.logs = (await self._look.api.get("/observability/logs", **asked))["logs"]
-        self._state.status = found["status"]
-        self._changed.set()
-
-    # -- drawing -------------------------------------------------------------------------------
+        if fields is None or found["updatedAt"] != seen:
+            self._state.status = found["status"]
+            self._changed.set()
 
     async def redraw(self) -> None:
         while True:
@@ -209,7 +210,7 @@ class _RunView:
         return {**row, "attempt": self._state.attempt_of(path), "colour": colour}
 
     def _choose(self, what: Any) -> None:
-        self._selected = what if isinstance(what, str) else what.args
+        self._selected = what if isinstance(what, str) else what.args[1]["id"]
         self._is_chosen = True
         self._changed.set()
 

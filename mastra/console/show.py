@@ -24,14 +24,12 @@ STATES: Final = {
     "canceled": ("⊘", "grey"),
 }
 """A sign and a colour of each state; its name always stands beside them."""
-_LONGEST: Final = 200_000
-"""How many characters of a value are shown."""
+_LONGEST: Final = 200_000  # characters of a value
 _CELLS: Final = {
     "state": "<span :class=\"'text-' + props.row.colour\">{{ props.value }}</span>",
     "at": '<local-time :at="props.value"></local-time>',
     "link": '<a :href="props.row.href" class="mono">{{ props.value }}</a>',
-    "choice": '<a href="#" class="mono" @click.prevent="$parent.$emit(\'choose\', props.row.id)">'
-    "{{ props.value }}</a>",
+    "choice": '<a href="#" class="mono" @click.prevent>{{ props.value }}</a>',  # the row is told
 }
 _MOST_NODES: Final = 150
 """Beyond it a drawing takes a browser seconds and shows nothing: the list of steps stays."""

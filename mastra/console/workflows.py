@@ -20,7 +20,7 @@ from mastra.console.show import (
     table,
 )
 
-_PAGE: Final = 50
+_PAGE: Final = 100
 _STATUSES: Final = {"": "any state"} | {
     name: state_text(name) for name in STATES if name not in {"completed", "error"}
 }
@@ -123,7 +123,7 @@ async def _runs_page(
     of ten thousand costs what the first does, and a run that is added moves nothing.
     """
     heading("Runs", 1)
-    known = list(await look.api.get("/workflows/run-counts"))
+    known = list(look.place.mastra.list_workflows())
     filters = {"workflow": workflow, "status": status, "search": search}
     _fields(look, known, filters, before)
     asked = [workflow] if workflow else known

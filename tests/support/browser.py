@@ -25,6 +25,7 @@ _FLAGS = [
 _CONTROL = "\ue009"
 _FIND = """
 const [selector, text] = arguments;
+if (window.did_handshake === false) return null;  // a page that does not listen yet
 const shown = [...document.querySelectorAll(selector)].filter(one => one.offsetParent !== null
   && (text === null || one.innerText.trim().split('\\n').at(-1).trim() === text || one.getAttribute('aria-label') === text));
 return shown.at(-1) ?? null;
