@@ -83,21 +83,26 @@ class Browser:
         return await self.until(_FIND, selector, text)
 
     async def click(self, selector: str, text: str | None = None) -> None:
-        """Click it as a mouse does; a page that is drawn anew meanwhile is waited for."""
+        """Click it as a mouse does."""
+        await self._do("click", None, selector, text)
+
+    async def type(self, label: str, text: str) -> None:
+        """Put a text into the field with a label, in place of what it holds."""
+        typed = {"text": f"{_CONTROL}a{_CONTROL}{text}"}
+        await self._do("value", typed, f'[aria-label="{label}"]', None)
+
+    async def _do(self, what: str, body: Any, selector: str, text: str | None) -> None:
+        """Do something with an element; one that is drawn anew meanwhile is looked for again."""
         ends = time.monotonic() + 20
         while True:
             element = await self.find(selector, text)
             try:
-                return await self._ask("POST", f"/element/{next(iter(element.values()))}/click")
+                await self._ask("POST", f"/element/{next(iter(element.values()))}/{what}", body)
             except AssertionError as error:
                 if "stale element" not in str(error) or time.monotonic() > ends:
                     raise
-
-    async def type(self, label: str, text: str) -> None:
-        """Put a text into the field with a label, in place of what it holds."""
-        element = await self.until(_FIND, f'[aria-label="{label}"]', None)
-        place = f"/element/{next(iter(element.values()))}"
-        await self._ask("POST", f"{place}/value", {"text": f"{_CONTROL}a{_CONTROL}{text}"})
+            else:
+                return
 
     async def shot(self) -> bytes:
         """Return a picture of the window, a PNG."""
