@@ -320,8 +320,7 @@ class FrontierOps:
             await self._leg.commit(record)
             self._wake(parked, record)
             return
-        record = await self._perform(parked.body)
-        await self._leg.commit(record)
+        record = await self._finish(parked)
         answer = await self._checkpoints.keep(parked.op_id, encode_memo(record), started_ns)
         if answer is Checkpoint.GONE:
             raise LegGone
@@ -335,6 +334,26 @@ class FrontierOps:
             self._parked[parked.op_id] = Parked(parked.op_id, "run", in_hand, parked.future)
             return
         self._wake(parked, record)
+
+    async def _finish(self, parked: Parked) -> StepRecord:
+        """Run an operation and store what came of it, unless another request does so here.
+
+        A server whose lease of a request is over sends it again while its step runs.
+        """
+        under_way = self._leg.under_way
+        while (other := under_way.get(parked.op_id)) is not None:
+            await asyncio.wait({other})
+            if not other.cancelled():
+                return other.result()
+        own = under_way[parked.op_id] = self._future()
+        try:
+            record = await self._perform(parked.body)
+            await self._leg.commit(record)
+            own.set_result(record)
+        finally:
+            own.cancel()
+            del under_way[parked.op_id]
+        return record
 
     async def _perform(self, body: Body) -> StepRecord:
         """Run a body; end it where the run is cancelled meanwhile."""
@@ -407,8 +426,7 @@ class FrontierOps:
             return
 
         async def run() -> Any:
-            record = await self._perform(parked.body)
-            await self._leg.commit(record)
+            record = await self._finish(parked)
             if self._leg.is_canceled:
                 raise LegCanceled  # the server would not ask for anything after it
             return encode_memo(record)

@@ -72,6 +72,10 @@ class WorkerLeg:
     is_superseded: bool = False
     is_stopping: bool = False
     """Whether this process goes down: the server is to send the request again."""
+    under_way: dict[str, asyncio.Future[StepRecord]] = field(
+        default_factory=dict[str, asyncio.Future[StepRecord]]
+    )
+    """Operations that run here, each with what will come of it."""
     given_bytes: int = 0
     """How much JSON the steps of the leg have given so far."""
     has_aborted: bool = False

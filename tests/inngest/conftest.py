@@ -39,9 +39,21 @@ async def checkpointed(fake: FakeInngest) -> AsyncIterator[Host]:
 @pytest.fixture(scope="session")
 def dev_server() -> Iterator[DevServer]:
     """A real server, started once."""
+    yield from _started()
+
+
+@pytest.fixture(scope="session")
+def patient_server() -> Iterator[DevServer]:
+    """One that tries again after five seconds: in ten tries a busy machine starts a worker anew."""
+    yield from _started("--retry-interval", "5")
+
+
+def _started(*options: str) -> Iterator[DevServer]:
     if inngest_binary() is None:
         pytest.skip("no Inngest server: set INNGEST_BIN, or put `inngest` on the PATH")
     server = DevServer(free_ports(1)[0])
+    if options:
+        server.use("dev", "--no-discovery", "--no-poll", *options)
     server.start()
     yield server
     server.kill()

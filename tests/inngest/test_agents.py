@@ -18,11 +18,11 @@ from mastra.inngest import InngestEngine
 from mastra.inngest.mount import app_functions
 from tests.inngest.agent_worker import build
 from tests.support.agent_process import TURNS
-from tests.support.inngest_env import DevServer, free_ports, inngest_binary
+from tests.support.inngest_env import DevServer, free_ports
 from tests.support.inngest_production import close_client
 from tests.support.inngest_server import FakeInngest
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,7 +43,7 @@ class App:
         self._process = await asyncio.create_subprocess_exec(
             *module, str(self.notes), *self._tail, *dies_at, cwd=ROOT
         )
-        async with httpx.AsyncClient() as http, asyncio.timeout(30):
+        async with httpx.AsyncClient() as http, asyncio.timeout(120):
             while self._process.returncode is None:
                 try:
                     answer = await http.put(self.url, timeout=5)
@@ -117,27 +117,25 @@ SERVERS = (
 
 
 @pytest.fixture(params=SERVERS)
-async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
-    """An app, not yet started, of a server."""
-    if request.param == "real":
-        if inngest_binary() is None:
-            pytest.skip("no Inngest server: set INNGEST_BIN, or put `inngest` on the PATH")
-        server = DevServer(free_ports(1)[0])
-        # Ten times so long, a busy machine may take to start the app anew.
-        server.use("dev", "--no-discovery", "--no-poll", "--retry-interval", "5")
-        await asyncio.to_thread(server.start)
+def server(request: pytest.FixtureRequest) -> Any:
+    """The small server, or the real one."""
+    is_real = request.param == "real"
+    return request.getfixturevalue("patient_server") if is_real else FakeInngest()
+
+
+@pytest.fixture
+async def app(server: FakeInngest | DevServer, tmp_path: Path) -> AsyncIterator[App]:
+    """An app of a server, not yet started."""
+    if isinstance(server, FakeInngest):
+        await server.start()
+        opened = App(tmp_path, server.url, free_ports(1)[0])
+        server.app = Forward(opened.url)
+    else:
         opened = App(tmp_path, server.url, server.app_port)
-        yield opened
-        await opened.kill()
-        server.kill()
-        return
-    fake = FakeInngest()
-    await fake.start()
-    opened = App(tmp_path, fake.url, free_ports(1)[0])
-    fake.app = Forward(opened.url)
     yield opened
     await opened.kill()
-    await fake.stop()
+    if isinstance(server, FakeInngest):
+        await server.stop()
 
 
 async def told(stream: Any) -> list[Any]:

@@ -29,6 +29,38 @@ async def ended(run: FakeRun) -> FakeRun:
     return run
 
 
+async def test_a_request_that_comes_again_while_its_step_runs_does_not_run_it_twice(
+    host: Host, fake: FakeInngest
+) -> None:
+    # A server does so whose lease of the request is over.
+    began, may_end, ran = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def slow(ctx: StepContext[Value]) -> Value:
+        ran.append("slow")
+        began.set()
+        await may_end.wait()
+        return ctx.input_data
+
+    async def last(ctx: StepContext[Value]) -> Value:
+        ran.append("last")
+        return Value(value=ctx.input_data.value + 1)
+
+    steps = [create_step(id=s.__name__, execute=s) for s in (slow, last)]
+    async with flows.on(host, flows.begin().then(steps[0]).then(steps[1]).commit()) as mastra:
+        await host.sync()
+        (server_run,) = fake.send({"name": "workflow.w", "data": {"inputData": {"value": 5}}})
+        await began.wait()
+        before = host.requests
+        fake._spawn(fake._drive(server_run))
+        await until(lambda: host.requests > before)
+        await asyncio.sleep(0.1)  # by then it has come to the step
+        may_end.set()
+        await ended(server_run)
+        run = await mastra.get_workflow("w").create_run(server_run.run_id)
+        assert (await run.result()).unwrap().value == 6
+    assert ran == ["slow", "last"]
+
+
 async def test_an_event_without_our_client_runs_and_is_listed(
     host: Host, fake: FakeInngest
 ) -> None:

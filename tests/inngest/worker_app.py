@@ -53,7 +53,7 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
     async def stamp(ctx: StepContext[Value]) -> float:
         return time.time()
 
-    # The tests' server tries once a second, and a busy machine starts a worker in many.
+    # A busy machine starts a worker in many of the server's tries.
     plain: dict[str, Any] = {"input_schema": Value, "output_schema": Value, "retries": 20}
     long = ing.create_workflow(id="long", **plain)
     through_sdk = init(client, checkpoint=False).create_workflow(id="long-sdk", **plain)
