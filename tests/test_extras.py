@@ -221,6 +221,27 @@ async def main():
 asyncio.run(main())
 """
 
+CONSOLE = """
+import asyncio, shutil
+from mastra import Mastra, create_workflow, step
+from mastra.console import mount
+from mastra.server import create_app
+from starlette.testclient import TestClient
+
+@step
+async def double(n: int) -> int:
+    return 2 * n
+
+workflow = create_workflow(id="w", input_schema=int, output_schema=int).then(double).commit()
+mastra = Mastra(workflows=[workflow])
+app = create_app(mastra)
+mount(app, mastra)
+with TestClient(app, base_url="http://127.0.0.1:4111") as client:
+    page = client.get("/workflows/w")
+    print(page.status_code, "double" in page.text)
+    assert "http://" not in page.text and "https://" not in page.text, "it loads from elsewhere"
+"""
+
 # What each extra is for, and what the program prints.
 PROGRAMS: dict[str, tuple[str, str]] = {
     "openai": (answers("openai/gpt-4o", None, CHAT), "hi"),
@@ -254,6 +275,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         + "print(connect(Mastra(workflows={'w': workflow}), client, instance_id='i'))",
         "connect",
     ),
+    "console": (CONSOLE, "200 True"),
     "evals": (EVALS, "completeness-scorer 1.0"),
     "schedules": (SCHEDULES, "[('wf_w', 'active')]"),
     "mcp": (MCP, "7"),
@@ -275,6 +297,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
 
 # Without its extra, a part says how to install it.
 MISSING = {
+    "console": CONSOLE,
     "sql": "from mastra import SQLStorage",
     "server": "from mastra.server import create_app",
     "a2a": "from mastra.a2a import A2AAgent",
