@@ -223,7 +223,7 @@ class InngestEngine:
             await self._send_leg(feed, command, token, encode, event_id)
         except Exception as error:
             self._drop(feed)
-            self.originals.forget(key)
+            self.originals.forget(feed.key)
             await self.take_back(command, error)
             raise
         return InngestHandle(self, feed, first_seq)

@@ -167,8 +167,8 @@ class _Shadow:
         record = StepRecord(op_id, step_id, facts.get("payload"), int(at))
         if is_sleep:
             record.kind = "sleep"
-        told: Any = facts.get("metadata")
-        record.iteration = told.get("iterationCount") if isinstance(told, dict) else None
+        told: dict[str, Any] = facts.get("metadata") or {}
+        record.iteration = told.get("iterationCount")
         if (earlier := run.journal.get(op_id)) is not None:  # it was suspended
             record.payload = earlier.payload
             record.resumed_at = int(facts.get("resumedAt") or at)

@@ -7,6 +7,7 @@ same runs on the packages themselves.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -197,3 +198,24 @@ async def test_what_others_serve_is_not_served_here(checkpointed: Host) -> None:
         assert app_functions(mastra, checkpointed.client) == []
         engine = mastra.get_workflow("chain").runtime.engine
         assert engine.originals.workflow_ids >= {"chain", "outer"}
+
+
+async def test_a_run_whose_event_was_not_taken_is_not_listened_to(
+    checkpointed: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> list[str]:
+        raise RuntimeError("not taken")
+
+    Worker(checkpointed, TOLD)
+    async with calling(checkpointed) as mastra:
+        await checkpointed.sync()
+        monkeypatch.setattr(inngest.Inngest, "send", refuse)
+        run = await mastra.get_workflow("chain").create_run()
+        with pytest.raises(RunError, match="not taken"):
+            await run.start(Value(value=1))
+        await asyncio.sleep(0)
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        assert [name for name in names if name.startswith("mastra run")] == []
+        found = await mastra.get_workflow("chain").get_run(run.run_id)
+        assert found is not None
+        assert found.status == "pending"
