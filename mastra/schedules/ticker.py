@@ -85,6 +85,10 @@ class Ticker:
         targets = firing.targets()
         while True:
             now = now_ms()
+            # Asked first: to reserve is a write, and mostly there is nothing due.
+            next_at = await store.next_due(targets)
+            if next_at is None or next_at > now:
+                break
             due = await store.reserve(
                 targets,
                 by=self._name,
@@ -93,12 +97,12 @@ class Ticker:
                 limit=self._config.batch_size,
             )
             if not due:
-                break
+                break  # another process has it
             async with asyncio.TaskGroup() as group:
                 for record in due:
                     group.create_task(firing.fire(record))
         await self._prune(now)
-        return await store.next_due(targets)
+        return next_at
 
     async def _prune(self, now: int) -> None:
         kept = self._config.keep_triggers

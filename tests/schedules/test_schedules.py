@@ -299,3 +299,21 @@ async def test_what_no_schedule_can_have_is_refused(options: Any, message: str) 
     mastra = Mastra(workflows=[flow([])], agents=[agent])
     with pytest.raises(ConfigError, match=message):
         await mastra.schedules.create(cron="@daily", **options)
+
+
+async def test_where_nothing_is_due_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = SQLStorage(f"sqlite:///{tmp_path / 'idle.db'}")
+    reserved: list[int] = []
+
+    async def reserve(*_: Any, **__: Any) -> list[Any]:
+        reserved.append(1)
+        return []
+
+    async with storage:
+        monkeypatch.setattr(storage.schedules, "reserve", reserve)
+        config = SchedulerConfig(tick_interval=0.01)
+        async with Mastra(storage=storage, scheduler=config, workflows=[]):
+            await asyncio.sleep(0.2)
+    assert reserved == []
