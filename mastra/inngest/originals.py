@@ -12,11 +12,12 @@ import contextlib
 from typing import Any, Final, cast
 
 from mastra.clock import now_ms
-from mastra.errors import RunStateError
+from mastra.errors import RunError, RunStateError
 from mastra.inngest.mail import Mail, RunKey
 from mastra.inngest.publisher import Publisher
 from mastra.inngest.wire.api import InngestApi, Subscription
 from mastra.inngest.wire.names import TOPIC, channel
+from mastra.inngest.wire.transport import NotReached
 from mastra.inngest.worker_leg import LegSuperseded, WorkerLeg
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -104,15 +105,10 @@ class Originals:
     async def _listen(self, key: RunKey, shadow: _Shadow, subscription: Subscription) -> None:
         """Take what is told until the leg has ended; subscribe anew where that breaks off."""
         try:
-            while True:
-                async with contextlib.aclosing(subscription):
-                    async for message in subscription.messages():
-                        if isinstance(message, dict) and await shadow.take(
-                            cast("dict[str, Any]", message)
-                        ):
-                            return
+            while not await _hear(shadow, subscription):
                 await asyncio.sleep(RETRY_S)
-                subscription = await self._subscribe(key)
+                with contextlib.suppress(NotReached, RunError):  # it is tried again
+                    subscription = await self._subscribe(key)
         except LegSuperseded:
             pass  # it was ended meanwhile, such as by a cancellation
         except Exception as error:  # noqa: BLE001 - whoever waits asks the server in the end
@@ -123,6 +119,22 @@ class Originals:
             if self._tasks.get(key) is asyncio.current_task():
                 del self._tasks[key]
             await self._mail.rounds.end(shadow.leg.publisher)
+
+
+async def _hear(shadow: _Shadow, subscription: Subscription) -> bool:
+    """Take what is told; return whether the leg has ended, and not just the connection."""
+    messages = aiter(subscription.messages())
+    async with contextlib.aclosing(subscription):
+        while True:
+            try:
+                message = await anext(messages)
+            except StopAsyncIteration:
+                return False
+            except Exception as error:  # noqa: BLE001 - the server went away, or the network
+                get_logger().debug("Realtime of Inngest broke off: %s", error)
+                return False
+            if isinstance(message, dict) and await shadow.take(cast("dict[str, Any]", message)):
+                return True
 
 
 def _noted(head: RunHead) -> Any:

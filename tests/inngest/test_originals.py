@@ -21,6 +21,7 @@ import pytest
 from mastra import Mastra, RunError, RunStateError, SQLStorage, create_workflow
 from mastra.inngest.bound import MastraInngest
 from mastra.inngest.mount import app_functions, serving_app
+from mastra.inngest.wire.api import Subscription
 from mastra.inngest.wire.names import TOPIC, channel
 from tests.inngest import flows
 from tests.inngest.flows import Value
@@ -35,7 +36,10 @@ TOLD: dict[str, list[list[Any]]] = json.loads(
 class Worker:
     """Tells what a program of the original told."""
 
-    def __init__(self, host: Host, told: dict[str, list[list[Any]]]) -> None:
+    def __init__(
+        self, host: Host, told: dict[str, list[list[Any]]], *, delay_s: float = 0.0
+    ) -> None:
+        self._delay_s = delay_s
         self.asked: list[dict[str, Any]] = []
         """The data of the events."""
         self._legs = {name: [*legs] for name, legs in told.items()}
@@ -47,6 +51,7 @@ class Worker:
         async def work(ctx: inngest.Context) -> None:
             data: dict[str, Any] = dict(ctx.event.data)
             self.asked.append(data)
+            await asyncio.sleep(self._delay_s)
             for message in self._legs[name].pop(0):
                 await self._api.publish(channel(name, data["runId"]), TOPIC, orjson.dumps(message))
 
@@ -219,3 +224,25 @@ async def test_a_run_whose_event_was_not_taken_is_not_listened_to(
         found = await mastra.get_workflow("chain").get_run(run.run_id)
         assert found is not None
         assert found.status == "pending"
+
+
+async def test_a_connection_that_breaks_off_is_made_again(
+    checkpointed: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = Subscription.messages, list[int]()
+
+    async def breaking(self: Subscription) -> AsyncIterator[Any]:
+        if not broken:
+            broken.append(1)
+            raise OSError("the server went away")
+        async for message in whole(self):
+            yield message
+
+    monkeypatch.setattr(Subscription, "messages", breaking)
+    monkeypatch.setattr("mastra.inngest.originals.RETRY_S", 0.0)
+    Worker(checkpointed, TOLD, delay_s=0.3)
+    async with calling(checkpointed) as mastra:
+        run = await mastra.get_workflow("chain").create_run()
+        result = await run.start(Value(value=1))
+    assert broken
+    assert (result.status, result.result) == ("success", Value(value=3))
