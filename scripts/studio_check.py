@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,8 +33,9 @@ from mastra.memory import Memory  # noqa: E402
 from mastra.server import CorsConfig, ServerConfig  # noqa: E402
 from tests.server.live import running  # noqa: E402 - found through the path above
 from tests.server.wire_app import answer, build  # noqa: E402
+from tests.support.npm import fetch, node_of  # noqa: E402
 
-PACKAGES = ["mastra@1.31.0", "playwright-core@1", "node@22"]
+PACKAGES = ROOT / "scripts" / "studio"
 
 
 def speaking(request: Any) -> Any:
@@ -67,26 +67,17 @@ async def evaluated(mastra: Mastra) -> Mastra:
     return mastra
 
 
-def install(folder: Path) -> None:
-    """Fetch the npm packages, once."""
-    # npm writes its own list last, so an install that was cut off is made again.
-    if (folder / "node_modules" / ".package-lock.json").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", *PACKAGES]
-    subprocess.run(command, cwd=folder, check=True)  # noqa: S603 - a fixed command
-
-
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
-async def reachable(port: int) -> None:
-    """Wait until somebody listens on a port of loopback."""
+async def reachable(port: int, server: asyncio.subprocess.Process) -> None:
+    """Wait until a program listens on a port of loopback."""
     for _ in range(1200):
+        if server.returncode is not None:
+            raise RuntimeError(f"Studio ended: {(await server.stdout.read()).decode()[-2000:]}")
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
@@ -183,14 +174,13 @@ async def _followed(driver: Any, mastra: Mastra) -> list[dict[str, Any]]:
 
 async def check(
     out: Path,
-    packages: Path,
     browser: str,
     *,
     parts: Sequence[str] = PARTS,
     lie: str | None = None,
 ) -> list[dict[str, Any]]:
     """Run the check and return what was seen."""
-    node = packages / "node_modules" / "node" / "bin" / "node"
+    node = node_of(PACKAGES)
     port = free_port()
     mastra = await evaluated(build(memory=Memory(), answering=speaking))
     pages = CorsConfig(origins=[f"http://127.0.0.1:{port}"], credentials=True)
@@ -203,7 +193,7 @@ async def check(
         }
         studio = await asyncio.create_subprocess_exec(
             node,
-            packages / "node_modules" / "mastra" / "dist" / "index.js",
+            PACKAGES / "node_modules" / "mastra" / "dist" / "index.js",
             "studio",
             "-p",
             str(port),
@@ -212,12 +202,12 @@ async def check(
             "-s",
             url.rpartition(":")[2],
             env=environment,
-            cwd=packages,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+            cwd=PACKAGES,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            await reachable(port)
+            await reachable(port, studio)
             driver = await asyncio.create_subprocess_exec(
                 node,
                 ROOT / "scripts" / "studio_check.mjs",
@@ -225,7 +215,7 @@ async def check(
                 url,
                 out,
                 browser,
-                packages,
+                PACKAGES,
                 ",".join(parts),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -246,17 +236,15 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("studio-screenshots"))
-    parser.add_argument("--packages", type=Path, default=ROOT / "build" / "studio")
     parser.add_argument("--browser", default=shutil.which("chromium") or "/usr/bin/chromium")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be repeated")
     parser.add_argument("--lie", choices=LIES, help="have the server tell something else")
     options = parser.parse_args()
-    install(options.packages)
+    fetch(PACKAGES)
     options.out.mkdir(parents=True, exist_ok=True)
     facts = asyncio.run(
         check(
             options.out.resolve(),
-            options.packages.resolve(),
             options.browser,
             parts=options.part or PARTS,
             lie=options.lie,

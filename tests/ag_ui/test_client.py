@@ -10,10 +10,10 @@ import pytest
 
 from tests.ag_ui.app import build
 from tests.ai_sdk.app import PIECES, Deeds
-from tests.ai_sdk.npm import drive, install
 from tests.server.live import running
+from tests.support.npm import drive, install
 
-pytestmark = [pytest.mark.anyio, pytest.mark.every_engine, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.npm, pytest.mark.timeout(180)]
 FOLDER = Path(__file__).parent / "js"
 AGENTS = ("plain", "remembering", "durable")
 
@@ -23,10 +23,10 @@ def said(run: dict[str, Any]) -> str:
 
 
 async def test_a_page_of_ag_ui_talks_to_agents_and_workflows() -> None:
-    await install(FOLDER, "@ag-ui/client")
+    await install(FOLDER)
     deeds = Deeds()
     async with running(build(deeds, pause_s=0.02)) as (url, _):
-        told = await drive("client.mjs", url, folder=FOLDER)
+        told = await drive(FOLDER, "client.mjs", url)
         async with asyncio.timeout(5):
             while deeds.cut < 1:
                 await asyncio.sleep(0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import shutil
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from fastapi import Response
 from mastra.server import ApiRoute
 from mastra.testing import ScriptedModel, Turn
 from tests.ai_sdk.app import PIECES, Deeds, build
-from tests.ai_sdk.npm import EXAMPLE, FOLDER, PAGE, bundle, drive, install
 from tests.server.live import running
+from tests.support.npm import bundle, drive, install
 
-pytestmark = [pytest.mark.anyio, pytest.mark.every_engine, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.npm, pytest.mark.timeout(300)]
 
+FOLDER = Path(__file__).parent / "js"
+PAGE = FOLDER / "dist" / "page.js"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "web"
 HTML = '<!doctype html><div id="root"></div><script type="module" src="/page.js"></script>'
 WHOLE = "".join(f"word{place} " for place in range(PIECES))
 
@@ -53,11 +57,11 @@ def text(parts: list[dict[str, Any]]) -> str:
 
 async def test_a_page_of_the_ai_sdk_talks_to_agents() -> None:  # noqa: PLR0915 - one page
     chromium = chromium_or_skip()
-    await install()
-    await bundle(FOLDER)
+    await install(FOLDER)
+    await bundle(FOLDER, FOLDER)
     deeds = Deeds()
     async with running(build(deeds, api_routes=ROUTES)) as (url, _):
-        said = await drive("browser.mjs", url, chromium)
+        said = await drive(FOLDER, "browser.mjs", url, chromium)
 
     assert "page-error" not in said
     grown = said["growing"]
@@ -106,13 +110,13 @@ async def test_a_page_of_the_ai_sdk_talks_to_agents() -> None:  # noqa: PLR0915 
 
 async def test_the_page_of_the_example_is_used_as_a_person_does() -> None:
     chromium = chromium_or_skip()
-    await install()
-    await bundle(EXAMPLE)
+    await install(FOLDER)
+    await bundle(EXAMPLE, FOLDER)
     build_server = runpy.run_path(str(EXAMPLE / "server.py"))["build"]
     words = "Feed the ducks at noon and then walk along the river to the old harbour."
     model = ScriptedModel(Turn(words, delay=0.05))
     async with running(build_server(model)) as (url, _):
-        said = await drive("example.mjs", url, chromium)
+        said = await drive(FOLDER, "example.mjs", url, chromium)
     assert "page-error" not in said
     steps, question = said["asked"]
     assert steps == [["look_outside", "success"], ["agree", "suspended"]]

@@ -22,11 +22,12 @@ from mastra.ai_sdk import UIMessageStream, to_ui_message_stream
 from mastra.models.chunks import Usage
 from mastra.testing import FunctionModel, ToolCall, Turn
 from tests.ai_sdk.app import City
-from tests.ai_sdk.npm import drive, install
 from tests.ai_sdk.wire import put_together
+from tests.support.npm import drive, install
 
 pytestmark = pytest.mark.anyio
 
+FOLDER = Path(__file__).parent / "js"
 ORIGINAL: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "original.json").read_text()
 )
@@ -122,16 +123,16 @@ async def test_the_parts_are_the_originals(name: str) -> None:
     assert same_ids(put_together({}, made)) == same_ids(put_together({}, ORIGINAL[name]))
 
 
-@pytest.mark.every_engine
+@pytest.mark.npm
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("version", ["v6", "v7"])
 async def test_the_sdk_makes_the_same_of_both(version: str, tmp_path: Path) -> None:
-    await install()
+    await install(FOLDER)
     both = {f"ours {name}": made for name, made in (await ours()).items()}
     both |= {f"original {name}": made for name, made in ORIGINAL.items()}
     file = tmp_path / "streams.json"
     file.write_text(json.dumps(both))
-    said = await drive("parts.mjs", str(file), version)
+    said = await drive(FOLDER, "parts.mjs", str(file), version)
     for name in ORIGINAL:
         one, other = said[f"ours {name}"], said[f"original {name}"]
         assert one["errors"] == other["errors"] == []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from mastra.errors import MastraError
 from mastra.evals import checks
 from mastra.testing import ScriptedModel
 from tests.evals.cases import cases
+from tests.support.npm import install, node_of
 
 pytestmark = pytest.mark.anyio
 
 FOLDER = Path(__file__).parent / "js"
-NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
 RECORDED = Path(__file__).parent / "recorded_scores.json"
 
 CASES = cases()
@@ -125,29 +124,10 @@ async def test_every_built_in_scorer_is_compared() -> None:
     assert made | {*checks.__all__} - {"matches"} <= compared
 
 
-async def install() -> None:
-    if NODE.exists() and (FOLDER / "node_modules" / "@mastra" / "evals").exists():
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    process = await asyncio.create_subprocess_exec(
-        npm,
-        "install",
-        "--no-package-lock",
-        cwd=FOLDER,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    if process.returncode:
-        pytest.skip(f"npm cannot be reached: {output.decode()[-300:]}")
-
-
 async def scores_of_theirs() -> dict[str, Any]:
-    await install()
+    await install(FOLDER)
     process = await asyncio.create_subprocess_exec(
-        NODE,
+        node_of(FOLDER),
         FOLDER / "score.mjs",
         cwd=FOLDER,
         stdin=asyncio.subprocess.PIPE,
@@ -159,7 +139,7 @@ async def scores_of_theirs() -> dict[str, Any]:
     return json.loads(output.decode().strip().splitlines()[-1])
 
 
-@pytest.mark.every_engine
+@pytest.mark.npm
 @pytest.mark.timeout(400)
 async def test_scores_are_those_that_the_original_gives() -> None:
     assert_equal(await scores_of_ours(CASES), await scores_of_theirs())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,41 +19,10 @@ from mastra.inngest import init
 from tests.inngest import flows
 from tests.inngest.flows import Value
 from tests.support.inngest_env import DevServer, client_of, inngest_host, let_go
+from tests.support.npm import drive, install, node_of
 
 pytestmark = pytest.mark.devserver
 FOLDER = Path(__file__).parent / "js"
-NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
-
-
-async def _run(*command: str | Path) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=FOLDER, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    output, errors = await process.communicate()
-    return process.returncode, output.decode(), errors.decode()
-
-
-async def install() -> None:
-    """Fetch the packages, or skip the test."""
-    if NODE.exists() and (FOLDER / "node_modules" / "@mastra" / "inngest").exists():
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    code, output, errors = await _run(npm, "install", "--no-package-lock")
-    if code:
-        pytest.skip(f"npm cannot be reached: {(output + errors)[-300:]}")
-
-
-async def drive(script: str, *arguments: str) -> dict[str, Any]:
-    """Run a script and return what it tells, by name."""
-    code, output, errors = await _run(NODE, FOLDER / script, *arguments)
-    said: dict[str, Any] = {}
-    for line in output.splitlines():
-        fact = json.loads(line)
-        said[fact["name"]] = fact.get("value")
-    assert code == 0, (said, errors[-3000:])
-    return said
 
 
 def served(create: Any = create_workflow, **options: Any) -> list[Any]:
@@ -77,11 +45,11 @@ def served(create: Any = create_workflow, **options: Any) -> list[Any]:
 
 @pytest.mark.timeout(240)
 async def test_typescript_drives_workflows_that_python_serves(dev_server: DevServer) -> None:
-    await install()
+    await install(FOLDER)
     async with inngest_host(dev_server) as host, flows.on(host, *served()) as mastra:
         await host.sync()
         async with asyncio.timeout(120):
-            said = await drive("call.mjs", dev_server.url)
+            said = await drive(FOLDER, "call.mjs", dev_server.url)
         assert said["start"] == {"status": "success", "result": {"value": 3}}
         assert said["fail"]["status"] == "failed"
         assert "no luck" in said["fail"]["error"]
@@ -101,7 +69,7 @@ async def test_typescript_drives_workflows_that_python_serves(dev_server: DevSer
 async def worker(url: str) -> AsyncIterator[None]:
     """Have a program of the original serve the workflows."""
     process = await asyncio.create_subprocess_exec(
-        *(NODE, FOLDER / "serve.mjs", url),
+        *(node_of(FOLDER), FOLDER / "serve.mjs", url),
         cwd=FOLDER,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -125,7 +93,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 @asynccontextmanager
 async def caller(server: DevServer, storage: Any) -> AsyncIterator[Mastra]:
     """A program of this library, beside one of the original that serves its workflows."""
-    await install()
+    await install(FOLDER)
     client = client_of(server.url)
     workflows = served(init(client).create_workflow, served_elsewhere=True)
     async with worker(server.url), Mastra(workflows=workflows, storage=storage) as mastra:

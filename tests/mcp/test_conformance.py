@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.ai_sdk.npm import install
 from tests.mcp.everything import build
 from tests.server.live import running
+from tests.support.npm import install, node_of
 
 FOLDER = Path(__file__).parent / "js"
-NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
+NODE = node_of(FOLDER)
 PACKAGES = FOLDER / "node_modules" / "@modelcontextprotocol"
 SUITE = PACKAGES / "conformance" / "dist" / "index.js"
 INSPECTOR = PACKAGES / "inspector" / "clients" / "launcher" / "build" / "index.js"
@@ -51,7 +51,7 @@ SCENARIOS = [
 ]
 """Left out: what the SDK's OAuth does not have (metadata of 2025-03, cross-app access)."""
 
-pytestmark = [pytest.mark.every_engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.npm, pytest.mark.timeout(600)]
 
 
 async def said(*command: str | Path) -> tuple[int | None, str]:
@@ -68,7 +68,7 @@ async def said(*command: str | Path) -> tuple[int | None, str]:
 
 
 async def test_our_server_passes_every_scenario() -> None:
-    await install(FOLDER, "@modelcontextprotocol/conformance")
+    await install(FOLDER)
     async with running(build()) as (url, _):
         address = f"{url.replace('127.0.0.1', 'localhost')}/api/mcp/everything/mcp"
         code, text = await said(NODE, SUITE, "server", "--url", address, "--suite", "all")
@@ -80,7 +80,7 @@ async def test_our_server_passes_every_scenario() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_our_client_passes(scenario: str) -> None:
-    await install(FOLDER, "@modelcontextprotocol/conformance")
+    await install(FOLDER)
     options = ("--scenario", scenario, "--timeout", "120000")
     code, text = await said(NODE, SUITE, "client", "--command", CLIENT, *options)
     assert code == 0, text[-3000:]
@@ -96,7 +96,7 @@ async def test_our_client_passes(scenario: str) -> None:
     ],
 )
 async def test_the_inspector_lists_what_there_is(method: str, field: str, count: int) -> None:
-    await install(FOLDER, "@modelcontextprotocol/inspector")
+    await install(FOLDER)
     options = ("--cli", "--connect-timeout", "120000", "--method", method)
     program = ("mcp", "--app", "tests.mcp.everything:mastra")
     started = (str(Path(sys.executable).parent / "mastra"), *program)

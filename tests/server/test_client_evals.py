@@ -13,11 +13,11 @@ from mastra.evals import create_scorer
 from mastra.observability import Observability
 from mastra.server import ServerConfig, openai_route
 from mastra.testing import FunctionModel
-from tests.ai_sdk.npm import install
 from tests.server.live import running
 from tests.server.test_client_js import FOLDER, NODE
+from tests.support.npm import install
 
-pytestmark = [pytest.mark.anyio, pytest.mark.every_engine, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.npm, pytest.mark.timeout(240)]
 
 SAID: dict[str, Any] = {
     "scorers": [["length", ["echo"], [], True], ["flow-scorer", [], ["flow"], False]],
@@ -102,7 +102,7 @@ def application() -> Mastra:
 
 
 async def test_the_official_client_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
-    await install(FOLDER, "@mastra/client-js")
+    await install(FOLDER)
     config = ServerConfig(api_routes=openai_route(), allowed_models=["openai/writer"])
     async with running(application(), config) as (url, _):
         monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")

@@ -12,12 +12,14 @@ import pytest
 from mastra import Agent, Mastra, tool
 from mastra.memory import Memory
 from mastra.testing import ScriptedModel, ToolCall
-from tests.ai_sdk.npm import install
 from tests.server.live import running
 from tests.server.wire_app import build
+from tests.support.npm import install, node_of
 
 FOLDER = Path(__file__).parent / "js"
-NODE = FOLDER / "node_modules" / "node" / "bin" / "node"
+NODE = node_of(FOLDER)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.npm, pytest.mark.timeout(240)]
 
 REMEMBERED: dict[str, Any] = {
     "thread": ["thread-1", "ada", "A trip", {"colour": "red"}],
@@ -48,7 +50,7 @@ WATCHED: dict[str, Any] = {
 
 async def driven(mastra: Mastra, script: str) -> list[str]:
     """Return what a script prints that drives an application's server."""
-    await install(FOLDER, "@mastra/client-js")
+    await install(FOLDER)
     async with running(mastra) as (url, _):
         process = await asyncio.create_subprocess_exec(
             NODE,
@@ -63,9 +65,6 @@ async def driven(mastra: Mastra, script: str) -> list[str]:
     return output.decode().splitlines()
 
 
-@pytest.mark.every_engine  # as the test before, with npm and node
-@pytest.mark.anyio
-@pytest.mark.timeout(240)
 async def test_the_official_client_observes_a_run() -> None:
     model = ScriptedModel(["I look. ", ToolCall("look", {"city": "Rome"})], "To Rome.")
     agent = Agent(id="walker", model=model, tools={"look": look}, durable=True)
@@ -83,8 +82,6 @@ async def look(city: str) -> str:
     return f"sunny in {city}"
 
 
-@pytest.mark.anyio
-@pytest.mark.timeout(240)
 async def test_the_official_client_drives_the_server() -> None:
     said: dict[str, Any] = {}
     for line in await driven(build(memory=Memory()), "drive.mjs"):
