@@ -5,12 +5,14 @@ Called only where somebody traces: a run without a span costs nothing.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mastra.agents.chunks import plain
 from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire
+from mastra.models.prices import cost_usd_by_side
 from mastra.observability.config import tracer_of
 from mastra.observability.spans import Span
 
@@ -113,6 +115,8 @@ def close_model_span(span: Span, result: StepResult) -> None:
     span.set("gen_ai.response.id", result.response.get("id"))
     span.set("gen_ai.response.finish_reasons", [result.finish_reason])
     _set_usage(span, usage)
+    answered_by = result.response.get("modelId")
+    span.cost_usd = functools.partial(cost_usd_by_side, result.model, usage, answered_by)
     if span.tracer.captures_content:
         calls = [plain(call.payload) for call in result.tool_calls]
         span.output = {"text": result.text, "toolCalls": calls}

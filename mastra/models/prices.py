@@ -10,13 +10,23 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mastra.extras import needs
 from mastra.models.chunks import Usage
 from mastra.models.providers import PROVIDERS, provider_name
 
-__all__ = ["Spending", "cost_usd", "kept_for_an_hour", "load_prices", "total_cost_usd"]
+if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
+
+__all__ = [
+    "Spending",
+    "cost_usd",
+    "cost_usd_by_side",
+    "kept_for_an_hour",
+    "load_prices",
+    "total_cost_usd",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,18 @@ def cost_usd(model: str, usage: Usage, answered_by: str | None = None) -> float 
         answered_by: The model's name as the provider told it, tried where `model` is not listed.
     """
     found = _price(model, usage, answered_by)
-    return None if found is None else float(found)
+    return None if found is None else float(found.total_price)
+
+
+def cost_usd_by_side(
+    model: str, usage: Usage, answered_by: str | None = None
+) -> tuple[float, float] | None:
+    """Return what the tokens of a prompt cost and what those of its answer did, in US dollars.
+
+    `None` where no price is known. The arguments are those of `cost_usd`.
+    """
+    found = _price(model, usage, answered_by)
+    return None if found is None else (float(found.input_price), float(found.output_price))
 
 
 def total_cost_usd(spent: Iterable[Spending]) -> float | None:
@@ -56,7 +77,7 @@ def total_cost_usd(spent: Iterable[Spending]) -> float | None:
         price = _price(item.model, item.usage, item.answered_by)
         if price is None:
             return None
-        total += price
+        total += price.total_price
         is_known = True
     return float(total) if is_known else None
 
@@ -83,7 +104,7 @@ def kept_for_an_hour(usage: Usage) -> int:
     return min(found, usage.cache_creation_input_tokens or 0) if isinstance(found, int) else 0
 
 
-def _price(model: str, usage: Usage, answered_by: str | None) -> Decimal | None:
+def _price(model: str, usage: Usage, answered_by: str | None) -> PriceCalculation | None:
     provider, slash, name = model.partition("/")
     if not slash or (usage.input_tokens is None and usage.output_tokens is None):
         return None
@@ -110,7 +131,7 @@ def _price(model: str, usage: Usage, answered_by: str | None) -> Decimal | None:
                 ),
                 asked,
                 provider_id=priced_as,
-            ).total_price
+            )
         except LookupError:  # neither the provider nor the model is listed
             continue
         except ValueError:  # counts that cannot be, such as more cached tokens than there were

@@ -115,7 +115,12 @@ class TelemetryBuffer:
         return batch
 
     async def _write(self, batch: list[Span | LogRecord]) -> bool:
-        spans = [SpanRecord.of(item) for item in batch if isinstance(item, Span)]
+        ended = [item for item in batch if isinstance(item, Span)]
+        if any(span.cost_usd is not None for span in ended):
+            # The price list takes long to import, and a little for each answer.
+            spans = await asyncio.to_thread(lambda: [SpanRecord.of(span) for span in ended])
+        else:
+            spans = [SpanRecord.of(span) for span in ended]
         logs = [item for item in batch if isinstance(item, LogRecord)]
         try:
             await self._storage.observability.save(spans, logs)

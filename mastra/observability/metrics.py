@@ -1,4 +1,4 @@
-"""Durations and token counts, taken from the spans that are kept."""
+"""Durations, token counts and what they cost, taken from the spans that are kept."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = [
     "INTERVALS_MS",
     "Point",
     "aggregate",
+    "cost_usd",
     "grouped",
     "kinds_of",
     "percentile",
@@ -61,6 +62,8 @@ class Point:
     value: float
     dimensions: dict[str, Json] = field(default_factory=dict[str, Any])
     """What it can be grouped and filtered by, under the names of the wire."""
+    cost_usd: float | None = None
+    """What it cost, in US dollars; `None` where that is not known, or nothing is to be paid."""
 
 
 def kinds_of(names: Collection[str]) -> list[SpanKind]:
@@ -79,14 +82,18 @@ def points(spans: Iterable[SpanRecord]) -> Iterator[Point]:
         wire = span_to_wire(span)
         dimensions = {name: wire[name] for name in _DIMENSIONS}
         dimensions["status"] = "error" if span.is_failed else "ok"
-        names = {_DURATIONS[span.kind]: span.ended_ms - span.started_ms}
+        took = span.ended_ms - span.started_ms
+        values: list[tuple[str, float, float | None]] = [(_DURATIONS[span.kind], took, None)]
         if span.kind == "model_generation":
             dimensions["model"], dimensions["provider"] = span.model, span.provider
             dimensions["entityName"] = span.entity_id  # tokens belong to the agent
-            tokens = (span.input_tokens, span.output_tokens)
-            names |= zip(_TOKENS, (float(count or 0) for count in tokens), strict=True)
-        for name, value in names.items():
-            yield Point(name, span.ended_ms, value, {**dimensions, "name": name})
+            given, received = _TOKENS
+            values += [
+                (given, float(span.input_tokens or 0), span.input_cost_usd),
+                (received, float(span.output_tokens or 0), span.output_cost_usd),
+            ]
+        for name, value, cost in values:
+            yield Point(name, span.ended_ms, value, {**dimensions, "name": name}, cost)
 
 
 def _distinct(found: list[Point], column: str | None) -> float:
@@ -109,6 +116,12 @@ AGGREGATIONS: Final[Mapping[str, Callable[[list[Point], str | None], float]]] = 
 def aggregate(found: list[Point], how: str, column: str | None = None) -> float | None:
     """Return one value for many, or `None` where there are none."""
     return AGGREGATIONS[how](found, column) if found else None
+
+
+def cost_usd(found: Iterable[Point]) -> float | None:
+    """Return what is known of what points cost together, in US dollars; `None` for nothing."""
+    known = [point.cost_usd for point in found if point.cost_usd is not None]
+    return math.fsum(known) if known else None
 
 
 def grouped(

@@ -66,6 +66,9 @@ class SpanRecord:
     provider: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    input_cost_usd: float | None = None
+    """What the tokens cost, in US dollars; `None` where no price is known."""
+    output_cost_usd: float | None = None
     attributes: dict[str, Json] = field(default_factory=dict[str, Any])
     """By OpenTelemetry's names; like what follows, left out where only figures are asked for."""
     input: Json = None
@@ -74,8 +77,9 @@ class SpanRecord:
 
     @classmethod
     def of(cls, span: Span) -> SpanRecord:
-        """Return a span as it is to be stored."""
+        """Return a span as it is to be stored. Of a model's call this looks for its price."""
         attributes, facts = span.attributes, span.facts
+        cost = None if span.cost_usd is None else span.cost_usd()
         return cls(
             trace_id=span.trace_id,
             span_id=span.span_id,
@@ -94,6 +98,8 @@ class SpanRecord:
             provider=known_text(attributes.get("gen_ai.provider.name")),
             input_tokens=_count(attributes.get("gen_ai.usage.input_tokens")),
             output_tokens=_count(attributes.get("gen_ai.usage.output_tokens")),
+            input_cost_usd=None if cost is None else cost[0],
+            output_cost_usd=None if cost is None else cost[1],
             attributes=attributes,
             input=span.input,
             output=span.output,

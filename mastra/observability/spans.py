@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol, TypeAlias
@@ -74,6 +74,7 @@ class Span(SpanRef):
 
     __slots__ = (
         "attributes",
+        "cost_usd",
         "ended_ms",
         "entity_id",
         "entity_name",
@@ -113,6 +114,8 @@ class Span(SpanRef):
         self.input: Json = None
         self.output: Json = None
         self.error: dict[str, Json] | None = None
+        self.cost_usd: Callable[[], tuple[float, float] | None] | None = None
+        """Works out what the tokens given and received cost: later, since a price list is slow."""
         self.mirror: Any = None
         """OpenTelemetry's span, where there is one."""
         trace_id = os.urandom(16).hex() if parent is None else parent.trace_id

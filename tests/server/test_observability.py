@@ -11,11 +11,21 @@ from typing import Any
 import httpx
 import pytest
 
-from mastra import Agent, Mastra, ServerConfig, StepContext, create_step, create_workflow, step
+from mastra import (
+    Agent,
+    Mastra,
+    ModelConfig,
+    ServerConfig,
+    StepContext,
+    create_step,
+    create_workflow,
+    step,
+)
 from mastra.observability import Observability
 from mastra.server import BearerAuth, create_app
 from mastra.testing import ScriptedModel
 from tests.server.wire_app import build
+from tests.support.openai_server import openai_server, text_reply
 
 pytestmark = pytest.mark.anyio
 LOGS = "/api/observability/logs"
@@ -222,6 +232,54 @@ async def test_a_metric_is_compared_with_the_time_before() -> None:
         for wrong in ({"timestamp": 1}, {"timestamp": {"start": "x"}}):
             answer = await client.post(f"{METRICS}/aggregate", json={**body, "filters": wrong})
             assert answer.status_code == 400
+
+
+async def test_tokens_are_counted_with_what_they_cost() -> None:
+    # Each answer takes 10 tokens, of which 4 were cached, and gives 6.
+    given, received = 6 * 0.15e-6 + 4 * 0.075e-6, 6 * 0.6e-6
+    async with openai_server() as openai:
+        openai.queue(text_reply("a"), text_reply("b"))
+        mini = ModelConfig(id="openai/gpt-4o-mini", url=openai.url, api_key="secret")
+        agents = [
+            Agent(id="known", model=mini),
+            Agent(id="unknown", model=ScriptedModel("c")),
+        ]
+        async with served(Mastra(agents=agents, observability=Observability())) as client:
+            for agent in ("known", "known", "unknown"):
+                path = f"/api/agents/{agent}/generate"
+                (await client.post(path, json={"messages": "q"})).raise_for_status()
+            names = ["mastra_model_total_input_tokens", "mastra_model_total_output_tokens"]
+            groups = (await ask(client, "breakdown", name=names, groupBy=["model", "name"]))[
+                "groups"
+            ]
+            costs = {
+                (one["dimensions"]["model"], one["dimensions"]["name"][19:-7]): one["estimatedCost"]
+                for one in groups
+            }
+            assert costs == {
+                ("gpt-4o-mini", "input"): pytest.approx(2 * given),
+                ("gpt-4o-mini", "output"): pytest.approx(2 * received),
+                ("model", "input"): None,
+                ("model", "output"): None,
+            }
+            assert {one["costUnit"] for one in groups} == {"USD", None}
+            whole = await ask(client, "aggregate", name=names, aggregation="avg")
+            assert whole["estimatedCost"] == pytest.approx(2 * (given + received))
+            period = {"start": "2000-01-01T00:00:00Z", "end": "2999-01-01T00:00:00Z"}
+            then = await ask(
+                client,
+                "aggregate",
+                name=names,
+                filters={"timestamp": period},
+                comparePeriod="previous_period",
+            )
+            assert (then["previousEstimatedCost"], then["costChangePercent"]) == (None, None)
+            series = await ask(client, "timeseries", name=names, interval="1d")
+            assert series["series"][0]["costUnit"] == "USD"
+            cost = sum(point["estimatedCost"] for point in series["series"][0]["points"])
+            assert cost == pytest.approx(2 * (given + received))
+            times = await ask(client, "aggregate", name=["mastra_agent_duration_ms"])
+            assert (times["estimatedCost"], times["costUnit"]) == (None, None)
 
 
 def asking() -> Mastra:

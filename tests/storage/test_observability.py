@@ -56,6 +56,8 @@ async def test_what_is_stored_is_read_back(kept: ObservabilityStore) -> None:
         provider="openai",
         input_tokens=3,
         output_tokens=2**40,
+        input_cost_usd=1.5e-6,
+        output_cost_usd=0.0,
         attributes={"ü": [1, None]},
         input={"messages": []},
         output="text",

@@ -17,6 +17,7 @@ from mastra.observability.metrics import (
     INTERVALS_MS,
     Point,
     aggregate,
+    cost_usd,
     grouped,
     kinds_of,
     percentile,
@@ -144,8 +145,7 @@ def compared(found: list[Point], body: ManyBody, compare_period: str | None) -> 
     back = _back_ms(compare_period, start, end)
     earlier = within(found, start - back, end - back)
     before = aggregate(earlier, body.aggregation, body.distinct_column)
-    change = None if value is None or not before else (value - before) / before * 100
-    return {"value": value, "previousValue": before, "changePercent": change}
+    return {"value": value, "previousValue": before, "changePercent": _change(value, before)}
 
 
 async def aggregate_metric(
@@ -154,9 +154,25 @@ async def aggregate_metric(
     """Return one value of a metric, and what it was in the time before where that is asked for."""
     found = await _selected(server, request, body.name, body.filters, body.compare_period)
     answer = compared(found, body, body.compare_period)
-    if "previousValue" in answer:
-        answer |= {"previousEstimatedCost": None, "costChangePercent": None}
-    return {"estimatedCost": None, "costUnit": None, **answer}
+    start, end = period(body.filters)
+    cost = _cost(within(found, start, end))
+    if body.compare_period is None or start is None or end is None:
+        return {**cost, **answer}
+    back = _back_ms(body.compare_period, start, end)
+    before = cost_usd(within(found, start - back, end - back))
+    change = _change(cast("float | None", cost["estimatedCost"]), before)
+    return {**cost, **answer, "previousEstimatedCost": before, "costChangePercent": change}
+
+
+def _cost(found: list[Point]) -> dict[str, Json]:
+    # Of models whose price is not known nothing is counted, as in the original.
+    cost = cost_usd(found)
+    return {"estimatedCost": cost, "costUnit": None if cost is None else "USD"}
+
+
+def _change(value: float | None, before: float | None) -> float | None:
+    """Return by how many percent a value is above what it was before."""
+    return None if value is None or not before else (value - before) / before * 100
 
 
 async def break_down(server: ServerDep, request: Request, body: BreakdownBody) -> dict[str, Json]:
@@ -166,8 +182,7 @@ async def break_down(server: ServerDep, request: Request, body: BreakdownBody) -
         {
             "dimensions": dimensions,
             "value": aggregate(members, body.aggregation, body.distinct_column),
-            "estimatedCost": None,
-            "costUnit": None,
+            **_cost(members),
         }
         for dimensions, members in grouped(found, body.group_by)
     ]
@@ -189,10 +204,13 @@ async def metric_series(server: ServerDep, request: Request, body: SeriesBody) -
     series: list[Json] = [
         {
             "name": name,
-            "costUnit": None,
-            "points": [{**point, "estimatedCost": None} for point in values],
+            "costUnit": _cost([point for _, bucket in buckets for point in bucket])["costUnit"],
+            "points": [
+                {**_at(moment, bucket, body), "estimatedCost": cost_usd(bucket)}
+                for moment, bucket in buckets
+            ],
         }
-        for name, values in over_time(found, body, body.interval, body.group_by, body.name)
+        for name, buckets in _series(found, body.interval, body.group_by, body.name)
     ]
     return {"series": series}
 
@@ -201,18 +219,21 @@ def over_time(
     found: list[Point], body: ManyBody, interval: str, group_by: list[str], names: list[str]
 ) -> Iterator[tuple[str, list[dict[str, Json]]]]:
     """Yield the name of each group with its values over time."""
+    for name, buckets in _series(found, interval, group_by, names):
+        yield name, [_at(moment, bucket, body) for moment, bucket in buckets]
+
+
+def _series(
+    found: list[Point], interval: str, group_by: list[str], names: list[str]
+) -> Iterator[tuple[str, list[tuple[float, list[Point]]]]]:
     for dimensions, members in grouped(found, group_by) if found else []:
         name = "|".join(value or "" for value in dimensions.values()) or ",".join(names)
-        yield (
-            name,
-            [
-                {
-                    "timestamp": iso_from_ms(at),
-                    "value": aggregate(bucket, body.aggregation, body.distinct_column),
-                }
-                for at, bucket in _buckets(members, interval)
-            ],
-        )
+        yield name, _buckets(members, interval)
+
+
+def _at(moment: float, bucket: list[Point], body: ManyBody) -> dict[str, Json]:
+    value = aggregate(bucket, body.aggregation, body.distinct_column)
+    return {"timestamp": iso_from_ms(moment), "value": value}
 
 
 async def metric_percentiles(

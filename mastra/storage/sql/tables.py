@@ -204,6 +204,8 @@ spans = Table(
     Column("input_tokens", BigInteger),
     Column("output_tokens", BigInteger),
     Column("content", Text, nullable=False),
+    Column("input_cost_usd", Double),
+    Column("output_cost_usd", Double),
 )
 """Spans that have ended, never rewritten."""
 

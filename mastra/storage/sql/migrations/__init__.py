@@ -20,6 +20,7 @@ from mastra.storage.sql.migrations.v9_agent_runs import agent_runs_as_runs
 from mastra.storage.sql.migrations.v10_observability import observability_tables
 from mastra.storage.sql.migrations.v11_schedules import schedule_tables
 from mastra.storage.sql.migrations.v12_flow import flow_tables
+from mastra.storage.sql.migrations.v13_costs import costs
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -54,6 +55,7 @@ MIGRATIONS = (
     Migration(10, observability_tables),
     Migration(11, schedule_tables),
     Migration(12, flow_tables),
+    Migration(13, costs),
 )
 LATEST = MIGRATIONS[-1].version
 
