@@ -17,6 +17,7 @@ from mastra.ag_ui.interrupts import Open
 from mastra.ag_ui.state import SharedNotes
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk, error_to_wire
+from mastra.agents.client_tools import unanswered
 from mastra.errors import MastraError
 
 __all__ = ["AgentDisplay"]
@@ -71,7 +72,10 @@ class AgentDisplay:
                 usage = teller.usage or usage_of_model({}, (await stream.usage()).to_wire())
                 outbox.finish(RunFinishedInterruptOutcome(interrupts=interrupts), usage=usage)
             case "success":
-                waiting = [*teller.pending]
+                steps = await stream.steps()
+                left = unanswered(steps[-1]) if steps else {}
+                # A run that goes on tells nothing of the calls that it began with.
+                waiting = [*teller.pending, *(call for call in left if call not in teller.pending)]
                 outcome = RunFinishedSuccessOutcome(pending_tool_call_ids=waiting or None)
                 outbox.finish(outcome, usage=teller.usage, result=teller.result)
             case "aborted" | "canceled":

@@ -26,7 +26,7 @@ from mastra.agents.recall import UPDATE_TOOL
 from mastra.errors import MastraError
 from mastra.ids import new_id
 from mastra.pages.chats import Chat, cancel, status_of
-from mastra.pages.conversation import Conversation, telling, tool_message
+from mastra.pages.conversation import Conversation, tool_message
 from mastra.pages.turns import Leg, Taken, Turn
 from mastra.pages.who import agent_of
 from mastra.server.caller_options import call_options
@@ -115,14 +115,12 @@ class _Asking:
         chat = self.chat
         controller = stack.enter_context(chat.stoppable())
         prefix = ""
-        results: list[dict[str, Any]] = []
         if answered:
             first, _ = answered[0]
             if not stack.enter_context(chat.answering(first.run_id)):
                 await answers.check_given_before([*answers.given])
                 return answer_frames(self.telling.outbox)
-            results = page_results(self.given.messages, await self._own_tools())
-            legs = await self._answered(answered, controller, results)
+            legs = await self._answered(answered, controller)
             prefix = f"-{first.place}"
             await answers.keep(is_taken=False)
         else:
@@ -133,8 +131,6 @@ class _Asking:
         opens = partial(self._opens, conversation)
         display = AgentDisplay(self.telling, teller, notes, opens)
         turn = Turn(chat.server, display, legs, stack.pop_all(), controller)
-        if results:
-            turn.kept = partial(conversation.keep, results)
         try:
             await turn.begin(self.request)
         except Taken:
@@ -190,16 +186,16 @@ class _Asking:
         self,
         answered: Sequence[tuple[Open, ResumeEntry]],
         controller: AbortController,
-        results: list[dict[str, Any]],
     ) -> list[Leg]:
         body = AgentAnswerBody(
             run_id=answered[0][0].run_id, request_context=agent_body(self.given).request_context
         )
         options = await call_options(self.chat.server, self.request, self.agent, body)
         options |= {"abort_signal": controller.signal}
-        if results and not self.agent.spec.durable:
-            author = await self.agent.get_default_options(options["request_context"])
-            options["prepare_step"] = telling(results, author.get("prepare_step"))
+        results = page_results(self.given.messages, await self._own_tools())
+        if results:
+            options["client_results"] = results
+            self.telling.outbox.brought |= {result["toolCallId"] for result in results}
         return [self._leg(one, entry, options) for one, entry in answered]
 
     def _leg(self, one: Open, entry: ResumeEntry, options: Mapping[str, Any]) -> Leg:

@@ -49,6 +49,8 @@ class Outbox:
         self.messages: list[Message] = [*given.messages]
         self.is_over = False
         """Whether the run has ended for the page."""
+        self.brought: set[str] = set()
+        """The calls of which the page has brought the results."""
         self._encoder = encoder
         self._made: list[bytes] = []
         self._state: Any = _UNKNOWN
@@ -145,7 +147,13 @@ class Outbox:
         message.tool_calls = [*(message.tool_calls or ()), call]
 
     def result(self, event: ToolCallResultEvent) -> None:
-        """Send what came of a call, which the page puts right after the call's message."""
+        """Send what came of a call, which the page puts right after the call's message.
+
+        What the page's own tool gave it has as a message of its own.
+        """
+        if event.tool_call_id in self.brought:
+            self.brought.discard(event.tool_call_id)
+            return
         self.put(event)
         made = ToolMessage(
             id=event.message_id,

@@ -78,7 +78,8 @@ class Leg:
         for call in recorder.calls:
             if not call.provider_executed:
                 place, data = next(outcomes)
-                self.places[call.id] = tool_op(self._ledger.turn, place)
+                if not data.get("isTold"):
+                    self.places[call.id] = tool_op(self._ledger.turn, place)
                 runner.know(call, load_outcome(data))
                 _take_note(run, data.get("noted", {}))
                 if "used" in data:

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from mastra.agents.chunks import plain
 from mastra.agents.claim import check_caller
+from mastra.agents.client_tools import described, from_description
 from mastra.agents.durable_step import DurableAgent
 from mastra.agents.follower import Reading, follow
 from mastra.agents.limits import UsageLimits
@@ -41,8 +42,6 @@ from mastra.schema import ANY
 from mastra.services import Services
 from mastra.storage.base import RunHead, WorkflowStore
 from mastra.storage.damage import UNREADABLE, is_unreadable
-from mastra.tools.named import named_tools
-from mastra.tools.tool import create_tool
 from mastra.workflows.engines.inprocess import InProcessEngine
 from mastra.workflows.records import StepRecord
 from mastra.workflows.run_info import RunInfo
@@ -54,6 +53,8 @@ __all__ = ["DurableRuns"]
 
 _ACTIVE: Final = ("running", "waiting")
 _LIVE: Final = frozenset(("abort_signal", "request_context", "run_id"))
+_OF_RESUME: Final = frozenset(("client_results", "memory"))
+"""What may be said to a run that goes on. Whose thread it is was said when the run was started."""
 _MESSAGES: Final = frozenset(("instructions", "system", "context"))
 _STORED: Final = _MESSAGES | {
     "active_tools",
@@ -119,8 +120,7 @@ class DurableRuns:
         """Return what moves the readers' view of a run on that waits."""
 
         async def begin() -> Reading:
-            # Whose thread it is was said when the run was started.
-            known = set(run.options) - _LIVE - {"memory"}
+            known = set(run.options) - _LIVE - _OF_RESUME
             if known:
                 raise ConfigError(
                     f"Durable agent {self._agent_id!r} goes on with the options that its run was "
@@ -137,6 +137,9 @@ class DurableRuns:
             answer = {"data": resume.data, "approved": resume.approved, "reason": resume.reason}
             if resume.args is not None:
                 answer["args"] = resume.args
+            told = run.options.get("client_results")
+            if told:
+                answer["told"] = to_jsonable(told, what="client_results")
             events = made.resume_stream(
                 answer, label=resume.tool_call_id, request_context=run.request_context
             )
@@ -255,11 +258,7 @@ def _plain(key: str, value: Any) -> Json:
         found = input_messages(value) if key == "context" else system_messages(value)
         return [stored_form(message) for message in found]
     if key == "client_tools":
-        # Whoever asked runs them: how they are described is all there is of them here.
-        return {
-            name: [tool.id, tool.description, tool.input_json_schema]
-            for name, tool in named_tools(value).items()
-        }
+        return described(value)
     if isinstance(value, UsageLimits):
         return value.to_json()
     if isinstance(value, ModelSettings):
@@ -278,10 +277,7 @@ class _AgentAlone(DurableAgent):
         for key in _MESSAGES & options.keys():
             options[key] = [message_from_record(message) for message in options[key]]
         if "client_tools" in options:
-            described: dict[str, Any] = options["client_tools"]
-            options["client_tools"] = {
-                name: create_tool(*facts) for name, facts in described.items()
-            }
+            options["client_tools"] = from_description(options["client_tools"])
         messages = [message_from_record(message) for message in value["messages"]]
         return messages, {**options, "run_id": ctx.run_id}
 

@@ -157,15 +157,16 @@ class DurableAgent:
                 return reply["output"]
             ledger.add(reply)
             stem = f"{scope.prefix}1.tool[{turn}]"
+            asked = asked_in(reply)
             branches = [
                 partial(
                     self._run_call, walk, scope, desk, call, scope.prefix + tool_op(turn, place)
                 )
-                for place, call in enumerate(asked_in(reply))
+                for place, call in enumerate(asked)
             ]
             outcomes = await run_items(walk, stem, branches, ledger.facts["atOnce"])
             combine(outcomes)
-            ledger.outcomes.extend(outcomes)
+            ledger.settle(asked, outcomes)
             given = None
 
     async def _run_call(
@@ -187,7 +188,10 @@ class DurableAgent:
         return value["prompt"], self._asked
 
     def _answer(self, data: Any) -> dict[str, Any]:
-        """Return what a call is resumed with, as `resumption_of` takes it."""
+        """Return what a call is resumed with, as `resumption_of` takes it.
+
+        `told` beside it is what calls gave that whoever answers has run.
+        """
         return {"data": data}
 
     def _output(self, result: AgentResult[Any]) -> Any:
@@ -247,6 +251,7 @@ class DurableAgent:
         ledger = desk.ledger
         run, _ = self._run(ctx, desk)
         call = requested(asked, ledger.facts["broken"])
+        told: list[Json] = []
         open_agent_span(run)
         try:
             await set_up(run)
@@ -258,9 +263,9 @@ class DurableAgent:
                 if "used" in ctx.suspend_data:
                     run.meter.restore(ctx.suspend_data["used"])
                 waits: Mapping[str, Any] = ctx.suspend_data["toolCall"]
-                runner.resumptions[call.id] = resumption_of(
-                    runner, waits, **self._answer(ctx.resume_data)
-                )
+                answer = self._answer(ctx.resume_data)
+                told = [*ctx.suspend_data.get("told", ()), *answer.pop("told", ())]
+                runner.resumptions[call.id] = resumption_of(runner, waits, **answer)
             try:
                 outcome = await _outcome(run, runner, call, desk.tell)
             finally:
@@ -271,8 +276,9 @@ class DurableAgent:
             run.meter.close()
             run.switch.release()
         if isinstance(outcome, (NeedsApproval, Suspended)):
-            return await _suspend(run, runner, call, outcome, ctx, before)
-        more: dict[str, Json] = {"noted": noted(run), "used": run.meter.to_json(before)}
+            return await _suspend(run, runner, call, outcome, ctx, before, told)
+        used = run.meter.to_json(before)
+        more: dict[str, Json] = {"noted": noted(run), "used": used, "told": told}
         if more["used"] == _NOTHING_USED:
             del more["used"]
         return {**dump_outcome(call, outcome), **{key: more[key] for key in more if more[key]}}
@@ -343,10 +349,13 @@ async def _suspend(
     outcome: NeedsApproval | Suspended,
     ctx: StepContext[Any],
     before: Meter,
+    told: list[Json],
 ) -> Json:
     waiting = waiting_call(runner, call, outcome)
+    more = {"told": told} if told else {}
     return await ctx.suspend(
         {
+            **more,
             "runId": run.run_id,
             "suspendPayload": what_to_answer(waiting),
             "resumeSchema": waiting.resume_schema,

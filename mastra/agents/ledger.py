@@ -12,6 +12,7 @@ from copy import copy
 from typing import Any, cast
 
 from mastra.agents.chunks import AgentChunk, ToolResultPayload
+from mastra.agents.client_tools import elsewhere_with
 from mastra.agents.meter import Meter
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import StepResult
@@ -88,9 +89,12 @@ class Ledger:
             if record.status != "success" or "output" in reply:
                 break
             ledger.add(reply)
-            ops = [tool_op(ledger.turn, place) for place in range(len(asked_in(reply)))]
-            done = [records[op] for op in ops if op in records]
-            ledger.outcomes.extend(found.output for found in done if found.status == "success")
+            asked = [
+                (call, records.get(tool_op(ledger.turn, place)))
+                for place, call in enumerate(asked_in(reply))
+            ]
+            done = [(call, found) for call, found in asked if found and found.status == "success"]
+            ledger.settle([call for call, _ in done], [found.output for _, found in done])
         return ledger
 
     @property
@@ -102,6 +106,10 @@ class Ledger:
     def outcomes(self) -> list[Any]:
         """What came of the calls that the last model call asked for, in their order."""
         return self._turns[-1][1]
+
+    def settle(self, asked: Sequence[Mapping[str, Any]], outcomes: Sequence[Any]) -> None:
+        """Take what came of calls that the last model call asked for."""
+        self.outcomes.extend(elsewhere_with(asked, outcomes))
 
     def add(self, reply: Mapping[str, Any]) -> None:
         """Take what a model call recorded."""

@@ -142,6 +142,11 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     resume: Resume | None = run.wait.resume
     record = None if resume is None else await take(run, resume)
     open_agent_span(run)
+    if resume is None and "client_results" in run.options:
+        raise ConfigError(
+            f"Agent {run.spec.id!r} was asked anew with client_results, which go with the answer to "
+            "a run that waits: tell what your own tools gave as a message of role 'tool'."
+        )
     if resume is None and run.leg is None and "run_id" in run.options:
         await check_run_id(run, runs_of(run))
     await set_up(run)

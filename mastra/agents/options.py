@@ -152,6 +152,7 @@ class CallOptions(TypedDict, total=False):
     active_tools: Sequence[str]
     toolsets: Mapping[str, ToolSet]
     client_tools: ToolSet
+    client_results: Sequence[Mapping[str, Any]]
     model: ModelInput
     model_settings: SettingsInput
     instructions: StaticInstructions

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from mastra.agents.claim import Claim
+from mastra.agents.client_tools import from_description, results_by_call, unanswered
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.run import AgentRun
 from mastra.agents.run_record import chosen_call, restore, to_record
 from mastra.agents.stored_runs import StoredRuns, stored_runs
 from mastra.agents.suspended import WaitingCall
-from mastra.agents.tool_calls import CallRunner, NeedsApproval, Resumption, Suspended
+from mastra.agents.tool_calls import CallRunner, Done, NeedsApproval, Resumption, Suspended
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
 from mastra.errors import InputValidationError, ResumeValidationError, StorageError
 from mastra.jsonable import Json, to_jsonable
@@ -64,6 +65,8 @@ async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
         kept = RequestContext(record["requestContext"])
         thread_id, resource_id = record["threadId"], record["resourceId"]
         options = dict(record["options"])
+        if "client_tools" in options:
+            options["client_tools"] = from_description(options["client_tools"])
     except UNREADABLE as error:
         raise _unreadable(run, error) from error
     for key, value in run.request_context.items():
@@ -114,7 +117,28 @@ def begin_resumed(
             # It goes on waiting, and its readers know already.
             run.wait.calls[call.id] = (call, _still(record, call))
             run.state.setdefault("settled", {})[call.id] = run.wait.calls[call.id][1]
+    _take_elsewhere(run, recorder, runner)
     return recorder
+
+
+def _take_elsewhere(run: AgentRun, recorder: StepRecorder, runner: CallRunner) -> None:
+    """Take in the calls of the step that whoever asked runs, and what they are known to have given.
+
+    Without it the run ends with the step, as it does where nothing waited.
+    """
+    told = results_by_call(run.options.get("client_results"))
+    waiting = {call.id for call in recorder.calls}
+    left = unanswered(recorder.result)
+    for chunk in recorder.result.tool_calls:
+        asked = chunk.payload
+        call_id = asked.tool_call_id
+        is_theirs = call_id in left and runner.runs_elsewhere(asked.tool_name)
+        if not is_theirs or call_id in waiting:
+            continue
+        call = RequestedCall(call_id, asked.tool_name, asked.args)
+        recorder.calls.append(call)
+        if call_id in told:
+            runner.know(call, Done(told[call_id].result, told[call_id].is_error))
 
 
 def _still(record: Mapping[str, Any], call: RequestedCall) -> NeedsApproval | Suspended:

@@ -9,6 +9,7 @@ from typing import Any
 from mastra.agents.chunks import (
     plain,
 )
+from mastra.agents.client_tools import described
 from mastra.agents.limits import UsageLimits
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import StepResult
@@ -55,6 +56,11 @@ def to_record(run: AgentRun, waiting: Sequence[WaitingCall]) -> dict[str, Json]:
             for key in ("max_steps", "tool_choice", "active_tools", "memory")
             if key in run.options
         }
+        | (
+            {"client_tools": described(run.options.get("client_tools"))}
+            if run.options.get("client_tools")
+            else {}
+        )
         | (
             {"limits": UsageLimits.of(run.options.get("limits")).to_json()}
             if "limits" in run.options

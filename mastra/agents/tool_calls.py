@@ -196,6 +196,11 @@ class CallRunner:
         future = self.tasks[call.id] = asyncio.get_running_loop().create_future()
         future.set_result(outcome)
 
+    def runs_elsewhere(self, tool_name: str) -> bool:
+        """Return whether whoever asked runs a tool."""
+        tool = self._tools.get(tool_name)
+        return tool is not None and tool.call is None
+
     def resume_schema(self, tool_name: str) -> str | None:
         """Return the JSON Schema of what a tool is resumed with, as text."""
         schema = self.schema_of_resume(tool_name)

@@ -109,6 +109,8 @@ async def _replayed(
                         ]
                         if shown:
                             yield _framed(shown)
+                for result in run.get("given") or ():
+                    yield _framed(translator.answered(result["toolCallId"], result["output"]))
                 if run is note.runs[-1]:
                     ended = translator.end(stream.status, await usage_of(stream))
     except MastraError as error:

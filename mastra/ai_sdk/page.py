@@ -25,6 +25,7 @@ __all__ = [
     "WorkflowChatBody",
     "answered_approvals",
     "asked_again",
+    "asking_runs",
     "calls_of",
     "model_messages",
     "page_messages",
@@ -182,6 +183,21 @@ def answered_approvals(message: PageMessage) -> list[Approval]:
         why = reason if isinstance(reason, str) and reason else None
         found.append(Approval(run_id, call_id, name, part.get("input"), approved, why))
     return found
+
+
+def asking_runs(message: PageMessage) -> list[str]:
+    """Return the runs that an assistant's message shows as waiting for a person."""
+    found: dict[str, None] = {}
+    for part in message.get("parts", ()):
+        given: Any = part.get("approval")
+        if isinstance(given, dict) and part.get("state") == "approval-requested":
+            run_id, separator, _ = str(cast("Any", given).get("id") or "").partition(APPROVAL)
+            found |= {run_id: None} if separator else {}
+        elif part["type"] == "data-tool-call-suspended":
+            data: Any = part.get("data")
+            run_id = cast("Any", data).get("runId") if isinstance(data, dict) else None
+            found |= {run_id: None} if isinstance(run_id, str) else {}
+    return [*found]
 
 
 def results_of_page(message: PageMessage, own: Collection[str]) -> list[dict[str, Any]]:

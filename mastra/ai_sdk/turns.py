@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final, cast
 
 from starlette.requests import Request
@@ -24,6 +24,7 @@ from mastra.ai_sdk.page import (
     PageMessage,
     answered_approvals,
     asked_again,
+    asking_runs,
     calls_of,
     model_messages,
     page_messages,
@@ -33,7 +34,7 @@ from mastra.ai_sdk.ui_stream import DONE, usage_of
 from mastra.errors import MastraError
 from mastra.ids import new_id
 from mastra.pages.chats import Chat, ChatNote
-from mastra.pages.conversation import Conversation, telling, tool_message
+from mastra.pages.conversation import Conversation, tool_message
 from mastra.pages.facts import framed
 from mastra.pages.turns import Leg, Taken, Turn
 from mastra.server.caller_options import call_options
@@ -46,6 +47,8 @@ __all__ = ["client_tools", "turn_of"]
 
 _MOST_RUNS: Final = 50
 """How many runs the approvals of one message are looked up in, the latest."""
+_ALL: Final = sys.maxsize
+"""More chunks than a run has: of one that is read from there on only how it is now is shown."""
 
 
 @dataclass(slots=True)
@@ -118,7 +121,7 @@ async def turn_of(
         asking = _Asking(chat, request, agent, body, conversation, stack, controller)
         legs = await asking.legs(messages, going_on)
         display = _Display(AgentTranslator(shown))
-        return Turn(chat.server, display, legs, stack.pop_all(), controller, kept=asking.kept)
+        return Turn(chat.server, display, legs, stack.pop_all(), controller)
 
 
 @dataclass(slots=True)
@@ -130,22 +133,25 @@ class _Asking:
     conversation: Conversation
     stack: ExitStack
     controller: AbortController
-    kept: Callable[[], Awaitable[None]] | None = None
 
     async def legs(self, messages: list[PageMessage], going_on: PageMessage | None) -> list[Leg]:
         """Return what answers: approvals that wait, a tool that waits, or a new run."""
         body = self.body
-        if body.run_id is not None and "resume_data" in body.model_fields_set:
-            return [await self._resumed(body.run_id, going_on)]
-        approvals = [] if going_on is None else answered_approvals(going_on)
-        waiting = await self._waiting(approvals) if approvals else []
-        if waiting and going_on is not None:
-            return await self._approved(waiting, going_on)
         results: list[dict[str, Any]] = []
         if going_on is not None:
             results = results_of_page(going_on, await self._own_tools())
-        if approvals and not results:
-            raise Taken
+        if body.run_id is not None and "resume_data" in body.model_fields_set:
+            return [await self._resumed(body.run_id, going_on, results)]
+        approvals = [] if going_on is None else answered_approvals(going_on)
+        if going_on is not None and approvals:
+            waiting = await self._waiting(approvals)
+            if not waiting:
+                raise Taken
+            return await self._approved(waiting, going_on, results)
+        if going_on is not None and results:
+            run_id = await self._waits_still(going_on)
+            if run_id is not None:
+                return [await self._told_early(run_id, going_on, results)]
         return [await self._asked(messages, going_on, results)]
 
     # -- runs that wait ------------------------------------------------------------------------
@@ -183,16 +189,13 @@ class _Asking:
         run = await find_suspended(self.agent, run_id, self.chat.owner)
         return None if run is None or run.thread_id != self.conversation.thread_id else run
 
-    async def _approved(self, approvals: list[Approval], going_on: PageMessage) -> list[Leg]:
+    async def _approved(
+        self, approvals: list[Approval], going_on: PageMessage, results: list[dict[str, Any]]
+    ) -> list[Leg]:
         run_id = approvals[0].run_id
         if not self.stack.enter_context(self.chat.answering(run_id)):
             raise Taken
-        options = await self._answer_options(run_id)
-        results = results_of_page(going_on, await self._own_tools())
-        if results and not self.agent.spec.durable:
-            author = await self.agent.get_default_options(options["request_context"])
-            options["prepare_step"] = telling(results, author.get("prepare_step"))
-            self.kept = partial(self.conversation.keep, results)
+        options = await self._answer_options(run_id, results)
         await self._note(run_id, going_on.get("id"))
         return [self._answered(approval, options) for approval in approvals]
 
@@ -206,15 +209,35 @@ class _Asking:
             return lambda: agent.approve_tool_call(run_id, call_id, **options)
         return lambda: agent.decline_tool_call(run_id, call_id, reason=approval.reason, **options)
 
-    async def _resumed(self, run_id: str, going_on: PageMessage | None) -> Leg:
+    async def _waits_still(self, going_on: PageMessage) -> str | None:
+        """Return the run of a message that waits for a person, whose answer is not there yet."""
+        for run_id in [*asking_runs(going_on)][-_MOST_RUNS:]:
+            if await self._suspended(run_id) is not None:
+                return run_id
+        return None
+
+    async def _told_early(
+        self, run_id: str, going_on: PageMessage, results: list[dict[str, Any]]
+    ) -> Leg:
+        """Take what the page's tools gave while the run waits for a person; nothing runs.
+
+        The page sends it once more with the person's answer; one that comes back finds it again.
+        """
+        await self._note(run_id, going_on.get("id"), given=results)
+        agent, context = self.agent, self.chat.server.request_context(self.request)
+        return lambda: agent.observe(run_id, offset=_ALL, request_context=context)
+
+    async def _resumed(
+        self, run_id: str, going_on: PageMessage | None, results: list[dict[str, Any]]
+    ) -> Leg:
         if await self._suspended(run_id) is None:
             raise Taken
-        options = await self._answer_options(run_id)
+        options = await self._answer_options(run_id, results)
         await self._note(run_id, None if going_on is None else going_on.get("id"))
         agent, data, call_id = self.agent, self.body.resume_data, self.body.tool_call_id
         return lambda: agent.resume_stream(data, run_id=run_id, tool_call_id=call_id, **options)
 
-    async def _answer_options(self, run_id: str) -> dict[str, Any]:
+    async def _answer_options(self, run_id: str, results: list[dict[str, Any]]) -> dict[str, Any]:
         body = self.body
         answer = AgentAnswerBody(
             run_id=run_id,
@@ -224,7 +247,8 @@ class _Asking:
             require_tool_approval=body.require_tool_approval,
         )
         options = await call_options(self.chat.server, self.request, self.agent, answer)
-        return {**options, "abort_signal": self.controller.signal}
+        told = {"client_results": results} if results else {}
+        return {**options, **told, "abort_signal": self.controller.signal}
 
     # -- new runs ------------------------------------------------------------------------------
 
@@ -257,9 +281,20 @@ class _Asking:
         return lambda: agent.stream(given, **options)
 
     async def _note(
-        self, run_id: str, message_id: str | None, results: list[dict[str, Any]] | None = None
+        self,
+        run_id: str,
+        message_id: str | None,
+        results: Sequence[Mapping[str, Any]] = (),
+        given: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Keep a note of what answers, where it goes on without its reader."""
+        """Keep a note of what answers, where it goes on without its reader.
+
+        Args:
+            run_id: The run.
+            message_id: The message that it makes.
+            results: What the page's tools gave before it.
+            given: What they gave while it waited.
+        """
         if not self.agent.spec.durable:
             return
         known = await self.chat.noted()
@@ -268,11 +303,10 @@ class _Asking:
                 return
             known = ChatNote(message_id or new_id())
         if not _is_of(known, run_id):
-            told: list[Any] = [
-                {"toolCallId": result["toolCallId"], "output": _shown_output(result)}
-                for result in results or ()
-            ]
-            known.runs.append({"id": run_id, "results": told} if told else {"id": run_id})
+            known.runs.append({"id": run_id})
+        for run in known.runs:
+            if run["id"] == run_id:
+                run |= {key: _shown(told) for key, told in _told(results, given)}
         await self.chat.note(known)
 
     async def _own_tools(self) -> set[str]:
@@ -286,9 +320,21 @@ def _is_of(note: ChatNote, run_id: str) -> bool:
     return any(run["id"] == run_id for run in note.runs)
 
 
-def _shown_output(result: Mapping[str, Any]) -> dict[str, Any]:
-    value = result["output"]["value"]
-    return {"errorText": value} if result["isError"] else {"output": value}
+def _told(
+    results: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:
+    return [(key, told) for key, told in (("results", results), ("given", given)) if told]
+
+
+def _shown(results: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return what the page's tools gave, as another that looks at the message is shown it."""
+    return [
+        {
+            "toolCallId": result["toolCallId"],
+            "output": {("errorText" if result["isError"] else "output"): result["output"]["value"]},
+        }
+        for result in results
+    ]
 
 
 def _is_same(stored: Any, shown: Any) -> bool:

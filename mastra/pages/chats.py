@@ -34,7 +34,8 @@ class ChatNote:
     message_id: str
     """The message that it is."""
     runs: list[dict[str, Json]] = field(default_factory=list[dict[str, Any]])
-    """The runs that it is made of, in order: `id`, and as `results` what the page told each."""
+    """The runs that it is made of, in order: `id`; what the page's tools gave as `results` before
+    it, and as `given` while it waited."""
 
 
 @dataclass(frozen=True, slots=True)

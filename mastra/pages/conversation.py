@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from starlette.requests import Request
 
 from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
-from mastra.agents.options import PreparedStep, StepPreparation
-from mastra.failures import call_user
 from mastra.memory import Memory
-from mastra.models.message_forms import message_from
 from mastra.pages.chats import Chat
 from mastra.request_context import RequestContext
 from mastra.server.errors import Refusal
 from mastra.server.payloads import AgentBody
 
-__all__ = ["Conversation", "telling", "tool_message"]
+__all__ = ["Conversation", "tool_message"]
 
 _LOOKED_THROUGH: Final = 50
 """How many messages are read at once to find the one that is sent again."""
@@ -75,15 +71,6 @@ class Conversation:
             await self._forget_from(memory, last["id"])
             known.discard(last["id"])
         return [message for message in messages if message.get("id") not in known]
-
-    async def keep(self, results: list[dict[str, Any]]) -> None:
-        """Store what the page's tools gave, beside the calls that the thread has."""
-        if self.memory is not None and not self.memory.read_only:
-            await self.memory.add_messages(
-                [message_from(tool_message(results))],
-                thread_id=self.thread_id,
-                resource_id=self.resource_id or "",
-            )
 
     async def _forget_from(self, memory: Memory, message_id: str) -> None:
         later: list[str] = []
@@ -142,15 +129,3 @@ async def _resource(
 def tool_message(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Return results as a message to the model."""
     return {"role": "tool", "content": results}
-
-
-def telling(results: list[dict[str, Any]], author: Any) -> Callable[[StepPreparation], Any]:
-    """Return what tells the model of calls that the page ran while others of their step waited."""
-
-    async def prepare(step: StepPreparation) -> PreparedStep:
-        asked: Any = None if author is None else await call_user(author, step)
-        changes: dict[str, Any] = dict(asked or {})
-        told = [*changes.get("messages", step.messages), tool_message(results)]
-        return cast("PreparedStep", {**changes, "messages": told})
-
-    return prepare

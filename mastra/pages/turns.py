@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
@@ -82,8 +82,6 @@ class Turn:
     stack: ExitStack
     controller: AbortController
     stream: AgentStream[Any] | None = None
-    kept: Callable[[], Awaitable[None]] | None = None
-    """Stores, in the end, what the page's own tools gave in a step that waited."""
 
     async def begin(self, request: Request) -> None:
         """Begin, so that what is wrong with the call is told by a status.
@@ -105,9 +103,6 @@ class Turn:
         self.stack.close()
         if self.stream is not None:
             await self.stream.aclose()
-            kept, self.kept = self.kept, None
-            if kept is not None and self.stream.status != "suspended":
-                await kept()
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Yield the answer as server-sent events. When the reader goes, the model stops."""

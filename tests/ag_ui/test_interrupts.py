@@ -218,27 +218,51 @@ async def test_what_a_sub_agent_asks(http: httpx.AsyncClient, deeds: Deeds, thre
     assert said.endswith("They are done.")
 
 
-@pytest.mark.parametrize("agent", ["plain", "remembering"])
+@pytest.mark.parametrize("order", ["both at once", "the person first", "the page first"])
+@pytest.mark.parametrize("asked", ["both", "both reversed"])
+@pytest.mark.parametrize("agent", AGENTS)
 async def test_a_step_may_wait_for_a_person_and_for_the_page(
-    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str, asked: str, order: str
 ) -> None:
     page = Page(http, agent, thread)
-    ended = await page.ask("both")
+    ended = await page.ask(asked)
     (one,) = ended["outcome"]["interrupts"]
     (_, calls) = page.messages
     (own,) = [call["id"] for call in calls["toolCalls"] if call["id"] != one["toolCallId"]]
-    page.messages.append({"id": "l", "role": "tool", "toolCallId": own, "content": "at home"})
-    await page.answer(ended, YES)
-    assert len(deeds.paid) == 1
-    assert "at home" in page.text
+    located = {"id": "l", "role": "tool", "toolCallId": own, "content": "at home"}
+    if order != "the person first":
+        page.messages.append(located)
+    if order == "the page first":
+        refused = await page.send()
+        assert refused["code"] == "OPEN_INTERRUPTS"
+        assert (deeds.paid, len(deeds.requests)) == ([], 1)
+    ended = await page.answer(ended, YES)
+    assert deeds.paid == ["ann"]
+    if order == "the person first":
+        # What the page's tool gives is not known yet, so the model is not asked.
+        assert ended["outcome"] == {"type": "success", "pendingToolCallIds": [own]}
+        assert len(deeds.requests) == 1
+        page.messages.append(located)
+        ended = await page.send()
+    assert ended["outcome"] == {"type": "success"}
+    assert page.text.startswith("The tools said: ")
+    assert len(deeds.requests) == 2
+    assert sorted(told(deeds)) == ["at home", "paid ann"]
+    of_calls = [m["toolCallId"] for m in page.messages if m["role"] == "tool"]
+    assert sorted(of_calls) == ["call_1", "call_2"]
     await page.ask("hello")
-    told = [
-        part.tool_call_id
-        for m in deeds.requests[-1].messages
-        if m.role == "tool"
-        for part in m.parts
+    assert sorted(told(deeds)) == ["at home", "paid ann"]
+    assert deeds.paid == ["ann"]
+
+
+def told(deeds: Deeds) -> list[Any]:
+    """What the model was told last of its calls."""
+    return [
+        part.result
+        for message in deeds.requests[-1].messages
+        if message.role == "tool"
+        for part in message.parts
     ]
-    assert sorted(told) == ["call_1", "call_2"]
 
 
 async def test_answers_that_were_kept_for_long_are_deleted() -> None:

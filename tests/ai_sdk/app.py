@@ -94,7 +94,8 @@ def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
             case "single":
                 return ToolCall("pay", {"to": "ann"})
             case "both":
-                return [ToolCall("pay", {"to": "ann"}), ToolCall("locate", {})]
+                calls = [ToolCall("pay", {"to": "ann"}), ToolCall("locate", {})]
+                return calls[::-1] if "reversed" in asked else calls
             case "locate":
                 return ToolCall("locate", {})
             case "ask":

@@ -180,28 +180,89 @@ async def test_a_suspended_tool_goes_on_with_what_the_page_says(
         assert page.states == {"call_1": "output-available"}
 
 
-@pytest.mark.parametrize("agent", ["plain", "remembering"])
-async def test_a_step_may_wait_for_a_person_and_for_the_page(
-    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
-) -> None:
-    page = Page(http, agent, f"both {agent}")
-    await page.ask("both")
-    page.answer()
-    assert page.is_sent_by_itself() is False
+def located(page: Page) -> None:
+    """The page runs its own tool."""
     [locate] = [part for part in page.messages[-1]["parts"] if part["type"] == "tool-locate"]
     locate |= {"state": "output-available", "output": "Oslo"}
-    assert page.is_sent_by_itself()
-    await page.send()
-    assert page.text == "The tools said: paid ann, Oslo."
-    assert deeds.paid == ["ann"]
-    await page.ask("hello")
-    results = [
+
+
+def told(deeds: Deeds) -> list[Any]:
+    """What the model was told last of its calls."""
+    return [
         part.result
         for message in deeds.requests[-1].messages
         if message.role == "tool"
         for part in message.parts
     ]
-    assert results == ["paid ann", "Oslo"]
+
+
+@pytest.mark.parametrize("order", ["both at once", "the person first", "the page first"])
+@pytest.mark.parametrize("asked", ["both", "both reversed"])
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_step_may_wait_for_a_person_and_for_the_page(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str, asked: str, order: str
+) -> None:
+    page = Page(http, agent, chat)
+    await page.ask(asked)
+    assert set(page.states.values()) == {"approval-requested", "input-available"}
+    message_id = page.messages[-1]["id"]
+    if order == "the page first":
+        located(page)
+        await page.send()
+        assert set(page.states.values()) == {"approval-requested", "output-available"}
+        assert (deeds.paid, len(deeds.requests)) == ([], 1)
+    page.answer()
+    if order == "both at once":
+        assert page.is_sent_by_itself() is False
+        located(page)
+    if order != "the person first":
+        assert page.is_sent_by_itself()
+    sent = page.body()
+    await page.send()
+    assert deeds.paid == ["ann"]
+    if order == "the person first":
+        # What the page's tool gives is not known yet, so the model is not asked.
+        assert set(page.states.values()) == {"output-available", "input-available"}
+        assert (page.text, len(deeds.requests)) == ("", 1)
+        located(page)
+        await page.send()
+    assert page.states == dict.fromkeys(("call_1", "call_2"), "output-available")
+    assert page.text.startswith("The tools said: ")
+    assert (len(page.messages), page.messages[-1]["id"]) == (2, message_id)
+    assert (len(deeds.requests), sorted(told(deeds))) == (2, ["Oslo", "paid ann"])
+    assert (await http.post(page.path, json=sent)).status_code == 409
+    await page.ask("hello")
+    assert sorted(told(deeds)) == ["Oslo", "paid ann"]
+    assert deeds.paid == ["ann"]
+
+
+async def test_what_the_page_gave_first_is_there_after_a_reload(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str
+) -> None:
+    page = Page(http, "durable", chat)
+    await page.ask("both reversed")
+    located(page)
+    await page.send()
+    states = page.states
+    page.messages[-1] = {"role": "assistant"}
+    put_together(page.messages[-1], chunks_of(await page.go_on()))
+    assert page.states == states
+    page.answer()
+    await page.send()
+    assert sorted(told(deeds)) == ["Oslo", "paid ann"]
+
+
+@pytest.mark.parametrize("agent", ["plain", "durable"])
+async def test_the_tools_of_a_page_are_there_after_an_approval(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
+) -> None:
+    page = Page(http, agent, chat)
+    blink = {"description": "Blink", "parameters": {"type": "object", "properties": {}}}
+    await page.ask("single", clientTools={"blink": blink})
+    page.answer()
+    await page.send()
+    assert deeds.paid == ["ann"]
+    assert [tool.name for tool in deeds.requests[-1].tools].count("blink") == 1
 
 
 @pytest.mark.parametrize("approved", [True, False])
