@@ -131,6 +131,7 @@ class _Asking:
         opens = partial(self._opens, conversation)
         display = AgentDisplay(self.telling, teller, notes, opens)
         turn = Turn(chat.server, display, legs, stack.pop_all(), controller)
+        turn.is_opened_at_once = True
         try:
             await turn.begin(self.request)
         except Taken:

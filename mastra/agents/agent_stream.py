@@ -139,6 +139,17 @@ class AgentStream(Generic[Obj]):
         self._raise_if_wrong()
         return self
 
+    async def taken(self) -> Self:
+        """Return once the call was found in order, before the model has said anything.
+
+        Raises:
+            MastraError: What was wrong with it. Of a durable run only what was known before it began.
+        """
+        while not (self._run.is_taken or self._puller.is_done):
+            await self._puller.pull()
+        self._raise_if_wrong()
+        return self
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -118,6 +118,7 @@ class DurableRuns:
 
     def resume(self, run: AgentRun, resume: Resume) -> LoopSteps:
         """Return what moves the readers' view of a run on that waits."""
+        run.transcript.message_id = message_id_of(run.run_id)
 
         async def begin() -> Reading:
             known = set(run.options) - _LIVE - _OF_RESUME

@@ -64,6 +64,8 @@ async def follow(
     try:
         run.switch.check()
         reading = await begin()
+        run.is_taken = True
+        yield
         if not reading.is_silent:
             async with aclosing(_shown(run, reading, reading.events.full_stream)) as chunks:
                 async for _ in chunks:

@@ -61,13 +61,12 @@ async def run_agent(run: AgentRun) -> LoopSteps:
     """Run an agent from its input to its end, whatever that is."""
     step: _Step | None = None
     try:
-        goes_on = await _begin(run)
+        first = step = await _begin(run)
         yield
         is_over = False
         while not is_over:
             run.switch.check()
-            step = await _next_step(run, goes_on)
-            goes_on = None
+            step, first = first or await _next_step(run), None
             if not step.is_read:
                 await step.open()
                 yield
@@ -137,7 +136,15 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
     run.switch.release()
 
 
-async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
+async def _begin(run: AgentRun) -> _Step | None:
+    """Work out what holds for the run; of one that goes on, return the step that it is in."""
+    goes_on = await _set_up(run)
+    step = None if goes_on is None else await _next_step(run, goes_on)
+    run.is_taken = True
+    return step
+
+
+async def _set_up(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     """Work out what holds for the run; of one that goes on, return how."""
     resume: Resume | None = run.wait.resume
     record = None if resume is None else await take(run, resume)
@@ -172,7 +179,9 @@ async def _begin(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     return None
 
 
-async def _next_step(run: AgentRun, goes_on: Callable[[CallRunner], StepRecorder] | None) -> _Step:
+async def _next_step(
+    run: AgentRun, goes_on: Callable[[CallRunner], StepRecorder] | None = None
+) -> _Step:
     if run.wait.claim is not None:
         await run.wait.claim.confirm()
     if goes_on is None:

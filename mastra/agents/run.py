@@ -82,6 +82,8 @@ class AgentRun:
         """What it waits for, and with what it goes on."""
 
         self.status = "running"
+        self.is_taken = False
+        """Whether the call was found in order: a new run is set up, an answer was taken."""
         self.span: Span | None = None
         """The span of the run, where somebody traces."""
         self.entries: list[ModelEntry] = []

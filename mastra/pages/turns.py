@@ -82,6 +82,8 @@ class Turn:
     stack: ExitStack
     controller: AbortController
     stream: AgentStream[Any] | None = None
+    is_opened_at_once: bool = False
+    """Whether the page is told that its answer has begun before the agent has said anything."""
 
     async def begin(self, request: Request) -> None:
         """Begin, so that what is wrong with the call is told by a status.
@@ -92,7 +94,8 @@ class Turn:
         """
         try:
             self.stream = self.legs[0]()
-            await unless_gone(request, _begun(self.stream))
+            begun = self.stream.taken() if self.is_opened_at_once else _begun(self.stream)
+            await unless_gone(request, begun)
         except BaseException as error:
             await self._close()
             if isinstance(error, _GONE):

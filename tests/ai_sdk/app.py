@@ -48,6 +48,8 @@ class Deeds:
         self.waiting = 0
         self.held: asyncio.Event | None = None
         """Where it is set, a slow answer stops in its middle until this is."""
+        self.silent: asyncio.Event | None = None
+        """Where it is set, a slow answer says nothing until this is."""
         self.cut = 0
         """How many slow answers have ended, or were ended."""
         self.requests: list[Any] = []
@@ -61,6 +63,8 @@ def asked_of(request: Any) -> str:
 def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
     async def slowly(text: str, pause_s: float = pause_s) -> AsyncIterator[str]:
         try:
+            if deeds.silent is not None:
+                await deeds.silent.wait()
             for place in range(PIECES):
                 await asyncio.sleep(pause_s)
                 if place == MIDDLE and deeds.held is not None:
