@@ -20,7 +20,6 @@ __all__ = [
     "cost_usd",
     "grouped",
     "kinds_of",
-    "percentile",
     "points",
 ]
 
@@ -134,16 +133,3 @@ def grouped(
         key = tuple(None if value is None else str(value) for value in values)
         groups.setdefault(key, []).append(point)
     return [(dict(zip(names, key, strict=True)), points) for key, points in groups.items()]
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value below which a share of the values lies, between the two nearest.
-
-    Args:
-        values: At least one.
-        share: From 0 to 1.
-    """
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * min(max(share, 0.0), 1.0)
-    low, high = math.floor(place), math.ceil(place)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)

@@ -7,13 +7,14 @@ form: a few columns to look for, and data. A store knows nothing of what is in t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 from mastra.clock import now_ms
 from mastra.jsonable import Json, dump_json, load_json
+from mastra.observability.percentiles import percentile
 from mastra.storage.limits import check_columns
 
 __all__ = [
@@ -23,7 +24,10 @@ __all__ = [
     "EvalPage",
     "EvalRecord",
     "EvalStore",
+    "FieldCondition",
     "InMemoryEvals",
+    "Path",
+    "Percentiles",
 ]
 
 EvalKind: TypeAlias = Literal[
@@ -66,6 +70,20 @@ class EvalRecord:
     """Why the data could not be read. It is not stored."""
 
 
+Path: TypeAlias = tuple[str, ...]
+"""Where a value stands in the data: names, each within the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCondition:
+    """A text in the data must be one of some."""
+
+    paths: tuple[Path, ...]
+    """Where it stands: at the first of these where there is a text that is not empty."""
+    values: tuple[str, ...]
+    """What it may be. None of them, and no record meets it."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvalFilter:
     """Which records; what is left out does not matter."""
@@ -81,6 +99,8 @@ class EvalFilter:
     """Those that were first stored at this time or after it, in milliseconds since 1970."""
     before_ms: int | None = None
     """Those that were first stored before this time."""
+    fields: tuple[FieldCondition, ...] = ()
+    """What must stand in the data. A record whose data cannot be read meets no condition."""
 
     def columns(self) -> dict[str, str]:
         """Return the columns that must be equal to something."""
@@ -105,6 +125,10 @@ class EvalPage:
 
     records: list[EvalRecord]
     total: int
+
+
+Percentiles: TypeAlias = list[tuple[int, list[float]]]
+"""Of each stretch of time its begin, in milliseconds since 1970, and a value for each share."""
 
 
 class EvalStore(Protocol):
@@ -140,7 +164,36 @@ class EvalStore(Protocol):
     async def count_statuses(
         self, kind: EvalKind, where: EvalFilter = EvalFilter()
     ) -> dict[tuple[str | None, str | None], int]:
-        """Return how many records there are by parent and by the `status` in their data."""
+        """Return how many records there are by parent and by the `status` in their data.
+
+        Where that is no text or the data cannot be read, the status is `None`.
+        """
+        ...
+
+    def pages(
+        self, kind: EvalKind, where: EvalFilter = EvalFilter()
+    ) -> AsyncIterator[Sequence[EvalRecord]]:
+        """Yield all records, the oldest first, a few hundred at a time."""
+        ...
+
+    async def percentiles(
+        self,
+        kind: EvalKind,
+        path: Path,
+        where: EvalFilter = EvalFilter(),
+        *,
+        shares: Sequence[float],
+        interval_ms: int,
+    ) -> Percentiles:
+        """Return percentiles of a number in the data, by when the records were first stored.
+
+        Args:
+            kind: Of which records.
+            path: Where the number stands. Records without one are left out.
+            where: Of which of them.
+            shares: From 0 to 1. A value between two records lies between theirs.
+            interval_ms: How long a stretch of time is.
+        """
         ...
 
     async def delete(
@@ -170,6 +223,10 @@ def check_eval(record: EvalRecord) -> bytes:
 
 MAX_SCORES: Final = 10_000
 """How many scores a store in this process keeps; older ones are forgotten."""
+
+
+PAGE: Final = 500
+"""How many records are read at a time where all are gone through."""
 
 
 class InMemoryEvals:
@@ -234,6 +291,7 @@ class InMemoryEvals:
             and _is_at(kept[0], where.at_version)
             and (where.from_ms is None or kept[0].created_at >= where.from_ms)
             and (where.before_ms is None or kept[0].created_at < where.before_ms)
+            and (not where.fields or _has(load_json(kept[1]), where.fields))
         ]
 
     async def count_statuses(
@@ -241,7 +299,37 @@ class InMemoryEvals:
     ) -> dict[tuple[str | None, str | None], int]:
         """Return how many records there are by parent and by the `status` in their data."""
         found = map(_read, self._found(kind, where))
-        return Counter((one.parent_id, _status(one.data.get("status"))) for one in found)
+        return Counter((one.parent_id, _text_at(one.data, ("status",))) for one in found)
+
+    async def pages(
+        self, kind: EvalKind, where: EvalFilter = EvalFilter()
+    ) -> AsyncIterator[Sequence[EvalRecord]]:
+        """Yield all records, the oldest first, a few hundred at a time."""
+        found = self._found(kind, where)
+        for start in range(0, len(found), PAGE):
+            yield [_read(kept) for kept in found[start : start + PAGE]]
+
+    async def percentiles(
+        self,
+        kind: EvalKind,
+        path: Path,
+        where: EvalFilter = EvalFilter(),
+        *,
+        shares: Sequence[float],
+        interval_ms: int,
+    ) -> Percentiles:
+        """Return percentiles of a number in the data, by when the records were first stored."""
+        stretches: dict[int, list[float]] = {}
+        async for page in self.pages(kind, where):
+            for one in page:
+                number = _at(one.data, path)
+                if isinstance(number, int | float) and not isinstance(number, bool):
+                    begin = one.created_at // interval_ms * interval_ms
+                    stretches.setdefault(begin, []).append(float(number))
+        return [
+            (begin, [percentile(values, share) for share in shares])
+            for begin, values in sorted(stretches.items())
+        ]
 
     async def delete(
         self,
@@ -270,8 +358,22 @@ def _read(kept: tuple[EvalRecord, bytes]) -> EvalRecord:
     return replace(kept[0], data=load_json(kept[1]))
 
 
-def _status(found: Json) -> str | None:
-    return None if found is None else str(found)
+def _at(data: Json, path: Path) -> Json:
+    found: Any = data
+    for name in path:
+        if not isinstance(found, Mapping):
+            return None
+        found = cast("Mapping[str, Any]", found).get(name)
+    return found
+
+
+def _text_at(data: Json, *paths: Path) -> str | None:
+    texts = (found for path in paths if isinstance(found := _at(data, path), str))
+    return next(filter(None, texts), None)
+
+
+def _has(data: Json, conditions: Sequence[FieldCondition]) -> bool:
+    return all(_text_at(data, *one.paths) in one.values for one in conditions)
 
 
 def _is_at(record: EvalRecord, version: int | None) -> bool:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
+from statistics import quantiles
 from typing import Any
 
 import pytest
 
 from mastra.errors import SerializationError
-from mastra.storage.evals import EvalFilter, EvalGuard, EvalRecord, EvalStore
+from mastra.storage.evals import (
+    PAGE,
+    EvalFilter,
+    EvalGuard,
+    EvalRecord,
+    EvalStore,
+    FieldCondition,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -130,6 +139,80 @@ async def test_statuses_are_counted(evals: EvalStore) -> None:
     of_a = await evals.count_statuses("experiment_result", EvalFilter(resource_id="a"))
     assert of_a == {("a", "reviewed"): 2, ("a", None): 1}
     assert await evals.count_statuses("score") == {}
+
+
+def where_it_says(value: str, *paths: str) -> EvalFilter:
+    """Return a filter by a text in the data; a path is names with dots between them."""
+    return EvalFilter(
+        fields=(FieldCondition(tuple(tuple(path.split(".")) for path in paths), (value,)),)
+    )
+
+
+async def test_records_are_found_by_what_stands_in_their_data(evals: EvalStore) -> None:
+    said: dict[str, dict[str, Any]] = {
+        "a": {"entity": {"name": "Größe", "id": "x"}, "entityId": "x"},
+        "b": {"entity": {"name": ""}, "entityId": "Größe"},
+        "c": {"entityId": "y", "entity": ["Größe"]},
+        "d": {"entityId": 7, "entity": "Größe\0"},
+        "e": {"entityId": None, "text": "nul \0"},
+    }
+    await evals.save([EvalRecord("score", name, data) for name, data in said.items()])
+
+    async def found(where: EvalFilter) -> list[str]:
+        page = await evals.list("score", where, is_ascending=True)
+        assert page.total == len(page.records)
+        return [one.id for one in page.records]
+
+    assert await found(where_it_says("Größe", "entity.name", "entityId")) == ["a", "b"]
+    assert await found(where_it_says("Größe", "entity.name")) == ["a"]
+    assert await found(where_it_says("y", "entityId")) == ["c"]
+    assert await found(where_it_says("7", "entityId")) == []
+    assert await found(where_it_says("", "entity.name")) == []
+    either = FieldCondition((("entityId",),), ("x", "y", "z"))
+    assert await found(EvalFilter(fields=(either,))) == ["a", "c"]
+    both = FieldCondition((("entity", "id"),), ("x",))
+    assert await found(EvalFilter(fields=(either, both))) == ["a"]
+    assert await found(EvalFilter(fields=(FieldCondition((("entityId",),), ()),))) == []
+
+
+async def test_all_records_are_gone_through_in_pages(evals: EvalStore) -> None:
+    await evals.save([score(str(at), parent_id="p") for at in range(2 * PAGE)])
+    await evals.save([score("other"), score("last", parent_id="p")])
+    where = EvalFilter(parent_id="p")
+    pages = [[one.id for one in page] async for page in evals.pages("score", where)]
+    assert [len(page) for page in pages] == [PAGE, PAGE, 1]
+    assert [name for page in pages for name in page] == [*map(str, range(2 * PAGE)), "last"]
+    assert [page async for page in evals.pages("feedback")] == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 100])
+async def test_percentiles_of_a_number_over_time(evals: EvalStore, count: int) -> None:
+    shares = [0.0, 0.1, 0.5, 0.95, 1.0]
+    numbers = {begin: [random.random() for _ in range(count)] for begin in (0, 1_000)}
+    await evals.save(
+        [
+            EvalRecord("score", f"{begin}/{at}", {"score": number}, created_at=begin + at + 1)
+            for begin, all_of_it in numbers.items()
+            for at, number in enumerate(all_of_it)
+        ]
+    )
+    for at, odd in enumerate(({"score": "0.5"}, {"score": True}, {"score": None}, {})):
+        await evals.save([EvalRecord("score", f"odd{at}", odd, created_at=2_001)])
+    found = await evals.percentiles("score", ("score",), shares=shares, interval_ms=1_000)
+    assert [begin for begin, _ in found] == [0, 1_000]
+    for begin, values in found:
+        # What the standard library has needs two values, and takes every share alike.
+        cuts = quantiles(numbers[begin] * 1, n=20, method="inclusive") if count > 1 else []
+        least, most = min(numbers[begin]), max(numbers[begin])
+        assert values[0] == least
+        assert values[-1] == most
+        expected = [cuts[1], cuts[9], cuts[18]] if cuts else [least] * 3
+        assert values[1:-1] == pytest.approx(expected)
+    of_none = EvalFilter(from_ms=5_000)
+    assert (
+        await evals.percentiles("score", ("score",), of_none, shares=shares, interval_ms=1_000)
+        == []
+    )
 
 
 async def test_records_are_deleted(evals: EvalStore) -> None:

@@ -20,9 +20,9 @@ from mastra.observability.metrics import (
     cost_usd,
     grouped,
     kinds_of,
-    percentile,
     points,
 )
+from mastra.observability.percentiles import percentile
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add

@@ -21,6 +21,7 @@ from mastra.storage.sql.migrations.v10_observability import observability_tables
 from mastra.storage.sql.migrations.v11_schedules import schedule_tables
 from mastra.storage.sql.migrations.v12_flow import flow_tables
 from mastra.storage.sql.migrations.v13_costs import costs
+from mastra.storage.sql.migrations.v14_json_fields import json_fields
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -56,6 +57,7 @@ MIGRATIONS = (
     Migration(11, schedule_tables),
     Migration(12, flow_tables),
     Migration(13, costs),
+    Migration(14, json_fields),
 )
 LATEST = MIGRATIONS[-1].version
 

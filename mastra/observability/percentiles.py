@@ -1,0 +1,31 @@
+"""Values of which a share of all is smaller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+__all__ = ["between", "percentile"]
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value below which a share of the values lies, between the two nearest.
+
+    Args:
+        values: At least one.
+        share: From 0 to 1.
+    """
+    return between(len(values), share, sorted(values).__getitem__)
+
+
+def between(count: int, share: float, nth: Callable[[int], float]) -> float:
+    """Return the same of values of which only some are at hand.
+
+    Args:
+        count: How many there are.
+        share: From 0 to 1.
+        nth: Gives the value at a place, of all in order; it is asked for the two nearest.
+    """
+    place = (count - 1) * min(max(share, 0.0), 1.0)
+    low, high = math.floor(place), math.ceil(place)
+    return nth(low) + (nth(high) - nth(low)) * (place - low)
