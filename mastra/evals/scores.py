@@ -120,6 +120,6 @@ def score_to_wire(record: EvalRecord) -> dict[str, Json]:
         "createdAt": iso_from_ms(record.created_at),
         "updatedAt": iso_from_ms(record.updated_at),
     }
-    if record.error is not None:
-        wire |= {"score": None, "error": record.error}
+    if fault := record.fault():
+        wire |= {"score": None, **fault}
     return to_jsonable(wire, what=f"Score {record.id!r}")

@@ -13,8 +13,10 @@ from operator import attrgetter
 from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 from mastra.clock import now_ms
+from mastra.failures import error_to_json
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.observability.percentiles import percentile
+from mastra.storage.damage import unreadable
 from mastra.storage.limits import check_columns
 
 __all__ = [
@@ -68,6 +70,13 @@ class EvalRecord:
     """Likewise."""
     error: str | None = None
     """Why the data could not be read. It is not stored."""
+
+    def fault(self) -> dict[str, Json]:
+        """Return the `error` that an entry of a list has, of a record that could not be read."""
+        if self.error is None:
+            return {}
+        what = f"{self.kind.replace('_', ' ').capitalize()} {self.id!r}"
+        return {"error": error_to_json(unreadable(what, self.error))}
 
 
 Path: TypeAlias = tuple[str, ...]
@@ -225,7 +234,7 @@ MAX_SCORES: Final = 10_000
 """How many scores a store in this process keeps; older ones are forgotten."""
 
 
-PAGE: Final = 500
+PAGE: Final = 200
 """How many records are read at a time where all are gone through."""
 
 

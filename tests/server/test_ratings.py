@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from mastra import InMemoryStorage, Mastra, ServerConfig
+from mastra import InMemoryStorage, Mastra, ServerConfig, SQLStorage
 from mastra.clock import iso_from_ms, now_ms
 from mastra.server import BearerAuth, create_app
+from mastra.storage.evals import EvalRecord
 
 pytestmark = pytest.mark.anyio
+EVERY = pytest.mark.every_engine
 
 ALICE = {"authorization": "Bearer alice-token"}
 BOB = {"authorization": "Bearer bob-token"}
@@ -20,10 +24,23 @@ SCORES = "/api/observability/scores"
 FEEDBACK = "/api/observability/feedback"
 
 
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=EVERY)])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
+    match request.param:
+        case "memory":
+            found: Any = InMemoryStorage()
+        case "sqlite":
+            found = SQLStorage(f"sqlite:///{tmp_path}/evals.db")
+        case _:
+            found = SQLStorage(request.getfixturevalue("postgres_url"))
+    yield found
+    await found.aclose()
+
+
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
+async def http(storage: Any) -> AsyncIterator[httpx.AsyncClient]:
     auth = BearerAuth({"alice-token": "alice", "bob-token": "bob"})
-    app = create_app(Mastra(storage=InMemoryStorage()), ServerConfig(auth=auth))
+    app = create_app(Mastra(storage=storage), ServerConfig(auth=auth))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         for headers, values in ((ALICE, (0.0, 0.25, 1.0)), (BOB, (0.5,))):
@@ -86,3 +103,84 @@ async def test_scores_by_what_they_are_of(http: httpx.AsyncClient) -> None:
         {"dimensions": {"entityId": "agent-0"}, "value": 0.5},
         {"dimensions": {"entityId": "agent-1"}, "value": 0.25},
     ]
+
+
+SAID: list[dict[str, Any]] = [
+    {"entityType": "agent", "entityName": "Planner", "runId": "r1", "scoreSource": "experiment"},
+    {"entityType": "agent", "entityName": "Mail", "runId": "r1", "scoreSource": "live"},
+    {"entityType": "workflow", "entityId": "Planner", "runId": "r2", "traceId": "t"},
+]
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"entityType": "agent"},
+    {"entityType": "AGENT"},
+    {"entityName": "Planner"},
+    {"entityName": ["Planner", "Mail"]},
+    {"entityName": []},
+    {"scoreSource": "live"},
+    {"scoreSource": ["live", "experiment"]},
+    {"experimentId": "r1"},
+    {"traceIds": ["t", "u"], "runId": "r2"},
+    {"scorerName": "shown"},
+    {"entityType": "agent", "runId": None},
+    {"nothing has it": "x"},
+    {"odd'name": "x"},
+    {"feedbackUserId": "alice"},
+    {"feedbackUserId": ""},
+    {"feedbackId": "f1"},
+    {"resourceId": "alice"},
+]
+
+
+@pytest.mark.parametrize(("base", "kind"), [(SCORES, "score"), (FEEDBACK, "feedback")])
+async def test_percentiles_are_the_same_wherever_they_are_worked_out(
+    http: httpx.AsyncClient, base: str, kind: str
+) -> None:
+    values = [at / 10 for at in range(len(SAID))]
+    for at, (facts, value) in enumerate(zip(SAID, values, strict=True)):
+        if kind == "score":
+            said = {**facts, "scorerId": "p", "scorerName": "shown", "score": value}
+        else:
+            said = {**facts, "feedbackType": "p", "value": value, "feedbackId": f"f{at}"}
+        made = await http.post(base, headers=ALICE, json={kind: said})
+        assert made.status_code == 200, made.text
+    which = {"scorerId": "p"} if kind == "score" else {"feedbackType": "p"}
+    counts = 0
+    for filters in FILTERS:
+        asks = {**which, "percentiles": [0, 0.3, 1], "interval": "1d"}
+        found = await asked(http, f"{base}/percentiles", {**asks, "filters": filters})
+        # A number cannot be looked for in what is stored, so these are gone through one by one.
+        number = "score" if kind == "score" else "value"
+        by_hand = {**asks, "filters": {**filters, number: values}}
+        assert found == await asked(http, f"{base}/percentiles", by_hand), filters
+        counts += sum(len(series["points"]) for series in found["series"])
+        many = {**which, "aggregation": "count", "filters": filters}
+        counted = (await asked(http, f"{base}/aggregate", many))["value"]
+        assert (counted is None) == (not found["series"][0]["points"])
+    assert counts > len(FILTERS)
+
+
+async def test_few_of_many_large_scores_are_in_memory_at_once(tmp_path: Path) -> None:
+    storage = SQLStorage(f"sqlite:///{tmp_path}/evals.db")
+    app = create_app(Mastra(storage=storage))
+    large = "x" * 10_000
+    for start in range(0, 3_000, 500):
+        data: Any = {"scorerId": "s", "score": 0.5, "input": large, "source": "LIVE"}
+        await storage.evals.save(
+            [EvalRecord("score", str(at), data, parent_id="s") for at in range(start, start + 500)]
+        )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://localhost"
+    ) as client:
+        for how, more in {
+            "percentiles": {"percentiles": [0.5], "interval": "1h"},
+            "aggregate": {"aggregation": "avg"},
+            "timeseries": {"aggregation": "avg", "interval": "1h"},
+        }.items():
+            tracemalloc.start()
+            found = await client.post(f"{SCORES}/{how}", json={"scorerId": "s", **more})
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert found.status_code == 200, found.text
+            assert most < 3_000 * len(large) / 2, how
+    await storage.aclose()

@@ -13,12 +13,14 @@ import httpx
 import pytest
 
 from mastra import Agent, Mastra, SQLStorage, StorageError, create_workflow, step, tool
+from mastra.evals import Dataset, Experiment, create_scorer
 from mastra.memory import Memory
 from mastra.models.messages import Message
 from mastra.server import create_app
 from mastra.storage import InMemoryStorage
 from mastra.storage.conversations import ResourceRecord, StoredMessage, ThreadRecord
 from mastra.storage.drivers import DRIVER_ID_LENGTH
+from mastra.storage.evals import EvalRecord
 from mastra.testing import ScriptedModel, ToolCall
 from mastra.workflows.step_context import StepContext
 from tests.support.databases import shared_url
@@ -398,6 +400,89 @@ async def test_bytes_that_are_no_text_are_one_entry(tmp_path: Path, table: str) 
                 {"bad"} if table == "workflow_runs" else set()
             )
             assert len(runs) == 2
+
+
+# -- evaluations -------------------------------------------------------------------------------
+
+EVALUATED = ["dataset", "dataset_item", "dataset_version", "experiment", "experiment_result"]
+SIGNALS = ["score", "feedback"]
+
+
+async def evaluate(mastra: Mastra) -> None:
+    """Store two of everything, of which one is called bad."""
+    scorer = create_scorer(id="s", description="Always one.").generate_score(lambda _: 1)
+    mastra.add_scorer(scorer)
+    for name in ("good", "bad"):
+        items = [{"id": name, "input": "Rome"}, {"input": "Oslo"}]
+        dataset = await Dataset(name, items, id=name).save(mastra)
+        experiment = Experiment(
+            name, dataset=dataset, target=lambda text: text, scorers=[scorer], mastra=mastra
+        )
+        await experiment.run(name)
+        entity = {"scorerId": "s", "entityId": name, "entityType": "AGENT"}
+        data: dict[str, Any] = {**entity, "score": 0.5, "source": "LIVE"}
+        await mastra.storage.evals.save(
+            [
+                EvalRecord("score", name, data, parent_id="s", subject=f"AGENT/{name}"),
+                EvalRecord("feedback", name, {"feedbackType": "rating", "value": 1}),
+            ]
+        )
+
+
+async def spoil(url: str, kind: str, garbage: str) -> None:
+    """Damage all records of a kind that belong to what is called bad."""
+    change = (
+        "update mastra_evals set data = ? where kind = ? and (name like ? or parent_id = 'bad')"
+    )
+    await damage(url, change, garbage, kind, f"{kind}/bad%")
+
+
+@pytest.mark.parametrize("kind", [*EVALUATED, *SIGNALS])
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_a_damaged_record_of_an_evaluation_is_one_entry(
+    shared_url: str, kind: str, garbage: str
+) -> None:
+    once_on_postgres(shared_url, garbage)
+    async with application(shared_url) as mastra, client_of(mastra) as client:
+        await evaluate(mastra)
+        await spoil(shared_url, kind, garbage)
+        for path, body in {
+            "/datasets": None,
+            "/datasets/good/items": None,
+            "/datasets/good/versions": None,
+            "/datasets/good/experiments": None,
+            "/datasets/good/experiments/good/results": None,
+            "/experiments": None,
+            "/experiments/review-summary": None,
+            "/scores/scorer/s": None,
+            "/scores/entity/AGENT/good": None,
+            "/observability/scores": None,
+            "/observability/feedback": None,
+            **{
+                f"/observability/{what}/{how}": {**which, **more}
+                for what, which in (
+                    ("scores", {"scorerId": "s"}),
+                    ("feedback", {"feedbackType": "rating"}),
+                )
+                for how, more in (
+                    ("aggregate", {"aggregation": "count"}),
+                    ("breakdown", {"aggregation": "count", "groupBy": ["entityId"]}),
+                    ("timeseries", {"aggregation": "count", "interval": "1d"}),
+                    ("percentiles", {"percentiles": [0.5], "interval": "1d"}),
+                )
+            },
+        }.items():
+            answer = await (client.get(path) if body is None else client.post(path, json=body))
+            assert answer.status_code == 200, (path, answer.text)
+            assert "good" in answer.text or body is not None, path
+
+
+async def test_results_that_cannot_be_read_are_counted_as_not_reviewed(shared_url: str) -> None:
+    async with application(shared_url) as mastra, client_of(mastra) as client:
+        await evaluate(mastra)
+        await spoil(shared_url, "experiment_result", "{")
+        counts = (await client.get("/experiments/review-summary")).json()["counts"]
+        assert {one["experimentId"]: one["total"] for one in counts} == {"good": 2, "bad": 2}
 
 
 async def test_in_memory_a_message_that_nobody_understands_is_left_out_of_what_is_recalled() -> (

@@ -117,6 +117,7 @@ def dataset_wire(record: EvalRecord) -> dict[str, Json]:
         "version": record.version,
         "createdAt": iso_from_ms(record.created_at),
         "updatedAt": iso_from_ms(record.updated_at),
+        **record.fault(),
     }
 
 
@@ -131,6 +132,7 @@ def item_wire(record: EvalRecord) -> dict[str, Json]:
         "datasetVersion": record.version,
         "createdAt": iso_from_ms(record.created_at),
         "updatedAt": iso_from_ms(record.updated_at),
+        **record.fault(),
     }
 
 

@@ -67,6 +67,7 @@ def experiment_wire(record: EvalRecord) -> dict[str, Json]:
         "id": record.id,
         "createdAt": iso_from_ms(record.created_at),
         "updatedAt": iso_from_ms(record.updated_at),
+        **record.fault(),
     }
     for name in ("startedAt", "completedAt"):
         if isinstance(wire[name], int):

@@ -17,7 +17,7 @@ from mastra.server.eval_payloads import FeedbackBody, FeedbackIdsBody, ReviewSta
 from mastra.server.handling import add
 from mastra.server.payloads import Identifier
 from mastra.server.routes.scores import Page, PerPage, delete_own, paged, save_own
-from mastra.storage.evals import EvalFilter, EvalRecord
+from mastra.storage.evals import EvalFilter, EvalRecord, FieldCondition
 
 __all__ = ["add_feedback_routes", "feedback_to_wire"]
 
@@ -46,6 +46,7 @@ def feedback_to_wire(record: EvalRecord) -> dict[str, Json]:
         "feedbackId": record.id,
         "timestamp": iso_from_ms(record.created_at),
         "resourceId": record.resource_id,
+        **record.fault(),
     }
 
 
@@ -59,17 +60,15 @@ async def list_feedback(
         trace_id=asked.get("traceId"),
         run_id=asked.get("runId"),
         resource_id=server.owner(request, query.get("resourceId") or None),
+        fields=tuple(FieldCondition(((name,),), (value,)) for name, value in asked.items()),
     )
-    found = await server.mastra.storage.evals.list("feedback", where)
-    rows = [
-        row
-        for row in map(feedback_to_wire, found.records)
-        if all(row[name] == value for name, value in asked.items())
-    ]
+    found = await server.mastra.storage.evals.list(
+        "feedback", where, offset=page * per_page, limit=per_page
+    )
     return {
-        "pagination": paged(len(rows), page, per_page),
-        "feedback": rows[page * per_page : (page + 1) * per_page],
-        "deltaCursor": str(len(found.records)),
+        "pagination": paged(found.total, page, per_page),
+        "feedback": [feedback_to_wire(one) for one in found.records],
+        "deltaCursor": str(found.total),
     }
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.requests import Request
 
+from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
-from mastra.observability.metrics import Point, aggregate, grouped
+from mastra.observability.metrics import INTERVALS_MS, Point, aggregate, grouped
 from mastra.server.context import Server, ServerDep
 from mastra.server.handling import add
 from mastra.server.payloads import Identifier, Interval, ManyBody, Period
@@ -23,12 +23,10 @@ from mastra.server.routes.metrics import (
     fits,
     over_time,
     percentiles_over_time,
-    period,
     period_with_before,
-    within,
 )
-from mastra.server.routes.scores import score_to_signal
-from mastra.storage.evals import EvalFilter
+from mastra.server.routes.scores import score_to_signal, signal_conditions
+from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord, FieldCondition
 from mastra.wire import WireModel
 
 __all__ = ["add_rating_routes"]
@@ -110,13 +108,33 @@ class FeedbackPercentiles(Feedback, Percentiles):
     """Percentiles of feedback over time."""
 
 
-async def _selected(
-    server: Server,
-    request: Request,
-    body: Scores | Feedback,
-    compare_period: str | None = None,
-) -> list[Point]:
-    """Return what is meant and the caller may see, the oldest first."""
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What differs between scores and feedback."""
+
+    kind: EvalKind
+    number: str
+    """Under what name the number is, stored and on the wire."""
+    to_wire: Callable[[EvalRecord], dict[str, Json]]
+    conditions: Callable[[str, Sequence[str]], tuple[FieldCondition, ...] | None]
+    """What must be stored where a name on the wire has one of some texts; `None` if not told."""
+
+
+def _stored_feedback(name: str, values: Sequence[str]) -> tuple[FieldCondition, ...] | None:
+    # As clients gave it, but for these.
+    if name in ("resourceId", "feedbackId", "timestamp") or not name.isidentifier():
+        return None
+    return (FieldCondition(((name,),), (*values,)),)
+
+
+_SCORES = _Kind("score", "score", score_to_signal, signal_conditions)
+_FEEDBACK = _Kind("feedback", "value", feedback_to_wire, _stored_feedback)
+
+
+def _asked(
+    server: Server, request: Request, body: Scores | Feedback, compare_period: str | None = None
+) -> tuple[_Kind, EvalFilter, dict[str, Any]]:
+    """Return what is meant and the caller may see, and what is left to look for on the wire."""
     start, end = period_with_before(body.filters, compare_period)
     where = EvalFilter(
         resource_id=server.owner(request),
@@ -124,47 +142,67 @@ async def _selected(
         before_ms=None if end is None else math.ceil(end),
     )
     if isinstance(body, Scores):
-        kind, to_wire, value = "score", score_to_signal, "score"
-        where = replace(where, parent_id=body.scorer_id)
-        asked = {"scoreSource": body.score_source}
+        kind, where = _SCORES, replace(where, parent_id=body.scorer_id)
+        named = {"scoreSource": body.score_source}
     else:
-        kind, to_wire, value = "feedback", feedback_to_wire, "value"
-        asked = {"feedbackType": body.feedback_type, "feedbackSource": body.feedback_source}
-    found = await server.mastra.storage.evals.list(kind, where, is_ascending=True)
-
-    def points() -> list[Point]:
-        rows = [(one.created_at, to_wire(one)) for one in found.records]
-        return list(_points(rows, value, {**body.filters, **_given(asked)}))
-
-    # There may be many, and others are waiting.
-    return await asyncio.to_thread(points)
-
-
-def _given(asked: dict[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in asked.items() if value is not None}
-
-
-def _points(
-    rows: list[tuple[int, dict[str, Json]]], value: str, filters: dict[str, Any]
-) -> Iterator[Point]:
-    for at_ms, row in rows:
-        number = row.get(value)
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        kind = _FEEDBACK
+        named = {"feedbackType": body.feedback_type, "feedbackSource": body.feedback_source}
+    fields: list[FieldCondition] = []
+    left: dict[str, Any] = {}
+    for name, value in (*body.filters.items(), *named.items()):
+        if name == "timestamp" or value is None:
             continue
-        point = Point(value, at_ms, float(number), row)
-        if fits(point, filters):
-            yield point
+        values = cast("list[Any]", value if isinstance(value, list) else [value])
+        known = None
+        if all(isinstance(one, str) and one for one in values):
+            known = kind.conditions("traceId" if name == "traceIds" else name, values)
+        if known is None:
+            left[name] = value
+        else:
+            fields += known
+    return kind, replace(where, fields=tuple(fields)), left
+
+
+async def _points(
+    server: Server, kind: _Kind, where: EvalFilter, filters: dict[str, Any], names: Iterable[str]
+) -> AsyncIterator[Point]:
+    """Yield the numbers there are, the oldest first, each with what it is asked for under names.
+
+    Records are read some at a time, as inputs and outputs are in them.
+    """
+    async for page in server.mastra.storage.evals.pages(kind.kind, where):
+        for record in page:
+            row = kind.to_wire(record)
+            number = row.get(kind.number)
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            if fits(Point(kind.number, record.created_at, float(number), row), filters):
+                about = {name: row.get(name) for name in names}
+                yield Point(kind.number, record.created_at, float(number), about)
+
+
+async def _selected(
+    server: Server,
+    request: Request,
+    body: ScoreOne | ScoreGroups | ScoreSeries | FeedbackOne | FeedbackGroups | FeedbackSeries,
+    group_by: Iterable[str] = (),
+    compare_period: str | None = None,
+) -> list[Point]:
+    """Return what is meant and the caller may see, the oldest first."""
+    kind, where, left = _asked(server, request, body, compare_period)
+    names = (*group_by, *filter(None, [body.distinct_column]))
+    return [one async for one in _points(server, kind, where, left, names)]
 
 
 async def _one(server: Server, request: Request, body: ScoreOne | FeedbackOne) -> dict[str, Json]:
-    found = await _selected(server, request, body, body.compare_period)
+    found = await _selected(server, request, body, compare_period=body.compare_period)
     return compared(found, body, body.compare_period)
 
 
 async def _groups(
     server: Server, request: Request, body: ScoreGroups | FeedbackGroups
 ) -> dict[str, Json]:
-    found = within(await _selected(server, request, body), *period(body.filters))
+    found = await _selected(server, request, body, body.group_by)
     groups: list[dict[str, Json]] = [
         {
             "dimensions": dimensions,
@@ -179,7 +217,7 @@ async def _groups(
 async def _series(
     server: Server, request: Request, body: ScoreSeries | FeedbackSeries
 ) -> dict[str, Json]:
-    found = within(await _selected(server, request, body), *period(body.filters))
+    found = await _selected(server, request, body, body.group_by)
     name = body.scorer_id if isinstance(body, ScoreSeries) else body.feedback_type
     groups = over_time(found, body, body.interval, body.group_by, [name])
     return {"series": [{"name": name, "points": points} for name, points in groups]}
@@ -188,8 +226,29 @@ async def _series(
 async def _percentiles(
     server: Server, request: Request, body: ScorePercentiles | FeedbackPercentiles
 ) -> dict[str, Json]:
-    found = within(await _selected(server, request, body), *period(body.filters))
-    return percentiles_over_time(found, body.percentiles, body.interval)
+    kind, where, left = _asked(server, request, body)
+    if left:
+        found = [one async for one in _points(server, kind, where, left, ())]
+        return percentiles_over_time(found, body.percentiles, body.interval)
+    stretches = await server.mastra.storage.evals.percentiles(
+        kind.kind,
+        (kind.number,),
+        where,
+        shares=body.percentiles,
+        interval_ms=INTERVALS_MS[body.interval],
+    )
+    return {
+        "series": [
+            {
+                "percentile": share,
+                "points": [
+                    {"timestamp": iso_from_ms(begin), "value": values[at]}
+                    for begin, values in stretches
+                ],
+            }
+            for at, share in enumerate(body.percentiles)
+        ]
+    }
 
 
 async def aggregate_scores(server: ServerDep, request: Request, body: ScoreOne) -> dict[str, Json]:

@@ -57,6 +57,7 @@ def result_wire(record: EvalRecord) -> dict[str, Json]:
         "experimentId": record.parent_id,
         "itemId": record.subject,
         "createdAt": iso_from_ms(record.created_at),
+        **record.fault(),
     }
     for name in ("startedAt", "completedAt"):
         moment = wire.get(name)

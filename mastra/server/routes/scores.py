@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query
@@ -22,7 +23,7 @@ from mastra.server.eval_payloads import ScoreBody, ScoreIdsBody, SignalScoreBody
 from mastra.server.handling import add
 from mastra.server.observed import trace_of
 from mastra.server.payloads import Identifier
-from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord
+from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord, FieldCondition
 
 __all__ = [
     "Page",
@@ -32,6 +33,7 @@ __all__ = [
     "paged",
     "save_own",
     "score_to_signal",
+    "signal_conditions",
 ]
 
 Page = Annotated[int, Query(ge=0, le=10**6)]
@@ -159,27 +161,23 @@ async def get_scorer(server: ServerDep, request: Request, scorer_id: ScorerId) -
 
 
 async def _listed(
-    server: Server,
-    request: Request,
-    page: int,
-    per_page: int,
-    keep: Callable[[EvalRecord], bool] | None = None,
-    **where: str | None,
+    server: Server, request: Request, page: int, per_page: int, where: EvalFilter
 ) -> dict[str, Json]:
-    asked: Any = {**where, "resource_id": server.owner(request)}
-    filters = EvalFilter(**asked)
-    store = server.mastra.storage.evals
-    start = page * per_page
-    if keep is None:
-        found = await store.list("score", filters, offset=start, limit=per_page)
-        rows, total = found.records, found.total
-    else:
-        kept = [one for one in (await store.list("score", filters)).records if keep(one)]
-        rows, total = kept[start : start + per_page], len(kept)
+    where = replace(where, resource_id=server.owner(request))
+    found = await server.mastra.storage.evals.list(
+        "score", where, offset=page * per_page, limit=per_page
+    )
     return {
-        "pagination": paged(total, page, per_page),
-        "scores": [score_to_wire(one) for one in rows],
+        "pagination": paged(found.total, page, per_page),
+        "scores": [score_to_wire(one) for one in found.records],
     }
+
+
+def _fields(asked: Mapping[str, str | None]) -> tuple[FieldCondition, ...]:
+    """Return the conditions for what is asked for; what is `None` is not."""
+    return tuple(
+        FieldCondition(((name,),), (value,)) for name, value in asked.items() if value is not None
+    )
 
 
 async def scores_by_scorer(
@@ -193,15 +191,9 @@ async def scores_by_scorer(
     per_page: PerPage = 10,
 ) -> dict[str, Json]:
     """List the scores that a scorer gave, the latest first."""
-    asked = {"entityId": entity_id, "entityType": entity_type}
-    asked = {key: value for key, value in asked.items() if value is not None}
-
-    def keep(record: EvalRecord) -> bool:
-        return all(record.data.get(key) == value for key, value in asked.items())
-
-    return await _listed(
-        server, request, page, per_page, keep if asked else None, parent_id=scorer_id
-    )
+    asked = _fields({"entityId": entity_id, "entityType": entity_type})
+    where = EvalFilter(parent_id=scorer_id, fields=asked)
+    return await _listed(server, request, page, per_page, where)
 
 
 async def scores_by_run(
@@ -212,7 +204,7 @@ async def scores_by_run(
     per_page: PerPage = 10,
 ) -> dict[str, Json]:
     """List the scores of a run, or of an experiment, the latest first."""
-    return await _listed(server, request, page, per_page, run_id=run_id)
+    return await _listed(server, request, page, per_page, EvalFilter(run_id=run_id))
 
 
 async def scores_by_entity(
@@ -233,7 +225,8 @@ async def scores_by_entity(
             name = server.mastra.get_workflow_by_id(entity_id).id
     except NotFoundError:
         pass  # scores stay where what they are of is gone, and those of experiments name items
-    return await _listed(server, request, page, per_page, subject=f"{entity_type}/{name}")
+    where = EvalFilter(subject=f"{entity_type}/{name}")
+    return await _listed(server, request, page, per_page, where)
 
 
 async def save_score(server: ServerDep, request: Request, body: ScoreBody) -> dict[str, Json]:
@@ -269,6 +262,34 @@ def _record(server: Server, request: Request, data: dict[str, Any], name: str) -
 _FILTERS = ("traceId", "spanId", "scorerId", "runId", "threadId", "entityType", "experimentId")
 
 
+_PLAIN = ("traceId", "spanId", "scorerId", "runId", "threadId", "resourceId", "entityId", "reason")
+"""What a signal has as it is stored."""
+
+
+def signal_conditions(name: str, values: Sequence[str]) -> tuple[FieldCondition, ...] | None:
+    """Return what must be stored of a score whose signal has one of some texts under a name.
+
+    `None` where that cannot be told by what is stored.
+    """
+    match name:
+        case "scorerName":
+            return (FieldCondition((("scorer", "name"),), (*values,)),)
+        case "entityName":
+            return (FieldCondition((("entity", "name"), ("entityId",)), (*values,)),)
+        case "entityType":
+            stored = {form for one in values if one.islower() for form in (one, one.upper())}
+            return (FieldCondition((("entityType",),), (*stored,)),)
+        case "scoreSource":
+            stored = {"experiment": "TEST", "live": "LIVE"}
+            known = tuple(stored[one] for one in values if one in stored)
+            return (FieldCondition((("source",),), known),)
+        case "experimentId":
+            of_it = FieldCondition((("runId",),), (*values,))
+            return (of_it, FieldCondition((("source",),), ("TEST",)))
+        case _:
+            return (FieldCondition(((name,),), (*values,)),) if name in _PLAIN else None
+
+
 def score_to_signal(record: EvalRecord) -> dict[str, Json]:
     """Return a score as a signal of a trace."""
     data: dict[str, Any] = record.data
@@ -279,7 +300,7 @@ def score_to_signal(record: EvalRecord) -> dict[str, Json]:
         **{key: data.get(key) for key in named},
         "scoreId": record.id,
         "timestamp": iso_from_ms(record.created_at),
-        "scorerId": data["scorerId"],
+        "scorerId": data.get("scorerId", record.parent_id),
         "scorerName": scorer.get("name"),
         "scoreSource": "experiment" if data.get("source") == "TEST" else "live",
         "score": data.get("score"),
@@ -287,6 +308,7 @@ def score_to_signal(record: EvalRecord) -> dict[str, Json]:
         "entityId": data.get("entityId"),
         "entityName": entity.get("name") or data.get("entityId"),
         "experimentId": data.get("runId") if data.get("source") == "TEST" else None,
+        **record.fault(),
     }
 
 
@@ -300,14 +322,19 @@ async def list_signals(
         trace_id=asked.get("traceId"),
         parent_id=asked.get("scorerId"),
         resource_id=server.owner(request, query.get("resourceId") or None),
+        fields=tuple(
+            condition
+            for name, value in asked.items()
+            for condition in signal_conditions(name, [value]) or ()
+        ),
     )
-    found = await server.mastra.storage.evals.list("score", where)
-    rows = [score_to_signal(one) for one in found.records]
-    kept = [row for row in rows if all(row[name] == value for name, value in asked.items())]
+    found = await server.mastra.storage.evals.list(
+        "score", where, offset=page * per_page, limit=per_page
+    )
     return {
-        "pagination": paged(len(kept), page, per_page),
-        "scores": kept[page * per_page : (page + 1) * per_page],
-        "deltaCursor": str(len(rows)),
+        "pagination": paged(found.total, page, per_page),
+        "scores": [score_to_signal(one) for one in found.records],
+        "deltaCursor": str(found.total),
     }
 
 
@@ -360,11 +387,8 @@ async def scores_by_span(
 ) -> dict[str, Json]:
     """List the scores of a span."""
     await trace_of(server, request, trace_id)
-
-    def keep(record: EvalRecord) -> bool:
-        return record.data.get("spanId") == span_id
-
-    return await _listed(server, request, page, per_page, keep, trace_id=trace_id)
+    where = EvalFilter(trace_id=trace_id, fields=_fields({"spanId": span_id}))
+    return await _listed(server, request, page, per_page, where)
 
 
 def add_score_routes(router: APIRouter) -> None:

@@ -146,7 +146,8 @@ def percentiles(shape: Shape, path: Path) -> Select[Any]:
     shares: Any = cast(bindparam("shares", type_=ARRAY(Double)), ARRAY(Double))
     values = func.percentile_cont(shares).within_group(found.c.number)
     # Numbers that are not there count for nothing; where none is, there is no value either.
-    return select(found.c.begin, values).group_by(found.c.begin).order_by(found.c.begin)
+    query: Any = select(found.c.begin, values)
+    return query.group_by(found.c.begin).order_by(found.c.begin)
 
 
 def nearest_values(shape: Shape, path: Path) -> Select[Any]:
@@ -170,7 +171,7 @@ def nearest_values(shape: Shape, path: Path) -> Select[Any]:
     shares = func.json_each(bindparam("shares", type_=Text)).table_valued("value")
     distance: Any = ranked.c.place - (ranked.c.many - 1) * shares.c.value
     is_near = select(1).select_from(shares).where(distance > -1, distance < 1).exists()
-    query = select(ranked.c.begin, ranked.c.many, ranked.c.place, ranked.c.number)
+    query: Any = select(ranked.c.begin, ranked.c.many, ranked.c.place, ranked.c.number)
     return query.where(is_near).order_by(ranked.c.begin)
 
 
