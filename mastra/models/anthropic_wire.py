@@ -28,6 +28,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
+from mastra.models.foreign_json import counts_of
 from mastra.models.sse_decoder import SseDecoder, may_pass
 
 __all__ = ["AnthropicDecoder", "anthropic_usage"]
@@ -370,7 +371,8 @@ def anthropic_usage(usage: Mapping[str, Any]) -> Usage:
 
     Where several model calls went into one message, those are added up.
     """
-    parts = [_object(item) for item in usage.get("iterations") or ()]
+    said, usage = usage, counts_of(usage)
+    parts = [counts_of(_object(item)) for item in usage.get("iterations") or ()]
     counted: list[Mapping[str, Any]] = [*parts] if len(parts) > 1 else [usage]
 
     def total(key: str) -> int | None:
@@ -402,6 +404,6 @@ def anthropic_usage(usage: Mapping[str, Any]) -> Usage:
                 "cacheWrite": written,
             },
             "outputTokens": {"total": output, "text": text, "reasoning": reasoning},
-            "raw": dict(usage),
+            "raw": dict(said),
         },
     )

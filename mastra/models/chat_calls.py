@@ -23,7 +23,7 @@ _NOTHING: Final[dict[str, Any]] = {}
 class _Call:
     """A tool call whose arguments are still arriving."""
 
-    __slots__ = ("depth", "ended", "given_id", "id", "name", "own", "pieces")
+    __slots__ = ("depth", "ended", "given_id", "id", "name", "own", "pieces", "told")
 
     def __init__(self, call_id: str, given_id: str | None, name: str) -> None:
         self.id = call_id
@@ -33,6 +33,8 @@ class _Call:
         self.pieces: list[str] = []
         self.depth = 0
         """Braces that are open, those inside of text counted too."""
+        self.told = False
+        """Whether it is known that it began; its name may come in pieces until its arguments do."""
         self.ended = False
         self.own: dict[str, Any] | None = None
 
@@ -62,7 +64,9 @@ class CallAssembly:
         function: dict[str, Any] = piece.get("function") or _NOTHING
         call = self._call_of(piece, function)
         if call is None:
-            call = self._begin(piece, function, out)
+            call = self._begin(piece, function)
+        elif not call.told and function.get("name") not in {None, call.name}:
+            call.name += function["name"]
         if piece.get("extra_content"):
             # Gemini's signature of a thought, through its compatible API.
             call.own = {self._provider: {"extra_content": piece["extra_content"]}}
@@ -70,6 +74,7 @@ class CallAssembly:
         if args and not isinstance(args, str):
             args = orjson.dumps(args).decode()
         if args and not call.ended:
+            _tell(call, out)
             call.pieces.append(args)
             out.append(ToolCallDelta(call.id, args))
             call.depth += args.count("{") - args.count("}")
@@ -92,9 +97,7 @@ class CallAssembly:
         last = self._calls[-1] if self._calls else None
         return None if last is None or (name and (last.ended or name != last.name)) else last
 
-    def _begin(
-        self, piece: dict[str, Any], function: dict[str, Any], out: list[ModelChunk]
-    ) -> _Call:
+    def _begin(self, piece: dict[str, Any], function: dict[str, Any]) -> _Call:
         name = function.get("name")
         if not name:
             raise ModelError(
@@ -109,7 +112,6 @@ class CallAssembly:
         self._calls.append(call)
         if isinstance(piece.get("index"), int):
             self._by_index[piece["index"]] = call
-        out.append(ToolCallStart(call.id, call.name))
         return call
 
     def finish(self, out: list[ModelChunk]) -> None:
@@ -118,8 +120,15 @@ class CallAssembly:
             _end(call, out)
 
 
+def _tell(call: _Call, out: list[ModelChunk]) -> None:
+    if not call.told:
+        call.told = True
+        out.append(ToolCallStart(call.id, call.name))
+
+
 def _end(call: _Call, out: list[ModelChunk]) -> None:
     if not call.ended:
+        _tell(call, out)
         call.ended = True
         args = "".join(call.pieces)
         out.append(ToolCallEnd(call.id, call.name, args, provider_metadata=call.own))

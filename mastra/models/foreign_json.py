@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import orjson
 
-__all__ = ["encode_body", "read_json", "sendable"]
+__all__ = ["counts_of", "encode_body", "read_json", "sendable", "words_of"]
 
 _HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 
@@ -34,6 +35,58 @@ def encode_body(body: object) -> bytes:
     except TypeError:
         # Half a character, or an integer that 64 bits do not hold.
         return json.dumps(sendable(body), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def counts_of(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a provider says it counted, as integers: `"3"` and `3.0` are 3.
+
+    What is no number of things (text, NaN, a negative one) is left out, so that it counts as not
+    told. Counts inside of others are read alike; lists stay as they are.
+    """
+    found: dict[str, Any] = {}
+    for key, value in usage.items():
+        if isinstance(value, Mapping):
+            found[key] = counts_of(cast("Mapping[str, Any]", value))
+        elif isinstance(value, list):
+            found[key] = value
+        elif (count := _count_of(value)) is not None:
+            found[key] = count
+    return found
+
+
+def _count_of(value: object) -> int | None:
+    if value.__class__ is not int:
+        if not isinstance(value, (float, str)):
+            return None
+        try:
+            value = int(float(value))
+        except (ValueError, OverflowError):
+            return None
+    count = cast("int", value)
+    return count if count >= 0 else None
+
+
+_WORDS: Final = ("message", "detail", "error_description", "error", "errors", "msg", "title")
+"""Where errors say what went wrong, looked at in this order."""
+
+
+def words_of(error: Any) -> str | None:
+    """Return what an error's JSON says in words; the first, where there are several.
+
+    `None` where it says nothing. An error without any field for words is told whole.
+    """
+    if isinstance(error, list):
+        return words_of(cast("list[Any]", error)[0]) if error else None
+    if not isinstance(error, Mapping):
+        return str(error) if error else None
+    known = cast("Mapping[str, Any]", error)
+    inner: Any = known.get("error")
+    if isinstance(inner, (Mapping, list)) and inner:
+        return words_of(inner)
+    for field in _WORDS:
+        if known.get(field):
+            return words_of(known[field])
+    return json.dumps(known, default=str) if known else None
 
 
 def sendable(value: Any) -> Any:

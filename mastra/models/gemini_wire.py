@@ -26,6 +26,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
+from mastra.models.foreign_json import counts_of
 from mastra.models.sse_decoder import SseDecoder
 
 __all__ = ["OWN", "GeminiDecoder"]
@@ -250,6 +251,7 @@ class GeminiDecoder(SseDecoder):
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
+    said, usage = usage, counts_of(usage)
     prompt, of_tools = usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount")
     written, thought = usage.get("candidatesTokenCount"), usage.get("thoughtsTokenCount")
     if prompt is not None and of_tools:
@@ -261,7 +263,7 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         usage.get("totalTokenCount"),
         thought,
         usage.get("cachedContentTokenCount"),
-        raw=dict(usage),
+        raw=dict(said),
     )
 
 

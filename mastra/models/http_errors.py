@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import orjson
 
 from mastra.errors import ModelError
+from mastra.models.foreign_json import words_of
 
 if TYPE_CHECKING:
     from mastra.models.http import HttpModel
@@ -47,14 +48,7 @@ def explain_status(status: int, model_id: str, said: str, *, key: str, url: str 
 
 def said_by(body: object) -> str | None:
     """Return the message in an error's body."""
-    if not isinstance(body, Mapping):
-        return str(body) if body else None
-    known = cast("Mapping[str, Any]", body)
-    inner: Any = known.get("error", known)
-    if not isinstance(inner, Mapping):
-        return str(inner)
-    found: Any = cast("Mapping[str, Any]", inner).get("message")
-    return str(found) if found else None
+    return words_of(body)
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:

@@ -26,6 +26,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
+from mastra.models.foreign_json import counts_of
 from mastra.models.openai_wire import usage_of
 from mastra.models.sse_decoder import SseDecoder
 
@@ -274,6 +275,7 @@ def _asked_and_given(item: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
+    said, usage = usage, counts_of(usage)
     read: Mapping[str, Any] = usage.get("input_tokens_details") or {}
     written: Mapping[str, Any] = usage.get("output_tokens_details") or {}
     return usage_of(
@@ -282,6 +284,6 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         usage.get("total_tokens"),
         read.get("cached_tokens") or 0,
         written.get("reasoning_tokens") or 0,
-        dict(usage),
+        dict(said),
         read.get("cache_write_tokens"),
     )

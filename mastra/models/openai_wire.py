@@ -26,6 +26,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
+from mastra.models.foreign_json import counts_of
 from mastra.models.sse_decoder import SseDecoder
 
 __all__ = ["ChatDecoder", "finish_reason_of", "usage_from", "usage_of"]
@@ -40,6 +41,8 @@ _REASONS: Final[dict[str, FinishReason]] = {
 }
 
 
+_REFUSING: Final = frozenset(("detail", "errors", "message"))
+"""Fields of an error that says so nowhere else."""
 _THINKING: Final = frozenset(
     ("reasoning", "reasoning_content", "reasoning_details", "thinking_blocks")
 )
@@ -52,6 +55,7 @@ def finish_reason_of(raw: str | None) -> FinishReason:
 
 def usage_from(usage: Mapping[str, Any]) -> Usage:
     """Return the tokens that a chat completion says it took."""
+    said, usage = usage, counts_of(usage)
     prompt: int | None = usage.get("prompt_tokens")
     completion: int | None = usage.get("completion_tokens")
     total: int | None = usage.get("total_tokens")
@@ -65,7 +69,7 @@ def usage_from(usage: Mapping[str, Any]) -> Usage:
     cached = _first(read, "cached_tokens") or _first(usage, *_CACHED) or 0
     kept = _first(read, "cache_write_tokens", "cache_creation_tokens")
     kept = kept or _first(usage, "cache_creation_input_tokens")
-    return usage_of(prompt, completion, total, cached, reasoning, dict(usage), kept)
+    return usage_of(prompt, completion, total, cached, reasoning, dict(said), kept)
 
 
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
@@ -107,11 +111,12 @@ def usage_of(
 class ChatDecoder(SseDecoder):
     """Chat completion chunks to model chunks."""
 
-    __slots__ = ("_begun", "_calls", "_ran", "_raw_reason", "_thoughts", "_usage")
+    __slots__ = ("_begun", "_calls", "_has_choice", "_ran", "_raw_reason", "_thoughts", "_usage")
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
         super().__init__(model_id, include_raw=include_raw)
         self._begun = False
+        self._has_choice = False
         self._calls: CallAssembly | None = None
         self._thoughts: ThoughtKeeper | None = None
         self._ran: dict[int, str] | None = None
@@ -131,8 +136,9 @@ class ChatDecoder(SseDecoder):
             self._begin(event, out)
         choices = event.get("choices")
         if choices:
+            self._has_choice = True
             self._choice(choices[0], out)
-        elif "choices" not in event and ("detail" in event or "message" in event):
+        elif "choices" not in event and not _REFUSING.isdisjoint(event):
             raise self.fail(event)
         if "usage" in event or "timings" in event:
             self._count(event)
@@ -140,7 +146,8 @@ class ChatDecoder(SseDecoder):
             self._cited(event, out)
 
     def _choice(self, choice: dict[str, Any], out: list[ModelChunk]) -> None:
-        delta = choice.get("delta")
+        # Some say the whole answer at once, in the form that is no stream.
+        delta = choice.get("delta") or choice.get("message")
         if delta:
             text = delta.get("content")
             if text:
@@ -266,6 +273,8 @@ class ChatDecoder(SseDecoder):
         """Take the end in."""
         if self.done:
             return
+        if not self._has_choice:
+            raise self.empty()
         if self._thoughts is not None:
             self._thoughts.end(out, is_last=True)
         if self._calls is not None:
@@ -279,7 +288,8 @@ class ChatDecoder(SseDecoder):
 
 
 def _from_timings(timings: Mapping[str, Any]) -> Usage | None:
-    prompt, completion = timings.get("prompt_n"), timings.get("predicted_n")
+    counts = counts_of(timings)
+    prompt, completion = counts.get("prompt_n"), counts.get("predicted_n")
     if prompt is None or completion is None:
         return None
     return usage_of(prompt, completion, prompt + completion, 0, 0, dict(timings))

@@ -15,7 +15,7 @@ import orjson
 
 from mastra.errors import ModelError
 from mastra.models.chunks import ModelChunk, RawChunk
-from mastra.models.foreign_json import read_json
+from mastra.models.foreign_json import read_json, words_of
 
 __all__ = ["SseDecoder", "may_pass"]
 
@@ -215,11 +215,13 @@ class SseDecoder(ABC):
         Args:
             error: What it sent: text, the error itself, or what holds it under `error`.
         """
-        if isinstance(error, Mapping):
-            inner: Any = cast("Mapping[str, Any]", error).get("error")
-            error = inner or cast("Any", error)
+        said = words_of(error)
+        for field in ("error", "errors"):
+            if isinstance(error, Mapping):
+                error = cast("Mapping[str, Any]", error).get(field) or cast("Any", error)
+            if isinstance(error, list) and error:
+                error = cast("list[Any]", error)[0]
         known = cast("Mapping[str, Any]", error if isinstance(error, Mapping) else {})
-        said: Any = known.get("message") or known.get("detail") or cast("Any", error)
         code = known.get("code")
         kind = known.get("type") or known.get("status")
         return ModelError(
@@ -228,6 +230,15 @@ class SseDecoder(ABC):
             status_code=code if isinstance(code, int) and 400 <= code < 600 else None,
             is_retryable=may_pass(code) or may_pass(kind),
             details={"code": code, "type": kind},
+        )
+
+    def empty(self) -> ModelError:
+        """Return the error for an answer that ends without having begun."""
+        return ModelError(
+            f"{self.model_id} ended its answer without saying anything.",
+            model_id=self.model_id,
+            is_retryable=True,
+            code="MODEL_RESPONSE_INVALID",
         )
 
     def cut(self) -> ModelError:

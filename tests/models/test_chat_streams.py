@@ -67,6 +67,11 @@ def said(body: bytes, cut: int = 7) -> str:
         pytest.param(HI + THERE + line(chunk({}, "stop")), "hi there", id="no DONE"),
         pytest.param(HI + THERE + END[:-2], "hi there", id="no last line end"),
         pytest.param(
+            line({"choices": [{"message": {"content": "hi there"}, "finish_reason": "stop"}]}),
+            "hi there",
+            id="all at once",
+        ),
+        pytest.param(
             line(chunk({"content": "hi "}, error=None)) + THERE + END, "hi there", id="error: null"
         ),
     ],
@@ -89,6 +94,9 @@ def data(value: Any, name: str) -> str:
         pytest.param([data({"message": "overloaded"}, "error")], "overloaded", False, id="named"),
         pytest.param(["event: error\ndata: all is lost\n\n"], "all is lost", False, id="no JSON"),
         pytest.param([{"detail": "not found"}], "not found", False, id="detail"),
+        pytest.param([{"errors": [{"message": "no more"}, {"message": "x"}]}], "no more", False, id="list"),
+        pytest.param([{"error": [{"msg": "bad field"}]}], "bad field", False, id="error is a list"),
+        pytest.param([{"error": {"reason": "odd"}}], "odd", False, id="no known field"),
         pytest.param(
             [chunk({}, "error")], "it ended with an error", False, id="finish reason"
         ),
@@ -112,6 +120,7 @@ async def test_an_error_inside_a_stream_is_an_error(
     [
         ({"error": {"message": "quota exceeded", "code": 429}}, "quota exceeded"),
         ("<html><body>Please sign in</body></html>", "Please sign in"),
+        ({"detail": [{"msg": "field required"}]}, "field required"),
     ],
 )
 async def test_a_body_that_is_no_stream_is_an_error(
@@ -122,6 +131,15 @@ async def test_a_body_that_is_no_stream_is_an_error(
 
     with pytest.raises(ModelError, match=words):
         await agent.generate("go", model_settings={"max_retries": 0})
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b": ping\n\n", line({"choices": [], "prompt_filter_results": []})]
+)
+def test_an_answer_that_never_began_is_a_failure_that_may_pass(body: bytes) -> None:
+    with pytest.raises(ModelError, match="without saying anything") as raised:
+        said(body + b"data: [DONE]\n\n")
+    assert raised.value.is_retryable
 
 
 def calls_in(*pieces: dict[str, Any]) -> list[tuple[str, str]]:
@@ -179,6 +197,23 @@ ANN, BOB = '{"robot":"ann"}', '{"robot":"bob"}'
                 piece(':"bob"}', id="b"),
             ],
             id="by id",
+        ),
+        pytest.param(
+            [
+                piece("", "mo", index=0, id="a"),
+                piece(None, "ve", index=0),
+                piece(ANN, index=0),
+                piece(BOB, "move", index=1, id="b"),
+            ],
+            id="a name in pieces",
+        ),
+        pytest.param(
+            [
+                piece('{"robot"', "move", index=0, id="a"),
+                piece(':"ann"}', "move", index=0, id="a"),
+                piece(BOB, "move", index=1),
+            ],
+            id="a name with each piece",
         ),
         pytest.param(
             [piece({"robot": "ann"}, "move", index=0), piece({"robot": "bob"}, "move", index=1)],

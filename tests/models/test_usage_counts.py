@@ -101,6 +101,25 @@ async def used(server: OpenAIServer, name: str, api: str, reply: Reply) -> Usage
     return chunks[-1].usage
 
 
+ODD = {"prompt_tokens": "100", "completion_tokens": 20.0, "total_tokens": None}
+ODD_GEMINI = {"promptTokenCount": "100", "candidatesTokenCount": 20.0, "thoughtsTokenCount": "?"}
+
+
+@pytest.mark.parametrize(
+    ("name", "api", "reply"),
+    [
+        ("x/m", "chat", Reply([*CHAT[:2], {**CHAT[2], "usage": ODD}])),
+        ("gemini/m", "native", Reply([{**GEMINI[0], "usageMetadata": ODD_GEMINI}], done=False)),
+    ],
+)
+async def test_counts_that_are_no_integers_are_read(
+    server: OpenAIServer, name: str, api: str, reply: Reply
+) -> None:
+    usage = await used(server, name, api, reply)
+    assert (usage.input_tokens, usage.output_tokens) == (100, 20)
+    assert usage.total_tokens in {120, None}
+
+
 @pytest.mark.parametrize(
     ("name", "api", "reply", "written"),
     [
