@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import orjson
 
+from mastra.errors import ModelError
 from mastra.ids import new_id
 from mastra.models.chunks import (
     BlockEnd,
@@ -44,9 +45,17 @@ _REASONS: Final[Mapping[str, FinishReason]] = {
     "RECITATION": "content-filter",
     "SAFETY": "content-filter",
     "SPII": "content-filter",
-    "MALFORMED_FUNCTION_CALL": "error",
-    "UNEXPECTED_TOOL_CALL": "error",
 }
+_FAILED: Final = frozenset(
+    (
+        "MALFORMED_FUNCTION_CALL",
+        "MALFORMED_RESPONSE",
+        "MISSING_THOUGHT_SIGNATURE",
+        "TOO_MANY_TOOL_CALLS",
+        "UNEXPECTED_TOOL_CALL",
+    )
+)
+"""Why it stopped where there is no answer: another try often has one."""
 _EXACT: Final = 2.0**63
 """Whole numbers from here on have lost digits on the way through a float."""
 _KEPT: Final = (
@@ -98,10 +107,22 @@ class GeminiDecoder(SseDecoder):
                 self._part(part, out)
         if candidate.get("finishReason"):
             self._reason = candidate["finishReason"]
+            if self._reason in _FAILED:
+                raise self._failed(candidate)
         if len(candidate) > 2:
             if candidate.get("groundingMetadata"):
                 self._sources(candidate["groundingMetadata"], out)
             self._kept.update({key: candidate[key] for key in _KEPT if candidate.get(key)})
+
+    def _failed(self, candidate: dict[str, Any]) -> ModelError:
+        said = candidate.get("finishMessage")
+        return ModelError(
+            f"{self.model_id} ended with {self._reason}" + (f": {said}" if said else "."),
+            model_id=self.model_id,
+            is_retryable=True,
+            code="MODEL_RESPONSE_INVALID",
+            details={"type": self._reason},
+        )
 
     def _part(self, part: dict[str, Any], out: list[ModelChunk]) -> None:
         text = part.get("text")

@@ -173,6 +173,16 @@ async def test_numbers_keep_their_digits(server: OpenAIServer) -> None:
             [{"error": {"code": 503, "message": "slow down", "status": "UNAVAILABLE"}}], done=False
         ),
         Reply(body=[{"error": {"code": 500, "message": "slow down"}}]),
+        Reply(
+            [
+                {
+                    "candidates": [
+                        {"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": "slow down"}
+                    ]
+                }
+            ],
+            done=False,
+        ),
     ],
 )
 async def test_errors(server: OpenAIServer, reply: Reply) -> None:
