@@ -30,8 +30,8 @@ class AgentDisplay:
     telling: Telling
     teller: AgentTeller
     notes: SharedNotes | None
-    opens: Callable[[], Awaitable[list[Open]]]
-    """Gives what waits on the thread."""
+    opens: Callable[[str], Awaitable[list[Open]]]
+    """Gives what waits on the thread once a run does."""
 
     @property
     def is_behind(self) -> bool:
@@ -67,7 +67,7 @@ class AgentDisplay:
         match stream.status:
             case "suspended":
                 await self._show_notes()
-                opens = await self.opens()
+                opens = await self.opens(stream.run_id)
                 interrupts = [one.interrupt for one in opens]
                 usage = teller.usage or usage_of_model({}, (await stream.usage()).to_wire())
                 outbox.finish(RunFinishedInterruptOutcome(interrupts=interrupts), usage=usage)

@@ -23,10 +23,14 @@ from mastra.ag_ui.state import SharedNotes
 from mastra.agents.agent import Agent
 from mastra.agents.chunks import error_to_wire
 from mastra.agents.recall import UPDATE_TOOL
+from mastra.agents.suspended import SuspendedRun
+from mastra.agents.waiting import find_suspended
 from mastra.errors import MastraError
 from mastra.ids import new_id
-from mastra.pages.chats import Chat, cancel, status_of
+from mastra.jsonable import Json
+from mastra.pages.chats import Chat, ChatNote, cancel, status_of
 from mastra.pages.conversation import Conversation, tool_message
+from mastra.pages.facts import APPROVAL
 from mastra.pages.turns import Leg, Taken, Turn
 from mastra.pages.who import agent_of
 from mastra.server.caller_options import call_options
@@ -39,6 +43,8 @@ from mastra.stream.abort import AbortController
 __all__ = ["agent_endpoint"]
 
 _UNDER_WAY = frozenset(("running", "waiting"))
+_MOST_RUNS = 50
+"""How many runs the answers of one request are looked up in."""
 
 
 def agent_endpoint(
@@ -60,7 +66,8 @@ def agent_endpoint(
         server: ServerDep, request: Request, given: RunInput, agent: Agent = found
     ) -> Response:
         """Run an agent for a page of AG-UI."""
-        chat = Chat.of(server, request, f"ag-ui:agent:{agent.id}", given.thread_id)
+        kind = f"ag-ui:agent:{agent.id}"
+        chat = Chat.of(server, request, kind, given.thread_id, given.resource_id)
         encoder = encoder_of(request)
         outbox = Outbox(given, encoder)
         telling = Telling(outbox, text_of_error(on_error), send_reasoning)
@@ -128,7 +135,7 @@ class _Asking:
         if notes is not None:
             await notes.take(self.given.state)
         teller = AgentTeller(self.telling, prefix=prefix)
-        opens = partial(self._opens, conversation)
+        opens = partial(self._opened, conversation)
         display = AgentDisplay(self.telling, teller, notes, opens)
         turn = Turn(chat.server, display, legs, stack.pop_all(), controller)
         turn.is_opened_at_once = True
@@ -167,21 +174,58 @@ class _Asking:
     async def _stop(self, turn: Turn, controller: AbortController) -> None:
         """Stop a run whose page has left, also one that goes on without readers."""
         controller.abort("The page has left.")
-        if self.agent.spec.durable and turn.stream is not None:
-            run_id = turn.stream.run_id
-            with CancelScope(shield=True):
-                if await status_of(self.agent, run_id) in _UNDER_WAY:
-                    await cancel(self.agent, run_id)
+        stream = turn.stream
+        if stream is None:
+            return
+        with CancelScope(shield=True):
+            if stream.status == "suspended":
+                await self._note(stream.run_id)
+            elif (
+                self.agent.spec.durable and await status_of(self.agent, stream.run_id) in _UNDER_WAY
+            ):
+                await cancel(self.agent, stream.run_id)
 
     # -- runs that wait ------------------------------------------------------------------------
 
     async def _opens(self, conversation: Conversation) -> list[Open]:
-        """Return what waits on the thread."""
-        found = await self.agent.list_suspended_runs(
-            thread_id=conversation.thread_id, resource_id=self.chat.owner
-        )
-        calls = [call_interrupt(run, call) for run in found.runs for call in run.tool_calls]
+        """Return what waits of the thread's own runs, and of those that the page names by id.
+
+        Nobody is told what others wait for who call a thread of theirs the same.
+        """
+        named = [entry.interrupt_id.partition(APPROVAL)[0] for entry in self.given.resume or ()][
+            :_MOST_RUNS
+        ]
+        runs = await self._waiting([*await self._noted(), *named], conversation)
+        calls = [call_interrupt(run, call) for run in runs for call in run.tool_calls]
         return await Answers(self.chat).number(calls)
+
+    async def _waiting(
+        self, run_ids: Sequence[str], conversation: Conversation
+    ) -> list[SuspendedRun]:
+        found = [
+            await find_suspended(self.agent, run_id, self.chat.owner)
+            for run_id in dict.fromkeys(run_ids)
+        ]
+        return [run for run in found if run is not None and run.thread_id == conversation.thread_id]
+
+    async def _opened(self, conversation: Conversation, run_id: str) -> list[Open]:
+        """Return what waits once a run of the thread does."""
+        await self._note(run_id)
+        return await self._opens(conversation)
+
+    async def _noted(self) -> list[str]:
+        """Return the latest runs of the thread that may wait."""
+        noted = await self.chat.noted()
+        return [] if noted is None else [str(run["id"]) for run in noted.runs]
+
+    async def _note(self, run_id: str) -> None:
+        """Keep a note of a run that may wait, for pages that come later."""
+        known = await self._noted()
+        if run_id in known:
+            return
+        waits = [one for one in known if await find_suspended(self.agent, one) is not None]
+        runs: list[dict[str, Json]] = [{"id": one} for one in [*waits, run_id]]
+        await self.chat.note(ChatNote(run_id, runs))
 
     async def _answered(
         self,
@@ -227,6 +271,8 @@ class _Asking:
             raise Refusal(400, "There is nothing to answer: messages holds nothing that is new.")
         if agent.spec.durable:
             options["run_id"] = new_id()
+            # It may come to wait in another process, whatever becomes of this one.
+            await self._note(options["run_id"])
         return lambda: agent.stream(messages, **options)
 
     async def _fresh(self, conversation: Conversation, body: AgentBody) -> list[Any]:

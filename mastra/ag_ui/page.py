@@ -51,6 +51,12 @@ class RunInput(RunAgentInput):
         given: Any = self.forwarded_props
         return cast("dict[str, Any]", given) if isinstance(given, dict) else {}
 
+    @property
+    def resource_id(self) -> str | None:
+        """Whose thread it is, as the application says."""
+        given: Any = self.props.get("resourceId")
+        return given if isinstance(given, str) and given else None
+
 
 def agent_body(given: RunInput) -> AgentBody:
     """Return what a page sends as the body of a call."""
@@ -66,11 +72,10 @@ def agent_body(given: RunInput) -> AgentBody:
         "state": given.state,
         "forwardedProps": given.forwarded_props,
     }
-    resource: Any = given.props.get("resourceId")
     return AgentBody(
         messages=model_messages(given.messages),
         thread_id=given.thread_id,
-        resource_id=resource if isinstance(resource, str) and resource else None,
+        resource_id=given.resource_id,
         client_tools=tools or None,
         request_context={_CONTEXT: {key: item for key, item in told.items() if item}},
     )

@@ -64,7 +64,8 @@ def workflow_endpoint(
     ) -> Response:
         """Run a workflow for a page of AG-UI."""
         workflow = server.workflow(key)
-        chat = Chat.of(server, request, f"ag-ui:workflow:{workflow.id}", given.thread_id)
+        kind = f"ag-ui:workflow:{workflow.id}"
+        chat = Chat.of(server, request, kind, given.thread_id, given.resource_id)
         encoder = encoder_of(request)
         telling = Telling(Outbox(given, encoder), text_of_error(on_error))
         running = _Running(chat, request, workflow, key, given, telling)

@@ -51,9 +51,27 @@ class Chat:
     """Whose it is, where callers are known."""
 
     @classmethod
-    def of(cls, server: Server, request: Request, kind: str, chat_id: str) -> Chat:
-        """Return the caller's chat of an id: everybody has their own."""
-        return cls(server, kind, chat_id, server.owner(request))
+    def of(
+        cls,
+        server: Server,
+        request: Request,
+        kind: str,
+        chat_id: str,
+        named: str | None = None,
+    ) -> Chat:
+        """Return the caller's chat of an id: everybody has their own.
+
+        Args:
+            server: The server.
+            request: Who asks.
+            kind: The protocol and who answers.
+            chat_id: The page's id for it.
+            named: Whose it is, as a page says where callers are not known.
+
+        Raises:
+            Refusal: The caller is known, and somebody else is named.
+        """
+        return cls(server, kind, chat_id, server.owner(request, named))
 
     @property
     def _place(self) -> tuple[str, str]:

@@ -47,7 +47,7 @@ class Conversation:
         memory = await _memory_of(chat, agent, context)
         given["thread"] = thread
         resource = await _resource(chat, request, agent, body, memory, thread_id, context)
-        if memory is not None and resource is not None:
+        if resource is not None:
             given["resource"] = resource
         told = body.model_copy(update={"memory": given})
         return cls(told, thread_id, memory, resource)

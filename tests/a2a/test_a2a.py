@@ -192,20 +192,29 @@ async def test_tasks_are_their_callers_and_a_stranger_is_refused() -> None:
             assert len((await alice.list_tasks(p.ListTasksRequest())).tasks) == 1
 
 
+async def test_where_callers_are_not_known_tasks_are_listed_by_their_context_alone() -> None:
+    async with running(build()) as (url, _), client_of(url) as client:
+        _, update = await ended(client, message("pay ann", contextId="c1"))
+        await told(client, message("hello", contextId="c2"))
+        assert not (await client.list_tasks(p.ListTasksRequest())).tasks
+        assert not (await client.list_tasks(p.ListTasksRequest(context_id="c3"))).tasks
+        [one] = (await client.list_tasks(p.ListTasksRequest(context_id="c1"))).tasks
+        assert one.id == update["taskId"]
+
+
 async def test_tasks_that_ended_long_ago_are_deleted_and_those_that_wait_are_not() -> None:
     app = build(ServerConfig(chat_retention=3600.0))
     store, place = app.storage.workflows, "a2a:helper"
     async with running(app) as (url, _), client_of(url) as client:
         for text in ("hello", "pay ann"):
-            await told(client, message(text))
+            await told(client, message(text, contextId="c"))
         for head in (await store.list_runs(place)).runs:
             await store.update_run(place, head.run_id, RunChanges(updated_at=1))
     async with running(Mastra(agents=app.list_agents(), storage=app.storage)) as (url, _):
         async with client_of(url) as client:
-            await told(client, message("hello again"))
-            states = [
-                one.status.state for one in (await client.list_tasks(p.ListTasksRequest())).tasks
-            ]
+            await told(client, message("hello again", contextId="c"))
+            listed = await client.list_tasks(p.ListTasksRequest(context_id="c"))
+            states = [one.status.state for one in listed.tasks]
     assert sorted(states) == [
         p.TaskState.TASK_STATE_COMPLETED,
         p.TaskState.TASK_STATE_INPUT_REQUIRED,

@@ -19,6 +19,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mastra import Agent, Mastra, ServerConfig, tool
+from mastra.request_context import RESOURCE_ID
 from mastra.testing import FunctionModel, ToolCall
 from mastra.tools.tool_context import ToolContext
 from tests.server.live import running
@@ -49,7 +50,7 @@ async def answer(_request: Any) -> Any:
 
 
 class Rooted:
-    """A middleware for a kit that looks for an agent at the root of a server.
+    """A middleware for a kit that looks for an agent at the root of a server, and says who that is.
 
     It sends messages without saying whether it waits, and wants the task at once.
     """
@@ -62,6 +63,9 @@ class Rooted:
             if not scope["path"].startswith("/api"):
                 path = f"/api/a2a/helper{scope['path'].rstrip('/')}"
                 scope = {**scope, "path": path, "raw_path": path.encode()}
+            # It lists tasks by nothing, which only a caller may who is known.
+            state = {**scope.get("state", {}), "request_context": {RESOURCE_ID: "kit"}}
+            scope = {**scope, "state": state}
             if scope["method"] == "POST":
                 receive, scope = await at_once(scope, receive)
         await self._app(scope, receive, send)

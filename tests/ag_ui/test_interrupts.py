@@ -179,6 +179,48 @@ async def test_a_strangers_interrupt(http: httpx.AsyncClient, deeds: Deeds, thre
     assert deeds.paid == []
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_nobody_is_told_what_others_wait_for(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    """Two people, each with a thread that is called the same, where callers are not known."""
+    ann, bob = Page(http, agent, thread), Page(http, agent, thread)
+    of_ann, of_bob = ({"forwardedProps": {"resourceId": name}} for name in ("ann", "bob"))
+    ended = await ann.ask("pay", **of_ann)
+    if agent == "plain":
+        refused = await bob.send(resume=answers(ended, YES), **of_bob)
+        assert refused["code"] == "UNKNOWN_INTERRUPT"
+        for other in (of_bob, {}):
+            assert (await bob.ask("hello", **other))["outcome"] == {"type": "success"}
+            assert bob.text == "You said: hello"
+    else:
+        # What is remembered of the thread is hers.
+        assert (await bob.post(resume=answers(ended, YES), **of_bob)).status_code == 403
+    assert deeds.paid == []
+    while ended["outcome"]["type"] == "interrupt":
+        ended = await ann.answer(ended, YES, **of_ann)
+    assert deeds.paid == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_run_of_the_same_thread_that_no_page_began_is_not_told(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    body = {"messages": "pay", "memory": {"thread": thread, "resource": thread}}
+    begun = await http.post(f"/api/agents/{agent}/generate", json=body)
+    page = Page(http, agent, thread)
+    assert (await page.ask("hello"))["outcome"] == {"type": "success"}
+    assert deeds.paid == []
+    # Whoever knows it by its id may answer it.
+    named = [f"{begun.json()['runId']}::call_{n}" for n in (1, 2)]
+    if agent == "durable":
+        named.pop()
+    resume = [{"interruptId": one, "status": "resolved", "payload": YES} for one in named]
+    ended = await page.send(resume=resume)
+    await settle(page, ended, YES)
+    assert deeds.paid == ["ann", "bob"]
+
+
 async def test_another_process_goes_on_with_what_is_stored(deeds: Deeds, tmp_path: Path) -> None:
     ended: dict[str, dict[str, Any]] = {}
     pages: dict[str, Page] = {}
