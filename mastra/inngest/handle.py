@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from mastra.inngest.feed import Feed
@@ -32,7 +32,7 @@ class InngestHandle:
         async for event in self._feed.read(start):
             yield event
 
-    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+    def batches(self, start: int, limit: int) -> AsyncIterator[Sequence[Event]]:
         """Yield what `events` does, one by one."""
         del limit
         return one_by_one(self.events(start))

@@ -14,7 +14,7 @@ from mastra.inngest.wire.api import InngestApi
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges
-from mastra.workflows.active import ActiveRun
+from mastra.workflows.active import ActiveRun, Pending
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import conclude
@@ -163,8 +163,9 @@ class WorkerLeg:
         """
         if not self.publisher.names_ops:
             return
-        pending: list[tuple[int, int, StepRecord | None, Any]] = []
-        for entry in self.run.outbox.pending:
+        outbox = self.run.outbox
+        pending: list[Pending] = []
+        for entry in outbox.take(self.run.log):
             _, kind, record, _ = entry
             if kind in WRITTEN and record is not None and record is not ended:
                 if record.start_seq >= 0 and record.op_id not in self._announced:
@@ -172,7 +173,7 @@ class WorkerLeg:
                     pending.append(start)
                 self._announced.add(record.op_id)
             pending.append(entry)
-        self.run.outbox.pending = pending
+        outbox.pending = pending
 
     async def wait_for_time(self, record: StepRecord, delay_s: float) -> None:
         """Sleep in this process; the run is stored as waiting, unless it waits for a retry."""

@@ -22,6 +22,8 @@ else:
 
 
 class _TimedProtocol(_Base):
+    # One attribute more in the dictionary of uvicorn's own class would make it three times as large.
+    __slots__ = ("_has_begun", "_waits_for_headers")
     timeout_s: float
     transport: Any
     cycle: Any
@@ -77,4 +79,4 @@ def timed_protocol(timeout_s: float) -> type[asyncio.Protocol]:
     Args:
         timeout_s: How long they may take, from the first byte or from the connection.
     """
-    return type("TimedProtocol", (_TimedProtocol,), {"timeout_s": timeout_s})
+    return type("TimedProtocol", (_TimedProtocol,), {"timeout_s": timeout_s, "__slots__": ()})

@@ -204,7 +204,8 @@ def caller_of(request: Request) -> Caller:
     return found if isinstance(found, Caller) else Caller()
 
 
-def _server_of(request: Request) -> Server:
+async def _server_of(request: Request) -> Server:
+    # Not a plain function, which FastAPI would call in a thread, for every request.
     return cast("Server", request.scope[SERVER_KEY])
 
 

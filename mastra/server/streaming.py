@@ -10,14 +10,13 @@ more; what it has not read yet is kept once for all readers, not for each.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mastra.errors import MastraError
 from mastra.jsonable import Json, dump_wire
@@ -60,47 +59,117 @@ def last_event_id(request: Request) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
-class EventStreamResponse(StreamingResponse):
+class StreamResponse(StreamingResponse):
+    """A stream that ends when its reader hangs up, sent by the task of its request.
+
+    What has been sent is not kept until there is more: each of hundreds of readers would keep its
+    last batch.
+    """
+
+    def __init__(self, content: AsyncGenerator[bytes, None], headers: dict[str, str]) -> None:
+        super().__init__(content, headers=headers)
+        self._content = content
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream, and close its source whatever happens."""
+        del scope
+        hang_up = asyncio.timeout(None)
+        try:
+            async with hang_up:
+                listening = asyncio.create_task(_listen(receive, hang_up))  # noqa: TID251
+                try:
+                    await self.stream_response(send)
+                finally:
+                    listening.cancel()
+        except TimeoutError:
+            if not hang_up.expired():
+                raise
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the start, the content and the end."""
+        async with aclosing(self._content):
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            await self.send_content(send)
+        await send(_body(b"", more=False))
+
+    async def send_content(self, send: Send) -> None:
+        """Send what there is, piece by piece."""
+        async for chunk in self._content:
+            message = _body(chunk)
+            del chunk
+            await send(message)
+            del message
+
+
+async def _listen(receive: Receive, hang_up: asyncio.Timeout) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    hang_up.reschedule(0)
+
+
+def _body(content: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+class EventStreamResponse(StreamResponse):
     """A stream that sends a comment where it would be silent for long, so that nobody hangs up."""
 
     def __init__(
         self, content: AsyncGenerator[bytes, None], headers: dict[str, str], keep_alive: float
     ) -> None:
-        super().__init__(content, headers=headers)
-        self._content = content
+        super().__init__(content, headers)
         self._keep_alive = keep_alive
-        self._sent_at = 0.0
 
-    async def stream_response(self, send: Send) -> None:
-        """Send the stream, and close its source whatever happens."""
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status_code,
-                "headers": self.raw_headers,
-            }
-        )
-        async with aclosing(self._content) as content:
-            self._sent_at = time.monotonic()
-            ticker = asyncio.create_task(self._tick(send))  # noqa: TID251 - ended right below
-            try:
-                async for chunk in content:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                    self._sent_at = time.monotonic()
-            finally:
-                ticker.cancel()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def send_content(self, send: Send) -> None:
+        """Send what there is, piece by piece, and comments in between."""
+        ticks = _Ticks(send, self._keep_alive)
+        try:
+            await super().send_content(ticks.send_on)
+        finally:
+            ticks.end()
 
-    async def _tick(self, send: Send) -> None:
-        while True:
-            wait = self._sent_at + self._keep_alive - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
-                continue
-            self._sent_at = time.monotonic()
-            await send(
-                {"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True}
-            )
+
+class _Ticks:
+    """Sends a comment when nothing else was sent for a while.
+
+    A timer, and a task only for as long as it takes to send one: hundreds of streams may be open.
+    """
+
+    __slots__ = ("_every", "_loop", "_send", "_sent_at", "_telling", "_timer")
+
+    def __init__(self, send: Send, every: float) -> None:
+        self._send = send
+        self._every = every
+        self._loop = asyncio.get_running_loop()
+        self._sent_at = self._loop.time()
+        self._telling: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(every, self._look)
+
+    async def send_on(self, message: Message) -> None:
+        """Send something else."""
+        await self._send(message)
+        self._sent_at = self._loop.time()
+
+    def end(self) -> None:
+        """Send nothing more."""
+        self._timer.cancel()
+        if self._telling is not None:
+            self._telling.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now >= self._sent_at + self._every:
+            self._sent_at = now
+            # A reader that takes nothing is not sent one comment after the other.
+            if self._telling is None or self._telling.done():
+                self._telling = asyncio.ensure_future(self._send(_body(b": keep-alive\n\n")))
+        self._timer = self._loop.call_at(self._sent_at + self._every, self._look)
 
 
 def _sse(chunk: Json) -> bytes:
@@ -120,7 +189,10 @@ def agent_response(server: Server, stream: Any, *, comment: str | None = None) -
             async with aclosing(stream.batches(_BATCH)) as batches:
                 async for batch in batches:
                     await server.turns.next()
-                    yield b"".join([_sse(chunk.to_wire()) for chunk in batch])
+                    sent = b"".join([_sse(chunk.to_wire()) for chunk in batch])
+                    del batch
+                    yield sent
+                    del sent
         except MastraError as error:
             yield _sse(error_chunk(stream.run_id, error))
         finally:
@@ -182,7 +254,7 @@ def run_response(
 
     if as_events:
         return EventStreamResponse(frames(), _SSE, server.config.keep_alive)
-    return StreamingResponse(frames(), headers=_RECORDS)
+    return StreamResponse(frames(), _RECORDS)
 
 
 async def _next_leg(follow: Callable[[], Awaitable[Run[Any]]], seq: int) -> RunStream[Any] | None:

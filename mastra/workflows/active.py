@@ -18,7 +18,8 @@ from mastra.schema import Schema
 from mastra.services import Services
 from mastra.stream.abort import AbortController, AbortSignal
 from mastra.threads import HomeLoop
-from mastra.workflows.events import EventLog, Kind
+from mastra.workflows.event_log import EventLog
+from mastra.workflows.events import Kind
 from mastra.workflows.records import Journal, StepRecord
 
 __all__ = [
@@ -201,13 +202,19 @@ class Outbox:
 
     def __init__(self) -> None:
         self.pending: list[Pending] = []
-        """Entries of the log that are not yet in storage."""
+        """Entries of the log that are not yet in storage, but for what steps wrote: that the log
+        itself keeps until it is taken."""
         self.announced = 0
         """Up to which seq the steps under way have been told of."""
         self.tell: Callable[[], Awaitable[None]] | None = None
         """Stores what steps have written so far, where another process may read it."""
         self.told_at = 0.0
         """When it was called last."""
+
+    def take(self, log: EventLog) -> list[Pending]:
+        """Return what is to be stored. From then on it is the caller's to store."""
+        pending, self.pending = self.pending, []
+        return [*pending, *log.take_outputs()]
 
 
 class Blocks:

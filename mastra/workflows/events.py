@@ -1,21 +1,17 @@
-"""What a run tells while it runs, and the log that readers follow.
+"""What a run tells while it runs.
 
-An entry of the log is three references (kind, record, value); the public `Event` is made only
-where somebody reads. The log is what seq numbers count, from 0, without gaps.
+An entry of its log (`event_log.py`) is a kind, a record and a value; the public `Event` is made
+only where somebody reads.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from functools import partial
-from itertools import islice
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from mastra.dataclass import dataclass
-from mastra.errors import StreamOverflowError
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.names import python_names
@@ -25,7 +21,7 @@ from mastra.workflows.records import StepRecord
 from mastra.workflows.results import step_to_wire
 from mastra.workflows.written import Written
 
-__all__ = ["Entry", "Event", "EventLog", "EventPayload", "Kind", "LegEnd", "to_event"]
+__all__ = ["Entry", "Event", "EventPayload", "Kind", "LegEnd", "to_event"]
 
 
 class Kind(IntEnum):
@@ -225,151 +221,3 @@ def _finish_payload(end: LegEnd, forms: Forms) -> dict[str, Json]:
     if end.tripwire is not None:
         payload["tripwire"] = end.tripwire
     return payload
-
-
-KEPT_OUTPUTS: Final = 50_000
-"""Chunks of step output that a run keeps in memory for readers that are behind."""
-
-KEPT_BYTES: Final = 64 * 1024 * 1024
-"""About how much memory those may take."""
-
-
-def _size_of(value: Json) -> int:
-    """Return about how many bytes of memory what a step wrote takes."""
-    return len(value) if type(value) is str else 512
-
-
-class EventLog:
-    """The events of one run, appended by its driver and followed by any number of readers.
-
-    A reader is a place in the list, so that one that never reads costs nothing. What steps
-    write is kept up to a bound; the events of steps are the journal itself and always kept.
-    """
-
-    __slots__ = (
-        "_bytes",
-        "_outputs",
-        "_waiters",
-        "entries",
-        "forms",
-        "is_closed",
-        "written_bytes",
-    )
-
-    def __init__(self, entries: list[Entry | None] | None = None) -> None:
-        self.entries: list[Entry | None] = entries or []
-        self.forms = PLAIN
-        """How readers see the values."""
-        self.is_closed = False
-        """Set when the leg has ended; a new leg has a log of its own."""
-        self._waiters: list[asyncio.Future[None]] = []
-        self._outputs: deque[int] | None = None
-        self._bytes = 0
-        self.written_bytes = 0
-        """About how much the steps have written so far."""
-
-    def append(self, kind: Kind, record: StepRecord | None = None, value: Any = None) -> int:
-        """Add an entry; return its seq. Never waits for a reader."""
-        entries = self.entries
-        entries.append((kind, record, value))
-        if self._waiters:
-            self._wake()
-        return len(entries) - 1
-
-    def append_output(self, kind: Kind, record: StepRecord, value: Any) -> int:
-        """Add what a step wrote, dropping the oldest of such where there are too many."""
-        seq = self.append(kind, record, value)
-        size = _size_of(value)
-        outputs = self._outputs
-        if outputs is None:
-            outputs = self._outputs = deque()
-        outputs.append(seq)
-        self._bytes += size
-        self.written_bytes += size
-        while len(outputs) > KEPT_OUTPUTS or self._bytes > KEPT_BYTES:
-            oldest = outputs.popleft()
-            dropped = self.entries[oldest]
-            self.entries[oldest] = None
-            self._bytes -= 0 if dropped is None else _size_of(dropped[2])
-        return seq
-
-    def close(self) -> None:
-        """Let readers end after the last entry."""
-        self.is_closed = True
-        if self._waiters:
-            self._wake()
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def grown(self, seq: int) -> None:
-        """Wait until there is an entry at a place, or the log is closed."""
-        while seq >= len(self.entries) and not self.is_closed:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-
-    async def read(self, run_id: str, workflow_id: str, start: int = 0) -> AsyncIterator[Event]:
-        """Yield the events of a run, from a place on, until the leg has ended.
-
-        Raises:
-            StreamOverflowError: An entry that is wanted is no longer kept.
-        """
-        seq = start
-        entries = self.entries
-        while True:
-            while seq < len(entries):
-                entry = entries[seq]
-                if entry is None:
-                    raise self._overflow(seq)
-                yield to_event(run_id, workflow_id, seq, entry, self.forms)
-                seq += 1
-            if self.is_closed:
-                return
-            await self.grown(seq)
-
-    async def batches(
-        self, run_id: str, workflow_id: str, start: int, limit: int
-    ) -> AsyncIterator[list[Event]]:
-        """Yield the events of a run as `read` does, those that are there already together.
-
-        Args:
-            run_id: The run.
-            workflow_id: Its workflow.
-            start: The place of the first event.
-            limit: How many events at most come together.
-
-        Raises:
-            StreamOverflowError: An entry that is wanted is no longer kept.
-        """
-        seq = start
-        entries = self.entries
-        while True:
-            while seq < len(entries):
-                batch: list[Event] = []
-                for entry in islice(entries, seq, seq + limit):
-                    if entry is None:
-                        break
-                    batch.append(to_event(run_id, workflow_id, seq, entry, self.forms))
-                    seq += 1
-                if not batch:
-                    raise self._overflow(seq)
-                yield batch
-            if self.is_closed:
-                return
-            await self.grown(seq)
-
-    def _overflow(self, seq: int) -> StreamOverflowError:
-        newest = len(self.entries) - 1
-        return StreamOverflowError(
-            f"The reader is too far behind: event {seq} and others before {newest + 1} are no "
-            "longer kept. Read faster, or read the run's stored result.",
-            details={"seq": seq, "newest": newest},
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Generic, Self, TypeVar
 
 from mastra.names import python_names
@@ -60,7 +60,7 @@ class RunStream(Generic[Out]):
         async for event in events:
             yield event
 
-    async def batches(self, limit: int = 64) -> AsyncIterator[list[Event]]:
+    async def batches(self, limit: int = 64) -> AsyncIterator[Sequence[Event]]:
         """Yield what `full_stream` does, events that are there already together.
 
         Args:

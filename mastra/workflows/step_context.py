@@ -100,13 +100,12 @@ def _send_soon(run: ActiveRun, kind: Kind, record: StepRecord, value: Any) -> No
 def _send(run: ActiveRun, kind: Kind, record: StepRecord, value: Any) -> Awaitable[None]:
     if kind is Kind.OUTPUT and type(value) is not str:
         count_usage(run, value)
-    seq = run.log.append_output(kind, record, value)
+    run.log.append_output(kind, record, value)
     outbox = run.outbox
-    outbox.pending.append((seq, kind, record, value))
     if outbox.tell is None:
         return DONE
     now = monotonic()
-    if now - outbox.told_at <= _TELL_AFTER_S and len(outbox.pending) < _TELL_AT:
+    if now - outbox.told_at <= _TELL_AFTER_S and run.log.untaken < _TELL_AT:
         return DONE
     outbox.told_at = now
     # A task, since a step need not await it; one that does waits for the storage.

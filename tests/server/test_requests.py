@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -162,3 +163,15 @@ async def test_a_message_over_http_answers_a_tool_that_waits() -> None:
         assert first["finishReason"] == "suspended"
         second = await opened.post("/api/agents/shop/generate", json={**body, "messages": "42"})
     assert (second.json()["text"], second.json()["runId"]) == ("On their way.", first["runId"])
+
+
+async def test_a_request_begins_no_thread(client: httpx.AsyncClient) -> None:
+    def begun() -> set[str]:
+        return {thread.name for thread in threading.enumerate()}
+
+    before = begun()
+    for path in ("/api/workflows", "/api/agents", "/api/tools", "/api/system/packages"):
+        assert (await client.get(path)).status_code == 200
+    started = await client.post(START, json={"inputData": {"value": 1}})
+    assert started.status_code == 200
+    assert begun() == before

@@ -153,12 +153,12 @@ class RunHandle(Protocol):
         """Yield the run's events from a seq on, live, until its leg ends."""
         ...
 
-    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+    def batches(self, start: int, limit: int) -> AsyncIterator[Sequence[Event]]:
         """Yield what `events` does, those that are there already together, up to so many."""
         ...
 
 
-async def one_by_one(events: AsyncIterator[Event]) -> AsyncIterator[list[Event]]:
+async def one_by_one(events: AsyncIterator[Event]) -> AsyncIterator[Sequence[Event]]:
     """Yield events as batches of one, for a handle that gets them one after the other."""
     async for event in events:
         yield [event]

@@ -93,11 +93,10 @@ class JournalWriter:
         return self._append(rows, "running")
 
     def _append(self, more: Sequence[JournalRow], status: str) -> Awaitable[None] | None:
-        outbox = self._run.outbox
+        outbox, log = self._run.outbox, self._run.log
         rows = [*more]
-        if outbox.pending:
-            rows.insert(0, LogRow(outbox.pending))
-            outbox.pending = []
+        if outbox.pending or log.untaken:
+            rows.insert(0, LogRow(outbox.take(log)))
         if self._filter is not None:
             return self._append_filtered(rows, status)
         if not rows and not self._held:

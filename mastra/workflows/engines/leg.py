@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from mastra.errors import RunClaimedError, RunStateError
@@ -101,7 +101,7 @@ class Leg:
         """Yield the run's events from a seq on."""
         return self.run.log.read(self.run.run_id, self.run.workflow_id, start)
 
-    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+    def batches(self, start: int, limit: int) -> AsyncIterator[Sequence[Event]]:
         """Yield the run's events from a seq on, those that are there already together."""
         return self.run.log.batches(self.run.run_id, self.run.workflow_id, start, limit)
 

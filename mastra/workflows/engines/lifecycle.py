@@ -21,7 +21,8 @@ from mastra.workflows.engines.patience import patiently
 from mastra.workflows.engines.scoring import offer_output
 from mastra.workflows.engines.tracing import close_run_span, open_run_span, trace_data
 from mastra.workflows.error_data import error_from_json
-from mastra.workflows.events import EventLog, Kind, LegEnd
+from mastra.workflows.event_log import EventLog
+from mastra.workflows.events import Kind, LegEnd
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import (
     RunFacts,

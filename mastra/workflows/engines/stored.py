@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from mastra.errors import RunNotFoundError
@@ -60,7 +60,7 @@ class StoredHandle:
                     return result
             await asyncio.sleep(POLL_S)
 
-    def batches(self, start: int, limit: int) -> AsyncIterator[list[Event]]:
+    def batches(self, start: int, limit: int) -> AsyncIterator[Sequence[Event]]:
         """Yield what `events` does, one by one."""
         del limit
         return one_by_one(self.events(start))
