@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from types import CodeType, TracebackType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from mastra.errors import MastraError, StepError, UserCodeError
 from mastra.jsonable import Json, dump_json, load_json
@@ -179,7 +179,8 @@ def _is_at_raise(trace: TracebackType) -> bool:
 
 def name_of(error: BaseException) -> str:
     """Return the name of an exception's class."""
-    return _clean(type(error).__name__)
+    # The descriptor itself: a metaclass may say something else, or raise.
+    return _clean(type.__dict__["__name__"].__get__(type(error)))
 
 
 def text_of(error: BaseException) -> str:
@@ -198,9 +199,10 @@ def text_of(error: BaseException) -> str:
 
 def _clean(text: str) -> str:
     """Return text that can be encoded, of a bounded length."""
-    plain = str.encode(text[: MAX_TEXT + 1], "utf-8", "backslashreplace").decode()
-    if len(text) > MAX_TEXT:
-        return f"{plain[:MAX_TEXT]}… ({len(text):,} characters in all)"
+    known = str.__str__(text)  # a subclass may slice, or be as long, as it likes
+    plain = known[: MAX_TEXT + 1].encode("utf-8", "backslashreplace").decode()
+    if len(known) > MAX_TEXT:
+        return f"{plain[:MAX_TEXT]}… ({len(known):,} characters in all)"
     return plain
 
 
@@ -225,31 +227,29 @@ class _Teller:
 
     def tell(self, error: BaseException, depth: int) -> dict[str, Json]:
         """Return one exception with what it comes from."""
-        cause = error.__cause__
+        cause = _quietly(lambda: error.__cause__)
         if type(error) is UserCodeError and cause is not None:
-            error, cause = cause, cause.__cause__
+            error = cause
         self._left -= 1
         self._told.add(id(error))
-        details = _mapping(error, "details")
-        if isinstance(error, StepError) and "name" in details:
+        details = _quietly(lambda: _mapping(error, "details")) or {}
+        if issubclass(type(error), StepError) and "name" in details:
             return details  # made from what was stored of its cause, and that is all of it
         data: dict[str, Json] = {"message": text_of(error), "name": name_of(error)}
-        code = _attribute(error, "code")
-        if isinstance(code, (str, int)) and not isinstance(code, bool):
-            data["code"] = _clean(code) if isinstance(code, str) else code
-        notes = _attribute(error, "__notes__")
-        if isinstance(notes, list):
-            texts = [_clean(note) for note in cast("list[Any]", notes) if isinstance(note, str)]
-            details["notes"] = texts[:MAX_ERRORS]
-        if isinstance(error, BaseExceptionGroup) and depth < MAX_DEPTH:
-            self._tell_members(cast("BaseExceptionGroup[Any]", error), details, depth)
+        code = _quietly(lambda: _code_of(error))
+        if code is not None:
+            data["code"] = code
+        notes = _quietly(lambda: _notes_of(error))
+        if notes is not None:
+            details["notes"] = notes
+        if issubclass(type(error), BaseExceptionGroup) and depth < MAX_DEPTH:
+            self._tell_members(error, details, depth)
         if details:
             data["details"] = details
-        issues = _jsonable(_attribute(error, "issues")) if isinstance(error, MastraError) else None
+        issues = _quietly(lambda: _issues_of(error))
         if issues:
             data["issues"] = issues
-        if cause is None and not error.__suppress_context__:
-            cause = error.__context__
+        cause = _quietly(lambda: _cause_of(error))
         if cause is not None and depth < MAX_DEPTH and self._left > 0 and self._is_new(cause):
             data["cause"] = self.tell(cause, depth + 1)
         return data
@@ -257,39 +257,69 @@ class _Teller:
     def _is_new(self, error: BaseException) -> bool:
         return id(error) not in self._told
 
-    def _tell_members(
-        self, group: BaseExceptionGroup[Any], details: dict[str, Json], depth: int
-    ) -> None:
+    def _tell_members(self, group: BaseException, details: dict[str, Json], depth: int) -> None:
+        found = _quietly(lambda: tuple(cast("Any", group).exceptions)) or ()
         members: list[Json] = []
-        for member in group.exceptions:
+        for member in found:
             if self._left <= 0:
-                details["errorCount"] = len(group.exceptions)
+                details["errorCount"] = len(found)
                 break
             if self._is_new(member):
                 members.append(self.tell(member, depth + 1))
         details["errors"] = members
 
 
-def _attribute(error: BaseException, name: str) -> Any:
+T = TypeVar("T")
+
+
+def _quietly(read: Callable[[], T]) -> T | None:
+    """Return what a function reads of an exception, or `None` where that raises.
+
+    Everything about an exception may be code of the user's: properties, mappings that are gone by
+    now, stand-ins that raise whatever is asked of them.
+    """
     try:
-        return getattr(error, name, None)
-    except BaseException:  # noqa: BLE001 - a property that raises tells nothing
+        return read()
+    except BaseException:  # noqa: BLE001 - the failure itself is told, without what cannot be read
         return None
+
+
+def _cause_of(error: BaseException) -> BaseException | None:
+    cause = error.__cause__
+    if cause is None and not error.__suppress_context__:
+        cause = error.__context__
+    return cause
+
+
+def _code_of(error: BaseException) -> Json:
+    code = getattr(error, "code", None)
+    if isinstance(code, str):
+        return _clean(code)
+    return _jsonable(code) if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+def _notes_of(error: BaseException) -> Json:
+    notes = getattr(error, "__notes__", None)
+    if not isinstance(notes, list):
+        return None
+    some = cast("list[Any]", notes)[:MAX_ERRORS]
+    return [_clean(note) for note in some if issubclass(type(note), str)]
+
+
+def _issues_of(error: BaseException) -> Json:
+    return _jsonable(getattr(error, "issues", None)) if isinstance(error, MastraError) else None
 
 
 def _mapping(error: BaseException, name: str) -> dict[str, Json]:
     """Return a mapping of an exception as JSON data, without the entries that JSON cannot hold."""
-    found = _attribute(error, name)
+    found: Any = getattr(error, name, None)
     if not isinstance(found, Mapping) or not found:
         return {}
     values = cast("Mapping[Any, Any]", found)
     whole = _jsonable(values)
     if isinstance(whole, dict):
         return cast("dict[str, Json]", whole)
-    try:
-        pairs = [(key, _jsonable(values[key])) for key in values if isinstance(key, str)]
-    except BaseException:  # noqa: BLE001 - as with an attribute that raises
-        return {}
+    pairs = [(key, _jsonable(values[key])) for key in values if isinstance(key, str)]
     return {_clean(key): value for key, value in pairs if value is not None}
 
 

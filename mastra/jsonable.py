@@ -90,8 +90,10 @@ def _to_plain(value: object, what: str, *, by_alias: bool) -> Json:
             inf_nan_mode="constants",
             bytes_mode="utf8",
         )
-    except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
-        raise unserializable(value, what) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a serialiser or computed field of the user's raises anything
+        raise unserializable(value, what, error) from error
     check_plain(plain, what)
     return plain
 
@@ -211,7 +213,9 @@ def dump_json(value: object, *, what: str = "value") -> bytes:
     """
     try:
         written = pydantic_core.to_json(value, by_alias=True, inf_nan_mode="constants")
-    except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
         return _dump_slowly(value, what, error)
     if len(written) > MAX_DIGITS:
         _check_integers(value, what)
@@ -226,13 +230,13 @@ def _check_integers(value: object, what: str) -> None:
         check_plain(plain, what, depth=_FAST_DEPTH)
 
 
-def _dump_slowly(value: object, what: str, error: Exception) -> bytes:
+def _dump_slowly(value: object, what: str, error: BaseException) -> bytes:
     """Write what is only too deep for the fast writer: a row around a deep value.
 
     Raises:
         SerializationError: It is something else.
     """
-    refused = unserializable(value, what)
+    refused = unserializable(value, what, error)
     try:
         written = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError):
@@ -296,11 +300,24 @@ def _is_nested_over(value: Json, depth: int) -> bool:
     return bool(level)
 
 
-def unserializable(value: object, what: str) -> SerializationError:
-    """Return the error that says which part of a value JSON cannot hold."""
+def unserializable(value: object, what: str, error: BaseException) -> SerializationError:
+    """Return the error that says which part of a value JSON cannot hold.
+
+    Args:
+        value: The value.
+        what: Whose it is.
+        error: What was raised when it was written.
+    """
     path, culprit = _find(value, (), set())
     where = ".".join(str(part) for part in path) or "the value itself"
     kind = type(culprit)
+    own = _raised_by_serializer(error)
+    if own is not None:
+        return SerializationError(
+            f"{what} cannot be stored as JSON: what writes {where} "
+            f"({kind.__module__}.{kind.__qualname__}) raised {own}.",
+            issues=[{"path": list(path), "message": f"not serialisable: it raised {own}"}],
+        )
     if kind is str:
         return SerializationError(
             f"{what} cannot be stored as JSON: {where} is text with half of a character (a lone "
@@ -313,6 +330,13 @@ def unserializable(value: object, what: str) -> SerializationError:
         "Return plain data, or give it a schema that says how it is written.",
         issues=[{"path": list(path), "message": f"not serialisable: {kind.__qualname__}"}],
     )
+
+
+def _raised_by_serializer(error: BaseException) -> str | None:
+    """Return the name of what code of the user's raised while a value was written."""
+    if isinstance(error, (ValueError, RecursionError)):  # pydantic's own errors are of these
+        return None
+    return type(error).__name__
 
 
 def _find(value: object, path: tuple[Any, ...], above: set[int]) -> tuple[tuple[Any, ...], object]:
@@ -330,6 +354,8 @@ def _find(value: object, path: tuple[Any, ...], above: set[int]) -> tuple[tuple[
     for key, child in children:
         try:
             pydantic_core.to_json(child)
-        except (pydantic_core.PydanticSerializationError, ValueError, RecursionError):
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - as above
             return _find(child, (*path, key), above)
     return path, cast("object", value)

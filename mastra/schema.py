@@ -193,8 +193,10 @@ class Schema(Generic[T]):
             self.compile()
         try:
             plain = self._serialize(value, mode="json", by_alias=True)  # pyright: ignore[reportOptionalCall]
-        except (pydantic_core.PydanticSerializationError, ValueError) as error:
-            raise unserializable(value, what) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a serialiser or computed field raises anything
+            raise unserializable(value, what, error) from error
         return encodable(plain, what)
 
     # -- what is kept ------------------------------------------------------------------------
@@ -243,8 +245,10 @@ class Schema(Generic[T]):
             packed = self._keep(  # pyright: ignore[reportOptionalCall]
                 value, mode="json", by_alias=False, round_trip=True, warnings=False
             )
-        except (pydantic_core.PydanticSerializationError, ValueError) as error:
-            raise unserializable(value, what) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a serialiser or computed field raises anything
+            raise unserializable(value, what, error) from error
         check_plain(packed, what)
         if facts.is_doubtful or facts.has_any:
             self._check(value, packed, what)
@@ -317,8 +321,8 @@ class Schema(Generic[T]):
             return kept
         try:
             return self.dump(self.unpack(kept))
-        except (SchemaMismatch, SerializationError):
-            return kept  # not of the type, where nobody checked it
+        except (SchemaMismatch, MastraError, pydantic.PydanticUserError):
+            return kept  # not of the type, where nobody checked it, or its own code cannot show it
 
     def json_schema(self, mode: str = "validation", *, by_alias: bool = True) -> dict[str, Any]:
         """Return the JSON Schema of the type (draft 2020-12), `{}` where it has none.

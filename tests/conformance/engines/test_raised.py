@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
@@ -43,6 +43,70 @@ class PricklyError(Exception):
         raise Odd("not now either")
 
 
+class GoneMapping(Mapping[str, Any]):
+    """A view of something that is closed by now."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError("closed")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("closed")
+
+    def __len__(self) -> int:
+        raise RuntimeError("closed")
+
+
+class StandIn:
+    """What a web framework puts in place of a value that only a request has."""
+
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("outside of a request")
+
+    @__class__.setter
+    def __class__(self, kind: Any) -> None: ...
+
+
+class LateText(str):
+    def __getitem__(self, key: Any) -> str:
+        raise RuntimeError("translated when it is shown")
+
+    __slots__ = ()
+
+
+class Nameless(type):
+    @property
+    def __name__(cls) -> str:
+        raise RuntimeError("no name")
+
+
+class NamelessError(Exception, metaclass=Nameless):
+    pass
+
+
+class NeedyError(Exception):
+    """Cannot be made again from its arguments."""
+
+    def __init__(self, body: dict[str, Any], *, status: int) -> None:
+        self.body, self.status = body, status
+
+
+class ClosedGroup(BaseExceptionGroup[BaseException]):
+    @property
+    def exceptions(self) -> Any:
+        raise RuntimeError("closed")
+
+
+def having(**facts: Any) -> Callable[[], BaseException]:
+    def make() -> BaseException:
+        error = ValueError("x")
+        for name, value in facts.items():
+            setattr(error, name, value)
+        return error
+
+    return make
+
+
 RAISED: dict[str, tuple[Callable[[], BaseException], str]] = {
     "StopIteration": (lambda: StopIteration("none"), "StopIteration"),
     "StopAsyncIteration": (StopAsyncIteration, "StopAsyncIteration"),
@@ -54,6 +118,16 @@ RAISED: dict[str, tuple[Callable[[], BaseException], str]] = {
     "no text": (TextlessError, "TextlessError"),
     "a text that is none": (NoTextError, "NoTextError"),
     "attributes that raise": (lambda: PricklyError("x"), "PricklyError"),
+    "details that are gone": (having(details=GoneMapping()), "ValueError"),
+    "a stand-in as details": (having(details=StandIn()), "ValueError"),
+    "a stand-in as code": (having(code=StandIn()), "ValueError"),
+    "a stand-in as note": (having(__notes__=[StandIn()]), "ValueError"),
+    "a code of 5001 digits": (having(code=10**5000), "ValueError"),
+    "a code that is text of another class": (having(code=LateText("late")), "ValueError"),
+    "details that no JSON holds": (having(details={"a": 10**5000, "\ud800": {1}}), "ValueError"),
+    "a class without a name": (lambda: NamelessError("x"), "NamelessError"),
+    "no arguments to make it of": (lambda: NeedyError({}, status=500), "NeedyError"),
+    "a group that is closed": (lambda: ClosedGroup("x", [SystemExit(2)]), "ClosedGroup"),
     "a lone surrogate": (lambda: FileNotFoundError("no file \udc80.txt"), "FileNotFoundError"),
     "a long text": (lambda: ValueError("x" * 5_000_000), "ValueError"),
     "a group": (lambda: BaseExceptionGroup("two", [ValueError("a"), SystemExit(3)]), "BaseExceptionGroup"),

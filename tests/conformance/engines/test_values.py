@@ -186,6 +186,60 @@ async def test_clients_see_aliases_and_what_is_computed(env: Env) -> None:
     assert (await (await env.again(run)).result()).to_wire()["steps"]["give"]["output"] == told
 
 
+class Average(BaseModel):
+    total: float = 0
+    count: int = 0
+
+    @computed_field(repr=False)
+    @property
+    def average(self) -> float:
+        return self.total / self.count
+
+
+class Leaving(BaseModel):
+    number: int = 1
+
+    @computed_field(repr=False)
+    @property
+    def text(self) -> str:
+        raise SystemExit(2)
+
+
+@pytest.mark.parametrize("value", [Average(total=3), Leaving()], ids=["divides", "leaves"])
+async def test_what_cannot_be_computed_is_left_out_of_what_clients_see(
+    env: Env, value: BaseModel
+) -> None:
+    kind = type(value)
+    seen: list[Any] = []
+    definition = flow(giving(value, kind), taking(seen, kind), gives=str)
+    workflow = env.workflow(definition)
+    run = await workflow.create_run()
+    async with run.stream(None) as stream:
+        events = [event.to_wire() async for event in stream]
+        result: Any = await stream.result()
+    assert (result.status, seen) == ("success", [value])
+    given = [e["payload"]["output"] for e in events if e["type"] == "workflow-step-result"]
+    told = {name: getattr(value, name) for name in kind.model_fields}
+    assert given[0] == told == result.to_wire()["steps"]["give"]["output"]
+    info = await workflow.get_run(run.run_id)
+    assert info is not None
+    assert info.steps["give"].output == told
+    assert (await workflow.list_runs()).total == 1
+
+
+async def test_an_output_whose_serializer_raises_fails_its_step(env: Env) -> None:
+    class Odd(BaseModel):
+        number: int = 1
+
+        @field_serializer("number")
+        def write(self, number: int) -> int:
+            raise SystemExit(number)
+
+    result = await env.start(flow(giving({"rows": [Odd()]}), gives=Any))
+    assert isinstance(result, WorkflowFailed)
+    assert "rows.0" in str(result.error)
+
+
 async def test_a_result_has_both_forms(env: Env) -> None:
     workflow = env.workflow(flow(giving(Row(amount=3)), gives=Row))
     run = await workflow.create_run()
