@@ -149,6 +149,11 @@ class ServerConfig:
     allowed_provider_options: Sequence[str] = ()
     """Options of providers that a caller may set beside how hard to think, such as `user`. They
     become arguments of a provider's SDK as they are: name no address, key or header."""
+    push_origins: Sequence[str] = ()
+    """Where programs that speak A2A may have themselves told of their tasks: origins such as
+    `https://hooks.example.com`, and `*` for any of the public network; one of a private network has
+    to be named. The server posts to what a caller chooses among them. Left out: nowhere, and agents'
+    cards say so."""
     caller_instructions: Literal["add", "replace", "refuse"] | None = None
     """What `instructions` and `system` of a body do: follow the agent's own, go in their place, or
     nothing (400). Left out: `replace` for the playground of a server of this machine alone that has
@@ -187,6 +192,12 @@ class ServerConfig:
                 "allowed_hosts takes a list of names such as 'app.example.com', without a scheme."
             )
 
+        if isinstance(self.push_origins, str) or not all(map(_is_origin, self.push_origins)):
+            raise ConfigError(
+                "push_origins takes a list of origins such as 'https://hooks.example.com', without "
+                "a path, or '*'."
+            )
+
     @property
     def instructions_of_callers(self) -> str:
         """What becomes of instructions in a body."""
@@ -203,6 +214,12 @@ class ServerConfig:
             f"The server listens on {self.host} and anybody who reaches it may run every agent, "
             "workflow and tool: set ServerConfig(auth=...), or listen on 127.0.0.1."
         )
+
+
+def _is_origin(text: str) -> bool:
+    scheme, separator, rest = text.partition("://")
+    is_whole = bool(separator and rest) and not set("/?#@*") & set(rest)
+    return text == "*" or (scheme in {"http", "https"} and is_whole)
 
 
 def is_loopback(host: str) -> bool:

@@ -29,7 +29,7 @@ _VERSION: Final = "1.0.0"
 
 
 def card_of(
-    agent: Agent, tools: dict[str, Tool[Any, Any]], url: str, *, has_auth: bool
+    agent: Agent, tools: dict[str, Tool[Any, Any]], url: str, *, has_auth: bool, has_push: bool
 ) -> AgentCard:
     """Return an agent's card.
 
@@ -38,6 +38,7 @@ def card_of(
         tools: Its tools, of which each is a skill.
         url: Where it is spoken to.
         has_auth: Whether callers show a token.
+        has_push: Whether callers may be told of their tasks at an address of theirs.
     """
     what = agent.description or f"The agent {agent.name}."
     skills = [
@@ -52,7 +53,7 @@ def card_of(
             AgentInterface(url=url, protocol_binding=_BINDING, protocol_version=version)
             for version in (PROTOCOL_VERSION_1_0, PROTOCOL_VERSION_0_3)
         ],
-        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
+        capabilities=AgentCapabilities(streaming=True, push_notifications=has_push),
         default_input_modes=[_TEXT, _DATA],
         default_output_modes=[_TEXT, _DATA],
         skills=skills

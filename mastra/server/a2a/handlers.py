@@ -18,6 +18,7 @@ from starlette.requests import Request
 from mastra.agents.agent import Agent
 from mastra.server.a2a.cards import card_of
 from mastra.server.a2a.executor import REQUEST, AgentTasks
+from mastra.server.a2a.pushing import Addresses, StoredAddresses, Teller
 from mastra.server.a2a.tasks import StoredTasks
 from mastra.server.context import Server, load_strict
 
@@ -64,15 +65,24 @@ def dispatcher_of(server: Server, agent: Agent) -> JsonRpcDispatcher:
 
 
 def _made(server: Server, agent: Agent) -> JsonRpcDispatcher:
+    origins = server.config.push_origins
+    addresses = Addresses(origins)
+    stored = StoredAddresses(server, agent.id) if origins else None
+    teller = None if stored is None else Teller(addresses, stored)
     handler = DefaultRequestHandlerV2(
         AgentTasks(server, agent),
         StoredTasks(server, agent.id),
-        card_of(agent, {}, f"/a2a/{agent.id}", has_auth=False),
+        card_of(agent, {}, f"/a2a/{agent.id}", has_auth=False, has_push=bool(origins)),
+        push_config_store=stored,
+        push_sender=teller,
+        push_url_validator=addresses.allow,
         interrupted_task_timeout=_IDLE_S,
     )
 
-    async def close(_patience_s: float) -> None:
+    async def close(patience_s: float) -> None:
         await handler.aclose()
+        if teller is not None:
+            await teller.aclose(patience_s)
 
     server.closers.append(close)
     return JsonRpcDispatcher(handler, _Contexts(server), enable_v0_3_compat=True)

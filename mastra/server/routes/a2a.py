@@ -36,8 +36,9 @@ async def _card(server: Server, request: Request, agent_id: str, url: str) -> Re
     from mastra.server.a2a.cards import card_of, card_wire  # noqa: PLC0415 - an optional package
 
     tools = await agent.list_tools(server.request_context(request))
-    has_auth = server.config.auth is not None
-    return WireResponse(card_wire(card_of(agent, tools, url, has_auth=has_auth)))
+    config = server.config
+    has_auth, has_push = config.auth is not None, bool(config.push_origins)
+    return WireResponse(card_wire(card_of(agent, tools, url, has_auth=has_auth, has_push=has_push)))
 
 
 async def get_agent_card(server: ServerDep, request: Request, agent_id: AgentId) -> Response:
