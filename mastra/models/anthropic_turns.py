@@ -157,9 +157,9 @@ def _alternating(turns: list[_Block]) -> list[_Block]:
             found[-1]["content"] += turn["content"]
         else:
             found.append(turn)
-    if found and found[0]["role"] == "assistant":
+    if not found or found[0]["role"] == "assistant":
         # What was said before is not kept: the API wants the user to begin all the same.
-        text = "(What was said before this is left out.)"
+        text = "(What was said before this is left out.)" if found else "Go on."
         found.insert(0, {"role": "user", "content": [{"type": "text", "text": text}]})
     return found
 

@@ -12,8 +12,11 @@ from dataclasses import replace
 from typing import Final
 
 from mastra.models.messages import (
+    FilePart,
+    ImagePart,
     Message,
     MessagePart,
+    Role,
     TextPart,
     ToolCallPart,
     ToolResultPart,
@@ -87,15 +90,24 @@ def _ordered(messages: Sequence[Message]) -> tuple[list[Message], bool]:
     for place, message in enumerate(messages):
         if message.role == "tool":
             continue
-        kept = tuple(part for part in message.parts if _is_said(part))
+        kept = [part for part in message.parts if _is_said(part, message.role)]
         if not kept:
             continue
         same = len(kept) == len(message.parts)
-        out.append(message if same else replace(message, content=kept))
-        if message.role != "assistant":
-            continue
-        calls = [part for part in kept if isinstance(part, ToolCallPart)]
-        answers = [results.take(call, place) for call in calls if not call.provider_executed]
+        answers: list[ToolResultPart] = []
+        taken: set[str] = set()
+        for at, part in enumerate(kept):
+            if isinstance(part, ToolCallPart) and not part.provider_executed:
+                result = results.take(part, place)
+                if part.tool_call_id in taken:
+                    # Two calls at once under one id: providers take each id once in a message.
+                    own_id = f"{part.tool_call_id}_{at}"
+                    kept[at] = replace(part, tool_call_id=own_id)
+                    result = replace(result, tool_call_id=own_id)
+                    same = False
+                taken.add(part.tool_call_id)
+                answers.append(result)
+        out.append(message if same else replace(message, content=tuple(kept)))
         if answers:
             out.append(results.message(answers))
     return out, not results.left
@@ -107,11 +119,14 @@ def _is_mended(message: Message) -> bool:
         return True
     if isinstance(message.content, str):
         return not message.content
-    return not all(isinstance(part, TextPart) and part.text for part in message.content)
+    parts = message.content
+    return not (parts and all(isinstance(part, TextPart) and part.text for part in parts))
 
 
-def _is_said(part: MessagePart) -> bool:
+def _is_said(part: MessagePart, role: Role) -> bool:
     """Return whether a part stands in a message of its role, and says something."""
+    if role != "assistant" and not isinstance(part, (FilePart, ImagePart, TextPart)):
+        return False
     if isinstance(part, ToolResultPart):
         return part.provider_executed
     return not isinstance(part, TextPart) or bool(part.text or part.provider_metadata)

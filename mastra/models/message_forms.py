@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from mastra.clock import now_ms
 from mastra.errors import InputValidationError
@@ -113,7 +113,9 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
         parts += [TextPart(content)] if content else []
     elif isinstance(content, Sequence):
         for item in cast("Sequence[Any]", content):
-            parts += _parts(item)
+            # A page knows kinds of parts that came after this version: what was answered is told
+            # without them. What a person says is never left out.
+            parts += _parts(item, skips_unknown=role == "assistant")
     elif content is not None or "tool_calls" not in data:
         raise _unknown("A message's content", cast("object", content))
     parts += [_openai_call(call) for call in data.get("tool_calls") or ()]
@@ -139,7 +141,7 @@ def _openai_call(call: Mapping[str, Any]) -> ToolCallPart:
     return ToolCallPart(call["id"], function["name"], load_json(function["arguments"] or "{}"))
 
 
-def _parts(item: object) -> list[MessagePart]:
+def _parts(item: object, *, skips_unknown: bool = False) -> list[MessagePart]:
     if isinstance(item, str):
         return [TextPart(item)]
     if isinstance(item, Mapping):
@@ -158,6 +160,8 @@ def _parts(item: object) -> list[MessagePart]:
             if not hasattr(part, "cache"):
                 own.pop("cache", None)
             return [replace(part, **own) if own else part]
+        if "type" in data and skips_unknown:
+            return []
     elif isinstance(item, get_args(MessagePart)):
         return [cast("MessagePart", item)]
     raise _unknown("A message's part", cast("object", item))
@@ -167,6 +171,8 @@ def _of_page(kind: str, data: Mapping[str, Any]) -> list[MessagePart] | None:
     """Read a part that is told by the beginning of its type; `None` where it is none."""
     if kind == "tool-invocation":
         return _invocation(data, data["toolInvocation"])
+    if kind in {"tool-approval-request", "tool-approval-response"}:
+        return []  # who approves a call here answers its run
     if kind == "dynamic-tool":
         return _interface_tool(data, str(data["toolName"]))
     if kind.startswith("tool-"):
@@ -310,13 +316,20 @@ def _call(data: Mapping[str, Any]) -> MessagePart:
     )
 
 
+_OUTPUTS: Final = ("text", "json", "error-text", "error-json", "execution-denied")
+"""Kinds of output in the AI SDK's results that are unwrapped; `content` is read as it is."""
+
+
 def _result(data: Mapping[str, Any]) -> MessagePart:
     output: Any = data.get("output", data.get("result"))
     is_error = bool(data.get("isError"))
-    if isinstance(output, Mapping) and set(cast("Any", output)) == {"type", "value"}:
+    if isinstance(output, Mapping) and cast("Any", output).get("type") in _OUTPUTS:
         wrapped = cast("Mapping[str, Any]", output)
         is_error = is_error or str(wrapped["type"]).startswith("error")
-        output = wrapped["value"]
+        if wrapped["type"] == "execution-denied":
+            output = wrapped.get("reason") or "Tool call was not approved by the user"
+        elif "value" in wrapped and wrapped.keys() <= {"type", "value", "providerOptions"}:
+            output = wrapped["value"]
     return ToolResultPart(
         str(data["toolCallId"]),
         str(data["toolName"]),
@@ -353,8 +366,16 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], MessagePart | None]] = {
 
 
 def _unknown(what: str, value: object) -> InputValidationError:
+    found = type(value).__name__
+    kind: Any = cast("dict[str, Any]", value).get("type") if isinstance(value, dict) else None
+    if kind is not None:
+        return InputValidationError(
+            f"{what} of type {kind!r} is not known; known are {', '.join(_READERS)}, and a page's "
+            "tool-… and data-….",
+            issues=[{"path": ["messages"], "message": f"unknown type of part: {kind}"}],
+        )
     return InputValidationError(
-        f"{what} cannot be read from {type(value).__name__}: give text, a Message, a dict with "
+        f"{what} cannot be read from {found}: give text, a Message, a dict with "
         "'role' and 'content', or a list of those.",
-        issues=[{"path": ["messages"], "message": f"not a message: {type(value).__name__}"}],
+        issues=[{"path": ["messages"], "message": f"not a message: {found}"}],
     )

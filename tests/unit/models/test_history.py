@@ -1,7 +1,10 @@
 """What providers refuse is put in order as a request is made."""
 
+from dataclasses import replace
+
 import pytest
 
+from mastra.errors import InputValidationError
 from mastra.models.history import acceptable
 from mastra.models.message_forms import messages_from
 from mastra.models.messages import (
@@ -47,6 +50,10 @@ def test_what_is_in_order_is_left_alone() -> None:
             [ASK, call("a"), ASK, result("a")], ["user", "assistant", "a", "user"], id="late result"
         ),
         pytest.param([ASK, result("a"), ASK], ["user", "user"], id="no call"),
+        pytest.param([ASK, Message("user", ())], ["user"], id="no parts"),
+        pytest.param(
+            [replace(call("a"), role="user"), ASK], ["user"], id="a call that a user makes"
+        ),
         pytest.param(
             [call("a", "b"), result("b"), result("a")], ["assistant", "a/b"], id="order of calls"
         ),
@@ -71,6 +78,16 @@ def test_what_is_not_is_put_in_order(conversation: list[Message], roles: list[st
     assert [
         said if said in {"user", "assistant"} or "not run" not in said else None for said in found
     ] == roles
+
+
+def test_calls_at_once_under_one_id_get_ids_of_their_own() -> None:
+    first, second = acceptable([ASK, call("a", "a"), result("a", of="1"), result("a", of="2")])[1:]
+
+    assert [part.tool_call_id for part in first.parts] == ["a", "a_1"]
+    assert [(part.tool_call_id, part.result) for part in second.parts] == [
+        ("a", "1a"),
+        ("a_1", "2a"),
+    ]
 
 
 def test_what_the_provider_ran_stays_where_it_is() -> None:
@@ -132,3 +149,46 @@ def test_every_part_of_a_page_is_read_or_skipped(part: dict[str, object]) -> Non
 
     assert message.text == "hi"
     assert part["type"] != "file" or isinstance(message.parts[0], ImagePart)
+
+
+def test_a_kind_of_part_that_is_not_known() -> None:
+    known = {"type": "text", "text": "hi"}
+    answered, *_ = messages_from([{"role": "assistant", "parts": [known, {"type": "hologram"}]}])
+
+    assert answered.content == (TextPart("hi"),)
+    with pytest.raises(InputValidationError, match="'hologram' is not known; known are text"):
+        messages_from([{"role": "user", "parts": [known, {"type": "hologram"}]}])
+
+
+@pytest.mark.parametrize(
+    ("output", "result", "is_error"),
+    [
+        pytest.param(
+            {"type": "text", "value": "ok", "providerOptions": {}}, "ok", False, id="text"
+        ),
+        pytest.param({"type": "json", "value": None}, None, False, id="null"),
+        pytest.param({"type": "error-json", "value": {"a": 1}}, {"a": 1}, True, id="error"),
+        pytest.param({"type": "execution-denied", "reason": "no"}, "no", False, id="denied"),
+        pytest.param(
+            {"type": "content", "value": []}, {"type": "content", "value": []}, False, id="content"
+        ),
+        pytest.param({"type": "text", "more": 1}, {"type": "text", "more": 1}, False, id="data"),
+    ],
+)
+def test_results_as_the_ai_sdk_wraps_them(output: object, result: object, is_error: bool) -> None:
+    part = {"type": "tool-result", "toolCallId": "a", "toolName": "look", "output": output}
+    (message,) = messages_from([{"role": "tool", "content": [part]}])
+    (found,) = message.parts
+
+    assert isinstance(found, ToolResultPart)
+    assert (found.result, found.is_error) == (result, is_error)
+
+
+def test_who_approved_what_in_the_ai_sdk_s_messages_is_no_call() -> None:
+    asked = {"type": "tool-approval-request", "approvalId": "p", "toolCallId": "a"}
+    said = {"type": "tool-approval-response", "approvalId": "p", "approved": True}
+    found = messages_from(
+        [{"role": "assistant", "content": [asked]}, {"role": "tool", "content": [said]}]
+    )
+
+    assert [message.content for message in found] == [(), ()]
