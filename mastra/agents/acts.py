@@ -36,7 +36,7 @@ async def leave_step(run: AgentRun, recorder: StepRecorder, runner: CallRunner) 
 
     Calls that still wait for a person go on waiting, without those that have acted.
     """
-    if run.leg is not None or not recorder.calls:
+    if run.operation is not None or not recorder.calls:
         return
     settled: dict[str, Outcome] | None = run.state.pop("settled", None)
     if not recorder.is_told:

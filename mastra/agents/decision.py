@@ -9,7 +9,7 @@ from mastra.agents.completion import TaskCompletePayload, TaskState, check_task,
 from mastra.agents.iterations import IterationContext, IterationDecision
 from mastra.agents.results import StepResult
 from mastra.agents.run import AgentRun, call_back, tell_callback
-from mastra.agents.stop import DEFAULT_MAX_STEPS, should_stop
+from mastra.agents.stop_conditions import DEFAULT_MAX_STEPS, should_stop
 from mastra.errors import ConfigError
 from mastra.logs import get_logger
 from mastra.models.stored_messages import feedback_message

@@ -13,7 +13,6 @@ from types import NoneType
 from typing import Any, Final, cast
 
 from mastra.agents.chunks import plain
-from mastra.agents.claim import check_caller
 from mastra.agents.client_tools import described, from_description
 from mastra.agents.durable_step import DurableAgent
 from mastra.agents.follower import Reading, follow
@@ -24,7 +23,7 @@ from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.resume import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.step_records import message_from_record
-from mastra.agents.stored_runs import STEP, workflow_id_of
+from mastra.agents.stored_runs import STEP, check_caller, workflow_id_of
 from mastra.agents.suspended import SuspendedRun, WaitingCall, unreadable_run
 from mastra.agents.told_chunks import message_id_of
 from mastra.errors import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from mastra.agents.agent_step import (
     STEP_OPTIONS,
@@ -20,10 +20,10 @@ from mastra.agents.agent_step import (
 )
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
-from mastra.agents.durable_leg import Leg, offered_tools
 from mastra.agents.ledger import Ledger, asked_in, model_op, noted, requested, tool_op
 from mastra.agents.loop import flush, out_of_time
-from mastra.agents.meter import Meter
+from mastra.agents.meter import NOTHING_USED, Meter
+from mastra.agents.operation import Operation, offered_tools
 from mastra.agents.options import merged, output_of
 from mastra.agents.recorder import RequestedCall
 from mastra.agents.results import AgentResult, StepResult
@@ -211,7 +211,7 @@ class DurableAgent:
 
     # -- the operations ------------------------------------------------------------------------
 
-    def _run(self, ctx: StepContext[Any], desk: _Desk) -> tuple[AgentRun, Leg]:
+    def _run(self, ctx: StepContext[Any], desk: _Desk) -> tuple[AgentRun, Operation]:
         """Return the run as an operation finds it."""
         services = services_of(ctx)
         agent = self._agent if services is None else self._agent.bound_to(services)
@@ -224,17 +224,17 @@ class DurableAgent:
         }
         run = AgentRun(agent.spec, agent.mastra, messages, merged({}, options))
         run.transcript.message_id = message_id_of(run.run_id)
-        run.leg = leg = Leg(run, desk.ledger)
-        return run, leg
+        run.operation = operation = Operation(run, desk.ledger)
+        return run, operation
 
     async def _ask(self, desk: _Desk, ctx: StepContext[Any]) -> Json:
         """Tell the model what came of its calls, and return what it asks for or says."""
-        run, leg = self._run(ctx, desk)
+        run, operation = self._run(ctx, desk)
         async with AgentStream(run) as stream:
             async for chunk in stream:
-                await desk.tell(chunk, leg)
-            if leg.reply is not None:
-                return leg.reply
+                await desk.tell(chunk, operation)
+            if operation.reply is not None:
+                return operation.reply
             result = await stream.result()
         refuse_tripped(result)
         try:
@@ -244,7 +244,7 @@ class DurableAgent:
             raise mismatch.into(
                 StepValidationError, f"Output of agent {self._agent.id!r}", stepId=ctx.step_id
             ) from None
-        return {"output": output, **leg.growth()}
+        return {"output": output, **operation.growth()}
 
     async def _call(self, desk: _Desk, asked: Mapping[str, Any], ctx: StepContext[Any]) -> Json:
         """Run one tool call."""
@@ -279,7 +279,7 @@ class DurableAgent:
             return await _suspend(run, runner, call, outcome, ctx, before, told)
         used = run.meter.to_json(before)
         more: dict[str, Json] = {"noted": noted(run), "used": used, "told": told}
-        if more["used"] == _NOTHING_USED:
+        if more["used"] == NOTHING_USED:
             del more["used"]
         return {**dump_outcome(call, outcome), **{key: more[key] for key in more if more[key]}}
 
@@ -293,12 +293,9 @@ class _Desk:
         self.value = value
         """The input of the step."""
 
-    async def tell(self, chunk: AgentChunk, leg: Leg | None = None) -> None:
+    async def tell(self, chunk: AgentChunk, operation: Operation | None = None) -> None:
         """Stream a chunk."""
-        await self.writer.write(ToldChunk(chunk, leg))
-
-
-_NOTHING_USED: Final = Meter().to_json()
+        await self.writer.write(ToldChunk(chunk, operation))
 
 
 async def _outcome(

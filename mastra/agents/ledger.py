@@ -26,8 +26,7 @@ from mastra.agents.step_records import (
     step_to_record,
     used_in,
 )
-from mastra.agents.tool_calls import Done, Outcome
-from mastra.agents.tool_outcomes import told_of
+from mastra.agents.tool_calls import Done, Outcome, told_of
 from mastra.agents.transcript import Transcript
 from mastra.ids import stable_id
 from mastra.jsonable import Json
@@ -40,10 +39,12 @@ __all__ = [
     "added_messages",
     "answer_id",
     "asked_in",
+    "asked_of",
     "model_op",
     "noted",
     "outcomes_of",
     "requested",
+    "result_chunk",
     "told_id",
     "tool_op",
 ]
@@ -69,10 +70,12 @@ class Ledger:
 
     Args:
         run_id: The agent's run, as its chunks name it.
+        keeps_states: Whether processors go on with their states, which are JSON data then.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, *, keeps_states: bool = True) -> None:
         self.run_id = run_id
+        self._keeps_states = keeps_states
         self.facts: dict[str, Any] = {}
         """What the model calls so far say of the run; empty before the first."""
         self._turns: list[tuple[Mapping[str, Any], list[Any]]] = []
@@ -81,9 +84,11 @@ class Ledger:
         """Whether the state has what the next model call is about to record."""
 
     @classmethod
-    def of(cls, run_id: str, records: Mapping[str, StepRecord]) -> Ledger:
+    def of(
+        cls, run_id: str, records: Mapping[str, StepRecord], *, keeps_states: bool = True
+    ) -> Ledger:
         """Return a run's ledger, made of its records by their operations."""
-        ledger = cls(run_id)
+        ledger = cls(run_id, keeps_states=keeps_states)
         while (record := records.get(model_op(ledger.turn + 1))) is not None:
             reply = cast("dict[str, Any]", record.output)
             if record.status != "success" or "output" in reply:
@@ -101,6 +106,11 @@ class Ledger:
     def turn(self) -> int:
         """How many model calls are recorded."""
         return len(self._turns)
+
+    @property
+    def asked(self) -> list[dict[str, Json]]:
+        """The calls of ours that the last model call asks for."""
+        return asked_in(self._turns[-1][0])
 
     @property
     def outcomes(self) -> list[Any]:
@@ -210,8 +220,8 @@ class Ledger:
 
     def _equip(self, run: AgentRun, state: State) -> None:
         run.state.update(self.facts["noted"])
-        run.meter.take(state.meter)
-        if run.pipeline is not None:
+        run.meter.go_on_from(state.meter)
+        if run.pipeline is not None and self._keeps_states:
             run.pipeline.load_states(self.facts["processors"])
 
     def calls_of(self, step: StepResult) -> list[RequestedCall]:
@@ -231,6 +241,7 @@ class Ledger:
             known: The run as it was handed over.
         """
         transcript = run.transcript
+        pipeline = run.pipeline if self._keeps_states else None
         now: dict[str, Json] = {
             "runId": run.run_id,
             "messageId": transcript.message_id,
@@ -239,7 +250,7 @@ class Ledger:
             "remembered": [message.id for message in transcript.remembered],
             "shown": sorted(transcript.shown),
             "noted": noted(run),
-            "processors": {} if run.pipeline is None else run.pipeline.dump_states(),
+            "processors": {} if pipeline is None else pipeline.dump_states(),
         }
         reply = {key: value for key, value in now.items() if self.facts.get(key) != value}
         known = known or State(Transcript(), Meter())
@@ -288,6 +299,11 @@ def requested(asked: Mapping[str, Any], broken: Sequence[str] = ()) -> Requested
     """Return a call that a model call asks for."""
     call_id: str = asked["toolCallId"]
     return RequestedCall(call_id, asked["toolName"], asked["args"], is_json=call_id not in broken)
+
+
+def asked_of(call: RequestedCall) -> dict[str, Json]:
+    """Return a call as its own operation is asked for."""
+    return {"toolCallId": call.id, "toolName": call.name, "args": call.args}
 
 
 _ASKED = {"toolCallId": "toolCallId", "toolName": "toolName", "args": "input"}
@@ -352,12 +368,16 @@ def settled(
         if part is not None:
             parts.append(part)
         if isinstance(outcome, Done):
-            payload = ToolResultPayload(
-                call.args, call.id, call.name, outcome.result, outcome.is_error or None
-            )
-            step.tool_results.append(AgentChunk("tool-result", run_id, payload))
+            step.tool_results.append(result_chunk(run_id, call, outcome))
     step.content.extend(parts)
     return tuple(parts)
+
+
+def result_chunk(run_id: str, call: RequestedCall, outcome: Done) -> AgentChunk:
+    """Return the result of a call as a step has it."""
+    is_error = outcome.is_error or None
+    payload = ToolResultPayload(call.args, call.id, call.name, outcome.result, is_error)
+    return AgentChunk("tool-result", run_id, payload)
 
 
 def _broken(reply: Mapping[str, Any], before: Sequence[str]) -> Sequence[str]:

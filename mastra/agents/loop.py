@@ -13,19 +13,19 @@ from contextlib import aclosing
 from functools import partial
 
 from mastra.agents.acts import keep_acts, keep_step, leave_step, log_unkept
-from mastra.agents.auto_resume import answered_run
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
-from mastra.agents.claim import check_run_id
 from mastra.agents.decision import is_run_over
-from mastra.agents.durable_leg import Leg
 from mastra.agents.ending import call_at_end, emit_finish, emit_step_finish, finish_output
+from mastra.agents.message_answer import answered_run
 from mastra.agents.model_guard import ask, show_answer, trip
+from mastra.agents.operation import Operation
 from mastra.agents.options import AbortEvent, ErrorEvent, output_of
 from mastra.agents.recall import keep
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.resume import Resume, begin_resumed, put_to_wait, runs_of, take
 from mastra.agents.run import AgentRun, tell_callback
 from mastra.agents.setup import StepPlan, plan_step, plan_to_settle, set_up
+from mastra.agents.stored_runs import check_run_id
 from mastra.agents.structure import structure
 from mastra.agents.tool_calls import CallRunner
 from mastra.agents.tool_outcomes import settle_calls
@@ -129,8 +129,8 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
         log_unkept(run, error)
     if run.status == "running":
         run.status = "canceled"
-    if run.wait.claim is not None:
-        await run.wait.claim.end(run, is_over=run.wait.is_over)
+    if run.wait.held is not None:
+        await run.wait.held.end(run, run.wait.leg, is_over=run.wait.is_over)
     close_agent_span(run)
     run.meter.close()
     run.switch.release()
@@ -147,25 +147,25 @@ async def _begin(run: AgentRun) -> _Step | None:
 async def _set_up(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     """Work out what holds for the run; of one that goes on, return how."""
     resume: Resume | None = run.wait.resume
-    record = None if resume is None else await take(run, resume)
+    waiting = None if resume is None else await take(run, resume)
     open_agent_span(run)
     if resume is None and "client_results" in run.options:
         raise ConfigError(
             f"Agent {run.spec.id!r} was asked anew with client_results, which go with the answer to "
             "a run that waits: tell what your own tools gave as a message of role 'tool'."
         )
-    if resume is None and run.leg is None and "run_id" in run.options:
+    if resume is None and run.operation is None and "run_id" in run.options:
         await check_run_id(run, runs_of(run))
     await set_up(run)
     run.switch.check()
-    if resume is not None and record is not None:
-        return partial(begin_resumed, run, resume, record)
-    leg: Leg | None = run.leg
-    if leg is not None and not leg.is_first:
-        leg.restore(run)
-        return partial(leg.settle, run)
+    if resume is not None and waiting is not None:
+        return partial(begin_resumed, run, resume, waiting)
+    operation: Operation | None = run.operation
+    if operation is not None and not operation.is_first:
+        operation.restore(run)
+        return partial(operation.settle, run)
     if run.options.get("auto_resume_suspended_tools"):
-        if leg is not None:
+        if operation is not None:
             raise ConfigError(
                 f"Agent {run.spec.id!r} is durable, where auto_resume_suspended_tools is not "
                 "possible: a new message begins a run of its own. Leave the option out, and answer "
@@ -174,7 +174,7 @@ async def _set_up(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
         answered = await answered_run(run)
         if answered is not None:
             run.wait.resume = answered.resume
-            return partial(begin_resumed, run, answered.resume, answered.record)
+            return partial(begin_resumed, run, answered.resume, answered.waiting)
     run.emit("start", StartPayload(run.spec.id, run.transcript.message_id))
     return None
 
@@ -182,12 +182,12 @@ async def _set_up(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
 async def _next_step(
     run: AgentRun, goes_on: Callable[[CallRunner], StepRecorder] | None = None
 ) -> _Step:
-    if run.wait.claim is not None:
-        await run.wait.claim.confirm()
+    if run.wait.held is not None:
+        await run.wait.held.confirm()
     if goes_on is None:
         return _Step(run, await plan_step(run))
     # An operation of a durable run settles what another has asked for, so nothing is planned.
-    step = _Step(run, await plan_step(run) if run.leg is None else plan_to_settle(run))
+    step = _Step(run, await plan_step(run) if run.operation is None else plan_to_settle(run))
     step.resume(goes_on(step.runner))
     return step
 
@@ -205,7 +205,7 @@ class _Step:
         # So they do where the answer may have used up all that there is.
         waits = waits or run.meter.is_limited
         start = self._late.append if waits else self.runner.start
-        if run.leg is not None:
+        if run.operation is not None:
             start = _leave
         self.recorder = StepRecorder(run, plan.model_name, start, plan.reader)
         self.is_read = False
@@ -251,9 +251,9 @@ class _Step:
 
     def _parks(self) -> bool:
         """Leave the calls of a durable run to operations of their own, if there are any."""
-        leg: Leg | None = self.run.leg
+        operation: Operation | None = self.run.operation
         tools = list(self.plan.tools)
-        return leg is not None and leg.park(self.run, self.recorder, self.runner, tools)
+        return operation is not None and operation.park(self.run, self.recorder, self.runner, tools)
 
     def hands_over(self) -> bool:
         """Let the reader read, where nothing but the next batch can happen."""
@@ -352,9 +352,9 @@ class _Step:
             return True
         if run.memory is not None:
             await keep_step(run, run.memory, self.recorder, self.plan.tools)
-        if self.recorder.is_resumed and run.wait.claim is not None:
+        if self.recorder.is_resumed and run.wait.held is not None:
             # What a call did that somebody has answered is kept before the model is asked for more.
-            await run.wait.claim.forget()
+            await run.wait.held.forget()
         finish = self.recorder.finish
         wants_more = any(not call.provider_executed for call in self.recorder.calls)
         # A provider that paused goes on when it is asked again with what it said.

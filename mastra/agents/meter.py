@@ -16,7 +16,7 @@ from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.prices import Spending, kept_for_an_hour
 
-__all__ = ["Meter", "count_within", "meter_around"]
+__all__ = ["NOTHING_USED", "Meter", "count_within", "meter_around"]
 
 _current: contextvars.ContextVar[Meter | None] = contextvars.ContextVar("meter", default=None)
 _NO_LIMITS: Final = UsageLimits()
@@ -226,12 +226,23 @@ class Meter:
         for name, count in other._tokens.items():
             self._tokens[name] += count
 
+    def go_on_from(self, earlier: Meter) -> None:
+        """Add what was used before anything that is counted here."""
+        own = self.copy()
+        self.requests, self.tool_calls, self.spent = 0, 0, []
+        self._tokens = dict.fromkeys(self._tokens, 0)
+        self.take(earlier)
+        self.take(own)
+
     def restore(self, data: Mapping[str, Any]) -> None:
         """Add what was stored. Runs that this one is part of have counted it."""
         self.requests += data["requests"]
         self.tool_calls += data["toolCalls"]
         for item in data["spent"]:
             self.add(_load(item))
+
+
+NOTHING_USED: Final = Meter().to_json()
 
 
 def _dump(item: Spending) -> Json:

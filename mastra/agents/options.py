@@ -14,7 +14,7 @@ from mastra.agents.limits import LimitsInput, UsageLimits
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions, StaticInstructions
 from mastra.agents.results import AgentResult, StepResult
-from mastra.agents.stop import StopCondition
+from mastra.agents.stop_conditions import StopCondition
 from mastra.errors import ConfigError
 from mastra.models.base import ToolChoice
 from mastra.models.messages import Message, MessageInput

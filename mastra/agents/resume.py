@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from mastra.agents.claim import Claim
-from mastra.agents.client_tools import from_description, results_by_call, unanswered
+from mastra.agents.chunks import plain
+from mastra.agents.client_tools import described, from_description, results_by_call
+from mastra.agents.earlier_waits import rows_of_earlier
+from mastra.agents.held_run import HeldRun
+from mastra.agents.limits import UsageLimits
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.run import AgentRun
-from mastra.agents.run_record import chosen_call, restore, to_record
 from mastra.agents.stored_runs import StoredRuns, stored_runs
 from mastra.agents.suspended import WaitingCall
-from mastra.agents.tool_calls import CallRunner, Done, NeedsApproval, Resumption, Suspended
+from mastra.agents.tool_calls import (
+    CallRunner,
+    Done,
+    Elsewhere,
+    NeedsApproval,
+    Outcome,
+    Resumption,
+    Suspended,
+)
 from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
-from mastra.errors import InputValidationError, ResumeValidationError, StorageError
+from mastra.agents.waiting_leg import WaitingLeg
+from mastra.clock import now_ms
+from mastra.errors import (
+    InputValidationError,
+    ResumeValidationError,
+    RunStateError,
+    StorageError,
+)
 from mastra.jsonable import Json, to_jsonable
 from mastra.request_context import RESOURCE_ID, RequestContext
 from mastra.schema import SchemaMismatch
-from mastra.storage.damage import UNREADABLE, unreadable
+from mastra.storage.damage import UNREADABLE
 
 __all__ = [
     "Resume",
@@ -31,6 +48,9 @@ __all__ = [
     "waiting_call",
     "what_to_answer",
 ]
+
+_KEPT = ("max_steps", "tool_choice", "active_tools", "memory")
+"""Options that a run goes on with. A function is not stored; whoever goes on gives it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,39 +72,65 @@ class Resume:
 
 
 async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
-    """Claim the run's record and take over what the call does not say itself.
+    """Claim a run, take over what the call does not say itself, and return what it waits for.
 
     Raises:
         StorageError: The run cannot be read (`ROW_UNREADABLE`).
     """
-    run.wait.claim = Claim(resume.runs, run.run_id)
+    run.wait.held = HeldRun(resume.runs, run.run_id)
     # Where a server knows who calls, only their own runs go on.
-    record = await run.wait.claim.take(run.request_context.get(RESOURCE_ID))
+    loaded = await run.wait.held.take(run.request_context.get(RESOURCE_ID))
+    waiting = cast("dict[str, Any]", loaded.head.data["waiting"])
     try:
-        chosen_call(record, resume.tool_call_id)
-        kept = RequestContext(record["requestContext"])
-        thread_id, resource_id = record["threadId"], record["resourceId"]
-        options = dict(record["options"])
+        _chosen_call(run.run_id, waiting, resume.tool_call_id)
+        kept = RequestContext(waiting.get("requestContext", loaded.head.request_context))
+        thread_id, options = waiting["threadId"], dict(waiting["options"])
         if "client_tools" in options:
             options["client_tools"] = from_description(options["client_tools"])
+        rows = rows_of_earlier(waiting) if "messages" in waiting else []
+        if rows:
+            waiting = {**waiting, "used": None}  # they have it
+        journal = loaded.journal | {row.op_id: row for row in rows}
+        run.wait.leg = WaitingLeg(run, journal, waiting)
+        run.wait.leg.rows = rows
     except UNREADABLE as error:
-        raise _unreadable(run, error) from error
+        raise _unreadable(run, resume, error) from error
     for key, value in run.request_context.items():
         kept.set(key, value)
     run.request_context = kept
     run.thread_id = thread_id
-    run.resource_id = resource_id
+    run.resource_id = loaded.head.resource_id
     for key, value in options.items():
         run.options.setdefault(key, value)
-    return record
+    return waiting
 
 
-def _unreadable(run: AgentRun, cause: Exception) -> StorageError:
-    return unreadable(f"Run {run.run_id!r} of agent {run.spec.id!r}", f"it holds {cause!r}")
+def _unreadable(run: AgentRun, resume: Resume, cause: Exception) -> StorageError:
+    return resume.runs.unreadable(run.run_id, f"it holds {cause!r}")
+
+
+def _chosen_call(
+    run_id: str, waiting: Mapping[str, Any], tool_call_id: str | None
+) -> Mapping[str, Any]:
+    """Return the waiting call that an answer is for.
+
+    Raises:
+        RunStateError: It is not among those that wait, or it is not clear which is meant.
+    """
+    calls: list[Mapping[str, Any]] = waiting["waiting"]
+    if tool_call_id is None and len(calls) == 1:
+        return calls[0]
+    for call in calls:
+        if call["tool_call_id"] == tool_call_id:
+            return call
+    listed = ", ".join(repr(call["tool_call_id"]) for call in calls)
+    raise RunStateError(
+        f"Run {run_id!r} waits for the tool calls {listed}: say which with tool_call_id."
+    )
 
 
 def begin_resumed(
-    run: AgentRun, resume: Resume, record: Mapping[str, Any], runner: CallRunner
+    run: AgentRun, resume: Resume, waiting: Mapping[str, Any], runner: CallRunner
 ) -> StepRecorder:
     """Put the run back into the step it stopped in and start the calls that may go on.
 
@@ -92,11 +138,16 @@ def begin_resumed(
         ResumeValidationError: The answer is not what the tool waits for.
         StorageError: The run cannot be read (`ROW_UNREADABLE`).
     """
-    chosen = chosen_call(record, resume.tool_call_id)
+    chosen = _chosen_call(run.run_id, waiting, resume.tool_call_id)
+    leg = run.wait.leg
+    assert leg is not None  # noqa: S101 - taken
     try:
-        result, calls = restore(run, record)
+        run.meter.limits = UsageLimits.of(run.options.get("limits"))
+        leg.restore(run)
+        recorder = leg.recorder(runner.start)
+        settled = run.state["settled"] = leg.recall(recorder)
     except (InputValidationError, *UNREADABLE) as error:
-        raise _unreadable(run, error) from error
+        raise _unreadable(run, resume, error) from error
     resumption = resumption_of(
         runner,
         chosen,
@@ -105,45 +156,38 @@ def begin_resumed(
         reason=resume.reason,
         args=resume.args,
     )
-    recorder = StepRecorder(run, result.model, runner.start)
-    recorder.result = result
-    recorder.is_resumed = True
-    recorder.calls = calls
-    for call in calls:
+    waits = {call["tool_call_id"]: call for call in waiting["waiting"]}
+    for call in recorder.calls:
         if call.id == chosen["tool_call_id"]:
             runner.resumptions[call.id] = resumption
             runner.start(call)
-        else:
+        elif call.id in waits:
             # It goes on waiting, and its readers know already.
-            run.wait.calls[call.id] = (call, _still(record, call))
-            run.state.setdefault("settled", {})[call.id] = run.wait.calls[call.id][1]
-    _take_elsewhere(run, recorder, runner)
+            settled[call.id] = _still(waits[call.id])
+    _take_elsewhere(run, recorder, runner, settled)
     return recorder
 
 
-def _take_elsewhere(run: AgentRun, recorder: StepRecorder, runner: CallRunner) -> None:
-    """Take in the calls of the step that whoever asked runs, and what they are known to have given.
+def _take_elsewhere(
+    run: AgentRun, recorder: StepRecorder, runner: CallRunner, settled: dict[str, Outcome]
+) -> None:
+    """Take in what the calls of the step have given that whoever asked runs, as far as it is known.
 
     Without it the run ends with the step, as it does where nothing waited.
     """
     told = results_by_call(run.options.get("client_results"))
-    waiting = {call.id for call in recorder.calls}
-    left = unanswered(recorder.result)
-    for chunk in recorder.result.tool_calls:
-        asked = chunk.payload
-        call_id = asked.tool_call_id
-        is_theirs = call_id in left and runner.runs_elsewhere(asked.tool_name)
-        if not is_theirs or call_id in waiting:
+    for call in list(recorder.calls):
+        if not isinstance(settled.get(call.id), Elsewhere):
             continue
-        call = RequestedCall(call_id, asked.tool_name, asked.args)
-        recorder.calls.append(call)
-        if call_id in told:
-            runner.know(call, Done(told[call_id].result, told[call_id].is_error))
+        del settled[call.id]
+        if not runner.runs_elsewhere(call.name):
+            recorder.calls.remove(call)
+        elif call.id in told:
+            runner.know(call, Done(told[call.id].result, told[call.id].is_error))
 
 
-def _still(record: Mapping[str, Any], call: RequestedCall) -> NeedsApproval | Suspended:
-    found = chosen_call(record, call.id)
-    return NeedsApproval() if found["kind"] == "approval" else Suspended(found["suspend_payload"])
+def _still(call: Mapping[str, Any]) -> NeedsApproval | Suspended:
+    return NeedsApproval() if call["kind"] == "approval" else Suspended(call["suspend_payload"])
 
 
 def resumption_of(
@@ -217,12 +261,30 @@ def runs_of(run: AgentRun) -> StoredRuns:
 
 async def put_to_wait(run: AgentRun, runner: CallRunner) -> None:
     """Store what a resume needs, and say what the run waits for."""
-    waiting = [waiting_call(runner, call, outcome) for call, outcome in run.wait.calls.values()]
-    first = waiting[0]
+    calls = [waiting_call(runner, call, outcome) for call, outcome in run.wait.calls.values()]
+    first = calls[0]
     run.wait.payload = what_to_answer(first)
     run.wait.schema = first.resume_schema
-    record = to_record(run, waiting)
-    if run.wait.claim is not None:
-        await run.wait.claim.save(run, record)
-    else:
-        await runs_of(run).save(run, record, None)
+    leg = run.wait.leg
+    assert leg is not None  # noqa: S101 - where calls wait, their step was noted
+    waiting: dict[str, Json] = {
+        "createdAt": now_ms(),
+        "threadId": run.thread_id,
+        "waiting": [asdict(call) for call in calls],
+        "options": _kept_options(run),
+        **leg.to_waiting(),
+    }
+    held = run.wait.held or HeldRun(runs_of(run), run.run_id)
+    await held.wait(run, leg, waiting)
+
+
+def _kept_options(run: AgentRun) -> dict[str, Json]:
+    options = run.options
+    kept: dict[str, Json] = {key: plain(options.get(key)) for key in _KEPT if key in options}
+    if options.get("client_tools"):
+        kept["client_tools"] = described(options.get("client_tools"))
+    if "limits" in options:
+        kept["limits"] = UsageLimits.of(options.get("limits")).to_json()
+    if options.get("require_tool_approval") is True:
+        kept["require_tool_approval"] = True
+    return kept

@@ -28,7 +28,7 @@ from mastra.services import Services, surroundings
 from mastra.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from mastra.agents.durable_leg import Leg
+    from mastra.agents.operation import Operation
     from mastra.agents.pipeline import Pipeline
     from mastra.memory.memory import Memory
     from mastra.observability.spans import Span
@@ -65,8 +65,6 @@ class AgentRun:
 
         self.chunks: list[AgentChunk] = []
         """What has been streamed; readers go through it by index."""
-        self.logged = 0
-        """How many of them are stored."""
         self.pending: list[AgentChunk] = []
         """What still has to pass hooks and processors."""
         self.has_hooks = options.get("on_chunk") is not None
@@ -105,7 +103,7 @@ class AgentRun:
         self.published_text: list[str] = []
         """The text of this step as processors let it through."""
         self.tripwire: TripwirePayload | None = None
-        self.leg: Leg | None = None
+        self.operation: Operation | None = None
         """Of a durable run: which of its operations this is, and what those before it gave."""
         self.raised_in: set[str] = set()
         """Which callbacks have raised."""
@@ -129,7 +127,8 @@ class AgentRun:
     @property
     def goes_on(self) -> bool:
         """Whether it goes on with what an earlier call, or an earlier operation, has left."""
-        return self.wait.resume is not None or (self.leg is not None and not self.leg.is_first)
+        operation = self.operation
+        return self.wait.resume is not None or (operation is not None and not operation.is_first)
 
     def emit(self, kind: str, payload: Any, from_: str = "AGENT") -> AgentChunk:
         """Stream a chunk."""

@@ -32,9 +32,9 @@ from mastra.agents.chunks import (
     TripwirePayload,
     plain,
 )
-from mastra.agents.durable_leg import Leg
 from mastra.agents.ending import finish_payload, step_payload
 from mastra.agents.ledger import Ledger, added_messages
+from mastra.agents.leg import Leg
 from mastra.agents.results import FinishPayload, StepOutcome
 from mastra.agents.step_records import step_from_record
 from mastra.agents.wire import camel

@@ -22,7 +22,7 @@ from mastra.errors import ToolNotFoundError, ValidationError
 from mastra.failures import Guard, text_of
 from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.logs import get_logger
-from mastra.models.messages import Message
+from mastra.models.messages import Message, ToolResultPart
 from mastra.schema import Schema, SchemaMismatch
 from mastra.stream.writer import DONE
 from mastra.threads import HomeLoop
@@ -43,6 +43,7 @@ __all__ = [
     "Resumption",
     "Suspended",
     "ToolWriter",
+    "told_of",
 ]
 
 
@@ -263,8 +264,8 @@ class CallRunner:
             return Elsewhere()
         if resumption is None and await self._needs_approval(tool, call):
             return NeedsApproval()
-        if self._run.wait.claim is not None:
-            await self._run.wait.claim.confirm()
+        if self._run.wait.held is not None:
+            await self._run.wait.held.confirm()
         if not call.is_json:
             mismatch = SchemaMismatch([{"path": [], "message": "the arguments are not JSON"}])
             return Done(error_result(tool.id, mismatch, call.args), is_error=True)
@@ -379,11 +380,6 @@ def _check_request(tool: Tool[Any, Any], context: ToolContext) -> None:
         raise mismatch.into(ValidationError, f"The request context of tool {tool.id!r}") from None
 
 
-def told(error: BaseException) -> str:
-    """Return what the model is told of a tool that raised."""
-    return text_of(error)
-
-
 def _suspension_in(error: BaseException) -> ToolSuspend | None:
     """Return the signal of a tool that suspends in a task group of its own."""
     if isinstance(error, BaseExceptionGroup):
@@ -391,3 +387,17 @@ def _suspension_in(error: BaseException) -> ToolSuspend | None:
         found = (_suspension_in(member) for member in group.exceptions)
         return next((signal for signal in found if signal is not None), None)
     return error if isinstance(error, ToolSuspend) else None
+
+
+def told_of(call: RequestedCall, outcome: Outcome) -> ToolResultPart | None:
+    """Return what the model is told of a call, where there is something to tell."""
+    match outcome:
+        case Done(result, is_error, shown):
+            seen: Any = result if shown is None else shown
+            return ToolResultPart(call.id, call.name, seen, is_error, call.args)
+        case Raised(error):
+            return ToolResultPart(call.id, call.name, text_of(error), is_error=True, args=call.args)
+        case Denied(reason):
+            return ToolResultPart(call.id, call.name, reason, args=call.args)
+        case _:
+            return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 from mastra.agents.chunks import (
     ToolApprovalPayload,
@@ -12,6 +12,7 @@ from mastra.agents.chunks import (
     ToolResultPayload,
     ToolSuspendedPayload,
 )
+from mastra.agents.leg import Leg
 from mastra.agents.recorder import RequestedCall, StepRecorder
 from mastra.agents.results import StepResult
 from mastra.agents.run import AgentRun
@@ -24,8 +25,9 @@ from mastra.agents.tool_calls import (
     Outcome,
     Raised,
     Suspended,
-    told,
+    told_of,
 )
+from mastra.agents.waiting_leg import WaitingLeg
 from mastra.ids import new_id
 from mastra.jsonable import dump_json
 from mastra.models.messages import Message, ToolResultPart
@@ -36,7 +38,6 @@ __all__ = [
     "settle_calls",
     "stream_outcome",
     "tell_outcomes",
-    "told_of",
 ]
 
 APPROVAL_SCHEMA: Final = dump_json(
@@ -136,7 +137,7 @@ def add_answer(run: AgentRun, recorder: StepRecorder) -> None:
     if content:
         message_id = run.transcript.message_id
         if run.transcript.steps:
-            message_id = new_id() if run.leg is None else run.leg.answer_id
+            message_id = new_id() if run.operation is None else run.operation.answer_id
         run.transcript.messages.append(Message("assistant", tuple(content), id=message_id))
 
 
@@ -148,6 +149,7 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
     recorder.is_told = True
     if not recorder.is_resumed:
         add_answer(run, recorder)
+    leg = _noted(run, recorder, outcomes)
     results: list[ToolResultPart] = []
     for call in recorder.calls:
         outcome = outcomes.get(call.id, Elsewhere())
@@ -161,9 +163,10 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
             run.wait.calls[call.id] = (call, outcome)
     if results:
         recorder.result.content.extend(results)
-        told_id = new_id() if run.leg is None else run.leg.told_id
-        run.transcript.told = Message("tool", tuple(results), id=told_id)
-        run.transcript.messages.append(run.transcript.told)
+        message = Message("tool", tuple(results), id=new_id() if leg is None else leg.told_id)
+        run.transcript.messages.append(message)
+        if leg is not None:
+            run.transcript.told = message
     if run.wait.calls:
         run.status = "suspended"
     else:
@@ -172,15 +175,13 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
         run.transcript.messages += said
 
 
-def told_of(call: RequestedCall, outcome: Outcome) -> ToolResultPart | None:
-    """Return what the model is told of a call, where there is something to tell."""
-    match outcome:
-        case Done(result, is_error, shown):
-            seen: Any = result if shown is None else shown
-            return ToolResultPart(call.id, call.name, seen, is_error, call.args)
-        case Raised(error):
-            return ToolResultPart(call.id, call.name, told(error), is_error=True, args=call.args)
-        case Denied(reason):
-            return ToolResultPart(call.id, call.name, reason, args=call.args)
-        case _:
-            return None
+def _noted(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, Outcome]) -> Leg | None:
+    """Note a step that waits, or has waited; return where it is recorded, if it is."""
+    if run.operation is not None:
+        return run.operation
+    waits = any(isinstance(item, NeedsApproval | Suspended) for item in outcomes.values())
+    if not waits and not recorder.is_resumed:
+        return None
+    leg = run.wait.leg = run.wait.leg or WaitingLeg(run)
+    leg.note(recorder, outcomes)
+    return leg

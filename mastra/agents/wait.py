@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from mastra.jsonable import Json
 
 if TYPE_CHECKING:
-    from mastra.agents.claim import Claim
+    from mastra.agents.held_run import HeldRun
     from mastra.agents.recorder import RequestedCall
     from mastra.agents.resume import Resume
     from mastra.agents.tool_calls import NeedsApproval, Suspended
+    from mastra.agents.waiting_leg import WaitingLeg
 
 __all__ = ["Wait"]
 
@@ -30,7 +31,9 @@ class Wait:
     """The JSON Schema of the answer, as text."""
     resume: Resume | None = None
     """Of a run that goes on: what it goes on with."""
-    claim: Claim | None = None
-    """Of a run that goes on: its claim, which no other process has then."""
+    held: HeldRun | None = None
+    """Of a run that goes on: what is stored of it, which no other process has then."""
+    leg: WaitingLeg | None = None
+    """Of a run that waits or goes on: what of it is recorded."""
     is_over: bool = False
     """Whether a step has ended since."""

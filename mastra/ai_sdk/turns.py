@@ -13,9 +13,9 @@ from starlette.requests import Request
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
+from mastra.agents.lookup import find_suspended
 from mastra.agents.recall import UPDATE_TOOL
 from mastra.agents.suspended import SuspendedRun
-from mastra.agents.waiting import find_suspended
 from mastra.ai_sdk.agent_translator import AgentTranslator
 from mastra.ai_sdk.chunks import StreamOptions, asks_approval
 from mastra.ai_sdk.page import (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mastra import Agent, Mastra, RunClaimedError, RunNotFoundError, RunStateError, SQLStorage
-from mastra.agents.stored_runs import StoredRuns
+from mastra.storage.base import RunChanges
 from mastra.storage.drivers import DRIVER_ID_LENGTH
 from mastra.testing import ScriptedModel, ToolCall
 from mastra.tools.tool import tool
@@ -59,12 +59,12 @@ async def waiting(app: Mastra) -> str:
 
 async def claimed(app: Mastra, run_id: str, owner: str, *dead: str) -> bool:
     """Return whether another process can claim a run."""
-
-    async def dead_owners(_: str | None) -> Any:
-        return dead
-
-    runs = StoredRuns(app.storage.workflows, "mailer")
-    return await runs.claim(run_id, owner, dead_owners) is not None
+    runs, key = app.storage.workflows, ("agent:mailer", run_id)
+    if await runs.update_run(
+        *key, RunChanges(status="running", owner=owner), expected_status=("suspended",)
+    ):
+        return True
+    return await runs.claim(*key, owner, dead_owners=dead)
 
 
 async def owner_of(app: Mastra, run_id: str) -> str | None:

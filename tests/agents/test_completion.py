@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from mastra.agents.agent import Agent
-from mastra.agents.stop import step_count_is
+from mastra.agents.stop_conditions import step_count_is
 from mastra.errors import ConfigError
 from mastra.memory import Memory
 from mastra.testing.models import ScriptedModel, ToolCall

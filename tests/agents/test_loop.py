@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
-from mastra.agents.stop import has_tool_call, step_count_is
+from mastra.agents.stop_conditions import has_tool_call, step_count_is
 from mastra.errors import (
     ConfigError,
     InputValidationError,

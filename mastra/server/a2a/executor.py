@@ -19,8 +19,8 @@ from mastra.a2a.parts import data_in, data_part, own_parts, text_in
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import error_to_wire
+from mastra.agents.lookup import find_suspended
 from mastra.agents.suspended import SuspendedRun, WaitingCall
-from mastra.agents.waiting import find_suspended
 from mastra.errors import MastraError
 from mastra.jsonable import Json
 from mastra.models.messages import Message

@@ -22,7 +22,9 @@ from mastra.clock import steady_s
 from mastra.errors import RunClaimedError, StorageError
 from mastra.ids import random_id
 from mastra.logs import get_logger
+from mastra.storage.base import WorkflowStore
 from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore
+from mastra.workflows.engines.patience import patiently
 from mastra.workflows.engines.processes import has_ended, process_facts
 
 __all__ = ["Driver", "Hold", "driver_of"]
@@ -77,6 +79,32 @@ class Hold:
                 details={"owner": owner},
             )
         self._epoch = epoch
+
+    async def confirm_in(self, store: WorkflowStore, workflow_id: str, run_id: str) -> None:
+        """Do so for a run in a store, which is waited for while it is away."""
+
+        async def owner() -> str | None:
+            head = await store.get_run(workflow_id, run_id)
+            return self.owner if head is None else head.owner  # of a deleted one nothing is kept
+
+        await patiently(lambda: self.confirm(owner), self.driver.lease_s)
+
+    async def takes_over(
+        self, store: WorkflowStore, workflow_id: str, run_id: str, owner: str | None
+    ) -> bool:
+        """Take a run over that nobody drives; return whether nobody does.
+
+        Args:
+            store: Where it is.
+            workflow_id: With `run_id`, the run.
+            run_id: See above.
+            owner: Under which claim it was seen.
+        """
+        key = (workflow_id, run_id)
+        if await store.claim(*key, self.owner):
+            return True
+        dead = await self.driver.dead_owners(owner)
+        return bool(dead) and await store.claim(*key, self.owner, dead_owners=dead)
 
     def drop(self) -> None:
         """End the claim: the storage knows of that, or has never known of the claim."""

@@ -118,10 +118,7 @@ class InProcessEngine:
         store, key = target.store, (target.workflow_id, target.run_id)
         head = await store.get_run(*key)
         owner = None if head is None else head.owner
-        if await store.claim(*key, hold.owner):
-            return owner
-        dead = await hold.driver.dead_owners(owner)
-        if dead and await store.claim(*key, hold.owner, dead_owners=dead):
+        if await hold.takes_over(store, *key, owner):
             return owner
         hold.drop()
         raise RunClaimedError(

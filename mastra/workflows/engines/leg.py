@@ -11,7 +11,6 @@ from mastra.logs import get_logger
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inprocess_ops import LegOps
-from mastra.workflows.engines.patience import patiently
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 
@@ -142,9 +141,4 @@ async def confirm(command: Command) -> None:
     """See to it that a run is still driven here, after a time in which it may not be."""
     target, hold = command.target, command.hold
     assert hold is not None  # noqa: S101 - there is nothing to confirm without
-
-    async def owner() -> str | None:
-        head = await target.store.get_run(target.workflow_id, target.run_id)
-        return hold.owner if head is None else head.owner  # of a deleted one nothing is kept
-
-    await patiently(lambda: hold.confirm(owner), hold.driver.lease_s)
+    await hold.confirm_in(target.store, target.workflow_id, target.run_id)

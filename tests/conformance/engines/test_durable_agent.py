@@ -24,7 +24,7 @@ from mastra import (
     create_workflow,
     tool,
 )
-from mastra.agents.stop import has_tool_call
+from mastra.agents.stop_conditions import has_tool_call
 from mastra.memory import Memory
 from mastra.models.chunks import FileChunk, FinishChunk, SourceChunk, ToolCallEnd
 from mastra.processors import Processor

@@ -38,8 +38,8 @@ class Answered:
 
     resume: Resume
     """The answer."""
-    record: dict[str, Any]
-    """The run."""
+    waiting: dict[str, Any]
+    """What the run waits for."""
 
 
 class _Answer(BaseModel):
@@ -67,27 +67,27 @@ async def answered_run(run: AgentRun) -> Answered | None:
         return None
     runs = runs_of(run)
     found = [head for head in await runs.list_waiting() if run_from_head(head).error is None]
-    records = [cast("dict[str, Any]", head.data["waiting"]) for head in found]
     here = (run.thread_id, run.resource_id)
-    records = [item for item in records if (item["threadId"], item["resourceId"]) == here]
-    waiting = {
-        call["tool_call_id"]: (record, call) for record in records for call in _answerable(record)
-    }
-    if not waiting:
+    calls: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for head in found:
+        waiting = cast("dict[str, Any]", head.data["waiting"])
+        if (waiting["threadId"], head.resource_id) == here:
+            calls |= {call["tool_call_id"]: (head.run_id, call) for call in _answerable(waiting)}
+    if not calls:
         return None
-    answer = await _ask(run, [call for _, call in waiting.values()])
-    if answer is None or answer[0] not in waiting:
+    answer = await _ask(run, [call for _, call in calls.values()])
+    if answer is None or answer[0] not in calls:
         return None
-    record, call = waiting[answer[0]]
+    run_id, call = calls[answer[0]]
     if not _fits(run, call, answer[1]):
         return None
-    return await _take(run, Resume(runs, answer[0], data=answer[1]), record["runId"])
+    return await _take(run, Resume(runs, answer[0], data=answer[1]), run_id)
 
 
-def _answerable(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _answerable(waiting: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [
         call
-        for call in record["waiting"]
+        for call in waiting["waiting"]
         # An approval inside of a sub-agent or a workflow waits as its tool's suspension.
         if call["kind"] == "suspended"
         and _schema_of(call) != APPROVAL_SCHEMA
@@ -167,12 +167,12 @@ def _fits(run: AgentRun, call: Mapping[str, Any], data: Any) -> bool:
 async def _take(run: AgentRun, resume: Resume, run_id: str) -> Answered | None:
     own, run.run_id = run.run_id, run_id
     try:
-        record = await take(run, resume)
+        waiting = await take(run, resume)
     except RunNotFoundError:
         # Somebody else has answered meanwhile, so this is a message like any other.
         run.run_id = own
         return None
-    limits = record["options"].get("limits")
+    limits = waiting["options"].get("limits")
     if limits is not None:
         # A message that happens to answer a run gives it no more than it had.
         own_limits = UsageLimits.of(run.options.get("limits"))
@@ -181,7 +181,7 @@ async def _take(run: AgentRun, resume: Resume, run_id: str) -> Answered | None:
     run.transcript.said = [
         message for message in run.transcript.messages if message.id not in before
     ]
-    return Answered(resume, record)
+    return Answered(resume, waiting)
 
 
 def _log(run: AgentRun, why: str) -> None:
