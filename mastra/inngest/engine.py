@@ -57,6 +57,9 @@ __all__ = ["InngestEngine"]
 
 CANCEL_WAIT_S = 5.0
 
+_IN_VAIN = "sentInVain"
+"""What a suspended run's head calls how often it was resumed by an event that went nowhere."""
+
 END_S = 1.0
 """For how long after its end a run is followed: its record may come after the word of it."""
 
@@ -210,8 +213,11 @@ class InngestEngine:
                     feed = self._feed(target, first_seq)
                     await self.mail.inbox.open()
                     return InngestHandle(self, feed, first_seq)
+                # Of callers without a common storage the server takes one, and for a day no other
+                # event of this id.
                 if command.kind == "resume":
-                    event_id = f"{target.run_id}:{loaded.head.created_at}:resume:{number}"
+                    times = loaded.head.data.get(_IN_VAIN, 0)
+                    event_id = f"{target.run_id}:{loaded.head.created_at}:resume:{number}.{times}"
         if command.is_created:
             changes = RunChanges(status="running", owner=owner_of(token), lease_until=0)
             await store.update_run(
@@ -280,19 +286,25 @@ class InngestEngine:
         target = command.target
         if not command.is_created:
             return
+        head = await target.store.get_run(target.workflow_id, target.run_id)
+        if head is None:
+            return
         if command.kind == "travel":  # how it stood before is gone
-            head = await target.store.get_run(target.workflow_id, target.run_id)
-            if head is not None:
-                await self.end(target, head, Outcome("failed", error=error_to_json(error)))
+            await self.end(target, head, Outcome("failed", error=error_to_json(error)))
             return
         status = {"start": "pending", "resume": "suspended"}.get(command.kind, "running")
         if command.kind == "resume" and command.reopening.target is None:
             status = "paused"
+        # What it was to go on with waits again, for whoever answers next.
+        data = {name: value for name, value in head.data.items() if name != "reopening"}
+        if command.kind == "resume":
+            data[_IN_VAIN] = cast("int", data.get(_IN_VAIN, 0)) + 1
         await target.store.update_run(
             target.workflow_id,
             target.run_id,
-            RunChanges(status=status, owner=None),
+            RunChanges(status=status, owner=None, data=data),
             expected_status=("running",),
+            expected_owner=head.owner,
         )
 
     async def _is_known(self, head: RunHead) -> bool:

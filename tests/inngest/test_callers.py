@@ -155,6 +155,30 @@ async def test_a_resume_that_went_nowhere_leaves_the_run_suspended(
         assert await status_of(mastra, run) == "suspended"
 
 
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+@pytest.mark.parametrize("is_down", [True, False])
+async def test_a_resume_that_went_nowhere_is_made_again(
+    host: Host, fake: FakeInngest, tmp_path: Path, *, is_down: bool, storage: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    options = {"storage": SQLStorage(url)} if storage == "sqlite" else {}
+    async with flows.on(host, flows.suspending(), **options) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        assert (await run.start({"value": 0})).status == "suspended"
+        known = fake.functions
+        if is_down:
+            fake.go_down()
+        else:
+            fake.functions = []
+        async with asyncio.timeout(10):
+            with pytest.raises(RunError):
+                await run.resume({"add": 1})
+        fake.is_down, fake.functions = False, known
+        again = await mastra.get_workflow("w").create_run(run.run_id)
+        async with asyncio.timeout(10):
+            assert (await again.resume({"add": 1})).unwrap().value == 2
+
+
 async def test_a_way_back_that_went_nowhere_is_a_failed_run(host: Host, fake: FakeInngest) -> None:
     async with flows.on(host, flows.chain(2)) as mastra:
         run = await mastra.get_workflow("w").create_run()
