@@ -186,6 +186,11 @@ class Feed:
             self.when_ended()
 
     @property
+    def has_given_up(self) -> bool:
+        """Whether whoever waits was told that there is nothing to wait for."""
+        return self._error is not None
+
+    @property
     def has_ended(self) -> bool:
         """Whether the end of the leg has been told, or will never be."""
         return self._end_seq is not None or self._error is not None

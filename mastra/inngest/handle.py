@@ -23,6 +23,11 @@ class InngestHandle:
         self._feed = feed
         self.first_seq = first_seq
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether whoever waits was told that there is nothing to wait for."""
+        return self._feed.has_given_up
+
     async def result(self) -> WorkflowResult[Any]:
         """Return the leg's result, as long as that takes."""
         return await self._feed.result()

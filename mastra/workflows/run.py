@@ -39,7 +39,7 @@ class Run(RunLegs[Out], Generic[Out, In]):
         """Run the workflow and return its result.
 
         A run that was started before is not started again: the call, with the same input or
-        none, waits for its result.
+        none, waits for its result. One that was not begun, as its error said, may be.
         A caller that is cancelled while it waits does not stop the run.
 
         Args:

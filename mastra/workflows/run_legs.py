@@ -56,6 +56,9 @@ class RunLegs(RunView[Out]):
         per_step: bool,
     ) -> RunHandle:
         async with self._start_lock:  # so that `on_start` is called once
+            if self._handle is not None and self._handle.has_given_up:
+                self._handle = self._began = None  # the run is as storage has it
+                self._may_be_started = self._is_stored
             if self._handle is not None:
                 return await self._again(input_data, initial_state)
             if self._may_be_started:

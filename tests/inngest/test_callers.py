@@ -66,12 +66,15 @@ async def test_a_function_that_no_app_serves(host: Host, fake: FakeInngest) -> N
         assert error.code == "INNGEST_RUN_NOT_BEGUN"
         assert "'workflow.w'" in error.message
         assert "No app that the server knows serves that function" in error.message
-        assert await ends(run) is error
+        with pytest.raises(RunError) as told:
+            await run.result()
+        assert told.value is error
         # Nothing has happened to the run, so it can be started once the app is there.
         assert await status_of(mastra, run) == "pending"
         fake.functions = known
-        again = await mastra.get_workflow("w").create_run(run.run_id)
-        assert (await again.start({"value": 1})).unwrap().value == 2
+        assert (await run.start({"value": 1})).unwrap().value == 2
+        assert (await run.start({"value": 1})).unwrap().value == 2
+        assert len(fake.runs) == 1
 
 
 async def test_its_stream_ends_with_the_error_too(host: Host, fake: FakeInngest) -> None:
@@ -296,6 +299,7 @@ async def test_a_server_that_goes_away_for_long(
         gate.set()
         again = await mastra.get_workflow("w").create_run(run.run_id)
         assert (await again.result()).status == "success"
+        assert (await run.start({"value": 0})).status == "success"
 
 
 async def test_a_key_that_is_refused_is_not_a_server_that_is_down(
@@ -313,6 +317,7 @@ async def test_a_key_that_is_refused_is_not_a_server_that_is_down(
 
 async def test_a_run_that_is_over_leaves_nothing_behind(host: Host) -> None:
     async with flows.on(host, flows.chain(1)) as mastra:
+        run: Any = None
         for _ in range(3):
             run = await mastra.get_workflow("w").create_run()
             await run.start({"value": 0})

@@ -192,6 +192,17 @@ async def test_several_begin_as_one_the_last(line: Line) -> None:
     assert [n for n, _ in line.begun] == [2]
 
 
+async def test_a_run_that_was_left_out_may_be_started_later(line: Line) -> None:
+    await line.open(debounce={"period": 1})
+    runs = [await line.mastra.get_workflow("jobs").create_run() for _ in range(2)]
+    first = asyncio.ensure_future(runs[0].start({"n": 0}))
+    await asyncio.sleep(0.2)
+    assert (await runs[1].start({"n": 1})).status == "success"
+    with pytest.raises(RunError):
+        await first
+    assert (await runs[0].start({"n": 2})).unwrap().n == 2
+
+
 async def test_one_at_a_time_and_the_next_is_skipped(line: Line) -> None:
     line.unit_s = 2.0
     await line.open(singleton="skip")

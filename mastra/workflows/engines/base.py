@@ -142,6 +142,11 @@ class RunHandle(Protocol):
         """Where the leg's events begin in the run's stream."""
         ...
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether nothing more comes of it: the leg did not begin, or is no longer heard of here."""
+        ...
+
     async def result(self) -> WorkflowResult[Any]:
         """Return the leg's result, as long as that takes.
 

@@ -50,6 +50,11 @@ class Leg:
         """What it acts through, once it walks."""
         self._waiting: list[asyncio.Future[None]] = []
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the leg did not begin, or another process has taken the run over."""
+        return self.is_lost
+
     def end(self, task: asyncio.Task[Any] | None = None) -> None:
         """Wake those who wait for the result.
 

@@ -34,6 +34,7 @@ class StoredHandle:
     """Reads a run's journal as it grows."""
 
     first_seq = 0
+    has_given_up = False
 
     def __init__(self, target: RunTarget) -> None:
         self._target = target
