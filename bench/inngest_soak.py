@@ -3,8 +3,9 @@
 Three worker processes behind one address, an Inngest server with a Redis behind it, one caller.
 Two of the workers are killed (-9) at random and started again; the third lives, so that its
 memory can be seen. The server is killed once and stopped once, and started again each time.
+Interrupted, it starts no more runs, waits for those under way and tells what came of them.
 
-    lost      a run that has not ended as it must five minutes after it was started
+    lost      a run that has not ended as it must ten minutes after it was started
     doubled   a step that began again after one that depends on it had begun, or whose execution
               that counted was not its last; and a run that ended twice
     cut off   a step that began again because its worker, or the server, was gone
@@ -23,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGINT, SIGKILL, SIGTERM
 from typing import Any
 
 import psutil
@@ -40,7 +41,9 @@ ROOT = Path(__file__).parents[1]
 WORKERS = 3
 KINDS = {"chain": 60, "mixed": 25, "ask": 10, "chain-sdk": 5}
 """How many of a hundred runs are of which workflow."""
-LONGEST_RUN_S = 300.0
+LONGEST_RUN_S = 600.0
+UNDER_WAY = 60
+"""So many runs at most: on a busy machine the soak takes longer."""
 KILL_EVERY_S = 25.0
 SAMPLE_S = 5.0
 RETRIED = ("INNGEST_NOT_REACHED", "INNGEST_RUN_NOT_BEGUN", "INNGEST_EVENT_REFUSED")
@@ -57,6 +60,8 @@ class Report:
     doubled: list[str] = field(default_factory=list)
     kills: int = 0
     restarts: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    """How many executions of steps were begun, by workflow."""
     cut_off: int = 0
     """Steps that began again because what drove them was gone."""
     tries: Counter[str] = field(default_factory=Counter)
@@ -69,7 +74,7 @@ class Report:
     def __str__(self) -> str:
         late = sorted(self.late) or [0.0]
         lines = [
-            f"{self.runs:,} runs in {self.seconds / 60:.1f} minutes: {len(self.lost)} lost, "
+            f"{self.runs:,} runs, {sum(self.done.values()):,} steps in {self.seconds / 60:.1f} minutes: {len(self.lost)} lost, "
             f"{len(self.doubled)} doubled; {self.kills} workers killed, server restarted "
             f"{self.restarts} times; {self.cut_off} steps cut off and begun again; "
             f"callers tried again {dict(self.tries)}",
@@ -119,19 +124,28 @@ class Caller:
 
     def __init__(self, mastra: Mastra, report: Report, choose: random.Random) -> None:
         self._mastra, self._report, self._choose = mastra, report, choose
+        self._places = asyncio.Semaphore(UNDER_WAY)
+        self._is_told_to_stop = asyncio.Event()
         self.counted: dict[str, list[str]] = {}
         """Of each run that has ended: the executions that its result came from."""
 
     async def start_all(self, runs: int, seconds: float) -> None:
-        """Start so many runs within so many seconds, and wait for them."""
+        """Start so many runs, in so many seconds if the machine keeps up, and wait for them."""
         begun = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in range(runs):
+                await self._places.acquire()
+                if self._is_told_to_stop.is_set():
+                    break
+                self._report.runs += 1
                 kind = self._choose.choices([*KINDS], [*KINDS.values()])[0]
                 group.create_task(self._one(kind, f"{kind}.{number}"))
-                await asyncio.sleep(
-                    max(0.0, begun + (number + 1) * seconds / runs - time.monotonic())
-                )
+                late = time.monotonic() - begun - (number + 1) * seconds / runs
+                await asyncio.sleep(max(0.0, -late))
+
+    def stop(self) -> None:
+        """Start no more."""
+        self._is_told_to_stop.set()
 
     async def _one(self, kind: str, run_id: str) -> None:
         begun = time.monotonic()
@@ -143,6 +157,8 @@ class Caller:
             status = "unknown" if info is None else info.status
             self._report.lost.append(f"{run_id} is {status}: {error!r}")
             return
+        finally:
+            self._places.release()
         self._report.late.append(time.monotonic() - begun)
         if result.status != "success":
             self._report.lost.append(f"{run_id} ended as {result.status}: {result.to_wire()}")
@@ -186,9 +202,10 @@ async def _kill_workers(workers: Workers, report: Report, choose: random.Random)
         await asyncio.to_thread(workers.start)
 
 
-async def _restart_server(server: DevServer, report: Report, seconds: float) -> None:
-    for how in (SIGKILL, SIGTERM):
-        await asyncio.sleep(seconds / 3)
+async def _restart_server(server: DevServer, report: Report, runs: int) -> None:
+    for part, how in enumerate((SIGKILL, SIGTERM), 1):
+        while report.runs < runs * part / 3:  # noqa: ASYNC110 - others count
+            await asyncio.sleep(0.1)
         await asyncio.to_thread(server.kill, how)
         await asyncio.sleep(1)
         await asyncio.to_thread(server.start)
@@ -228,6 +245,7 @@ def judge(report: Report, lines: list[str], counted: dict[str, list[str]]) -> No
             report.lost.append(f"{run_id} came of {executions}")
         last: dict[str, str] = {}
         reached = 0
+        report.done[kind] += len(begun[run_id])
         for execution in begun[run_id]:
             step = execution.partition(":")[0]
             if stage_of[step] < reached:
@@ -253,7 +271,7 @@ async def _ended_once(mastra: Mastra, report: Report, counted: dict[str, list[st
 
 async def soak(runs: int, minutes: float, *, seed: int = 1) -> Report:
     """Do so many runs in so many minutes, while workers and the server die."""
-    report, choose = Report(runs), random.Random(seed)
+    report, choose = Report(), random.Random(seed)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         (folder / "pg").mkdir()
@@ -281,10 +299,12 @@ async def soak(runs: int, minutes: float, *, seed: int = 1) -> Report:
             asyncio.create_task(work)  # noqa: TID251 - ended below
             for work in (
                 _kill_workers(workers, report, choose),
-                _restart_server(server, report, minutes * 60),
+                _restart_server(server, report, runs),
                 _watch_memory(report, pids),
             )
         ]
+        for told in (SIGINT, SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(told, caller.stop)
         await caller.start_all(runs, minutes * 60)
         for task in others:
             task.cancel()

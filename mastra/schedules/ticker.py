@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from typing import Any, Final
 
-from mastra.clock import current_clock, now_ms
+from mastra.clock import current_clock, now_ms, steady_s
+from mastra.cron import cron_of
 from mastra.errors import MissingDependencyError
 from mastra.ids import random_id
 from mastra.logs import get_logger
@@ -18,6 +20,8 @@ __all__ = ["Ticker"]
 
 RESERVED_MS: Final = 3_000
 """For how long the others leave alone what this process is about to start."""
+SLOW_S: Final = 0.25
+"""A process that takes longer than this to start what it has reserved leaves more to the others."""
 _PRUNED_EVERY_MS: Final = 3_600_000
 
 
@@ -41,6 +45,9 @@ class Ticker:
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._pruned_at = 0
+        self._is_ready = False
+        self._at_once = 1
+        """How much is reserved at once: twice as much as before, for as long as it is quick."""
 
     def start(self) -> None:
         """Begin. May be called again."""
@@ -87,20 +94,24 @@ class Ticker:
             now = now_ms()
             # Asked first: to reserve is a write, and mostly there is nothing due.
             next_at = await store.next_due(targets)
+            if next_at is not None and not self._is_ready:
+                # Whoever is ready starts what becomes due meanwhile.
+                await asyncio.to_thread(_load_what_starts_need)
+                self._is_ready = True
+                continue
             if next_at is None or next_at > now:
                 break
             due = await store.reserve(
-                targets,
-                by=self._name,
-                now=now,
-                until=now + RESERVED_MS,
-                limit=self._config.batch_size,
+                targets, by=self._name, now=now, until=now + RESERVED_MS, limit=self._at_once
             )
             if not due:
                 break  # another process has it
+            begun = steady_s()
             async with asyncio.TaskGroup() as group:
                 for record in due:
                     group.create_task(firing.fire(record))
+            is_slow = steady_s() - begun > SLOW_S
+            self._at_once = 1 if is_slow else min(2 * self._at_once, self._config.batch_size)
         await self._prune(now)
         return next_at
 
@@ -129,3 +140,9 @@ class Ticker:
         finally:
             if timer is not None:
                 timer.cancel()
+
+
+def _load_what_starts_need() -> None:
+    """Import what the first start would: cron expressions, time zones and the checks of inputs."""
+    cron_of("* * * * *", "UTC")
+    importlib.import_module("pydantic").TypeAdapter(int)

@@ -13,8 +13,20 @@ from mastra.inngest import MastraInngest
 from tests.inngest import flows
 from tests.inngest.flows import Value
 from tests.support.inngest_env import DevServer, inngest_host
+from tests.support.inngest_server import FakeInngest
 
-pytestmark = pytest.mark.devserver
+
+@pytest.fixture(
+    params=[
+        pytest.param("fake", marks=pytest.mark.every_engine),
+        pytest.param("dev_server", marks=pytest.mark.devserver),
+    ]
+)
+def server(request: pytest.FixtureRequest) -> FakeInngest | DevServer:
+    """The small server, and a real one, which is what keeps the small one honest."""
+    pytest.importorskip("cel")
+    found: FakeInngest | DevServer = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -28,9 +40,9 @@ pytestmark = pytest.mark.devserver
     ids=["rate_limit", "rate_limit by key", "idempotency", "debounce"],
 )
 async def test_a_run_that_flow_control_let_in_may_go_on(
-    dev_server: DevServer, options: dict[str, Any], drops: bool
+    server: FakeInngest | DevServer, options: dict[str, Any], drops: bool
 ) -> None:
-    async with inngest_host(dev_server, checkpoint=True) as host:
+    async with inngest_host(server, checkpoint=True) as host:
         ing = MastraInngest(host.make_engine())
         name = f"flow-{'-'.join(options)}-{len(str(options))}"
         workflow = ing.create_workflow(id=name, input_schema=Value, output_schema=Value, **options)
@@ -56,9 +68,9 @@ async def test_a_run_that_flow_control_let_in_may_go_on(
     ids=["rate_limit", "idempotency"],
 )
 async def test_an_event_without_our_client_is_held_to_it(
-    dev_server: DevServer, options: dict[str, Any]
+    server: FakeInngest | DevServer, options: dict[str, Any]
 ) -> None:
-    async with inngest_host(dev_server, checkpoint=True) as host:
+    async with inngest_host(server, checkpoint=True) as host:
         ing = MastraInngest(host.make_engine())
         name = f"foreign-{'-'.join(options)}"
         workflow = ing.create_workflow(

@@ -99,7 +99,8 @@ ENGINES = [
     "memory",
     "sqlite",
     pytest.param("postgres", marks=pytest.mark.every_engine),
-    pytest.param("inngest", marks=pytest.mark.devserver),
+    pytest.param("inngest-fake", marks=pytest.mark.every_engine),
+    pytest.param("inngest-dev", marks=pytest.mark.devserver),
 ]
 
 
@@ -111,14 +112,15 @@ async def line(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         storage = SQLStorage(f"sqlite:///{tmp_path}/flow.db")
     elif request.param == "postgres":
         storage = SQLStorage(request.getfixturevalue("postgres_url"))
-    elif request.param == "inngest":
+    elif request.param.startswith("inngest"):
         from mastra.inngest import MastraInngest
         from tests.support.inngest_env import inngest_host
 
-        server = request.getfixturevalue("dev_server")
+        is_real = request.param == "inngest-dev"
+        server = request.getfixturevalue("dev_server" if is_real else "fake")
         host = await stack.enter_async_context(inngest_host(server, checkpoint=True))
         ing = MastraInngest(host.make_engine())
-        unit_s = 2.0
+        unit_s = 2.0 if is_real else 0.5
 
         async def serve(mastra: Mastra) -> None:
             host.serve(mastra)

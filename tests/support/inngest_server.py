@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from mastra.clock import Clock, SystemClock
 from mastra.ids import random_id as new_id
+from tests.support.inngest_flow import Flow
 
 __all__ = ["FakeInngest", "FakeRun"]
 
@@ -78,6 +79,8 @@ class FakeRun:
     steps: list[str] = field(default_factory=list)
     """Names of the operations that it learned of, in order."""
     task: asyncio.Task[None] | None = None
+    alone: str | None = None
+    """In what it is the only one of its function."""
 
     @property
     def slug(self) -> str:
@@ -116,7 +119,8 @@ class FakeInngest:
         """How it starts operations that were planned together."""
         self.questions = 0
         """How often it was asked for the runs of an event."""
-        self._runs_of_events: dict[str, list[str]] = {}
+        self._flow = Flow(lambda: self.clock)
+        self._runs_of_events: dict[str, list[FakeRun]] = {}
         self._seen: set[str] = set()
         self._listeners: dict[tuple[str, str], set[asyncio.Queue[bytes | None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -224,6 +228,7 @@ class FakeInngest:
 
     async def _drive(self, run: FakeRun) -> None:
         must_plan = False
+        await self._flow.begin(run.function, run.event)
         while run.status == "Running":
             ops = await self._ask(run, "step", must_plan=must_plan)
             if ops is None or run.status != "Running":
@@ -242,12 +247,18 @@ class FakeInngest:
         attempts = 1 + int(run.function["steps"]["step"]["retries"]["attempts"])
         attempt = 0
         while True:
-            run.requests.append(target)
-            answer = await self._call(
-                "POST",
-                self._body(run, attempt, attempts, must_plan),
-                {"fnId": run.slug, "stepId": target},
-            )
+            leave = await self._flow.enter(run)
+            try:
+                if run.status != "Running":  # it ended while it waited
+                    return None
+                run.requests.append(target)
+                answer = await self._call(
+                    "POST",
+                    self._body(run, attempt, attempts, must_plan),
+                    {"fnId": run.slug, "stepId": target},
+                )
+            finally:
+                leave()
             if run.status != "Running":
                 return None
             try:
@@ -315,6 +326,7 @@ class FakeInngest:
         if run.status != "Running":
             return
         run.status, run.output = status, output
+        self._flow.ended(run)
         if status in ("Failed", "Cancelled"):
             data: dict[str, Any] = {
                 "function_id": run.slug,
@@ -342,21 +354,54 @@ class FakeInngest:
             ids.append(new_id())
             if event_id not in self._seen:
                 self._seen.add(event_id)
-                runs = self.send({**event, "id": event_id})
-                self._runs_of_events[ids[-1]] = [run.run_id for run in runs]
+                self._runs_of_events[ids[-1]] = self.send({**event, "id": event_id})
         return JSONResponse({"ids": ids, "status": 200})
 
     def send(self, event: dict[str, Any]) -> list[FakeRun]:
-        """Take an event, as from the dashboard; return the runs that it starts."""
+        """Take an event, as from the dashboard; return the runs that it starts, also later."""
         event = as_go_keeps({"ts": int(self.clock.now() * 1000), "id": new_id(), **event})
         self.events.append(event)
         for run in list(self.runs.values()):
             self._cancel_by(run, event)
-        return [
-            self._start_run(function, event)
-            for function in self.functions
-            if any(_fires(trigger, event) for trigger in function["triggers"])
+        begun: list[FakeRun] = []
+        for function in self.functions:
+            if any(_fires(trigger, event) for trigger in function["triggers"]):
+                self._admit(function, event, begun)
+        return begun
+
+    def _admit(self, function: dict[str, Any], event: dict[str, Any], begun: list[FakeRun]) -> None:
+        """Begin a run of a function as its flow control says: now, later, or not at all."""
+        if not self._flow.takes(function, event):
+            return
+
+        async def later() -> None:
+            if await self._flow.debounce(function, event):
+                begun.append(self._start_alone(function, event))
+
+        if "debounce" in function:
+            self._spawn(later())
+        else:
+            begun.append(self._start_alone(function, event))
+
+    def _start_alone(self, function: dict[str, Any], event: dict[str, Any]) -> FakeRun:
+        alone = self._flow.alone(function, event)
+        others = [
+            run
+            for run in self.runs.values()
+            if run.function["id"] == function["id"]
+            and run.status == "Running"
+            and alone is not None
+            and run.alone == alone
         ]
+        if others and function["singleton"]["mode"] == "skip":
+            skipped = FakeRun(f"01FAKE{new_id()[:8].upper()}", function, event, status="Skipped")
+            self.runs[skipped.run_id] = skipped
+            return skipped
+        for run in others:
+            self.cancel(run)
+        begun = self._start_run(function, event)
+        begun.alone = alone
+        return begun
 
     def invoke(self, function_id: str, data: dict[str, Any]) -> FakeRun:
         """Run a function, as by the dashboard's button."""
@@ -398,7 +443,7 @@ class FakeInngest:
     async def _runs_of_event(self, request: Request) -> Response:
         self.questions += 1
         found = self._runs_of_events.get(request.path_params["event_id"], [])
-        return JSONResponse({"data": [{"run_id": run_id} for run_id in found]})
+        return JSONResponse({"data": [{"run_id": run.run_id} for run in found]})
 
     async def _run(self, request: Request) -> Response:
         run = self.runs.get(request.path_params["run_id"])
