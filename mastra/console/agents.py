@@ -105,10 +105,9 @@ async def _working_memory(look: Look, agent_id: str, memory: dict[str, str]) -> 
         area.props("autogrow input-class=mono")
 
         async def save() -> None:
-            with look.telling():
-                body = {"workingMemory": area.value, "resourceId": owner}
-                await look.api.post(path, body, agentId=agent_id)
-                ui.notify("Saved.", type="positive")
+            body = {"workingMemory": area.value, "resourceId": owner}
+            await look.api.post(path, body, agentId=agent_id)
+            ui.notify("Saved.", type="positive")
 
         ui.button("Save", on_click=save).props("flat")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing, suppress
 from typing import Any, cast
 from urllib.parse import quote, unquote, urlencode
 
@@ -57,18 +57,12 @@ class Api:
 
     async def get(self, path: str, **query: Any) -> Any:
         """Return what is at a path; parameters of the query that are `None` are left out."""
-        return await self._send("GET", path, None, query)
+        return json.loads(b"".join([part async for part in self._parts("GET", path, None, query)]))
 
     async def post(self, path: str, body: Json = None, **query: Any) -> Any:
         """Send JSON to a path and return the answer."""
-        return await self._send("POST", path, body or {}, query)
-
-    async def _send(self, method: str, path: str, body: Json, query: dict[str, Any]) -> Any:
-        scope = self._scope(method, path, query, b"application/json")
-        async with _Call(self._app, scope, body) as call:
-            text = b"".join([part async for part in call.parts()])
-        _check(call.status, text)
-        return json.loads(text)
+        parts = self._parts("POST", path, body or {}, query)
+        return json.loads(b"".join([part async for part in parts]))
 
     async def events(
         self, path: str, body: Json = None, **query: Any
@@ -77,10 +71,10 @@ class Api:
 
         Whoever closes it hangs up.
         """
-        scope = self._scope("POST", path, query, b"text/event-stream")
-        async with _Call(self._app, scope, body or {}) as call:
-            rest = b""
-            async for part in call.parts():
+        rest = b""
+        parts = self._parts("POST", path, body or {}, query, accept=b"text/event-stream")
+        async with aclosing(parts):
+            async for part in parts:
                 *frames, rest = (rest + part).split(b"\n\n")
                 for frame in frames:
                     head, _, data = frame.partition(b"data: ")
@@ -89,75 +83,68 @@ class Api:
                         if head.startswith(b"id: "):
                             event["seq"] = int(head[4:])
                         yield event
-            _check(call.status, rest)
 
-    def _scope(self, method: str, path: str, query: dict[str, Any], accept: bytes) -> Scope:
+    async def _parts(
+        self,
+        method: str,
+        path: str,
+        body: Json,
+        query: dict[str, Any],
+        accept: bytes = b"application/json",
+    ) -> AsyncGenerator[bytes]:
+        """Call the application and yield the parts of its answer while it makes it."""
         whole = f"{self._prefix}{path}"
         asked = {name: value for name, value in query.items() if value is not None}
         own = [(b"accept", accept), (b"content-type", b"application/json")]
-        return {
-            **self._base,
-            "type": "http",
-            "http_version": "1.1",
-            "method": method,
-            "path": unquote(whole),
-            "raw_path": whole.encode(),
-            "root_path": "",
-            "query_string": urlencode(asked, doseq=True).encode(),
-            "headers": [*self._headers, *own],
-        }
-
-
-def _check(status: int, text: bytes) -> None:
-    if status < 400:
-        return
-    message = text.decode(errors="replace")
-    with suppress(ValueError, AttributeError):
-        message = str(json.loads(text).get("error") or message)
-    raise Refused(status, message or f"The API answered {status}.")
+        scope: Scope = {**self._base, "type": "http", "http_version": "1.1", "method": method}
+        scope |= {"path": unquote(whole), "raw_path": whole.encode(), "root_path": ""}
+        scope |= {"query_string": urlencode(asked, doseq=True).encode()}
+        call = _Call(b"" if body is None else dump_wire(body))
+        answering = self._app({**scope, "headers": [*self._headers, *own]}, call.receive, call.send)
+        task = asyncio.create_task(call.run(answering))  # noqa: TID251 - ended below
+        refusal = b""
+        try:
+            while (part := await call.parts.get()) is not None:
+                if call.status < 400:
+                    yield part
+                else:
+                    refusal += part
+            await task  # what the application raised
+        finally:
+            call.gone.set()
+            task.cancel()
+            await asyncio.wait([task])
+        if call.status >= 400:
+            message = refusal.decode(errors="replace")
+            with suppress(ValueError, AttributeError):
+                message = str(json.loads(refusal).get("error") or message)
+            raise Refused(call.status, message or f"The API answered {call.status}.")
 
 
 class _Call:
-    """One call of the application: its answer is read while it is made."""
+    """The caller's side of one call of an application."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, body: Json) -> None:
+    def __init__(self, body: bytes) -> None:
         self.status = 500
-        self._answering = app(scope, self._receive, self._send)
-        self._body: bytes | None = b"" if body is None else dump_wire(body)
-        self._gone = asyncio.Event()
-        self._parts: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
+        self.gone = asyncio.Event()
+        self.parts: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
+        self._body = [body]
 
-    async def __aenter__(self) -> _Call:
-        self._task = asyncio.create_task(self._run())  # noqa: TID251 - ended by __aexit__
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._gone.set()
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-    async def parts(self) -> AsyncGenerator[bytes]:
-        """Yield the parts of the answer; what the application raised is raised at their end."""
-        while (part := await self._parts.get()) is not None:
-            yield part
-        await self._task
-
-    async def _run(self) -> None:
+    async def run(self, answering: Awaitable[None]) -> None:
         try:
-            await self._answering
+            await answering
         finally:
-            if not self._gone.is_set():
-                await self._parts.put(None)
+            if not self.gone.is_set():
+                await self.parts.put(None)
 
-    async def _receive(self) -> Message:
-        if self._body is None:
-            await self._gone.wait()
-            return {"type": "http.disconnect"}
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
+    async def receive(self) -> Message:
+        if self._body:
+            return {"type": "http.request", "body": self._body.pop(), "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
 
-    async def _send(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         elif message.get("body"):
-            await self._parts.put(message["body"])
+            await self.parts.put(message["body"])

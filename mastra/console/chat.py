@@ -20,6 +20,9 @@ __all__ = ["Chat"]
 
 _DRAW_S: Final = 0.1
 """How often a text that grows is drawn, at most."""
+_COUNTS: Final = [
+    f"{one}Tokens" for one in ("input", "output", "total", "reasoning", "cachedInput")
+]
 
 
 class Chat:
@@ -86,34 +89,31 @@ class Chat:
             async with aclosing(self._look.api.events(path, body)) as events:
                 async for event in events:
                     run_id = event.get("runId") or run_id
-                    with self._look.client:
-                        turn.take(event)
-                        if event["type"] in {"tool-call-approval", "tool-call-suspended"}:
-                            self._ask(turn, run_id, event["payload"])
-                        began = time.monotonic()
-                        if began > drawn_s:
-                            turn.draw()
-                            # Drawing takes a quarter of the time at most, however much is said.
-                            drawn_s = began + max(_DRAW_S, 4 * (time.monotonic() - began))
+                    turn.take(event)
+                    if event["type"] in {"tool-call-approval", "tool-call-suspended"}:
+                        self._ask(turn, run_id, event["payload"])
+                    began = time.monotonic()
+                    if began > drawn_s:
+                        turn.draw()
+                        # Drawing takes a quarter of the time at most, however much is said.
+                        drawn_s = began + max(_DRAW_S, 4 * (time.monotonic() - began))
         finally:
             self._answer = None
             if not self._look.client.is_deleted:
-                with self._look.client:
-                    turn.end()
-                    self._stop.set_visibility(False)
-                    self._button.set_visibility(True)
+                turn.end()
+                self._stop.set_visibility(False)
+                self._button.set_visibility(True)
             if turn.text:
                 self._said.append({"role": "assistant", "content": turn.text})
         if self.on_end is not None:
-            with self._look.client:
-                await self.on_end()
+            await self.on_end()
 
     def _ask(self, turn: _Turn, run_id: str, call: dict[str, Any]) -> None:
         async def go_on(path: str, body: dict[str, Any]) -> None:
             self._go_on(path, body, turn)
 
         with turn.box:
-            answer_tool(self._look, self._agent, run_id, call, go_on)
+            answer_tool(self._agent, run_id, call, go_on)
 
 
 class _Turn:
@@ -190,24 +190,15 @@ class _Turn:
         self._close()
         if self._in or self._out:
             took = ago((time.monotonic() - self._began) * 1000)
-            cost = "" if self._cost is None else f", ${self._cost:.4f}"
+            cost = "cost unknown" if self._cost is None else f"${self._cost:.4f}"
             with self.box:
-                told = f"{self._in} tokens in, {self._out} out, {took}{cost}"
+                told = f"{self._in} tokens in, {self._out} out, {took}, {cost}"
                 ui.label(told).classes("text-xs opacity-80")
 
     def _count(self, payload: dict[str, Any]) -> None:
         told, model = payload["output"]["usage"], facts(payload["metadata"].get("modelMetadata"))
-        counts = (
-            "inputTokens",
-            "outputTokens",
-            "totalTokens",
-            "reasoningTokens",
-            "cachedInputTokens",
-        )
-        usage = Usage(*(told.get(name) for name in counts))
-        self._in, self._out = (
-            self._in + (usage.input_tokens or 0),
-            self._out + (usage.output_tokens or 0),
-        )
+        usage = Usage(*(told.get(name) for name in _COUNTS))
+        self._in += usage.input_tokens or 0
+        self._out += usage.output_tokens or 0
         cost = cost_usd(f"{model.get('modelProvider')}/{model.get('modelId')}", usage)
         self._cost = None if cost is None or self._cost is None else self._cost + cost

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
+from statistics import mean
 from typing import Any, Final
 
 from nicegui import ui
 
-from mastra.console.api import at
+from mastra.console.api import Refused, at, facts
 from mastra.console.frame import Look, console_page
-from mastra.console.show import ago, heading, show_json, table
+from mastra.console.show import ago, compare_two, heading, show_json, state_text, table
+from mastra.evals.comparison import paired_test
 
-_MOST: Final = 200
+_MOST: Final = 500
 """How many rows of a list are shown: the latest."""
+_LOOK_S: Final = 0.5
 
 
 @console_page("/evals", "Evals")
@@ -37,7 +41,7 @@ async def _evals_page(look: Look) -> None:
     await _experiments(look, "/experiments")
 
 
-async def _experiments(look: Look, path: str) -> None:
+async def _experiments(look: Look, path: str) -> ui.table:
     found = (await look.api.get(path, perPage=_MOST))["experiments"]
     rows = [
         {
@@ -50,7 +54,7 @@ async def _experiments(look: Look, path: str) -> None:
     ]
     columns = {"name": "Experiment", "state": "State", "targetId": "Of", "totalItems": "Items"}
     columns |= {"succeededCount": "Succeeded", "failedCount": "Failed", "startedAt": "Began"}
-    table(columns, rows, name="link", state="state", startedAt="at")
+    return table(columns, rows, name="link", state="state", startedAt="at")
 
 
 @console_page("/evals/scorers/{scorer_id}", "Scorer")
@@ -84,8 +88,11 @@ async def _dataset_page(look: Look, dataset_id: str) -> None:
     one = await look.api.get(path)
     items = await look.api.get(f"{path}/items", perPage=_MOST)
     heading(f"{one['name']}, version {one['version']}", 1)
+    await _starter(look, dataset_id)
     heading("Experiments")
-    await _experiments(look, f"{path}/experiments")
+    here = ("evals", "datasets", dataset_id, "compare")
+    made = await _experiments(look, f"{path}/experiments")
+    compare_two(made, lambda a, b: look.url(*here, left=a, right=b))
     heading(f"Items ({items['pagination']['total']})")
     rows = [
         {"id": item["id"], "input": _short(item["input"]), "truth": _short(item.get("groundTruth"))}
@@ -94,19 +101,69 @@ async def _dataset_page(look: Look, dataset_id: str) -> None:
     table({"input": "Input", "truth": "Ground truth"}, rows)
 
 
+async def _starter(look: Look, dataset_id: str) -> None:
+    targets = {
+        f"{kind}/{key}": f"{kind} {key}"
+        for kind in ("agent", "workflow")
+        for key in await look.api.get(f"/{kind}s")
+    }
+    scorers = list(await look.api.get("/scores/scorers"))
+    with ui.row().classes("w-full items-center gap-3"):
+        target: Any = ui.select(targets, label="Run on it").props("outlined dense")
+        chosen: Any = ui.select(scorers, label="Scored by", multiple=True, value=[])
+        name = ui.input("Name of the experiment").props("outlined dense")
+        for field in (target, chosen.props("outlined dense use-chips"), name):
+            field.classes("grow basis-48")
+
+        async def start() -> None:
+            if target.value is None:
+                raise Refused(400, "Say what is to be run on it.")
+            kind, _, key = target.value.partition("/")
+            asked = {"targetType": kind, "targetId": key, "scorerIds": chosen.value}
+            asked |= {"name": name.value} if name.value else {}
+            path = f"{at('datasets', dataset_id)}/experiments"
+            made = (await look.api.post(path, asked))["experimentId"]
+            ui.navigate.to(look.url("evals", "datasets", dataset_id, "experiments", made))
+
+        ui.button("Start", icon="play_arrow", on_click=start)
+
+
 @console_page("/evals/datasets/{dataset_id}/experiments/{experiment_id}", "Experiment")
 async def _experiment_page(look: Look, dataset_id: str, experiment_id: str) -> None:
-    path = f"{at('datasets', dataset_id)}/experiments"
-    one = await look.api.get(f"{path}{at(experiment_id)}")
-    here = ("evals", "datasets", dataset_id, "experiments", experiment_id)
-    heading(one["name"] or experiment_id, 1)
-    ui.label(f"{one['status']}, {one['succeededCount']} of {one['totalItems']} items")
-    if one["status"] in {"pending", "running"}:
-        ui.timer(2.0, lambda: ui.navigate.to(look.url(*here)), once=True)
-    results = (await look.api.get(f"{path}{at(experiment_id)}/results", perPage=_MOST))["results"]
-    scores = await _scores(look, experiment_id)
-    for name, given in scores.items():
-        ui.label(f"{name}: {_number(sum(given.values()) / len(given))} on average")
+    place = ui.column().classes("w-full")
+
+    async def draw() -> None:
+        """Show how far it is, until it is done."""
+        path = f"{at('datasets', dataset_id)}/experiments{at(experiment_id)}"
+        one = await look.api.get(path)
+        results = (await look.api.get(f"{path}/results", perPage=_MOST))["results"]
+        scores = await _scores(look, experiment_id)
+        place.clear()
+        with place:
+            heading(one["name"] or experiment_id, 1)
+            _progress(one)
+            for name, given in scores.items():
+                ui.label(f"{name}: {_number(mean(given.values()))} on average")
+            _results(results, scores)
+        if one["status"] in {"pending", "running"}:
+            look.keep(again)
+
+    async def again() -> None:
+        await asyncio.sleep(_LOOK_S)
+        await draw()
+
+    await draw()
+
+
+def _progress(one: dict[str, Any]) -> None:
+    succeeded, failed = one["succeededCount"], one["failedCount"]
+    told = f"{succeeded} of {one['totalItems']} items succeeded, {failed} failed"
+    ui.label(f"{state_text(one['status'])}: {told}").props("role=status")
+    done = (succeeded + failed) / (one["totalItems"] or 1)
+    ui.linear_progress(done, show_value=False).props('aria-label="How far it is"')
+
+
+def _results(results: list[dict[str, Any]], scores: dict[str, dict[str, Any]]) -> None:
     rows = [
         {
             "id": row["id"],
@@ -121,6 +178,37 @@ async def _experiment_page(look: Look, dataset_id: str, experiment_id: str) -> N
     columns = {"state": "State", "input": "Input", "output": "Output"}
     columns |= {"groundTruth": "Ground truth", **{name: name for name in scores}}
     table({**columns, "took": "Time"}, rows, state="state")
+
+
+@console_page("/evals/datasets/{dataset_id}/compare", "Compare experiments")
+async def _compare_page(look: Look, dataset_id: str, left: str = "", right: str = "") -> None:
+    path = at("datasets", dataset_id)
+    body = {"experimentIdA": left, "experimentIdB": right}
+    items = (await look.api.post(f"{path}/compare", body))["items"]
+    heading("Two experiments", 1)
+    columns = {"input": "Input", "truth": "Ground truth"}
+    for key in (left, right):
+        one = await look.api.get(f"{path}/experiments{at(key)}")
+        columns[key] = one["name"] or key
+        ui.link(columns[key], look.url("evals", "datasets", dataset_id, "experiments", key))
+    rows: dict[str, dict[str, Any]] = {}
+    changes: dict[str, list[float]] = defaultdict(list)
+    for item in items:
+        both = [facts(item["results"][key]) for key in (left, right)]
+        row = {key: _short(one.get("output")) for key, one in zip((left, right), both, strict=True)}
+        told = {"input": _short(item["input"]), "truth": _short(item["groundTruth"])}
+        rows[item["itemId"]] = {"id": item["itemId"], **told, **row}
+        for name, before in facts(both[0].get("scores")).items():
+            after = facts(both[1].get("scores")).get(name)
+            if before is not None and after is not None:
+                changes[name].append(after - before)
+                sign = "▲" if after > before else "▼" if after < before else "="
+                rows[item["itemId"]][name] = f"{sign} {_number(before)} → {_number(after)}"
+    for name, given in changes.items():
+        better, worse = sum(one > 0 for one in given), sum(one < 0 for one in given)
+        told = f"{mean(given):+.3g} on average, ▲ {better} better, ▼ {worse} worse"
+        ui.label(f"{name}: {told}; by chance alone with a probability of {paired_test(given):.2g}")
+    table(columns | {name: name for name in changes}, [*rows.values()])
 
 
 async def _scores(look: Look, experiment_id: str) -> dict[str, dict[str, Any]]:

@@ -8,21 +8,19 @@ from typing import Any, Final, cast
 
 from nicegui import ui
 
-from mastra.console.api import facts
+from mastra.console.api import Refused, facts
 from mastra.console.show import entry
 
-__all__ = ["LEFT_OUT", "FormError", "SchemaForm", "schema_of"]
+__all__ = ["LEFT_OUT", "SchemaForm", "schema_of"]
 
 Schema = dict[str, Any]
 Read = Callable[[], Any]
 LEFT_OUT: Final = object()
 """What was not filled in and need not be."""
+_PICKED: Final = {"date", "time"}
+"""Formats of texts for which a browser has a field."""
 _LONG: Final = 120
 """From how many characters on a text has a field of several lines."""
-
-
-class FormError(ValueError):
-    """Something in a form cannot be what it should."""
 
 
 def schema_of(text: str | None) -> Schema:
@@ -38,29 +36,29 @@ class SchemaForm:
         self._schema = schema
         self._place = ui.column().classes("w-full gap-2")
         if _has_fields(_plain(schema)):
-            ui.switch("as JSON", on_change=lambda event: self._turn(bool(event.value))).props(
-                "dense"
-            )
+            ui.switch("as JSON", on_change=self._turn).props("dense")
         self._fill(value, as_json=False)
 
     def read(self) -> Any:
         """Return what was put in.
 
         Raises:
-            FormError: It cannot be read, or is missing; the message says what.
+            Refused: It cannot be read, or is missing; the message says what.
         """
         found = self._read()
         return None if found is LEFT_OUT else found
 
-    def _turn(self, as_json: bool) -> None:
-        value = LEFT_OUT
-        try:
-            value = self._read()
-        except FormError as error:
-            ui.notify(str(error), type="warning")
-        self._fill(value, as_json=as_json)
+    def _turn(self, event: Any) -> None:
+        if event.value != self._as_json:
+            try:
+                value = self._read()
+            except Refused:  # nothing that was typed is lost
+                event.sender.set_value(self._as_json)
+                raise
+            self._fill(value, as_json=event.value)
 
     def _fill(self, value: Any, *, as_json: bool) -> None:
+        self._as_json = as_json
         self._place.clear()
         with self._place:
             name = str(self._schema.get("title") or "Value")
@@ -93,12 +91,12 @@ def _field(name: str, schema: Schema, value: Any, required: bool) -> Read:
         return _object(schema, value, required)
     shown = _shown(f"{name} *" if required else name, schema, value)
     if schema.get("description"):
-        shown.tooltip(str(schema["description"]))
+        shown.props(f"hint={json.dumps(str(schema['description']))}")
 
     def read() -> Any:
         found = shown.value
         if found is None and required:
-            raise FormError(f"{name} is needed.")
+            raise Refused(400, f"{name} is needed.")
         if found is None or (found == "" and not required):
             return LEFT_OUT
         is_whole = schema.get("type") == "integer" and found == int(found)
@@ -126,7 +124,12 @@ def _shown(label: str, schema: Schema, value: Any) -> Any:
     text = value if isinstance(value, str) else ""
     if len(text) > _LONG or "\n" in text or schema.get("maxLength", 0) > _LONG:
         return entry(ui.textarea(label, value=text)).props("autogrow")
-    return entry(ui.input(label, value=text))
+    field = entry(ui.input(label, value=text))
+    return (
+        field.props(f"type={kind} stack-label")
+        if (kind := schema.get("format")) in _PICKED
+        else field
+    )
 
 
 def _object(schema: Schema, value: Any, required: bool) -> Read:
@@ -134,7 +137,7 @@ def _object(schema: Schema, value: Any, required: bool) -> Read:
     reads: dict[str, Read] = {}
     with ui.column().classes("w-full gap-3"):
         for key, inner in schema["properties"].items():
-            if _plain(inner).get("type") == "object":
+            if "properties" in _plain(inner):
                 ui.label(key).classes("font-semibold")
             needed = key in (schema.get("required") or [])
             reads[key] = _field(key, inner, known.get(key, LEFT_OUT), needed)
@@ -156,6 +159,6 @@ def _json(name: str, value: Any) -> Read:
         try:
             return json.loads(text) if text.strip() else LEFT_OUT
         except json.JSONDecodeError as error:
-            raise FormError(f"{name} is not JSON: {error}") from error
+            raise Refused(400, f"{name} is not JSON: {error}") from error
 
     return read

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -34,6 +33,7 @@ NAV: Final = {
     "agents": ("Agents", "chat"),
     "runs": ("Runs", "list"),
     "traces": ("Traces", "timeline"),
+    "schedules": ("Schedules", "schedule"),
     "evals": ("Evals", "grading"),
 }
 _DARK_COOKIE: Final = "mastra_console_dark"
@@ -68,15 +68,14 @@ class Look:
         return path + (f"?{urlencode(asked)}" if asked else "")
 
     def keep(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[Any]:
-        """Do something beside the page once a browser shows it, until it is done or closed."""
+        """Do something in the page once a browser shows it, until it is done or closed."""
 
-        async def telling() -> None:
+        async def later() -> None:
             await self.client.connected()
-            with self.telling():
-                await work()
+            await work()
 
         begin = cast("Any", background_tasks).create
-        task: asyncio.Task[Any] = begin(telling(), name="console page")
+        task: asyncio.Task[Any] = begin(later(), name="console page", context=self.client)
         self._kept.add(task)
         task.add_done_callback(self._kept.discard)
         return task
@@ -86,15 +85,10 @@ class Look:
         for task in list(self._kept):
             task.cancel()
 
-    @contextmanager
-    def telling(self) -> Generator[None]:
-        """Say what the API refuses in its body."""
-        try:
-            yield
-        except Refused as refused:
-            if not self.client.is_deleted:
-                with self.client:
-                    ui.notify(refused.message, type="negative", multi_line=True, close_button=True)
+    def fail(self, error: Exception) -> None:
+        """Say what was refused, or that something went wrong."""
+        text = str(error) if isinstance(error, Refused) else "That failed: the server's log has it."
+        ui.notify(text, type="negative", multi_line=True, close_button=True)
 
 
 Build = Callable[..., Awaitable[None]]
@@ -111,6 +105,7 @@ def console_page(path: str, title: str) -> Callable[[Build], Build]:
             api = Api(place.app, place.api_prefix, request.scope)
             look = Look(place, api, request, ui.context.client)
             ui.context.client.on_delete(look.close)  # pyright: ignore[reportUnknownMemberType]
+            ui.on_exception(look.fail)
             _frame(look)
             try:
                 await build(look, **given)

@@ -11,24 +11,32 @@ from mastra.console.api import at
 from mastra.console.frame import Look, console_page
 from mastra.console.show import heading, nothing, state_text, table
 
-_WINDOWS: Final = {"hour": (timedelta(hours=1), 30, "5m"), "day": (timedelta(days=1), 24, "1h")}
-"""How long it is, in how many parts its runs are counted, and its metrics' interval."""
-_TOKENS: Final = {side: f"mastra_model_total_{side}_tokens" for side in ("input", "output")}
-_TIMES: Final = {"runs": "mastra_workflow_duration_ms", "models": "mastra_model_duration_ms"}
-_METRICS: Final = {
-    "Time on average, ms": ("avg", "value", _TIMES),
-    "Tokens": ("sum", "value", _TOKENS),
-    "Cost, $": ("sum", "estimatedCost", _TOKENS),
+_WINDOWS: Final = {"hour": (timedelta(hours=1), "1m"), "day": (timedelta(days=1), "1h")}
+"""How long it is, and what its plots count by."""
+_TOKENS: Final = ["mastra_model_total_input_tokens", "mastra_model_total_output_tokens"]
+_TIMES: Final = ["mastra_workflow_duration_ms", "mastra_model_duration_ms"]
+_PLOTS: Final = {
+    "Runs": (_TIMES[:1], "count", "status", "value"),
+    "Time on average, ms": (_TIMES, "avg", "name", "value"),
+    "Tokens": (_TOKENS, "sum", "name", "value"),
+    "Cost, $": (_TOKENS, "sum", "name", "estimatedCost"),
 }
+"""Which metrics, how many become one, what there is a line for, and what of each point."""
+_LINES: Final = {
+    **dict(zip(_TOKENS, ("input", "output"), strict=True)),
+    **dict(zip(_TIMES, ("runs", "models"), strict=True)),
+    "ok": "✓ went on or ended",
+    "error": "✗ failed",
+}
+_COLOURS: Final = ["#4c83e0", "#d9772b"]
 Lines = dict[str, list[list[Any]]]
 
 
 @console_page("/", "Home")
 async def _home_page(look: Look, over: str = "hour") -> None:
-    length, parts, interval = _WINDOWS[over if over in _WINDOWS else "hour"]
-    end = datetime.now(UTC)
+    length, interval = _WINDOWS[over if over in _WINDOWS else "hour"]
+    times = [(datetime.now(UTC) - length).isoformat(), datetime.now(UTC).isoformat()]
     counts: dict[str, Any] = await look.api.get("/workflows/run-counts")
-    window = _Window(look, list(counts), end - length, end)
     waiting = sum(one["suspended"] for one in counts.values())
     for key in await look.api.get("/agents"):
         waiting += (await look.api.get(f"{at('agents', key)}/suspended-runs", perPage=1))["total"]
@@ -43,11 +51,13 @@ async def _home_page(look: Look, over: str = "hour") -> None:
         _card(state_text("running"), running, look.url("runs", status="running"))
         _card("‖ waiting for somebody", waiting, look.url("inbox"))
         for status in ("failed", "success"):
-            count = await window.count(status)
+            asked = {"fromDate": times[0], "status": status, "limit": 1}
+            paths = [f"{at('workflows', key)}/runs" for key in counts]
+            count = sum([(await look.api.get(path, **asked))["total"] for path in paths])
             _card(f"{state_text(status)}, last {over}", count, look.url("runs", status=status))
     with ui.row().classes("w-full items-stretch gap-4") as plots:
         ui.spinner()
-    look.keep(lambda: _plot(look, window, plots, parts, interval))
+    look.keep(lambda: _plot(look, plots, times, interval))
     engine: Any = look.place.mastra.engine
     if type(engine).__name__ == "InngestEngine":
         await _inngest(look, engine.client)
@@ -60,69 +70,54 @@ def _card(title: str, value: int, target: str) -> None:
         ui.label(title).classes("text-sm opacity-80")
 
 
-class _Window:
-    """A time that is looked back on."""
+async def _plot(look: Look, place: ui.row, times: list[str], interval: str) -> None:
+    async def ask(what: str, names: list[str], how: str, *by: str) -> Any:
+        during = {"timestamp": dict(zip(("start", "end"), times, strict=True))}
+        asked = {"name": names, "aggregation": how, "groupBy": by, "interval": interval}
+        return await look.api.post(f"/observability/metrics/{what}", {**asked, "filters": during})
 
-    def __init__(self, look: Look, keys: list[str], start: datetime, end: datetime) -> None:
-        self._api = look.api
-        self._keys = keys
-        self.start = start
-        self.end = end
-
-    async def count(self, status: str | None, part: int = 0, of: int = 1) -> int:
-        """Count the runs that were begun in it, or in a part of it, from storage."""
-        length = (self.end - self.start) / of
-        start = self.start + part * length
-        during = {"fromDate": start.isoformat(), "toDate": (start + length).isoformat()}
-        paths = [f"{at('workflows', key)}/runs" for key in self._keys]
-        found = [await self._api.get(path, status=status, **during, limit=1) for path in paths]
-        return sum(one["total"] for one in found)
-
-    async def metric(self, name: str, how: str, interval: str, key: str) -> list[list[Any]]:
-        """Return a metric over it."""
-        during = {"start": self.start.isoformat(), "end": self.end.isoformat()}
-        asked = {"name": [name], "aggregation": how, "interval": interval}
-        body = {**asked, "filters": {"timestamp": during}}
-        found = await self._api.post("/observability/metrics/timeseries", body)
-        points = [point for one in found["series"] for point in one["points"]]
-        return [[point["timestamp"], point[key]] for point in points if point[key] is not None]
-
-
-async def _plot(look: Look, window: _Window, place: ui.row, parts: int, interval: str) -> None:
-    runs: Lines = {}
-    for name, status in {"all": None, "success": "success", "failed": "failed"}.items():
-        for part in range(parts):
-            at_part = window.start + (window.end - window.start) / parts * part
-            count = await window.count(status, part, parts)
-            runs.setdefault(name, []).append([at_part.isoformat(), count])
-    plots = {"Runs": runs}
-    for title, (how, key, names) in _METRICS.items():
-        plots[title] = {n: await window.metric(m, how, interval, key) for n, m in names.items()}
-    with look.client:
-        place.clear()
-        for title, lines in plots.items():
-            with place, ui.card().classes("grow basis-[28rem] min-w-0"):
-                heading(title, 3)
-                if any(point[1] for points in lines.values() for point in points):
-                    _chart(title, lines, window)
-                else:
-                    nothing("Nothing in this time.")
-
-
-def _chart(title: str, lines: Lines, window: _Window) -> None:
-    styles = ("solid", "dashed", "dotted")
-    series = [
-        {"name": name, "type": "line", "data": points, "lineStyle": {"type": styles[place % 3]}}
-        for place, (name, points) in enumerate(lines.items())
+    plots: dict[str, Lines] = {}
+    for title, (names, how, by, key) in _PLOTS.items():
+        plots[title] = {
+            _LINES[one["name"]]: [[at["timestamp"], at[key]] for at in one["points"]]
+            for one in (await ask("timeseries", names, how, by))["series"]
+        }
+    models = (await ask("breakdown", _TOKENS, "sum", "provider", "model"))["groups"]
+    unknown = [
+        "/".join(filter(None, one["dimensions"].values()))
+        for one in models
+        if one["estimatedCost"] is None and one["value"]
     ]
-    ends = {"min": window.start.isoformat(), "max": window.end.isoformat()}
+    place.clear()
+    with place:
+        for title, lines in plots.items():
+            with ui.card().classes("grow basis-[28rem] min-w-0"):
+                heading(title, 3)
+                is_unknown = unknown and "Cost" in title
+                if is_unknown:
+                    nothing(f"unknown for models without a known price: {', '.join(unknown)}")
+                if any(point[1] for points in lines.values() for point in points):
+                    _chart(title, lines, times)
+                elif not is_unknown:
+                    nothing("Nothing in this time, as far as traces are kept.")
+
+
+def _chart(title: str, lines: Lines, times: list[str]) -> None:
+    kind = (
+        {"type": "line"} if "average" in title else {"type": "bar", "stack": "all", "barWidth": 6}
+    )
+    grey = {"color": "#888"}
+    x_axis = {"type": "time", "min": times[0], "max": times[1]}
     options: dict[str, Any] = {
+        "animation": False,
+        "aria": {"enabled": True, "decal": {"show": True}},
+        "color": _COLOURS,
         "grid": {"left": 56, "right": 12, "top": 30, "bottom": 24},
-        "legend": {"textStyle": {"color": "#888"}, "top": 0},
+        "legend": {"textStyle": grey, "top": 0},
         "tooltip": {"trigger": "axis"},
-        "xAxis": {"type": "time", "axisLabel": {"hideOverlap": True}, **ends},
-        "yAxis": {"type": "value", "min": 0, "splitLine": {"lineStyle": {"opacity": 0.3}}},
-        "series": series,
+        "xAxis": {**x_axis, "axisLabel": grey | {"hideOverlap": True}},
+        "yAxis": {"type": "value", "min": 0, "axisLabel": grey, "splitLine": {"show": False}},
+        "series": [{"name": name, "data": points, **kind} for name, points in lines.items()],
     }
     ui.echart(options).classes("w-full h-56").props(f'role=img aria-label="Plot: {title}"')
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from mastra.console.api import at, facts
-from mastra.console.forms import FormError, SchemaForm, schema_of
+from mastra.console.forms import SchemaForm, schema_of
 from mastra.console.frame import Look, console_page
 from mastra.console.show import entry, heading, nothing, show_json, when
 
@@ -39,16 +39,13 @@ class _Inbox:
     def __init__(self, look: Look) -> None:
         self._look = look
         self._cards: dict[tuple[str, ...], ui.column] = {}
-        self._none = ui.column()
-        with self._none:
-            nothing("Nothing waits.", "check_circle")
+        self._none = nothing("Nothing waits.", "check_circle")
         self._list = ui.column().classes("w-full")
 
     async def go_on(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            with self._look.client:
-                await self.fill()
+            await self.fill()
 
     async def fill(self) -> None:
         """Add what waits since, and take away what was answered."""
@@ -96,14 +93,13 @@ class _Inbox:
         async def go_on(path: str, body: dict[str, Any]) -> None:
             self._look.keep(lambda: self._drain(path, body))
 
-        answer_tool(self._look, key, run["runId"], call, go_on)
+        answer_tool(key, run["runId"], call, go_on)
 
     async def _drain(self, path: str, body: dict[str, Any]) -> None:
         """Read what follows an answer to its end: an agent is driven by its reader."""
         async for event in self._look.api.events(path, body):
             if event["type"] == "error":
-                with self._look.client:
-                    ui.notify(str(event["payload"].get("error")), type="negative")
+                ui.notify(str(event["payload"].get("error")), type="negative")
 
 
 def waiting_steps(wire: dict[str, Any], steps: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -134,11 +130,11 @@ def answer_step(
             await look.api.post(f"{at('workflows', key)}/resume", body, runId=run_id)
             card.set_visibility(False)
 
-        _answer(look, schema_of(wire["allSteps"][path].get("resumeSchema")), send)
+        _answer(schema_of(wire["allSteps"][path].get("resumeSchema")), send)
 
 
 def answer_tool(
-    look: Look, agent: str, run_id: str, call: dict[str, Any], go_on: Callable[..., Awaitable[None]]
+    agent: str, run_id: str, call: dict[str, Any], go_on: Callable[..., Awaitable[None]]
 ) -> None:
     """Show what a tool call waits for; `go_on` takes the path and body of what answers it."""
 
@@ -153,7 +149,7 @@ def answer_tool(
         if "suspendPayload" in call:
             show_json(call["suspendPayload"], "It says")
             schema = schema_of(call.get("resumeSchema"))
-            _answer(look, schema, lambda answer: send("resume-stream", resumeData=answer))
+            _answer(schema, lambda answer: send("resume-stream", resumeData=answer))
             return
         reason = entry(ui.input("Reason, where declined"))
 
@@ -163,20 +159,15 @@ def answer_tool(
         _two_buttons(lambda: send("approve-tool-call"), decline)
 
 
-def _answer(look: Look, schema: dict[str, Any], send: Callable[[Any], Awaitable[None]]) -> None:
+def _answer(schema: dict[str, Any], send: Callable[[Any], Awaitable[None]]) -> None:
     fields: dict[str, Any] = schema.get("properties") or {}
     decision = next((name for name in _DECISIONS if name in fields), None)
     rest = {name: one for name, one in fields.items() if name != decision}
     form = SchemaForm(schema if decision is None else {**schema, "properties": rest})
 
     async def submit(decided: bool | None = None) -> None:
-        try:
-            answer = form.read()
-        except FormError as error:
-            ui.notify(str(error), type="warning")
-            return
-        with look.telling():
-            await send(answer if decision is None else {**answer, decision: decided})
+        answer = form.read()
+        await send(answer if decision is None else {**answer, decision: decided})
 
     if decision is None:
         ui.button("Answer", icon="send", on_click=lambda _: submit())

@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mastra.console import agents, evals, home, inbox, run, traces, workflows
+from mastra.console import agents, evals, home, inbox, run, schedules, traces, workflows
 from mastra.console.api import Api, Refused
 from mastra.console.frame import CONSOLE_KEY, NAV, PREFIX, Place
 from mastra.errors import ConfigError
@@ -31,7 +31,16 @@ from mastra.server.config import ServerConfig
 
 __all__ = ["claims", "mount"]
 
-_PAGES: Final = (agents, evals, home, inbox, run, traces, workflows)  # importing registers them
+_PAGES: Final = (
+    agents,
+    evals,
+    home,
+    inbox,
+    run,
+    schedules,
+    traces,
+    workflows,
+)  # importing registers them
 _COOKIE: Final = "mastra_console"
 _SHIPPED: Final = {"static", "libraries", "components", "esm", "resources", "dynamic_resources"}
 """Files of the kept library: the same for everybody, so nobody is asked who they are."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from mastra.console.api import Refused, at, facts
-from mastra.console.forms import LEFT_OUT, FormError, SchemaForm, schema_of
+from mastra.console.forms import LEFT_OUT, SchemaForm, schema_of
 from mastra.console.frame import Look, console_page
 from mastra.console.inbox import answer_step, waiting_steps
 from mastra.console.run_state import ENDED, RunState, place_in_code
@@ -142,8 +142,7 @@ class _RunView:
             await self._changed.wait()
             self._changed.clear()
             began = time.monotonic()
-            with self._look.client:
-                self.draw()
+            self.draw()
             # Drawing takes a quarter of the time at most, however much there is.
             spent = 3 * (time.monotonic() - began)
             least = _DRAW_MANY_S if len(self._state.steps) > _MANY else _DRAW_S
@@ -250,9 +249,8 @@ class _RunView:
     # -- what can be done ----------------------------------------------------------------------
 
     async def _do(self, path: str, body: Any = None, **query: Any) -> None:
-        with self._look.telling():
-            await self._look.api.post(f"{self._path}{path}", body, **query)
-            await self._ask()
+        await self._look.api.post(f"{self._path}{path}", body, **query)
+        await self._ask()
 
     def _travel(self, path: str) -> None:
         schema = schema_of(self._steps[path].get("inputSchema"))
@@ -264,11 +262,7 @@ class _RunView:
                 form = SchemaForm(schema, self._state.steps.get(path, {}).get("payload", LEFT_OUT))
 
             async def go() -> None:
-                try:
-                    more = {"inputData": form.read()} if edited.value else {}
-                except FormError as error:
-                    ui.notify(str(error), type="warning")
-                    return
+                more = {"inputData": form.read()} if edited.value else {}
                 dialog.close()
                 self._is_chosen = False
                 body = {"step": path.split("."), **more}

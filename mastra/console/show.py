@@ -10,27 +10,43 @@ from nicegui import ui
 
 from mastra.workflows.mermaid import drawn
 
-__all__ = ["STATES", "Graph", "ago", "beside", "entry", "heading", "nothing", "show_json", "side"]
+__all__ = [
+    "STATES",
+    "Graph",
+    "ago",
+    "beside",
+    "compare_two",
+    "entry",
+    "heading",
+    "nothing",
+    "show_json",
+    "side",
+]
 __all__ += ["span_of", "state_text", "table", "when"]
 
 STATES: Final = {
     **dict.fromkeys(("success", "completed", "bailed"), ("✓", "positive")),
+    **dict.fromkeys(("published", "succeeded", "active"), ("✓", "positive")),
     "running": ("▶", "info"),
     "waiting": ("◷", "info"),
     "pending": ("○", "grey"),
     **dict.fromkeys(("suspended", "paused"), ("‖", "warning")),
-    **dict.fromkeys(("failed", "error"), ("✗", "negative")),
+    **dict.fromkeys(("failed", "error", "aborted"), ("✗", "negative")),
     "tripwire": ("⚑", "negative"),
     "canceled": ("⊘", "grey"),
 }
 """A sign and a colour of each state; its name always stands beside them."""
 _LONGEST: Final = 200_000  # characters of a value
-_CELLS: Final = {
-    "state": "<span :class=\"'text-' + props.row.colour\">{{ props.value }}</span>",
-    "at": '<local-time :at="props.value"></local-time>',
-    "link": '<a :href="props.row.href" class="mono">{{ props.value }}</a>',
-    "choice": '<a href="#" class="mono" @click.prevent>{{ props.value }}</a>',  # the row is told
-}
+_CELL: Final = """
+<q-td :props="props" :data-label="props.col.label" :class="{ 'gt-xs': !props.value }">
+  <local-time v-if="props.col.kind === 'at'" :at="props.value"></local-time>
+  <span v-else-if="props.col.kind === 'state'" class="text-no-wrap"
+    :class="'text-' + props.row.colour">{{ props.value }}</span>
+  <a v-else-if="props.col.kind === 'link'" :href="props.row.href" class="mono">{{ props.value }}</a>
+  <a v-else-if="props.col.kind === 'choice'" href="#" class="mono" @click.prevent>{{ props.value }}</a>
+  <template v-else>{{ props.value }}</template>
+</q-td>
+"""  # of a choice the row is told
 _MOST_NODES: Final = 150
 """Beyond it a drawing takes a browser seconds and shows nothing: the list of steps stays."""
 _CLASSES: Final = {
@@ -67,11 +83,12 @@ def heading(text: str, level: int = 2) -> ui.label:
     return label.props(f"role=heading aria-level={level}")
 
 
-def nothing(text: str, icon: str = "info") -> None:
+def nothing(text: str, icon: str = "info") -> ui.row:
     """Say why there is nothing to see."""
-    with ui.row().classes("items-center gap-2 opacity-80 no-wrap"):
+    with ui.row().classes("items-center gap-2 opacity-80 no-wrap") as row:
         ui.icon(icon).classes("text-2xl")
         ui.label(text)
+    return row
 
 
 def state_text(status: str) -> str:
@@ -102,8 +119,8 @@ def ago(ms: float) -> str:
 def show_json(value: Any, what: str = "") -> None:
     """Show a value as JSON; of a huge one the beginning."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}\n… {len(text)} characters in all"
+    rest = f"\n… {len(text)} characters in all" if len(text) > _LONGEST else ""
+    text = text[:_LONGEST].replace("\\n", "\\n\n") + rest  # each line of a text is to be read
     if what:
         heading(what, 3)
     ui.label(text).classes("mono json rounded bg-gray-500/10 q-pa-sm w-full").props("tabindex=0")
@@ -123,19 +140,35 @@ def table(columns: dict[str, str], rows: list[dict[str, Any]], **kinds: str) -> 
         {key: row.get(key) for key in ("id", "href", *columns)} for row in rows
     ]
     for row in shown:
+        row |= {key: "yes" if item else "" for key, item in row.items() if isinstance(item, bool)}
         if "state" in row:
             row["colour"] = STATES.get(row["state"], ("•", ""))[1]
             row["state"] = state_text(row["state"])
     told = [
-        {"name": key, "label": text, "field": key, "align": "left", "sortable": True}
+        {"name": key, "label": text, "field": key, "kind": kinds.get(key), "align": "left"}
         for key, text in columns.items()
     ]
-    made = ui.table(rows=shown, columns=told, row_key="id").classes("w-full")
+    made = ui.table(rows=shown, columns=told, column_defaults={"sortable": True}, row_key="id")
     made.props('flat bordered dense :rows-per-page-options="[0]" hide-pagination wrap-cells')
-    made.set_visibility(bool(rows) or "choice" in kinds.values())
-    for key, kind in kinds.items():
-        made.add_slot(f"body-cell-{key}", f'<q-td :props="props">{_CELLS[kind]}</q-td>')
+    made.classes("w-full").set_visibility(bool(rows) or "choice" in kinds.values())
+    made.add_slot("body-cell", _CELL)
     return made
+
+
+def compare_two(chosen_of: ui.table, url: Callable[[str, str], str]) -> None:
+    """Let two rows of a table be chosen, and go where they are compared, the older first."""
+    table: Any = chosen_of.set_selection("multiple")
+
+    def compare() -> None:
+        if len(table.selected) == 2:
+            chosen = [row["id"] for row in table.rows if row in table.selected]
+            ui.navigate.to(url(chosen[1], chosen[0]))
+        else:
+            ui.notify("Choose two of them.", type="warning")
+
+    ui.button("Compare two", icon="compare", on_click=compare).props("flat no-caps").classes(
+        "self-start"
+    )
 
 
 class Graph:

@@ -69,12 +69,11 @@ async def _trace_page(look: Look, trace_id: str) -> None:
     ui.label(f"{trace_id}: {len(spans)} spans, {ago(whole)}").classes("mono")
 
     async def show(span_id: str) -> None:
-        with look.telling():
-            span = (await look.api.get(f"{path}{at('spans', span_id)}"))["span"]
-            logs = await look.api.get("/observability/logs", spanId=span_id, perPage=200)
-            detail.clear()
-            with detail:
-                _show_span(look, span, logs["logs"])
+        span = (await look.api.get(f"{path}{at('spans', span_id)}"))["span"]
+        logs = await look.api.get("/observability/logs", spanId=span_id, perPage=200)
+        detail.clear()
+        with detail:
+            _show_span(look, span, logs["logs"])
 
     with beside():
         with side("basis-[36rem]").classes("gap-0"):

@@ -7,12 +7,13 @@ from typing import Any, Final
 from nicegui import ui
 
 from mastra.console.api import Refused, at
-from mastra.console.forms import FormError, SchemaForm, schema_of
+from mastra.console.forms import SchemaForm, schema_of
 from mastra.console.frame import Look, console_page
 from mastra.console.show import (
     STATES,
     Graph,
     beside,
+    compare_two,
     entry,
     heading,
     side,
@@ -76,16 +77,11 @@ def _starter(look: Look, path: str, key: str, wire: dict[str, Any]) -> None:
             forms["initialState"] = SchemaForm(schema_of(wire["stateSchema"]))
 
     async def start() -> None:
-        try:
-            body: dict[str, Any] = {name: form.read() for name, form in forms.items()}
-        except FormError as error:
-            ui.notify(str(error), type="warning")
-            return
+        body: dict[str, Any] = {name: form.read() for name, form in forms.items()}
         owned = {"resourceId": resource.value} if resource.value else {}
-        with look.telling():
-            made = await look.api.post(f"{path}/create-run", owned)
-            await look.api.post(f"{path}/start", {**body, **owned}, runId=made["runId"])
-            ui.navigate.to(look.url("workflows", key, "runs", made["runId"]))
+        made = await look.api.post(f"{path}/create-run", owned)
+        await look.api.post(f"{path}/start", {**body, **owned}, runId=made["runId"])
+        ui.navigate.to(look.url("workflows", key, "runs", made["runId"]))
 
     ui.button("Start", icon="play_arrow", on_click=start)
 
@@ -93,18 +89,9 @@ def _starter(look: Look, path: str, key: str, wire: dict[str, Any]) -> None:
 def _latest(look: Look, key: str, runs: list[dict[str, Any]]) -> None:
     columns = {"id": "Run", "state": "State", "resourceId": "Resource", "createdAt": "Created"}
     rows = _run_rows(look, runs, key)
-    made: Any = table(columns, rows, id="link", state="state", createdAt="at")
-    made.set_selection("multiple")
-
-    def compare() -> None:
-        chosen = [row["id"] for row in made.selected]
-        if len(chosen) == 2:
-            ui.navigate.to(look.url("workflows", key, "compare", left=chosen[0], right=chosen[1]))
-        else:
-            ui.notify("Choose two runs.", type="warning")
-
+    made = table(columns, rows, id="link", state="state", createdAt="at")
     with ui.row().classes("items-center"):
-        ui.button("Compare two", icon="compare", on_click=compare).props("flat no-caps")
+        compare_two(made, lambda a, b: look.url("workflows", key, "compare", left=a, right=b))
         ui.link("All runs", look.url("runs", workflow=key))
 
 
