@@ -11,8 +11,11 @@ import asyncio
 import dis
 import inspect
 import signal
+import sysconfig
 import threading
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, TypeVar, cast
 
@@ -27,6 +30,7 @@ __all__ = [
     "contained",
     "error_to_json",
     "name_of",
+    "place_in_code",
     "text_of",
 ]
 
@@ -39,6 +43,10 @@ MAX_DEPTH = 8
 
 MAX_ERRORS = 50
 """How many exceptions one failure may tell of, causes and members together."""
+
+
+_OWN_FILES = str(Path(__file__).parent)
+_STANDARD_FILES = sysconfig.get_path("stdlib")
 
 
 class Signal(BaseException):
@@ -332,3 +340,26 @@ def _jsonable(value: Any) -> Json:
         return load_json(encoded) if len(encoded) <= MAX_DETAILS_BYTES else None
     except BaseException:  # noqa: BLE001 - any serialiser of the user's may run here
         return None
+
+
+def place_in_code(error: BaseException) -> str | None:
+    """Return where users' own code raised an error, as `file:line in function`.
+
+    Their own is what neither is this package nor came with Python or was installed; where there is
+    no such thing, what was installed. `None` where the error went through neither.
+    """
+    frames = [
+        (code.co_filename, f"{line} in {code.co_name}")
+        for code, line in _places(error.__traceback__)
+        if not code.co_filename.startswith(_OWN_FILES)
+    ]
+    theirs = [one for one in frames if "site-packages" not in one[0]]
+    theirs = [one for one in theirs if not one[0].startswith(_STANDARD_FILES)] or frames
+    if theirs:
+        file, rest = theirs[-1]
+        return f"{file.removeprefix(f'{Path.cwd()}/')}:{rest}"
+    return None if error.__cause__ is None else place_in_code(error.__cause__)
+
+
+def _places(raised: TracebackType | None) -> Iterator[tuple[CodeType, int]]:
+    return ((frame.f_code, line) for frame, line in traceback.walk_tb(raised))

@@ -17,7 +17,6 @@ from mastra.agents.results import FinishPayload
 from mastra.agents.run import AgentRun
 from mastra.agents.stored_runs import STEP
 from mastra.agents.told_chunks import ToldChunk, chunk_of
-from mastra.agents.wire import camel
 from mastra.errors import ConfigError, RunStateError, StepError, UsageLimitError, ValidationError
 from mastra.models.chunks import Usage
 from mastra.workflows.events import Event
@@ -186,15 +185,11 @@ def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:
                 run.finish_reason, run.object = given["finishReason"], given["object"]
             if not run.transcript.steps:  # of an earlier version
                 run.transcript.text = given["text"]
-                run.transcript.usage = _usage(given["usage"])
+                run.transcript.usage = Usage.from_wire(given["usage"])
         case "canceled":
             run.finish_reason = "aborted"
         case _:
             _fail(run, result)
-
-
-def _usage(wire: Mapping[str, Any]) -> Usage:
-    return Usage(**{field.name: wire.get(camel(field.name)) for field in dataclasses.fields(Usage)})
 
 
 def _fail(run: AgentRun, result: WorkflowResult[Any]) -> None:

@@ -19,7 +19,6 @@ _RESOURCE: Final = "console"
 @console_page("/agents", "Agents")
 async def _list_page(look: Look) -> None:
     found: dict[str, Any] = await look.api.get("/agents")
-    heading("Agents", 1)
     more = {key: {"id": key, "href": look.url("agents", key)} for key in found}
     rows = [
         {**wire, **more[key], "model": _model_of(wire), "tools": ", ".join(wire["tools"])}

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, suppress
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from urllib.parse import quote, unquote, urlencode
 
 from starlette.types import ASGIApp, Message, Scope
@@ -17,6 +17,8 @@ __all__ = ["Api", "Refused", "at", "facts"]
 
 _HOPS = (b"accept", b"connection", b"content-", b"if-", b"origin", b"referer", b"sec-", b"upgrade")
 """How headers of a page's request begin that say nothing of who asks."""
+_JSON = b"application/json"
+_Parts: TypeAlias = AsyncGenerator[bytes]
 _AHEAD = 32
 """How many parts of a stream are read before they are asked for."""
 
@@ -57,23 +59,19 @@ class Api:
 
     async def get(self, path: str, **query: Any) -> Any:
         """Return what is at a path; parameters of the query that are `None` are left out."""
-        return json.loads(b"".join([part async for part in self._parts("GET", path, None, query)]))
+        return json.loads(b"".join([part async for part in self._parts(path, None, query)]))
 
     async def post(self, path: str, body: Json = None, **query: Any) -> Any:
         """Send JSON to a path and return the answer."""
-        parts = self._parts("POST", path, body or {}, query)
-        return json.loads(b"".join([part async for part in parts]))
+        return json.loads(b"".join([part async for part in self._parts(path, body or {}, query)]))
 
-    async def events(
-        self, path: str, body: Json = None, **query: Any
-    ) -> AsyncGenerator[dict[str, Any]]:
+    async def events(self, path: str, body: Json = None, **query: Any) -> AsyncGenerator[Any]:
         """Yield the events of a stream as they come, with `seq` where they have a number.
 
         Whoever closes it hangs up.
         """
         rest = b""
-        parts = self._parts("POST", path, body or {}, query, accept=b"text/event-stream")
-        async with aclosing(parts):
+        async with aclosing(self._parts(path, body or {}, query, b"text/event-stream")) as parts:
             async for part in parts:
                 *frames, rest = (rest + part).split(b"\n\n")
                 for frame in frames:
@@ -84,23 +82,17 @@ class Api:
                             event["seq"] = int(head[4:])
                         yield event
 
-    async def _parts(
-        self,
-        method: str,
-        path: str,
-        body: Json,
-        query: dict[str, Any],
-        accept: bytes = b"application/json",
-    ) -> AsyncGenerator[bytes]:
+    async def _parts(self, path: str, body: Json, query: Any, accept: bytes = _JSON) -> _Parts:
         """Call the application and yield the parts of its answer while it makes it."""
         whole = f"{self._prefix}{path}"
         asked = {name: value for name, value in query.items() if value is not None}
-        own = [(b"accept", accept), (b"content-type", b"application/json")]
-        scope: Scope = {**self._base, "type": "http", "http_version": "1.1", "method": method}
-        scope |= {"path": unquote(whole), "raw_path": whole.encode(), "root_path": ""}
-        scope |= {"query_string": urlencode(asked, doseq=True).encode()}
+        scope: Scope = {**self._base, "type": "http", "http_version": "1.1", "root_path": ""}
+        scope |= {"method": "GET" if body is None else "POST", "path": unquote(whole)}
+        scope |= {"query_string": urlencode(asked, doseq=True).encode(), "raw_path": whole.encode()}
+        own = [(b"accept", accept), (b"content-type", _JSON)]
+        scope |= {"headers": [*self._headers, *own]}
         call = _Call(b"" if body is None else dump_wire(body))
-        answering = self._app({**scope, "headers": [*self._headers, *own]}, call.receive, call.send)
+        answering = self._app(scope, call.receive, call.send)
         task = asyncio.create_task(call.run(answering))  # noqa: TID251 - ended below
         refusal = b""
         try:

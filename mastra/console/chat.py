@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -20,9 +19,6 @@ __all__ = ["Chat"]
 
 _DRAW_S: Final = 0.1
 """How often a text that grows is drawn, at most."""
-_COUNTS: Final = [
-    f"{one}Tokens" for one in ("input", "output", "total", "reasoning", "cachedInput")
-]
 
 
 class Chat:
@@ -39,15 +35,14 @@ class Chat:
         self._agent = agent
         self._memory = memory
         self._said: list[dict[str, Any]] = []
-        self._answer: asyncio.Task[Any] | None = None
+        self._answer: ui.timer | None = None
         self._messages = ui.column().classes("w-full gap-3").props('role=log aria-label="Messages"')
         with ui.row().classes("w-full items-end no-wrap"):
             self._field = ui.textarea(placeholder="Say something").classes("grow")
             self._field.props('outlined autogrow dense aria-label="Message"')
             self._field.on("keydown.enter.exact.prevent", self._send)
             self._button = ui.button(icon="send", on_click=self._send).props('aria-label="Send"')
-            cut = lambda: self._answer and self._answer.cancel()  # noqa: E731
-            self._stop = ui.button(icon="stop", on_click=cut).props('aria-label="Stop"')
+            self._stop = ui.button(icon="stop", on_click=self._cut).props('aria-label="Stop"')
             self._stop.set_visibility(False)
 
     def show(self, messages: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> None:
@@ -77,6 +72,10 @@ class Chat:
         if self._memory is not None:
             body |= {"messages": text, "memory": self._memory}
         self._go_on(f"{at('agents', self._agent)}/stream", body, self._turn("assistant"))
+
+    def _cut(self) -> None:
+        if self._answer is not None:
+            self._answer.cancel(with_current_invocation=True)
 
     def _go_on(self, path: str, body: dict[str, Any], turn: _Turn) -> None:
         self._answer = self._look.keep(lambda: self._read(path, body, turn))
@@ -136,16 +135,14 @@ class _Turn:
         kind, payload = event["type"], facts(event.get("payload"))
         with self.box:
             match kind:
-                case "text-delta":
+                case "text-delta" | "reasoning-delta":
+                    is_text = kind == "text-delta"
                     if kind not in self._open:
-                        self._open[kind] = (ui.markdown().classes("w-full"), [])
+                        fold = ui.element() if is_text else ui.expansion("Reasoning")
+                        with fold.classes("w-full"):
+                            self._open[kind] = (ui.markdown().classes("w-full"), [])
                     self._open[kind][1].append(payload["text"])
-                    self.text += payload["text"]
-                case "reasoning-delta":
-                    if kind not in self._open:
-                        with ui.expansion("Reasoning", icon="psychology").classes("w-full"):
-                            self._open[kind] = (ui.markdown().classes("text-sm"), [])
-                    self._open[kind][1].append(payload["text"])
+                    self.text += payload["text"] if is_text else ""
                 case "text-end" | "reasoning-end":
                     self._close()
                 case "tool-call":
@@ -196,8 +193,8 @@ class _Turn:
                 ui.label(told).classes("text-xs opacity-80")
 
     def _count(self, payload: dict[str, Any]) -> None:
-        told, model = payload["output"]["usage"], facts(payload["metadata"].get("modelMetadata"))
-        usage = Usage(*(told.get(name) for name in _COUNTS))
+        model = facts(payload["metadata"].get("modelMetadata"))
+        usage = Usage.from_wire(payload["output"]["usage"])
         self._in += usage.input_tokens or 0
         self._out += usage.output_tokens or 0
         cost = cost_usd(f"{model.get('modelProvider')}/{model.get('modelId')}", usage)

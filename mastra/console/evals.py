@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from statistics import mean
 from typing import Any, Final
@@ -12,7 +11,6 @@ from nicegui import ui
 from mastra.console.api import Refused, at, facts
 from mastra.console.frame import Look, console_page
 from mastra.console.show import ago, compare_two, heading, show_json, state_text, table
-from mastra.evals.comparison import paired_test
 
 _MOST: Final = 500
 """How many rows of a list are shown: the latest."""
@@ -23,7 +21,7 @@ _LOOK_S: Final = 0.5
 async def _evals_page(look: Look) -> None:
     scorers = await look.api.get("/scores/scorers")
     datasets = (await look.api.get("/datasets", perPage=_MOST))["datasets"]
-    heading("Scorers", 1)
+    heading("Scorers")
     used = {
         key: ", ".join([*one["agentNames"], *one["workflowIds"]]) for key, one in scorers.items()
     }
@@ -33,11 +31,11 @@ async def _evals_page(look: Look) -> None:
     ]
     columns = {"name": "Scorer", "description": "What it is for", "used": "Scores"}
     table(columns, rows, name="link")
-    heading("Datasets", 1)
+    heading("Datasets")
     rows = [{**one, "href": look.url("evals", "datasets", one["id"])} for one in datasets]
     columns = {"name": "Dataset", "version": "Version", "updatedAt": "Changed"}
     table(columns, rows, name="link", updatedAt="at")
-    heading("Experiments", 1)
+    heading("Experiments")
     await _experiments(look, "/experiments")
 
 
@@ -133,7 +131,6 @@ async def _experiment_page(look: Look, dataset_id: str, experiment_id: str) -> N
     place = ui.column().classes("w-full")
 
     async def draw() -> None:
-        """Show how far it is, until it is done."""
         path = f"{at('datasets', dataset_id)}/experiments{at(experiment_id)}"
         one = await look.api.get(path)
         results = (await look.api.get(f"{path}/results", perPage=_MOST))["results"]
@@ -145,13 +142,9 @@ async def _experiment_page(look: Look, dataset_id: str, experiment_id: str) -> N
             for name, given in scores.items():
                 ui.label(f"{name}: {_number(mean(given.values()))} on average")
             _results(results, scores)
-        if one["status"] in {"pending", "running"}:
-            look.keep(again)
+        again.active = one["status"] in {"pending", "running"}
 
-    async def again() -> None:
-        await asyncio.sleep(_LOOK_S)
-        await draw()
-
+    again = ui.timer(_LOOK_S, draw, immediate=False)
     await draw()
 
 
@@ -184,7 +177,7 @@ def _results(results: list[dict[str, Any]], scores: dict[str, dict[str, Any]]) -
 async def _compare_page(look: Look, dataset_id: str, left: str = "", right: str = "") -> None:
     path = at("datasets", dataset_id)
     body = {"experimentIdA": left, "experimentIdB": right}
-    items = (await look.api.post(f"{path}/compare", body))["items"]
+    found = await look.api.post(f"{path}/compare", body)
     heading("Two experiments", 1)
     columns = {"input": "Input", "truth": "Ground truth"}
     for key in (left, right):
@@ -192,23 +185,21 @@ async def _compare_page(look: Look, dataset_id: str, left: str = "", right: str 
         columns[key] = one["name"] or key
         ui.link(columns[key], look.url("evals", "datasets", dataset_id, "experiments", key))
     rows: dict[str, dict[str, Any]] = {}
-    changes: dict[str, list[float]] = defaultdict(list)
-    for item in items:
+    for item in found["items"]:
         both = [facts(item["results"][key]) for key in (left, right)]
         row = {key: _short(one.get("output")) for key, one in zip((left, right), both, strict=True)}
         told = {"input": _short(item["input"]), "truth": _short(item["groundTruth"])}
         rows[item["itemId"]] = {"id": item["itemId"], **told, **row}
-        for name, before in facts(both[0].get("scores")).items():
-            after = facts(both[1].get("scores")).get(name)
-            if before is not None and after is not None:
-                changes[name].append(after - before)
-                sign = "▲" if after > before else "▼" if after < before else "="
-                rows[item["itemId"]][name] = f"{sign} {_number(before)} → {_number(after)}"
-    for name, given in changes.items():
-        better, worse = sum(one > 0 for one in given), sum(one < 0 for one in given)
-        told = f"{mean(given):+.3g} on average, ▲ {better} better, ▼ {worse} worse"
-        ui.label(f"{name}: {told}; by chance alone with a probability of {paired_test(given):.2g}")
-    table(columns | {name: name for name in changes}, [*rows.values()])
+        for name, one in found["scorers"].items():
+            scores = [_number(facts(side.get("scores")).get(name, "-")) for side in both]
+            signs = {"▲": one["better"], "▼": one["worse"], "=": one["same"]}
+            sign = next((sign for sign, ids in signs.items() if item["itemId"] in ids), "")
+            rows[item["itemId"]][name] = f"{sign} {scores[0]} → {scores[1]}"
+    for name, one in found["scorers"].items():
+        means = f"{_number(one['baseline'])} → {_number(one['candidate'])} on average"
+        counts = f"▲ {len(one['better'])} better, ▼ {len(one['worse'])} worse"
+        ui.label(f"{name}: {means}, {counts}, by chance alone with p = {one['pValue']:.2g}")
+    table(columns | {name: name for name in found["scorers"]}, [*rows.values()])
 
 
 async def _scores(look: Look, experiment_id: str) -> dict[str, dict[str, Any]]:

@@ -40,11 +40,7 @@ class SchemaForm:
         self._fill(value, as_json=False)
 
     def read(self) -> Any:
-        """Return what was put in.
-
-        Raises:
-            Refused: It cannot be read, or is missing; the message says what.
-        """
+        """Return what was put in; raise `Refused` where that cannot be read, or is missing."""
         found = self._read()
         return None if found is LEFT_OUT else found
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from nicegui import Client, background_tasks, ui
+from nicegui import Client, ui
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from mastra.console.api import Api, Refused, at
-from mastra.console.show import nothing
+from mastra.console.show import heading, nothing
 from mastra.registry import Mastra
 
 __all__ = ["CONSOLE_KEY", "NAV", "PREFIX", "Look", "Place", "console_page"]
@@ -59,7 +58,6 @@ class Look:
     api: Api
     request: Request
     client: Client
-    _kept: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def url(self, *parts: str, **query: Any) -> str:
         """Return an address of the console."""
@@ -67,23 +65,10 @@ class Look:
         path = self.request.scope["root_path"] + (at(*parts) if parts else "/")
         return path + (f"?{urlencode(asked)}" if asked else "")
 
-    def keep(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[Any]:
+    def keep(self, work: Callable[[], Awaitable[None]]) -> ui.timer:
         """Do something in the page once a browser shows it, until it is done or closed."""
-
-        async def later() -> None:
-            await self.client.connected()
-            await work()
-
-        begin = cast("Any", background_tasks).create
-        task: asyncio.Task[Any] = begin(later(), name="console page", context=self.client)
-        self._kept.add(task)
-        task.add_done_callback(self._kept.discard)
-        return task
-
-    def close(self) -> None:
-        """End what goes on beside the page."""
-        for task in list(self._kept):
-            task.cancel()
+        with self.client:
+            return ui.timer(0, work, once=True)
 
     def fail(self, error: Exception) -> None:
         """Say what was refused, or that something went wrong."""
@@ -104,9 +89,10 @@ def console_page(path: str, title: str) -> Callable[[Build], Build]:
                 raise HTTPException(404)
             api = Api(place.app, place.api_prefix, request.scope)
             look = Look(place, api, request, ui.context.client)
-            ui.context.client.on_delete(look.close)  # pyright: ignore[reportUnknownMemberType]
             ui.on_exception(look.fail)
             _frame(look)
+            if any(title == text for text, _ in NAV.values()):
+                heading(title, 1)
             try:
                 await build(look, **given)
             except Refused as refused:

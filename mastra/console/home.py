@@ -40,9 +40,7 @@ async def _home_page(look: Look, over: str = "hour") -> None:
     waiting = sum(one["suspended"] for one in counts.values())
     for key in await look.api.get("/agents"):
         waiting += (await look.api.get(f"{at('agents', key)}/suspended-runs", perPage=1))["total"]
-    with ui.row().classes("items-center w-full"):
-        heading("Home", 1)
-        ui.space()
+    with ui.row().classes("items-center gap-4"):
         for name in _WINDOWS:
             link = ui.link(f"Last {name}", look.url(over=name))
             link.classes("font-bold" if name == over else "")
@@ -119,7 +117,7 @@ def _chart(title: str, lines: Lines, times: list[str]) -> None:
         "yAxis": {"type": "value", "min": 0, "axisLabel": grey, "splitLine": {"show": False}},
         "series": [{"name": name, "data": points, **kind} for name, points in lines.items()],
     }
-    ui.echart(options).classes("w-full h-56").props(f'role=img aria-label="Plot: {title}"')
+    ui.echart(options).classes("w-full h-56")  # which says in words what it shows
 
 
 async def _inngest(look: Look, client: Any) -> None:

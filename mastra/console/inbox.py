@@ -5,7 +5,6 @@ That is suspended steps of workflows, and tool calls of agents.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from nicegui import ui
 from mastra.console.api import at, facts
 from mastra.console.forms import SchemaForm, schema_of
 from mastra.console.frame import Look, console_page
-from mastra.console.show import entry, heading, nothing, show_json, when
+from mastra.console.show import entry, nothing, show_json, when
 
 __all__ = ["answer_step", "answer_tool", "waiting_steps"]
 
@@ -27,10 +26,9 @@ _DECISIONS: Final = ("approved", "approve")
 
 @console_page("/inbox", "Inbox")
 async def _inbox_page(look: Look) -> None:
-    heading("Waiting for an answer", 1)
     inbox = _Inbox(look)
     await inbox.fill()
-    look.keep(inbox.go_on)
+    ui.timer(_LOOK_S, inbox.fill, immediate=False)
 
 
 class _Inbox:
@@ -41,11 +39,6 @@ class _Inbox:
         self._cards: dict[tuple[str, ...], ui.column] = {}
         self._none = nothing("Nothing waits.", "check_circle")
         self._list = ui.column().classes("w-full")
-
-    async def go_on(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            await self.fill()
 
     async def fill(self) -> None:
         """Add what waits since, and take away what was answered."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -76,35 +76,22 @@ def mount(app: FastAPI, mastra: Mastra, *, path: str = "/", api_prefix: str | No
     if prefix == root:
         raise ConfigError(f"The API is at {path!r}: put the console at another path, /console say.")
     place = Place(mastra, app, prefix, root)
-    app.router.routes.insert(0, _ConsoleRoute(place, _pages_app()))
+    if not core.app.config.has_run_config:
+        # What it would be mounted on: here it stands behind our own route, and so do all pages of
+        # the process, ours and those that the user has with NiceGUI.
+        shown: dict[str, Any] = {"show_welcome_message": False, "dark": None}
+        cast("Any", ui).run_with(FastAPI(), reconnect_timeout=5.0, **shown)
+    app.router.routes.insert(0, _ConsoleRoute(place, core.app))
     around = app.router.lifespan_context
 
     @asynccontextmanager
     async def life(serving: Any) -> AsyncGenerator[Any]:
-        async with _running_pages(), around(serving) as state:
+        # What serves the pages runs already where another console of this process is open.
+        begin: Any = nullcontext if core.app.is_started else core.app.router.lifespan_context
+        async with begin(core.app), around(serving) as state:
             yield state
 
     app.router.lifespan_context = life
-
-
-def _pages_app() -> ASGIApp:
-    """Return what serves all pages of the process, ours and those that the user has with NiceGUI."""
-    if not core.app.config.has_run_config:
-        # What it would be mounted on: here it stands behind our own route.
-        cast("Any", ui).run_with(
-            FastAPI(), show_welcome_message=False, reconnect_timeout=5.0, dark=None
-        )
-    return core.app
-
-
-@asynccontextmanager
-async def _running_pages() -> AsyncGenerator[None]:
-    """Run what serves the pages, where it does not run yet."""
-    if core.app.is_started:
-        yield
-        return
-    async with core.app.router.lifespan_context(core.app):
-        yield
 
 
 class _ConsoleRoute(BaseRoute):

@@ -9,28 +9,15 @@ from typing import Any, Final
 
 from nicegui import ui
 
+from mastra.console import show
 from mastra.console.api import Refused, at, facts
 from mastra.console.forms import LEFT_OUT, SchemaForm, schema_of
 from mastra.console.frame import Look, console_page
 from mastra.console.inbox import answer_step, waiting_steps
-from mastra.console.run_state import ENDED, RunState, place_in_code
-from mastra.console.show import (
-    STATES,
-    Graph,
-    beside,
-    heading,
-    show_json,
-    side,
-    span_of,
-    state_text,
-    table,
-    when,
-)
+from mastra.console.run_state import ENDED, RunState
 
-_DRAW_S: Final = 0.15
-"""How often what has changed is drawn, at most."""
-_DRAW_MANY_S: Final = 1.0
-"""The same where there are many steps: each time all of them are sent."""
+_DRAW_S: Final = (0.15, 1.0)
+"""How often what has changed is drawn, at most; where steps are many all of them are sent."""
 _MANY: Final = 200
 _LOOK_S: Final = 1.0
 """How often a run that waits is looked at: it may be resumed in another process."""
@@ -69,7 +56,7 @@ class _RunView:
 
     def _build(self) -> None:
         with ui.row().classes("w-full items-center gap-4"):
-            heading(f"Run of {self._wire['name']}", 1)
+            show.heading(f"Run of {self._wire['name']}", 1)
             self._status = ui.badge().classes("text-sm q-pa-sm").props("role=status")
             ui.space()
             cancel = lambda: self._do(f"{at('runs', self._run_id)}/cancel")  # noqa: E731
@@ -80,28 +67,27 @@ class _RunView:
                 button.props("outline dense no-caps")
         with ui.row().classes("gap-4 items-center text-sm"):
             ui.label(self._run_id).classes("mono")
-            when(self._found["createdAt"])
+            show.when(self._found["createdAt"])
             ui.label(f"of {self._found['resourceId']}" if self._found["resourceId"] else "")
             ui.link("Workflow", self._look.url("workflows", self._key))
             ui.link("Traces", self._look.url("traces", search=self._run_id))
         self._waiting = ui.column().classes("w-full")
-        with beside():
-            with side():
+        with show.beside():
+            with show.side():
                 nodes = self._found.get("serializedStepGraph") or self._wire["stepGraph"]
-                self._graph = Graph(nodes, self._choose)
+                self._graph = show.Graph(nodes, self._choose)
                 columns = {"step": "Step", "state": "State", "took": "Time", "attempt": "Attempt"}
-                self._table: Any = table(columns, [], step="choice", state="state")
+                self._table: Any = show.table(columns, [], step="choice", state="state")
                 self._table.on("rowClick", self._choose, [[], ["id"], None])
                 if len(self._steps) > _MANY:
                     self._table.props("virtual-scroll").classes("max-h-96")
-            with side():
-                self._title = heading("")
-                self._text = ui.element("div").classes(
-                    "told rounded bg-gray-500/10 q-pa-sm w-full max-h-96 overflow-auto"
-                )
+            with show.side():
+                self._title = show.heading("")
+                self._text = ui.element("div").classes("told rounded bg-gray-500/10 q-pa-sm w-full")
+                self._text.classes("max-h-96 overflow-auto")
                 self._text.props('aria-label="Written by the step" tabindex=0')
                 self._detail = ui.column().classes("w-full")
-        self._end = beside()
+        self._end = show.beside()
 
     # -- following -----------------------------------------------------------------------------
 
@@ -145,30 +131,27 @@ class _RunView:
             self.draw()
             # Drawing takes a quarter of the time at most, however much there is.
             spent = 3 * (time.monotonic() - began)
-            least = _DRAW_MANY_S if len(self._state.steps) > _MANY else _DRAW_S
-            await asyncio.sleep(max(least, spent))
+            await asyncio.sleep(max(_DRAW_S[len(self._state.steps) > _MANY], spent))
 
     def draw(self) -> None:
         state = self._state
         if not self._is_chosen:
             self._selected = self._worth_seeing()
         if self._is_new("status", state.status):
-            self._status.props(f"color={STATES.get(state.status, ('', 'grey'))[1]}")
-            self._status.set_text(state_text(state.status))
+            self._status.props(f"color={show.STATES.get(state.status, ('', 'grey'))[1]}")
+            self._status.set_text(show.state_text(state.status))
             self._cancel.set_visibility(state.status not in ENDED)
             self._restart.set_visibility(state.status in {"running", "waiting"})
         rows = [self._row(path, step) for path, step in state.steps.items()]
         if self._is_new("rows", rows):
             self._table.rows[:] = rows
             self._table.update()
-            told = {
-                row["id"]: (row["is"], f"{row['took']} {row['attempt']}".strip()) for row in rows
-            }
-            self._graph.show(told)
+            notes = [(row["is"], f"{row['took']} {row['attempt']}".strip()) for row in rows]
+            self._graph.show(dict(zip(state.steps, notes, strict=True)))
         self._draw_written()
-        step, trace = state.steps.get(self._selected, {}), state.trace_of(self._selected)
-        if self._is_new("detail", [self._selected, step, trace]):
-            self._draw_detail(step, trace)
+        step, raised = state.steps.get(self._selected, {}), state.raised_in(self._selected)
+        if self._is_new("detail", [self._selected, step, raised]):
+            self._draw_detail(step, raised)
         is_waiting = state.status == "suspended"
         waiting = waiting_steps(self._wire, state.steps) if is_waiting else {}
         if self._is_new("waiting", waiting):
@@ -177,12 +160,16 @@ class _RunView:
                 for path, one in waiting.items():
                     answer_step(self._look, self._wire, self._key, self._run_id, path, one)
         ends = {"payload": "Input of the run", "result": "Result", "error": "Error of the run"}
-        told = {title: self._found[key] for key, title in ends.items() if self._found.get(key)}
+        told = {
+            title: self._found[key]
+            for key, title in ends.items()
+            if self._found.get(key) is not None
+        }
         if self._is_new("end", told):
             self._end.clear()
             for title, value in told.items():
-                with self._end, side():
-                    show_json(value, title)
+                with self._end, show.side():
+                    show.show_json(value, title)
 
     def _is_new(self, what: str, value: Any) -> bool:
         told = hash(json.dumps(value))
@@ -202,11 +189,10 @@ class _RunView:
         return [*leaves, *said][-1] if leaves else ""
 
     def _row(self, path: str, step: dict[str, Any]) -> dict[str, Any]:
-        status = step.get("status", "pending")
-        took = span_of(step.get("startedAt"), step.get("endedAt"))
-        row = {"id": path, "step": path, "is": status, "state": state_text(status), "took": took}
-        colour = STATES.get(status, ("", ""))[1]
-        return {**row, "attempt": self._state.attempt_of(path), "colour": colour}
+        status, attempt = step.get("status", "pending"), self._state.attempt_of(path)
+        took = show.span_of(step.get("startedAt"), step.get("endedAt"))
+        row = {"id": path, "step": path, "is": status, "took": took, "attempt": attempt}
+        return row | show.state_cell(status)
 
     def _choose(self, what: Any) -> None:
         self._selected = what if isinstance(what, str) else what.args[1]["id"]
@@ -224,24 +210,23 @@ class _RunView:
             # Only what is new is sent: a step may write for minutes.
             text = json.dumps("".join(pieces[self._sent :]))
             self._sent = len(pieces)
-            ui.run_javascript(
-                f"const at = {element}; at.append({text}); at.scrollTop = at.scrollHeight"
-            )
+            ui.run_javascript(f"const at = {element}; at.append({text}); at.scrollTop = 1e9")
 
-    def _draw_detail(self, step: dict[str, Any], trace: str) -> None:
+    def _draw_detail(self, step: dict[str, Any], raised: tuple[str, str]) -> None:
         path = self._selected
-        self._title.set_text(f"{path}: {state_text(step.get('status', 'pending'))}" if path else "")
+        status = show.state_text(step.get("status", "pending"))
+        self._title.set_text(f"{path}: {status}" if path else "")
         self._detail.clear()
         with self._detail:
             if step.get("error"):
-                _show_error(step["error"], trace)
+                _show_error(step["error"], *raised)
             if step.get("startedAt"):
                 with ui.row().classes("text-sm gap-2"):
-                    when(step["startedAt"])
-                    ui.label(span_of(step["startedAt"], step.get("endedAt")))
+                    show.when(step["startedAt"])
+                    ui.label(show.span_of(step["startedAt"], step.get("endedAt")))
             for key, title in (_PARTS | {"resumePayload": "It was answered"}).items():
                 if key in step:
-                    show_json(step[key], title)
+                    show.show_json(step[key], title)
             if path in self._steps:
                 again = ui.button("Run again from here …", icon="history")
                 again.on_click(lambda: self._travel(path)).props("outline no-caps")
@@ -255,7 +240,7 @@ class _RunView:
     def _travel(self, path: str) -> None:
         schema = schema_of(self._steps[path].get("inputSchema"))
         with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-2xl"):
-            heading(f"Run again from {path}")
+            show.heading(f"Run again from {path}")
             ui.label("What ran before it stays as it is; it and what follows run anew.")
             edited = ui.switch("with another input", value=False)
             with ui.column().classes("w-full").bind_visibility_from(edited, "value"):
@@ -273,38 +258,38 @@ class _RunView:
                 ui.button("Leave it", on_click=dialog.close).props("flat")
 
 
-def _show_error(error: dict[str, Any], trace: str) -> None:
+def _show_error(error: dict[str, Any], trace: str, place: str) -> None:
     with ui.column().classes("w-full rounded q-pa-sm gap-1 border border-red-700"):
         title = f"✗ {error.get('name', 'Error')}: {error.get('message', '')}"
         ui.label(title).classes("font-semibold told").props("role=alert")
-        ui.label(place_in_code(trace)).classes("mono")
+        ui.label(place).classes("mono")
         if trace:
             with ui.expansion("Traceback").classes("w-full"):
                 ui.label(trace).classes("mono json")
         if error.keys() > {"message", "name"}:
-            show_json(error)
+            show.show_json(error)
 
 
 @console_page("/workflows/{workflow_id}/compare", "Compare runs")
 async def _compare_page(look: Look, workflow_id: str, left: str = "", right: str = "") -> None:
     path = at("workflows", workflow_id)
     runs = [await look.api.get(f"{path}{at('runs', run_id)}") for run_id in (left, right)]
-    heading(f"Two runs of {workflow_id}", 1)
-    with beside():
+    show.heading(f"Two runs of {workflow_id}", 1)
+    with show.beside():
         for run in runs:
-            with side():
+            with show.side():
                 here = look.url("workflows", workflow_id, "runs", run["runId"])
-                ui.link(f"{run['runId']} {state_text(run['status'])}", here)
-                when(run["createdAt"])
-                show_json(run.get("payload"), "Input")
+                ui.link(f"{run['runId']} {show.state_text(run['status'])}", here)
+                show.when(run["createdAt"])
+                show.show_json(run.get("payload"), "Input")
     for name in dict.fromkeys(name for run in runs for name in facts(run.get("steps"))):
         steps = [facts(facts(run.get("steps")).get(name)) for run in runs]
         gave: list[Any] = [step.get("error") or step.get("output") for step in steps]
         is_same = gave[0] == gave[1] and steps[0].get("status") == steps[1].get("status")
         title = f"{'= the same' if is_same else '≠ different'}: {name}"
-        with ui.expansion(title, value=not is_same).classes("w-full"), beside():
+        with ui.expansion(title, value=not is_same).classes("w-full"), show.beside():
             for step, value in zip(steps, gave, strict=True):
-                with side():
-                    took = span_of(step.get("startedAt"), step.get("endedAt"))
-                    ui.label(f"{state_text(step.get('status', 'not run'))} {took}")
-                    show_json(value)
+                with show.side():
+                    took = show.span_of(step.get("startedAt"), step.get("endedAt"))
+                    ui.label(f"{show.state_text(step.get('status', 'not run'))} {took}")
+                    show.show_json(value)

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from pathlib import Path
 from typing import Any, Final, cast
 
-import mastra
 from mastra.console.api import facts
 
-__all__ = ["ENDED", "RunState", "place_in_code"]
+__all__ = ["ENDED", "RunState"]
 
 ENDED: Final = frozenset({"success", "failed", "tripwire", "canceled"})
-_OWN_FILES: Final = str(Path(mastra.__file__).parent)
-_FRAME: Final = re.compile(r'^ *File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
 _MOST_WRITTEN: Final = 500_000
 """How many characters of what a step writes are shown; storage has the rest."""
 _NAMES: Final = {"stepName", "id", "stepCallId"}
-
-
-def place_in_code(trace: str) -> str:
-    """Return where in the user's own code a traceback begins to be theirs, `file:line in name`."""
-    frames = [one for one in _FRAME.findall(trace) if not one[0].startswith(_OWN_FILES)]
-    # What a library of theirs raised came from the last line that they wrote themselves.
-    theirs = [one for one in frames if "site-packages" not in one[0]] or frames
-    if not theirs:
-        return ""
-    file, line, name = theirs[-1]
-    return f"{file.removeprefix(f'{Path.cwd()}/')}:{line} in {name}"
 
 
 class RunState:
@@ -93,9 +77,9 @@ class RunState:
         told = [one["data"] for one in self.logs if facts(one["data"]).get("step_id") in ids]
         return next((data[what] for data in reversed(told) if what in data), None)
 
-    def trace_of(self, path: str) -> str:
-        """Return the traceback of a step's last failure, where the log has it."""
-        return self._logged(path, "exception") or ""
+    def raised_in(self, path: str) -> tuple[str, str]:
+        """Return the traceback of a step's last failure, and where in users' code that was."""
+        return self._logged(path, "exception") or "", self._logged(path, "place") or ""
 
     def attempt_of(self, path: str) -> str:
         """Return which attempt, turn or item of a step is or was the last."""

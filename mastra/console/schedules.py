@@ -23,7 +23,6 @@ def _target(look: Look, one: dict[str, Any]) -> tuple[str, str]:
 
 @console_page("/schedules", "Schedules")
 async def _schedules_page(look: Look) -> None:
-    heading("Schedules", 1)
     found: list[dict[str, Any]] = (await look.api.get("/schedules"))["schedules"]
     if not found:
         nothing("None. create_workflow(schedule=...) and mastra.schedules.create(...) make them.")

@@ -10,19 +10,8 @@ from nicegui import ui
 
 from mastra.workflows.mermaid import drawn
 
-__all__ = [
-    "STATES",
-    "Graph",
-    "ago",
-    "beside",
-    "compare_two",
-    "entry",
-    "heading",
-    "nothing",
-    "show_json",
-    "side",
-]
-__all__ += ["span_of", "state_text", "table", "when"]
+__all__ = ["STATES", "Graph", "ago", "beside", "compare_two", "entry", "heading", "nothing"]
+__all__ += ["show_json", "side", "span_of", "state_cell", "state_text", "table", "when"]
 
 STATES: Final = {
     **dict.fromkeys(("success", "completed", "bailed"), ("✓", "positive")),
@@ -96,6 +85,11 @@ def state_text(status: str) -> str:
     return f"{STATES.get(status, ('•', ''))[0]} {status}"
 
 
+def state_cell(status: str) -> dict[str, str]:
+    """Return what a row of a table has of a state."""
+    return {"state": state_text(status), "colour": STATES.get(status, ("•", ""))[1]}
+
+
 def when(moment: Any) -> None:
     """Show a moment (ISO 8601, or milliseconds since 1970) in the reader's zone."""
     ui.element("local-time").props(f"at={json.dumps(str(moment))}")
@@ -127,12 +121,9 @@ def show_json(value: Any, what: str = "") -> None:
 
 
 def table(columns: dict[str, str], rows: list[dict[str, Any]], **kinds: str) -> ui.table:
-    """Show rows; of each what there are columns for.
+    """Show rows, each with an `id`, and `href` where a column is a link; `columns` by their keys.
 
-    Args:
-        columns: The text over each column, by its key in a row.
-        rows: Each with an `id`; with `href` where a column is a link.
-        kinds: Of columns that are a `state`, a moment (`at`), a `link`, or a `choice`.
+    `kinds` are of columns that are a `state`, a moment (`at`), a `link`, or a `choice`.
     """
     if not rows and "choice" not in kinds.values():
         nothing("None.")
@@ -140,10 +131,8 @@ def table(columns: dict[str, str], rows: list[dict[str, Any]], **kinds: str) -> 
         {key: row.get(key) for key in ("id", "href", *columns)} for row in rows
     ]
     for row in shown:
-        row |= {key: "yes" if item else "" for key, item in row.items() if isinstance(item, bool)}
-        if "state" in row:
-            row["colour"] = STATES.get(row["state"], ("•", ""))[1]
-            row["state"] = state_text(row["state"])
+        row.update({k: "yes" if item else "" for k, item in row.items() if isinstance(item, bool)})
+        row.update(state_cell(row["state"]) if "state" in row else {})
     told = [
         {"name": key, "label": text, "field": key, "kind": kinds.get(key), "align": "left"}
         for key, text in columns.items()
@@ -172,12 +161,7 @@ def compare_two(chosen_of: ui.table, url: Callable[[str, str], str]) -> None:
 
 
 class Graph:
-    """The drawing of a workflow.
-
-    Args:
-        nodes: The graph, as the API gives it.
-        on_step: Called with a step's path (`orders.check`) when its node is clicked.
-    """
+    """The drawing of a workflow's graph; `on_step` is told the path of a step that is clicked."""
 
     def __init__(self, nodes: list[Any], on_step: Callable[[str], None] | None = None) -> None:
         self._nodes = nodes
@@ -195,11 +179,7 @@ class Graph:
             self._drawing = ui.mermaid(text, config=_CONFIG, on_node_click=clicked)
 
     def show(self, states: Mapping[str, tuple[str, str]]) -> None:
-        """Write states into the graph.
-
-        Args:
-            states: By path of a step: its status, and what else is to be read in its node.
-        """
+        """Write into the nodes of steps, by path, their status and what else is to be read."""
         if self._drawing is not None:
             text = self._text(states)[0]
             if text != self._drawing.content:

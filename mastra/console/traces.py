@@ -17,7 +17,6 @@ _MOST_SPANS: Final = 1000
 
 @console_page("/traces", "Traces")
 async def _traces_page(look: Look, search: str = "", page: int = 0) -> None:
-    heading("Traces", 1)
     text: Any = ui.input("Id of a run, name of what ran, resource, or success, error, running")
     text.set_value(search)
     text.props("outlined dense type=search").classes("w-full")

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from nicegui import ui
 
+from mastra.console import show
 from mastra.console.api import Refused, at
 from mastra.console.forms import SchemaForm, schema_of
 from mastra.console.frame import Look, console_page
-from mastra.console.show import (
-    STATES,
-    Graph,
-    beside,
-    compare_two,
-    entry,
-    heading,
-    side,
-    state_text,
-    table,
-)
 
 _PAGE: Final = 100
 _STATUSES: Final = {"": "any state"} | {
-    name: state_text(name) for name in STATES if name not in {"completed", "error"}
+    name: show.state_text(name) for name in show.STATES if name not in {"completed", "error"}
 }
 
 
@@ -40,13 +31,12 @@ def _run_rows(look: Look, runs: list[dict[str, Any]], key: str) -> list[dict[str
 async def _list_page(look: Look) -> None:
     found: dict[str, Any] = await look.api.get("/workflows")
     counts: dict[str, Any] = await look.api.get("/workflows/run-counts")
-    heading("Workflows", 1)
     rows = [
         {**wire, **counts[key], "id": key, "href": look.url("workflows", key)}
         for key, wire in found.items()
     ]
     columns = {"name": "Workflow", "description": "What it is for", "running": "Running"}
-    table({**columns, "suspended": "Suspended", "version": "Version"}, rows, name="link")
+    show.table({**columns, "suspended": "Suspended", "version": "Version"}, rows, name="link")
 
 
 @console_page("/workflows/{workflow_id}", "Workflow")
@@ -54,25 +44,25 @@ async def _workflow_page(look: Look, workflow_id: str) -> None:
     path = at("workflows", workflow_id)
     wire: dict[str, Any] = await look.api.get(path)
     runs: dict[str, Any] = await look.api.get(f"{path}/runs", limit=20)
-    heading(wire["name"], 1)
+    show.heading(wire["name"], 1)
     ui.label(wire.get("description", ""))
     if "versions" in wire:
         kept = ", ".join(map(str, wire["versions"]))
         ui.label(f"New runs take version {wire['version']}; each run goes on by its own of {kept}.")
-    with beside():
-        with side():
-            Graph(wire["stepGraph"])
-        with side():
-            heading("Start a run")
+    with show.beside():
+        with show.side():
+            show.Graph(wire["stepGraph"])
+        with show.side():
+            show.heading("Start a run")
             _starter(look, path, workflow_id, wire)
-    heading(f"Latest runs ({runs['total']} in all)")
+    show.heading(f"Latest runs ({runs['total']} in all)")
     _latest(look, workflow_id, runs["runs"])
 
 
 def _starter(look: Look, path: str, key: str, wire: dict[str, Any]) -> None:
     forms = {"inputData": SchemaForm(schema_of(wire["inputSchema"]))}
     with ui.expansion("More").classes("w-full"):
-        resource = entry(ui.input("Whose run it is (resource)"))
+        resource = show.entry(ui.input("Whose run it is (resource)"))
         if "stateSchema" in wire:
             forms["initialState"] = SchemaForm(schema_of(wire["stateSchema"]))
 
@@ -89,9 +79,9 @@ def _starter(look: Look, path: str, key: str, wire: dict[str, Any]) -> None:
 def _latest(look: Look, key: str, runs: list[dict[str, Any]]) -> None:
     columns = {"id": "Run", "state": "State", "resourceId": "Resource", "createdAt": "Created"}
     rows = _run_rows(look, runs, key)
-    made = table(columns, rows, id="link", state="state", createdAt="at")
+    made = show.table(columns, rows, id="link", state="state", createdAt="at")
     with ui.row().classes("items-center"):
-        compare_two(made, lambda a, b: look.url("workflows", key, "compare", left=a, right=b))
+        show.compare_two(made, lambda a, b: look.url("workflows", key, "compare", left=a, right=b))
         ui.link("All runs", look.url("runs", workflow=key))
 
 
@@ -109,7 +99,6 @@ async def _runs_page(
     A page goes on where the last one ended: at a moment, after so many of that moment. So the last
     of ten thousand costs what the first does, and a run that is added moves nothing.
     """
-    heading("Runs", 1)
     known = list(look.place.mastra.list_workflows())
     filters = {"workflow": workflow, "status": status, "search": search}
     _fields(look, known, filters, before)
@@ -126,7 +115,7 @@ async def _runs_page(
     rows, total = rows[skip:], total - skip
     columns = {"id": "Run", "state": "State", "workflowName": "Workflow", "resourceId": "Resource"}
     shown = rows[:_PAGE]
-    table({**columns, "createdAt": "Created"}, shown, id="link", state="state", createdAt="at")
+    show.table({**columns, "createdAt": "Created"}, shown, id="link", state="state", createdAt="at")
     with ui.row():
         ui.label(f"{len(shown)} of {total}{' that are as old' if before else ''}")
         if before:
@@ -141,12 +130,8 @@ async def _by_id(look: Look, keys: list[str], run_id: str) -> tuple[list[dict[st
     """Return the runs with an id, of whichever workflow."""
     rows: list[dict[str, Any]] = []
     for key in keys:
-        try:
+        with suppress(Refused):  # where there is none, all runs are asked for, with the same right
             run = await look.api.get(f"{at('workflows', key)}{at('runs', run_id)}", fields="result")
-        except Refused as refused:
-            if refused.status not in {403, 404}:
-                raise
-        else:
             rows += _run_rows(look, [{**run, "snapshot": run}], key)
     return rows, len(rows)
 

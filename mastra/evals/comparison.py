@@ -13,7 +13,8 @@ from mastra.evals.experiment_results import ExperimentResult
 from mastra.evals.grading import mean
 from mastra.names import python_names
 
-__all__ = ["Comparison", "ScorerComparison", "compare_experiments", "paired_test"]
+__all__ = ["Comparison", "ScorerComparison", "compare_experiments", "compare_scores"]
+__all__ += ["paired_test"]
 
 _EXACT: Final = 18
 """Up to so many differences all ways to turn their signs are tried: 2 to this power."""
@@ -81,7 +82,7 @@ def compare_experiments(baseline: ExperimentResult, candidate: ExperimentResult)
         baseline.id,
         candidate.id,
         {
-            name: _compared(name, scores, second[name])
+            name: compare_scores(name, scores, second[name])
             for name, scores in first.items()
             if name in second
         },
@@ -103,9 +104,10 @@ def _by_scorer(result: ExperimentResult) -> dict[str, dict[str, float]]:
     }
 
 
-def _compared(
+def compare_scores(
     name: str, first: Mapping[str, float], second: Mapping[str, float]
 ) -> ScorerComparison:
+    """Compare what a scorer gave in two experiments, by item; those that both have count."""
     both = [item_id for item_id in first if item_id in second]
     change = {item_id: second[item_id] - first[item_id] for item_id in both}
     better = [item_id for item_id in both if change[item_id] > _SAME]

@@ -5,6 +5,7 @@ They are made for every token, so none is a pydantic model and none does work wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -65,6 +66,19 @@ class Usage:
             _sum(self.cached_input_tokens, other.cached_input_tokens),
             _sum(self.cache_creation_input_tokens, other.cache_creation_input_tokens),
             other.raw if other.raw is not None else self.raw,
+        )
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Usage:
+        """Return what `to_wire` gave."""
+        return cls(
+            wire.get("inputTokens"),
+            wire.get("outputTokens"),
+            wire.get("totalTokens"),
+            wire.get("reasoningTokens"),
+            wire.get("cachedInputTokens"),
+            wire.get("cacheCreationInputTokens"),
+            wire.get("raw"),
         )
 
     def to_wire(self) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from mastra.clock import iso_from_ms
 from mastra.errors import SerializationError
+from mastra.failures import place_in_code
 from mastra.ids import random_id
 from mastra.jsonable import Json, dump_wire, to_jsonable
 from mastra.logs import cause_of
@@ -81,12 +82,17 @@ class LogCollector(logging.Handler):
             return
         try:
             raised = record.exc_info or cause_of(record)
-            self._keep(_kept(record, self._formatter.formatException(raised) if raised else None))
+            told: dict[str, Json] = {}
+            if raised and raised[1] is not None:
+                told["exception"] = plain_text(self._formatter.formatException(raised))
+                place = place_in_code(raised[1])
+                told |= {} if place is None else {"place": plain_text(place)}
+            self._keep(_kept(record, told))
         except Exception:  # noqa: BLE001 - as every handler: logging must not end what logs
             self.handleError(record)
 
 
-def _kept(record: logging.LogRecord, exception: str | None) -> LogRecord:
+def _kept(record: logging.LogRecord, raised: dict[str, Json]) -> LogRecord:
     found: Any = getattr(record, "mastra", None)
     facts = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     span = current_span()
@@ -95,8 +101,7 @@ def _kept(record: logging.LogRecord, exception: str | None) -> LogRecord:
     for key, value in facts.items():
         name = _IDS.get(key)
         (data if name is None else ids)[name or key] = _plain(value)
-    if exception is not None:
-        data["exception"] = plain_text(exception)
+    data |= raised
     return LogRecord(
         id=random_id(),
         time_ms=record.created * 1000,

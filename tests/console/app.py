@@ -1,4 +1,4 @@
-"""The reference app with what waits for a person beside it."""
+"""The reference app, with what waits for a person, a schedule and something to score beside it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from app.main import build_mastra
 from app.samples import sample_forecast
 from mastra import Agent, Mastra, StepContext, create_workflow, step, tool
+from mastra.evals import Dataset, create_scorer
 from mastra.memory import Memory
 from mastra.observability import Observability
 from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn
@@ -62,11 +63,43 @@ async def pay(who: str, amount: int) -> str:
     return f"paid {who} {amount}"
 
 
-def build(gate: asyncio.Event) -> Mastra:
-    """Return the reference app on sample forecasts, with orders and an agent that pays.
+@step
+async def tell(city: str) -> str:
+    return f"All is well in {city}."
+
+
+report = (
+    create_workflow(
+        id="report",
+        input_schema=str,
+        output_schema=str,
+        schedule={"cron": "0 7 * * MON-FRI", "timezone": "Europe/Rome", "input_data": "Rome"},
+    )
+    .then(tell)
+    .commit()
+)
+
+exact = (
+    create_scorer(id="exact", description="Whether it says just that.")
+    .generate_score(lambda ctx: ctx.run.output == ctx.run.ground_truth)
+    .generate_reason(lambda ctx: "the same" if ctx.score else "something else")
+)
+cities = Dataset(
+    "cities",
+    [
+        {"input": city, "ground_truth": f"All is well in {city}."}
+        for city in ("Rome", "Oslo", "Bonn")
+    ]
+    + [{"input": "Paris", "ground_truth": "Paris is fine."}],
+)
+
+
+def build(gate: asyncio.Event, model: Any = None) -> Mastra:
+    """Return the reference app on sample forecasts, with orders, reports and an agent that pays.
 
     Args:
         gate: Each plan is said as far as its morning until this is set.
+        model: Whatever else makes the plans.
     """
 
     async def say(_: Any) -> AsyncIterator[str]:
@@ -79,8 +112,10 @@ def build(gate: asyncio.Event) -> Mastra:
     async def weather(city: str) -> Any:
         return sample_forecast(city)
 
-    mastra = build_mastra(model=FunctionModel(say), weather=weather)
-    mastra.add_workflow(orders)
+    mastra = build_mastra(model=model or FunctionModel(say), weather=weather)
+    for workflow in (orders, report):
+        mastra.add_workflow(workflow)
+    mastra.add_scorer(exact, key="exact")
     says = Turn(
         "Let me **see**.",
         reasoning="They want money.",

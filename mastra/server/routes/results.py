@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from statistics import mean
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Path, Query
@@ -11,6 +12,7 @@ from starlette.requests import Request
 
 from mastra.clock import iso_from_ms, now_ms
 from mastra.errors import ConfigError, NotFoundError
+from mastra.evals.comparison import ScorerComparison, compare_scores
 from mastra.evals.experiment_results import result_id
 from mastra.evals.running import ExperimentOrder
 from mastra.jsonable import Json
@@ -262,7 +264,9 @@ async def compare(
     """Put the results of two experiments side by side."""
     await dataset_of(server, request, dataset_id)
     items: dict[str, dict[str, Any]] = {}
-    for experiment_id in (body.experiment_id_a, body.experiment_id_b):
+    both = (body.experiment_id_a, body.experiment_id_b)
+    given: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for experiment_id in both:
         await experiment_of(server, request, experiment_id)
         for record in reversed(await results_of(server, experiment_id)):
             data: dict[str, Any] = record.data
@@ -272,15 +276,36 @@ async def compare(
                     "itemId": record.subject,
                     "input": data.get("input"),
                     "groundTruth": data.get("groundTruth"),
-                    "results": {body.experiment_id_a: None, body.experiment_id_b: None},
+                    "results": dict.fromkeys(both),
                 },
             )
             scores: Mapping[str, Any] = data.get("scores") or {}
-            row["results"][experiment_id] = {
-                "output": data.get("output"),
-                "scores": {name: one.get("score") for name, one in scores.items()},
-            }
-    return {"baselineId": body.experiment_id_a, "items": list(items.values())}
+            told = {name: one.get("score") for name, one in scores.items()}
+            row["results"][experiment_id] = {"output": data.get("output"), "scores": told}
+            for name, score in told.items():
+                if score is not None:
+                    of_scorer = given.setdefault(name, {}).setdefault(experiment_id, {})
+                    of_scorer.setdefault(str(record.subject), []).append(score)
+    scorers: dict[str, Json] = {}
+    for name, by_experiment in given.items():
+        means = [
+            {item: mean(found) for item, found in by_experiment.get(one, {}).items()}
+            for one in both
+        ]
+        if means[0].keys() & means[1].keys():
+            scorers[name] = _comparison_wire(compare_scores(name, *means))
+    return {"baselineId": both[0], "items": list(items.values()), "scorers": scorers}
+
+
+def _comparison_wire(found: ScorerComparison) -> dict[str, Json]:
+    return {
+        "baseline": found.baseline,
+        "candidate": found.candidate,
+        "better": [*found.better],
+        "worse": [*found.worse],
+        "same": [*found.same],
+        "pValue": found.p_value,
+    }
 
 
 def add_result_routes(router: APIRouter) -> None:
