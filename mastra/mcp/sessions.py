@@ -9,17 +9,23 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.sse import SseServerTransport
+from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+from mastra.mcp.kept_events import KeptEvents, SessionEvents
 
 if TYPE_CHECKING:
     from mastra.mcp.server import MCPServer
 
 __all__ = ["HttpSessions", "SseSessions", "caller_of_session"]
+
+_RETRY_MS: Final = 1000
+"""After how long a client that was cut off is asked to come back."""
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -29,6 +35,20 @@ Send = Callable[[Any], Awaitable[None]]
 def caller_of_session(name: str) -> AuthenticatedUser:
     """Return what a scope has as its `user`, so that a session is its caller's alone."""
     return AuthenticatedUser(AccessToken(token="", client_id=name, scopes=[]))
+
+
+class _Resumable(StreamableHTTPSessionManager):
+    """The SDK's sessions, of which each keeps what it has said: the SDK would mix them in one store."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._kept = KeptEvents()
+
+    def _admit_session(self, requestor: Any) -> StreamableHTTPServerTransport | None:
+        made = super()._admit_session(requestor)
+        if made is not None:
+            made._event_store = SessionEvents(self._kept, lambda: made.is_terminated)  # noqa: SLF001
+        return made
 
 
 class HttpSessions:
@@ -76,9 +96,10 @@ class HttpSessions:
 
     async def _hold(self) -> None:
         made: asyncio.Future[Any] = self._manager  # pyright: ignore[reportAssignmentType]
-        manager = StreamableHTTPSessionManager(
+        manager = _Resumable(
             self._server.build(),
             max_request_body_size=self._body_limit,
+            retry_interval=_RETRY_MS,
         )
         try:
             async with manager.run():

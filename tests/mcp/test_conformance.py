@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mastra import ServerConfig
 from tests.mcp.everything import build
 from tests.server.live import running
 from tests.support.npm import install, node_of
@@ -76,6 +79,35 @@ async def test_our_server_passes_every_scenario() -> None:
     passed = re.search(r"Total: (\d+) passed, 0 failed", text)
     assert passed is not None, text[-3000:]
     assert int(passed[1]) >= 44
+
+
+class OfItsSession:
+    """A middleware for a scenario whose requests say another version than their session agreed on.
+
+    It looks for what that version does not have.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            said = (b"mcp-protocol-version", b"2025-03-26")
+            meant = (said[0], b"2025-11-25")
+            headers = [meant if header == said else header for header in scope["headers"]]
+            scope = {**scope, "headers": headers}
+        await self._app(scope, receive, send)
+
+
+async def test_our_server_goes_on_with_a_call_that_was_cut_off() -> None:
+    await install(FOLDER)
+    config = ServerConfig(middleware=[Middleware(OfItsSession)])
+    async with running(build(), config) as (url, _):
+        address = f"{url.replace('127.0.0.1', 'localhost')}/api/mcp/everything/mcp"
+        options = ("--url", address, "--scenario", "server-sse-polling")
+        code, text = await said(NODE, SUITE, "server", *options)
+    assert code == 0, text[-3000:]
+    assert "Passed: 3/3, 0 failed, 0 warnings" in text, text[-3000:]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
