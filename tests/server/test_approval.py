@@ -68,6 +68,29 @@ async def test_no_route_runs_a_tool_that_nobody_agreed_to(base: str) -> None:
         assert (little.json(), RAN) == ("spent", ["1"])
 
 
+@tool
+async def ask(ctx: ToolContext) -> str:
+    """Ask somebody."""
+    if ctx.resume_data is None:
+        return await ctx.suspend("which?")
+    RAN.append(str(ctx.resume_data))
+    return "asked"
+
+
+@pytest.mark.parametrize("base", ["/api/tools", "/api/agents/asker/tools"])
+async def test_no_route_goes_on_with_a_tool_that_was_not_suspended(base: str) -> None:
+    """As with the original, whose routes take `data` and `requestContext` alone."""
+    asker = Agent(id="asker", model=ScriptedModel(), tools={"ask": ask})
+    mastra = Mastra(tools={"ask": ask}, agents={"asker": asker})
+    transport = httpx.ASGITransport(create_app(mastra))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for given in ({"data": {}}, {"data": {}, "resumeData": "this one"}):
+            refused = await client.post(f"{base}/ask/execute", json=given)
+            assert refused.status_code == 409
+            assert "no run to suspend" in refused.json()["error"]
+    assert RAN == []
+
+
 async def test_a_workflow_of_the_server_waits() -> None:
     transport = httpx.ASGITransport(create_app(build()))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
