@@ -16,6 +16,7 @@ from mcp.client.auth.extensions.client_credentials import (
     PrivateKeyJWTOAuthProvider,
     SignedJWTParameters,
 )
+from mcp.client.auth.extensions.identity_assertion import IdentityAssertionOAuthProvider
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
 from mastra.errors import ToolError
@@ -78,6 +79,8 @@ def auth(url: str) -> Any:
         return PrivateKeyJWTOAuthProvider(
             url, Tokens(), CONTEXT["client_id"], signed.create_assertion_provider()
         )
+    if SCENARIO == "auth/cross-app-access-complete-flow":
+        return _of_another_app(url)
     info = None
     if "client_secret" in CONTEXT:
         info = OAuthClientInformationFull(
@@ -95,6 +98,37 @@ def auth(url: str) -> Any:
     )
     return OAuthClientProvider(
         url, metadata, Tokens(info), browser.go, browser.back, client_metadata_url=CIMD
+    )
+
+
+def _of_another_app(url: str) -> Any:
+    """Let in who has signed in elsewhere: the enterprise's identity provider speaks for them."""
+    parts = urlsplit(url)
+    where = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{parts.path}"
+    issuer = httpx.get(where).json()["authorization_servers"][0]
+
+    async def assertion(audience: str, resource: str) -> str:
+        exchange = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "requested_token_type": "urn:ietf:params:oauth:token-type:id-jag",
+            "audience": audience,
+            "resource": resource,
+            "subject_token": CONTEXT["idp_id_token"],
+            "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+            "client_id": CONTEXT["idp_client_id"],
+        }
+        async with httpx.AsyncClient() as http:
+            answer = await http.post(CONTEXT["idp_token_endpoint"], data=exchange)
+        return answer.json()["access_token"]
+
+    return IdentityAssertionOAuthProvider(
+        url,
+        Tokens(),
+        CONTEXT["client_id"],
+        CONTEXT["client_secret"],
+        issuer,
+        assertion,
+        token_endpoint_auth_method="client_secret_basic",
     )
 
 
