@@ -61,6 +61,26 @@ const graph = async (name, workflow) => {
   await show(name, { workflow, run: text.match(ID)?.[0] ?? null, states, steps });
 };
 
+// What the last and innermost part of a page says.
+const main = async () => {
+  const parts = await page.locator('main').all();
+  return parts.length ? parts[parts.length - 1].innerText() : page.innerText('body');
+};
+const thread = async (name, id) => {
+  await page.waitForTimeout(500);
+  await show(name, { thread: id, said: await main() });
+};
+const experiments = async name => {
+  const listed = [...(await main()).matchAll(/(Check experiment[^\n]*)\n[^\n]*\nCheck questions\n([^\n]+)\nRun ([^\n]+)\n(\d+)\n\d+\n\d+\n([^\n]+)/g)];
+  await show(name, { experiments: listed.map(([, title, target, state, items, review]) =>
+    [title, target, state, items, review.replace('—', '-').replace(/ .*/, '')].join(' ')) });
+};
+const results = async (name, experiment) => {
+  const listed = [...(await main()).matchAll(/^([0-9a-f]{8})\n((?:.+\n)+?)(\d\.\d{3})$/gm)];
+  await show(name, { experiment, results: listed.map(([, id, facts, score]) =>
+    [id, /needs.review/i.test(facts) ? 'Needs review' : '-', facts.match(/^question \d+$/m)?.[0], score].join(' ')) });
+};
+
 if (wants('agents')) {
 await open('/agents');
 await has('agents listed', 'planningAgent', 'Mail agent');
@@ -113,6 +133,7 @@ await shot('7-chat');
 await page.reload({ waitUntil: 'domcontentloaded' });
 await has('thread remembered', 'hello from the check', 'please use tool', 'tok0 tok1 tok2');
 say('each message is there once', (await page.getByText('hello from the check').count()) === 1);
+await thread('the thread as it is stored', page.url().match(ID)?.[0]);
 await shot('7-thread');
 
 await open('/agents/mailAgent/chat/new');
@@ -186,6 +207,8 @@ await has('scorers listed', 'short-answer');
 await shot('12-scorers');
 await open('/scorers/short-answer');
 await has('scores listed', 'question 1');
+const scores = [...(await main()).matchAll(/^(\d+(?:\.\d+)?)\n[0-9a-f-]{36}\n"([^"]+)"$/gm)].map(([, score, input]) => `${score} ${input}`);
+await show('the scores as they are stored', { scorer: 'short-answer', scores });
 await page.getByText('question 1').first().click();
 await has('score opened', 'It has fewer than 100 letters.');
 await shot('12-scores');
@@ -197,15 +220,46 @@ await has('items listed', 'question 1');
 await shot('12-items');
 await open('/experiments');
 await has('experiments listed', 'Check experiment');
+await experiments('the experiment as it is stored');
 await shot('12-experiments');
 await page.getByText('Check experiment').first().click();
 await has('results listed', 'question 1', '1.000');
+await results('the results as they are stored', 'check-experiment');
+say('its tokens are counted', /\nTokens\n45\n/.test(await page.innerText('body')) || (await page.innerText('body')).slice(-200));
 await page.getByText('question 1').first().click();
 await has('result opened', 'answer 1');
 await shot('12-results');
+
+await open('/experiments/check-experiment');
+await seen('question 1');
+await page.locator('[role=checkbox]').first().click();
+await page.getByRole('button', { name: /flag 1 to review/i }).click();
+await page.waitForTimeout(1000);
+await results('the flagged result as it is stored', 'check-experiment');
+await shot('12-flagged');
+await open('/experiments');
+await seen('Check experiment');
+await page.waitForTimeout(500);
+await experiments('the result to review as it is counted');
+await open('/inbox');
+await page.getByText('Dataset items').click();
+await has('to review', 'question 2');
+await shot('12-inbox');
+
+await open('/experiments/check-experiment');
+await seen('question 1');
+await page.getByRole('button', { name: /^rerun$/i }).click();
+await page.getByRole('dialog').locator('input').first().fill('Check experiment again');
+await page.getByRole('button', { name: /^run/i }).last().click();
+await has('rerun done', 'question 1', 'Check experiment again');
+await shot('12-again');
+await open('/experiments');
+await has('rerun listed', 'Check experiment again');
+await experiments('both experiments as they are stored');
+await shot('12-rerun');
 await open('/evaluation');
 await has('scores counted', 'vs previous 1');
-
+await shot('12-overview');
 }
 
 // The other pages: each has its own heading, and what there is not is said without an error.

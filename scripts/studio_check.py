@@ -2,11 +2,11 @@
 
     python scripts/studio_check.py --out studio-screenshots
 
-What the pages show of runs and traces (ids, states of runs and steps, spans) is compared with what the storage
-has. `--lie` puts a server in between that tells something else, to see that the check finds it.
+What the pages show of runs, traces, threads, experiments and scores is compared with what the storage has.
+`--lie` puts a server in between that tells something else, to see that the check finds it.
 
 Needs Node 22.13 or newer or npm to fetch it, npm, and Chromium. The packages are fetched into a
-folder of their own (`--packages`), and nothing of them is part of the project.
+folder of their own (`scripts/studio`), and nothing of them is part of the project.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from mastra import Mastra  # noqa: E402 - found through the path above
 from mastra.evals import Dataset, Experiment, create_scorer  # noqa: E402
 from mastra.memory import Memory  # noqa: E402
 from mastra.server import CorsConfig, ServerConfig  # noqa: E402
+from mastra.storage.evals import EvalFilter  # noqa: E402
 from tests.server.live import running  # noqa: E402 - found through the path above
 from tests.server.wire_app import answer, build  # noqa: E402
 from tests.support.npm import fetch, node_of  # noqa: E402
@@ -93,6 +94,10 @@ LIES = {
     "state": ("/api/workflows/", b'"status":"success"', b'"status":"failed" '),
     "step": ("/api/workflows/", b'"plan-indoor-activities"', b'"plan-activities"       '),
     "span": ("/api/observability/traces/", b"step: 'prepare'", b"step: 'nothing'"),
+    "score": ("/api/scores/", b'"score":1.0', b'"score":0.5'),
+    "result": ("/api/datasets/", b'"input":"question 1"', b'"input":"question 9"'),
+    "review": ("/api/experiments/", b'"needsReview":1', b'"needsReview":3'),
+    "thread": ("/api/memory/threads/", b"hello from the check", b"hullo from the check"),
 }
 """Of which paths the answers are changed, and how: to text of the same length."""
 
@@ -124,6 +129,14 @@ async def judged(mastra: Mastra, fact: dict[str, Any]) -> dict[str, Any]:
         return fact
     if "spans" in seen:
         differs = await _of_trace(mastra, seen)
+    elif "scores" in seen:
+        differs = await _of_scores(mastra, seen)
+    elif "results" in seen:
+        differs = await _of_results(mastra, seen)
+    elif "experiments" in seen:
+        differs = await _of_experiments(mastra, seen)
+    elif "said" in seen:
+        differs = await _of_thread(mastra, seen)
     elif "listed" in seen:
         stored = await mastra.get_workflow(seen["workflow"]).list_runs()
         ids = [run.run_id for run in stored.runs]
@@ -158,6 +171,55 @@ async def _of_trace(mastra: Mastra, seen: dict[str, Any]) -> dict[str, Any]:
     found = [root.trace_id for root in roots if root.trace_id.startswith(seen["trace"] or "?")]
     names = [span.name for span in await kept.get_spans(found)]
     return {} if names and names == seen["spans"] else {"stored": names, **seen}
+
+
+async def _of_scores(mastra: Mastra, seen: dict[str, Any]) -> dict[str, Any]:
+    page = await mastra.storage.evals.list("score", EvalFilter(parent_id=seen["scorer"]))
+    stored = {f"{one.data['score']:g} {one.data['input']}" for one in page.records}
+    return {} if stored and set(seen["scores"]) == stored else {"stored": [*stored], **seen}
+
+
+async def _of_results(mastra: Mastra, seen: dict[str, Any]) -> dict[str, Any]:
+    where = EvalFilter(parent_id=seen["experiment"])
+    page = await mastra.storage.evals.list("experiment_result", where)
+    stored: set[str] = set()
+    for one in page.records:
+        data: Any = one.data
+        status = {"needs-review": "Needs review"}.get(data.get("status"), "-")
+        score = data["scores"]["short-answer"]["score"]
+        stored.add(f"{str(one.subject)[:8]} {status} {data['input']} {score:.3f}")
+    return {} if stored and set(seen["results"]) == stored else {"stored": [*stored], **seen}
+
+
+async def _of_experiments(mastra: Mastra, seen: dict[str, Any]) -> dict[str, Any]:
+    page = await mastra.storage.evals.list("experiment")
+    reviews = await mastra.storage.evals.count_statuses("experiment_result")
+    stored = {
+        " ".join(
+            [
+                str(one.data["name"]),
+                str(one.data["targetId"]),
+                str(one.data["status"]),
+                str(one.data["totalItems"]),
+                str(reviews.get((one.id, "needs-review"), "-")),
+            ]
+        )
+        for one in page.records
+    }
+    return {} if stored and set(seen["experiments"]) == stored else {"stored": [*stored], **seen}
+
+
+async def _of_thread(mastra: Mastra, seen: dict[str, Any]) -> dict[str, Any]:
+    page = await mastra.storage.memory.list_messages(thread_id=seen["thread"])
+    stored = [
+        str(part["text"]).strip()
+        for message in page.messages
+        for part in message.content["parts"]
+        if part["type"] == "text"
+    ]
+    shown = " ".join(seen["said"].split())
+    missing = [text for text in stored if " ".join(text.split()) not in shown]
+    return {} if stored and not missing else {"stored": stored, "missing": missing, **seen}
 
 
 async def _followed(driver: Any, mastra: Mastra) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from mastra import SQLStorage
 from mastra.evals import Dataset, Experiment, create_scorer
 
 
-async def main(folder: Path, concurrency: int) -> None:
+async def main(folder: Path, concurrency: int, url: str) -> None:
     log = folder / "log"
 
     def note(line: str) -> None:
@@ -29,10 +29,10 @@ async def main(folder: Path, concurrency: int) -> None:
         target=target,
         scorers=[create_scorer(id="s", description="").generate_score(lambda ctx: 1)],
         concurrency=concurrency,
-        storage=SQLStorage(f"sqlite:///{folder}/evals.db"),
+        storage=SQLStorage(url),
     )
     result = await experiment.run("experiment-1")
     note(f"done {result.status} {len(result.items)} {result.succeeded_count} {result.scores['s']}")
 
 
-asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

@@ -21,6 +21,8 @@ from mastra import (
     create_workflow,
     step,
 )
+from mastra.evals import Dataset, Experiment
+from mastra.evals.experiment_results import result_id
 from mastra.observability import Observability
 from mastra.server import BearerAuth, create_app
 from mastra.testing import ScriptedModel
@@ -210,6 +212,26 @@ async def test_metrics_are_counted_from_the_spans() -> None:
             interval="1d",
         )
         assert [item["percentile"] for item in shares["series"]] == [0.5, 0.95]
+
+
+async def test_metrics_of_an_experiment_are_those_of_its_items() -> None:
+    mastra = build()
+    agent = mastra.get_agent("planningAgent")
+    dataset = Dataset("questions", [{"input": "hello"}, {"input": "again"}])
+    async with served(mastra) as client:
+        await client.post("/api/agents/planningAgent/generate", json={"messages": "hello"})
+        for name in ("first", "second"):
+            await Experiment("e", dataset=dataset, target=agent, mastra=mastra).run(name)
+        counted: dict[str, Any] = {"name": ["mastra_agent_duration_ms"], "aggregation": "count"}
+        for named, runs in (("first", 2), (["first", "second"], 4), ("none", None), (None, 5)):
+            found = await ask(client, "aggregate", **counted, filters={"experimentId": named})
+            assert found["value"] == runs, named
+        name = result_id("first", dataset.items[0].id, 0)
+        one = await mastra.storage.evals.get("experiment_result", name)
+        assert one is not None
+        filters = {"experimentId": "first", "traceIds": [one.trace_id, "other"]}
+        found = await ask(client, "aggregate", **counted, filters=filters)
+        assert found["value"] == 1
 
 
 async def test_a_metric_is_compared_with_the_time_before() -> None:

@@ -34,6 +34,7 @@ from mastra.server.payloads import (
     PercentilesBody,
     SeriesBody,
 )
+from mastra.storage.evals import EvalFilter
 from mastra.storage.observability import SpanFilter
 
 __all__ = [
@@ -94,11 +95,28 @@ def fits(point: Point, filters: dict[str, Any]) -> bool:
         if name == "timestamp" or wanted is None:
             continue
         key = "traceId" if name == "traceIds" else name
-        # What no point is told of, such as tags and experiments, no point has.
+        # What no point is told of, such as tags, no point has.
         value = point.dimensions.get(key)
-        if value not in wanted if isinstance(wanted, list) else value != wanted:
+        if value not in wanted if isinstance(wanted, (list, frozenset)) else value != wanted:
             return False
     return True
+
+
+async def _of_experiments(
+    server: Server, request: Request, filters: dict[str, Any]
+) -> dict[str, Any]:
+    """Return filters that name traces in place of experiments: of these no span tells."""
+    named = filters.get("experimentId")
+    if named is None:
+        return filters
+    traces: set[str] = set()
+    for experiment_id in cast("list[Any]", named if isinstance(named, list) else [named]):
+        where = EvalFilter(parent_id=str(experiment_id), resource_id=server.owner(request))
+        async for page in server.mastra.storage.evals.pages("experiment_result", where):
+            traces.update(one.trace_id for one in page if one.trace_id is not None)
+    others = {name: value for name, value in filters.items() if name != "experimentId"}
+    asked: Any = others.pop("traceIds", None)
+    return {**others, "traceIds": frozenset(traces if asked is None else traces & set(asked))}
 
 
 async def _selected(
@@ -117,6 +135,7 @@ async def _selected(
         kinds=kinds, resource_id=server.owner(request), ended_from=start, ended_before=end
     )
     spans = await store.list_figures(where)
+    filters = await _of_experiments(server, request, filters)
     # There may be many, and others are waiting.
     return await asyncio.to_thread(
         lambda: [one for one in points(spans) if one.name in names and fits(one, filters)]
