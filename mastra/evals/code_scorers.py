@@ -47,10 +47,11 @@ def create_completeness_scorer() -> Scorer:
         if not ctx.run.input or not ctx.run.output:
             raise InputValidationError("Completeness is of an input and an output; one is empty.")
         given, answer = [await elements_in(text) for text in _texts(ctx)]
+        known = set(answer)
         return {
             "inputElements": given,
             "outputElements": answer,
-            "missingElements": [element for element in given if element not in answer],
+            "missingElements": [element for element in given if element not in known],
             "elementCounts": {"input": len(given), "output": len(answer)},
         }
 

@@ -7,7 +7,8 @@ exponential time: patterns are matched by pydantic's engine, which takes linear 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Final, cast
 
 from pydantic_core import SchemaError as PatternError
@@ -22,6 +23,9 @@ __all__ = ["DatasetSchemas", "as_json_schema", "turns_of"]
 
 _FIELDS: Final = {"input": "inputSchema", "groundTruth": "groundTruthSchema"}
 """By what an item has, where its dataset says how that looks."""
+_MOST_CHECKS: Final = 100_000
+"""How many keywords of a schema one value is held against, by their size: references that are held
+twice by each other double them with every step."""
 _TOLD: Final = 5
 """How many items an error tells of."""
 
@@ -84,6 +88,7 @@ def _mismatch(validator: Any, value: Any) -> Any:
     """Return what is wrong with a value, if anything; a conversation fits where each turn does."""
     from referencing.exceptions import Unresolvable  # noqa: PLC0415 - only where there is a schema
 
+    left = _left.set([_MOST_CHECKS])
     try:
         found = _worst(validator, value)
         turns = turns_of(value)
@@ -98,6 +103,8 @@ def _mismatch(validator: Any, value: Any) -> Any:
             "A schema of the dataset refers to itself without an end, or what it is to check is "
             "nested too deeply."
         ) from None
+    finally:
+        _left.reset(left)
     return found
 
 
@@ -158,6 +165,52 @@ def _fields(value: Any) -> Fields:
     return cast("Fields", value) if isinstance(value, dict) else {}
 
 
+_left: ContextVar[list[int]] = ContextVar("mastra_schema_checks")
+
+
+def _counted(keyword: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what checks a keyword, for as long as a value may be checked."""
+
+    def check(validator: Any, wanted: Any, value: Any, schema: Any) -> Any:
+        left = _left.get()
+        left[0] -= 1 + _cost(wanted) + _cost(value)
+        if left[0] < 0:
+            raise InputValidationError(
+                "A schema of the dataset asks for too much of one value, with what it refers to "
+                "written out."
+            )
+        return keyword(validator, wanted, value, schema)
+
+    return check
+
+
+def _cost(value: Any) -> int:
+    if isinstance(value, (list, dict)):
+        return len(cast("Any", value)) // 10
+    return len(value) // 1000 if isinstance(value, str) else 0
+
+
+def _differing(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[Any]:
+    from jsonschema.exceptions import (  # noqa: PLC0415 - it is there where `_kind` is
+        ValidationError,
+    )
+
+    if wanted and isinstance(value, list):
+        items = cast("list[Any]", value)
+        if len(set(map(_hashable, items))) < len(items):
+            yield ValidationError(f"{value!r} has non-unique elements")
+
+
+def _hashable(value: Any) -> Any:
+    """Return what is equal for values that JSON Schema calls equal: 1 is 1.0 and not `true`."""
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return frozenset((key, _hashable(part)) for key, part in items)
+    if isinstance(value, list):
+        return tuple(map(_hashable, cast("list[Any]", value)))
+    return ("bool", value) if isinstance(value, bool) else value
+
+
 _STANDARD: Final = "additionalProperties as the standard has it"
 
 
@@ -176,13 +229,16 @@ def _kind() -> Any:
             yield ValidationError(f"{value!r} does not match {wanted!r}")
 
     own = {
+        **Draft202012Validator.VALIDATORS,
         "pattern": pattern,
+        "uniqueItems": _differing,
         "patternProperties": _by_pattern,
         "additionalProperties": _others,
         "unevaluatedProperties": _unevaluated,
         _STANDARD: Draft202012Validator.VALIDATORS["additionalProperties"],
     }
-    return cast("Any", extend(Draft202012Validator, own))
+    counted = {name: _counted(keyword) for name, keyword in own.items()}
+    return cast("Any", extend(Draft202012Validator, counted))
 
 
 def _validator(schema: Any, name: str) -> Any:

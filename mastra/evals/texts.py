@@ -102,7 +102,9 @@ def _stopwords() -> frozenset[str]:
 def keywords_in(text: str) -> list[str]:
     """Return the words of a text that carry meaning in English, each once."""
     found: dict[str, None] = {}
-    for given in re.split(SPACE, stripped(_TAG.sub("", text))):
+    # Behind the last end of a tag there is none, and looking for one costs the square of the rest.
+    end = text.rfind(">") + 1
+    for given in re.split(SPACE, stripped(_TAG.sub("", text[:end]) + text[end:])):
         is_address = _ADDRESS.search(given) is not None
         word = given if is_address else _PUNCTUATION.sub("", given)
         if len(units(word)) == 1:
@@ -144,7 +146,8 @@ def sentiment(text: str) -> float:
 
 def sentence_sentiments(text: str) -> list[float]:
     """Return the sentiment of each sentence that ends with a mark, or that of the whole text."""
-    return [sentiment(part) for part in _SENTENCE.findall(text) or [text]]
+    end = max(map(text.rfind, ".!?")) + 1  # behind the last mark none ends, as with tags
+    return [sentiment(part) for part in _SENTENCE.findall(text[:end]) or [text]]
 
 
 # -- elements --------------------------------------------------------------------------------------

@@ -27,17 +27,17 @@ def can_be_strict(schema: Mapping[str, Any]) -> bool:
 
     It cannot where names are open, where anything is allowed, and where a schema holds itself.
     """
-    return _is_closed(schema, schema, ())
+    return _is_closed(schema, schema, (), set())
 
 
-def _is_closed(schema: Any, root: Mapping[str, Any], above: tuple[str, ...]) -> bool:
+def _is_closed(
+    schema: Any, root: Mapping[str, Any], above: tuple[str, ...], closed: set[str]
+) -> bool:
     if not isinstance(schema, Mapping):
         return False
     known = cast("Mapping[str, Any]", schema)
-    ref = known.get("$ref")
-    if isinstance(ref, str):
-        inside = ref.startswith("#/") and ref not in above
-        return inside and _is_closed(resolved(known, root), root, (*above, ref))
+    if isinstance(known.get("$ref"), str):
+        return _is_closed_reference(known, root, above, closed)
     parts = [item for key in COMBINED for item in known.get(key) or ()]
     if not parts and not {"type", "enum", "const", "properties", "items"} & set(known):
         return False
@@ -53,7 +53,20 @@ def _is_closed(schema: Any, root: Mapping[str, Any], above: tuple[str, ...]) -> 
         if "items" not in known or "prefixItems" in known:
             return False
         parts.append(known["items"])
-    return all(_is_closed(part, root, above) for part in parts)
+    return all(_is_closed(part, root, above, closed) for part in parts)
+
+
+def _is_closed_reference(
+    schema: Mapping[str, Any], root: Mapping[str, Any], above: tuple[str, ...], closed: set[str]
+) -> bool:
+    ref: str = schema["$ref"]
+    if ref not in closed:
+        if not ref.startswith("#/") or ref in above:
+            return False
+        if not _is_closed(resolved(schema, root), root, (*above, ref), closed):
+            return False
+        closed.add(ref)
+    return True
 
 
 def strict_schema(schema: Mapping[str, Any]) -> dict[str, Json]:

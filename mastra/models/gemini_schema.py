@@ -46,6 +46,7 @@ def answer_schema(schema: Mapping[str, Any]) -> dict[str, Json]:
 class _Dialect:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
+        self._reach: dict[str, set[str]] = {}
 
     def whole(self, top: dict[str, Any]) -> dict[str, Json]:
         inside = self._root.get("$ref", "#")
@@ -135,14 +136,20 @@ class _Dialect:
             made["prefixItems"] = [self._node(part, inside) for part in found.pop("prefixItems")]
 
     def _leads_back(self, schema: Any, inside: str) -> bool:
-        return any(inside in self._reached(ref, set()) for ref in _references(schema))
+        return any(inside in self._reached(ref) for ref in _references(schema))
 
-    def _reached(self, ref: str, seen: set[str]) -> set[str]:
-        if ref not in seen:
-            seen.add(ref)
-            for further in _references(resolved({"$ref": ref}, self._root)):
-                self._reached(further, seen)
-        return seen
+    def _reached(self, ref: str) -> set[str]:
+        """Return all that a reference leads to."""
+        found = self._reach.get(ref)
+        if found is None:
+            found, waiting = {ref}, [ref]
+            while waiting:
+                for further in _references(resolved({"$ref": waiting.pop()}, self._root)):
+                    if further not in found:
+                        found.add(further)
+                        waiting.append(further)
+            self._reach[ref] = found
+        return found
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -54,6 +54,7 @@ _PARTS: Final = frozenset(("const", "enum", "items", "prefixItems", "properties"
 """What cannot stand beside alternatives."""
 _NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _LOOKS_AROUND: Final = re.compile(r"\(\?<?[=!]")
+_MOST_NODES: Final = 20_000
 _MOST_FIELDS: Final = 5000
 _MOST_VALUES: Final = 1000
 _MOST_LEVELS: Final = 10
@@ -92,6 +93,7 @@ class _StrictForm:
         self._root = root
         self._definitions: dict[str, Any] = {}
         self._names: dict[str, str] = {}
+        self._nodes = 0
         self._fields = 0
         self._values = 0
         self._characters = 0
@@ -110,7 +112,7 @@ class _StrictForm:
             self._fields > _MOST_FIELDS
             or self._values > _MOST_VALUES
             or self._characters > _LONGEST
-            or _levels(made, made, ()) > _MOST_LEVELS
+            or _levels(made, made, {}) > _MOST_LEVELS
         ):
             raise _NoFormError
 
@@ -122,7 +124,8 @@ class _StrictForm:
             above: The references inside of which it is.
         """
         found = as_object(schema)
-        if not found or _SHAPING & set(found):
+        self._nodes += 1  # references with words of their own are written out, each time
+        if not found or _SHAPING & set(found) or self._nodes > _MOST_NODES:
             raise _NoFormError
         if "$ref" in found:
             return self._reference(found, above)
@@ -350,17 +353,18 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _levels(node: Any, root: Mapping[str, Any], above: tuple[str, ...]) -> int:
+def _levels(node: Any, root: Mapping[str, Any], known: dict[str, int]) -> int:
     """Return how many objects and lists are inside of each other."""
     if not isinstance(node, Mapping):
         return 0
     found = cast("Mapping[str, Any]", node)
     ref = found.get("$ref")
     if isinstance(ref, str):
-        if ref in above:
-            return 0
-        return _levels(resolved(found, root), root, (*above, ref))
+        if ref not in known:
+            known[ref] = 0  # while it is looked at: what leads back to itself has no end
+            known[ref] = _levels(resolved(found, root), root, known)
+        return known[ref]
     parts = [*as_object(found.get("properties")).values(), found.get("items")]
-    inner = max((_levels(part, root, above) for part in parts), default=0)
-    several = max((_levels(part, root, above) for part in branches_of(found)), default=0)
+    inner = max((_levels(part, root, known) for part in parts), default=0)
+    several = max((_levels(part, root, known) for part in branches_of(found)), default=0)
     return max(several, inner + (found.get("type") in ("object", "array")))

@@ -11,13 +11,17 @@ import orjson
 from mastra.jsonable import Json
 
 __all__ = [
-    "COMBINED", "as_object", "branches_of", "input_schema", "is_object", "kind_of", "kinds_of",
-    "leaves_out", "resolved", "said", "takes_null", "with_words", "without_nulls",
+    "COMBINED", "as_object", "branches_of", "input_schema", "is_moderate", "is_object", "kind_of",
+    "kinds_of", "leaves_out", "resolved", "said", "takes_null", "with_words", "without_nulls",
 ]  # fmt: skip
 
 COMBINED: Final = ("anyOf", "oneOf", "allOf")
 _MOST_REFS: Final = 16
 """References that lead to references, one after the other."""
+_MOST_PARTS: Final = 20_000
+_MOST_DEPTH: Final = 200
+_MOST_LOOKS: Final = 100_000
+"""How often one value is held against a part of its schema."""
 
 
 def as_object(value: object) -> dict[str, Any]:
@@ -75,7 +79,22 @@ def kind_of(value: object) -> str:
 
 def takes_null(schema: Any, root: Mapping[str, Any]) -> bool:
     """Return whether null is a value of a schema."""
-    found = resolved(schema, root)
+    return _takes_null(schema, root, {})
+
+
+def _takes_null(schema: Any, root: Mapping[str, Any], known: dict[str, bool]) -> bool:
+    ref = as_object(schema).get("$ref")
+    if not isinstance(ref, str):
+        return _node_takes_null(as_object(schema), root, known)
+    if ref not in known:
+        known[ref] = False  # while it is looked at: what leads back to itself says nothing
+        known[ref] = _node_takes_null(resolved(schema, root), root, known)
+    return known[ref]
+
+
+def _node_takes_null(
+    found: dict[str, Any], root: Mapping[str, Any], known: dict[str, bool]
+) -> bool:
     if "const" in found:
         return found["const"] is None
     if isinstance(found.get("enum"), list):
@@ -86,10 +105,10 @@ def takes_null(schema: Any, root: Mapping[str, Any]) -> bool:
         return "null" in kinds_of(found)
     several = branches_of(found)
     if several:
-        return any(takes_null(item, root) for item in several)
+        return any(_takes_null(item, root, known) for item in several)
     parts: Any = found.get("allOf")
     if parts:
-        return all(takes_null(item, root) for item in parts)
+        return all(_takes_null(item, root, known) for item in parts)
     return "properties" not in found and "items" not in found
 
 
@@ -162,14 +181,16 @@ def _merged(base: dict[str, Any], branches: list[dict[str, Any]], key: str) -> d
 
 def leaves_out(schema: Mapping[str, Any]) -> bool:
     """Return whether a value of a schema may leave out a field that cannot be null."""
-    return any(True for _ in _optional(schema, schema, []))
+    return any(True for _ in _optional(schema, schema, set()))
 
 
-def _optional(schema: Any, root: Mapping[str, Any], seen: list[Any]) -> Iterator[str]:
+def _optional(schema: Any, root: Mapping[str, Any], seen: set[str]) -> Iterator[str]:
+    ref = as_object(schema).get("$ref")
+    if isinstance(ref, str):
+        if ref in seen:
+            return
+        seen.add(ref)
     found = resolved(schema, root)
-    if found in seen:
-        return
-    seen = [*seen, found]
     required: Any = found.get("required") or ()
     for name, field in as_object(found.get("properties")).items():
         if name not in required and not takes_null(field, root):
@@ -198,60 +219,141 @@ def without_nulls(value: Any, schema: Any, root: Mapping[str, Any]) -> Json:
         schema: Of the value, as it was before every field was demanded.
         root: Where the definitions are.
     """
-    found = resolved(schema, root)
-    several = branches_of(found)
-    if several:
-        fitting = (item for item in several if _fits(value, item, root))
-        return without_nulls(value, next(fitting, None), root)
-    for part in found.get("allOf") or ():
-        value = without_nulls(value, part, root)
-    if isinstance(value, Mapping):
-        properties = as_object(found.get("properties"))
-        required: Any = found.get("required") or ()
-        more = found.get("additionalProperties")
-        return {
-            key: without_nulls(item, properties.get(key, more), root)
-            for key, item in cast("Mapping[str, Any]", value).items()
-            if item is not None
-            or key not in properties
-            or key in required
-            or takes_null(properties[key], root)
-        }
-    if isinstance(value, list):
-        first: Sequence[Any] = found.get("prefixItems") or ()
-        rest = found.get("items")
-        return [
-            without_nulls(item, first[at] if at < len(first) else rest, root)
-            for at, item in enumerate(cast("list[Any]", value))
-        ]
-    return value
+    try:
+        return _Nulls(root).without(value, schema)
+    except _TooLargeError:
+        return value
 
 
-def _fits(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
-    """Return whether a value may be one of a schema, as far as its fields tell."""
-    found = resolved(schema, root)
-    several = branches_of(found)
-    if several:
-        return any(_fits(value, item, root) for item in several)
-    if "const" in found and found["const"] != value:
-        return False
-    if isinstance(found.get("enum"), list) and value not in found["enum"]:
-        return False
-    kinds = kinds_of(found)
-    kind = kind_of(value)
-    if kinds and kind not in kinds and not (kind == "integer" and "number" in kinds):
-        return False
-    if kind == "object":
-        properties = as_object(found.get("properties"))
-        if any(name not in value for name in found.get("required") or ()):
+class _TooLargeError(Exception):
+    """A schema came to more parts than can be looked through."""
+
+
+class _Nulls:
+    """Takes the nulls out of one value."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = _MOST_LOOKS
+
+    def _resolved(self, schema: Any) -> dict[str, Any]:
+        # References that are held twice by each other double with every step.
+        self._left -= 1
+        if self._left < 0:
+            raise _TooLargeError
+        return resolved(schema, self._root)
+
+    def without(self, value: Any, schema: Any) -> Json:
+        """Return a value without the fields that are null and cannot be."""
+        found = self._resolved(schema)
+        several = branches_of(found)
+        if several:
+            fitting = (item for item in several if self._fits(value, item))
+            return self.without(value, next(fitting, None))
+        for part in found.get("allOf") or ():
+            value = self.without(value, part)
+        if isinstance(value, Mapping):
+            properties = as_object(found.get("properties"))
+            required: Any = found.get("required") or ()
+            more = found.get("additionalProperties")
+            return {
+                key: self.without(item, properties.get(key, more))
+                for key, item in cast("Mapping[str, Any]", value).items()
+                if item is not None
+                or key not in properties
+                or key in required
+                or takes_null(properties[key], self._root)
+            }
+        if isinstance(value, list):
+            first: Sequence[Any] = found.get("prefixItems") or ()
+            rest = found.get("items")
+            return [
+                self.without(item, first[at] if at < len(first) else rest)
+                for at, item in enumerate(cast("list[Any]", value))
+            ]
+        return value
+
+    def _fits(self, value: Any, schema: Any) -> bool:
+        """Return whether a value may be one of a schema, as far as its fields tell."""
+        found = self._resolved(schema)
+        several = branches_of(found)
+        if several:
+            return any(self._fits(value, item) for item in several)
+        if "const" in found and found["const"] != value:
             return False
-        if "additionalProperties" not in found and set(value) - set(properties):
+        if isinstance(found.get("enum"), list) and value not in found["enum"]:
             return False
-        return all(
-            value[name] is None or _fits(value[name], field, root)
-            for name, field in properties.items()
-            if name in value
-        )
-    if kind == "array" and isinstance(found.get("items"), Mapping):
-        return all(_fits(item, found["items"], root) for item in value)
-    return True
+        kinds = kinds_of(found)
+        kind = kind_of(value)
+        if kinds and kind not in kinds and not (kind == "integer" and "number" in kinds):
+            return False
+        if kind == "object":
+            properties = as_object(found.get("properties"))
+            if any(name not in value for name in found.get("required") or ()):
+                return False
+            if "additionalProperties" not in found and set(value) - set(properties):
+                return False
+            return all(
+                value[name] is None or self._fits(value[name], field)
+                for name, field in properties.items()
+                if name in value
+            )
+        if kind == "array" and isinstance(found.get("items"), Mapping):
+            return all(self._fits(item, found["items"]) for item in value)
+        return True
+
+
+# -- how large a schema is -----------------------------------------------------------------------
+
+
+def is_moderate(schema: Mapping[str, Any]) -> bool:
+    """Return whether a schema is small enough to be put into any provider's form.
+
+    What counts is what it comes to with everything that it refers to written out, since a few lines
+    of references to each other can come to more than there is memory for.
+    """
+    try:
+        return _Size(schema).of(schema, 0) <= _MOST_PARTS
+    except _TooLargeError:
+        return False
+
+
+class _Size:
+    """Counts the parts of a schema and of what it refers to."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._known: dict[str, int] = {}
+        self._left = _MOST_PARTS
+
+    def of(self, node: Any, depth: int) -> int:
+        """Return how many parts there are.
+
+        Raises:
+            _TooLargeError: They are nested too deep, or too many as they are written.
+        """
+        if depth > _MOST_DEPTH:
+            raise _TooLargeError
+        self._left -= 1
+        if self._left < 0:
+            raise _TooLargeError
+        inner: list[Any] = []
+        count = 1
+        if isinstance(node, Mapping):
+            known = cast("Mapping[str, Any]", node)
+            ref = known.get("$ref")
+            inner += known.values()
+            if isinstance(ref, str):
+                count += self._of_reference(ref, depth)
+        elif isinstance(node, list):
+            inner = cast("list[Any]", node)
+        for part in inner:
+            if isinstance(part, (Mapping, list)):
+                count += self.of(part, depth + 1)
+        return count
+
+    def _of_reference(self, ref: str, depth: int) -> int:
+        if ref not in self._known:
+            self._known[ref] = 0  # what leads back to itself is written out once
+            self._known[ref] = self.of(resolved({"$ref": ref}, self._root), depth + 1)
+        return self._known[ref]

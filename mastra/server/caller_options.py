@@ -18,6 +18,7 @@ from mastra.agents.limits import UsageLimits
 from mastra.agents.prompt import system_messages
 from mastra.agents.recall import UPDATE_TOOL
 from mastra.errors import ConfigError
+from mastra.models.schema_parts import is_moderate
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RequestContext
 from mastra.server.caller_memory import memory_options
@@ -150,7 +151,7 @@ def _has_system(messages: Any) -> bool:
 
 def _output(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
     if "schema" not in given:
-        return {"schema": dict(given)}
+        return {"schema": _schema(given, "structuredOutput.schema")}
     unknown = sorted(given.keys() - _OUTPUT.keys())
     if unknown:
         raise Refusal(400, f"structuredOutput.{unknown[0][:60]} is not a caller's to set.")
@@ -159,7 +160,15 @@ def _output(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any
         wanted["model"] = allowed_model(wanted["model"], allowed, "structuredOutput.model")
     if not isinstance(wanted.get("schema"), dict):
         raise Refusal(400, "structuredOutput.schema must be a JSON Schema.")
+    _schema(wanted["schema"], "structuredOutput.schema")
     return wanted
+
+
+def _schema(given: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Return a JSON Schema, where what it comes to is no larger than a provider would take."""
+    if not is_moderate(given):
+        raise Refusal(400, f"{what} is too large, with what it refers to written out.")
+    return dict(given)
 
 
 # -- tools -------------------------------------------------------------------------------------
@@ -236,6 +245,7 @@ def _client_tools(given: dict[str, Any]) -> dict[str, Tool[Any, Any]]:
         schema = known.get("inputSchema") or known.get("parameters") or {"type": "object"}
         if not isinstance(schema, dict):
             raise Refusal(400, f"The input schema of client tool {name!r} must be an object")
+        _schema(cast("dict[str, Any]", schema), f"The input schema of client tool {name[:60]!r}")
         text = str(known.get("description") or name)
         tools[name] = create_tool(str(known.get("id") or name), text, cast("Any", schema))
     return tools

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from mastra import InMemoryStorage
 from mastra.errors import ConfigError, InputValidationError
-from mastra.evals import Dataset, Experiment, run_evals
+from mastra.evals import Dataset, Experiment, dataset_schemas, run_evals
 from mastra.evals.catalogue import Datasets
 from mastra.evals.dataset_schemas import DatasetSchemas
 
@@ -119,3 +119,48 @@ async def test_turns_with_scorers_of_their_own_are_kept_nowhere_and_said_to_be()
         Experiment("e", dataset=dataset, target=str)
     summary = await run_evals(data=dataset, target=str)
     assert "Only an agent" in str(summary.items[0].error)
+
+
+# -- what a schema may ask for ----------------------------------------------------------------------
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["allOf", "anyOf", "oneOf"])
+def test_references_that_double_are_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_schemas, "_MOST_CHECKS", 5000)
+    definitions: dict[str, Any] = {
+        f"d{at}": {kind: [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(40)
+    }
+    definitions["d40"] = {"type": "number"}
+    schemas = DatasetSchemas({"inputSchema": {"$defs": definitions, "$ref": "#/$defs/d0"}})
+    with pytest.raises(InputValidationError, match="asks for too much"):
+        schemas.check([("x", {"input": "text"})])
+
+
+@pytest.mark.timeout(60)
+def test_items_that_are_listed_are_not_each_held_against_all() -> None:
+    many = [f"value {number}" for number in range(20_000)]
+    schemas = DatasetSchemas({"inputSchema": {"type": "array", "items": {"enum": many}}})
+    schemas.check([("x", {"input": many[:50]})])
+    with pytest.raises(InputValidationError, match="asks for too much"):
+        schemas.check([("x", {"input": many})])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("items", "fits"),
+    [
+        ([{"a": number} for number in range(20_000)], True),
+        ([{"a": 1}, {"a": 1.0}], False),
+        ([[1], [True]], True),
+        ([1, True, 0, False, None, "1"], True),
+        ([{"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}], False),
+    ],
+)
+def test_unique_items_are_told_apart_by_their_values(items: list[Any], fits: bool) -> None:
+    schemas = DatasetSchemas({"inputSchema": {"uniqueItems": True}})
+    if fits:
+        schemas.check([("x", {"input": items})])
+        return
+    with pytest.raises(InputValidationError, match="non-unique"):
+        schemas.check([("x", {"input": items})])
