@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,16 +12,24 @@ from mastra.extras import needs
 from mastra.server.context import AgentId, Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import WireResponse, add
+from mastra.server.loading import loaded
 
 __all__ = ["add_a2a_routes"]
 
 _CARD = ".well-known/agent-card.json"
 
 
-def _agent(server: Server, agent_id: str) -> Agent:
+async def _agent(server: Server, agent_id: str, part: str) -> Agent:
+    """Return an agent, with what speaks the protocol loaded.
+
+    Args:
+        server: Whose agent it is.
+        agent_id: Its key or id.
+        part: The module that is needed next.
+    """
     try:
         with needs("a2a", "A2A"):
-            import_module("a2a.types")
+            await loaded("a2a.types", part)
         return server.mastra.get_agent_by_id(agent_id)
     except MissingDependencyError as error:
         raise Refusal(501, error.message) from error
@@ -32,7 +38,7 @@ def _agent(server: Server, agent_id: str) -> Agent:
 
 
 async def _card(server: Server, request: Request, agent_id: str, url: str) -> Response:
-    agent = _agent(server, agent_id)
+    agent = await _agent(server, agent_id, "mastra.server.a2a.cards")
     from mastra.server.a2a.cards import card_of, card_wire  # noqa: PLC0415 - an optional package
 
     tools = await agent.list_tools(server.request_context(request))
@@ -55,7 +61,7 @@ async def get_own_card(server: ServerDep, request: Request, agent_id: AgentId) -
 
 async def call_agent(server: ServerDep, request: Request, agent_id: AgentId) -> Response:
     """Answer a call of the protocol: JSON-RPC, streamed or not, of both versions."""
-    agent = _agent(server, agent_id)
+    agent = await _agent(server, agent_id, "mastra.server.a2a.handlers")
     from mastra.server.a2a.handlers import dispatcher_of, refused  # noqa: PLC0415 - optional
 
     answer = refused(request, await request.body())

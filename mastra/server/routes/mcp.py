@@ -16,6 +16,7 @@ from mastra.server.config import ApiRoute
 from mastra.server.context import Server, ServerDep, ToolId, caller_of
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
+from mastra.server.loading import loaded
 from mastra.server.payloads import ResourceBody, ToolBody
 from mastra.server.routes.tools import run_tool
 from mastra.server.schemas import DRAFT_7, schema_text
@@ -30,6 +31,7 @@ __all__ = ["MCP_DOORS", "add_mcp_routes", "mcp_doors"]
 ServerId = Annotated[str, Path(alias="serverId", description="The key of an MCP server.")]
 _Count = Annotated[int | None, Query(ge=0, le=10_000)]
 _LIST: Final = "/mcp/v0/servers"
+_OFFERS: Final = "mastra.mcp.served_offers"
 
 
 def _server(server: Server, key: str) -> MCPServer:
@@ -147,6 +149,7 @@ async def list_mcp_resources(
     found = _server(server, server_id)
     if found.offered_resources is None:
         return {"resources": []}
+    await _load(_OFFERS)
     from mastra.mcp.served_offers import listed_resources  # noqa: PLC0415 - an optional package
 
     listed = await listed_resources(found.offered_resources, _context(server, request))
@@ -160,11 +163,17 @@ async def read_mcp_resource(
     found = _server(server, server_id)
     if found.offered_resources is None:
         raise Refusal(404, "Resource not found")
+    await _load(_OFFERS)
     from mastra.mcp.served_offers import resource_contents  # noqa: PLC0415 - an optional package
 
     context = _context(server, request)
     contents = await resource_contents(found.offered_resources, body.uri, context)
     return {"contents": [_plain(item) for item in contents]}
+
+
+async def _load(*modules: str) -> None:
+    with needs("mcp", "MCP"):
+        await loaded(*modules)
 
 
 def _context(server: Server, request: Request) -> ToolContext:
@@ -188,8 +197,7 @@ class _Doors:
         self._sse: dict[str, SseSessions] = {}
 
     def http_of(self, key: str) -> HttpSessions:
-        with needs("mcp", "MCP"):
-            from mastra.mcp.sessions import HttpSessions  # noqa: PLC0415 - an optional package
+        from mastra.mcp.sessions import HttpSessions  # noqa: PLC0415 - an optional package
 
         if key not in self._http:
             limit = self._server.config.body_size_limit
@@ -198,8 +206,7 @@ class _Doors:
         return self._http[key]
 
     def sse_of(self, key: str, path: str) -> SseSessions:
-        with needs("mcp", "MCP"):
-            from mastra.mcp.sessions import SseSessions  # noqa: PLC0415 - an optional package
+        from mastra.mcp.sessions import SseSessions  # noqa: PLC0415 - an optional package
 
         if key not in self._sse:
             messages = f"{path.rpartition('/')[0]}/messages"
@@ -216,6 +223,7 @@ class _Doors:
         except Refusal as refusal:
             await Response(refusal.message, refusal.status)(scope, receive, send)
             return
+        await _load("mastra.mcp.sessions", "mastra.mcp.protocol")
         scope[REQUEST_CONTEXT] = self._server.request_context(request)
         self._name(scope, request)
         path = request.url.path
