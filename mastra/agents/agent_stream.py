@@ -20,6 +20,9 @@ from mastra.stream.writer import Writer
 
 __all__ = ["AgentStream"]
 
+_TOGETHER = 64
+"""How many chunks are looked at together for a reader who takes them one by one."""
+
 Obj = TypeVar("Obj", default=Any)
 
 
@@ -69,9 +72,9 @@ class AgentStream(Generic[Obj]):
         chunks, puller = self._run.chunks, self._puller
         at = 0
         while True:
-            while batch := chunks[at : at + limit]:
-                at += len(batch)
-                yield batch
+            while at < len(chunks):
+                start, at = at, min(at + limit, len(chunks))
+                yield chunks[start:at]  # not kept here while the reader is busy with it
             if puller.is_done:
                 self._raise_if_wrong()
                 return
@@ -83,8 +86,9 @@ class AgentStream(Generic[Obj]):
         at = 0
         while True:
             while at < len(chunks):
-                yield chunks[at]
-                at += 1
+                for chunk in chunks[at : at + _TOGETHER]:
+                    at += 1
+                    yield chunk
             if puller.is_done:
                 self._raise_if_wrong()
                 return
@@ -96,10 +100,10 @@ class AgentStream(Generic[Obj]):
         at = 0
         while True:
             while at < len(chunks):
-                chunk = chunks[at]
-                at += 1
-                if chunk.type == "text-delta":
-                    yield chunk.payload.text
+                for chunk in chunks[at : at + _TOGETHER]:
+                    at += 1
+                    if chunk.type == "text-delta":
+                        yield chunk.payload.text
             if puller.is_done:
                 self._raise_if_wrong()
                 return

@@ -12,7 +12,6 @@ from mastra.agents.chunks import (
     ReasoningSignaturePayload,
     RedactedPayload,
     SourcePayload,
-    TextPayload,
     ToolCallPayload,
     ToolDeltaPayload,
     ToolEndPayload,
@@ -116,14 +115,13 @@ class StepRecorder:
     def absorb(self, batch: Sequence[ModelChunk]) -> None:
         """Take a batch in and stream what it means."""
         run = self.run
-        run_id = run.run_id
-        out = run.pending if run.has_hooks else run.chunks
+        emit = run.emit_text
         for chunk in batch:
             if chunk.__class__ is TextDelta:
                 text: str = chunk.text  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
                 text_id = self._text_id or self._open_text()
                 self._texts.append(text)  # pyright: ignore[reportUnknownArgumentType]
-                out.append(AgentChunk("text-delta", run_id, TextPayload(text_id, text), len(out)))  # pyright: ignore[reportUnknownArgumentType]
+                emit("text-delta", text_id, text)  # pyright: ignore[reportUnknownArgumentType]
             else:
                 self._other(chunk)
         if self._reader is not None and len(self._texts) > self._seen:
@@ -143,7 +141,7 @@ class StepRecorder:
             case ReasoningDelta():
                 thought_id = self._thought_id or self._open_thought()
                 self._thoughts.append(chunk.text)
-                run.emit("reasoning-delta", TextPayload(thought_id, chunk.text))
+                run.emit_text("reasoning-delta", thought_id, chunk.text)
             case ToolCallStart():
                 self._start_call(chunk.tool_call_id, chunk.tool_name, chunk.provider_executed)
             case ToolCallDelta():

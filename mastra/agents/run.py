@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mastra.agents.chunks import AgentChunk, TripwirePayload
+from mastra.agents.chunk_log import ChunkLog
+from mastra.agents.chunks import AgentChunk, TextPayload, TripwirePayload
 from mastra.agents.context import AgentContext
 from mastra.agents.meter import Meter, meter_around
 from mastra.agents.options import AgentOptions, AgentSpec
@@ -63,7 +64,7 @@ class AgentRun:
             "resource"
         )
 
-        self.chunks: list[AgentChunk] = []
+        self.chunks = ChunkLog(self.run_id)
         """What has been streamed; readers go through it by index."""
         self.pending: list[AgentChunk] = []
         """What still has to pass hooks and processors."""
@@ -136,6 +137,13 @@ class AgentRun:
         chunk = AgentChunk(kind, self.run_id, payload, len(out), from_)
         out.append(chunk)
         return chunk
+
+    def emit_text(self, kind: str, text_id: str, text: str) -> None:
+        """Stream a chunk that is a piece of text."""
+        if self.has_hooks:
+            self.emit(kind, TextPayload(text_id, text))
+        else:
+            self.chunks.append_text(kind, text_id, text)
 
     def publish(self, chunk: AgentChunk) -> None:
         """Stream a chunk that has passed hooks and processors."""

@@ -100,23 +100,19 @@ class Entries(Sequence[Entry | None]):
         ]
 
     def _between(self, start: int, end: int, floor: int) -> list[Entry | None]:
-        found: list[Entry | None] = []
-        place = bisect_right(self._changes, start)
-        kind, record = self._sources[place - 1] if place else (Kind.OUTPUT, None)
-        changes_at = self._change_at(place)
-        for seq, item in enumerate(self._items[start:end], start):
-            if seq == changes_at:
-                kind, record = self._sources[place]
-                place += 1
-                changes_at = self._change_at(place)
-            if type(item) is tuple:
-                found.append(cast("Entry", item))
-            else:
-                found.append(None if item is _GONE or seq < floor else (kind, record, item))
+        changes, found = self._changes, list[Entry | None]()
+        place = bisect_right(changes, start)
+        while start < end:
+            kind, record = self._sources[place - 1] if place else (Kind.OUTPUT, None)
+            until = min(end, changes[place]) if place < len(changes) else end
+            for seq, item in enumerate(self._items[start:until], start):
+                if type(item) is not tuple:
+                    is_kept = item is not _GONE and seq >= floor
+                    found.append((kind, record, item) if is_kept else None)
+                else:
+                    found.append(item)  # pyright: ignore[reportUnknownArgumentType] - an `Entry`
+            start, place = until, place + 1
         return found
-
-    def _change_at(self, place: int) -> int:
-        return self._changes[place] if place < len(self._changes) else -1
 
     def end_of_kept(self, start: int, limit: int) -> int:
         """Return up to where readers have every entry, from a seq on and of so many."""

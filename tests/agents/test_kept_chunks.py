@@ -1,0 +1,69 @@
+"""What an open stream keeps for readers who come late, and that they get it."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator
+from typing import Any
+
+from mastra import Agent
+from mastra.models.chunks import ReasoningDelta, TextDelta
+from mastra.testing import FunctionModel
+
+PIECES = 5_000
+
+
+async def mixed(_: Any) -> AsyncIterator[Any]:
+    for number in range(200):
+        yield ReasoningDelta(f"thought {number}")
+        yield TextDelta(f"text {number}") if number % 3 else ReasoningDelta("again")
+        if number % 7 == 0:
+            yield ReasoningDelta("")
+
+
+async def test_a_late_reader_gets_what_the_first_one_got() -> None:
+    agent = Agent(id="a", instructions="", model=FunctionModel(mixed))
+    async with agent.stream("hi") as stream:
+        first = [chunk.to_wire() async for chunk in stream]
+        late = [chunk.to_wire() async for chunk in stream]
+        in_batches = [chunk.to_wire() async for batch in stream.batches(3) for chunk in batch]
+        seqs = [chunk.seq async for chunk in stream]
+        said = "".join([text async for text in stream.text_stream])
+        thought = await stream.reasoning()
+    assert late == first == in_batches
+    assert seqs == list(range(len(first)))
+    texts = [wire["payload"]["text"] for wire in first if wire["type"] == "text-delta"]
+    assert texts == [f"text {number}" for number in range(200) if number % 3]
+    assert said == "".join(texts)
+    thoughts = [wire["payload"]["text"] for wire in first if wire["type"] == "reasoning-delta"]
+    assert "".join(thoughts) == thought
+    assert [text for text in thoughts if text.startswith("thought")] == [
+        f"thought {number}" for number in range(200)
+    ]
+
+
+async def test_an_open_stream_keeps_the_text_and_little_more() -> None:
+    piece = "x" * 1000  # one object: what is counted is what is kept beside the text
+
+    async def say(_: Any) -> AsyncIterator[str]:
+        for _ in range(PIECES):
+            yield piece
+
+    agent = Agent(id="a", instructions="", model=FunctionModel(say))
+    async with agent.stream("hi") as stream:
+        reading = aiter(stream)
+        await anext(reading)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            read = 0
+            async for chunk in reading:
+                read += chunk.type == "text-delta"
+                if read == PIECES:
+                    break
+            gc.collect()
+            grown = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    assert grown / PIECES < 32  # bytes: the reference of the message and that of its readers
