@@ -580,18 +580,19 @@ async def test_abandoning_leaves_no_task() -> None:
 
 async def test_cancelling_the_only_reader_ends_the_run() -> None:
     before = others()
-    closed = asyncio.Event()
+    begun, closed = asyncio.Event(), asyncio.Event()
 
     async def model(_request: Any) -> Any:
         try:
             yield "one"
+            begun.set()
             await asyncio.sleep(10)
         finally:
             closed.set()
 
     stream = Agent(id="a", model=FunctionModel(model)).stream("q")
     task = asyncio.ensure_future(stream.text())
-    await asyncio.sleep(0.02)
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
