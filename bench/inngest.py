@@ -25,6 +25,7 @@ import inngest.fast_api
 import uvicorn
 from pydantic import BaseModel
 
+from bench.inngest_connect import spread
 from bench.inngest_load import at_once, waiting
 from bench.measure import Row
 from bench.table import render
@@ -201,6 +202,7 @@ async def main(rounds: int, runs: int) -> None:
         server.kill()
         rows += await at_once(runs, max(2, rounds // 2))
         rows += await waiting()
+        rows += await spread()
         print(render(rows))
 
 

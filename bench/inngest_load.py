@@ -13,9 +13,10 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 import fastapi
 import httpx
@@ -24,6 +25,7 @@ import psutil
 import uvicorn
 from pydantic import BaseModel
 
+from bench.inngest_original import original
 from bench.measure import Row
 from mastra import Mastra, StepContext, Workflow, create_step
 from mastra.inngest import init, serve
@@ -34,6 +36,10 @@ __all__ = ["at_once", "waiting"]
 
 STEPS, STEP_S = 10, 0.02
 SLEEPING = 1000
+
+
+Subjects: TypeAlias = dict[str, Callable[[], Awaitable[tuple[float, float]]]]
+"""What takes turns, and tells the seconds, and those of the processor, that one took."""
 
 
 class Value(BaseModel):
@@ -115,6 +121,17 @@ async def _take(work: Callable[[], Awaitable[None]], runs: int) -> tuple[float, 
     return wall, time.process_time() - cpu
 
 
+async def _by_turns(subjects: Subjects, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Let subjects take turns; the first round is not counted."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in subjects}
+    for number in range(rounds + 1):
+        for name, take in subjects.items():
+            taken = await take()
+            if number:
+                found[name].append(taken)
+    return found
+
+
 async def at_once(runs: int, rounds: int) -> list[Row]:
     """Measure so many runs of ten steps at once.
 
@@ -145,23 +162,29 @@ async def at_once(runs: int, rounds: int) -> list[Row]:
 
         return run
 
-    subjects = {"by hand": by_hand, **{name: ours(name) for name in workflows}}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in subjects}
     try:
-        async with _serving(server, mastra, client, [_by_hand(client, done)]):
-            for number in range(rounds + 1):
-                for name, work in subjects.items():
-                    taken = await _take(work, runs)
-                    if number:
-                        found[name].append(taken)
+        async with (
+            _serving(server, mastra, client, [_by_hand(client, done)]),
+            original(server.url) as typescript,
+        ):
+            subjects: Subjects = {"by hand": partial(_take, by_hand, runs)}
+            subjects |= {name: partial(_take, ours(name), runs) for name in workflows}
+            if typescript is not None:
+                subjects["the original"] = partial(typescript.at_once, runs)
+            found = await _by_turns(subjects, rounds)
     finally:
         await asyncio.to_thread(server.kill)
-    hand = found.pop("by hand")
+    hand, theirs = found.pop("by hand"), found.pop("the original", None)
     rows: list[Row] = []
     for name, taken in found.items():
         what = f"{runs} runs of {STEPS} steps at once, {name}"
         rows.append(_row(f"{what}: a run", taken, hand, 0, runs, 1 / 3))
         rows.append(_row(f"{what}: processor of the app, a run", taken, hand, 1, runs, 0.6))
+    if theirs:
+        what = f"{runs} runs of {STEPS} steps at once, beside the original"
+        mine = found["checkpointed"]
+        rows.append(_row(f"{what}: a run", mine, theirs, 0, runs, 1.0))
+        rows.append(_row(f"{what}: processor of the app, a run", mine, theirs, 1, runs, 1.0))
     return rows
 
 
@@ -185,9 +208,11 @@ def _row(
 async def waiting(runs: int = SLEEPING) -> list[Row]:
     """Measure what runs that sleep take in the memory of whoever waits for them.
 
-    The caller is a process of its own, that has done nothing else, and so is the worker.
+    The caller is a process of its own, that has done nothing else, and so is the worker. The
+    original's is its app too.
     """
     server = DevServer(free_ports(1)[0], tick_ms=150)
+    theirs: float | None = None
     with tempfile.TemporaryDirectory() as folder:
         worker = Worker(server, Path(folder), "shared")
         try:
@@ -198,12 +223,19 @@ async def waiting(runs: int = SLEEPING) -> list[Row]:
                 stdout=asyncio.subprocess.PIPE,
             )  # fmt: skip
             output, _ = await caller.communicate()
+            async with original(server.url) as typescript:
+                if typescript is not None:
+                    theirs = await typescript.memory_of_sleeping(runs) / 1024
         finally:
             worker.kill()
             await asyncio.to_thread(server.kill)
     kb = float(output) / 1024
     name = f"{runs:,} runs waiting in sleep: memory a run in the caller"
-    return [Row("inngest", name, "KB", kb, 10.0, kb / 10.0, 1.0, "10 KB")]
+    rows = [Row("inngest", name, "KB", kb, 10.0, kb / 10.0, 1.0, "10 KB")]
+    if theirs is not None:
+        beside = f"{name}, beside the original's app and caller"
+        rows.append(Row("inngest", beside, "KB", kb, theirs, kb / theirs, 1.0, "1.00 x"))
+    return rows
 
 
 async def _wait_for_many(url: str, folder: Path, runs: int) -> float:

@@ -7,7 +7,7 @@ import contextlib
 import importlib
 from typing import Any, Final
 
-from mastra.clock import current_clock, now_ms, steady_s
+from mastra.clock import current_clock, now_ms
 from mastra.cron import cron_of
 from mastra.errors import MissingDependencyError
 from mastra.ids import random_id
@@ -20,8 +20,6 @@ __all__ = ["Ticker"]
 
 RESERVED_MS: Final = 3_000
 """For how long the others leave alone what this process is about to start."""
-SLOW_S: Final = 0.25
-"""A process that takes longer than this to start what it has reserved leaves more to the others."""
 _PRUNED_EVERY_MS: Final = 3_600_000
 
 
@@ -47,7 +45,7 @@ class Ticker:
         self._pruned_at = 0
         self._is_ready = False
         self._at_once = 1
-        """How much is reserved at once: twice as much as before, for as long as it is quick."""
+        """How much is reserved at once: of the first, whose start may load more, only that."""
 
     def start(self) -> None:
         """Begin. May be called again."""
@@ -106,12 +104,10 @@ class Ticker:
             )
             if not due:
                 break  # another process has it
-            begun = steady_s()
             async with asyncio.TaskGroup() as group:
                 for record in due:
                     group.create_task(firing.fire(record))
-            is_slow = steady_s() - begun > SLOW_S
-            self._at_once = 1 if is_slow else min(2 * self._at_once, self._config.batch_size)
+            self._at_once = self._config.batch_size
         await self._prune(now)
         return next_at
 

@@ -1,6 +1,6 @@
 """A process that starts what is scheduled, for tests of several on one database.
 
-    python -m tests.support.schedule_process URL NOTES
+    python -m tests.support.schedule_process URL NOTES [LEASE_S]
 
 Each run adds its id as a line to the file NOTES, in one write. It prints `open`, and ends when its
 stdin is closed.
@@ -19,7 +19,7 @@ from mastra.schedules import SchedulerConfig
 __all__ = ["build"]
 
 
-def build(url: str, notes: str, *, is_starting: bool = True) -> Mastra:
+def build(url: str, notes: str, lease_s: str = "2", *, is_starting: bool = True) -> Mastra:
     """Return the application."""
 
     def note(ctx: StepContext[Any]) -> str:
@@ -32,14 +32,14 @@ def build(url: str, notes: str, *, is_starting: bool = True) -> Mastra:
     workflow = create_workflow(id="ticked", input_schema=Any, output_schema=str).then(step).commit()
     return Mastra(
         workflows=[workflow],
-        storage=SQLStorage(url, lease_s=2),
+        storage=SQLStorage(url, lease_s=float(lease_s)),
         scheduler=SchedulerConfig(enabled=is_starting),
     )
 
 
 async def main() -> None:
     """Start what is due until nobody wants it any more."""
-    async with build(*sys.argv[1:3]):
+    async with build(*sys.argv[1:4]):
         sys.stdout.write("open\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
