@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -10,7 +11,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import httpx
 import pytest
+
+from tests.support.browser import browser
+from tests.support.inngest_env import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -412,6 +417,45 @@ def test_a_project_of_each_template_installs_and_tests(
     wrong = {what for what, state in states.items() if state == "wrong"}
     assert wrong == ({"inngest"} if template == "inngest" else set())
     assert states["application"] == states["storage"] == "ok"
+
+
+async def test_mastra_dev_shows_the_console_of_a_fresh_project(wheel: Path, tmp_path: Path) -> None:
+    python = environment(tmp_path, wheel, "cli,console")
+    command = python.with_name("mastra")
+    run(command, "new", "my-app", "--template", "workflow", cwd=tmp_path)
+    lock = tmp_path / "constraints.txt"
+    folder = tmp_path / "my-app"
+    run(*UV, "pip", "install", "--quiet", "--python", python, "-c", lock, "-e", ".", cwd=folder)
+    [port] = free_ports(1)
+    # There is no Node to be found, and no network.
+    env = {**ENVIRON, "PATH": str(python.parent), "NO_PROXY": "127.0.0.1"}
+    env |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    process = await asyncio.create_subprocess_exec(
+        command, "dev", "--no-reload", "--port", str(port), cwd=folder, env=env
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
+            async with asyncio.timeout(120):
+                while True:
+                    try:
+                        workflows = (await client.get("/api/workflows")).json()
+                        break
+                    except httpx.TransportError:
+                        assert process.returncode is None
+                        await asyncio.sleep(0.1)
+        async with browser() as window:
+            await window.open(url)
+            await window.reads("waiting for somebody")
+            await window.until("return window.did_handshake")  # its socket is open
+            for key, wire in workflows.items():
+                await window.open(f"{url}/workflows/{key}")
+                await window.reads(wire["name"])
+                await window.until("return document.querySelector('.graph svg') !== null")
+            assert await window.log() == []
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 @pytest.mark.parametrize("extra", MISSING)

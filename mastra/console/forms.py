@@ -87,7 +87,7 @@ def _field(name: str, schema: Schema, value: Any, required: bool) -> Read:
         return _object(schema, value, required)
     shown = _shown(f"{name} *" if required else name, schema, value)
     if schema.get("description"):
-        shown.props(f"hint={json.dumps(str(schema['description']))}")
+        shown.props["hint"] = str(schema["description"])
 
     def read() -> Any:
         found = shown.value

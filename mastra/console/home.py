@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -123,19 +124,24 @@ def _chart(title: str, lines: Lines, times: list[str]) -> None:
 async def _inngest(look: Look, client: Any) -> None:
     import httpx  # noqa: PLC0415 - comes with Inngest
 
-    origin = str(client.api_origin)
+    from mastra.inngest.wire.names import function_id  # noqa: PLC0415 - so does what it imports
+
+    origin, known = str(client.api_origin).rstrip("/"), None
     try:
         async with httpx.AsyncClient(timeout=3) as asking:
-            await asking.get(origin)
+            answer = await asking.get(f"{origin}/dev")
         told = f"✓ {origin} answers"
+        with suppress(ValueError, KeyError):  # a dev server alone tells what it knows
+            known = {one["slug"] for one in answer.json()["functions"]}
     except httpx.HTTPError as error:
         told = f"✗ {origin} does not answer: {error!r}"
     heading("Inngest")
     ui.label(told).props("role=status")
-    target = "https://app.inngest.com" if client.is_production else origin
-    ui.link("Its dashboard", target, new_tab=True)
-    rows = [
-        {"id": key, "name": f"{client.app_id}-{wire['name']}", "href": look.url("workflows", key)}
-        for key, wire in (await look.api.get("/workflows")).items()
-    ]
-    table({"name": "Function"}, rows, name="link")
+    cloud = "https://app.inngest.com"
+    ui.link("Its dashboard", cloud if origin.endswith(".inngest.com") else origin, new_tab=True)
+    rows: list[dict[str, Any]] = []
+    for key, wire in (await look.api.get("/workflows")).items():
+        name = f"{client.app_id}-{function_id(wire['name'])}"
+        state = "unknown" if known is None else "registered" if name in known else "missing there"
+        rows.append({"id": key, "name": name, "state": state, "href": look.url("workflows", key)})
+    table({"name": "Function", "state": "State"}, rows, name="link", state="state")

@@ -15,12 +15,12 @@ __all__ += ["show_json", "side", "span_of", "state_cell", "state_text", "table",
 
 STATES: Final = {
     **dict.fromkeys(("success", "completed", "bailed"), ("✓", "positive")),
-    **dict.fromkeys(("published", "succeeded", "active"), ("✓", "positive")),
+    **dict.fromkeys(("published", "succeeded", "active", "registered"), ("✓", "positive")),
     "running": ("▶", "info"),
     "waiting": ("◷", "info"),
     "pending": ("○", "grey"),
     **dict.fromkeys(("suspended", "paused"), ("‖", "warning")),
-    **dict.fromkeys(("failed", "error", "aborted"), ("✗", "negative")),
+    **dict.fromkeys(("failed", "error", "aborted", "missing there"), ("✗", "negative")),
     "tripwire": ("⚑", "negative"),
     "canceled": ("⊘", "grey"),
 }
@@ -92,7 +92,7 @@ def state_cell(status: str) -> dict[str, str]:
 
 def when(moment: Any) -> None:
     """Show a moment (ISO 8601, or milliseconds since 1970) in the reader's zone."""
-    ui.element("local-time").props(f"at={json.dumps(str(moment))}")
+    ui.element("local-time").props["at"] = str(moment)
 
 
 def span_of(started: float | None, ended: float | None) -> str:

@@ -21,6 +21,7 @@ __all__ = ["Browser", "browser"]
 _FLAGS = [
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no page loads from elsewhere
 ]
 _CONTROL = "\ue009"
 _FIND = """
