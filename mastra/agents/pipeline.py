@@ -80,7 +80,6 @@ class Pipeline:
         self.sees_chunks = bool(self._methods["process_output_stream"])
         self.sees_steps = bool(self._methods["process_output_step"])
         self.sees_results = bool(self._methods["process_output_result"])
-        self.sees_errors = bool(self._methods["process_api_error"])
 
     def load_states(self, states: Mapping[str, Any]) -> None:
         """Give the processors the state that they had in another operation."""

@@ -25,6 +25,7 @@ __all__ = [
     "SourceModel",
     "ToolChoice",
     "ToolSpec",
+    "drained",
     "model_name_of",
 ]
 
@@ -143,6 +144,17 @@ class SourceModel(Protocol):
     async def open(self, request: ModelRequest) -> ChunkSource:
         """Send the request and return the answer, once its head is there."""
         ...
+
+
+async def drained(model: SourceModel, request: ModelRequest) -> AsyncIterator[ModelChunk]:
+    """Answer, chunk by chunk."""
+    source = await model.open(request)
+    try:
+        while batch := await source.read():
+            for chunk in batch:
+                yield chunk
+    finally:
+        await source.aclose()
 
 
 def model_name_of(model: object) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from mastra.errors import ConfigError, ModelError
 from mastra.extras import needs
 from mastra.jsonable import Json
-from mastra.models.base import ModelRequest
+from mastra.models.base import ModelRequest, drained
 from mastra.models.chunks import ModelChunk, ResponseMetadata
 from mastra.models.foreign_json import encode_body
 from mastra.models.guard import check_request_allowed
@@ -148,15 +148,9 @@ class HttpModel(ABC):
                 details={"env": name, "model": self.model_id},
             )
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelChunk]:
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelChunk]:
         """Answer, chunk by chunk."""
-        source = await self.open(request)
-        try:
-            while batch := await source.read():
-                for chunk in batch:
-                    yield chunk
-        finally:
-            await source.aclose()
+        return drained(self, request)
 
     async def open(self, request: ModelRequest) -> HttpSource:
         """Send the request and return the answer, once its head is there.

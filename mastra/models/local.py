@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from mastra.errors import MissingDependencyError, ModelError
-from mastra.models.base import ModelRequest
+from mastra.models.base import ModelRequest, drained
 from mastra.models.chunks import ModelChunk
 from mastra.models.guard import check_request_allowed
 from mastra.models.http import HttpSource
@@ -96,15 +96,9 @@ class LocalModel:
         """
         find_weights()
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelChunk]:
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelChunk]:
         """Answer, chunk by chunk."""
-        source = await self.open(request)
-        try:
-            while batch := await source.read():
-                for chunk in batch:
-                    yield chunk
-        finally:
-            await source.aclose()
+        return drained(self, request)
 
     async def open(self, request: ModelRequest) -> HttpSource:
         """Send the request and return the answer; the first call starts the server.

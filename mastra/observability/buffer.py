@@ -6,8 +6,7 @@ import asyncio
 import contextvars
 import weakref
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from mastra.clock import now_ms
 from mastra.errors import StorageError
@@ -16,7 +15,7 @@ from mastra.logs import get_logger
 from mastra.observability.records import LogRecord, SpanRecord
 from mastra.observability.spans import Span
 
-__all__ = ["TelemetryBuffer", "TelemetryStore"]
+__all__ = ["TelemetryBuffer"]
 
 WRITE_AFTER_S: Final = 1.0
 """For how long what was traced waits for more, in seconds."""
@@ -25,18 +24,6 @@ BATCH: Final = 250
 MAX_WAITING: Final = 20_000
 """How many wait at most, while the storage cannot be reached; the oldest go first."""
 PRUNE_EVERY_MS: Final = 600_000
-
-
-class TelemetryStore(Protocol):
-    """What is needed of a storage: see `mastra.storage.observability.ObservabilityStore`."""
-
-    async def save(self, spans: Sequence[SpanRecord], logs: Sequence[LogRecord]) -> None:
-        """Store both."""
-        ...
-
-    async def delete_before(self, before_ms: int) -> int:
-        """Delete what is older."""
-        ...
 
 
 class TelemetryBuffer:
