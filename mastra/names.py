@@ -21,6 +21,7 @@ __all__ = [
     "python_name",
     "python_names",
     "python_options",
+    "snake",
 ]
 
 T = TypeVar("T")
@@ -54,6 +55,11 @@ def python_name(name: str, known: Iterable[str]) -> str | None:
         if candidate != name and candidate in names:
             return candidate
     return None
+
+
+def snake(name: str) -> str:
+    """Return a name in camelCase as Python, and most providers, spell it."""
+    return "".join("_" + char.lower() if char.isupper() else char for char in name)
 
 
 def hint(unknown: Iterable[str], known: Iterable[str]) -> str:

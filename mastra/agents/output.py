@@ -18,7 +18,7 @@ from mastra.models.base import ResponseFormat
 from mastra.models.openai_schema import strict_form
 from mastra.models.resolve import ModelInput
 from mastra.models.schema_parts import is_object, leaves_out, resolved, without_nulls
-from mastra.names import python_names, python_options
+from mastra.names import python_names, python_options, snake
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
 
 __all__ = ["OutputReader", "StructuredOutput"]
@@ -60,7 +60,7 @@ class StructuredOutput(Generic[T]):
         if isinstance(value, StructuredOutput):
             return cast("StructuredOutput[Any]", value)
         if isinstance(value, Mapping) and "schema" in cast("Mapping[str, Any]", value):
-            known = {_snake(key): item for key, item in cast("Mapping[str, Any]", value).items()}
+            known = {snake(key): item for key, item in cast("Mapping[str, Any]", value).items()}
             try:
                 return StructuredOutput(**known)
             except TypeError as error:
@@ -128,10 +128,6 @@ class StructuredOutput(Generic[T]):
             "Answer with JSON alone, without any other text, that meets this JSON Schema:\n"
             + pydantic_core.to_json(wanted.given or wanted.schema).decode()
         )
-
-
-def _snake(name: str) -> str:
-    return "".join("_" + char.lower() if char.isupper() else char for char in name)
 
 
 def _wrapped(schema: dict[str, Json]) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire, part_to_wire
 from mastra.models.messages import Message, MessagePart, TextPart, ToolResultPart
 from mastra.models.prices import Spending, cost_usd, total_cost_usd
-from mastra.models.stored_messages import to_stored_wire
+from mastra.models.stored_messages import is_ours, to_stored_wire
 from mastra.names import python_names
 
 __all__ = ["AgentResult", "FinishOutput", "FinishPayload", "StepOutcome", "StepResult"]
@@ -81,8 +81,8 @@ class StepResult:
 
     def response_messages(self) -> list[Json]:
         """Return the messages the step made, as Mastra's JSON."""
-        said = [part_to_wire(part) for part in self.content if not _is_result(part)]
-        results = [part_to_wire(part) for part in self.content if _is_result(part)]
+        said = [part_to_wire(part) for part in self.content if not is_ours(part)]
+        results = [part_to_wire(part) for part in self.content if is_ours(part)]
         messages: list[Json] = [{"role": "assistant", "content": said}] if said else []
         return [*messages, {"role": "tool", "content": results}] if results else messages
 
@@ -128,10 +128,6 @@ class StepResult:
         if self.tripwire is not None:
             wire["tripwire"] = self.tripwire.to_wire()
         return wire
-
-
-def _is_result(part: MessagePart) -> bool:
-    return isinstance(part, ToolResultPart) and not part.provider_executed
 
 
 def _reasoning(text: str) -> list[Json]:

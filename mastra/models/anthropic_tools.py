@@ -12,8 +12,9 @@ from mastra.models.anthropic_schema import can_be_strict, strict_schema
 from mastra.models.base import ProviderTool, ToolSpec
 from mastra.models.schema_parts import input_schema
 from mastra.models.tool_names import wire_name
+from mastra.names import snake
 
-__all__ = ["Declared", "cache_control", "declare", "snake", "snake_keys"]
+__all__ = ["Declared", "cache_control", "declare", "snake_keys"]
 
 _TYPES: Final[Mapping[str, str]] = {
     "advisor": "advisor_20260301",
@@ -136,11 +137,6 @@ def cache_control(own: Mapping[str, Any], *, cache: bool = False) -> dict[str, A
     if isinstance(given, Mapping):
         return {"type": "ephemeral", **cast("Mapping[str, Any]", given)}
     return {"type": "ephemeral"} if cache or given is True else None
-
-
-def snake(name: str) -> str:
-    """Return an API's spelling of a name in the AI SDK's."""
-    return "".join("_" + char.lower() if char.isupper() else char for char in name)
 
 
 def snake_keys(value: Any) -> Any:

@@ -22,6 +22,7 @@ from mastra.models.openai_schema import strict_form
 from mastra.models.schema_parts import input_schema
 from mastra.models.settings import ModelSettings
 from mastra.models.tool_content import content_of
+from mastra.names import snake
 
 __all__ = [
     "arguments_object",
@@ -107,11 +108,7 @@ def is_reasoning_model(model_name: str) -> bool:
 def options_for(options: Mapping[str, Any], provider: str) -> dict[str, Any]:
     """Return a provider's own options, spelt as its API spells them."""
     found: Mapping[str, Any] = options.get(provider) or {}
-    return {_snake(key): value for key, value in found.items()}
-
-
-def _snake(name: str) -> str:
-    return "".join("_" + char.lower() if char.isupper() else char for char in name)
+    return {snake(key): value for key, value in found.items()}
 
 
 def _tool(tool: ToolSpec) -> dict[str, Json]:

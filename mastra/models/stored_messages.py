@@ -20,6 +20,7 @@ from mastra.models.messages import (
 __all__ = [
     "feedback_message",
     "is_feedback",
+    "is_ours",
     "merged_messages",
     "result_to_stored",
     "split_results",
@@ -145,21 +146,21 @@ def split_results(messages: Sequence[Message]) -> list[Message]:
     out: list[Message] = []
     for message in messages:
         parts = message.parts
-        if message.role != "assistant" or not any(map(_is_ours, parts)):
+        if message.role != "assistant" or not any(map(is_ours, parts)):
             out.append(message)
         else:
             out += _split(message, parts)
     return out
 
 
-def _is_ours(part: MessagePart) -> TypeGuard[ToolResultPart]:
+def is_ours(part: MessagePart) -> TypeGuard[ToolResultPart]:
     """Return whether a part is the result of a tool that did not run at the provider."""
     return isinstance(part, ToolResultPart) and not part.provider_executed
 
 
 def _split(message: Message, parts: Sequence[MessagePart]) -> list[Message]:
     """Cut after each group of calls: their results come before what the model said next."""
-    answered = _results([part for part in parts if _is_ours(part)])
+    answered = _results([part for part in parts if is_ours(part)])
     out: list[Message] = []
     said: list[MessagePart] = []
     results: list[ToolResultPart] = []
@@ -183,7 +184,7 @@ def _split(message: Message, parts: Sequence[MessagePart]) -> list[Message]:
         results.clear()
 
     for part in parts:
-        if _is_ours(part):
+        if is_ours(part):
             continue
         if results and isinstance(part, (TextPart, ReasoningPart)):
             close()

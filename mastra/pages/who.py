@@ -7,9 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path
 
 from mastra.agents.agent import Agent
-from mastra.errors import NotFoundError
-from mastra.server.context import Server, ServerDep
-from mastra.server.errors import Refusal
+from mastra.server.context import ServerDep
 
 __all__ = ["agent_of", "workflow_key_of"]
 
@@ -22,7 +20,7 @@ def agent_of(fixed: str | None) -> Any:
     """
 
     async def find(server: ServerDep) -> Agent:
-        return _agent(server, str(fixed))
+        return server.agent(str(fixed))
 
     return Depends(_named_agent if fixed is None else find)
 
@@ -43,17 +41,10 @@ def workflow_key_of(fixed: str | None) -> Any:
 async def _named_agent(
     server: ServerDep, agent_id: Annotated[str, Path(description="An agent's key or id.")]
 ) -> Agent:
-    return _agent(server, agent_id)
+    return server.agent(agent_id)
 
 
 async def _named_workflow(
     workflow_id: Annotated[str, Path(description="A workflow's key or id.")],
 ) -> str:
     return workflow_id
-
-
-def _agent(server: Server, agent_id: str) -> Agent:
-    try:
-        return server.mastra.get_agent_by_id(agent_id)
-    except NotFoundError:
-        raise Refusal(404, f"Agent with id {agent_id} not found") from None

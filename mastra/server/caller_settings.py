@@ -12,18 +12,14 @@ from typing import Any, Final, cast
 
 from mastra.models.calling import DEFAULT_RETRIES
 from mastra.models.settings import ModelSettings, Timeouts
+from mastra.names import snake
 from mastra.server.errors import Refusal
 
-__all__ = ["allowed_model", "number_within", "provider_options", "settings", "snake"]
+__all__ = ["allowed_model", "number_within", "provider_options", "settings"]
 
 _LARGEST: Final = 2**53
 _LONGEST: Final = 1000
 _EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
-
-
-def snake(name: str) -> str:
-    """Return a name in snake_case, as the author may have spelt it."""
-    return "".join("_" + char.lower() if char.isupper() else char for char in name)
 
 
 def _number(value: Any) -> bool:

@@ -14,6 +14,7 @@ import pydantic_core
 from fastapi import Depends, Path, Query
 from starlette.requests import Request
 
+from mastra.agents.agent import Agent
 from mastra.errors import NotFoundError
 from mastra.registry import Mastra
 from mastra.request_context import AUTH_TOKEN, RESOURCE_ID, THREAD_ID, RequestContext
@@ -114,6 +115,17 @@ class Server:
             return self.mastra.get_workflow_by_id(key)
         except NotFoundError:
             raise Refusal(404, "Workflow not found") from None
+
+    def agent(self, agent_id: str) -> Agent:
+        """Return an agent by its id, or by its key.
+
+        Raises:
+            Refusal: There is none (404).
+        """
+        try:
+            return self.mastra.get_agent_by_id(agent_id)
+        except NotFoundError:
+            raise Refusal(404, f"Agent with id {agent_id} not found") from None
 
     def request_context(
         self, request: Request, given: Mapping[str, Any] | None = None

@@ -24,6 +24,7 @@ __all__ = [
     "ThreadRecord",
     "check_order",
     "check_record",
+    "holds",
     "id_taken",
 ]
 
@@ -312,7 +313,7 @@ class InMemoryMemoryStore:
         found = [
             thread
             for thread in self._threads.values()
-            if resource_id in {None, thread.resource_id} and _holds(thread.metadata, metadata)
+            if resource_id in {None, thread.resource_id} and holds(thread.metadata, metadata)
         ]
         # Python's sort keeps the order of equals, so the later stored of two is turned first.
         found.sort(key=lambda thread: getattr(thread, order_by))
@@ -428,7 +429,8 @@ def _copy(message: StoredMessage) -> StoredMessage:
     return replace(message, content=_kept(message.content, "message"))
 
 
-def _holds(metadata: Mapping[str, Json] | None, wanted: Mapping[str, Json] | None) -> bool:
+def holds(metadata: Mapping[str, Json] | None, wanted: Mapping[str, Json] | None) -> bool:
+    """Return whether metadata has all that is wanted."""
     if not wanted:
         return True
     return metadata is not None and all(

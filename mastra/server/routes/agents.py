@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
-from mastra.errors import InputValidationError, NotFoundError
+from mastra.errors import InputValidationError
 from mastra.jsonable import Json
 from mastra.models.providers import PROVIDERS
 from mastra.request_context import RESOURCE_ID, RequestContext
@@ -38,13 +38,6 @@ from mastra.tools.tool import Tool
 __all__ = ["add_agent_routes"]
 
 
-def _agent(server: Server, agent_id: str) -> Agent:
-    try:
-        return server.mastra.get_agent_by_id(agent_id)
-    except NotFoundError:
-        raise Refusal(404, f"Agent with id {agent_id} not found") from None
-
-
 async def list_agents(server: ServerDep, request: Request) -> dict[str, Json]:
     """List the agents, each with its tools and instructions."""
     context = server.query_context(request)
@@ -56,7 +49,7 @@ async def list_agents(server: ServerDep, request: Request) -> dict[str, Json]:
 
 async def get_agent(server: ServerDep, request: Request, agent_id: AgentId) -> dict[str, Json]:
     """Return an agent with its tools and instructions."""
-    return await agent_wire(_agent(server, agent_id), server.query_context(request))
+    return await agent_wire(server.agent(agent_id), server.query_context(request))
 
 
 async def list_providers() -> dict[str, Json]:
@@ -86,7 +79,7 @@ async def generate(
     server: ServerDep, request: Request, agent_id: AgentId, body: AgentBody
 ) -> dict[str, Json]:
     """Ask an agent and answer with all that came of it."""
-    agent = _agent(server, agent_id)
+    agent = server.agent(agent_id)
     options = await call_options(server, request, agent, body)
     return await _whole(request, _asked(agent, body, options))
 
@@ -101,7 +94,7 @@ async def stream(
     server: ServerDep, request: Request, agent_id: AgentId, body: AgentBody
 ) -> StreamingResponse:
     """Ask an agent and answer with what it streams."""
-    agent = _agent(server, agent_id)
+    agent = server.agent(agent_id)
     options = await call_options(server, request, agent, body)
     return await _streamed(server, request, _asked(agent, body, options))
 
@@ -134,7 +127,7 @@ async def _waiting(
     server: Server, request: Request, agent_id: str, body: AgentAnswerBody
 ) -> tuple[Agent, dict[str, Any]]:
     # The run's owner is looked up where it is claimed: in the record itself.
-    agent = _agent(server, agent_id)
+    agent = server.agent(agent_id)
     options = await call_options(server, request, agent, body)
     return agent, options
 
@@ -198,7 +191,7 @@ async def observe(
 ) -> StreamingResponse:
     """Answer with a stored run's chunks from an offset on: those that were, then those to come."""
     context = server.request_context(request, body.request_context)
-    return await _observed(server, _agent(server, agent_id), body.run_id, body.offset, context)
+    return await _observed(server, server.agent(agent_id), body.run_id, body.offset, context)
 
 
 async def observe_by_query(
@@ -210,7 +203,7 @@ async def observe_by_query(
 ) -> StreamingResponse:
     """Answer with a stored run's chunks, as `POST` does."""
     context = server.query_context(request)
-    return await _observed(server, _agent(server, agent_id), run_id, offset, context)
+    return await _observed(server, server.agent(agent_id), run_id, offset, context)
 
 
 async def _observed(
@@ -231,7 +224,7 @@ async def list_suspended(
     per_page: Annotated[int | None, Query(alias="perPage", ge=1, le=1000)] = None,
 ) -> dict[str, Json]:
     """List the runs that wait for somebody's answer."""
-    found = await _agent(server, agent_id).list_suspended_runs(
+    found = await server.agent(agent_id).list_suspended_runs(
         thread_id=thread_id,
         resource_id=server.owner(request, resource_id),
         page=page,
@@ -244,7 +237,7 @@ async def list_suspended(
 
 
 async def _tool(server: Server, request: Request, agent_id: str, tool_id: str) -> Tool[Any, Any]:
-    tools = await _agent(server, agent_id).list_tools(server.query_context(request))
+    tools = await server.agent(agent_id).list_tools(server.query_context(request))
     for key, tool in tools.items():
         if tool_id in {key, tool.id}:
             return tool
@@ -267,7 +260,7 @@ async def execute_tool(
 
 async def list_speakers(server: ServerDep, agent_id: AgentId) -> list[Json]:
     """List the voices of an agent: there are none."""
-    _agent(server, agent_id)
+    server.agent(agent_id)
     return []
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import BigInteger
 
-from mastra.storage.sql.statements import matches, named
+from mastra.storage.sql.statements import matches, named, paged
 from mastra.storage.sql.tables import messages, resources, threads
 
 __all__ = [
@@ -69,7 +69,7 @@ def list_threads(
     order = [threads.c[order_by], threads.c.thread_key]
     query = select(*_row(threads)).where(*_conditions(threads, names))
     query = query.order_by(*(column.desc() if descending else column.asc() for column in order))
-    return _paged(query) if is_paged else query
+    return paged(query) if is_paged else query
 
 
 def list_messages(names: Iterable[str], ids: int | None, *, is_paged: bool) -> Select[Any]:
@@ -79,7 +79,7 @@ def list_messages(names: Iterable[str], ids: int | None, *, is_paged: bool) -> S
     if ids is not None:
         query = query.where(columns.id.in_(matches("id", columns.id, ids)))
     query = query.order_by(columns.created_at.desc(), columns.message_key.desc())
-    return _paged(query) if is_paged else query
+    return paged(query) if is_paged else query
 
 
 def list_neighbours(*, is_before: bool) -> Select[Any]:
@@ -156,8 +156,3 @@ def delete_messages(count: int) -> Delete:
 def _conditions(table: Table, names: Iterable[str]) -> list[ColumnElement[bool]]:
     columns = [(name, table.c[name.removeprefix("of_")]) for name in names]
     return [column == named(name, column) for name, column in columns]
-
-
-def _paged(query: Select[Any]) -> Select[Any]:
-    limit = bindparam("limit", type_=BigInteger)
-    return query.limit(limit).offset(bindparam("offset", type_=BigInteger))

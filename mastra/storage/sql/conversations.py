@@ -16,6 +16,7 @@ from mastra.storage.conversations import (
     ThreadRecord,
     check_order,
     check_record,
+    holds,
     id_taken,
 )
 from mastra.storage.damage import RowReader
@@ -140,7 +141,7 @@ class SQLMemoryStore:
         )
         window = {"limit": per_page, "offset": page * (per_page or 0)}
         rows = await self._rows(listed, {**values, **window}, "threads")
-        found = [thread for thread in map(_thread, rows) if _holds(thread.metadata, metadata)]
+        found = [thread for thread in map(_thread, rows) if holds(thread.metadata, metadata)]
         if is_paged:
             return ThreadPage(found, await self._count(tables.threads, values))
         total = len(found)
@@ -404,12 +405,4 @@ def _message(row: Row) -> StoredMessage:
         reader.json("content", content, {"format": 2, "parts": []}),
         reader.moment("created_at", created_at),
         reader.error,
-    )
-
-
-def _holds(metadata: Mapping[str, Json] | None, wanted: Mapping[str, Json] | None) -> bool:
-    if not wanted:
-        return True
-    return metadata is not None and all(
-        key in metadata and metadata[key] == value for key, value in wanted.items()
     )

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import BigInteger, Text
 
-from mastra.storage.sql.statements import insert_new, matches, named
+from mastra.storage.sql.statements import insert_new, matches, named, paged
 from mastra.storage.sql.tables import logs, spans, traces
 
 __all__ = [
@@ -108,17 +108,12 @@ def list_roots(shape: Shape, order_by: str, *, is_ascending: bool) -> Select[Any
     """Build the query for the first spans of traces, by their time."""
     # By the column that has an index, where it has the same.
     moment: Any = traces.c.started_ms if order_by == "started_ms" else spans.c.ended_ms
-    return _paged(
+    return paged(
         select(*(spans.c[name] for name in _SPAN_COLUMNS))
         .select_from(traces.join(spans, _IS_ROOT))
         .where(*_conditions(spans, shape))
         .order_by(moment.asc() if is_ascending else moment.desc(), spans.c.trace_id)
     )
-
-
-def _paged(query: Select[Any]) -> Select[Any]:
-    limit = bindparam("limit", type_=BigInteger)
-    return query.limit(limit).offset(bindparam("offset", type_=BigInteger))
 
 
 def spans_of(count: int) -> Select[Any]:
@@ -175,7 +170,7 @@ def count_logs(shape: Shape) -> Select[int]:
 def list_logs(shape: Shape, *, is_ascending: bool) -> Select[Any]:
     """Build the query for log records, by their time."""
     moment = logs.c.time_ms
-    return _paged(
+    return paged(
         select(*(logs.c[name] for name in LOG_COLUMNS))
         .where(*_conditions(logs, shape))
         .order_by(moment.asc() if is_ascending else moment.desc(), logs.c.id)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Column, ColumnElement, Table, bindparam
+from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import Insert
+from sqlalchemy.types import BigInteger
 
 __all__ = [
     "Statement",
@@ -24,6 +25,7 @@ __all__ = [
     "matches",
     "named",
     "padded",
+    "paged",
 ]
 
 T = TypeVar("T")
@@ -129,3 +131,9 @@ def insert_new(table: Table, columns: Sequence[str], key: Sequence[str], dialect
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     values = {name: named(f"new_{name}", table.c[name]) for name in columns}
     return insert(table).values(values).on_conflict_do_nothing(index_elements=[*key])
+
+
+def paged(query: Select[Any]) -> Select[Any]:
+    """Return a query of a page: `limit` rows from `offset` on."""
+    limit = bindparam("limit", type_=BigInteger)
+    return query.limit(limit).offset(bindparam("offset", type_=BigInteger))
