@@ -9,18 +9,14 @@ of their workflow that has the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from mastra.workflows.spec import (
     BranchNode,
-    ForeachNode,
-    LoopNode,
     Node,
-    ParallelNode,
-    SleepNode,
     StepNode,
     Unit,
     WorkflowNode,
@@ -159,36 +155,28 @@ def with_units(node: Node, change: Callable[[Unit], Unit]) -> Node:
     changed = [change(unit) for unit in units]
     if all(old is new for old, new in zip(units, changed, strict=True)):
         return node
-    match node:
-        case ParallelNode():
-            return replace(node, units=tuple(changed))
-        case BranchNode():
-            arms = zip((condition for condition, _ in node.arms), changed, strict=True)
-            return replace(node, arms=tuple(arms))
-        case LoopNode() | ForeachNode():
-            return replace(node, unit=changed[0])
-        case _:
-            return changed[0]
+    return _holding(node, changed)
+
+
+def _holding(node: Node, units: Sequence[Unit], **more: Any) -> Any:
+    """Return a node with other units: a new kind of node has them in `units` or `unit`."""
+    whole: Any = node
+    if isinstance(node, BranchNode):
+        conditions = (condition for condition, _ in node.arms)
+        return replace(node, arms=tuple(zip(conditions, units, strict=True)), **more)
+    if isinstance(node, StepNode | WorkflowNode):
+        return units[0]
+    if node.shape == "keyed":
+        return replace(whole, units=tuple(units), **more)
+    return replace(whole, unit=units[0], **more) if units else replace(whole, **more)
 
 
 def _moved(node: Node, op: str) -> Any:
-    match node:
-        case StepNode() | WorkflowNode():
-            return _moved_unit(node, op)
-        case ParallelNode():
-            units = tuple(_moved_unit(unit, f"{op}{i}.") for i, unit in enumerate(node.units))
-            return replace(node, op=f"{op}parallel", units=units)
-        case BranchNode():
-            arms = tuple(
-                (condition, _moved_unit(unit, f"{op}{i}."))
-                for i, (condition, unit) in enumerate(node.arms)
-            )
-            return replace(node, op=f"{op}branch", arms=arms)
-        case LoopNode() | ForeachNode():
-            unit = _moved_unit(node.unit, op)
-            return replace(node, op=unit.op, unit=unit)
-        case SleepNode():
-            return replace(node, op=f"{op}{node.id}")
+    if node.shape == "keyed":
+        units = [_moved_unit(unit, f"{op}{place}.") for place, unit in enumerate(node.units)]
+        return _holding(node, units, op=f"{op}{node.kind}")
+    units = [_moved_unit(unit, op) for unit in node.units]
+    return _holding(node, units, op=units[0].op if units else f"{op}{node.id}")
 
 
 def _moved_unit(unit: Unit, op: str) -> Unit:

@@ -36,10 +36,9 @@ _KINDS: Final = {
     "p": "parallel",
     "b": "branch",
     "f": "foreach",
-    "dowhile": "dowhile",
-    "dountil": "dountil",
     "z": "sleep",
 }
+"""What is written for a kind, where that is not its name, as it is of a loop or of a new kind."""
 _LETTERS: Final = {kind: letter for letter, kind in _KINDS.items() if letter != "v"}
 
 
@@ -158,7 +157,7 @@ def _text_of(graph: Graph) -> str:
         return prints.setdefault(text, len(prints))
 
     def written(part: Part) -> list[Any]:
-        letter = _LETTERS[part.kind]
+        letter = _LETTERS.get(part.kind, part.kind)
         match part.kind:
             case "step":
                 return [letter, part.id, place(part.takes), place(part.gives)]
@@ -197,16 +196,17 @@ def read_graph(text: str, version: str | None) -> Graph | None:
                 return Part(kind, name, op)
 
     def node(told: list[Any], names: OpNames) -> Part:
-        kind = _KINDS[told[0]]
+        letter: str = told[0]
+        kind = _KINDS.get(letter, letter)
         match kind:
             case "parallel" | "branch":
                 units = [unit(each, names) for each in told[1:]]
                 return Part(kind, "", names.name(f".{kind}"), units)
-            case "foreach" | "dowhile" | "dountil":
+            case "step" | "map" | "workflow" | "agent" | "sleep":
+                return unit(told, names)
+            case _:
                 only = unit(told[1], names)
                 return Part(kind, only.id, only.op, [only])
-            case _:
-                return unit(told, names)
 
     def block(told: list[Any]) -> list[Part]:
         names = OpNames()
