@@ -131,7 +131,7 @@ class _Asking:
             prefix = f"-{first.place}"
             await answers.keep(is_taken=False)
         else:
-            legs = [await self._asked(conversation, controller)]
+            legs = [await self._asked(conversation, controller, stack)]
         if notes is not None:
             await notes.take(self.given.state)
         teller = AgentTeller(self.telling, prefix=prefix)
@@ -261,12 +261,17 @@ class _Asking:
 
     # -- new runs ------------------------------------------------------------------------------
 
-    async def _asked(self, conversation: Conversation, controller: AbortController) -> Leg:
+    async def _asked(
+        self, conversation: Conversation, controller: AbortController, stack: ExitStack
+    ) -> Leg:
         agent = self.agent
         body = conversation.body
         options = await call_options(self.chat.server, self.request, agent, body)
         options |= {"abort_signal": controller.signal}
-        messages = await self._fresh(conversation, body)
+        results = page_results(self.given.messages, await self._own_tools())
+        if not stack.enter_context(self.chat.telling(results)):
+            raise Taken
+        messages = await self._fresh(conversation, body, results)
         if not messages:
             raise Refusal(400, "There is nothing to answer: messages holds nothing that is new.")
         if agent.spec.durable:
@@ -275,8 +280,16 @@ class _Asking:
             await self._note(options["run_id"])
         return lambda: agent.stream(messages, **options)
 
-    async def _fresh(self, conversation: Conversation, body: AgentBody) -> list[Any]:
-        """Return what of the page's messages is new to the agent."""
+    async def _fresh(
+        self, conversation: Conversation, body: AgentBody, results: list[dict[str, Any]]
+    ) -> list[Any]:
+        """Return what of the page's messages is new to the agent.
+
+        Args:
+            conversation: What it remembers.
+            body: What the page sends.
+            results: What the page's tools gave, as the page says.
+        """
         given: list[Any] = body.messages  # pyright: ignore[reportAssignmentType]
         if conversation.memory is None or conversation.memory.read_only:
             return given
@@ -294,7 +307,15 @@ class _Asking:
             if message["role"] != "tool"
             and not (message["role"] == "assistant" and message["id"].startswith(known))
         ]
-        results = page_results(self.given.messages, await self._own_tools())
+        told = await conversation.unanswered(results)
+        # Of an answer that was cut off nothing is remembered, and the page's word counts.
+        own = {
+            part.get("toolCallId")
+            for message in left
+            if message["role"] == "assistant"
+            for part in message["content"]
+        }
+        results = [one for one in results if one in told or one["toolCallId"] in own]
         return [*left, tool_message(results)] if results else left
 
     async def _own_tools(self) -> set[str]:

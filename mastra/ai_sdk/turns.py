@@ -33,7 +33,7 @@ from mastra.ai_sdk.page import (
 from mastra.ai_sdk.ui_stream import DONE, usage_of
 from mastra.errors import MastraError
 from mastra.ids import new_id
-from mastra.pages.chats import Chat, ChatNote
+from mastra.pages.chats import Chat, ChatNote, status_of
 from mastra.pages.conversation import Conversation, tool_message
 from mastra.pages.facts import framed
 from mastra.pages.turns import Leg, Taken, Turn
@@ -45,6 +45,7 @@ from mastra.stream.abort import AbortController
 
 __all__ = ["client_tools", "turn_of"]
 
+_UNDER_WAY: Final = frozenset(("running", "waiting"))
 _MOST_RUNS: Final = 50
 """How many runs the approvals of one message are looked up in, the latest."""
 _ALL: Final = sys.maxsize
@@ -262,7 +263,10 @@ class _Asking:
         options = await call_options(self.chat.server, self.request, agent, conversation.body)
         options |= {"abort_signal": self.controller.signal}
         fresh = await conversation.unknown(messages)
-        if going_on is not None and going_on not in fresh:
+        is_known = going_on is not None and going_on not in fresh
+        if results:
+            results = await self._still_open(results, is_known=is_known)
+        if is_known:
             # Its answer is remembered; what the page's own tools gave is not.
             given: list[Any] = [
                 *model_messages(fresh),
@@ -279,6 +283,31 @@ class _Asking:
             await self._note(options["run_id"], message_id, results)
             return lambda: stream
         return lambda: agent.stream(given, **options)
+
+    async def _still_open(
+        self, results: list[dict[str, Any]], *, is_known: bool
+    ) -> list[dict[str, Any]]:
+        """Return what the page's tools gave and nobody has been told.
+
+        Args:
+            results: What the page says that they gave.
+            is_known: Whether the message with the calls is remembered.
+
+        Raises:
+            Taken: It was told already, or of no call that there is.
+        """
+        is_first = self.stack.enter_context(self.chat.telling(results))
+        note = await self.chat.noted() if self.agent.spec.durable else None
+        last: Mapping[str, Any] = {} if note is None or not note.runs else note.runs[-1]
+        told: set[str] = {one["toolCallId"] for one in last.get("results") or ()}
+        if told and await status_of(self.agent, str(last["id"])) not in _UNDER_WAY:
+            told = set()
+        left = [one for one in results if one["toolCallId"] not in told]
+        if is_known:
+            left = await self.conversation.unanswered(left)
+        if not is_first or not left:
+            raise Taken
+        return left
 
     async def _note(
         self,

@@ -6,8 +6,8 @@ keeps a note of each such chat, in a head without a journal.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Hashable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,15 +127,28 @@ class Chat:
         Several calls of a step are answered one after the other, and all of one page's answers count
         or none.
         """
-        answered: set[str] = self.server.facts.setdefault(_ANSWERED, set())
-        is_first = run_id not in answered
+        with self._first(run_id) as is_first:
+            yield is_first
+
+    @contextmanager
+    def telling(self, results: Sequence[Mapping[str, Any]]) -> Generator[bool]:
+        """Tell whether nobody else here tells what the page's tools gave, as `answering` does."""
+        with ExitStack() as stack:
+            calls = {str(result["toolCallId"]) for result in results}
+            keys = [(*self._place, call) for call in calls]
+            yield all(stack.enter_context(self._first(key)) for key in keys)
+
+    @contextmanager
+    def _first(self, key: Hashable) -> Generator[bool]:
+        answered: set[Hashable] = self.server.facts.setdefault(_ANSWERED, set())
+        is_first = key not in answered
         if is_first:
-            answered.add(run_id)
+            answered.add(key)
         try:
             yield is_first
         finally:
             if is_first:
-                answered.discard(run_id)
+                answered.discard(key)
 
 
 # -- the runs of a durable agent -------------------------------------------------------------------

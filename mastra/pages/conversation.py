@@ -10,6 +10,9 @@ from starlette.requests import Request
 from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.memory import Memory
+from mastra.memory.recalled import readable_messages
+from mastra.models.messages import ToolCallPart, ToolResultPart
+from mastra.models.stored_messages import split_results
 from mastra.pages.chats import Chat
 from mastra.request_context import RequestContext
 from mastra.server.errors import Refusal
@@ -71,6 +74,29 @@ class Conversation:
             await self._forget_from(memory, last["id"])
             known.discard(last["id"])
         return [message for message in messages if message.get("id") not in known]
+
+    async def unanswered(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the results of calls that the thread has and that nobody has answered.
+
+        Without a memory all of them are: the page's own conversation is the only one.
+        """
+        memory = self.memory
+        if memory is None or memory.read_only or not results:
+            return results
+        listed = await memory.list_messages(
+            thread_id=self.thread_id,
+            resource_id=self.resource_id,
+            page=0,
+            per_page=_LOOKED_THROUGH,
+        )
+        waiting: set[str] = set()
+        for message in split_results(readable_messages(listed.messages)):
+            for part in message.parts:
+                if isinstance(part, ToolCallPart):
+                    waiting.add(part.tool_call_id)
+                elif isinstance(part, ToolResultPart):
+                    waiting.discard(part.tool_call_id)
+        return [result for result in results if result["toolCallId"] in waiting]
 
     async def _forget_from(self, memory: Memory, message_id: str) -> None:
         later: list[str] = []

@@ -297,6 +297,43 @@ async def test_a_step_may_wait_for_a_person_and_for_the_page(
     assert deeds.paid == ["ann"]
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_what_the_page_gave_is_told_once(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    page = Page(http, agent, thread)
+    ended = await page.ask("locate")
+    (own,) = ended["outcome"]["pendingToolCallIds"]
+    made_up = {"id": "m", "role": "tool", "toolCallId": "call_9", "content": "Rome"}
+    page.messages.append(made_up)
+    if agent != "plain":
+        assert (await page.post()).status_code == 400
+        assert len(deeds.requests) == 1
+    page.messages[-1] = {"id": "l", "role": "tool", "toolCallId": own, "content": "Oslo"}
+    sent = page.body()
+    answers = await asyncio.gather(*(http.post(page.path, json=sent) for _ in range(3)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+    assert (len(deeds.requests), told(deeds)) == (2, ["Oslo"])
+    if agent != "plain":
+        assert (await http.post(page.path, json=sent)).status_code == 400
+        assert len(deeds.requests) == 2
+
+
+@pytest.mark.parametrize("name", AGENTS)
+async def test_a_run_that_was_cancelled_is_not_approved(name: str) -> None:
+    deeds = Deeds()
+    mastra = build(deeds)
+    transport = httpx.ASGITransport(create_app(mastra))
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+        page = Page(http, name, "thread")
+        ended = await page.ask("single")
+        run_id = ended["outcome"]["interrupts"][0]["id"].partition("::")[0]
+        await (await mastra.get_agent(name).stored_runs.create_run(run_id)).cancel()
+        assert (await page.answer(ended, YES))["code"] == "UNKNOWN_INTERRUPT"
+        assert (await page.ask("hello"))["outcome"] == {"type": "success"}
+    assert deeds.paid == []
+
+
 def told(deeds: Deeds) -> list[Any]:
     """What the model was told last of its calls."""
     return [
