@@ -151,9 +151,9 @@ class ChatDecoder(SseDecoder):
         if delta:
             text = delta.get("content")
             if text:
-                if self._thoughts is not None:
-                    self._thoughts.end(out)
-                if text.__class__ is str:
+                if text.__class__ is str:  # as `_say`, without a call for every token
+                    if self._thoughts is not None:
+                        self._thoughts.end(out)
                     out.append(TextDelta(text))
                 else:
                     self._parts(text, out)
@@ -164,6 +164,11 @@ class ChatDecoder(SseDecoder):
             self._raw_reason = reason
             if reason == "error":
                 raise self.fail(choice.get("error") or "it ended with an error")
+
+    def _say(self, text: str, out: list[ModelChunk]) -> None:
+        if self._thoughts is not None:
+            self._thoughts.end(out)
+        out.append(TextDelta(text))
 
     def _count(self, event: dict[str, Any]) -> None:
         if event.get("usage"):
@@ -188,7 +193,7 @@ class ChatDecoder(SseDecoder):
             self._thoughts = keeper
             keeper.absorb(delta, out)
         if delta.get("refusal"):
-            out.append(TextDelta(delta["refusal"]))
+            self._say(delta["refusal"], out)
         for call in delta.get("tool_calls") or ():
             self._call(call, out)
         if delta.get("function_call"):
@@ -212,7 +217,7 @@ class ChatDecoder(SseDecoder):
                     thought = "".join(str(item.get("text", "")) for item in thought)
                 keeper.absorb({"thinking": thought}, out)
             elif part.get("text"):
-                out.append(TextDelta(part["text"]))
+                self._say(part["text"], out)
 
     def _call(self, piece: dict[str, Any], out: list[ModelChunk]) -> None:
         if self._thoughts is not None:
