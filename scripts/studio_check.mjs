@@ -251,7 +251,10 @@ await seen('question 1');
 await page.getByRole('button', { name: /^rerun$/i }).click();
 await page.getByRole('dialog').locator('input').first().fill('Check experiment again');
 await page.getByRole('button', { name: /^run/i }).last().click();
-await has('rerun done', 'question 1', 'Check experiment again');
+// Studio looks for it in a list that it has from before.
+await page.waitForURL(/experiments\/[0-9a-f-]{36}/, { timeout: 30000 });
+await page.reload({ waitUntil: 'domcontentloaded' });
+await has('rerun done', 'Check experiment again', 'question 1', '1.000');
 await shot('12-again');
 await open('/experiments');
 await has('rerun listed', 'Check experiment again');

@@ -116,6 +116,7 @@ class Experiment:
         self._concurrency = concurrency
         self._on_item: OnItem | None = None
         self._engine = InProcessEngine()
+        self._running = 0
         self._runs = kept_in.workflows
         self._workflow = self._made().bound_to(
             Runtime(self._engine, self._runs, cast("Services | None", mastra))
@@ -156,13 +157,25 @@ class Experiment:
             ConfigError: The id is that of an experiment with another dataset or target.
         """
         name = experiment_id or new_id()
+        self._running += 1
+        try:
+            await self._run(name, on_item_complete)
+        finally:
+            self._running -= 1
+            if not self._running:
+                # The storage is the caller's, who may close it: nothing looks into it from here on.
+                await self._engine.aclose()
+        return await self.result(name)
+
+    async def _run(self, name: str, on_item_complete: OnItem | None) -> None:
+        """Run what has not been run of an experiment."""
         record = await self._store.get("experiment", name)
         if record is None:
             await self._begin(name)
         else:
             self._check_same(record)
             if record.data.get("status") == "completed":
-                return await self.result(name)
+                return
             if record.data.get("status") != "running":
                 await self._mark(name, {"status": "running", "startedAt": now_ms()})
         self._on_item = on_item_complete
@@ -183,7 +196,6 @@ class Experiment:
         if result.status != "success":
             await self._mark(name, {"status": "failed", "completedAt": now_ms()})
         result.unwrap()
-        return await self.result(name)
 
     async def begin(
         self, experiment_id: str | None = None, *, more: Mapping[str, Json] | None = None

@@ -56,6 +56,19 @@ async def upper(text: str) -> str:
     return text.upper()
 
 
+async def test_an_experiment_that_has_ended_leaves_its_storage_alone(tmp_path: Path) -> None:
+    storage = SQLStorage(f"sqlite:///{tmp_path}/evals.db")
+    dataset = Dataset("d", ITEMS)
+    experiment = Experiment("e", dataset=dataset, target=upper, storage=storage)
+    tasks = asyncio.all_tasks()
+    for name in ("first", "second"):
+        assert (await experiment.run(name)).succeeded_count == 3
+        assert asyncio.all_tasks() == tasks
+    both = await asyncio.gather(experiment.run("third"), experiment.run("fourth"))
+    assert [one.succeeded_count for one in both] == [3, 3]
+    await storage.aclose()
+
+
 # -- datasets --------------------------------------------------------------------------------------
 
 
