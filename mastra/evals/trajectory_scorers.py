@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
+from mastra.errors import ConfigError
 from mastra.evals.scorer import Scorer, StageContext, create_scorer
 from mastra.evals.trajectories import (
     analyze_tool_failures,
@@ -105,6 +106,21 @@ def create_trajectory_accuracy_scorer_code(
 _WEIGHTS = {"accuracy": 0.4, "efficiency": 0.3, "toolFailures": 0.2, "blacklist": 0.1}
 
 
+_EXPECTED: Final = (
+    "steps",
+    "ordering",
+    "allowRepeatedSteps",
+    "maxSteps",
+    "maxTotalTokens",
+    "maxTotalDurationMs",
+    "noRedundantCalls",
+    "blacklistedTools",
+    "blacklistedSequences",
+    "maxRetriesPerTool",
+)
+"""What may be expected of a trajectory."""
+
+
 @python_options
 def create_trajectory_scorer_code(
     *, defaults: Fields | None = None, weights: Mapping[str, float] | None = None
@@ -117,7 +133,14 @@ def create_trajectory_scorer_code(
             `noRedundantCalls`, `blacklistedTools`, `blacklistedSequences`, `maxRetriesPerTool`.
         weights: Of `accuracy` (0.4), `efficiency` (0.3), `toolFailures` (0.2) and `blacklist`
             (0.1). A forbidden step makes the score 0.
+
+    Raises:
+        ConfigError: `defaults` has something else.
     """
+    unknown = [name for name in defaults or {} if name not in _EXPECTED]
+    if unknown:
+        known = ", ".join(map(repr, _EXPECTED))
+        raise ConfigError(f"defaults has {unknown[0]!r}: it knows {known}.")
     weighed = {name: max(0.0, (weights or {}).get(name, own)) for name, own in _WEIGHTS.items()}
 
     def preprocess(ctx: StageContext) -> dict[str, Any]:

@@ -10,7 +10,13 @@ import pytest
 from pydantic import BaseModel
 
 from mastra import Agent, Mastra, create_step, create_workflow
-from mastra.evals import Scorer, create_scorer, create_trajectory_accuracy_scorer_code
+from mastra.evals import (
+    Scorer,
+    create_scorer,
+    create_trajectory_accuracy_scorer_code,
+    live,
+    not_scorable,
+)
 from mastra.evals.live import is_sampled
 from mastra.evals.scores import score_to_wire
 from mastra.observability import Observability
@@ -229,3 +235,61 @@ async def test_a_score_is_an_event_of_open_telemetry() -> None:
     }
     assert result.trace is not None
     assert f"{record.trace_id:032x}" == result.trace["traceId"]
+
+
+async def test_what_is_no_scorer_is_said_and_fails_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    length = scorer("length", lambda ctx: 1)
+    wrong: dict[str, Any] = {
+        "number": 7,
+        "empty": {},
+        "misspelt": {"scorer": length, "sample": 1},
+        "none of it": {"scorer": 7},
+        "unknown": "nowhere",
+        "rate": {"scorer": length, "sampling": {"type": "ratio", "rate": 2}},
+        "kind": {"scorer": length, "sampling": "all"},
+    }
+    agent = Agent(id="a", model=ScriptedModel("hi"), scorers={**wrong, "named": "length"})
+    mastra = Mastra(agents=[agent], scorers=[length])
+    with caplog.at_level(logging.WARNING):
+        assert (await mastra.get_agent("a").generate("hello")).text == "hi"
+        assert [row["scorerId"] for row in await rows(mastra)] == ["length"]
+    said = [record.getMessage() for record in caplog.records]
+    for name in wrong:
+        assert any(f"Scorer {name!r} gave no score" in text for text in said), name
+
+
+async def test_what_a_scorer_cannot_score_is_not_stored() -> None:
+    odd = create_scorer(id="odd", description="").preprocess(lambda _: not_scorable("no text"))
+    agent = Agent(
+        id="a",
+        model=ScriptedModel("hi"),
+        scorers={"odd": odd.generate_score(lambda _: 1), "even": scorer("even", lambda _: 1)},
+    )
+    mastra = Mastra(agents=[agent])
+    await mastra.get_agent("a").generate("hello")
+    assert [row["scorerId"] for row in await rows(mastra)] == ["even"]
+
+
+async def test_scorings_beyond_what_can_wait_are_left_out_and_late_ones_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live, "MAX_WAITING", 2)
+    never = asyncio.Event()
+
+    async def wait(_: Any) -> int:
+        await never.wait()
+        return 1
+
+    agent = Agent(id="a", model=ScriptedModel(*["hi"] * 5), scorers={"slow": scorer("slow", wait)})
+    mastra = Mastra(agents=[agent])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            await mastra.get_agent("a").generate("hello")
+        assert mastra.live_scores.left_out == 3
+        await mastra.live_scores.drain(timeout_s=0)
+    said = [record.getMessage() for record in caplog.records]
+    assert len([text for text in said if "are left out" in text]) == 1
+    assert any("2 scorings were given up" in text for text in said)
+    assert await rows(mastra) == []
