@@ -23,7 +23,7 @@ from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.resume import Resume
 from mastra.agents.run import AgentRun
 from mastra.agents.step_records import message_from_record
-from mastra.agents.stored_runs import STEP, check_caller, workflow_id_of
+from mastra.agents.stored_runs import STEP, check_caller, not_waiting, workflow_id_of
 from mastra.agents.suspended import SuspendedRun, WaitingCall, unreadable_run
 from mastra.agents.told_chunks import message_id_of
 from mastra.errors import (
@@ -129,10 +129,10 @@ class DurableRuns:
                 )
             found = await self.workflow.get_run(run.run_id)
             if found is None:
-                raise self._not_waiting(run.run_id)
+                raise not_waiting(self._agent_id, run.run_id)
             check_caller(run.run_id, found.resource_id, run.request_context.get(RESOURCE_ID))
             if found.status != "suspended":
-                raise self._not_waiting(run.run_id)
+                raise not_waiting(self._agent_id, run.run_id)
             made = await self.workflow.create_run(run.run_id)
             answer = {"data": resume.data, "approved": resume.approved, "reason": resume.reason}
             if resume.args is not None:
@@ -149,7 +149,7 @@ class DurableRuns:
             except RunStateError as error:
                 if error.code == "RESUME_TARGET_NOT_FOUND":
                     raise
-                raise self._not_waiting(run.run_id) from error
+                raise not_waiting(self._agent_id, run.run_id) from error
 
         return follow(run, self._agent_id, begin)
 
@@ -178,13 +178,6 @@ class DurableRuns:
             )
         check_caller(run_id, head.resource_id, caller)
         return head
-
-    def _not_waiting(self, run_id: str) -> RunNotFoundError:
-        return RunNotFoundError(
-            f"Agent {self._agent_id!r} has no run {run_id!r} that waits: it has ended, or somebody "
-            "else has resumed it.",
-            details={"run_id": run_id},
-        )
 
     async def list_suspended(self, resource_id: str | None = None) -> list[SuspendedRun]:
         """Return the runs that wait, the latest first; of a resource, or all."""

@@ -6,10 +6,10 @@ from typing import Any
 
 from mastra.agents.chunks import plain
 from mastra.agents.run import AgentRun
-from mastra.agents.stored_runs import STEP, StoredRuns, check_caller
+from mastra.agents.stored_runs import STEP, StoredRuns, check_caller, not_waiting
 from mastra.agents.told_chunks import ToldChunk
 from mastra.agents.waiting_leg import WaitingLeg
-from mastra.errors import MastraError, RunClaimedError, RunNotFoundError
+from mastra.errors import AccessDeniedError, MastraError, RunClaimedError, RunNotFoundError
 from mastra.failures import error_to_json
 from mastra.ids import random_id
 from mastra.jsonable import Json
@@ -68,7 +68,7 @@ class HeldRun:
         self._owner = random_id() if self._hold is None else self._hold.owner
         try:
             loaded = await self._claimed(head, resource_id)
-        except MastraError:
+        except (AccessDeniedError, RunNotFoundError):
             self._drop()  # the storage was told, or it never was
             raise
         except BaseException:
@@ -101,12 +101,7 @@ class HeldRun:
         return loaded
 
     def _missing(self) -> RunNotFoundError:
-        run_id = self._key[1]
-        return RunNotFoundError(
-            f"Agent {self._runs.agent_id!r} has no run {run_id!r} that waits: it has ended, or "
-            "somebody else has resumed it.",
-            details={"run_id": run_id},
-        )
+        return not_waiting(self._runs.agent_id, self._key[1])
 
     async def confirm(self) -> None:
         """See to it that nobody has taken the run over, after a time in which that may be.
@@ -147,7 +142,10 @@ class HeldRun:
         if not self.is_held:
             await self._runs.store.update_run(*self._key, changes, expected_status=("pending",))
         elif not await self._update(changes):
-            raise self._lost()
+            raise RunClaimedError(
+                f"Run {run.run_id!r} of agent {self._runs.agent_id!r} was taken over by another "
+                "process, since this one gave no sign of life."
+            )
         self.is_held = False
 
     async def forget(self) -> None:
@@ -215,12 +213,6 @@ class HeldRun:
 
     def _data(self) -> dict[str, Json]:
         return {"initialState": {}, "agentId": self._runs.agent_id}
-
-    def _lost(self) -> RunClaimedError:
-        return RunClaimedError(
-            f"Run {self._key[1]!r} of agent {self._runs.agent_id!r} was taken over by another "
-            "process, since this one gave no sign of life."
-        )
 
     def _drop(self) -> None:
         hold, self._hold = self._hold, None

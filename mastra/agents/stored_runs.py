@@ -9,12 +9,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mastra.agents.run import AgentRun
-from mastra.errors import AccessDeniedError, IdTakenError, StorageError
+from mastra.errors import AccessDeniedError, IdTakenError, RunNotFoundError, StorageError
 from mastra.services import Services
 from mastra.storage.base import RunHead, WorkflowStore
 from mastra.storage.damage import unreadable
 
-__all__ = ["STEP", "StoredRuns", "check_caller", "check_run_id", "stored_runs", "workflow_id_of"]
+__all__ = [
+    "STEP",
+    "StoredRuns",
+    "check_caller",
+    "check_run_id",
+    "not_waiting",
+    "stored_runs",
+    "workflow_id_of",
+]
 
 STEP: Final = "agent"
 """The one step that an agent's run has as the run of a workflow."""
@@ -45,6 +53,15 @@ def check_caller(run_id: str, resource_id: str | None, caller: str | None) -> No
             f"Access denied: agent run {run_id!r} belongs to a different resource.",
             details={"run_id": run_id},
         )
+
+
+def not_waiting(agent_id: str, run_id: str) -> RunNotFoundError:
+    """Return the error for an answer to a run that does not wait."""
+    return RunNotFoundError(
+        f"Agent {agent_id!r} has no run {run_id!r} that waits: it has ended, or somebody else has "
+        "resumed it.",
+        details={"run_id": run_id},
+    )
 
 
 async def check_run_id(run: AgentRun, runs: StoredRuns) -> None:

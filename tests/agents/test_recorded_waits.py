@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mastra import Agent, Mastra, SQLStorage, tool
+from mastra import Agent, Mastra, SQLStorage, StorageError, tool
 from mastra.memory import Memory
 from mastra.storage.base import RunHead
 from mastra.testing import ScriptedModel, ToolCall
@@ -200,3 +201,21 @@ async def test_of_two_who_answer_at_once_one_goes_on(application: Application) -
         "AgentResult",
         "RunNotFoundError",
     ]
+
+
+async def test_a_run_whose_records_cannot_be_read_is_told_and_left_waiting(
+    application: Application, tmp_path: Path
+) -> None:
+    app = application(calls(1))
+    agent = app.get_agent("payer")
+    await agent.generate("Pay.", run_id="r")
+    with sqlite3.connect(tmp_path / "runs.db") as database:
+        row = "UPDATE mastra_workflow_journal SET data = '{' WHERE key LIKE 'agent/0.model%'"
+        assert database.execute(row).rowcount == 1
+    for _ in range(2):
+        with pytest.raises(StorageError) as refused:
+            await agent.approve_tool_call_generate("r")
+        assert refused.value.code == "ROW_UNREADABLE"
+    head = await app.storage.workflows.get_run("agent:payer", "r")
+    assert head is not None
+    assert (head.status, head.owner) == ("suspended", None)
