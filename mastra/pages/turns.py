@@ -25,6 +25,8 @@ _BEGIN_S: Final = 5.0
 """How long an answer may say nothing before its stream is opened all the same. What is wrong with
 a call is known before, and answered with a status."""
 
+_ANSWERED: Final = "RESUME_TARGET_NOT_FOUND"
+"""The code of an answer to what waits no more, of a run that waits for something else."""
 _GONE = (ResumeClaimedError, RunClaimedError, RunNotFoundError)
 
 Leg = Callable[[], AgentStream[Any]]
@@ -98,7 +100,7 @@ class Turn:
             await unless_gone(request, begun)
         except BaseException as error:
             await self._close()
-            if isinstance(error, _GONE):
+            if isinstance(error, _GONE) or getattr(error, "code", None) == _ANSWERED:
                 raise Taken from error
             raise
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from mastra import SQLStorage
+from mastra.ag_ui.interrupts import Answers
 from mastra.clock import now_ms
 from mastra.server import create_app
 from mastra.storage.base import RunChanges, RunHead
@@ -158,6 +159,57 @@ async def test_of_two_windows_one_wins(
     told = [event for events in ends for event in events if event["type"] == "TOOL_CALL_RESULT"]
     assert len(told) == len({one["toolCallId"] for one in told})
     assert "RUN_ERROR" in [events[-1]["type"] for events in ends]
+
+
+async def test_a_question_that_was_answered_elsewhere_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A durable agent asks for the next call by then, so that its run waits all the same."""
+    deeds, path = Deeds(), tmp_path / "runs.db"
+    first, second = (build(deeds, SQLStorage(f"sqlite:///{path}")) for _ in range(2))
+    pages = [
+        httpx.AsyncClient(transport=httpx.ASGITransport(create_app(one)), base_url="http://page")
+        for one in (first, second)
+    ]
+    async with first, second, pages[0] as here, pages[1] as there:
+        page = Page(here, "durable", "thread")
+        ended = await page.ask("pay")
+        keep, late = Answers.keep, Page(there, "durable", "thread")
+
+        async def keep_later(own: Answers, *, is_taken: bool) -> None:
+            monkeypatch.setattr(Answers, "keep", keep)
+            await page.answer(ended, YES)
+            await keep(own, is_taken=is_taken)
+
+        monkeypatch.setattr(Answers, "keep", keep_later)
+        refused = await late.send(resume=answers(ended, {"approved": False}))
+        assert (refused["type"], refused["code"]) == ("RUN_ERROR", "INTERRUPT_ANSWERED")
+    assert deeds.paid == ["ann"]
+
+
+@pytest.mark.parametrize("agent", ["plain", "remembering"])
+async def test_of_windows_at_two_processes_one_wins(agent: str, tmp_path: Path) -> None:
+    deeds, path = Deeds(), tmp_path / "runs.db"
+    first, second = (build(deeds, SQLStorage(f"sqlite:///{path}")) for _ in range(2))
+    pages = [
+        httpx.AsyncClient(transport=httpx.ASGITransport(create_app(one)), base_url="http://page")
+        for one in (first, second)
+    ]
+    async with first, second, pages[0] as here, pages[1] as there:
+        page = Page(here, agent, "thread")
+        ended = await page.ask("pay")
+        said = [answers(ended, YES), answers(ended, {"approved": False}), answers(ended, YES)]
+        got = await asyncio.gather(
+            *(
+                http.post(page.path, json=page.body(resume=resume))
+                for http, resume in zip((here, there, there), said, strict=True)
+            )
+        )
+        ends = [events_of(one)[-1] for one in got]
+    assert deeds.paid in ([], ["ann"], ["ann", "bob"])
+    # Whoever said the same as the winner is not told of an error.
+    refused = [one.get("code") for one in ends if one["type"] == "RUN_ERROR"]
+    assert refused == ["INTERRUPT_ANSWERED"] * (1 if deeds.paid else 2)
 
 
 @pytest.mark.parametrize("agent", AGENTS)

@@ -114,7 +114,7 @@ async def test_the_page_of_the_example_is_used_as_a_person_does() -> None:
     await bundle(EXAMPLE, FOLDER)
     build_server = runpy.run_path(str(EXAMPLE / "server.py"))["build"]
     words = "Feed the ducks at noon and then walk along the river to the old harbour."
-    model = ScriptedModel(Turn(words, delay=0.05))
+    model = ScriptedModel(Turn(words, delay=0.25))
     async with running(build_server(model)) as (url, _):
         said = await drive(FOLDER, "example.mjs", url, chromium)
     assert "page-error" not in said
