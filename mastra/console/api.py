@@ -97,7 +97,7 @@ class Api:
         refusal = b""
         try:
             while (part := await call.parts.get()) is not None:
-                if call.status < 400:
+                if call.status < 300:
                     yield part
                 else:
                     refusal += part
@@ -106,7 +106,7 @@ class Api:
             call.gone.set()
             task.cancel()
             await asyncio.wait([task])
-        if call.status >= 400:
+        if call.status >= 300:
             message = refusal.decode(errors="replace")
             with suppress(ValueError, AttributeError):
                 message = str(json.loads(refusal).get("error") or message)

@@ -57,7 +57,9 @@ async def _experiments(look: Look, path: str) -> ui.table:
 
 @console_page("/evals/scorers/{scorer_id}", "Scorer")
 async def _scorer_page(look: Look, scorer_id: str) -> None:
-    one = (await look.api.get(at("scores", "scorers", scorer_id)))["scorer"]
+    one = facts(facts(await look.api.get(at("scores", "scorers", scorer_id))).get("scorer"))
+    if not one:
+        raise Refused(404, f"There is no scorer {scorer_id!r}.")
     heading(one["config"]["name"], 1)
     ui.label(one["config"]["description"])
     found = await look.api.get(at("scores", "scorer", scorer_id), perPage=_MOST)

@@ -8,6 +8,7 @@ that no script can read keeps it.
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -81,6 +82,7 @@ def mount(app: FastAPI, mastra: Mastra, *, path: str = "/", api_prefix: str | No
         # the process, ours and those that the user has with NiceGUI.
         shown: dict[str, Any] = {"show_welcome_message": False, "dark": None}
         cast("Any", ui).run_with(FastAPI(), reconnect_timeout=5.0, **shown)
+        logging.getLogger("nicegui").addFilter(_is_no_refusal)  # the reader is told of that
     app.router.routes.insert(0, _ConsoleRoute(place, core.app))
     around = app.router.lifespan_context
 
@@ -92,6 +94,10 @@ def mount(app: FastAPI, mastra: Mastra, *, path: str = "/", api_prefix: str | No
             yield state
 
     app.router.lifespan_context = life
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], Refused))
 
 
 class _ConsoleRoute(BaseRoute):

@@ -21,6 +21,7 @@ _DRAW_S: Final = (0.15, 1.0)
 _MANY: Final = 200
 _LOOK_S: Final = 1.0
 """How often a run that waits is looked at: it may be resumed in another process."""
+_FIELDS: Final = "result,error,payload,steps,serializedStepGraph"  # named, so those that are 0 too
 _PARTS: Final = {"payload": "Input", "output": "Output", "suspendPayload": "It said"}
 
 
@@ -28,7 +29,7 @@ _PARTS: Final = {"payload": "Input", "output": "Output", "suspendPayload": "It s
 async def _run_page(look: Look, workflow_id: str, run_id: str) -> None:
     path = at("workflows", workflow_id)
     wire = await look.api.get(path)
-    found = await look.api.get(f"{path}{at('runs', run_id)}")
+    found = await look.api.get(f"{path}{at('runs', run_id)}", fields=_FIELDS)
     view = _RunView(look, workflow_id, wire, found)
     view.draw()
     look.keep(view.follow)
@@ -109,17 +110,17 @@ class _RunView:
                 await asyncio.sleep(_LOOK_S)
                 await self._ask(fields="result")
 
-    async def _ask(self, fields: str | None = None) -> None:
+    async def _ask(self, fields: str = _FIELDS) -> None:
         """Ask what is stored of the run: that is what counts, whatever events told."""
         path = f"{self._path}{at('runs', self._run_id)}"
         found = await self._look.api.get(path, fields=fields)
         seen = self._found["updatedAt"]
-        self._found = found if fields is None else {**self._found, **found}
-        if fields is None:
+        self._found = {**self._found, **found}
+        if fields == _FIELDS:
             self._state.know(facts(found.get("steps")))
             asked = {"runId": self._run_id, "perPage": 1000, "direction": "ASC"}
             self._state.logs = (await self._look.api.get("/observability/logs", **asked))["logs"]
-        if fields is None or found["updatedAt"] != seen:
+        if fields == _FIELDS or found["updatedAt"] != seen:
             self._state.status = found["status"]
             self._changed.set()
 
