@@ -29,6 +29,7 @@ GROUPS = (
     "memory",
     "server",
     "front_ends",
+    "console",
     "evals",
 )
 ROOT = Path(__file__).parents[1]

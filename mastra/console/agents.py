@@ -12,8 +12,7 @@ from mastra.console.frame import Look, console_page
 from mastra.console.show import beside, entry, heading, side, table, when
 from mastra.ids import new_id
 
-_RESOURCE: Final = "console"
-"""Whose threads are that are begun here, where nobody says who calls."""
+_RESOURCE: Final = "console"  # whose threads are that are begun here, where nobody says who calls
 
 
 @console_page("/agents", "Agents")

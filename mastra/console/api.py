@@ -19,8 +19,7 @@ _HOPS = (b"accept", b"connection", b"content-", b"if-", b"origin", b"referer", b
 """How headers of a page's request begin that say nothing of who asks."""
 _JSON = b"application/json"
 _Parts: TypeAlias = AsyncGenerator[bytes]
-_AHEAD = 32
-"""How many parts of a stream are read before they are asked for."""
+_AHEAD = 32  # how many parts of a stream are read before they are asked for
 
 
 def at(*parts: str) -> str:

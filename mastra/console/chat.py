@@ -17,8 +17,7 @@ from mastra.models import Usage, cost_usd
 
 __all__ = ["Chat"]
 
-_DRAW_S: Final = 0.1
-"""How often a text that grows is drawn, at most."""
+_DRAW_S: Final = 0.1  # how often a text that grows is drawn, at most
 
 
 class Chat:

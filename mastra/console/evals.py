@@ -12,8 +12,7 @@ from mastra.console.api import Refused, at, facts
 from mastra.console.frame import Look, console_page
 from mastra.console.show import ago, compare_two, heading, show_json, state_text, table
 
-_MOST: Final = 500
-"""How many rows of a list are shown: the latest."""
+_MOST: Final = 500  # how many rows of a list are shown: the latest
 _LOOK_S: Final = 0.5
 
 

@@ -17,10 +17,8 @@ Schema = dict[str, Any]
 Read = Callable[[], Any]
 LEFT_OUT: Final = object()
 """What was not filled in and need not be."""
-_PICKED: Final = {"date", "time"}
-"""Formats of texts for which a browser has a field."""
-_LONG: Final = 120
-"""From how many characters on a text has a field of several lines."""
+_PICKED: Final = {"date", "time"}  # formats of texts for which a browser has a field
+_LONG: Final = 120  # from how many characters on a text has a field of several lines
 
 
 def schema_of(text: str | None) -> Schema:

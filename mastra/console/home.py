@@ -102,9 +102,8 @@ async def _plot(look: Look, place: ui.row, times: list[str], interval: str) -> N
 
 
 def _chart(title: str, lines: Lines, times: list[str]) -> None:
-    kind = (
-        {"type": "line"} if "average" in title else {"type": "bar", "stack": "all", "barWidth": 6}
-    )
+    bars: dict[str, Any] = {"type": "bar", "stack": "all", "barWidth": 6}
+    kind = {"type": "line"} if "average" in title else bars
     grey = {"color": "#888"}
     x_axis = {"type": "time", "min": times[0], "max": times[1]}
     options: dict[str, Any] = {

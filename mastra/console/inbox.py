@@ -17,8 +17,7 @@ from mastra.console.show import entry, nothing, show_json, when
 
 __all__ = ["answer_step", "answer_tool", "waiting_steps"]
 
-_MOST: Final = 100
-"""How many runs of each workflow and agent are listed: the latest."""
+_MOST: Final = 100  # how many runs of each workflow and agent are listed: the latest
 _LOOK_S: Final = 3.0
 _DECISIONS: Final = ("approved", "approve")
 """Fields of an answer that are a yes or a no, for which there are two buttons."""

@@ -10,8 +10,7 @@ from mastra.console.api import at, facts
 from mastra.console.frame import Look, console_page
 from mastra.console.show import heading, nothing, show_json, state_text, table, when
 
-_FIRES: Final = 100
-"""How many moments of a schedule are listed: the latest."""
+_FIRES: Final = 100  # how many moments of a schedule are listed: the latest
 _GIVEN: Final = {"inputData": "With", "prompt": "With", "initialState": "State", "metadata": "More"}
 
 

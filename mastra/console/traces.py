@@ -11,8 +11,7 @@ from mastra.console.api import at, facts
 from mastra.console.frame import Look, console_page
 from mastra.console.show import STATES, ago, beside, heading, nothing, show_json, side, table, when
 
-_MOST_SPANS: Final = 1000
-"""How many spans of a trace are drawn: the first."""
+_MOST_SPANS: Final = 1000  # how many spans of a trace are drawn: the first
 
 
 @console_page("/traces", "Traces")
