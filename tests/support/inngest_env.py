@@ -196,7 +196,7 @@ class Host:
             if self.fake is not None:
                 await self.fake.sync()
             else:
-                async with httpx.AsyncClient() as http:
+                async with httpx.AsyncClient(timeout=60) as http:
                     answer = await http.put(f"http://127.0.0.1:{self.port}/api/inngest")
                     assert answer.status_code == 200, answer.text
             self._is_synced = True
