@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from mastra import Mastra, SQLStorage, StepContext, create_step
@@ -42,9 +43,17 @@ def server(request: pytest.FixtureRequest) -> Iterator[DevServer]:
 
 @asynccontextmanager
 async def app(
-    server: DevServer, folder: Path, ran: list[str]
+    server: DevServer, folder: Path, ran: list[str], *, long_s: float = 1, keep: Any = None
 ) -> AsyncIterator[tuple[Mastra, DevServer]]:
-    """Serve a workflow that sleeps, and one that suspends, from a database."""
+    """Serve a workflow that sleeps, and one that suspends, from a database.
+
+    Args:
+        server: Who calls it.
+        folder: Where its database is.
+        ran: Takes the names of steps that begin.
+        long_s: How long the long step takes.
+        keep: Called with every call of a function.
+    """
 
     def noting(name: str) -> Any:
         async def execute(ctx: StepContext[Value]) -> Value:
@@ -55,7 +64,7 @@ async def app(
 
     async def long(ctx: StepContext[Value]) -> Value:
         ran.append("long")
-        await asyncio.sleep(1)
+        await asyncio.sleep(long_s)
         return ctx.input_data
 
     middle = flows.begin("middle").then(noting("one")).then(create_step(id="long", execute=long))
@@ -68,7 +77,7 @@ async def app(
         engine=InngestEngine(client),
         storage=SQLStorage(f"sqlite:///{folder / 'runs.db'}"),
     )
-    async with served(mastra, client, server.app_port):
+    async with served(mastra, client, server.app_port, keep=keep):
         yield mastra, server
 
 
@@ -142,4 +151,32 @@ async def test_a_step_under_way_survives_its_server(
             assert brought_back == {"middle": [run.run_id]}
         async with asyncio.timeout(40):
             assert (await result).unwrap().value == 3
+    assert ran == ["one", "long", "two", "three"]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_a_step_that_outlives_the_lease_of_its_request_runs_once(tmp_path: Path) -> None:
+    ran: list[str] = []
+    during: list[str] = []
+
+    async def keep(request: httpx.Request) -> None:
+        during.append(ran[-1] if ran else "")
+
+    with redis() as address:
+        server = keyed_server(free_ports(1)[0], "--redis-uri", address)
+        await asyncio.to_thread(server.start)
+        try:
+            async with app(server, tmp_path, ran, long_s=60, keep=keep) as (mastra, _):
+                run = await mastra.get_workflow("middle").create_run()
+                result = asyncio.create_task(run.start({"value": 0}))
+                async with asyncio.timeout(30):
+                    while "long" not in ran:
+                        await asyncio.sleep(0.02)
+                await restart(server)
+                async with asyncio.timeout(200):
+                    assert (await result).unwrap().value == 3
+        finally:
+            server.kill()
+    assert "long" in during, "the request did not come again while its step ran"
     assert ran == ["one", "long", "two", "three"]
