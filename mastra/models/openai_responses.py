@@ -53,7 +53,7 @@ _ABOUT: Final = frozenset(("error", "id", "status", "type"))
 class ResponsesDecoder(SseDecoder):
     """Events of the responses API to model chunks."""
 
-    __slots__ = ("_calls", "_finish", "_has_calls", "_open", "_taken")
+    __slots__ = ("_calls", "_finish", "_has_calls", "_open", "_searches", "_taken")
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
         super().__init__(model_id, include_raw=include_raw)
@@ -61,6 +61,8 @@ class ResponsesDecoder(SseDecoder):
         """The ids of calls, by the item's id and by its place."""
         self._open: dict[object, str] = {}
         """Of tools that the provider runs: those begun."""
+        self._searches: list[str] = []
+        """Searches for tools whose finds are still to come, each as an item of its own."""
         self._taken: set[str] = set()
         self._has_calls = False
         self._finish: FinishChunk | None = None
@@ -181,20 +183,19 @@ class ResponsesDecoder(SseDecoder):
             media = f"image/{item.get('output_format') or 'png'}"
             out.append(FileChunk(picture, media, {self.provider: {"itemId": item.get("id")}}))
         if kind == "tool_search_call":
-            return  # what it found is an item of its own
+            self._searches.append(call_id)
+            return
         is_error = bool(item.get("error")) or item.get("status") == "failed"
         out.append(ProviderToolResult(call_id, name, result, is_error=is_error))
 
     def _searched_tools(self, item: dict[str, Any], out: list[ModelChunk]) -> None:
-        call_id = next(reversed(self._open.values()), None)
-        own = {self.provider: {"item": item}}
-        if call_id is None:
+        if not self._searches:
             out.append(ProviderItem(self.provider, item))
-        else:
-            names = [tool.get("name") for tool in item.get("tools") or ()]
-            out.append(
-                ProviderToolResult(call_id, "tool_search", {"tools": names}, provider_metadata=own)
-            )
+            return
+        own = {self.provider: {"item": item}}
+        found = {"tools": [tool.get("name") for tool in item.get("tools") or ()]}
+        call_id = self._searches.pop(0)
+        out.append(ProviderToolResult(call_id, "tool_search", found, provider_metadata=own))
 
     def _annotated(self, note: dict[str, Any], out: list[ModelChunk]) -> None:
         own: dict[str, Any] = {self.provider: note}

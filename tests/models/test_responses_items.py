@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from mastra.agents.agent import Agent
+from mastra.errors import ModelError
 from mastra.memory import Memory
 from mastra.models.base import ProviderTool
 from mastra.models.messages import ImagePart, SourcePart, ToolCallPart
@@ -164,3 +167,125 @@ async def test_calls_that_share_an_item_s_id_stay_apart(server: OpenAIServer) ->
     assert sorted(ran) == [1, 2]
     assert [entry["output"] for entry in outputs] == ["2", "4"]
     assert len({entry["call_id"] for entry in outputs}) == 2
+
+
+RAN_THERE: list[tuple[dict[str, Any], str, Any, Any]] = [
+    (
+        {"type": "code_interpreter_call", "code": "1 + 1", "container_id": "c", "outputs": [{"logs": "2"}]},
+        "code_interpreter",
+        {"code": "1 + 1", "containerId": "c"},
+        {"outputs": [{"logs": "2"}]},
+    ),
+    (
+        {"type": "file_search_call", "queries": ["x"], "results": [{"text": "found"}]},
+        "file_search",
+        {"queries": ["x"]},
+        {"results": [{"text": "found"}]},
+    ),
+    (
+        {"type": "mcp_call", "name": "find", "arguments": '{"day": 1}', "output": "free"},
+        "find",
+        {"day": 1},
+        "free",
+    ),
+    (
+        {"type": "image_generation_call", "status": "failed", "size": "big"},
+        "image_generation",
+        {},
+        {"status": "failed", "size": "big"},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("ran", "name", "asked", "given"), RAN_THERE)
+async def test_what_each_tool_there_was_asked_and_gave(
+    server: OpenAIServer, ran: dict[str, Any], name: str, asked: Any, given: Any, whole: bool
+) -> None:
+    events = item({"id": "i_1", **ran})
+    server.queue(reply(*events[0 if whole else 1 :], *text("ok"), COMPLETED))
+
+    result = await agent(server).generate("hi")
+
+    [call], [found] = result.tool_calls, result.tool_results
+    assert (call.payload.tool_name, call.payload.args) == (name, asked)
+    assert (found.payload.tool_call_id, found.payload.result) == (call.payload.tool_call_id, given)
+    assert bool(found.payload.is_error) == (ran.get("status") == "failed")
+
+
+async def test_the_tools_that_a_search_found_are_what_that_search_gave(
+    server: OpenAIServer,
+) -> None:
+    def asked(name: str, place: int) -> list[dict[str, Any]]:
+        searched = {"id": name, "type": "tool_search_call", "arguments": {"query": name}}
+        return item(searched, place)
+
+    def gave(name: str, place: int) -> list[dict[str, Any]]:
+        return item(
+            {"id": f"of {name}", "type": "tool_search_output", "tools": [{"name": name}]}, place
+        )
+
+    server.queue(
+        reply(
+            *asked("one", 0),
+            *asked("two", 1),
+            *item(SEARCH, 2),
+            *gave("one", 3),
+            *gave("two", 4),
+            *text("ok"),
+            COMPLETED,
+        )
+    )
+
+    result = await agent(server).generate("hi")
+
+    names = {call.payload.tool_call_id: call.payload.tool_name for call in result.tool_calls}
+    assert names == {"one": "tool_search", "two": "tool_search", "ws_1": "web_search"}
+    given = {found.payload.tool_call_id: found.payload.result for found in result.tool_results}
+    assert given == {
+        "ws_1": {"status": "completed"},
+        "one": {"tools": ["one"]},
+        "two": {"tools": ["two"]},
+    }
+
+
+async def test_found_tools_without_a_search_go_back_as_they_came(server: OpenAIServer) -> None:
+    found = {"id": "o_1", "type": "tool_search_output", "tools": [{"name": "x"}]}
+    server.queue(reply(*item(found), *text("ok"), COMPLETED), reply(*text("ok"), COMPLETED))
+
+    first = await agent(server).generate("hi")
+    await agent(server).generate([*first.messages, "and?"])
+
+    assert first.tool_results == []
+    assert [sent for sent in server.requests[1]["input"] if sent.get("id") == "o_1"] == [found]
+
+
+async def test_parts_of_a_summary_are_paragraphs_of_one_thought(server: OpenAIServer) -> None:
+    def part(place: int, said: str) -> list[dict[str, Any]]:
+        return [
+            {"type": "response.reasoning_summary_part.added", "summary_index": place},
+            {"type": "response.reasoning_summary_text.delta", "delta": said},
+        ]
+
+    done = {"type": "response.output_item.done", "output_index": 0, "item": THOUGHT}
+    server.queue(reply(*part(0, "First."), *part(1, "Then."), done, *text("ok"), COMPLETED))
+
+    assert (await agent(server).generate("hi")).reasoning_text == "First.\n\nThen."
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ({"type": "error", "error": {"message": "too many"}}, "too many"),
+        ({"type": "error", "code": "x", "message": "all is lost"}, "all is lost"),
+        ('data: {"message": "no such model"}\n\n', "no such model"),
+        ('data: {"error": {"message": "nothing here"}}\n\n', "nothing here"),
+        ({"type": "response.failed", "response": {"error": None}}, "it gave no reason"),
+    ],
+)
+async def test_an_error_among_the_events_ends_the_answer(
+    server: OpenAIServer, event: Any, words: str
+) -> None:
+    server.queue(reply(*text("The first ha"), event))
+    with pytest.raises(ModelError, match=words):
+        await agent(server).generate("hi")
