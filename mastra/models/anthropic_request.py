@@ -142,6 +142,8 @@ class _Maker:
         if isinstance(wanted, Mapping):
             given = snake_keys(cast("Mapping[str, Any]", wanted))
             wanted = given.get("budget_tokens", given.get("max_tokens", given.get("effort")))
+            if given.get("enabled") is False:
+                wanted = False
         if wanted is False or wanted in ("none", "off", 0):
             return {"type": "disabled"}, effort
         if self._is_forced():

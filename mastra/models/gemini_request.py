@@ -98,6 +98,10 @@ def _thinking(wanted: object, *, is_third: bool) -> Json:
         return None
     if isinstance(wanted, Mapping):
         return dict(cast("Mapping[str, Json]", wanted))
+    if wanted is True or wanted == "auto":
+        return {"includeThoughts": True}  # as hard as the model does by itself
+    if wanted is False:
+        wanted = "none"
     if isinstance(wanted, int):
         return {"includeThoughts": wanted > 0, "thinkingBudget": wanted}
     word = str(wanted)

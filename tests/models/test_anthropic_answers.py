@@ -25,6 +25,9 @@ from tests.support.anthropic_replies import (
 )
 from tests.support.openai_server import OpenAIServer, Reply, error_reply
 
+FAMILY = message()[0]["message"]["model"].partition("-")[0]
+"""What the names of Anthropic's models begin with."""
+
 
 def agent(server: OpenAIServer, model: str = "claude-sonnet-4-5", **options: Any) -> Agent:
     config = ModelConfig(id=f"anthropic/{model}", url=server.url, api_key="k", api="native")
@@ -388,3 +391,81 @@ async def test_whatever_a_user_or_a_tool_said_can_be_sent(server: OpenAIServer) 
     asked, told = server.requests[1]["messages"][1:]
     assert asked["content"][0]["input"] == {"n": 2**70}
     assert str(2**70) in told["content"][0]["content"]
+
+
+def begun(*blocks: dict[str, Any]) -> Reply:
+    """An answer whose blocks are whole when they begin, as some servers between send them."""
+    events = message()
+    head, tail = events[:2], events[2:]
+    for index, block in enumerate(blocks):
+        head += [
+            {"type": "content_block_start", "index": index, "content_block": block},
+            {"type": "content_block_stop", "index": index},
+        ]
+    return Reply([*head, *tail], named=True, done=False)
+
+
+async def test_blocks_that_are_whole_when_they_begin(server: OpenAIServer) -> None:
+    note = {
+        "type": "web_search_result_location",
+        "url": "https://a",
+        "title": "A",
+        "cited_text": "x",
+    }
+    server.queue(
+        begun(
+            {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+            {"type": "text", "text": "So.", "citations": [note, note]},
+        ),
+        reply(text("ok")),
+    )
+    result = await agent(server).generate("q")
+    assert (result.reasoning_text, result.text) == ("Hm.", "So.")
+    assert [source.payload.url for source in result.sources] == ["https://a"]
+    await agent(server).generate([*stored(result), "and?"])
+    thought, said = said_in(server.requests[1])
+    assert plain(thought) == {"type": "thinking", "thinking": "Hm.", "signature": "s"}
+    assert said["text"] == "So."
+
+
+async def test_a_call_that_is_whole_when_it_begins_is_run(server: OpenAIServer) -> None:
+    server.queue(begun(call("c_1", "look", city="Rome")), reply(text("ok")))
+    asked: list[Any] = []
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    look = create_tool("look", "Look.", schema, execute=asked.append)
+    assert (await agent(server, tools=[look]).generate("q")).text == "ok"
+    assert asked == [{"city": "Rome"}]
+
+
+async def test_an_answer_to_a_schema_that_is_whole_when_it_begins(server: OpenAIServer) -> None:
+    server.queue(begun(call("c_1", "json", city="Rome")))
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    old = agent(server, f"{FAMILY}-sonnet-4-0")
+    result = await old.generate("q", structured_output={"schema": schema})
+    assert result.object == {"city": "Rome"}
+
+
+async def test_what_was_put_together_of_a_long_conversation_goes_back(server: OpenAIServer) -> None:
+    events = message({"type": "compaction", "content": None}, text("Go on."))
+    pieces = [
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": piece}}
+        for piece in ("They spoke ", "of Rome.")
+    ]  # fmt: skip
+    odd = {"type": "content_block_delta", "index": 0, "delta": {"type": "unheard_of"}}
+    events[3:3] = [*pieces, odd]
+    server.queue(Reply(events, named=True, done=False), reply(text("ok")))
+    result = await agent(server).generate("q")
+    assert result.text == "Go on."
+    await agent(server).generate([*stored(result), "and?"])
+    assert said_in(server.requests[1])[0] == {
+        "type": "compaction",
+        "content": "They spoke of Rome.",
+    }
+
+
+async def test_a_call_of_a_set_of_tools_goes_back_with_its_name(server: OpenAIServer) -> None:
+    asked = {**call("c_1", "look"), "toolset_name": "eyes"}
+    server.queue(begun(asked), reply(text("ok")))
+    assert (await agent(server, tools=[any_tool("look")]).generate("q")).text == "ok"
+    [sent] = [block for block in said_in(server.requests[1]) if block["type"] == "tool_use"]
+    assert sent["toolset_name"] == "eyes"

@@ -18,13 +18,17 @@ from mastra.models.messages import (
     FilePart,
     ImagePart,
     Message,
+    ProviderPart,
     ReasoningPart,
     TextPart,
     ToolCallPart,
     ToolResultPart,
 )
 from mastra.models.settings import ModelSettings
+from tests.support.anthropic_replies import message
 
+FAMILY = message()[0]["message"]["model"].partition("-")[0]
+"""What the names of Anthropic's models begin with."""
 PNG = "iVBORw0KGgoAAAA="
 OBJECT = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 LOOK = ToolSpec("look", "Look at a city.", OBJECT)
@@ -578,3 +582,115 @@ def test_where_and_with_what_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert at(base_url="http://x")[1] == []
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://gateway")
     assert at() == ("http://gateway/v1/messages", ["x-api-key"])
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "thinking", "effort"),
+    [
+        (f"{FAMILY}-sonnet-4-5", {"budgetTokens": 3000}, ("enabled", 3000), None),
+        (f"{FAMILY}-sonnet-4-5", {"max_tokens": 3000}, ("enabled", 3000), None),
+        (f"{FAMILY}-sonnet-4-5", {"effort": "low"}, ("enabled", 2048), None),
+        (f"{FAMILY}-sonnet-4-5", {"enabled": False}, ("disabled", None), None),
+        (f"{FAMILY}-sonnet-4-5", {"enabled": True}, ("enabled", 8192), None),
+        (f"{FAMILY}-opus-4-6", {"effort": "high"}, ("adaptive", None), "high"),
+        (f"{FAMILY}-opus-4-6", {"enabled": False}, ("disabled", None), None),
+        (f"{FAMILY}-opus-4-6", 2048, ("adaptive", None), "low"),
+        (f"{FAMILY}-opus-4-6", 8192, ("adaptive", None), "medium"),
+        (f"{FAMILY}-opus-4-6", 20_000, ("adaptive", None), "high"),
+    ],
+)
+def test_how_hard_to_think_in_the_forms_of_other_providers(
+    checked: Any, model: str, reasoning: Any, thinking: tuple[str, int | None], effort: str | None
+) -> None:
+    body = body_of("q", model=model, settings={"reasoning": reasoning})
+    checked(body)
+    assert (body["thinking"]["type"], body["thinking"].get("budget_tokens")) == thinking
+    assert body.get("output_config", {}).get("effort") == effort
+
+
+def test_thoughts_never_take_all_of_the_longest_answer(checked: Any) -> None:
+    body = body_of("q", model=f"{FAMILY}-opus-4-1", settings={"reasoning": 40_000})
+    checked(body)
+    assert (body["max_tokens"], body["thinking"]["budget_tokens"]) == (32_000, 16_000)
+    raw = {"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 5000}}}
+    assert body_of("q", settings={**raw, "max_output_tokens": 9000})["max_tokens"] == 9000
+    own = {"anthropic": {"max_tokens": 7000}}
+    assert body_of("q", settings={"reasoning": 2000}, provider_options=own)["max_tokens"] == 7000
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"speed": "fast"}, {"fast-mode-2026-02-01"}),
+        (
+            {"container": {"skills": [{"type": "anthropic", "skillId": "pdf"}]}},
+            {"skills-2025-10-02", "files-api-2025-04-14"},
+        ),
+        (
+            {"contextManagement": {"edits": [{"type": "compact_20260112"}]}},
+            {"context-management-2025-06-27", "compact-2026-01-12"},
+        ),
+        (
+            {"contextManagement": {"edits": [{"type": "clear_tool_uses_20250919"}]}},
+            {"context-management-2025-06-27"},
+        ),
+        ({"mcpServers": [{"type": "url", "name": "m", "url": "https://m"}]}, {"mcp-client-2025-04-04"}),
+    ],
+)  # fmt: skip
+def test_what_is_new_in_the_api_is_asked_for_by_name(
+    options: dict[str, Any], named: set[str]
+) -> None:
+    assert (
+        set(betas_of(f"{FAMILY}-opus-4-6", provider_options={"anthropic": options}).split(","))
+        == named
+    )
+
+
+def test_tools_among_raw_fields_may_be_declared_as_in_chat_completions(checked: Any) -> None:
+    function = {"name": "look", "description": "Look.", "parameters": OBJECT}
+    bare = {"name": "wait"}
+    tools = [{"type": "function", "function": function}, {"type": "function", "function": bare}]
+    raw = {"extra_body": {"tools": [*tools, {"type": "bash_20250124", "name": "bash"}]}}
+    body = body_of("q", settings=raw)
+    checked(body)
+    assert [tool["name"] for tool in body["tools"]] == ["look", "wait", "bash"]
+    assert body["tools"][0]["input_schema"]["properties"] == OBJECT["properties"]
+    assert "description" not in body["tools"][1]
+    assert body["tool_choice"] == {"type": "auto"}
+
+
+def test_an_answer_that_is_no_object_is_asked_for_in_words(checked: Any) -> None:
+    body = body_of(
+        Message.system("Be brief."),
+        "q",
+        model=f"{FAMILY}-sonnet-4-0",
+        response_format=ResponseFormat({"type": "array", "items": {"type": "integer"}}),
+    )
+    checked(body)
+    first, asked = body["system"]
+    assert first["text"] == "Be brief."
+    assert '{"type":"array","items":{"type":"integer"}}' in asked["text"]
+    assert "tools" not in body
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, "c_1"),
+        ({"skills": []}, {"skills": [], "id": "c_1"}),
+        ({"id": "own"}, {"id": "own"}),
+        ("own", "own"),
+    ],
+)
+def test_code_runs_on_where_it_ran_beside_what_is_asked_for(given: Any, sent: Any) -> None:
+    kept = {"type": "container", "id": "c_1"}
+    ran = Message.assistant(TextPart("Done."), ProviderPart("anthropic", kept))
+    options = {} if given is None else {"anthropic": {"container": given}}
+    body = body_of(
+        "q",
+        ran,
+        "again",
+        provider_tools=(ProviderTool("anthropic", "code_execution_20250825"),),
+        provider_options=options,
+    )
+    assert body["container"] == sent

@@ -14,6 +14,7 @@ from mastra.memory import Memory
 from mastra.models.base import ModelRequest, ProviderTool, ResponseFormat, ToolSpec
 from mastra.models.gemini import GeminiModel
 from mastra.models.gemini_request import gemini_body
+from mastra.models.message_forms import messages_from
 from mastra.models.messages import (
     FilePart,
     ImagePart,
@@ -318,6 +319,10 @@ def test_a_request_is_what_the_sdk_would_send(name: str) -> None:
         ("high", THIRD, {"includeThoughts": True, "thinkingLevel": "high"}),
         (2048, SECOND, {"includeThoughts": True, "thinkingBudget": 2048}),
         ({"thinkingBudget": -1}, SECOND, {"thinkingBudget": -1}),
+        (True, SECOND, {"includeThoughts": True}),
+        ("auto", THIRD, {"includeThoughts": True}),
+        (False, SECOND, {"includeThoughts": False, "thinkingBudget": 0}),
+        (False, THIRD, {"includeThoughts": False, "thinkingLevel": "minimal"}),
     ],
 )
 def test_how_hard_to_think(reasoning: Any, name: str, config: dict[str, Any]) -> None:
@@ -326,3 +331,42 @@ def test_how_hard_to_think(reasoning: Any, name: str, config: dict[str, Any]) ->
     body = gemini_body(request, name, "gemini")
 
     assert body["generationConfig"] == {"thinkingConfig": config}
+
+
+@pytest.mark.parametrize(
+    ("choice", "config"),
+    [
+        ("auto", None),
+        ("required", {"functionCallingConfig": {"mode": "ANY"}}),
+        ("none", {"functionCallingConfig": {"mode": "NONE"}}),
+    ],
+)
+def test_whether_to_call_a_tool(choice: Any, config: Any) -> None:
+    request = ModelRequest([Message("user", "hi")], tools=(LOOK,), tool_choice=choice)
+    assert gemini_body(request, SECOND, "gemini").get("toolConfig") == config
+
+
+def test_who_speaks_first_is_a_user() -> None:
+    body = gemini_body(ModelRequest([Message("assistant", "Hello.")]), SECOND, "gemini")
+    assert [turn["role"] for turn in body["contents"]] == ["user", "model"]
+
+
+def test_a_file_within_its_address_is_sent_as_its_bytes() -> None:
+    message = messages_from(
+        [{"role": "user", "content": [{"type": "image", "image": "data:image/gif;base64,R0lG"}]}]
+    )
+    body = gemini_body(ModelRequest(message), SECOND, "gemini")
+    [part] = body["contents"][0]["parts"]
+    assert part == {"inlineData": {"mimeType": "image/gif", "data": "R0lG"}}
+
+
+def test_raw_fields_lie_over_what_is_asked() -> None:
+    raw = {
+        "generationConfig": {"candidateCount": 1},
+        "safetySettings": [],
+        "tools": [{"googleSearch": {}}],
+    }
+    settings = ModelSettings(temperature=0.5, extra_body=raw)
+    body = gemini_body(ModelRequest([Message("user", "hi")], settings=settings), SECOND, "gemini")
+    assert body["generationConfig"] == {"temperature": 0.5, "candidateCount": 1}
+    assert (body["safetySettings"], body["tools"]) == ([], [{"googleSearch": {}}])
