@@ -56,9 +56,13 @@ class Signal(BaseException):
 # -- in its place --------------------------------------------------------------------------------
 
 
-def cancel_requests() -> int:
-    """Return how often the running task has been told to cancel."""
-    task = asyncio.current_task()
+def cancel_requests(loop: asyncio.AbstractEventLoop | None = None) -> int:
+    """Return how often the running task has been told to cancel.
+
+    Args:
+        loop: The running event loop, where it is known: to find it takes a call of the system's.
+    """
+    task = asyncio.current_task(loop)
     return 0 if task is None else task.cancelling()
 
 

@@ -19,31 +19,36 @@ class IdSource(Protocol):
 
 def _as_uuid(raw: bytes, version: int) -> str:
     # uuid.uuid4 costs four times as much, and an id is made for each run.
-    number = bytearray(raw)
-    number[6] = (number[6] & 0x0F) | (version << 4)
-    number[8] = (number[8] & 0x3F) | 0x80
-    text = number.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = raw.hex()
+    variant = _VARIANTS[text[16]]
+    return f"{text[:8]}-{text[8:12]}-{version}{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+
+
+_VARIANTS: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit that says which variant a UUID is, by the random one in its place."""
 
 
 _BATCH: Final = 64
-"""How many ids' random bytes are asked of the system at once: a call takes as long as making ten ids."""
+"""How many ids are made at once: to ask the system for random bytes takes as long as making ten."""
 
-_drawn: list[bytes] = []
+_made: list[str] = []
 
 
-def _draw() -> bytes:
-    """Return 16 random bytes that nobody else gets, in any thread."""
+def random_id() -> str:
+    """Return a random UUID, whatever ids were given: for what tells processes from each other.
+
+    Nobody else gets it, in any thread.
+    """
     while True:
         try:
-            return _drawn.pop()
+            return _made.pop()
         except IndexError:
             raw = os.urandom(16 * _BATCH)
-            _drawn.extend(raw[place : place + 16] for place in range(0, len(raw), 16))
+            _made.extend(_as_uuid(raw[place : place + 16], 4) for place in range(0, len(raw), 16))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_drawn.clear)  # else both processes would use the same
+    os.register_at_fork(after_in_child=_made.clear)  # else both processes would use the same
 
 
 class RandomIds:
@@ -51,7 +56,7 @@ class RandomIds:
 
     def new_id(self) -> str:
         """Return a random UUID as a string."""
-        return _as_uuid(_draw(), 4)
+        return random_id()
 
 
 _RANDOM: Final = RandomIds()
@@ -63,11 +68,6 @@ current_ids: ContextVar[IdSource] = ContextVar("mastra_ids", default=_RANDOM)
 def new_id() -> str:
     """Return an id for something that people may see: a random UUID, unless other ids were given."""
     return current_ids.get().new_id()
-
-
-def random_id() -> str:
-    """Return a random UUID, whatever ids were given: for what tells processes from each other."""
-    return _as_uuid(_draw(), 4)
 
 
 def stable_id(*parts: str) -> str:

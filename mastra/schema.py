@@ -79,13 +79,13 @@ class Schema(Generic[T]):
         "_adapter",
         "_facts",
         "_keep",
-        "_model",
         "_read",
         "_reader",
         "_serialize",
         "_validate",
         "is_any",
         "may_alias",
+        "model",
         "type",
     )
 
@@ -98,7 +98,7 @@ class Schema(Generic[T]):
         self._adapter: pydantic.TypeAdapter[T] | None = None
         self._validate: Callable[[Any], T] | None = None
         self._serialize: Callable[..., Json] | None = None
-        self._model: type | None = None
+        self.model: type | None = None
         """The class whose objects pydantic takes as they are."""
         self._facts = _ANY_FACTS if self.is_any else None
         self._keep: Callable[..., Json] | None = None
@@ -135,7 +135,7 @@ class Schema(Generic[T]):
         )
         self._serialize = adapter.serializer.to_python
         self.may_alias = _may_alias(adapter.core_schema)
-        self._model = _taken_as_it_is(adapter.core_schema)
+        self.model = _taken_as_it_is(adapter.core_schema)
 
     def load(self, value: object) -> T:
         """Validate a Python value or JSON data into the type.
@@ -147,8 +147,8 @@ class Schema(Generic[T]):
             return cast("T", value)
         if self._validate is None:
             self.compile()
-        if type(value) is self._model:
-            return cast("T", value)
+        if type(value) is self.model:
+            return value  # pyright: ignore[reportReturnType]  # `cast` is a call
         try:
             return self._validate(value)  # pyright: ignore[reportOptionalCall]
         except pydantic_core.ValidationError as error:

@@ -146,27 +146,29 @@ class HomeLoop:
     loop afterwards, such as that its function has ended.
     """
 
-    __slots__ = ("_behind", "_loop", "_thread")
+    __slots__ = ("_behind", "_thread", "loop")
 
     MOST_BEHIND = 512
     """How many calls of other threads may wait for the loop."""
 
     def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None
+        """The loop; `None` where none runs, and so no other thread calls."""
         try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+            self.loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._loop = None
+            self.loop = None
         self._thread = threading.get_ident()
         self._behind = 0
 
     @property
     def is_here(self) -> bool:
         """Whether this is the loop's thread."""
-        return self._loop is None or threading.get_ident() == self._thread
+        return self.loop is None or threading.get_ident() == self._thread
 
     def call(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call a function in the loop's thread: now, where this is it, else soon."""
-        loop = self._loop
+        loop = self.loop
         if loop is None or threading.get_ident() == self._thread:
             function(*arguments)
             return

@@ -26,7 +26,6 @@ __all__ = [
     "fail",
     "in_loop",
     "notes",
-    "plain",
     "print_json",
     "read_json",
     "reporting",
@@ -60,14 +59,9 @@ JsonOption = Annotated[
 ]
 
 
-def plain(*, stderr: bool = False) -> Console:
-    """Return a console that prints text as it is: ids and messages have brackets and colons."""
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-
-
 def notes() -> Console:
     """Return the console for people: stderr, so that stdout is the answer alone."""
-    return plain(stderr=True)
+    return Console(stderr=True, highlight=False)
 
 
 def print_json(value: Json) -> None:

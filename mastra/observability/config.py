@@ -80,10 +80,11 @@ class Observability:
         """What begins spans; `None` where they would go nowhere."""
         provider = self._provider or configured_provider()
         sink = self._buffer if self.traces else None
+        if provider is None and sink is None:
+            self._tracer = None
+            return None
         if self._tracer is None or (provider, sink) != self._seen:
-            self._seen, self._tracer = (provider, sink), None
-            if provider is None and sink is None:
-                return None
+            self._seen = (provider, sink)
             mirror = None if provider is None else OpenTelemetryMirror(provider)
             self._tracer = Tracer(sink, mirror, captures_content=self.capture_content)
         return self._tracer

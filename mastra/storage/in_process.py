@@ -108,7 +108,8 @@ class InMemoryWorkflowStore:
             setattr(head, name, value)
         if "updated_at" not in changes:
             head.updated_at = self._now()
-        self._keep_bound(key, head.status)
+        if head.status in _ENDED or key in self._ended:
+            self._keep_bound(key, head.status)
         return True
 
     async def keep_answer(
@@ -124,7 +125,7 @@ class InMemoryWorkflowStore:
     def _keep_bound(self, key: tuple[str, str], status: str) -> None:
         # Memory has an end, so a process that runs workflows for a month forgets the oldest.
         if status not in _ENDED:
-            self._ended.pop(key, None)
+            del self._ended[key]
             return
         self._ended[key] = None
         while len(self._ended) > self._max_ended_runs:

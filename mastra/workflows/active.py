@@ -107,26 +107,72 @@ FROM_THE_TOP: Final = Reopening()
 """How a run begins that is not resumed and does not go back."""
 
 
+class Defined(Protocol):
+    """What a walk and its steps ask of a workflow's definition."""
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        ...
+
+    @property
+    def input_schema(self) -> Schema[Any]:
+        """The input of a run."""
+        ...
+
+    @property
+    def state_schema(self) -> Schema[Any] | None:
+        """The run's state; `None` where nobody checks it."""
+        ...
+
+    @property
+    def steps(self) -> Mapping[str, Schema[Any]]:
+        """Output schema by step id, to give results back as values of their type."""
+        ...
+
+    @property
+    def validate_inputs(self) -> bool:
+        """Whether steps' inputs are checked."""
+        ...
+
+    @property
+    def validate_outputs(self) -> bool:
+        """Whether steps' outputs are checked."""
+        ...
+
+
+class Retries(Protocol):
+    """How often a failed step is tried again, and when."""
+
+    @property
+    def attempts(self) -> int:
+        """Extra tries after the first."""
+        ...
+
+    def delay_before(self, retry: int) -> float:
+        """Return the seconds to wait before a retry, the first being 1."""
+        ...
+
+
 @dataclass(slots=True)
 class Scope:
     """Where in the nesting a walk is."""
 
+    spec: Defined
+    """The workflow, nested or not."""
+    retry: Retries
+    """How its steps are tried again that say nothing of it."""
     prefix: str
     """What operation ids begin with, such as `2.orders/`."""
     names: str
     """What step names begin with, such as `orders.`."""
-    workflow_id: str
     init_data: Json
-    """The input of this workflow, nested or not."""
-    input_schema: Schema[Any]
-    state_schema: Schema[Any] | None
-    retry_attempts: int
-    retry_delay: Callable[[int], float]
-    """Gives the seconds to wait before a retry, the first being 1."""
-    steps: Mapping[str, Schema[Any]]
-    """Output schema by step id, to give results back as values of their type."""
-    validates_inputs: bool = True
-    validates_outputs: bool = True
+    """The input of this workflow."""
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow's id."""
+        return self.spec.id
 
 
 NO_USAGE: Final = {
@@ -214,11 +260,11 @@ class Outbox:
     def take(self, log: EventLog) -> list[Pending]:
         """Return what is to be stored. From then on it is the caller's to store."""
         pending, self.pending = self.pending, []
-        return [*pending, *log.take_outputs()]
+        return [*pending, *log.take_outputs()] if log.untaken else pending
 
 
 class Blocks:
-    """Nested workflows and foreach blocks, which are no operations."""
+    """Nested workflows and foreach blocks, which are no operations. Most runs have none."""
 
     __slots__ = ("begun", "marks", "records")
 
@@ -277,7 +323,6 @@ class ActiveRun:
     journal: Journal = field(default_factory=dict[str, StepRecord])
     latest: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
     """The last record of each step name, in order of first appearance."""
-    blocks: Blocks = field(default_factory=Blocks)
     path: list[str] = field(default_factory=list[str])
     causes: dict[str, BaseException] = field(default_factory=dict[str, BaseException])
     order: int = 0
@@ -298,10 +343,18 @@ class ActiveRun:
     engine_facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     kept: dict[str, Json] = field(default_factory=dict[str, Json])
     """What the engine wants to find in the run's head after this leg."""
+    _blocks: Blocks | None = None
     span: Span | None = None
     """The span of this leg, where somebody traces."""
     place: Place | None = None
     """Its place among the legs that may be under way at once, where those are limited."""
+
+    @property
+    def blocks(self) -> Blocks:
+        """Its nested workflows and foreach blocks."""
+        if self._blocks is None:
+            self._blocks = Blocks()
+        return self._blocks
 
     def has_begun(self, op_id: str) -> bool:
         """Return whether anything is known of an operation, or of one inside that block."""

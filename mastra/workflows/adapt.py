@@ -15,10 +15,26 @@ from mastra.schema import ANY, Schema, schema_of
 from mastra.threads import run_in_thread
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["Execute", "adapt"]
+__all__ = ["Execute", "OnInput", "adapt"]
 
 Execute: TypeAlias = Callable[[StepContext[Any]], Awaitable[Any]]
 """What engines call, whatever parameters the user's function takes."""
+
+
+class OnInput:
+    """Calls a function that takes a step's input and nothing else.
+
+    A class, so that engines can tell, and call the function without a context.
+    """
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, ctx: StepContext[Any]) -> Any:
+        """Call the function on the input that a context has."""
+        return self.function(ctx.input_data)
 
 
 def adapt(
@@ -166,7 +182,7 @@ def _bind(
     if not by_name and by_place == [0]:
         return function
     if not by_name and by_place == [1]:
-        return lambda ctx: function(ctx.input_data)
+        return OnInput(function)
     return lambda ctx: function(
         *[ctx.input_data if place else ctx for place in by_place],
         **{name: ctx.input_data if place else ctx for name, place in by_name.items()},

@@ -43,28 +43,36 @@ class Entries(Sequence[Entry | None]):
     that writes ten thousand pieces keeps ten thousand references, no objects of its own.
     """
 
-    __slots__ = ("_changes", "_has_gaps", "_items", "_source", "_sources", "floor")
+    __slots__ = ("_changes", "_has_gaps", "_source", "_sources", "floor", "items")
 
     def __init__(self, entries: Sequence[Entry | None] = ()) -> None:
-        # An `Entry` is the only tuple: what a step writes is JSON, or a `Written`.
-        self._items: list[Any] = [_GONE if entry is None else entry for entry in entries]
-        self._has_gaps = None in entries
+        self.items: list[Any] = []
+        """As they are kept. An `Entry` is the only tuple: what a step writes is JSON, or a `Written`."""
+        self._has_gaps = False
         self._sources: list[_Source] = []
         self._changes: list[int] = []
         """From which seq on bare values come from each source."""
         self._source: _Source | None = None
         self.floor = 0
         """Bare values before it are told to nobody any more."""
+        for entry in entries:
+            self.append(entry)
 
     def append(self, entry: Entry | None) -> None:
         """Add an entry."""
         if entry is None:
             self._has_gaps = True
-        self._items.append(_GONE if entry is None else entry)
+        self.items.append(_GONE if entry is None else entry)
+
+    @property
+    def last(self) -> Entry | None:
+        """The newest entry, where that is there and no bare value."""
+        newest = self.items[-1] if self.items else None
+        return cast("Entry", newest) if type(newest) is tuple else None
 
     def append_bare(self, kind: Kind, record: StepRecord, value: Any) -> int:
         """Add what a step wrote; return its seq."""
-        items, source = self._items, self._source
+        items, source = self.items, self._source
         seq = len(items)
         if source is None or source[1] is not record or source[0] is not kind:
             source = self._source = (kind, record)
@@ -74,10 +82,10 @@ class Entries(Sequence[Entry | None]):
         return seq
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def __setitem__(self, seq: int, entry: Entry) -> None:
-        self._items[seq] = entry
+        self.items[seq] = entry
 
     @overload
     def __getitem__(self, index: int) -> Entry | None: ...
@@ -85,14 +93,14 @@ class Entries(Sequence[Entry | None]):
     def __getitem__(self, index: slice) -> list[Entry | None]: ...
     def __getitem__(self, index: int | slice) -> Entry | list[Entry | None] | None:
         if isinstance(index, slice):
-            start, end, step = index.indices(len(self._items))
+            start, end, step = index.indices(len(self.items))
             return self._between(start, end, self.floor)[::step]
-        seq = range(len(self._items))[index]
+        seq = range(len(self.items))[index]
         return self._between(seq, seq + 1, self.floor)[0]
 
     def written(self, start: int) -> list[tuple[int, Kind, StepRecord, Any]]:
         """Return what steps wrote from a seq on, with its seq; also what readers no longer get."""
-        items, entries = self._items, self._between(start, len(self._items), 0)
+        items, entries = self.items, self._between(start, len(self.items), 0)
         return [
             (seq, *cast("tuple[Kind, StepRecord, Any]", entry))
             for seq, entry in enumerate(entries, start)
@@ -105,7 +113,7 @@ class Entries(Sequence[Entry | None]):
         while start < end:
             kind, record = self._sources[place - 1] if place else (Kind.OUTPUT, None)
             until = min(end, changes[place]) if place < len(changes) else end
-            for seq, item in enumerate(self._items[start:until], start):
+            for seq, item in enumerate(self.items[start:until], start):
                 if type(item) is not tuple:
                     is_kept = item is not _GONE and seq >= floor
                     found.append((kind, record, item) if is_kept else None)
@@ -116,7 +124,7 @@ class Entries(Sequence[Entry | None]):
 
     def end_of_kept(self, start: int, limit: int) -> int:
         """Return up to where readers have every entry, from a seq on and of so many."""
-        items, end = self._items, min(start + limit, len(self._items))
+        items, end = self.items, min(start + limit, len(self.items))
         if start >= self.floor and not self._has_gaps:
             return end
         for seq in range(start, end):
@@ -127,7 +135,7 @@ class Entries(Sequence[Entry | None]):
 
     def drop_oldest(self) -> Any:
         """Let readers no longer have the oldest value that a step wrote, and return it."""
-        items, seq = self._items, self.floor
+        items, seq = self.items, self.floor
         while type(items[seq]) is tuple or items[seq] is _GONE:
             seq += 1
         self.floor = seq + 1
@@ -135,7 +143,7 @@ class Entries(Sequence[Entry | None]):
 
     def forget(self, start: int, end: int) -> None:
         """Give back the memory of what steps wrote, from a seq up to another."""
-        items = self._items
+        items = self.items
         for seq in range(start, end):
             if type(items[seq]) is not tuple:
                 items[seq] = _GONE
@@ -152,6 +160,7 @@ class EventLog:
         "_bytes",
         "_first_untaken",
         "_forgotten",
+        "_items",
         "_outputs",
         "_waiters",
         "entries",
@@ -163,6 +172,7 @@ class EventLog:
 
     def __init__(self, entries: Sequence[Entry | None] = ()) -> None:
         self.entries = Entries(entries)
+        self._items = self.entries.items
         self.forms = PLAIN
         """How readers see the values."""
         self.is_closed = False
@@ -181,11 +191,11 @@ class EventLog:
 
     def append(self, kind: Kind, record: StepRecord | None = None, value: Any = None) -> int:
         """Add an entry; return its seq. Never waits for a reader."""
-        entries = self.entries
-        entries.append((kind, record, value))
+        items = self._items  # once a step begins and once it ends
+        items.append((kind, record, value))
         if self._waiters:
             self._wake()
-        return len(entries) - 1
+        return len(items) - 1
 
     def append_output(self, kind: Kind, record: StepRecord, value: Any) -> int:
         """Add what a step wrote, dropping the oldest of such where there are too many."""

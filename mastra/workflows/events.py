@@ -46,9 +46,9 @@ class Kind(IntEnum):
 Entry: TypeAlias = tuple[Kind, StepRecord | None, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LegEnd:
-    """How a leg of a run ended: the value of a FINISH entry."""
+    """How a leg of a run ended: the value of a FINISH entry. Never changed once it is made."""
 
     status: str
     result: Json

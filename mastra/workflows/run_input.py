@@ -79,13 +79,13 @@ def check_context(spec: WorkflowSpec, context: RequestContext) -> None:
 
 def start_changes(command: Command) -> RunChanges:
     """Return what is written of a pending run when it starts."""
-    return RunChanges(
-        status="running",
-        input=command.input,
-        state=command.initial_state,
-        request_context=command.request_context.to_json(),
-        data={"initialState": command.initial_state, **note_of(command.target.spec)},
-    )
+    return {
+        "status": "running",
+        "input": command.input,
+        "state": command.initial_state,
+        "request_context": command.request_context.to_json(),
+        "data": {"initialState": command.initial_state, **note_of(command.target.spec)},
+    }
 
 
 def check_same_start(target: RunTarget, known: tuple[Json, Json], given: tuple[Any, Any]) -> None:

@@ -55,39 +55,59 @@ class RunLegs(RunView[Out]):
         *,
         per_step: bool,
     ) -> RunHandle:
-        async with self._start_lock:  # so that `on_start` is called once
-            if self._handle is not None and self._handle.has_given_up:
-                self._handle = self._began = None  # the run is as storage has it
-                self._may_be_started = self._is_stored
-            if self._handle is not None:
-                return await self._again(input_data, initial_state)
-            if self._may_be_started:
-                head = await self._runtime.store.get_run(self._spec.id, self.run_id)
-                if head is not None and head.status != "pending":
-                    return await self._again(input_data, initial_state)
+        while self._starting is not None:  # so that `on_start` is called once
+            await self._starting.wait()
+        if self._handle is not None and self._handle.has_given_up:
+            self._handle = self._began = None  # the run is as storage has it
             self._may_be_started = self._is_stored
-            data = checked_input(self._spec, input_data)
-            state = checked_state(self._spec, initial_state)
-            context = RequestContext.of(request_context)
-            check_context(self._spec, context)
-            command = Command(
-                kind="start",
-                target=self._target,
-                resource_id=self.resource_id,
-                input=data,
-                initial_state=state,
-                request_context=context,
-                per_step=per_step,
-                is_created=self._is_stored,
+        if self._handle is not None:
+            return await self._again(input_data, initial_state)
+        self._starting = starting = asyncio.Event()
+        try:
+            return await self._start_alone(
+                input_data, initial_state, request_context, per_step=per_step
             )
-            if self._spec.on_start is not None:
-                await call_on_start(command)
-            changes = start_changes(command) if self._is_stored else None
-            handle = await self._launch(command, changes, "pending")
-            if handle is None:
+        finally:
+            self._starting = None
+            starting.set()
+
+    async def _start_alone(
+        self,
+        input_data: Any,
+        initial_state: Any,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        *,
+        per_step: bool,
+    ) -> RunHandle:
+        spec, is_stored = self._spec, self._is_stored
+        if self._may_be_started:
+            head = await self._runtime.store.get_run(spec.id, self.run_id)
+            if head is not None and head.status != "pending":
                 return await self._again(input_data, initial_state)
-            self._began = (data, state)
-            return self._join(handle)
+        self._may_be_started = is_stored
+        data = checked_input(spec, input_data)
+        state = checked_state(spec, initial_state)
+        context = RequestContext.of(request_context)
+        if spec.request_context_schema is not None:
+            check_context(spec, context)
+        command = Command(
+            "start",
+            self._target,
+            self.resource_id,
+            data,
+            state,
+            context,
+            per_step=per_step,
+            is_created=is_stored,
+        )
+        if spec.on_start is not None:
+            await call_on_start(command)
+        changes = start_changes(command) if is_stored else None
+        handle = await self._launch(command, changes, "pending")
+        if handle is None:
+            return await self._again(input_data, initial_state)
+        self._began = (data, state)
+        return self._join(handle)
 
     async def _again(self, input_data: Any, initial_state: Any) -> RunHandle:
         """Join a run that was started before, where this call asks for the same."""
@@ -109,7 +129,7 @@ class RunLegs(RunView[Out]):
         What is to be written before is written together with the claim, in an expected status.
         """
         engine, store = self._runtime.engine, self._runtime.store
-        hold = await engine.hold(store)
+        hold = None if store.drivers is None else await engine.hold(store)
         try:
             if changes is not None:
                 if hold is not None:

@@ -455,6 +455,8 @@ class WorkflowSpec:
     """How clients see its values, once somebody asked."""
     is_positional: bool = False
     """Whether its operations are called by their position, as in runs of earlier releases."""
+    gives_as_kept: bool | None = field(default=None, init=False, repr=False)
+    """Whether what flows out is kept as its output is, once somebody asked."""
     places: dict[str, int] | None = field(default=None, init=False, repr=False)
     """The index of the node to which each operation belongs, once somebody asked."""
     drive: Callable[..., Awaitable[Json]] | None = None

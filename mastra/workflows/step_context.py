@@ -273,7 +273,7 @@ class StepContext(Generic[In]):
 
     def _state_schema(self) -> Schema[Any] | None:
         own = None if self._step is None else self._step.state_schema
-        return own or self._scope.state_schema
+        return own or self._scope.spec.state_schema
 
     def set_state(self, values: Mapping[str, Any] | object) -> Awaitable[None]:
         """Merge values into the run's state, key by key, when this step ends well.
@@ -316,7 +316,7 @@ class StepContext(Generic[In]):
 
     def get_init_data(self) -> Any:
         """Return the workflow's input, as a value of its input type."""
-        return self._scope.input_schema.unpack(self._scope.init_data)
+        return self._scope.spec.input_schema.unpack(self._scope.init_data)
 
     def get_step_result(self, step: Any) -> Any:
         """Return what a step gave, as a value of its output type; `None` where it gave nothing.
@@ -330,14 +330,14 @@ class StepContext(Generic[In]):
         step_id: str = step if isinstance(step, str) else step.id
         record = self._run.latest.get(self._scope.names + step_id)
         if record is None or record.status not in ("success", "bailed"):
-            if record is None and step_id.partition(".")[0] not in self._scope.steps:
-                known = ", ".join(repr(name) for name in self._scope.steps)
+            if record is None and step_id.partition(".")[0] not in self._scope.spec.steps:
+                known = ", ".join(repr(name) for name in self._scope.spec.steps)
                 raise NotFoundError(
                     f"Workflow {self._scope.workflow_id!r} has no step {step_id!r}. It has {known}.",
                     code="STEP_NOT_FOUND",
                 )
             return None
-        schema = self._scope.steps.get(step_id, ANY)
+        schema = self._scope.spec.steps.get(step_id, ANY)
         try:
             return schema.unpack(record.output)
         except SchemaMismatch:  # a result given by time travel need not be of the type

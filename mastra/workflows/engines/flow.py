@@ -85,7 +85,7 @@ async def run_step(
             task.decide = partial(decide_branch, walk, scope, node.follow)
         if record is None or record.status != "retry":
             if record is not None and record.status == "suspended":
-                task.earlier = record
+                task.earlier, task.is_answered = record, True
             record = await walk.ops.record(op_id, task)
         if record.status == "retry":
             record = await _retry_later(walk, task, record)
@@ -110,6 +110,7 @@ async def _retry_later(walk: Walk, task: StepTask, record: StepRecord) -> StepRe
             again = StepTask(task.run, task.scope, task.node, op_id, task.value, walk.ops)
             again.iteration, again.index, again.decide = task.iteration, task.index, task.decide
             again.earlier = known or task.earlier
+            again.is_answered = task.is_answered or again.earlier is not None
             again.tries_before = tries
             again.began_at = record.started_at if known is None else None
             known = await walk.ops.record(op_id, again)
@@ -188,12 +189,9 @@ def combine(results: Sequence[Any]) -> None:
         raise paused
 
 
-async def run_parallel(walk: Walk, scope: Scope, node: ParallelNode, value: Json) -> Json:
+def run_parallel(walk: Walk, scope: Scope, node: ParallelNode, value: Json) -> Awaitable[Json]:
     """Run units at once; give their outputs by id."""
-    branches = [partial(_run_unit, walk, scope, unit, value) for unit in node.units]
-    results = await walk.ops.gather(branches, None)
-    combine(results)
-    return {unit.id: result for unit, result in zip(node.units, results, strict=True)}
+    return _run_units(walk, scope, node.units, value)
 
 
 async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, outcome: Any) -> Json:
@@ -206,23 +204,31 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
         value: What flows in.
         outcome: Ids of the arms to take, where the step before has them in its record.
     """
-    forced = _forced_arms(walk, scope, node)
-    if forced:
-        outcome = forced
+    if walk.run.reopening.travel is not None:
+        outcome = _forced_arms(walk, scope, node) or outcome
     if outcome is None:
         decide = partial(decide_branch, walk, scope, node)
         outcome = await decision(walk, scope, f"{scope.prefix}{node.op}?", value, decide)
     taken = [_arm_of(node, arm) for arm in cast("list[str | int]", outcome)]
-    branches = [partial(_run_unit, walk, scope, unit, value) for unit in taken]
+    if len(taken) == 1:
+        return {taken[0].id: await _run_unit(walk, scope, taken[0], value)}
+    return await _run_units(walk, scope, taken, value)
+
+
+async def _run_units(walk: Walk, scope: Scope, units: Sequence[Unit], value: Json) -> Json:
+    branches = [partial(_run_unit, walk, scope, unit, value) for unit in units]
     results = await walk.ops.gather(branches, None)
     combine(results)
-    return {unit.id: result for unit, result in zip(taken, results, strict=True)}
+    return {unit.id: result for unit, result in zip(units, results, strict=True)}
 
 
 def _arm_of(node: BranchNode, arm: str | int) -> Unit:
     if isinstance(arm, int):  # decided by an earlier release
         return node.arms[arm][1]
-    return next(unit for _, unit in node.arms if unit.id == arm)
+    for _, unit in node.arms:
+        if unit.id == arm:
+            return unit
+    raise LookupError(f"The branch has no arm {arm!r}.")
 
 
 def _forced_arms(walk: Walk, scope: Scope, node: BranchNode) -> list[str]:

@@ -152,7 +152,8 @@ class InProcessEngine:
             )
         self._launching.add(key)
         try:
-            run, failure = await self._with_place(command)
+            begin_leg = self._with_place if target.spec.flow_control else self._take_up
+            run, failure = await begin_leg(command)
         finally:
             self._launching.discard(key)
         leg = self._legs[key] = Leg(command, run, failure)
@@ -167,8 +168,6 @@ class InProcessEngine:
         return leg
 
     async def _with_place(self, command: Command) -> tuple[ActiveRun, BaseException | None]:
-        if not command.target.spec.flow_control:
-            return await self._take_up(command)
         place = await self._admissions.ask(command, self._cancel_other)
         try:
             run, failure = await self._take_up(command)
@@ -264,7 +263,8 @@ class InProcessEngine:
         finally:
             if run.place is not None:
                 await run.place.leave()
-            run.log.close()
+            if not run.log.is_closed:
+                run.log.close()
             if self._legs.get(key) is leg:
                 del self._legs[key]
             leg.end()

@@ -93,10 +93,9 @@ class JournalWriter:
         return self._append(rows, "running")
 
     def _append(self, more: Sequence[JournalRow], status: str) -> Awaitable[None] | None:
-        outbox, log = self._run.outbox, self._run.log
-        rows = [*more]
+        outbox, log, rows = self._run.outbox, self._run.log, more
         if outbox.pending or log.untaken:
-            rows.insert(0, LogRow(outbox.take(log)))
+            rows = [LogRow(outbox.take(log)), *more]
         if self._filter is not None:
             return self._append_filtered(rows, status)
         if not rows and not self._held:
@@ -106,7 +105,7 @@ class JournalWriter:
         try:
             stored = self._store.append(*self._key, rows, **self._options)
         except StorageError as error:
-            self._held, self._lock, self._is_unsure = rows, asyncio.Lock(), True
+            self._held, self._lock, self._is_unsure = [*rows], asyncio.Lock(), True
             if not self._waits_after(error):
                 raise
             return self._store_held(rows)
@@ -176,7 +175,7 @@ class JournalWriter:
         results = {name: StepResult.of(forms.shown(record)) for name, record in latest}
         return is_wanted(self._filter, SnapshotQuestion(status, results))
 
-    async def _append_filtered(self, rows: list[JournalRow], status: str) -> None:
+    async def _append_filtered(self, rows: Sequence[JournalRow], status: str) -> None:
         # What the workflow does not want stored yet is held, so that what is stored is whole.
         self._held += rows
         if not self.wants(status):
@@ -190,13 +189,13 @@ class JournalWriter:
             await self._put_held()
 
     async def _first(
-        self, stored: Awaitable[None], lock: asyncio.Lock, rows: list[JournalRow]
+        self, stored: Awaitable[None], lock: asyncio.Lock, rows: Sequence[JournalRow]
     ) -> None:
         async with lock:
             try:
                 await stored
             except BaseException as error:
-                self._held, self._is_unsure = rows + self._held, True
+                self._held, self._is_unsure = [*rows, *self._held], True
                 if not self._waits_after(error):
                     raise
                 await self._put_held()
@@ -204,12 +203,12 @@ class JournalWriter:
     def _waits_after(self, error: BaseException) -> bool:
         return self.patience_s > 0 and is_passing(error)
 
-    async def _append_in_turn(self, rows: list[JournalRow]) -> None:
+    async def _append_in_turn(self, rows: Sequence[JournalRow]) -> None:
         # Whoever comes while one append is under way shares the next.
         self._held += rows
         await self._store_held(rows)
 
-    async def _store_held(self, rows: list[JournalRow]) -> None:
+    async def _store_held(self, rows: Sequence[JournalRow]) -> None:
         lock = cast("asyncio.Lock", self._lock)
         async with lock:
             if self._held and (not rows or rows[0] in self._held):

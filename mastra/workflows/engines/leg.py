@@ -39,7 +39,7 @@ class Leg:
         self.failure = failure
         """Why the run is to fail without another step."""
         self.first_seq = run.first_seq
-        self.loop = asyncio.get_running_loop()
+        self.loop = run.home.loop or asyncio.get_running_loop()
         """Where its task runs; another loop may only ask the storage about it."""
         self.task: asyncio.Task[WorkflowResult[Any]] | None = None
         self.is_ending = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mastra.clock import now_ms
 from mastra.errors import RunClaimedError
@@ -60,9 +60,8 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
     if reopening.target is not None:
         run.open_ops = set(reopening.target.op_ids)
     run.log.forms = forms_of(target.spec)
-    entries = run.log.entries
-    run.first_seq = run.outbox.announced = len(entries)
-    last = entries[-1] if entries else None
+    last = run.log.entries.last
+    run.first_seq = run.outbox.announced = len(run.log.entries)
     # A restart goes on with the leg that was cut off, unless nothing of that is stored.
     is_at_end = last is not None and last[0] is Kind.FINISH
     is_told = last is not None and not (is_at_end and (reopening.target or reopening.travel))
@@ -205,7 +204,7 @@ async def conclude(
         facts.trace = run.span.to_stored()
     if spec.has_callbacks:
         await call_at_end(spec, lambda: _argument(command, facts, outcome), outcome.status)
-    if outcome.status == "success":
+    if spec.scorers is not None and outcome.status == "success":
         offer_output(run, spec, run.input, outcome.raw)
     suspended = _suspended(run.journal) if outcome.status == "suspended" else []
     result = result_of(facts, outcome, suspended)
@@ -219,29 +218,27 @@ def _suspended(journal: Mapping[str, StepRecord]) -> list[StepRecord]:
     return [record for record in journal.values() if record.status == "suspended"]
 
 
+_FINISH: Final = Kind.FINISH
+_TOLD_BEFORE: Final = {"canceled": Kind.CANCELED, "paused": Kind.PAUSED}
+
+
 async def _store_ends(
     run: ActiveRun, writer: JournalWriter, outcome: Outcome, place: int
 ) -> list[tuple[Kind, Any]]:
     """Store the events that end the leg, from a seq on, and return them."""
-    entries = run.log.entries
-    last = entries[-1] if place == len(entries) and entries else None
+    last = run.log.entries.last if place == len(run.log.entries) else None
     if last is not None and last[0] is Kind.FINISH:
         return []  # a process had got so far, and was killed before the head was written
+    status = outcome.status
     end = LegEnd(
-        outcome.status,
-        outcome.raw,
-        outcome.has_result,
-        outcome.error,
-        outcome.tripwire,
-        run.usage,
+        status, outcome.raw, outcome.has_result, outcome.error, outcome.tripwire, run.usage
     )
-    ends: list[tuple[Kind, Any]] = [(Kind.FINISH, end)]
-    if outcome.status == "canceled":
-        ends.insert(0, (Kind.CANCELED, None))
-    elif outcome.status == "paused":
-        ends.insert(0, (Kind.PAUSED, None))
-    for offset, (kind, value) in enumerate(ends):
-        run.outbox.pending.append((place + offset, kind, None, value))
+    ends: list[tuple[Kind, Any]] = [(_FINISH, end)]
+    if status in _TOLD_BEFORE:
+        ends.insert(0, (_TOLD_BEFORE[status], None))
+    for kind, value in ends:
+        run.outbox.pending.append((place, kind, None, value))
+        place += 1
     stored = writer.flush(outcome.status)
     if stored is not None:
         await stored
@@ -255,16 +252,16 @@ async def _save(
     target = command.target
     if not writer.wants(outcome.status):
         return outcome
-    changes = RunChanges(
-        status=outcome.status,
-        result=outcome.raw,
-        error=outcome.error,
-        state=run.state.values,
-        request_context=run.request_context.to_json(),
-        owner=None,
-        lease_until=0,
-        data=head_data(command, run, outcome),
-    )
+    changes: RunChanges = {
+        "status": outcome.status,
+        "result": outcome.raw,
+        "error": outcome.error,
+        "state": run.state.values,
+        "request_context": run.request_context.to_json(),
+        "owner": None,
+        "lease_until": 0,
+        "data": head_data(command, run, outcome),
+    }
     key = (target.workflow_id, target.run_id)
     tries = 0
 
@@ -309,11 +306,12 @@ def head_data(command: Command, run: ActiveRun, outcome: Outcome) -> dict[str, J
         data["tripwire"] = dict(outcome.tripwire)
     if outcome.has_result:
         data["hasResult"] = True
-    if any(run.usage.values()):
+    if run.usage is not NO_USAGE and any(run.usage.values()):
         data["usage"] = dict(run.usage)
     if run.reopening.travel is not None:
         data["travel"] = run.reopening.travel.to_stored()
-    data.update(trace_data(run))
+    if run.span is not None:
+        data.update(trace_data(run))
     return data
 
 

@@ -19,19 +19,7 @@ __all__ = ["run_workflow", "scope_of"]
 
 def scope_of(spec: WorkflowSpec, prefix: str, names: str, init_data: Json) -> Scope:
     """Return the scope of a workflow at a place of the nesting."""
-    return Scope(
-        prefix=prefix,
-        names=names,
-        workflow_id=spec.id,
-        init_data=init_data,
-        input_schema=spec.input_schema,
-        state_schema=spec.state_schema,
-        retry_attempts=spec.retry.attempts,
-        retry_delay=spec.retry.delay_before,
-        steps=spec.steps,
-        validates_inputs=spec.validate_inputs,
-        validates_outputs=spec.validate_outputs,
-    )
+    return Scope(spec, spec.retry, prefix, names, init_data)
 
 
 async def run_workflow(
@@ -60,7 +48,7 @@ async def run_workflow(
             checked = _nested_input(walk, scope, spec, block, value)
         inner = scope_of(spec, f"{op_id}/", f"{block.step_id}.", checked)
         if spec.drive is not None:  # no workflow of its own, so it is tried again as this one says
-            inner.retry_attempts, inner.retry_delay = scope.retry_attempts, scope.retry_delay
+            inner.retry = scope.retry
         if spec.has_callbacks:
             await nested_started(walk, inner, spec)
         output = await _walk_nested(walk, inner, spec, block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin
 
 from mastra.dataclass import dataclass
 from mastra.errors import StepValidationError
@@ -25,7 +25,7 @@ from mastra.workflows.results import (
     WorkflowSuspended,
     WorkflowTripwire,
 )
-from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.spec import StepNode, WorkflowSpec
 from mastra.workflows.spec_forms import forms_of
 
 __all__ = [
@@ -69,13 +69,37 @@ def outcome_of_value(run: ActiveRun, spec: WorkflowSpec, value: Json) -> Outcome
         return _failed(run, error)
     except BaseException as raised:  # noqa: BLE001 - a validator of the user's may raise anything
         return _failed(run, Guard().contain(raised))
-    # `list[Item]` is another object each time it is written, and the same type.
-    is_same = spec.value is not None and spec.value.type == schema.type
-    try:
-        raw = value if is_same else schema.pack(typed, what=f"Output of workflow {spec.id!r}")
-    except BaseException as raised:  # noqa: BLE001 - as above
-        return _failed(run, Guard().contain(raised))
+    raw, is_kept = value, spec.gives_as_kept
+    if is_kept is None:
+        is_kept = _gives_as_kept(spec)
+        object.__setattr__(spec, "gives_as_kept", is_kept)  # worked out from what is frozen
+    if not is_kept:
+        try:
+            raw = schema.pack(typed, what=f"Output of workflow {spec.id!r}")
+        except BaseException as raised:  # noqa: BLE001 - as above
+            return _failed(run, Guard().contain(raised))
     return Outcome("success", typed, raw, has_result=True)
+
+
+def _gives_as_kept(spec: WorkflowSpec) -> bool:
+    """Return whether the output schema would keep what flows out just as it is.
+
+    That is so where the last step keeps a value of that very type, and where a parallel or a
+    branch of steps gives a dict of them.
+    """
+    gives, last = spec.output_schema.type, spec.nodes[-1]
+    # `list[Item]` is another object each time it is written, and the same type.
+    if spec.value is not None and spec.value.type == gives:
+        return True
+    if last.shape != "keyed" or get_origin(gives) is not dict:
+        return False
+    kept = get_args(gives)
+    steps = [unit.step for unit in last.units if isinstance(unit, StepNode)]
+    return (
+        len(steps) == len(last.units)
+        and kept[0] is str
+        and all(step.output_schema.type == kept[1] for step in steps)
+    )
 
 
 def _failed(run: ActiveRun, error: BaseException) -> Outcome:

@@ -26,6 +26,7 @@ from mastra.jsonable import Json, copy_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import ANY, SchemaMismatch
 from mastra.workflows.active import ActiveRun, Scope
+from mastra.workflows.adapt import OnInput
 from mastra.workflows.engines.base import Ops
 from mastra.workflows.engines.scoring import offer_step
 from mastra.workflows.events import Kind
@@ -61,7 +62,9 @@ class StepTask:
         "decide",
         "earlier",
         "index",
+        "is_answered",
         "iteration",
+        "merges",
         "node",
         "op_id",
         "ops",
@@ -91,7 +94,11 @@ class StepTask:
         self.index: int | None = None
         self.earlier: StepRecord | None = None
         """The suspended record that this run of the step resumes."""
+        self.is_answered = run.reopening.travel is not None
+        """Whether it may be given what the run was resumed with, or went back with."""
         self.decide: Decide | None = None
+        self.merges = False
+        """Whether it has set part of the run's state."""
         self.tries_before = 0
         """Tries that earlier operations of the same step have used up."""
         self.refusal: Exception | None = None
@@ -115,18 +122,22 @@ class StepTask:
         return traced_step(run, span, self.scope.names + step.id, step.component, self._work)
 
     async def _work(self) -> StepRecord:
-        run, is_told = self.run, self.index is None
+        run = self.run
         record = self._begin()
-        requests = cancel_requests()
-        try:
-            await self._attempt(record, self.tries_before, requests)
-        except BaseException as raised:  # noqa: BLE001 - whatever a step raises fails the step
-            await self._try_again(record, requests, raised)
+        requests, tries = cancel_requests(run.home.loop), self.tries_before
+        while True:
+            try:
+                await self._attempt(record, tries, requests)
+                break
+            except BaseException as raised:  # noqa: BLE001 - whatever a step raises fails the step
+                tries += 1
+                if not await self._is_tried_again(record, tries, requests, raised):
+                    break
         record.ended_at = now_ms()
-        if is_told and record.status != "retry":
+        if self.index is None and record.status != "retry":
             record.end_seq = run.log.append(_STEP_END, record)
         run.order = record.order = run.order + 1
-        if record.state is not None:
+        if self.merges:
             run.state.merge(record)
         if self.decide is not None and record.status == "success":
             run.latest[record.step_id] = record  # a condition may ask for the step's result
@@ -137,10 +148,10 @@ class StepTask:
         return record
 
     def _begin(self) -> StepRecord:
-        run, node, names = self.run, self.node, self.scope.names
-        step_id, travel = node.step.id, run.reopening.travel
+        run, node, travel = self.run, self.node, self.run.reopening.travel
         if travel is not None and travel.op_id == self.op_id and travel.has_input:
             self.value = travel.input
+        names, step_id = self.scope.names, node.step.id
         record = StepRecord(self.op_id, names + step_id if names else step_id, self.value, now_ms())
         if node.kind != "step":
             record.kind = node.kind
@@ -173,28 +184,19 @@ class StepTask:
         record.resume_payload = None if target is None else target.data
         record.suspend_payload = None
 
-    async def _try_again(
-        self, record: StepRecord, requests: int, raised: BaseException | None
-    ) -> None:
-        """Try as often as may be, after a try has raised."""
-        tries, guard = self.tries_before, Guard(requests)
+    async def _is_tried_again(
+        self, record: StepRecord, tries: int, requests: int, raised: BaseException
+    ) -> bool:
+        """Take note of a try that has raised; return, when it is time, whether there is another."""
         try:
-            while raised is not None:
-                tries += 1
-                delay = self._failed(record, tries, guard.contain(raised))
-                raised = None
-                if delay is None:
-                    return
-                if delay:
-                    await sleep(delay)
-                try:
-                    await self._attempt(record, tries, requests)
-                except BaseException as error:  # noqa: BLE001 - as the first
-                    raised = error
+            delay = self._failed(record, tries, Guard(requests).contain(raised))
+            if delay:
+                await sleep(delay)
         except BaseException:
             if self.index is None and self.run.stop.is_thrown:
                 self._cut_off(record)
             raise
+        return delay is not None
 
     def _failed(self, record: StepRecord, tries: int, error: Exception) -> float | None:
         """Take note of a try that failed.
@@ -204,13 +206,13 @@ class StepTask:
         """
         retries = self.node.step.retries
         if retries is None:
-            retries = self.scope.retry_attempts
+            retries = self.scope.retry.attempts
         if tries > retries or isinstance(error, _LASTING) or error is self.refusal:
             cause = error.error if isinstance(error, _BadInput) else error
             fail_record(self.run, record, cause)
             self._log_failure(record, tries, cause)
             return None
-        delay = self.scope.retry_delay(tries)
+        delay = self.scope.retry.delay_before(tries)
         record.retry_count = tries
         self._log_failure(record, tries, error, retries + 1)
         if delay > self.ops.inline_delay_s:
@@ -262,7 +264,7 @@ class StepTask:
 
     def _input(self, record: StepRecord) -> Any:
         # The step may do with its input what it likes: the records keep theirs.
-        if not self.scope.validates_inputs:
+        if not self.scope.spec.validate_inputs:
             return copy_json(self.value)
         schema = self.node.step.input_schema
         try:
@@ -279,14 +281,13 @@ class StepTask:
     async def _attempt(self, record: StepRecord, tries: int, requests: int) -> None:
         if self.refusal is not None:
             raise self.refusal
-        step = self.node.step
-        ctx = StepContext(self.run, self.scope, record, self._input(record), step)
-        if tries:
-            ctx.retry_count = tries
-        if self.earlier is not None or self.run.reopening.travel is not None:
-            self._give_answer(ctx, record)
+        call, given, ctx = self.node.step.call, self._input(record), None
         try:
-            output = await step.call(ctx)
+            if isinstance(call, OnInput) and not self.is_answered:
+                output = await call.function(given)  # which sees no context, so there is none
+            else:
+                ctx = self._context(record, given, tries)
+                output = await call(ctx)
         except Suspend as signal:
             self._suspend(record, signal)
         except Bail as signal:
@@ -299,23 +300,30 @@ class StepTask:
         except BaseExceptionGroup as group:
             self._from_group(record, group)
         else:
-            if ctx._ended_by is None:  # noqa: SLF001
+            if ctx is None or ctx._ended_by is None:  # noqa: SLF001
                 self._succeed(record, output)
             else:
                 self._end_all_the_same(record, ctx._ended_by)  # noqa: SLF001
-        record.state = ctx._delta  # noqa: SLF001
+        if ctx is not None:
+            record.state = ctx._delta  # noqa: SLF001
+            self.merges = record.state is not None
         self.ops.admit(record)
 
+    def _context(self, record: StepRecord, given: Any, tries: int) -> StepContext[Any]:
+        ctx = StepContext(self.run, self.scope, record, given, self.node.step)
+        ctx.retry_count = tries
+        if self.is_answered:
+            self._give_answer(ctx, record)
+        return ctx
+
     def _succeed(self, record: StepRecord, output: Any) -> None:
-        schema = self.node.step.output_schema
-        if schema.is_any or not self.scope.validates_outputs:
-            record.output = ANY.pack(output, what=f"Output of step {record.step_id!r}")
-        else:
+        schema = self.node.step.output_schema if self.scope.spec.validate_outputs else ANY
+        if type(output) is not schema.model:
             try:
-                value = schema.load(output)
+                output = schema.load(output)
             except SchemaMismatch as mismatch:
                 raise self._mismatch("Output", mismatch) from None
-            record.output = schema.pack(value, what=f"Output of step {record.step_id!r}")
+        record.output = schema.pack(output, what=f"Output of step {record.step_id!r}")
         record.status = "success"
 
     def _suspend(self, record: StepRecord, signal: Suspend) -> None:

@@ -63,7 +63,8 @@ async def _walk_nodes(
             if path is not None:
                 path.append(node.step.id)
             record = await flow.run_step(walk, scope, node, scope.prefix + node.op, value)
-            value, decision = record.output, record.decision
+            value = record.output
+            decision = None if node.follow is None else record.decision
         else:
             if path is not None and node.is_entry:
                 path.append(node.id)

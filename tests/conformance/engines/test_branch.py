@@ -311,3 +311,20 @@ async def test_the_step_after_takes_whichever_arm_ran(env: Env) -> None:
     bound = env.workflow(workflow.then(create_step(execute=tell)).commit())
     outputs = [(await (await bound.create_run()).start({"value": v})).unwrap() for v in (1, 0)]
     assert outputs == ["Y", "N"]
+
+
+class Widened(BaseModel):
+    value: int
+    unit: str = "m"
+
+
+@pytest.mark.parametrize(("output", "more"), [(Number, {}), (Widened, {"unit": "m"})])
+async def test_the_output_of_a_branch_is_kept_as_its_type_says(
+    env: Env, output: type[BaseModel], more: dict[str, str]
+) -> None:
+    workflow = start(output=dict[str, output]).branch([(always, adding("add"))]).commit()
+
+    result = await env.start(workflow, {"value": 1})
+
+    assert result.unwrap() == {"add": output.model_validate({"value": 2})}
+    assert result.to_wire()["result"] == {"add": {"value": 2, **more}}
