@@ -126,6 +126,40 @@ async def test_a_call_is_approved_by_another_process(env: Env, calls: Calls) -> 
     assert await told((await elsewhere(env)).observe(stream.run_id)) == first + then
 
 
+LOOK = ToolCall("look", {}, id="look")
+
+
+@pytest.mark.parametrize("calls_of_step", [[PAY, LOOK], [LOOK, PAY]])
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_step_waits_for_a_person_and_for_the_callers_own_tool(
+    env: Env, calls: Calls, durable: bool, calls_of_step: list[Any]
+) -> None:
+    model = ScriptedModel(calls_of_step, "I saw it.", [LOOK, PAY])
+    agent = served(env, travel(calls, model=model, durable=durable))
+    theirs = {"look": create_tool("look", "Look", {"type": "object"})}
+    run_id = (await agent.generate("Pay.", client_tools=theirs)).run_id
+    seen = {"type": "tool-result", "toolCallId": "look", "toolName": "look"}
+    told_too: Any = [{**seen, "output": {"type": "json", "value": "rain"}}]
+    other = await elsewhere(env)
+    answering = other.approve_tool_call(run_id, client_results=told_too)
+    results = {
+        chunk["payload"]["toolCallId"]: chunk["payload"]["result"]
+        for chunk in await told(answering)
+        if chunk["type"] == "tool-result"
+    }
+    assert sorted(results.values()) == ["paid", "rain"]
+    assert ((await answering.result()).text, model.calls) == ("I saw it.", 2)
+    shown = model.requests[1]
+    parts = [part for m in shown.messages if m.role == "tool" for part in m.parts]
+    assert sorted(part.result for part in parts) == ["paid", "rain"]  # pyright: ignore[reportAttributeAccessIssue]
+    assert "look" in [one.name for one in shown.tools]
+    # Without it the model is not asked, and the run ends with the step.
+    run_id = (await other.generate("Pay.", client_tools=theirs)).run_id
+    ended = await other.approve_tool_call_generate(run_id)
+    assert (ended.finish_reason, model.calls) == ("tool-calls", 3)
+    assert calls.names == ["paid 5", "paid 5"]
+
+
 async def test_a_call_that_is_declined_does_not_run(env: Env, calls: Calls) -> None:
     model = ScriptedModel(PAY, "Then not.")
     agent = served(env, travel(calls, model=model))
