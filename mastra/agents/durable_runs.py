@@ -203,7 +203,7 @@ class DurableRuns:
             return unreadable_run(info.run_id, self._agent_id, error, created_at=updated_at)
 
     def _waiting(self, info: RunInfo, updated_at: int) -> SuspendedRun:
-        payload = cast("dict[str, Any]", info.steps[STEP].suspend_payload)
+        waits = [cast("dict[str, Any]", payload) for payload in info.suspend_payloads]
         given = cast("dict[str, Any]", info.input)
         memory: Mapping[str, Any] = given["options"].get("memory") or {}
         thread: Any = memory.get("thread")
@@ -212,7 +212,7 @@ class DurableRuns:
             info.run_id,
             self._agent_id,
             updated_at,
-            [WaitingCall(**payload["toolCall"])],
+            [WaitingCall(**payload["toolCall"]) for payload in waits],
             thread_id,
             info.resource_id,
         )

@@ -82,6 +82,11 @@ class RunInfo:
             _spec=spec,
         )
 
+    @property
+    def suspend_payloads(self) -> list[Json]:
+        """With what each operation that waits has suspended, those within blocks by themselves."""
+        return [record.suspend_payload for record in self._suspended()]
+
     def _suspended(self) -> list[StepRecord]:
         return self._loaded.suspended
 

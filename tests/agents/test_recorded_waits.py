@@ -219,3 +219,30 @@ async def test_a_run_whose_records_cannot_be_read_is_told_and_left_waiting(
     head = await app.storage.workflows.get_run("agent:payer", "r")
     assert head is not None
     assert (head.status, head.owner) == ("suspended", None)
+
+
+@tool
+async def confirm(what: str, ctx: ToolContext) -> str:
+    """Ask somebody at once."""
+    if ctx.resume_data is None:
+        return await ctx.suspend({"what": what})
+    return f"{what}: {ctx.resume_data}"
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_each_call_that_waits_is_listed_and_answered(tmp_path: Path, durable: bool) -> None:
+    asked: Any = [ToolCall("confirm", {"what": what}, what) for what in ("a", "b")]
+    model = ScriptedModel([asked, "Done."])
+    agent = Agent(id="payer", model=model, tools={"confirm": confirm}, durable=durable)
+    storage = SQLStorage(f"sqlite:///{tmp_path}/both.db")
+    async with Mastra(agents={"payer": agent}, storage=storage) as app:
+        agent = app.get_agent("payer")
+        result = await agent.generate("Go.", run_id="r", tool_call_concurrency=2)
+        assert result.finish_reason == "suspended"
+        for answered, left in (("b", ["a"]), ("a", [])):
+            [run] = (await agent.list_suspended_runs()).runs
+            assert sorted(call.tool_call_id for call in run.tool_calls) == sorted([answered, *left])
+            result = await agent.resume_generate("yes", run_id="r", tool_call_id=answered)
+        assert result.text == "Done."
+        told: Any = result.messages[2].parts
+        assert [part.result for part in told] == ["a: yes", "b: yes"]
