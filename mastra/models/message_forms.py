@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, cast, get_args
 
@@ -138,7 +139,12 @@ def _own(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _openai_call(call: Mapping[str, Any]) -> ToolCallPart:
     function = call["function"]
-    return ToolCallPart(call["id"], function["name"], load_json(function["arguments"] or "{}"))
+    arguments: Any = function["arguments"] or {}
+    if isinstance(arguments, str):
+        # What was cut off, or is no JSON for another reason, stays what the model said.
+        with suppress(ValueError):
+            arguments = load_json(arguments)
+    return ToolCallPart(call["id"], function["name"], arguments)
 
 
 def _parts(item: object, *, skips_unknown: bool = False) -> list[MessagePart]:

@@ -187,12 +187,12 @@ def _bare_part(part: MessagePart, provider: str) -> Any:
                 "type": "image_url",
                 "image_url": image | ({"detail": detail} if detail else {}),
             }
-        case FilePart() if part.media_type.startswith("audio/"):
+        case FilePart() if part.media_type.startswith("audio/") and (data := _bytes_of(part)):
             kind = part.media_type.removeprefix("audio/")
             wire_format = {"mpeg": "mp3", "x-wav": "wav"}.get(kind, kind)
             return {
                 "type": "input_audio",
-                "input_audio": {"data": part.data, "format": wire_format},
+                "input_audio": {"data": data, "format": wire_format},
             }
         case FilePart():
             if part.file_id is not None:
@@ -288,6 +288,14 @@ def arguments_object(call: ToolCallPart) -> Mapping[str, Json]:
 def data_url(part: ImagePart | FilePart) -> str:
     """Return where a part's bytes are: its address, or the bytes themselves in a `data:` URL."""
     return part.url or f"data:{part.media_type};base64,{part.data}"
+
+
+def _bytes_of(part: FilePart) -> str | None:
+    """Return a part's bytes in base64, where they are within it."""
+    if part.data is not None or part.url is None:
+        return part.data
+    head, _, data = part.url.partition(";base64,")
+    return data if head.startswith("data:") and data else None
 
 
 def as_text(part: ToolResultPart) -> str:
