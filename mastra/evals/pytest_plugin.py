@@ -5,12 +5,15 @@
         await evaluation.run(planner, item, scorers=[completeness], gates=[polite])
 
 `dataset` is a `Dataset`, a list of items, or the path of a JSONL or CSV file next to the test or
-under the folder that pytest was called in. The test fails where a gate does, or the target.
+under the folder that pytest was called in. The test fails where a gate does, or the target. Where no
+plugin for async tests takes it, it is run by asyncio.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Iterator
+from inspect import iscoroutinefunction, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +23,14 @@ if TYPE_CHECKING:
     from mastra.evals.datasets import Dataset, DatasetItem
     from mastra.evals.runs import ItemResult
 
-__all__ = ["Evaluation", "evaluation", "pytest_configure", "pytest_generate_tests"]
+__all__ = [
+    "Evaluation",
+    "evaluation",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_pyfunc_call",
+    "pytest_terminal_summary",
+]
 
 _MARK = "mastra_eval"
 
@@ -57,6 +67,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(
         "item", list(dataset), ids=[_short(item, at) for at, item in enumerate(dataset)]
     )
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test that no other plugin takes; those for async tests are asked before."""
+    if pyfuncitem.get_closest_marker(_MARK) is None or not iscoroutinefunction(pyfuncitem.obj):
+        return None
+    taken = signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in taken}))
+    return True
 
 
 def _dataset(given: Any, folder: Path) -> Dataset:

@@ -165,6 +165,41 @@ def test_each_item_is_a_test_and_the_scores_are_summed_up(tmp_path: Path, worker
     assert "test_words.py::test_numbers size          mean 1.500  lowest 1.000  of 2" in out
 
 
+ASYNC = """
+import pytest
+
+@pytest.fixture
+def shout():
+    return str.upper
+
+@pytest.mark.mastra_eval(dataset=[{"input": "one"}, {"input": "two"}])
+async def test_plain(item, evaluation, shout):
+    result = await evaluation.run(shout, item)
+    assert result.answer.value == "ONE"
+
+class TestInClass:
+    @pytest.mark.mastra_eval(dataset=[{"input": "one"}])
+    async def test_method(self, item, evaluation):
+        await evaluation.run(str.upper, item)
+"""
+
+
+def test_an_async_test_needs_no_further_plugin(tmp_path: Path) -> None:
+    (tmp_path / "test_async.py").write_text(ASYNC)
+    plugins = [f"no:{name}" for name in ("cacheprovider", "randomly", "anyio", "asyncio")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *(part for one in plugins for part in ("-p", one)), "."],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
+    assert "'TWO' == 'ONE'" in done.stdout
+
+
 FAILING = """
 import pytest
 from mastra.evals import create_scorer
