@@ -116,3 +116,19 @@ async def test_no_verdict_is_a_refusal() -> None:
     subject, _ = agent("x", input_processors=[Moderation(ScriptedModel("I will not say"))])
     result = await subject.generate("q")
     assert result.tripwire is not None
+
+
+async def test_who_is_told_of_a_violation_and_what_goes_on() -> None:
+    told: list[Any] = []
+    detector = Moderation(ScriptedModel(HATE), strategy="warn")
+    detector.on_violation = told.append
+    subject, _ = agent("ok", input_processors=[detector])
+    assert (await subject.generate("awful")).text == "ok"
+    assert told == [{"processor_id": "moderation", "message": "hateful", "detail": {"hate": 0.8}}]
+
+
+async def test_nothing_is_judged_where_nothing_is_said() -> None:
+    judge = ScriptedModel()
+    subject, _ = agent("ok", input_processors=[Moderation(judge)])
+    assert (await subject.generate("  ")).text == "ok"
+    assert judge.requests == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,8 +17,17 @@ from mastra.errors import ConfigError, ModelError
 from mastra.jsonable import dump_json
 from mastra.memory import Memory
 from mastra.models.anthropic_request import anthropic_body
-from mastra.models.base import ModelRequest
-from mastra.models.messages import ImagePart, Message, ToolCallPart, ToolResultPart
+from mastra.models.base import ModelRequest, ProviderTool
+from mastra.models.messages import (
+    ImagePart,
+    Message,
+    ProviderPart,
+    ReasoningPart,
+    SourcePart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from mastra.models.openai_request import chat_body
 from mastra.processors import Compaction, Processor, TokenLimiter, estimate_tokens
 from mastra.storage.in_process import InMemoryStorage
@@ -384,3 +394,51 @@ def test_what_counts(tokens: Callable[[str], int]) -> None:
     shown = ToolResultPart("c", "look", None, content=(ImagePart(data="x" * 100_000),))
     history = [Message("assistant", (ToolCallPart("c", "look", {}),)), Message.tool(shown)]
     assert limiter._size.messages(history) < 2000
+
+
+LONG = "x y z " * 2_000
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ReasoningPart(LONG),
+        ReasoningPart("", signature="s" * 12_000, provider="p"),
+        ProviderPart("p", {"type": "compaction", "content": LONG}),
+        ToolCallPart("c", "look", {"at": LONG}, provider_executed=True),
+    ],
+)
+async def test_whatever_an_old_answer_holds_counts(part: Any) -> None:
+    model = ScriptedModel("ok")
+    agent = Agent(id="a", model=model, input_processors=[TokenLimiter(2_000)])
+    old = [Message.user("first"), Message("assistant", (part, TextPart("said")))]
+    await agent.generate([*old, Message.user("now?")])
+    assert [message.text for message in model.requests[0].messages] == ["now?"]
+
+
+@pytest.mark.parametrize("part", [SourcePart("1", "https://a", LONG), TextPart("short")])
+async def test_what_is_not_sent_does_not_count(part: Any) -> None:
+    model = ScriptedModel("ok")
+    agent = Agent(id="a", model=model, input_processors=[TokenLimiter(2_000)])
+    old = [Message.user("first"), Message("assistant", (part, TextPart("said")))]
+    await agent.generate([*old, Message.user("now?")])
+    assert len(model.requests[0].messages) == 3
+
+
+async def test_the_answer_s_form_and_tools_that_run_there_leave_less_room() -> None:
+    many = {f"field_{n}": {"type": "string", "description": "A field." * 5} for n in range(60)}
+    form = {"type": "object", "properties": many, "required": list(many)}
+    search = ProviderTool("openai", "web_search", {"filters": list(many) * 4})
+    old = [message for n in range(8) for message in (
+        Message.user(f"question {n}" + " word" * 100), Message("assistant", (TextPart("answer"),))
+    )]  # fmt: skip
+
+    async def kept(**options: Any) -> int:
+        answer = json.dumps(dict.fromkeys(many, "x")) if "structured_output" in options else "ok"
+        model = ScriptedModel(answer)
+        agent = Agent(id="a", model=model, input_processors=[TokenLimiter(2_000)])
+        await agent.generate([*old, Message.user("now?")], **options)
+        return len(model.requests[0].messages)
+
+    assert await kept() > await kept(structured_output={"schema": form})
+    assert await kept() > await kept(toolsets={"more": [search]})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mastra.agents.agent import Agent
-from mastra.errors import ConfigError, ModelError
+from mastra.errors import ConfigError, ModelError, RunStateError
 from mastra.models.messages import Message
 from mastra.processors import Processor, ProcessorStepData, UnicodeNormalizer, processor_step
 from mastra.testing.models import ScriptedModel, ToolCall
@@ -314,3 +314,15 @@ async def test_nothing_of_a_run_is_kept() -> None:
     subject = agent("yes", input_processors=[workflow])
     await subject.generate("hi")
     assert (await workflow.list_runs()).total == 0
+
+
+async def test_a_processor_that_waits_for_a_person_fails_the_run() -> None:
+    async def wait(ctx: Any) -> Any:
+        await ctx.suspend({"why": "ask"})
+
+    asking = create_step(
+        id="ask", input_schema=ProcessorStepData, output_schema=ProcessorStepData, execute=wait
+    )
+    workflow = guard().then(create_step(Add("one"))).then(asking).commit()
+    with pytest.raises(RunStateError, match="'guard' ended as 'suspended'"):
+        await agent("yes", input_processors=[workflow]).generate("q")
