@@ -308,9 +308,15 @@ def unserializable(value: object, what: str, error: BaseException) -> Serializat
         what: Whose it is.
         error: What was raised when it was written.
     """
-    path, culprit = _find(value, (), set())
+    path, culprit = _find(value)
     where = ".".join(str(part) for part in path) or "the value itself"
     kind = type(culprit)
+    if len(path) > MAX_DEPTH:
+        reason = f"is nested more than {MAX_DEPTH} deep: pass a flat list with references"
+        return SerializationError(
+            f"{what} cannot be stored as JSON: {'.'.join(map(str, path[:4]))}… {reason}.",
+            issues=[{"path": list(path[:8]), "message": reason}],
+        )
     own = _raised_by_serializer(error)
     if own is not None:
         return SerializationError(
@@ -339,23 +345,36 @@ def _raised_by_serializer(error: BaseException) -> str | None:
     return type(error).__name__
 
 
-def _find(value: object, path: tuple[Any, ...], above: set[int]) -> tuple[tuple[Any, ...], object]:
-    """Walk to the first part that cannot be encoded by itself."""
-    if id(value) in above:
-        return path, value
-    above = above | {id(value)}
-    children: list[tuple[Any, object]] = []
+def _find(value: object) -> tuple[tuple[Any, ...], object]:
+    """Walk to the first part that cannot be encoded by itself, as deep as a value may be."""
+    path: tuple[Any, ...] = ()
+    above: set[int] = set()
+    while id(value) not in above and len(path) <= MAX_DEPTH:
+        above.add(id(value))
+        found = next(
+            ((key, part) for key, part in _children(value) if not _is_encodable(part)), None
+        )
+        if found is None:
+            break
+        path, value = (*path, found[0]), found[1]
+    return path, value
+
+
+def _children(value: object) -> list[tuple[Any, object]]:
     if isinstance(value, dict):
-        children = list(cast("dict[Any, object]", value).items())
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        children = list(enumerate(cast("list[object]", value)))
-    elif isinstance(value, pydantic.BaseModel):
-        children = [(name, getattr(value, name)) for name in type(value).model_fields]
-    for key, child in children:
-        try:
-            pydantic_core.to_json(child)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: BLE001 - as above
-            return _find(child, (*path, key), above)
-    return path, cast("object", value)
+        return list(cast("dict[Any, object]", value).items())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(enumerate(cast("list[object]", value)))
+    if isinstance(value, pydantic.BaseModel):
+        return [(name, getattr(value, name)) for name in type(value).model_fields]
+    return []
+
+
+def _is_encodable(value: object) -> bool:
+    try:
+        pydantic_core.to_json(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - as above
+        return False
+    return True

@@ -141,7 +141,7 @@ def test_references_that_double_are_refused(kind: str, monkeypatch: pytest.Monke
 def test_items_that_are_listed_are_not_each_held_against_all() -> None:
     many = [f"value {number}" for number in range(20_000)]
     schemas = DatasetSchemas({"inputSchema": {"type": "array", "items": {"enum": many}}})
-    schemas.check([("x", {"input": many[:50]})])
+    schemas.check([("x", {"input": many[:20]})])
     with pytest.raises(InputValidationError, match="asks for too much"):
         schemas.check([("x", {"input": many})])
 

@@ -500,6 +500,37 @@ async def test_what_is_too_deep_is_refused_and_the_run_can_be_read(env: Env) -> 
 # -- sharing -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("place", ["context", "output", "state", "written"])
+async def test_what_is_deeper_than_python_goes_costs_no_run(env: Env, place: str) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    async def step(ctx: StepContext[Any]) -> Any:
+        match place:
+            case "context":
+                ctx.request_context.set("deep", deep)
+            case "state":
+                await ctx.set_state({"deep": deep})
+            case "written":
+                await ctx.writer.write(deep)
+            case _:
+                return deep
+        return 1
+
+    workflow = env.workflow(flow(create_step(id="step", execute=step)))
+    run = await workflow.create_run()
+    result = await run.start()
+    assert result.status == ("success" if place == "context" else "failed")
+    if result.status == "failed":
+        assert f"more than {MAX_DEPTH} deep" in str(result.error)
+    stored = await workflow.get_run(run.run_id)
+    assert stored is not None
+    assert stored.status == result.status
+    with pytest.raises(SerializationError, match=f"more than {MAX_DEPTH} deep"):
+        await (await workflow.create_run()).start(deep)
+
+
 async def test_steps_share_no_object(env: Env) -> None:
     class Holding(BaseModel):
         items: dict[str, Any] = {}
