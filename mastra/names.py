@@ -1,4 +1,4 @@
-"""Answers to whoever writes Mastra's TypeScript names: what the name is in Python.
+"""Answers to whoever writes Mastra's TypeScript names, or misspells one: what it is in Python.
 
 Costs nothing where a name is right: attributes are looked at when they are missing, and options when
 Python has refused them.
@@ -63,11 +63,16 @@ def snake(name: str) -> str:
 
 
 def hint(unknown: Iterable[str], known: Iterable[str]) -> str:
-    """Return `" In Python it is …"` for the unknown names that are TypeScript's, else nothing."""
+    """Return what unknown names may stand for: TypeScript's, or misspelled ones; else nothing."""
     names = list(known)
     found = [(name, python_name(name, names)) for name in sorted(unknown)]
     told = [f"{name!r} is {python!r}" for name, python in found if python is not None]
-    return f" In Python {', '.join(told)}." if told else ""
+    if told:
+        return f" In Python {', '.join(told)}."
+    from difflib import get_close_matches  # noqa: PLC0415 - only for whoever has made a mistake
+
+    near = [repr(name) for wrong, _ in found for name in get_close_matches(wrong, names, 1, 0.7)]
+    return f" Did you mean {', '.join(near)}?" if near else ""
 
 
 def python_names(cls: type[T]) -> type[T]:

@@ -36,6 +36,18 @@ _LAST_SCORES_S = 10.0
 """For how long an application that closes waits for what is being scored."""
 
 
+def _check_parts(storage: Any, engine: Any, server: Any) -> None:
+    """Refuse what has not what its place needs: it would be found out late, or never."""
+    for name, given, part, example in (
+        ("storage", storage, "workflows", "SQLStorage('sqlite:///mastra.db')"),
+        ("engine", engine, "launch", "InngestEngine(client)"),
+        ("server", server, "api_routes", "ServerConfig(port=4111)"),
+    ):
+        if given is not None and (isinstance(given, type) or not hasattr(given, part)):
+            shown = given.__name__ if isinstance(given, type) else repr(given)[:60]
+            raise ConfigError(f"Mastra's {name} is {shown}: give an object, such as {example}.")
+
+
 @python_names
 @python_options
 class Mastra:
@@ -93,6 +105,7 @@ class Mastra:
             from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
 
             engine = InProcessEngine()
+        _check_parts(storage, engine, server)
         self._storage: Storage = storage
         self._engine = engine
         self._logger = logger or get_logger()
@@ -133,7 +146,7 @@ class Mastra:
 
     def add_agent(self, agent: Agent, key: str | None = None) -> None:
         """Register an agent, by default under its name."""
-        if not hasattr(agent, "bound_to"):
+        if isinstance(agent, type) or not hasattr(agent, "bound_to"):
             raise ConfigError(f"Agent {key!r} must be an Agent, not {type(agent).__name__}.")
         bound = agent.bound_to(self)
         self._agents[key or agent.name] = (

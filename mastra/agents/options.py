@@ -11,6 +11,7 @@ from mastra.agents.completion import TaskCompletion
 from mastra.agents.delegation_hooks import DelegationOptions
 from mastra.agents.iterations import IterationContext, IterationDecision
 from mastra.agents.limits import LimitsInput, UsageLimits
+from mastra.agents.option_checks import check_call, check_made
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions, StaticInstructions
 from mastra.agents.results import AgentResult, StepResult
@@ -209,6 +210,7 @@ def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> AgentOption
             f"There are: {', '.join(sorted(_KNOWN))}.{hint(unknown, _KNOWN)}"
         )
     options = {**defaults, **{key: value for key, value in given.items() if value is not None}}
+    check_call(options)
     if "model_settings" in defaults and given.get("model_settings") is not None:
         options["model_settings"] = ModelSettings.of(given["model_settings"]).over(
             ModelSettings.of(defaults["model_settings"])
@@ -268,6 +270,10 @@ class AgentSpec:
     scorers: Mapping[str, Any] | Callable[..., Any] | None = None
     runs: WorkflowStore = field(default_factory=InMemoryWorkflowStore)
     """Where the runs of an agent are stored that belongs to no application."""
+
+    def __post_init__(self) -> None:
+        """Check what is given."""
+        check_made(self.id, self.memory, self.tools)
 
 
 def output_of(options: AgentOptions) -> StructuredOutput[Any] | None:

@@ -95,6 +95,7 @@ def read_signature(
     hints = hints_of(function, namespace)
     context = _contexts(parameters, hints)
     data = [item for item in parameters if item not in context]
+    _refuse_step_context(function, data, hints)
     if spread:
         return _spread(function, parameters, context, hints)
     data = _taking_all(function, data, context)
@@ -146,6 +147,19 @@ def _is_context(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, ToolContext)
 
 
+def _refuse_step_context(
+    function: Callable[..., Any], data: list[inspect.Parameter], hints: Mapping[str, Any]
+) -> None:
+    for item in data:
+        hint = hints.get(item.name)
+        kind = typing.get_origin(hint) or hint
+        if isinstance(kind, type) and kind.__name__ == "StepContext":
+            raise ConfigError(
+                f"Tool {name_of(function)!r} takes a StepContext as {item.name!r}: a tool is given "
+                "a ToolContext."
+            )
+
+
 def _is_variadic(parameter: inspect.Parameter) -> bool:
     return parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
 
@@ -170,7 +184,14 @@ def _taking_all(
     """Return the one parameter that takes the input, if there is one."""
     single = [item for item in data if not _is_variadic(item)]
     if not single:
-        return [item for item in data if item.kind is item.VAR_POSITIONAL]
+        several = [item for item in data if item.kind is item.VAR_POSITIONAL]
+        named = [item.name for item in data if not item.name.startswith("_")]
+        if named and not several and not context:
+            raise ConfigError(
+                f"Tool function {name_of(function)!r} takes only **{named[0]}, and execute takes the "
+                "input as one value: name a parameter for it, or use @tool, which spreads it."
+            )
+        return several
     # What has a default keeps it, as the `n` of a loop in `lambda value, n=n: …`.
     needed = [item for item in single if item.default is item.empty] or single[:1]
     if not context and len(needed) == 2:

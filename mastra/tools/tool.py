@@ -95,6 +95,18 @@ class Tool(Generic[In, Out]):
     parameters: dict[str, Json] | None = field(default=None, repr=False)
     """The JSON Schema of the input where it was given as one."""
 
+    def __post_init__(self) -> None:
+        """Check what no type checker may have seen."""
+        given: Any = self.id
+        if not isinstance(given, str) or not given:
+            raise ConfigError(f"A tool's id is text that is not empty, not {given!r}.")
+        policy: Any = self.require_approval
+        if not isinstance(policy, bool) and not callable(policy):
+            raise ConfigError(
+                f"require_approval of tool {given!r} is {policy!r}: give True, False, or a function "
+                "of the input."
+            )
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, outside of any run, as a test may want to."""
         if self.function is None:

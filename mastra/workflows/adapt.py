@@ -60,6 +60,8 @@ def adapt(
             "annotated `StepContext` (or named `ctx`), both or neither. To take several values, "
             "make one model or dict of them."
         )
+    if not context and not data:
+        _refuse_only_keywords(function, step_id)
     takes: Any = None
     if data:
         takes = hints.get(data[0].name)
@@ -70,6 +72,16 @@ def adapt(
     input_schema = ANY if isinstance(takes, TypeVar) else schema_of(takes)
     output_schema = schema_of(type(None)) if _returns_none(hints) else schema_of(gives)
     return _caller(function, context, data), input_schema, output_schema
+
+
+def _refuse_only_keywords(function: Callable[..., Any], step_id: str) -> None:
+    """Refuse a function that its input would never reach, unless it says that it drops it."""
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD and not parameter.name.startswith("_"):
+            raise WorkflowDefinitionError(
+                f"Step {step_id!r} takes only **{parameter.name}, and a step's input is one value: "
+                "name a parameter for it."
+            )
 
 
 def _bound_names(function: Any) -> set[str]:

@@ -16,6 +16,7 @@ from mastra.failures import call_user
 from mastra.jsonable import to_kept
 from mastra.late import LateModule
 from mastra.schema import schema_of
+from mastra.workflows.step import Step
 from mastra.workflows.step_context import StepContext
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def map_function(source: Any, map_id: str) -> Callable[[StepContext[Any]], Any]:
     Raises:
         WorkflowDefinitionError: The map is neither a function nor a mapping of sources.
     """
+    if isinstance(source, Step):
+        raise WorkflowDefinitionError(
+            f"Map {map_id!r} is given step {source.id!r}: a step runs by `.then({source.id})`."
+        )
     if callable(source):
         return cast("Callable[[StepContext[Any]], Any]", source)
     if not isinstance(source, Mapping):

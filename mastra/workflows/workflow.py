@@ -166,9 +166,17 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     def parallel(self: Keyed[In, Out], steps: Sequence[Stepable]) -> Keyed[In, Out]: ...
     def parallel(self, steps: Sequence[Stepable]) -> Keyed[In, Out]:
         """Run steps at once on the same input; a dict of their outputs by id flows out."""
+        self._needs_list("parallel", steps, "[first, second]")
         units = tuple(self._unit(step) for step in steps)
         self._add(ParallelNode(self._names.name(".parallel"), units))
         return cast("Keyed[In, Out]", self)
+
+    def _needs_list(self, method: str, given: Any, example: str) -> None:
+        if not isinstance(given, (list, tuple)):
+            raise WorkflowDefinitionError(
+                f"Workflow {self.id!r}: {method} takes a list, not a {type(given).__name__}: "
+                f"{method}({example})."
+            )
 
     @overload
     def branch(
@@ -196,9 +204,10 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             arms: Pairs of a condition (a function of the context, sync or async) and a step.
             first_match: Run only the first whose condition holds.
         """
+        self._needs_list("branch", arms, "[(condition, step), …]")
         value = flow_of(self._nodes, self._spec.input_schema)
         for position, arm in enumerate(arms):
-            if len(arm) != 2 or not _is_condition(arm[0]):
+            if not isinstance(arm, (list, tuple)) or len(arm) != 2 or not _is_condition(arm[0]):
                 raise WorkflowDefinitionError(
                     f"Arm {position} of a branch in workflow {self.id!r} must be a pair of a "
                     "condition and a step."
@@ -246,7 +255,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             step: What to run.
             concurrency: How many items at once, or a function of the context that says so.
         """
-        if not callable(concurrency) and concurrency < 1:
+        if not callable(concurrency) and (not isinstance(concurrency, int) or concurrency < 1):
             raise WorkflowDefinitionError(
                 f"Foreach in workflow {self.id!r}: concurrency must be 1 or more."
             )

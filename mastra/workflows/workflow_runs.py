@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Generic, Self
+from typing import Any, Final, Generic, Self, get_args
 
 from typing_extensions import TypeVar
 
 from mastra.clock import now_ms
 from mastra.errors import (
+    ConfigError,
     DefinitionChangedError,
     IdTakenError,
     RunClaimedError,
@@ -21,7 +22,7 @@ from mastra.errors import (
 from mastra.failures import error_to_json
 from mastra.ids import new_id
 from mastra.logs import get_logger
-from mastra.names import python_names
+from mastra.names import hint, python_names
 from mastra.schema import Schema
 from mastra.storage.base import RunHead
 from mastra.storage.damage import UNREADABLE, is_unreadable, unreadable
@@ -31,6 +32,7 @@ from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import SnapshotQuestion, is_wanted
 from mastra.workflows.records import StepRecord
+from mastra.workflows.results import RunStatus
 from mastra.workflows.run import Run
 from mastra.workflows.run_info import RunInfo, RunList
 from mastra.workflows.runtime import Runtime
@@ -44,6 +46,25 @@ Out = TypeVar("Out", default=Any)
 
 _AT_A_TIME: Final = 200
 """How many runs that have an answer kept are looked for at once."""
+
+
+def _check_id(name: str, given: Any) -> None:
+    if given is not None and (not isinstance(given, str) or not given):
+        raise ConfigError(f"{name} is {given!r}: give text that is not empty, or leave it out.")
+
+
+def _check_listing(status: Any, page: Any, per_page: Any) -> None:
+    known = get_args(RunStatus)
+    wanted = [status] if isinstance(status, str) else [*(status or ())]
+    unknown = [item for item in wanted if item not in known]
+    if unknown:
+        raise ConfigError(
+            f"Runs have no status {unknown[0]!r}. There are: {', '.join(known)}."
+            f"{hint(map(str, unknown[:1]), known)}"
+        )
+    for name, number in (("page", page), ("per_page", per_page)):
+        if number is not None and (not isinstance(number, int) or number < 0):
+            raise ConfigError(f"{name} is {number!r}: give a number from 0.")
 
 
 @python_names
@@ -159,6 +180,8 @@ class WorkflowRuns(Generic[In, Out]):
             IdTakenError: The id is that of another resource's run.
         """
         spec, runtime = self.spec, self.runtime
+        _check_id("run_id", run_id)
+        _check_id("resource_id", resource_id)
         with runtime.surroundings():
             name, now = new_id() if run_id is None else run_id, now_ms()
         head = RunHead(spec.id, name, "pending", resource_id, now, now)
@@ -204,8 +227,12 @@ class WorkflowRuns(Generic[In, Out]):
             to_date: Only those created then or earlier.
             page: Which page, from 0.
             per_page: How many a page has; `None` for all.
+
+        Raises:
+            ConfigError: There is no such state or page.
         """
         spec, store = self.spec, self.runtime.store
+        _check_listing(status, page, per_page)
         found = await store.list_runs(
             spec.id,
             status=(status,) if isinstance(status, str) else status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +12,9 @@ import mastra
 from mastra import (
     Agent,
     ConfigError,
+    InMemoryStorage,
     Mastra,
+    MastraError,
     RetryConfig,
     ServerConfig,
     StepContext,
@@ -257,7 +259,7 @@ def late_context(n: int = 7, *, ctx: "StepContext[str] | None" = None) -> str:  
         (lambda city="Berlin": city, "Lima"),
         (lambda *, city="Berlin": city, "Lima"),
         (lambda *args: args[0], "Lima"),
-        (lambda **rest: len(rest), 0),
+        (lambda **_rest: len(_rest), 0),
         (lambda ctx, n=7: f"{ctx.input_data} {n}", "Lima 7"),
         (lambda n=7, *, ctx: f"{ctx.input_data} {n}", "Lima 7"),
         (lambda city="Berlin", *, days=3: f"{city} {days}", "Lima 3"),
@@ -293,3 +295,87 @@ def test_two_inputs_are_refused(function: Any) -> None:
 def test_a_partial_is_named_after_its_function() -> None:
     made = create_step(execute=functools.partial(kept, days=1))
     assert (made.id, made.input_schema.type) == ("kept", str)
+
+
+# -- what would be left out without a word ----------------------------------------------------------
+
+
+def ask(**options: Any) -> Any:
+    return agent().generate_sync("x", **options)
+
+
+def make_tool(**options: Any) -> Any:
+    return create_tool("t", "d", execute=lambda value: value, **options)
+
+
+async def only_keywords(**values: Any) -> int:
+    return len(values)
+
+
+async def wants_step_context(ctx: StepContext[Any], city: str) -> str:
+    return city
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: Agent(id="a", modle=ScriptedModel("x")), "Did you mean 'model'"),
+        (lambda: flow(input_schem=int), "'input_schem'.*Did you mean 'input_schema'"),
+        (lambda: Mastra(agent={}), "Did you mean 'agents'"),
+        (lambda: ServerConfig(prot=1), "Did you mean 'port'"),
+        (lambda: make_tool(require_aproval=True), "Did you mean 'require_approval'"),
+        (lambda: ask(max_step=1), "Did you mean 'max_steps'"),
+        (lambda: ask(memory={"thred": "t"}), "Did you mean 'thread'"),
+        (lambda: ask(memory="t"), "'thread': …"),
+        (lambda: ask(tool_choice="atuo"), "Did you mean 'auto'"),
+        (lambda: ask(active_tools="add"), r"\['add'\]"),
+        (lambda: ask(max_steps="3"), "max_steps is '3'"),
+        (lambda: Agent(id=cast("Any", 5), model=ScriptedModel("x")), "id is text"),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), memory=True), r"memory=Memory\(\)"),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), memory=Memory), r"memory=Memory\(\)"),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), tools=cast("Any", make_tool())), "tools="),
+        (lambda: make_tool(require_approval="no"), "True, False, or a function"),
+        (lambda: create_tool("", "d", execute=lambda value: value), "not empty"),
+        (lambda: create_tool("t", "d", execute=only_keywords), r"\*\*values"),
+        (lambda: create_tool("t", "d", execute=wants_step_context), "ToolContext"),
+        (lambda: create_step(id="s", execute=only_keywords), r"only \*\*values"),
+        (lambda: Mastra(storage=cast("Any", "sqlite:///x.db")), "SQLStorage"),
+        (lambda: Mastra(storage=cast("Any", InMemoryStorage)), "InMemoryStorage"),
+        (lambda: Mastra(engine=cast("Any", "inngest")), "InngestEngine"),
+        (lambda: Mastra(server={"port": 1}), "ServerConfig"),
+        (lambda: Mastra(agents={"a": cast("Any", Agent)}), "must be an Agent"),
+        (lambda: flow().parallel(cast("Any", inc)), r"parallel\(\[first, second\]\)"),
+        (lambda: flow().branch(cast("Any", [inc])), "pair of a condition and a step"),
+        (lambda: flow().branch(cast("Any", inc)), "takes a list"),
+        (lambda: flow().foreach(inc, concurrency=cast("Any", "3")), "1 or more"),
+        (lambda: flow().map(cast("Any", inc)), r"\.then\("),
+        (lambda: flow().then(inc).commit().create_run_sync(""), "not empty"),
+        (lambda: flow().then(inc).commit().create_run_sync(cast("Any", 5)), "run_id is 5"),
+    ],
+    ids=numbered,
+)
+def test_what_cannot_be_meant_is_told_at_once(call: Any, told: str) -> None:
+    with pytest.raises((TypeError, MastraError), match=told):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"status": "runing"}, "Did you mean 'running'"),
+        ({"status": ["success", 5]}, "no status 5"),
+        ({"page": -1}, "page is -1"),
+        ({"per_page": "10"}, "per_page is '10'"),
+    ],
+)
+async def test_a_list_that_cannot_be_meant_is_refused(options: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        await flow().then(inc).commit().list_runs(**options)
+
+
+async def test_who_drops_the_input_on_purpose_may() -> None:
+    async def fixed(**_: Any) -> int:
+        return 3
+
+    workflow = flow().then(create_step(id="s", execute=fixed)).commit()
+    assert (await (await workflow.create_run()).start(1)).unwrap() == 3
