@@ -115,8 +115,9 @@ repeat: install ## Run each conformance file 50 times in random order (FILES=...
 	if [ -n "$$failed" ]; then echo "Not every time:$$failed" >&2; exit 1; fi
 
 .PHONY: cov
-cov: install ## Run the fast tests and print what they do not reach
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report term-missing
+cov: install ## Run the fast tests and print how many branches they reach (PACKAGES=... lists the others)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
+	@$(PY) scripts/branch_coverage.py $(PACKAGES)
 
 .PHONY: examples
 examples: install ## Run the examples
