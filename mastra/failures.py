@@ -11,11 +11,9 @@ import asyncio
 import dis
 import inspect
 import signal
-import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, TypeVar, cast
 
@@ -43,10 +41,6 @@ MAX_DEPTH = 8
 
 MAX_ERRORS = 50
 """How many exceptions one failure may tell of, causes and members together."""
-
-
-_OWN_FILES = str(Path(__file__).parent)
-_STANDARD_FILES = sysconfig.get_path("stdlib")
 
 
 class Signal(BaseException):
@@ -352,13 +346,18 @@ def place_in_code(error: BaseException) -> str | None:
     Their own is what neither is this package nor came with Python or was installed; where there is
     no such thing, what was installed. `None` where the error went through neither.
     """
+    # Only where something has failed: both take a while to load.
+    import sysconfig  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
+    own, standard = str(Path(__file__).parent), sysconfig.get_path("stdlib")
     frames = [
         (code.co_filename, f"{line} in {code.co_name}")
         for code, line in _places(error.__traceback__)
-        if not code.co_filename.startswith(_OWN_FILES)
+        if not code.co_filename.startswith(own)
     ]
     theirs = [one for one in frames if "site-packages" not in one[0]]
-    theirs = [one for one in theirs if not one[0].startswith(_STANDARD_FILES)] or frames
+    theirs = [one for one in theirs if not one[0].startswith(standard)] or frames
     if theirs:
         file, rest = theirs[-1]
         return f"{file.removeprefix(f'{Path.cwd()}/')}:{rest}"
