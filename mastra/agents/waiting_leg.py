@@ -102,7 +102,12 @@ class WaitingLeg(Leg):
 
         A call without an outcome is one that nobody has run.
         """
-        if not recorder.is_resumed:
+        if recorder.is_resumed:
+            # Answers came in an order of their own.
+            order = {call.id: place for place, call in enumerate(recorder.calls)}
+            results = recorder.result.tool_results
+            results.sort(key=lambda chunk: order.get(chunk.payload.tool_call_id, -1))
+        else:
             self._note_model_call(recorder)
         for call in recorder.calls:
             outcome = outcomes.get(call.id, Elsewhere())
