@@ -317,3 +317,84 @@ async def test_where_nothing_is_due_nothing_is_written(
         async with Mastra(storage=storage, scheduler=config, workflows=[]):
             await asyncio.sleep(0.2)
     assert reserved == []
+
+
+async def test_an_agent_that_fails_is_noted_and_asked_again_whatever_becomes_of_being_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, asked, told = hand_clock(), list[Any](), list[str]()
+
+    def answer(request: Any) -> str:
+        asked.append(request.provider_options)
+        if len(asked) == 1:
+            raise ValueError("not today")
+        return "ok"
+
+    def tell(error: Exception, name: str) -> None:
+        told.append(name)
+        raise RuntimeError("nobody listens")
+
+    agent = Agent(id="helper", model=FunctionModel(answer))
+    config = SchedulerConfig(on_error=tell)
+    async with Mastra(agents=[agent], clock=clock, scheduler=config) as mastra:
+        own = {"x": {"y": 1}}
+        made = await mastra.schedules.create(
+            agent_id="helper", cron="@hourly", prompt="?", provider_options=own
+        )
+        assert [one.id for one in await mastra.schedules.list(agent_id="helper")] == [made.id]
+        assert await mastra.schedules.list(agent_id="other") == []
+        await clock.advance(1800)
+        await fires(mastra, made.id, 1, outcomes=["failed"])
+        await clock.advance(3600)
+        found = await fires(mastra, made.id, 2, outcomes=["failed", "succeeded"])
+    assert [one.outcome for one in found] == ["failed", "succeeded"]
+    assert "not today" in str(found[0].error)
+    assert told == [made.id]
+    assert "on_error raised" in caplog.text
+    assert all(options["x"] == {"y": 1} for options in asked)
+
+
+async def test_a_moment_that_the_flow_control_leaves_out_is_noted_as_skipped() -> None:
+    clock, seen = hand_clock(), list[Any]()
+    limit = {"limit": 1, "period": timedelta(hours=5)}
+    workflow = flow(seen, schedule=HOURLY, rate_limit=limit)
+    async with Mastra(workflows=[workflow], clock=clock) as mastra:
+        await clock.advance(1800)
+        await fires(mastra, "wf_flow", 1)
+        await clock.advance(3600)
+        found = await fires(mastra, "wf_flow", 2)
+    assert [one.outcome for one in found] == ["published", "skipped"]
+    assert len(seen) == 1
+
+
+async def test_a_schedule_that_can_no_longer_be_read_is_paused_and_told_once() -> None:
+    clock, seen, told = hand_clock(), list[Any](), list[str]()
+    config = SchedulerConfig(on_error=lambda error, name: told.append(f"{name}: {error}"))
+    storage = InMemoryStorage()
+    workflow = flow(seen, schedule=HOURLY)
+    async with Mastra(
+        workflows=[workflow], clock=clock, storage=storage, scheduler=config
+    ) as mastra:
+        await storage.schedules.update("wf_flow", {"cron": "every now and then"})
+        await clock.advance(1800)
+        await until(lambda: told)
+        found = await mastra.schedules.get("wf_flow")
+        assert found is not None
+        assert found.status == "paused"
+        await clock.advance(7200)
+    assert len(told) == 1
+    assert "every now and then" in told[0]
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: SchedulerConfig(tick_interval=0), "tick_interval=0"),
+        (lambda: SchedulerConfig(batch_size=0), "batch_size=0"),
+        (lambda: Mastra(scheduler={"enabled": True}).schedules, "takes a SchedulerConfig or False"),
+    ],
+)  # fmt: skip
+def test_what_no_scheduler_can_be_is_refused(make: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make()
