@@ -36,7 +36,7 @@ __all__ = ["spread"]
 ITEMS, ITEM_S = 60, 1.0
 MORE, SHORT_S = 8, 0.02
 ARMS, ARM_S = 10, 3.0
-WORKERS, AT_ONCE = 10, 10
+WORKERS = 10
 TARGET: Final = 1 / 6
 
 
@@ -48,8 +48,14 @@ class Item(BaseModel):
     """How long it takes."""
 
 
-def build(url: str, database: str) -> tuple[Mastra, inngest.Inngest]:
-    """Return what callers and workers have alike."""
+def build(url: str, database: str, count: int) -> tuple[Mastra, inngest.Inngest]:
+    """Return what callers and workers have alike.
+
+    Args:
+        url: Of the server.
+        database: Of the application.
+        count: How many requests the server sends at once: one for each worker.
+    """
     client = inngest.Inngest(
         app_id="spread", is_production=False, api_base_url=url, event_api_base_url=url
     )
@@ -62,17 +68,22 @@ def build(url: str, database: str) -> tuple[Mastra, inngest.Inngest]:
     def waiting(name: str) -> Any:
         return create_step(id=name, input_schema=Item, output_schema=Item, execute=wait)
 
-    each = ing.create_workflow(id="items", input_schema=list[Item], output_schema=list[Item])
-    each.foreach(waiting("item"), concurrency=AT_ONCE)
-    arms = ing.create_workflow(id="arms", input_schema=Item, output_schema=dict[str, Item])
+    each = ing.create_workflow(
+        id="items", input_schema=list[Item], output_schema=list[Item], concurrency=count
+    )
+    # All are planned at once: how many are under way is the server's business.
+    each.foreach(waiting("item"), concurrency=ITEMS * MORE)
+    arms = ing.create_workflow(
+        id="arms", input_schema=Item, output_schema=dict[str, Item], concurrency=count
+    )
     arms.parallel([waiting(f"arm{number}") for number in range(ARMS)])
     workflows = [each.commit(), arms.commit()]
     return Mastra(workflows=workflows, engine=ing.engine, storage=SQLStorage(database)), client
 
 
-async def work(url: str, database: str, name: str) -> None:
+async def work(url: str, database: str, count: int, name: str) -> None:
     """Be a worker that takes one request at a time."""
-    mastra, client = build(url, database)
+    mastra, client = build(url, database, count)
     async with mastra:
         worker = connect(mastra, client, instance_id=name, max_worker_concurrency=1)
         running = asyncio.create_task(worker.start())  # noqa: TID251 - the process ends with it
@@ -88,7 +99,8 @@ async def workers(count: int, url: str, database: str) -> AsyncGenerator[list[ps
     try:
         for number in range(count):
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bench.inngest_connect", "work", url, database, f"w{number}",
+                sys.executable, "-m", "bench.inngest_connect", "work", url, database, str(count),
+                f"w{number}",
                 stdout=asyncio.subprocess.PIPE,
             )  # fmt: skip
             started.append(process)
@@ -127,7 +139,7 @@ async def _measure(server: DevServer, count: int, items: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{Path(folder, 'runs.db')}"
         async with workers(count, server.url, database) as processes:
-            mastra, _ = build(server.url, database)
+            mastra, _ = build(server.url, database, count)
             async with mastra:
 
                 async def take(number: int, seconds: float) -> tuple[float, float]:
@@ -181,6 +193,6 @@ async def main(items: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["work"]:
-        asyncio.run(work(*sys.argv[2:5]))
+        asyncio.run(work(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]))
     else:
         asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else ITEMS))
