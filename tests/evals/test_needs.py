@@ -22,6 +22,7 @@ from mastra.evals import (
     create_textual_difference_scorer,
     create_tool_call_accuracy_scorer_code,
     create_tool_call_accuracy_scorer_llm,
+    create_trajectory_accuracy_scorer_code,
     create_trajectory_scorer_code,
 )
 from mastra.evals.messages import message_text
@@ -222,3 +223,39 @@ async def test_a_budget_that_cannot_be_checked_is_no_budget_kept() -> None:
     result = await scorer.run(input=[], output={"steps": steps})
     assert result.score is not None
     assert result.score < 1
+
+
+# -- trajectories ------------------------------------------------------------------------------
+
+
+async def test_a_trajectory_that_was_as_it_should_be_is_what_is_expected() -> None:
+    child = {"name": "look", "stepType": "tool_call", "toolArgs": {"city": "Rome"}}
+    taken = {
+        "steps": [
+            {"name": "plan", "stepType": "agent_run", "durationMs": 5, "children": [child]},
+            {"name": "tell", "stepType": "tool_call", "metadata": {"a": 1}},
+        ],
+        "totalDurationMs": 7,
+    }
+    scorer = create_trajectory_accuracy_scorer_code(expected_trajectory=taken)
+    assert (await scorer.run(input=[], output=taken)).score == 1
+    slower = {"steps": [{**step, "durationMs": 900} for step in taken["steps"]]}
+    assert (await scorer.run(input=[], output=slower)).score == 1
+    other = {"steps": [taken["steps"][1]]}
+    assert (await scorer.run(input=[], output=other)).score != 1
+
+
+async def test_tools_are_called_in_an_order() -> None:
+    scorer = create_tool_call_accuracy_scorer_code(expected_tool_order=["look", "tell"])
+    strict = create_tool_call_accuracy_scorer_code(
+        expected_tool_order=["look", "tell"], strict_mode=True
+    )
+    for names, lenient, exact in (
+        (["look", "tell"], 1, 1),
+        (["look", "wait", "tell"], 1, 0),
+        (["tell", "look"], 0, 0),
+        (["look"], 0, 0),
+    ):
+        given = run("Where?", "Rome", [call(name) for name in names])
+        assert (await scorer.run(given)).score == lenient, names
+        assert (await strict.run(given)).score == exact, names
