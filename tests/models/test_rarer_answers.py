@@ -178,3 +178,73 @@ async def test_tokens_are_counted_by_what_a_local_server_says_of_its_time(
     answer = await ask(server, chunk({"content": "Yes."}, timings=timings))
     usage = answer.usage
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == counts
+
+
+async def goes_back(
+    server: OpenAIServer, model: str, *events: dict[str, Any]
+) -> tuple[AgentResult[Any], dict[str, Any]]:
+    """What was made of an answer, and what of it is sent when the conversation goes on."""
+    first = await ask(server, *events, model=model)
+    server.queue(text_reply("ok"))
+    agent = Agent(id="a", model=ModelConfig(model, url=server.url))
+    await agent.generate([*first.messages, "and?"])
+    [said] = [one for one in server.requests[-1]["messages"] if one["role"] == "assistant"]
+    return first, said
+
+
+def detail(kind: str, index: int, **facts: Any) -> dict[str, Any]:
+    return {"type": f"reasoning.{kind}", "index": index, "format": "f", **facts}
+
+
+async def test_details_of_a_thought_go_back_put_together(server: OpenAIServer) -> None:
+    answer, said = await goes_back(
+        server,
+        "openrouter/m",
+        chunk({"reasoning": "I ", "reasoning_details": [detail("text", 0, text="I ")]}),
+        chunk({"reasoning": "see.", "reasoning_details": [detail("text", 0, text="see.")]}),
+        chunk({"reasoning_details": [detail("text", 0, signature="s")]}),
+        chunk({"reasoning_details": [detail("encrypted", 1, data="zzz")]}),
+        chunk({"content": "Yes."}),
+    )
+    assert (answer.reasoning_text, answer.text) == ("I see.", "Yes.")
+    assert said["reasoning_details"] == [
+        detail("text", 0, text="I see.", signature="s"),
+        detail("encrypted", 1, data="zzz"),
+    ]
+    assert said["content"] == "Yes."
+
+
+async def test_a_thought_that_is_told_in_details_alone_is_told_once(server: OpenAIServer) -> None:
+    answer, said = await goes_back(
+        server,
+        "openrouter/m",
+        chunk({"reasoning": None, "reasoning_details": [detail("summary", 0, summary="Look ")]}),
+        chunk({"reasoning_details": [detail("summary", 0, summary="up.")]}),
+        chunk({"reasoning": "Look up.", "content": "Yes."}),
+    )
+    assert answer.reasoning_text == "Look up."
+    assert said["reasoning_details"] == [detail("summary", 0, summary="Look up.")]
+
+
+async def test_thoughts_that_are_signed_go_back_as_blocks_to_who_signed_them(
+    server: OpenAIServer,
+) -> None:
+    hidden = {"type": "redacted_thinking", "data": "zzz"}
+    signed = {"type": "thinking", "thinking": "", "signature": "s"}
+    events = [
+        chunk({"reasoning_content": "Hm.", "thinking_blocks": [{"type": "thinking", "thinking": "Hm."}]}),
+        chunk({"thinking_blocks": [signed]}),
+        chunk({"thinking_blocks": [hidden]}),
+        chunk({"content": "Yes."}),
+    ]  # fmt: skip
+    answer, said = await goes_back(server, "databricks/m", *events)
+    assert (answer.reasoning_text, answer.text) == ("Hm.", "Yes.")
+    assert said["thinking_blocks"] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+        hidden,
+    ]
+    server.queue(text_reply("ok"))
+    other = Agent(id="b", model=ModelConfig("x/m", url=server.url))
+    await other.generate([*answer.messages, "and?"])
+    [elsewhere] = [one for one in server.requests[-1]["messages"] if one["role"] == "assistant"]
+    assert elsewhere == {"role": "assistant", "content": "Yes."}
