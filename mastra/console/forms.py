@@ -108,9 +108,8 @@ def _shown(label: str, schema: Schema, value: Any) -> Any:
     if kind == "boolean":
         return ui.switch(label, value=value is True)
     if kind == "array":
-        return entry(
-            ui.input_chips(label, value=cast("list[str]", value) if isinstance(value, list) else [])
-        )
+        chips = cast("list[str]", value) if isinstance(value, list) else []
+        return entry(ui.input_chips(label, value=chips))
     if kind in {"integer", "number"}:
         number = value if isinstance(value, int | float) else None
         ends = {"min": schema.get("minimum"), "max": schema.get("maximum")}

@@ -147,6 +147,9 @@ def table(columns: dict[str, str], rows: list[dict[str, Any]], **kinds: str) -> 
 def compare_two(chosen_of: ui.table, url: Callable[[str, str], str]) -> None:
     """Let two rows of a table be chosen, and go where they are compared, the older first."""
     table: Any = chosen_of.set_selection("multiple")
+    box = '<q-checkbox v-model="props.selected" dense :aria-label="`Choose ${props.key}`" />'
+    table.add_slot("body-selection", box)
+    table.add_slot("header-selection", "<span></span>")
 
     def compare() -> None:
         if len(table.selected) == 2:

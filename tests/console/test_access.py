@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from mastra import ConfigError, Mastra, StepContext, create_workflow, step
+from mastra import Agent, ConfigError, Mastra, StepContext, create_workflow, step
 from mastra.console import mount
+from mastra.memory import Memory
+from mastra.observability import Observability
 from mastra.server import BearerAuth, ServerConfig, create_app
+from mastra.testing import ScriptedModel
 from tests.console.live import console
 
 pytestmark = [pytest.mark.anyio]
@@ -20,7 +24,8 @@ pytestmark = [pytest.mark.anyio]
 PAGES = (
     *("/", "/workflows", "/workflows/asks", "/workflows/asks/runs/r", "/workflows/asks/compare"),
     *("/inbox", "/agents", "/agents/a", "/runs", "/traces", "/traces/t", "/evals"),
-    *("/evals/scorers/s", "/evals/datasets/d", "/evals/datasets/d/experiments/e"),
+    *("/schedules", "/schedules/s", "/evals/datasets/d/compare", "/evals/scorers/s"),
+    *("/evals/datasets/d", "/evals/datasets/d/experiments/e"),
 )
 SOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport="
 
@@ -104,6 +109,53 @@ async def test_each_sees_what_the_api_would_tell_them() -> None:
         assert "Access denied" in told
         assert "whose, bob" not in told
         assert "whose, bob" in (await client.get(address, headers=shows("of-bob"))).text
+
+
+async def test_what_belongs_to_another_is_refused_whatever_address_is_guessed() -> None:
+    tokens = {"of-ann": "ann", "of-bob": "bob"}
+    agent = Agent(id="a", model=ScriptedModel("bob's secret"), memory=Memory())
+    mastra = Mastra(workflows=[asks], agents=[agent], observability=Observability())
+    config = ServerConfig(auth=BearerAuth(tokens))
+    async with console(mastra, config) as url:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+
+            async def make(path: str, body: Any) -> Any:
+                answer = await client.post(f"/api{path}", json=body, headers=shows("of-bob"))
+                assert answer.status_code == 200, answer.text
+                return answer.json()
+
+            said = {"messages": "a secret", "memory": {"thread": "of-bob"}}
+            await make("/agents/a/generate", said)
+            dataset = (await make("/datasets", {"name": "bob's secret"}))["id"]
+            base = f"/datasets/{dataset}"
+            await make(f"{base}/items", {"input": "bob's secret", "groundTruth": "x"})
+            run = {"targetType": "agent", "targetId": "a", "name": "bob's secret"}
+            experiment = (await make(f"{base}/experiments", run))["experimentId"]
+            cron = {"workflowId": "asks", "cron": "@yearly", "inputData": "bob's secret"}
+            schedule = (await make("/schedules", cron))["id"]
+            assert mastra.observability is not None
+            await mastra.observability.flush()
+            traces = await client.get("/api/observability/traces/light", headers=shows("of-bob"))
+            trace = traces.json()["spans"][-1]["traceId"]
+            pair = f"left={experiment}&right={experiment}"
+            for page in (
+                "/agents/a?thread=of-bob",
+                f"/evals{base}",
+                f"/evals{base}/experiments/{experiment}",
+                f"/evals{base}/compare?{pair}",
+                f"/schedules/{schedule}",
+                f"/traces/{trace}",
+            ):
+                told = (await client.get(page, headers=shows("of-ann"))).text
+                assert ("block" in told, "secret" in told) == (True, False), page
+                told = (await client.get(page, headers=shows("of-bob"))).text
+                assert "Access denied" not in told, page
+                assert "(404)" not in told, page
+            for page in ("/evals", "/schedules", "/traces", "/agents/a", "/"):
+                told = (await client.get(page, headers=shows("of-ann"))).text
+                assert "secret" not in told, page
+                assert schedule not in told, page
+                assert trace not in told, page
 
 
 async def test_a_page_of_another_place_opens_no_socket() -> None:

@@ -143,3 +143,50 @@ async def test_what_is_nought_or_huge_is_shown_and_a_server_that_is_gone_is_told
         await window.reads("Connection lost.")
         assert "line 3" in await window.text()
         await stopping
+
+
+TAB = "\ue004"
+ACTS = """
+return [...document.querySelectorAll('button, a[href], input, textarea, [role=switch], [role=checkbox]')]
+  .filter(one => one.offsetParent !== null && one.tabIndex >= 0).length
+"""
+FOCUSED = """
+const one = document.activeElement;
+if (one === null || one === document.body) return null;
+const style = getComputedStyle(one), field = one.closest('.q-field--focused');
+const told = one.getAttribute('aria-label') || one.innerText || one.closest('label')?.innerText || '';
+return [one.outerHTML.slice(0, 120), style.outlineStyle !== 'none' || field !== null, told.trim()];
+"""
+
+
+@pytest.mark.every_engine
+async def test_every_action_is_reached_by_keyboard_with_its_name_and_seen_to_be() -> None:
+    async with console(Mastra(workflows=FLOWS)) as url, browser() as window:
+        run = await window_of_a_run(url)
+        for page in ("/", "/workflows", "/workflows/nought", run, "/inbox", "/runs", "/traces"):
+            await window.open(url + page)
+            await window.until("return window.did_handshake")
+            await window.until("return document.querySelector('.q-spinner') === null")
+            wanted = await window.js(ACTS)
+            reached: list[Any] = []
+            for _ in range(3 * wanted):
+                await window.press(TAB)
+                reached.append(await window.js(FOCUSED))
+                if reached[-1] is None:
+                    break
+            seen = [one for one in reached if one is not None]
+            assert len(seen) >= wanted, page
+            assert [one for one in seen if not one[1] or not one[2]] == [], page
+        await window.open(url + run)
+        await window.reads("nought: ✓ success")
+        await window.press("g", "w")
+        await window.reads("What it is for")
+        assert await window.address() == f"{url}/workflows"
+
+
+async def window_of_a_run(url: str) -> str:
+    """Run something; return where its page is."""
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+        answer = await client.post("/api/workflows/nought/start-async?runId=r", json={})
+        answer.raise_for_status()
+    return "/workflows/nought/runs/r"

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -159,6 +160,33 @@ async def test_a_caller_with_a_resource_sees_no_traceback() -> None:
             assert "attempt 1" in shown
             assert "Traceback" not in shown
             assert "Traceback" in (await client.get(path, headers=operator)).text
+
+
+def line_of(code: str) -> int:
+    lines = Path(__file__).read_text().splitlines()
+    return next(at for at, text in enumerate(lines, 1) if code in text)
+
+
+async def test_the_log_of_a_failure_has_the_place_in_users_own_code() -> None:
+    @step
+    async def read(text: str) -> Any:
+        return json.loads(text)  # it fails in the standard library
+
+    @step
+    def add(text: str) -> Any:
+        return 1 + text  # type: ignore[operator] # in a thread
+
+    flows = [
+        create_workflow(id=one.id, input_schema=str, output_schema=Any).then(one).commit()
+        for one in (read, add)
+    ]
+    async with served(Mastra(workflows=flows, observability=Observability())) as client:
+        for name in ("read", "add"):
+            path = f"/api/workflows/{name}/start-async?runId={name}"
+            (await client.post(path, json={"inputData": "{"})).raise_for_status()
+        found = {one["runId"]: one["data"]["place"] for one in await logs(client, level="error")}
+    for name, code in (("read", "return json.loads"), ("add", "return 1 + text")):
+        assert found[name].endswith(f"test_observability.py:{line_of(code)} in {name}")
 
 
 async def ask(client: httpx.AsyncClient, what: str, **body: Any) -> Any:

@@ -105,6 +105,13 @@ class Browser:
             else:
                 return
 
+    async def press(self, *keys: str) -> None:
+        """Press keys one after the other, where the focus is."""
+        kinds = ("keyDown", "keyUp")
+        actions = [{"type": kind, "value": key} for key in keys for kind in kinds]
+        keyboard = {"type": "key", "id": "keyboard", "actions": actions}
+        await self._ask("POST", "/actions", {"actions": [keyboard]})
+
     async def shot(self) -> bytes:
         """Return a picture of the window, a PNG."""
         return base64.b64decode(await self._ask("GET", "/screenshot"))
