@@ -116,6 +116,7 @@ async def test_forms_hold_every_kind_of_field_and_lose_nothing() -> None:
 
         typed |= {"others": [{"street": "Low St"}], "matrix": [[1, 2], []]}
         await window.type("Everything (JSON)", json.dumps(typed))
+        await window.until(f"return {area}.value === arguments[0]", json.dumps(typed))
         await window.click("button", "START")
         await window.reads('"street": "Low St"')
         await window.reads("take: ✓ success")
