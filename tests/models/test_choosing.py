@@ -1,0 +1,74 @@
+"""Which model is asked, and with which settings; what is neither is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mastra import Agent, Fallback, ModelConfig
+from mastra.errors import ConfigError
+from mastra.models.resolve import resolve_model
+from mastra.models.settings import ModelSettings, Timeouts
+from tests.support.openai_server import OpenAIServer, text_reply
+
+
+async def test_a_list_of_which_none_is_enabled_is_refused() -> None:
+    agent = Agent(id="a", model=[Fallback("openai/gpt-4o", enabled=False)])
+    with pytest.raises(ConfigError, match="None of the models in the list is enabled"):
+        await agent.generate("hi")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (5, "5 is not a model"),
+        (object(), "is not a model"),
+        (ModelConfig("nobody/m", api="native", url="http://127.0.0.1:1"), "no API is known here"),
+        ("local/nothing", "There is no embedded model 'nothing'"),
+    ],
+)
+def test_what_is_no_model_is_refused_with_words(value: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        resolve_model(value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"heat": 1}, "'heat' is not a model setting"),
+        ({"timeout": {"whole": 5}}, "'whole' is not a time-out"),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_refused_with_those_that_do(
+    settings: Any, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ModelSettings.of(settings)
+
+
+@pytest.mark.parametrize("given", [2, 2.0, {"total": 2}, Timeouts(total=2)])
+def test_a_time_out_may_be_a_number(given: Any) -> None:
+    assert ModelSettings.of({"timeout": given}).timeout == Timeouts(total=2)
+
+
+async def test_settings_of_a_model_in_a_list_lie_under_those_of_the_call(
+    server: OpenAIServer,
+) -> None:
+    async def choose(_: Any) -> Any:
+        return Fallback(
+            ModelConfig("x/m", url=server.url),
+            settings={"temperature": 0.1, "top_p": 0.2},
+            headers={"x-team": "blue"},
+            provider_options={"x": {"user": "u", "tier": "low"}},
+        )
+
+    agent = Agent(id="a", model=choose)
+    server.queue(text_reply("ok"))
+    await agent.generate(
+        "hi", model_settings={"temperature": 0.9}, provider_options={"x": {"tier": "high"}}
+    )
+    sent = server.requests[0]
+    assert (sent["temperature"], sent["top_p"]) == (0.9, 0.2)
+    assert (sent["user"], sent["tier"]) == ("u", "high")
+    assert server.headers[0]["x-team"] == "blue"
