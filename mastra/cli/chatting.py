@@ -67,7 +67,7 @@ async def _talk(agent: Any, options: dict[str, Any]) -> None:
     console.print(Text(f"{agent.name}. Leave with an empty line.", "dim"))
     while True:
         try:
-            said = console.input("[bold]> [/]")
+            said = console.input(Text("> ", "bold"))
         except EOFError:
             return
         if said.strip() in {"", "exit", "quit"}:

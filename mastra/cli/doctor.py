@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from mastra.cli.load import load_app
 from mastra.cli.packages import brought_by, lacks, version_of
@@ -32,7 +33,11 @@ from mastra.registry import Mastra
 __all__ = ["doctor"]
 
 State = Literal["ok", "off", "wrong"]
-_MARKS: Final = {"ok": "[green]✓ ok[/]", "off": "[dim]- off[/]", "wrong": "[red]✗ wrong[/]"}
+_MARKS: Final = {
+    "ok": Text("✓ ok", "green"),
+    "off": Text("- off", "dim"),
+    "wrong": Text("✗ wrong", "red"),
+}
 _NAME: Final = "mastra-py"
 _SHOWN: Final = ("openai", "anthropic", "gemini")
 """Providers whose keys are told of where they are not set, too."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mastra.cli.load import not_imported
-from mastra.cli.terminal import FAILED, JsonOption, in_loop, notes, print_json
+from mastra.cli.terminal import FAILED, JsonOption, in_loop, notes, plain, print_json
 from mastra.errors import ConfigError, MastraError, NotFoundError
 from mastra.evals.comparison import Comparison, compare_experiments
 from mastra.evals.experiment_results import ExperimentItem, ExperimentResult
@@ -158,12 +158,12 @@ def _show(result: ExperimentResult, compared: Comparison | None) -> None:
     if result.failed_count:
         gap = [""] if has_errors else []
         table.add_row("(target)", "", str(result.failed_count), *gap, "no failures", "failed")
-    console = Console(highlight=False)
+    console = plain()
     # The title of a table is as wide as the table, and an id must stay whole to be copied.
-    console.print(f"{result.name} ({result.id})", soft_wrap=True, markup=False)
+    console.print(f"{result.name} ({result.id})", soft_wrap=True)
     console.print(table)
     for told in _reasons(result):
-        console.print(told, soft_wrap=True, markup=False)
+        console.print(told, soft_wrap=True)
     if compared is not None:
         console.print(_changes(compared))
 

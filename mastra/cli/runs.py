@@ -6,12 +6,11 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from mastra.cli.load import load_app
 from mastra.cli.running import conclude
-from mastra.cli.terminal import AppOption, JsonOption, in_loop, print_json, read_json
+from mastra.cli.terminal import AppOption, JsonOption, in_loop, plain, print_json, read_json
 from mastra.errors import RunNotFoundError
 from mastra.jsonable import Json
 from mastra.registry import Mastra
@@ -43,7 +42,7 @@ def list_runs(
     if as_json:
         print_json(rows)
         return
-    console = Console()
+    console = plain()
     names = ("runId", "workflowName", "status", "createdAt")
     if not console.is_terminal:  # for programs: nothing is cut off
         for row in rows:
@@ -114,7 +113,7 @@ def show(
     if as_json:
         print_json(wire)
         return
-    console = Console(highlight=False)
+    console = plain()
     console.print(f"{wire['runId']} of {wire['workflowName']}: {wire['status']}")
     table = Table("step", "status", box=None)
     for name, step in wire.get("steps", {}).items():
@@ -178,7 +177,7 @@ def cancel(
     if as_json:
         print_json({"runId": cancelled, "status": status})
     else:
-        Console().print(f"{cancelled} is {status}.")
+        plain().print(f"{cancelled} is {status}.")
 
 
 async def _cancel(app: str | None, name: str | None, run_id: str) -> tuple[str, str]:

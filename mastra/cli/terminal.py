@@ -26,6 +26,7 @@ __all__ = [
     "fail",
     "in_loop",
     "notes",
+    "plain",
     "print_json",
     "read_json",
     "reporting",
@@ -59,9 +60,14 @@ JsonOption = Annotated[
 ]
 
 
+def plain(*, stderr: bool = False) -> Console:
+    """Return a console that prints text as it is: ids and messages have brackets and colons."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
 def notes() -> Console:
     """Return the console for people: stderr, so that stdout is the answer alone."""
-    return Console(stderr=True, highlight=False)
+    return plain(stderr=True)
 
 
 def print_json(value: Json) -> None:

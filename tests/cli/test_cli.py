@@ -332,6 +332,25 @@ def test_the_doctor_looks_at_everything(call: Calls) -> None:
     assert call("doctor", "--json").exit_code == 1
 
 
+def test_what_is_printed_is_printed_as_it_is(call: Calls) -> None:
+    script = (call.folder / "main.py").read_text()
+    script = script.replace('steps("double", double))', 'steps("ask :smile:", double))')
+    (call.folder / "main.py").write_text(script)
+    assert "ask :smile: success" in call("run", "doubling", "value=1").stderr
+    run_id = call.json("runs", "list")[0]["runId"]
+    assert "ask :smile:" in call("runs", "show", run_id).stdout
+    (call.folder / "main.py").unlink()
+    done = call("doctor")
+    assert "under [tool.mastra] in" in " ".join(done.stderr.split())
+
+
+def test_python_runs_the_command_line_as_a_module(project: Path) -> None:
+    command = [sys.executable, "-m", "mastra", "--version"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("mastra-py ")
+
+
 def test_ctrl_c_stops_an_answer_and_the_chat_goes_on(project: Path) -> None:
     (project / "main.py").write_text(SLOW)
     process = subprocess.Popen(
