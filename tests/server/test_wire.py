@@ -6,6 +6,7 @@ and the keys (values are left out). They were made one after the other, so the t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -88,6 +89,10 @@ def records(text: str, content_type: str) -> list[dict[str, Any]]:
     return [{"type": "[DONE]"} if part == "[DONE]" else json.loads(part) for part in parts]
 
 
+_TURNS = 100
+"""How often the event loop goes round between two calls: an answer at once lets nothing else go on."""
+
+
 class Player:
     """Plays recorded calls in order, and remembers the answers."""
 
@@ -110,6 +115,9 @@ class Player:
             )
             answer = await self.client.request(call["method"], path, json=body, headers=headers)
             self.answers[call["name"]] = answer
+            # Between the recorded calls there was time, in which what was begun went on.
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
             self.remember(call, answer)
 
     def remember(self, call: dict[str, Any], answer: httpx.Response) -> None:
@@ -130,6 +138,8 @@ class Player:
             run = (await self.client.get(f"{base}/runs/{run_id}")).json()
             if run["status"] == "suspended":
                 return
+            # What answers at once never lets the run go on by itself.
+            await asyncio.sleep(0)
 
 
 @pytest.fixture(scope="module")
