@@ -50,6 +50,7 @@ async def test_a_run_is_resumed_after_a_week_on_a_real_server(
 
 
 @pytest.mark.devserver
+@pytest.mark.timeout(180)
 async def test_four_processes_resume_at_once_and_one_wins(
     dev_server: DevServer, tmp_path: Path
 ) -> None:
