@@ -44,7 +44,7 @@ _OTHER = {
 """Names that differ by more than their spelling."""
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_REFUSED = re.compile(r"unexpected keyword argument '(\w+)'")
+_REFUSED = re.compile(r"unexpected keyword argument '(\w+)'|missing \d+ required ")
 
 
 def python_name(name: str, known: Iterable[str]) -> str | None:
@@ -125,8 +125,10 @@ def _with_hints(function: FunctionType) -> Callable[..., Any]:
             if refused is None or error.__traceback__ is None or error.__traceback__.tb_next:
                 raise
             code = function.__code__
-            count = code.co_argcount + code.co_kwonlyargcount
-            told = hint([refused[1]], code.co_varnames[:count])
+            known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            # What is missing may be there under another name, where more options are taken.
+            strange = [refused[1]] if refused[1] else options.keys() - set(known)
+            told = hint(strange, known)
             if not told:
                 raise
             raise TypeError(f"{error}.{told}") from None

@@ -86,6 +86,8 @@ def test_what_is_neither_a_dict_nor_a_list_is_named(given: Any) -> None:
 
 # -- TypeScript's names ------------------------------------------------------------------------
 
+ORIGINALS: dict[str, Any] = {"inputSchema": int, "outputSchema": int}
+
 
 def _import() -> Any:
     from mastra import createStep
@@ -109,6 +111,7 @@ def _context(ctx: Any) -> Any:
         (lambda: Mastra(mcpServers={}), "mcp_servers"),
         (lambda: flow(inputSchema=int), "input_schema"),
         (lambda: flow(retryConfig={}), "retry_config"),
+        (lambda: create_workflow(id="w", **ORIGINALS), "input_schema"),
         (lambda: create_step(id="s", inputSchema=int, execute=_import), "input_schema"),
         (lambda: step(outputSchema=int)(_import), "output_schema"),
         (lambda: create_tool("t", "d", inputSchema=int), "input_schema"),
