@@ -133,7 +133,9 @@ async def test_a_debounced_event_is_waited_for_longer(host: Host, fake: FakeInng
     async with Mastra(workflows={"w": workflow}) as mastra:
         host.serve(mastra)
         await host.sync()
-        known, fake.functions = fake.functions, []
+        # The test says when the period is over.
+        known = [{k: v for k, v in one.items() if k != "debounce"} for one in fake.functions]
+        fake.functions = []
         run = await mastra.get_workflow("w").create_run()
         await run.start_async({"value": 0})
         waiting = asyncio.create_task(run.result())
