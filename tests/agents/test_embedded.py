@@ -22,6 +22,7 @@ class Outing(BaseModel):
     hours: int = Field(ge=1, le=12)
 
 
+@pytest.mark.every_engine
 @pytest.mark.timeout(180)
 async def test_objects_are_valid() -> None:
     agent = Agent(id="a", model="local/smollm2-135m")

@@ -21,6 +21,7 @@ HEADINGS = [
 ]
 
 
+@pytest.mark.every_engine
 @pytest.mark.xdist_group("embedded-model")
 @pytest.mark.timeout(150)
 async def test_without_a_network_a_sample_is_planned_and_streams_within_seconds() -> None:

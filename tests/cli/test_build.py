@@ -20,6 +20,7 @@ def project(folder: Path, **files: str) -> Project:
     return read_project(folder, "shop.app")
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize(
     ("source", "extras"),
     [

@@ -208,6 +208,7 @@ def test_graph_is_mermaid(call: Calls) -> None:
     assert call.json("graph", "looping")[0]["type"] == "loop"
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize(
     ("template", "words", "printed"),
     [

@@ -184,6 +184,7 @@ class TestInClass:
 """
 
 
+@pytest.mark.every_engine
 def test_an_async_test_needs_no_further_plugin(tmp_path: Path) -> None:
     (tmp_path / "test_async.py").write_text(ASYNC)
     plugins = [f"no:{name}" for name in ("cacheprovider", "randomly", "anyio", "asyncio")]
@@ -221,6 +222,7 @@ def test_sync(item, evaluation):
 """
 
 
+@pytest.mark.every_engine
 def test_nothing_that_was_not_scored_passes(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text(FAILING)
     done = subprocess.run(

@@ -160,6 +160,7 @@ async def test_a_resume_that_went_nowhere_leaves_the_run_suspended(
         assert await status_of(mastra, run) == "suspended"
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("storage", ["memory", "sqlite"])
 @pytest.mark.parametrize("is_down", [True, False])
 async def test_a_resume_that_went_nowhere_is_made_again(

@@ -97,7 +97,7 @@ class Line:
 
 ENGINES = [
     "memory",
-    "sqlite",
+    pytest.param("sqlite", marks=pytest.mark.every_engine),
     pytest.param("postgres", marks=pytest.mark.every_engine),
     pytest.param("inngest-fake", marks=pytest.mark.every_engine),
     pytest.param("inngest-dev", marks=pytest.mark.devserver),

@@ -77,6 +77,7 @@ async def test_a_question_suspends_the_run_until_it_is_answered(config: dict[str
         assert not done.tool_results
 
 
+@pytest.mark.every_engine
 async def test_several_questions_are_asked_one_after_another(config: dict[str, Any]) -> None:
     names = {"Who goes to Oslo?": "Ada", "Who else goes to Oslo?": "Bob"}
     async with MCPClient({"w": config}) as client:
@@ -90,6 +91,7 @@ async def test_several_questions_are_asked_one_after_another(config: dict[str, A
     assert result.tool_results[0].payload.result == "Oslo for Ada and Bob"
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("mode", ["auto", "newest"])
 async def test_a_step_of_a_workflow_waits_for_the_answer_too(mode: str) -> None:
     async with MCPClient({"w": {**STDIO, "mode": mode}}) as client:
@@ -128,6 +130,7 @@ async def test_an_answer_is_given_by_another_client_where_the_protocol_has_no_se
     assert done.tool_results[0].payload.result == "Oslo for Ada"
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("lost", ["client", "server"])
 async def test_a_question_whose_connection_is_gone_is_an_error_that_says_so(lost: str) -> None:
     store = InMemoryStorage()
@@ -196,6 +199,7 @@ async def test_a_function_answers_at_once(config: dict[str, Any]) -> None:
     assert [(each.server, each.message) for each in asked] == [("w", "Who goes to Oslo?")]
 
 
+@pytest.mark.every_engine
 async def test_nobody_can_be_asked_outside_a_run_or_where_it_is_off(config: dict[str, Any]) -> None:
     async with MCPClient({"w": config}) as client:
         book = (await client.list_tools())["w_book"]
@@ -208,6 +212,7 @@ async def test_nobody_can_be_asked_outside_a_run_or_where_it_is_off(config: dict
             await (await client.list_tools())["w_book"].execute({"place": "Oslo"})
 
 
+@pytest.mark.every_engine
 async def test_a_model_is_asked_only_where_that_is_allowed(config: dict[str, Any]) -> None:
     model = ScriptedModel("brevity")
     async with MCPClient({"w": config}, sampling=model) as client:
@@ -221,6 +226,7 @@ async def test_a_model_is_asked_only_where_that_is_allowed(config: dict[str, Any
             await (await client.list_tools())["w_word"].execute({})
 
 
+@pytest.mark.every_engine
 async def test_folders_are_shown_as_addresses(config: dict[str, Any], tmp_path: Path) -> None:
     async with MCPClient({"w": {**config, "roots": [str(tmp_path), "file:///x"]}}) as client:
         said: str = await (await client.list_tools())["w_folders"].execute({})
@@ -240,6 +246,7 @@ class Kept:
         self.values.append(chunk)
 
 
+@pytest.mark.every_engine
 async def test_progress_goes_to_the_writer_and_logs_to_the_logger(
     config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -293,6 +300,7 @@ async def test_resources_are_listed_read_and_watched(config: dict[str, Any]) -> 
             await client.resources.read("w", "note://nothing")
 
 
+@pytest.mark.every_engine
 async def test_changes_of_resources_are_told_before_and_after_a_restart() -> None:
     async with (
         HttpWorld() as world,

@@ -93,6 +93,7 @@ async def test_one_clear_error_where_a_server_stays_away() -> None:
             assert f"MCP server 'w' ({world.url}) cannot be reached" in str(error)
 
 
+@pytest.mark.every_engine
 async def test_one_call_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     async with HttpWorld() as world, MCPClient({"w": world.url}, timeout_s=8) as client:

@@ -158,6 +158,7 @@ async def test_each_call_has_a_stream_of_its_own_and_each_session_its_events() -
     assert work.runs == 3
 
 
+@pytest.mark.every_engine
 async def test_a_server_stops_while_somebody_waits_for_the_rest() -> None:
     work = Work()
     async with running(work.mastra(drain_timeout=0.2)) as (url, _):

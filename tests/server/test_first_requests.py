@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 SELDOM = [pytest.param(kind, marks=pytest.mark.every_engine) for kind in ("card", "resources")]
 
 
+@pytest.mark.every_engine
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["a2a", "mcp", *SELDOM])
 async def test_the_event_loop_goes_on_while_an_sdk_is_loaded(kind: str) -> None:

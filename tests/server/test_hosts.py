@@ -174,6 +174,7 @@ PAGES = [
 ]
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("mounted", [False, True])
 @pytest.mark.parametrize("origin", PAGES)
 async def test_a_page_of_another_origin_cannot_make_the_server_act(

@@ -25,6 +25,7 @@ def driving(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driving]
         yield opened
 
 
+@pytest.mark.every_engine
 def test_a_few_rounds(driving: Driving) -> None:
     for what in ("stopped", "deployed", "deployed while it waits"):
         driving.round(what)

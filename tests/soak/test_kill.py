@@ -18,6 +18,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
+@pytest.mark.every_engine
 def test_a_few_kills(url: str, tmp_path: Path) -> None:
     kill_at_random(url, tmp_path, rounds=4, seed=1)
 

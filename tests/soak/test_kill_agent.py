@@ -62,6 +62,7 @@ class Processes:
         return asyncio.run(read())
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize(
     ("command", "dies_at"),
     [

@@ -64,6 +64,7 @@ async def test_what_a_killed_process_had_stored_is_there(shared: tuple[str, str]
         assert run.state.get("number", 0) <= last + 1
 
 
+@pytest.mark.every_engine
 async def test_processes_write_at_the_same_time(shared: tuple[str, str]) -> None:
     writers = [start_writer(shared, f"r{number}", 150) for number in range(3)]
     for writer in writers:

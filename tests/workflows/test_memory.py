@@ -46,6 +46,7 @@ def keeping(workflow: Any, runs: int) -> Any:
     return Mastra(workflows={"w": workflow}, storage=storage).get_workflow("w")
 
 
+@pytest.mark.every_engine
 async def test_runs_that_ended_leave_memory_where_it_was(traced: None) -> None:
     workflow = create_workflow(id="w", input_schema=int, output_schema=list[int])
     workflow.then(plus(Calls(), "a")).map(lambda ctx: [ctx.input_data] * 3)
@@ -122,6 +123,7 @@ async def memory_of(count: int, *, readers: int) -> int:
         return in_use() - before
 
 
+@pytest.mark.every_engine
 async def test_readers_that_do_not_read_cost_nothing(traced: None) -> None:
     alone = await memory_of(2_000, readers=0)
     watched = await memory_of(2_000, readers=20)
@@ -177,12 +179,14 @@ async def kept_while_open(count: int) -> int:
     return grown
 
 
+@pytest.mark.every_engine
 async def test_what_a_step_writes_is_kept_once_for_readers_and_storage(traced: None) -> None:
     await kept_while_open(1)
     few, many = await kept_while_open(1_000), await kept_while_open(21_000)
     assert (many - few) / 20_000 < 12  # bytes: a reference, in a list that grows by an eighth
 
 
+@pytest.mark.every_engine
 async def test_events_are_made_when_their_reader_has_its_turn(traced: None) -> None:
     ended = asyncio.Event()
     run = await keeping(writing(64, ended), 1).create_run()

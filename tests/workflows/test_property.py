@@ -173,6 +173,7 @@ def test_a_suspended_run_gives_what_an_undisturbed_one_gives(
     asyncio.run(check(partial(engine_env, engine, None), graph, start, seed))
 
 
+@pytest.mark.every_engine
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graph=GRAPHS, start=st.integers(0, 9), seed=st.integers(0, 2**16))
 def test_so_does_one_on_a_database(graph: list[Any], start: int, seed: int) -> None:

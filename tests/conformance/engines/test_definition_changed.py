@@ -100,6 +100,7 @@ GOES_ON: dict[str, Callable[[Any, Any, Any, Any], Nodes]] = {
 }
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("case", REFUSED)
 async def test_what_was_passed_and_changed_is_refused(
     waiting: Waiting, calls: Calls, case: str

@@ -500,6 +500,7 @@ async def test_what_is_too_deep_is_refused_and_the_run_can_be_read(env: Env) -> 
 # -- sharing -------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("place", ["context", "output", "state", "written"])
 async def test_what_is_deeper_than_python_goes_costs_no_run(env: Env, place: str) -> None:
     deep: list[Any] = []

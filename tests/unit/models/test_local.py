@@ -297,6 +297,7 @@ def test_a_program_that_ends_leaves_nothing_and_prints_nothing() -> None:
     wait_until_gone(done.stdout.strip())
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGKILL, -signal.SIGKILL)]
 )
@@ -316,6 +317,7 @@ def test_a_program_that_is_killed_leaves_nothing(sent: signal.Signals, code: int
     wait_until_gone(url)
 
 
+@pytest.mark.every_engine
 def test_an_exception_leaves_nothing() -> None:
     body = """
         asyncio.run(say("Hello", report=True))
@@ -328,6 +330,7 @@ def test_an_exception_leaves_nothing() -> None:
     wait_until_gone(done.stdout.strip())
 
 
+@pytest.mark.every_engine
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_starts_its_own_and_leaves_the_parents_alone() -> None:
     body = """
@@ -355,6 +358,7 @@ def test_a_fork_starts_its_own_and_leaves_the_parents_alone() -> None:
     wait_until_gone(parents)
 
 
+@pytest.mark.every_engine
 def test_a_parent_that_dies_before_its_fork_takes_its_server_along() -> None:
     body = """
         asyncio.run(say("Hello"))
