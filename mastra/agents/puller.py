@@ -83,7 +83,7 @@ class Puller:
         run = self._run
         if run.task is None:
             # Not a task group's: it is waited for by readers who come and go.
-            run.task = asyncio.get_running_loop().create_task(self._step(self._next()))
+            run.task = asyncio.get_running_loop().create_task(self._go_on())
         task = run.task
         try:
             await asyncio.shield(task)
@@ -95,6 +95,10 @@ class Puller:
         finally:
             if task.done() and run.task is task:
                 run.task = None
+
+    async def _go_on(self) -> None:
+        # Asked for here and not before: a task may be cancelled before it has begun.
+        await self._step(self._next())
 
     def _next(self) -> Awaitable[None]:
         run = self._run
