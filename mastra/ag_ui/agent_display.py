@@ -17,7 +17,7 @@ from mastra.ag_ui.interrupts import Open
 from mastra.ag_ui.state import SharedNotes
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk, error_to_wire
-from mastra.agents.client_tools import unanswered
+from mastra.agents.records.client_tools import unanswered
 from mastra.errors import MastraError
 
 __all__ = ["AgentDisplay"]

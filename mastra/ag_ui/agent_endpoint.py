@@ -23,8 +23,8 @@ from mastra.ag_ui.state import SharedNotes
 from mastra.agents.agent import Agent
 from mastra.agents.chunks import error_to_wire
 from mastra.agents.lookup import find_suspended
-from mastra.agents.recall import UPDATE_TOOL
-from mastra.agents.suspended import SuspendedRun
+from mastra.agents.loop.recall import UPDATE_TOOL
+from mastra.agents.waiting.suspended import SuspendedRun
 from mastra.errors import MastraError
 from mastra.ids import new_id
 from mastra.jsonable import Json

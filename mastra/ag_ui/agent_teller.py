@@ -34,7 +34,7 @@ from ag_ui.core import (
 
 from mastra.ag_ui.outbox import Outbox, json_text, tool_call
 from mastra.agents.chunks import AgentChunk
-from mastra.agents.recall import UPDATE_TOOL
+from mastra.agents.loop.recall import UPDATE_TOOL
 from mastra.agents.wire import plain
 from mastra.ids import new_id
 from mastra.jsonable import Json, dump_wire

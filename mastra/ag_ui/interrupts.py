@@ -17,8 +17,8 @@ from jsonschema.exceptions import (
 )
 from jsonschema.validators import validator_for
 
-from mastra.agents.suspended import SuspendedRun, WaitingCall
-from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
+from mastra.agents.calls.outcomes import APPROVAL_SCHEMA
+from mastra.agents.waiting.suspended import SuspendedRun, WaitingCall
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.pages.chats import Chat

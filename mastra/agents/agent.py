@@ -21,10 +21,10 @@ from mastra.agents.options import (
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions
 from mastra.agents.results import AgentResult
-from mastra.agents.resume import Resume
-from mastra.agents.run import AgentRun
-from mastra.agents.stored_runs import StoredRuns, stored_runs
-from mastra.agents.suspended import SuspendedRuns, run_from_head
+from mastra.agents.run.agent_run import AgentRun
+from mastra.agents.waiting.resume import Resume
+from mastra.agents.waiting.stored_runs import StoredRuns, stored_runs
+from mastra.agents.waiting.suspended import SuspendedRuns, run_from_head
 from mastra.errors import ConfigError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
@@ -36,7 +36,7 @@ from mastra.tools.named import check_names, named_provider_tools, named_tools
 from mastra.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from mastra.agents.durable_runs import DurableRuns
+    from mastra.agents.durable.runs import DurableRuns
     from mastra.agents.sync_stream import AgentSyncStream
     from mastra.workflows.runtime import Runtime
     from mastra.workflows.step import Step
@@ -195,7 +195,7 @@ class Agent:
 
     def kept_in(self, runtime: Runtime) -> Agent:
         """Return a durable agent whose runs are stored and driven there."""
-        from mastra.agents.durable_runs import DurableRuns  # noqa: PLC0415 - only for durable ones
+        from mastra.agents.durable.runs import DurableRuns  # noqa: PLC0415 - only for durable ones
 
         kept = copy.copy(self)
         kept._durable_runs = DurableRuns(self, runtime)  # noqa: SLF001 - our own copy
@@ -253,7 +253,7 @@ class Agent:
                 `stream`; with `structured_output` the step gives the object.
         """
         if self._spec.durable if durable is None else durable:
-            from mastra.agents.durable_step import durable_agent_step  # noqa: PLC0415 - only then
+            from mastra.agents.durable.step import durable_agent_step  # noqa: PLC0415 - only then
 
             return durable_agent_step(self, options)
         from mastra.agents.agent_step import agent_as_step  # noqa: PLC0415 - only for workflows
@@ -462,7 +462,7 @@ class Agent:
         """The runs of the agent as those of a workflow, to look at."""
         if self._durable_runs is not None:
             return self._durable_runs
-        from mastra.agents.durable_runs import DurableRuns  # noqa: PLC0415 - only then
+        from mastra.agents.durable.runs import DurableRuns  # noqa: PLC0415 - only then
 
         return DurableRuns.of_plain(self, self._runs.store, self._services)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from mastra.agents.delegation import SubAgent, resumed, what_it_waits_for
+from mastra.agents.calls.delegation import SubAgent, resumed, what_it_waits_for
 from mastra.agents.options import output_of
 from mastra.errors import TripwireError
 from mastra.tools.tool_step import services_of

@@ -8,10 +8,10 @@ from typing import Any, Generic, Self, cast
 from typing_extensions import TypeVar
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
-from mastra.agents.loop import LoopSteps, run_agent
-from mastra.agents.puller import Puller
+from mastra.agents.loop.loop import LoopSteps, run_agent
+from mastra.agents.loop.puller import Puller
 from mastra.agents.results import AgentResult, StepResult
-from mastra.agents.run import AgentRun
+from mastra.agents.run.agent_run import AgentRun
 from mastra.errors import RunStateError
 from mastra.models.chunks import Usage
 from mastra.models.messages import Message

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mastra.agents.agent import Agent
-from mastra.agents.stored_runs import StoredRuns
-from mastra.agents.suspended import SuspendedRun, run_from_head
+from mastra.agents.waiting.stored_runs import StoredRuns
+from mastra.agents.waiting.suspended import SuspendedRun, run_from_head
 
 __all__ = ["find_suspended"]
 

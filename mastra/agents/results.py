@@ -18,7 +18,15 @@ from mastra.models.prices import Spending, cost_usd, total_cost_usd
 from mastra.models.stored_messages import is_ours, to_stored_wire
 from mastra.names import python_names
 
-__all__ = ["AgentResult", "FinishOutput", "FinishPayload", "StepOutcome", "StepResult"]
+__all__ = [
+    "AgentResult",
+    "FinishOutput",
+    "FinishPayload",
+    "StepOutcome",
+    "StepResult",
+    "step_payload",
+    "stored_form",
+]
 
 Obj = TypeVar("Obj", default=Any)
 
@@ -216,6 +224,12 @@ class FinishPayload:
         return wire
 
 
+def step_payload(message_id: str, outcome: StepOutcome, step: StepResult) -> FinishPayload:
+    """Return what is streamed at the end of a step."""
+    output = FinishOutput(step.text, step.tool_calls, step.usage, [step], step.object)
+    return FinishPayload(message_id, outcome, output, step.metadata())
+
+
 @python_names
 @dataclass(slots=True)
 class AgentResult(Generic[Obj]):
@@ -372,8 +386,3 @@ def stored_form(message: Message) -> dict[str, Json]:
     if message.metadata:
         wire["content"]["metadata"] = plain(dict(message.metadata))
     return wire
-
-
-def last_text(steps: Sequence[StepResult]) -> str:
-    """Return the text of the last step."""
-    return steps[-1].text if steps else ""

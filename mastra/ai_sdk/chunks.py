@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
-from mastra.agents.tool_outcomes import APPROVAL_SCHEMA
+from mastra.agents.calls.outcomes import APPROVAL_SCHEMA
 from mastra.agents.wire import plain
 from mastra.jsonable import Json
 

@@ -14,8 +14,8 @@ from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
 from mastra.agents.lookup import find_suspended
-from mastra.agents.recall import UPDATE_TOOL
-from mastra.agents.suspended import SuspendedRun
+from mastra.agents.loop.recall import UPDATE_TOOL
+from mastra.agents.waiting.suspended import SuspendedRun
 from mastra.ai_sdk.agent_translator import AgentTranslator
 from mastra.ai_sdk.chunks import StreamOptions, asks_approval
 from mastra.ai_sdk.page import (

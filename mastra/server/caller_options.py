@@ -15,8 +15,8 @@ from starlette.requests import Request
 from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.agents.limits import UsageLimits
+from mastra.agents.loop.recall import UPDATE_TOOL
 from mastra.agents.prompt import system_messages
-from mastra.agents.recall import UPDATE_TOOL
 from mastra.errors import ConfigError
 from mastra.models.schema_parts import is_moderate
 from mastra.models.settings import ModelSettings

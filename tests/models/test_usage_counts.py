@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from mastra import Agent, Mastra
-from mastra.agents.meter import Meter
+from mastra.agents.records.meter import Meter
 from mastra.models.base import ModelRequest
 from mastra.models.chunks import FinishChunk, Usage
 from mastra.models.messages import Message

@@ -20,7 +20,7 @@ from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import error_to_wire
 from mastra.agents.lookup import find_suspended
-from mastra.agents.suspended import SuspendedRun, WaitingCall
+from mastra.agents.waiting.suspended import SuspendedRun, WaitingCall
 from mastra.errors import MastraError
 from mastra.jsonable import Json
 from mastra.models.messages import Message

@@ -1,0 +1,279 @@
+"""From a call to its first request, and from one step to the next request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from mastra.agents.calls.delegation import Asking, agent_tool
+from mastra.agents.context import resolve_dynamic
+from mastra.agents.limits import UsageLimits
+from mastra.agents.loop.recall import memory_of, offer_notes, recall
+from mastra.agents.options import (
+    PreparedStep,
+    StepPreparation,
+    merged,
+    output_of,
+)
+from mastra.agents.output import OutputReader, StructuredOutput
+from mastra.agents.prompt import input_messages, system_messages
+from mastra.agents.run.agent_run import AgentRun, call_back
+from mastra.agents.run.pipeline import load_pipeline
+from mastra.errors import ConfigError, InputValidationError
+from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
+from mastra.models.calling import ModelEntry
+from mastra.models.history import acceptable
+from mastra.models.messages import Message
+from mastra.models.prices import load_prices
+from mastra.models.resolve import ModelInput, resolve_models
+from mastra.models.settings import ModelSettings
+from mastra.models.stored_messages import split_results
+from mastra.schema import SchemaMismatch, schema_of
+from mastra.tools.named import add_tools, check_names, named_provider_tools, named_tools
+from mastra.tools.tool import Tool
+
+__all__ = ["StepPlan", "plan_step", "plan_to_settle", "set_up"]
+
+
+@dataclass(slots=True)
+class StepPlan:
+    """What one step asks of which model."""
+
+    entries: Sequence[ModelEntry]
+    """The models to try."""
+    request: ModelRequest
+    """What to ask."""
+    tools: dict[str, Tool[Any, Any]]
+    """What may be called in this step."""
+    max_retries: int | None
+    """Retries of each model, where the call or the agent says."""
+    output: StructuredOutput[Any] | None
+    """What the answer must be, if the model itself is to answer so."""
+    reader: OutputReader | None
+    """Reads it."""
+    is_cached: bool = False
+    """Whether a processor answered in the model's place."""
+
+    @property
+    def model_name(self) -> str:
+        """The first model's name."""
+        return self.entries[0].name
+
+
+async def set_up(run: AgentRun) -> None:
+    """Work out what holds for the whole run.
+
+    Raises:
+        ConfigError: The agent or the call is set up wrongly.
+        InputValidationError: What was passed is not valid.
+    """
+    spec, context = run.spec, run.context
+    if spec.default_options is not None:
+        defaults: Mapping[str, Any] = await resolve_dynamic(spec.default_options, context)
+        run.options = merged(defaults, run.options)
+    options = run.options
+    run.settings = ModelSettings.of(options.get("model_settings"))
+    run.listen()
+    await _limit(run)
+    if spec.request_context_schema is not None:
+        _check_context(run)
+    run.entries = await resolve_models(options.get("model") or spec.model, context)
+    instructions = options.get("instructions")
+    if instructions is None:
+        instructions = await resolve_dynamic(spec.instructions, context)
+    told = system_messages(instructions, cache=spec.cache_instructions)
+    run.transcript.system = [*told, *system_messages(options.get("system"))]
+    run.memory = await memory_of(run)
+    run.tools = await _tools(run)
+    run.pipeline = await load_pipeline(run)
+    if run.pipeline is not None and run.pipeline.sees_chunks:
+        run.has_hooks = True
+    if run.goes_on:
+        if run.memory is not None:
+            await offer_notes(run, run.memory)
+        return
+    given = input_messages(run.given)
+    if not given:
+        raise InputValidationError(f"Agent {spec.id!r} was called without a message.")
+    # System messages among the input belong with the instructions: providers want them first.
+    run.transcript.system += [message for message in given if message.role == "system"]
+    shown = options.get("context")
+    extra = input_messages(shown) if shown else []
+    said = [message for message in given if message.role != "system"]
+    run.transcript.messages = split_results([*extra, *said])
+    run.transcript.shown = {message.id for message in extra}
+    if run.memory is not None:
+        await recall(run, run.memory)
+    if run.pipeline is not None:
+        await run.pipeline.input()
+    run.transcript.input_count = len(run.transcript.messages)
+
+
+async def _limit(run: AgentRun) -> None:
+    given = run.options.get("limits")
+    if given is not None:
+        run.meter.limits = UsageLimits.of(given)
+        if run.meter.limits.cost_usd is not None:
+            await load_prices()
+
+
+def _check_context(run: AgentRun) -> None:
+    try:
+        schema_of(run.spec.request_context_schema).load(run.request_context.to_dict())
+    except SchemaMismatch as mismatch:
+        raise mismatch.into(
+            InputValidationError, f"The request context of agent {run.spec.id!r}"
+        ) from None
+
+
+async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
+    own = await resolve_dynamic(run.spec.tools, run.context)
+    tools, run.provider_tools = named_tools(own), named_provider_tools(own)
+    of = f"agent {run.spec.id!r}"
+    agents: Mapping[str, Any] = await resolve_dynamic(run.spec.agents, run.context) or {}
+    asking = Asking(
+        run.spec.id, run.spec.name, run.options.get("delegation") or {}, run.memory, run.state
+    )
+    for key, agent in agents.items():
+        name = f"agent-{key}"
+        add_tools(tools, {name: agent_tool(key, agent, asking)}, "agents", of=of)
+    workflows: Mapping[str, Any] = await resolve_dynamic(run.spec.workflows, run.context) or {}
+    for key, workflow in workflows.items():
+        from mastra.tools.from_workflow import workflow_tool  # noqa: PLC0415 - only what is used
+
+        name = f"workflow-{key}"
+        add_tools(tools, {name: workflow_tool(key, workflow)}, "workflows", of=of)
+    elsewhere = list(run.provider_tools.values())
+    for key, toolset in (run.options.get("toolsets") or {}).items():
+        add_tools(tools, named_tools(toolset), f"toolset {key!r}", of=of)
+        elsewhere += named_provider_tools(toolset).values()
+    if len(elsewhere) > len(run.provider_tools):
+        run.provider_tools = named_provider_tools(elsewhere)
+    for name, tool in named_tools(run.options.get("client_tools")).items():
+        known = tools.get(name)
+        if known is not None and known.call is None:
+            del tools[name]  # the client runs it in any case, and says what it takes
+        add_tools(tools, {name: replace(tool, call=None, function=None)}, "client_tools", of=of)
+    check_names(tools, run.provider_tools, of)
+    return tools
+
+
+async def plan_step(run: AgentRun) -> StepPlan:
+    """Work out the next request."""
+    options = run.options
+    changes = await _prepared(run)
+    if run.pipeline is not None:
+        more = await run.pipeline.input_step(run.entries[0].name, list(run.tools))
+        changes = cast("PreparedStep", {**changes, **more})
+    tools, elsewhere = run.tools, run.provider_tools
+    if "tools" in changes:
+        tools, elsewhere = named_tools(changes["tools"]), named_provider_tools(changes["tools"])
+        check_names(tools, elsewhere, f"agent {run.spec.id!r}")
+    active = changes.get("active_tools", options.get("active_tools"))
+    if active is not None:
+        _check_active(run, active, {**tools, **elsewhere})
+        tools = {name: tool for name, tool in tools.items() if name in active}
+        elsewhere = {name: tool for name, tool in elsewhere.items() if name in active}
+    model: ModelInput | None = changes.get("model")
+    entries = run.entries if model is None else await resolve_models(model, run.context)
+    settings = run.settings
+    own_settings = changes.get("model_settings")
+    if own_settings is not None:
+        settings = ModelSettings.of(own_settings).over(settings)
+    output = output_of(options)
+    if "structured_output" in changes:
+        output = StructuredOutput.of(changes["structured_output"])
+    own_output = output if output is None or output.model is None else None
+    request = ModelRequest(
+        messages=_conversation(run, changes, own_output),
+        tools=_specs(tools),
+        provider_tools=tuple(elsewhere.values()),
+        tool_choice=_choice(run, changes, tools),
+        response_format=_response_format(own_output),
+        settings=settings,
+        provider_options={
+            **(options.get("provider_options") or {}),
+            **(changes.get("provider_options") or {}),
+        },
+        include_raw=bool(options.get("include_raw_chunks")),
+    )
+    retries = settings.max_retries
+    return StepPlan(
+        entries,
+        request,
+        tools,
+        run.spec.max_retries if retries is None else retries,
+        own_output,
+        None if own_output is None else OutputReader(own_output),
+    )
+
+
+def plan_to_settle(run: AgentRun) -> StepPlan:
+    """Return the plan of a step that has been asked, and only settles its calls."""
+    return StepPlan(run.entries, ModelRequest([]), run.tools, None, None, None)
+
+
+async def _prepared(run: AgentRun) -> PreparedStep:
+    function = run.options.get("prepare_step")
+    if function is None:
+        return {}
+    preparation = StepPreparation(
+        len(run.transcript.steps),
+        run.transcript.steps,
+        run.transcript.messages,
+        run.entries[0].name,
+        list(run.tools),
+        run.request_context,
+    )
+    return await call_back(function, preparation) or {}
+
+
+def _check_active(run: AgentRun, active: Sequence[str], tools: Mapping[str, object]) -> None:
+    unknown = [name for name in active if name not in tools]
+    if unknown:
+        raise ConfigError(
+            f"active_tools of agent {run.spec.id!r} names {unknown[0]!r}, which it does not have. "
+            f"It has: {', '.join(sorted(tools)) or 'none'}."
+        )
+
+
+def _conversation(
+    run: AgentRun, changes: PreparedStep, output: StructuredOutput[Any] | None
+) -> list[Message]:
+    system = system_messages(changes["system"]) if "system" in changes else run.transcript.system
+    messages = run.transcript.messages
+    if "messages" in changes:
+        messages = [m for m in input_messages(changes["messages"]) if m.role != "system"]
+    if output is not None and output.json_prompt_injection:
+        if output.json_prompt_injection == "inline":
+            messages = [*messages, Message("user", output.prompt())]
+        else:
+            system = [*system, Message("system", output.prompt())]
+    if run.pipeline is not None:
+        return [*system, *acceptable(messages)]  # processors may have changed any of them
+    return run.transcript.history.conversation(system, messages)
+
+
+def _response_format(output: StructuredOutput[Any] | None) -> Any:
+    if output is None or output.json_prompt_injection:
+        return None
+    return output.response_format()
+
+
+def _specs(tools: Mapping[str, Tool[Any, Any]]) -> tuple[ToolSpec, ...]:
+    return tuple(tool.spec(name) for name, tool in tools.items())
+
+
+def _choice(
+    run: AgentRun, changes: PreparedStep, tools: Mapping[str, Tool[Any, Any]]
+) -> ToolChoice:
+    choice = changes.get("tool_choice", run.options.get("tool_choice", "auto"))
+    if not isinstance(choice, str):
+        name = choice.get("tool_name") or choice.get("toolName")
+        if name not in tools:
+            raise ConfigError(
+                f"tool_choice of agent {run.spec.id!r} names {name!r}, which it does not have. "
+                f"It has: {', '.join(sorted(tools)) or 'none'}."
+            )
+    return choice

@@ -1,0 +1,1 @@
+"""What is recorded of a run, each thing once, and how a run goes on from that."""

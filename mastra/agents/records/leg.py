@@ -1,0 +1,82 @@
+"""How a run goes on from what is recorded of it, and what it adds to that.
+
+A durable run does so with each of its operations, any other when somebody answers a call that it
+waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mastra.agents.records.ledger import Ledger, State, answer_id, model_op, told_id
+from mastra.agents.records.requested_call import RequestedCall
+from mastra.agents.results import StepResult
+from mastra.agents.run.recorder import StepRecorder
+from mastra.jsonable import Json
+
+if TYPE_CHECKING:
+    from mastra.agents.run.agent_run import AgentRun
+
+__all__ = ["Leg"]
+
+
+class Leg:
+    """A run on its way from what is recorded of it.
+
+    Args:
+        run: The run.
+        ledger: What is recorded of it so far.
+    """
+
+    def __init__(self, run: AgentRun, ledger: Ledger) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._state: State | None = None
+        self._begun = 0
+        self.settled: StepResult | None = None
+        """The step that the last model call has left, which this leg completes."""
+        self.places: dict[str, str] = {}
+        """The operations of the calls that are settled, by the calls' ids."""
+
+    @property
+    def asked_by(self) -> str:
+        """The operation of the model call that asked for them."""
+        return model_op(self._ledger.turn)
+
+    @property
+    def answer_id(self) -> str:
+        """The id of the message that the model's answer adds."""
+        return answer_id(self._run.run_id, self._ledger.turn + 1)
+
+    @property
+    def told_id(self) -> str:
+        """The id of the message with what came of the calls."""
+        return told_id(self._run.run_id, self._ledger.turn)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing has been asked yet."""
+        return not self._ledger.turn
+
+    def restore(self, run: AgentRun) -> None:
+        """Put the run to where the last model call left it."""
+        self._state = self._ledger.hand_over(run)
+        self.settled = self._state.pending
+        self._begun = len(run.transcript.steps) + 1
+
+    def recorder(self, start: Callable[[RequestedCall], None]) -> StepRecorder:
+        """Return the step that asked for the calls, to go on in."""
+        assert self.settled is not None  # noqa: S101 - a leg is restored before it goes on
+        recorder = StepRecorder(self._run, self.settled.model, start)
+        recorder.result = self.settled
+        recorder.is_resumed = True
+        recorder.calls = self._ledger.calls_of(self.settled)
+        return recorder
+
+    def growth(self, pending: StepResult | None = None) -> dict[str, Json]:
+        """Return what the leg has added to the run so far."""
+        steps = self._run.transcript.steps[self._begun :]
+        if pending is not None:
+            steps = [*steps, pending]
+        return self._ledger.growth(self._run, steps, self._state)

@@ -1,0 +1,300 @@
+"""Runs an agent's processors, each at its moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mastra.agents.chunks import AgentChunk
+from mastra.agents.context import resolve_dynamic
+from mastra.agents.records.requested_call import RequestedCall
+from mastra.agents.run.agent_run import AgentRun, call_back
+from mastra.errors import ConfigError, SerializationError, ValidationError
+from mastra.jsonable import Json, to_jsonable
+from mastra.models.base import ModelRequest
+from mastra.models.history import acceptable
+from mastra.models.message_forms import messages_from
+from mastra.models.messages import Message
+from mastra.processors.base import (
+    METHODS,
+    ApiErrorContext,
+    InputContext,
+    InputStepContext,
+    OutputResultContext,
+    OutputStepContext,
+    OutputStreamContext,
+    RequestContextOfModel,
+    ResponseContext,
+    ToolResultContext,
+    changed,
+    method_of,
+    processor_id,
+)
+
+__all__ = ["Pipeline", "load_pipeline"]
+
+
+class _StreamWriter:
+    """Sends a processor's own chunks into the agent's stream."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: AgentRun) -> None:
+        self._run = run
+
+    async def write(self, value: Any) -> None:
+        """Send a value as a `data-processor` chunk."""
+        await self.custom({"type": "data-processor", "data": value})
+
+    async def custom(self, chunk: Mapping[str, Any]) -> None:
+        """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as it is."""
+        kind = chunk.get("type")
+        if not isinstance(kind, str) or not kind.startswith("data-") or "data" not in chunk:
+            raise ValidationError(
+                f"A processor wrote a custom chunk of type {kind!r}: it needs a `type` that "
+                "begins with 'data-' and a `data`.",
+                code="CUSTOM_CHUNK_INVALID",
+            )
+        payload = {key: value for key, value in chunk.items() if key != "type"}
+        self._run.publish(AgentChunk(kind, self._run.run_id, payload, 0, "SYSTEM"))
+
+
+class Pipeline:
+    """The processors of one run, in the order in which they look."""
+
+    def __init__(self, run: AgentRun, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        self._run = run
+        self._states: dict[str, dict[str, Any]] = {}
+        self._writer = _StreamWriter(run)
+        everything = [*inputs, *(item for item in outputs if item not in inputs)]
+        self._methods: dict[str, list[tuple[str, Any]]] = {name: [] for name in METHODS}
+        for name in METHODS:
+            at_output = name.startswith(("process_output", "process_llm_response"))
+            for item in everything if name in _BOTH else (outputs if at_output else inputs):
+                method = method_of(item, name)
+                if method is not None:
+                    self._methods[name].append((processor_id(item), method))
+        self.sees_whole_thread = any(
+            getattr(item, "sees_whole_thread", False) for item in everything
+        )
+        self.sees_chunks = bool(self._methods["process_output_stream"])
+        self.sees_steps = bool(self._methods["process_output_step"])
+        self.sees_results = bool(self._methods["process_output_result"])
+
+    def load_states(self, states: Mapping[str, Any]) -> None:
+        """Give the processors the state that they had in another operation."""
+        self._states = {name: dict(state) for name, state in states.items()}
+
+    def dump_states(self) -> dict[str, Json]:
+        """Return the state of each processor as JSON data.
+
+        Raises:
+            ConfigError: One keeps something that JSON cannot hold.
+        """
+        dumped: dict[str, Json] = {}
+        for name, state in self._states.items():
+            try:
+                dumped[name] = to_jsonable(state, what=f"The state of processor {name!r}")
+            except SerializationError as error:
+                raise ConfigError(
+                    f"A durable agent stores the state of its processors between two operations. "
+                    f"{error.message} Keep JSON values in `ctx.state`."
+                ) from error
+        return dumped
+
+    def _common(self, name: str) -> dict[str, Any]:
+        run = self._run
+        return {
+            "processor_id": name,
+            "agent_id": run.spec.id,
+            "run_id": run.run_id,
+            "messages": run.transcript.messages,
+            "system_messages": run.transcript.system,
+            "state": self._states.setdefault(name, {}),
+            "request_context": run.request_context,
+            "retry_count": run.transcript.retry_count,
+            "abort_signal": run.switch.signal,
+            "writer": self._writer,
+            "mastra": run.services,
+            "thread_id": run.thread_id,
+            "resource_id": run.resource_id,
+            "memory": run.memory,
+        }
+
+    def _take(self, value: Any) -> None:
+        """Use the messages that a processor returned."""
+        changes = changed(value)
+        if "messages" in changes:
+            messages = messages_from(changes["messages"])
+            self._run.transcript.messages = [item for item in messages if item.role != "system"]
+            self._run.transcript.system += [item for item in messages if item.role == "system"]
+        if "system_messages" in changes:
+            self._run.transcript.system = [
+                Message("system", item) if isinstance(item, str) else item
+                for item in changes["system_messages"]
+            ]
+
+    async def input(self) -> None:
+        """Show the input, once."""
+        for name, method in self._methods["process_input"]:
+            self._take(await call_back(method, InputContext(**self._common(name))))
+
+    async def input_step(self, model: str, tools: Sequence[str]) -> dict[str, Any]:
+        """Show the next request; return what is to be changed for it."""
+        changes: dict[str, Any] = {}
+        run = self._run
+        for name, method in self._methods["process_input_step"]:
+            context = InputStepContext(
+                **self._common(name),
+                step_number=len(run.transcript.steps),
+                steps=run.transcript.steps,
+                model=model,
+                tools=tools,
+            )
+            changes.update(changed(await call_back(method, context)))
+        return changes
+
+    async def request(self, request: ModelRequest, model: str) -> tuple[list[Message], str | None]:
+        """Show the whole prompt; return it, and an answer where a processor has one."""
+        prompt = [*request.messages]
+        is_changed = False
+        for name, method in self._methods["process_llm_request"]:
+            context = RequestContextOfModel(
+                **self._common(name), prompt=prompt, model=model, request=request
+            )
+            given: Mapping[str, Any] = await call_back(method, context) or {}
+            if given.get("response") is not None:
+                return prompt, str(given["response"])
+            if given.get("prompt") is not None:
+                prompt = messages_from(given["prompt"])
+                is_changed = True
+        # Whatever they left out, providers want every call with its result.
+        return (acceptable(prompt) if is_changed else prompt), None
+
+    async def response(self, prompt: list[Message], text: str, *, from_cache: bool) -> None:
+        """Show the answer."""
+        for name, method in self._methods["process_llm_response"]:
+            context = ResponseContext(
+                **self._common(name), text=text, prompt=prompt, from_cache=from_cache
+            )
+            await call_back(method, context)
+
+    async def chunk(self, chunk: AgentChunk) -> list[AgentChunk]:
+        """Show a chunk; return what is to be streamed in its place."""
+        parts = [chunk]
+        for name, method in self._methods["process_output_stream"]:
+            shown: list[AgentChunk] = []
+            for part in parts:
+                context = OutputStreamContext(
+                    **self._common(name), part=part, stream_parts=self._run.chunks
+                )
+                given: AgentChunk | None = await call_back(method, context)
+                shown += context.extra
+                if given is not None:
+                    shown.append(given)
+            parts = shown
+        return parts
+
+    async def output_step(
+        self, text: str, tool_calls: Sequence[Any], finish_reason: str, usage: Any
+    ) -> None:
+        """Show what the model said, before its tools run."""
+        for name, method in self._methods["process_output_step"]:
+            context = OutputStepContext(
+                **self._common(name),
+                text=text,
+                tool_calls=tool_calls,
+                finish_reason=finish_reason,
+                usage=usage,
+                step_number=len(self._run.transcript.steps),
+            )
+            await call_back(method, context)
+
+    async def tool_result(self, call: RequestedCall, result: Json) -> Json:
+        """Show a tool's result; return the one to use."""
+        for name, method in self._methods["process_tool_result"]:
+            context = ToolResultContext(
+                **self._common(name),
+                tool_name=call.name,
+                tool_call_id=call.id,
+                args=call.args,
+                result=result,
+            )
+            given = await call_back(method, context)
+            result = result if given is None else given
+        return result
+
+    async def output_result(self) -> None:
+        """Show the end, once."""
+        run = self._run
+        for name, method in self._methods["process_output_result"]:
+            context = OutputResultContext(
+                **self._common(name),
+                text=run.transcript.text,
+                usage=run.transcript.usage,
+                finish_reason=run.finish_reason or "unknown",
+                steps=run.transcript.steps,
+            )
+            self._take(await call_back(method, context))
+
+    async def shown_result(self) -> list[Message]:
+        """Show what there is so far as the end will be shown; return the messages to keep of it.
+
+        The run itself goes on with what it has.
+        """
+        run = self._run
+        before = run.transcript.messages, run.transcript.system
+        try:
+            await self.output_result()
+            return run.transcript.messages
+        finally:
+            run.transcript.messages, run.transcript.system = before
+
+    async def api_error(self, error: BaseException) -> bool:
+        """Show what a provider refused; return whether to ask it again."""
+        for name, method in self._methods["process_api_error"]:
+            context = ApiErrorContext(
+                **self._common(name), error=error, step_number=len(self._run.transcript.steps)
+            )
+            given = await call_back(method, context)
+            if isinstance(given, Mapping):
+                self._take(given)
+                given = given.get("retry")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            if given is True:
+                return True
+        return False
+
+
+_BOTH = ("process_tool_result", "process_api_error", "process_llm_request", "process_llm_response")
+
+
+def _processor(item: Any) -> Any:
+    if not hasattr(item, "create_run"):
+        return item
+    from mastra.processors.steps import WorkflowProcessor  # noqa: PLC0415 - only for workflows
+
+    return WorkflowProcessor(item)
+
+
+async def load_pipeline(run: AgentRun, first: Sequence[Any] = ()) -> Pipeline | None:
+    """Return the run's processors, or `None` where there are none.
+
+    Args:
+        run: The run.
+        first: Those of the memory: first to see the input, last to see the output.
+    """
+    spec, options, context = run.spec, run.options, run.context
+    lists: list[list[Any]] = []
+    for key in ("input_processors", "output_processors", "error_processors"):
+        given: Any = options.get(key)
+        found = given if given is not None else await resolve_dynamic(getattr(spec, key), context)
+        lists.append([_processor(item) for item in found or ()])
+        for item in lists[-1]:
+            if not any(method_of(item, name) for name in METHODS):
+                raise ConfigError(
+                    f"{item!r} in {key} is not a processor: it has none of its methods."
+                )
+    inputs, outputs, errors = lists
+    if not any((first, inputs, outputs, errors)):
+        return None
+    return Pipeline(run, [*first, *inputs, *errors], [*outputs, *first])
