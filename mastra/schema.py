@@ -82,6 +82,7 @@ class Schema(Generic[T]):
         "_read",
         "_reader",
         "_serialize",
+        "_sole",
         "_validate",
         "is_any",
         "may_alias",
@@ -104,6 +105,9 @@ class Schema(Generic[T]):
         self._keep: Callable[..., Json] | None = None
         self._read: Callable[..., T] | None = None
         self._reader: pydantic_core.SchemaValidator | None = None
+        self._sole: type | None = None
+        """The one model in the type, where that is the type itself: no part of a value of exactly
+        that class can be of a subclass."""
 
     def __repr__(self) -> str:
         return f"Schema({self.name})"
@@ -229,6 +233,8 @@ class Schema(Generic[T]):
         if facts.has_names:
             # What was kept by alias, before names were, reads as well where no two can be mixed up.
             self._read = partial(self._read, by_name=True, by_alias=not facts.is_ambiguous)
+        if core["type"] == "model" and len(facts.classes) == 1:  # one that holds itself has a name
+            self._sole = facts.classes[0]
         self._facts = facts
         return facts
 
@@ -252,6 +258,8 @@ class Schema(Generic[T]):
         check_plain(packed, what)
         if facts.is_doubtful or facts.has_any:
             self._check(value, packed, what)
+            return packed
+        if type(value) is self._sole:
             return packed
         for cls in facts.classes:
             if cls.__subclasses__():

@@ -23,9 +23,9 @@ def checked_input(spec: WorkflowSpec, value: Any) -> Json:
         InputValidationError: It does not meet the input schema.
     """
     schema = spec.input_schema
-    what = f"Input of workflow {spec.id!r}"
     if not spec.validate_inputs or schema.is_any:
-        return ANY.pack(value, what=what)
+        return ANY.pack(value, what=f"Input of workflow {spec.id!r}")
+    what = f"Input of workflow {spec.id!r}"
     try:
         return schema.pack(schema.load(value), what=what)
     except SchemaMismatch as mismatch:

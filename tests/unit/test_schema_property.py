@@ -247,3 +247,20 @@ def test_a_union_is_read_back_or_refused(value: Any) -> None:
     except SerializationError:
         return
     assert difference(value, schema.unpack(load_json(dump_json(packed)))) is None
+
+
+class Tree(BaseModel):
+    n: int
+    child: Tree | None = None
+
+
+class Grafted(Tree):
+    extra: int = 1
+
+
+@pytest.mark.parametrize("value", [Grafted(n=1), Tree(n=1, child=Grafted(n=2))])
+def test_a_value_of_a_subclass_is_refused_wherever_it_stands(value: Tree) -> None:
+    schema = Schema(Tree)
+    assert schema.unpack(schema.pack(Tree(n=1, child=Tree(n=2)))) == Tree(n=1, child=Tree(n=2))
+    with pytest.raises(SerializationError, match="Grafted as Tree"):
+        schema.pack(value)

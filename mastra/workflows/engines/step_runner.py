@@ -323,7 +323,10 @@ class StepTask:
                 output = schema.load(output)
             except SchemaMismatch as mismatch:
                 raise self._mismatch("Output", mismatch) from None
-        record.output = schema.pack(output, what=f"Output of step {record.step_id!r}")
+        try:
+            record.output = schema.pack(output)
+        except SerializationError:  # again, for its name: to make that for each step takes time
+            record.output = schema.pack(output, what=f"Output of step {record.step_id!r}")
         record.status = "success"
 
     def _suspend(self, record: StepRecord, signal: Suspend) -> None:
