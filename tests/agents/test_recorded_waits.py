@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ async def test_a_run_whose_records_cannot_be_read_is_told_and_left_waiting(
     app = application(calls(1))
     agent = app.get_agent("payer")
     await agent.generate("Pay.", run_id="r")
-    with sqlite3.connect(tmp_path / "runs.db") as database:
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as database, database:
         row = "UPDATE mastra_workflow_journal SET data = '{' WHERE key LIKE 'agent/0.model%'"
         assert database.execute(row).rowcount == 1
     for _ in range(2):
