@@ -22,7 +22,7 @@ from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions
 from mastra.agents.results import AgentResult
 from mastra.agents.run.agent_run import AgentRun
-from mastra.agents.waiting.resume import Resume
+from mastra.agents.run.wait import Resume
 from mastra.agents.waiting.stored_runs import StoredRuns, stored_runs
 from mastra.agents.waiting.suspended import SuspendedRuns, run_from_head
 from mastra.errors import ConfigError
@@ -342,7 +342,7 @@ class Agent:
             tool_call_id: Which call is answered, where several wait.
             options: As of `stream`, where they differ from those of the run so far.
         """
-        return self._resume(Resume(self._runs, tool_call_id, data=resume_data), run_id, options)
+        return self._resume(Resume(tool_call_id, data=resume_data), run_id, options)
 
     async def resume_generate(
         self,
@@ -353,7 +353,7 @@ class Agent:
         **options: Unpack[CallOptions],
     ) -> AgentResult[Any]:
         """Go on with a run whose tool suspended, and return the whole answer."""
-        resume = Resume(self._runs, tool_call_id, data=resume_data)
+        resume = Resume(tool_call_id, data=resume_data)
         async with self._resume(resume, run_id, options) as stream:
             return await stream.result()
 
@@ -373,7 +373,7 @@ class Agent:
             args: In place of the arguments that the model gave.
             options: As of `stream`, where they differ from those of the run so far.
         """
-        resume = Resume(self._runs, tool_call_id, approved=True, args=args)
+        resume = Resume(tool_call_id, approved=True, args=args)
         return self._resume(resume, run_id, options)
 
     def decline_tool_call(
@@ -385,7 +385,7 @@ class Agent:
         **options: Unpack[CallOptions],
     ) -> AgentStream[Any]:
         """Refuse a tool call that waits for approval, tell the model why, and go on."""
-        resume = Resume(self._runs, tool_call_id, approved=False, reason=reason)
+        resume = Resume(tool_call_id, approved=False, reason=reason)
         return self._resume(resume, run_id, options)
 
     async def approve_tool_call_generate(

@@ -184,5 +184,5 @@ def _noted(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, Outcome
     if not waits and not recorder.is_resumed:
         return None
     leg = run.wait.leg = run.wait.leg or WaitingLeg(run)
-    leg.note(recorder, outcomes)
+    leg.note(recorder.result, recorder.calls, outcomes)
     return leg

@@ -25,13 +25,12 @@ from mastra.agents.records.requested_call import (
     RequestedCall,
     Suspended,
 )
-from mastra.agents.run.agent_run import AgentRun, call_back
+from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.tracing import traced_tool
 from mastra.errors import ToolNotFoundError, ValidationError
-from mastra.failures import Guard, text_of
+from mastra.failures import Guard, call_user, text_of
 from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.logs import get_logger
-from mastra.models.messages import Message
 from mastra.schema import Schema, SchemaMismatch
 from mastra.stream.writer import DONE
 from mastra.threads import HomeLoop
@@ -106,12 +105,9 @@ class ToolWriter:
 class CallRunner:
     """The calls of one step. Each runs as a task, which the step's end waits for."""
 
-    def __init__(
-        self, run: AgentRun, tools: Mapping[str, Tool[Any, Any]], messages: list[Message]
-    ) -> None:
+    def __init__(self, run: AgentRun, tools: Mapping[str, Tool[Any, Any]]) -> None:
         self._run = run
-        self._tools = tools
-        self._messages = messages
+        self.tools = tools
         self._asks = run.options.get("require_tool_approval")
         self._hooks: ToolCallHooks = {**run.spec.hooks, **(run.options.get("hooks") or {})}
         self._limit, strategy = concurrency_of(run.options)
@@ -125,7 +121,7 @@ class CallRunner:
 
     def _may_wait(self, tool_name: str) -> bool:
         """Return whether a tool may wait for a person."""
-        tool = self._tools.get(tool_name)
+        tool = self.tools.get(tool_name)
         return bool(self._asks) or (
             tool is not None and bool(tool.require_approval or tool.can_suspend)
         )
@@ -143,14 +139,14 @@ class CallRunner:
         task.add_done_callback(lambda _: run.notify())
         self.tasks[call.id] = task
 
-    def know(self, call: RequestedCall, outcome: Outcome) -> None:
+    def know(self, call_id: str, outcome: Outcome) -> None:
         """Take what has come of a call elsewhere."""
-        future = self.tasks[call.id] = asyncio.get_running_loop().create_future()
+        future = self.tasks[call_id] = asyncio.get_running_loop().create_future()
         future.set_result(outcome)
 
     def runs_elsewhere(self, tool_name: str) -> bool:
         """Return whether whoever asked runs a tool."""
-        tool = self._tools.get(tool_name)
+        tool = self.tools.get(tool_name)
         return tool is not None and tool.call is None
 
     def resume_schema(self, tool_name: str) -> str | None:
@@ -160,7 +156,7 @@ class CallRunner:
 
     def schema_of_resume(self, tool_name: str) -> Schema[Any] | None:
         """Return what a tool is resumed with."""
-        tool = self._tools.get(tool_name)
+        tool = self.tools.get(tool_name)
         return None if tool is None else tool.resume_schema
 
     @property
@@ -199,9 +195,9 @@ class CallRunner:
             return Raised(error)
 
     async def _run_call(self, call: RequestedCall) -> Outcome:
-        tool = self._tools.get(call.name)
+        tool = self.tools.get(call.name)
         if tool is None:
-            listed = ", ".join(sorted(self._tools)) or "none"
+            listed = ", ".join(sorted(self.tools)) or "none"
             raise ToolNotFoundError(
                 f"Tool {call.name!r} not found. Available tools: {listed}.",
                 details={"tool": call.name},
@@ -231,7 +227,7 @@ class CallRunner:
     ) -> Outcome:
         run = self._run
         before, after = self._hooks.get("before_tool_call"), self._hooks.get("after_tool_call")
-        answer: Any = await call_back(before, call) if before is not None else None
+        answer: Any = await call_user(before, call) if before is not None else None
         decision = cast("Mapping[str, Any]", answer if isinstance(answer, Mapping) else {})
         if decision.get("proceed") is False:
             given = decision.get("output")
@@ -245,7 +241,8 @@ class CallRunner:
             result = await tool.execute(call.args, context)
         except BaseException as raised:  # noqa: BLE001 - as above
             error = guard.contain(raised)
-            await call_back(after, call, error)
+            if after is not None:
+                await call_user(after, call, error)
             raise error from error.__cause__
         if waits:
             raise waits[0]
@@ -254,10 +251,11 @@ class CallRunner:
             dumped = await run.pipeline.tool_result(call, dumped)
         outcome = Done(dumped, is_error_result(result))
         if tool.to_model_output is not None and not outcome.is_error:
-            shown = await call_back(tool.to_model_output, result)
+            shown = await call_user(tool.to_model_output, result)
             parts = content_to_json(shown)
             outcome = Done(outcome.result, model_output=shown if parts is None else parts)
-        await call_back(after, call, outcome.result)
+        if after is not None:
+            await call_user(after, call, outcome.result)
         return outcome
 
     def _context(
@@ -292,7 +290,7 @@ class CallRunner:
             agent=AgentCall(
                 run.spec.id,
                 call.id,
-                self._messages,
+                run.transcript.messages,
                 run.thread_id,
                 run.resource_id,
                 run.run_id,
@@ -312,7 +310,7 @@ class CallRunner:
         try:
             if callable(self._asks):
                 asked = ToolApproval(call.name, call.args, run.request_context)
-                return bool(await call_back(self._asks, asked))
+                return bool(await call_user(self._asks, asked))
         except Exception as error:  # noqa: BLE001 - whatever the policy raises, a person decides
             get_logger({"tool": call.name, "run": run.run_id}).warning(
                 "approval policy raised; asking", exc_info=error

@@ -24,7 +24,7 @@ from mastra.agents.records.step_records import message_from_record
 from mastra.agents.records.told_chunks import message_id_of
 from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.run.agent_run import AgentRun
-from mastra.agents.waiting.resume import Resume
+from mastra.agents.run.wait import Resume
 from mastra.agents.waiting.stored_runs import check_caller, not_waiting, workflow_id_of
 from mastra.agents.waiting.suspended import SuspendedRun, WaitingCall, unreadable_run
 from mastra.errors import (

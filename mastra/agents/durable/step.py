@@ -23,11 +23,11 @@ from mastra.agents.calls.outcomes import stream_outcome
 from mastra.agents.calls.runner import CallRunner
 from mastra.agents.chunks import AgentChunk
 from mastra.agents.loop.loop import flush, out_of_time
-from mastra.agents.loop.operation import Operation, offered_tools
-from mastra.agents.loop.setup import set_up
+from mastra.agents.loop.setup import offered_tools, set_up
 from mastra.agents.options import merged, output_of
 from mastra.agents.records.ledger import Ledger, asked_in, model_op, noted, requested, tool_op
 from mastra.agents.records.meter import NOTHING_USED, Meter
+from mastra.agents.records.operation import Operation
 from mastra.agents.records.requested_call import NeedsApproval, Outcome, RequestedCall, Suspended
 from mastra.agents.records.step_records import dump_outcome
 from mastra.agents.records.told_chunks import ToldChunk, message_id_of, unpacked
@@ -258,7 +258,7 @@ class DurableAgent:
             ledger.lend(run)
             before = run.meter.copy()
             tools = await offered_tools(run, ledger)
-            runner = CallRunner(run, tools, run.transcript.messages)
+            runner = CallRunner(run, tools)
             if ctx.resume_data is not None:
                 if "used" in ctx.suspend_data:
                     run.meter.restore(ctx.suspend_data["used"])

@@ -8,9 +8,10 @@ from typing import Any, cast
 from mastra.agents.completion import TaskCompletePayload, TaskState, check_task, feedback_of
 from mastra.agents.iterations import IterationContext, IterationDecision
 from mastra.agents.results import StepResult
-from mastra.agents.run.agent_run import AgentRun, call_back, tell_callback
+from mastra.agents.run.agent_run import AgentRun, tell_callback
 from mastra.agents.stop_conditions import DEFAULT_MAX_STEPS, should_stop
 from mastra.errors import ConfigError
+from mastra.failures import call_user
 from mastra.logs import get_logger
 from mastra.models.stored_messages import feedback_message
 
@@ -114,7 +115,7 @@ async def _after_hook(run: AgentRun, result: StepResult, *, is_over: bool, may_g
         run.transcript.messages,
     )
     try:
-        decision = _decision(await call_back(hook, context))
+        decision = _decision(await call_user(hook, context))
     except Exception as error:  # noqa: BLE001 - a hook that looks on must not lose the answer
         get_logger({"agent": run.spec.id, "run": run.run_id}).error(
             "on_iteration_complete raised; the run goes on as if it were not there", exc_info=error

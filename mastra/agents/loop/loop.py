@@ -13,13 +13,13 @@ from contextlib import aclosing
 from functools import partial
 
 from mastra.agents.calls.outcomes import settle_calls
+from mastra.agents.calls.parked import park, take_up
 from mastra.agents.calls.runner import CallRunner
 from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
 from mastra.agents.loop.acts import keep_acts, keep_step, leave_step, log_unkept
 from mastra.agents.loop.decision import is_run_over
 from mastra.agents.loop.ending import call_at_end, emit_finish, emit_step_finish, finish_output
 from mastra.agents.loop.model_guard import ask, show_answer, trip
-from mastra.agents.loop.operation import Operation
 from mastra.agents.loop.recall import keep
 from mastra.agents.loop.setup import StepPlan, plan_step, plan_to_settle, set_up
 from mastra.agents.loop.structure import structure
@@ -34,7 +34,7 @@ from mastra.agents.run.tracing import (
     open_model_span,
 )
 from mastra.agents.waiting.message_answer import answered_run
-from mastra.agents.waiting.resume import Resume, begin_resumed, put_to_wait, runs_of, take
+from mastra.agents.waiting.resume import begin_resumed, put_to_wait, restore, runs_of, take
 from mastra.agents.waiting.stored_runs import check_run_id
 from mastra.clock import Timer, now_ms
 from mastra.errors import (
@@ -131,7 +131,7 @@ async def _clean_up(run: AgentRun, step: _Step | None) -> None:
     if run.status == "running":
         run.status = "canceled"
     if run.wait.held is not None:
-        await run.wait.held.end(run, run.wait.leg, is_over=run.wait.is_over)
+        await run.wait.held.end()
     close_agent_span(run)
     run.meter.close()
     run.switch.release()
@@ -147,7 +147,7 @@ async def _begin(run: AgentRun) -> _Step | None:
 
 async def _set_up(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
     """Work out what holds for the run; of one that goes on, return how."""
-    resume: Resume | None = run.wait.resume
+    resume, operation = run.wait.resume, run.operation
     waiting = None if resume is None else await take(run, resume)
     open_agent_span(run)
     if resume is None and "client_results" in run.options:
@@ -155,16 +155,14 @@ async def _set_up(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
             f"Agent {run.spec.id!r} was asked anew with client_results, which go with the answer to "
             "a run that waits: tell what your own tools gave as a message of role 'tool'."
         )
-    if resume is None and run.operation is None and "run_id" in run.options:
+    if resume is None and operation is None and "run_id" in run.options:
         await check_run_id(run, runs_of(run))
     await set_up(run)
     run.switch.check()
     if resume is not None and waiting is not None:
-        return partial(begin_resumed, run, resume, waiting)
-    operation: Operation | None = run.operation
+        return partial(begin_resumed, run, resume, waiting, restore(run))
     if operation is not None and not operation.is_first:
-        operation.restore(run)
-        return partial(operation.settle, run)
+        return partial(take_up, run, operation, operation.restore())
     if run.options.get("auto_resume_suspended_tools"):
         if operation is not None:
             raise ConfigError(
@@ -175,7 +173,7 @@ async def _set_up(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
         answered = await answered_run(run)
         if answered is not None:
             run.wait.resume = answered.resume
-            return partial(begin_resumed, run, answered.resume, answered.waiting)
+            return partial(begin_resumed, run, answered.resume, answered.waiting, restore(run))
     run.emit("start", StartPayload(run.spec.id, run.transcript.message_id))
     return None
 
@@ -199,7 +197,7 @@ class _Step:
     def __init__(self, run: AgentRun, plan: StepPlan) -> None:
         self.run = run
         self.plan = plan
-        self.runner = CallRunner(run, plan.tools, run.transcript.messages)
+        self.runner = CallRunner(run, plan.tools)
         self._late: list[RequestedCall] = []
         # Where processors look at an answer first, its tools wait for them.
         waits = run.pipeline is not None and run.pipeline.sees_steps
@@ -223,7 +221,7 @@ class _Step:
         started_at = now_ms()
         run.published_text = []
         if run.span is not None:
-            self._span = open_model_span(run, plan)
+            self._span = open_model_span(run, plan.model_name, plan.request)
         answer = await ask(run, plan)
         self._answer = answer
         self.recorder.result.model = answer.entry.name
@@ -252,9 +250,8 @@ class _Step:
 
     def _parks(self) -> bool:
         """Leave the calls of a durable run to operations of their own, if there are any."""
-        operation: Operation | None = self.run.operation
-        tools = list(self.plan.tools)
-        return operation is not None and operation.park(self.run, self.recorder, self.runner, tools)
+        operation = self.run.operation
+        return operation is not None and park(self.run, operation, self.recorder, self.runner)
 
     def hands_over(self) -> bool:
         """Let the reader read, where nothing but the next batch can happen."""

@@ -18,9 +18,11 @@ from mastra.agents.options import (
 )
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.prompt import input_messages, system_messages
-from mastra.agents.run.agent_run import AgentRun, call_back
-from mastra.agents.run.pipeline import load_pipeline
+from mastra.agents.records.ledger import Ledger
+from mastra.agents.run.agent_run import AgentRun
+from mastra.agents.run.pipeline import Pipeline
 from mastra.errors import ConfigError, InputValidationError
+from mastra.failures import call_user
 from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
 from mastra.models.calling import ModelEntry
 from mastra.models.history import acceptable
@@ -29,11 +31,12 @@ from mastra.models.prices import load_prices
 from mastra.models.resolve import ModelInput, resolve_models
 from mastra.models.settings import ModelSettings
 from mastra.models.stored_messages import split_results
+from mastra.processors.base import METHODS, method_of
 from mastra.schema import SchemaMismatch, schema_of
 from mastra.tools.named import add_tools, check_names, named_provider_tools, named_tools
 from mastra.tools.tool import Tool
 
-__all__ = ["StepPlan", "plan_step", "plan_to_settle", "set_up"]
+__all__ = ["StepPlan", "offered_tools", "plan_step", "plan_to_settle", "set_up"]
 
 
 @dataclass(slots=True)
@@ -86,7 +89,7 @@ async def set_up(run: AgentRun) -> None:
     run.transcript.system = [*told, *system_messages(options.get("system"))]
     run.memory = await memory_of(run)
     run.tools = await _tools(run)
-    run.pipeline = await load_pipeline(run)
+    run.pipeline = await _pipeline(run)
     if run.pipeline is not None and run.pipeline.sees_chunks:
         run.has_hooks = True
     if run.goes_on:
@@ -125,6 +128,33 @@ def _check_context(run: AgentRun) -> None:
         raise mismatch.into(
             InputValidationError, f"The request context of agent {run.spec.id!r}"
         ) from None
+
+
+def _processor(item: Any) -> Any:
+    if not hasattr(item, "create_run"):
+        return item
+    from mastra.processors.steps import WorkflowProcessor  # noqa: PLC0415 - only for workflows
+
+    return WorkflowProcessor(item)
+
+
+async def _pipeline(run: AgentRun) -> Pipeline | None:
+    """Return the run's processors, or `None` where there are none."""
+    spec, options, context = run.spec, run.options, run.context
+    lists: list[list[Any]] = []
+    for key in ("input_processors", "output_processors", "error_processors"):
+        given: Any = options.get(key)
+        found = given if given is not None else await resolve_dynamic(getattr(spec, key), context)
+        lists.append([_processor(item) for item in found or ()])
+        for item in lists[-1]:
+            if not any(method_of(item, name) for name in METHODS):
+                raise ConfigError(
+                    f"{item!r} in {key} is not a processor: it has none of its methods."
+                )
+    inputs, outputs, errors = lists
+    if not any((inputs, outputs, errors)):
+        return None
+    return Pipeline(run, [*inputs, *errors], outputs)
 
 
 async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
@@ -214,6 +244,16 @@ def plan_to_settle(run: AgentRun) -> StepPlan:
     return StepPlan(run.entries, ModelRequest([]), run.tools, None, None, None)
 
 
+async def offered_tools(run: AgentRun, ledger: Ledger) -> Mapping[str, Tool[Any, Any]]:
+    """Return the tools that the last model call of a durable run was offered."""
+    names: list[str] = ledger.facts["tools"]
+    found = run.tools
+    if any(name not in found for name in names):
+        # Given for this step alone, by `prepare_step` or a processor.
+        found = (await plan_step(run)).tools
+    return {name: found[name] for name in names if name in found}
+
+
 async def _prepared(run: AgentRun) -> PreparedStep:
     function = run.options.get("prepare_step")
     if function is None:
@@ -226,7 +266,7 @@ async def _prepared(run: AgentRun) -> PreparedStep:
         list(run.tools),
         run.request_context,
     )
-    return await call_back(function, preparation) or {}
+    return await call_user(function, preparation) or {}
 
 
 def _check_active(run: AgentRun, active: Sequence[str], tools: Mapping[str, object]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from mastra.agents.chunks import AgentChunk, ToolResultPayload
 from mastra.agents.records.client_tools import elsewhere_with
 from mastra.agents.records.meter import Meter
+from mastra.agents.records.recorded_run import RecordedRun
 from mastra.agents.records.requested_call import Done, Outcome, RequestedCall, told_of
 from mastra.agents.records.step_records import (
     calls_of,
@@ -26,7 +27,6 @@ from mastra.agents.records.step_records import (
 )
 from mastra.agents.records.transcript import Transcript
 from mastra.agents.results import StepResult
-from mastra.agents.run.agent_run import AgentRun
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.models.messages import Message
@@ -207,13 +207,13 @@ class Ledger:
             state.messages, state.system = [*messages], [*system]
         state.counts = (len(state.messages), len(state.system))
 
-    def lend(self, run: AgentRun) -> None:
+    def lend(self, run: RecordedRun) -> None:
         """Let a tool call's run see the run, which stays as it is."""
         state = self.state
         run.transcript = copy(state.transcript)
         self._equip(run, state)
 
-    def hand_over(self, run: AgentRun) -> State:
+    def hand_over(self, run: RecordedRun) -> State:
         """Give the run to the next model call."""
         state = self.state
         self._state = None  # if the operation fails, what it has done to it is not to stay
@@ -221,7 +221,7 @@ class Ledger:
         self._equip(run, state)
         return state
 
-    def _equip(self, run: AgentRun, state: State) -> None:
+    def _equip(self, run: RecordedRun, state: State) -> None:
         run.state.update(self.facts["noted"])
         run.meter.go_on_from(state.meter)
         if run.pipeline is not None and self._keeps_states:
@@ -234,7 +234,7 @@ class Ledger:
     # -- what is recorded ----------------------------------------------------------------------
 
     def growth(
-        self, run: AgentRun, steps: Sequence[StepResult], known: State | None
+        self, run: RecordedRun, steps: Sequence[StepResult], known: State | None
     ) -> dict[str, Json]:
         """Return what a model call has added to the run, as it is recorded.
 
@@ -274,7 +274,7 @@ class Ledger:
             reply["used"] = used
         return reply
 
-    def keep(self, run: AgentRun, pending: StepResult) -> None:
+    def keep(self, run: RecordedRun, pending: StepResult) -> None:
         """Keep the run as a model call leaves it, for the operations that follow here."""
         state = State(run.transcript, run.meter.copy())
         state.pending = pending
@@ -342,7 +342,7 @@ def added_messages(
     ]
 
 
-def noted(run: AgentRun) -> dict[str, Json]:
+def noted(run: RecordedRun) -> dict[str, Json]:
     """Return what hooks have left for the end of the step, or for that of the next."""
     return {
         key: run.state[key] for key in ("feedback", "is_bailed", "stops_next") if key in run.state

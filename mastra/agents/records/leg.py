@@ -6,17 +6,11 @@ waits for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from mastra.agents.records.ledger import Ledger, State, answer_id, model_op, told_id
+from mastra.agents.records.recorded_run import RecordedRun
 from mastra.agents.records.requested_call import RequestedCall
 from mastra.agents.results import StepResult
-from mastra.agents.run.recorder import StepRecorder
 from mastra.jsonable import Json
-
-if TYPE_CHECKING:
-    from mastra.agents.run.agent_run import AgentRun
 
 __all__ = ["Leg"]
 
@@ -29,7 +23,7 @@ class Leg:
         ledger: What is recorded of it so far.
     """
 
-    def __init__(self, run: AgentRun, ledger: Ledger) -> None:
+    def __init__(self, run: RecordedRun, ledger: Ledger) -> None:
         self._run = run
         self._ledger = ledger
         self._state: State | None = None
@@ -59,20 +53,17 @@ class Leg:
         """Whether nothing has been asked yet."""
         return not self._ledger.turn
 
-    def restore(self, run: AgentRun) -> None:
-        """Put the run to where the last model call left it."""
-        self._state = self._ledger.hand_over(run)
+    def restore(self) -> StepResult:
+        """Put the run to where the last model call left it; return the step that asked for calls."""
+        self._state = self._ledger.hand_over(self._run)
         self.settled = self._state.pending
-        self._begun = len(run.transcript.steps) + 1
+        assert self.settled is not None  # noqa: S101 - the last model call asked for them
+        self._begun = len(self._run.transcript.steps) + 1
+        return self.settled
 
-    def recorder(self, start: Callable[[RequestedCall], None]) -> StepRecorder:
-        """Return the step that asked for the calls, to go on in."""
-        assert self.settled is not None  # noqa: S101 - a leg is restored before it goes on
-        recorder = StepRecorder(self._run, self.settled.model, start)
-        recorder.result = self.settled
-        recorder.is_resumed = True
-        recorder.calls = self._ledger.calls_of(self.settled)
-        return recorder
+    def calls_of(self, step: StepResult) -> list[RequestedCall]:
+        """Return the calls that a step asked for."""
+        return self._ledger.calls_of(step)
 
     def growth(self, pending: StepResult | None = None) -> dict[str, Json]:
         """Return what the leg has added to the run so far."""

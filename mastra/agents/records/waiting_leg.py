@@ -7,28 +7,33 @@ have added is then one record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from mastra.agents.records.ledger import STEP, Ledger, asked_of, model_op, result_chunk, tool_op
 from mastra.agents.records.leg import Leg
 from mastra.agents.records.meter import NOTHING_USED
-from mastra.agents.records.requested_call import Done, Elsewhere, NeedsApproval, Outcome, Suspended
+from mastra.agents.records.recorded_run import RecordedRun
+from mastra.agents.records.requested_call import (
+    Done,
+    Elsewhere,
+    NeedsApproval,
+    Outcome,
+    RequestedCall,
+    Suspended,
+)
 from mastra.agents.records.step_records import (
     dump_outcome,
     load_outcome,
     message_from_record,
     message_to_record,
 )
-from mastra.agents.run.recorder import StepRecorder
+from mastra.agents.results import StepResult
 from mastra.clock import now_ms
 from mastra.jsonable import Json
 from mastra.workflows.records import Journal, StepRecord
 from mastra.workflows.written import records_in
-
-if TYPE_CHECKING:
-    from mastra.agents.run.agent_run import AgentRun
 
 __all__ = ["WaitingLeg", "made_record"]
 
@@ -44,7 +49,7 @@ class WaitingLeg(Leg):
 
     def __init__(
         self,
-        run: AgentRun,
+        run: RecordedRun,
         journal: Journal | None = None,
         waiting: Mapping[str, Any] | None = None,
     ) -> None:
@@ -61,11 +66,12 @@ class WaitingLeg(Leg):
 
     # -- from what is stored -------------------------------------------------------------------
 
-    def restore(self, run: AgentRun) -> None:
+    def restore(self) -> StepResult:
         """Put the run to where it waits, with what has been said to it since."""
+        run = self._run
         before = run.transcript
         self._meter = self._ledger.state.meter
-        super().restore(run)
+        settled = super().restore()
         now = run.transcript
         if not now.system or {"instructions", "system"} & run.options.keys():
             now.system = before.system
@@ -74,11 +80,12 @@ class WaitingLeg(Leg):
         used = self._waiting.get("used")
         if used is not None:
             run.meter.restore(used)
+        return settled
 
-    def recall(self, recorder: StepRecorder) -> dict[str, Outcome]:
+    def recall(self, step: StepResult, calls: Sequence[RequestedCall]) -> dict[str, Outcome]:
         """Return what came of the calls of a step before, by their ids; its readers know that."""
-        self._find_places(recorder)
-        for call in recorder.calls:
+        self._find_places(calls)
+        for call in calls:
             record = self._records.get(self.places.get(call.id, ""))
             if record is None:
                 continue
@@ -86,29 +93,29 @@ class WaitingLeg(Leg):
             call.args = asked["args"]
             outcome = self._settled[call.id] = load_outcome(cast("dict[str, Any]", record.output))
             if isinstance(outcome, Done):
-                chunk = result_chunk(self._run.run_id, call, outcome)
-                recorder.result.tool_results.append(chunk)
+                step.tool_results.append(result_chunk(self._run.run_id, call, outcome))
         return dict(self._settled)
 
-    def _find_places(self, recorder: StepRecorder) -> None:
-        own = [call.id for call in recorder.calls if not call.provider_executed]
+    def _find_places(self, calls: Sequence[RequestedCall]) -> None:
+        own = [call.id for call in calls if not call.provider_executed]
         self.places = {key: tool_op(self._ledger.turn, at) for at, key in enumerate(own)}
 
     # -- what is to be stored ------------------------------------------------------------------
 
-    def note(self, recorder: StepRecorder, outcomes: Mapping[str, Outcome]) -> None:
+    def note(
+        self, step: StepResult, calls: Sequence[RequestedCall], outcomes: Mapping[str, Outcome]
+    ) -> None:
         """Note a step of which calls are settled or wait, before the model is told of them.
 
         A call without an outcome is one that nobody has run.
         """
-        if recorder.is_resumed:
+        if step is self.settled:
             # Answers came in an order of their own.
-            order = {call.id: place for place, call in enumerate(recorder.calls)}
-            results = recorder.result.tool_results
-            results.sort(key=lambda chunk: order.get(chunk.payload.tool_call_id, -1))
+            order = {call.id: place for place, call in enumerate(calls)}
+            step.tool_results.sort(key=lambda chunk: order.get(chunk.payload.tool_call_id, -1))
         else:
-            self._note_model_call(recorder)
-        for call in recorder.calls:
+            self._note_model_call(step, calls)
+        for call in calls:
             outcome = outcomes.get(call.id, Elsewhere())
             known = self._settled.get(call.id)
             # What ran elsewhere may be known by now.
@@ -118,15 +125,14 @@ class WaitingLeg(Leg):
                 told = dump_outcome(call, outcome)
                 self.rows.append(made_record(self.places[call.id], "tool", asked_of(call), told))
 
-    def _note_model_call(self, recorder: StepRecorder) -> None:
-        result = recorder.result
-        theirs = [chunk for chunk in result.tool_results if chunk.payload.provider_executed]
-        reply = self.growth(replace(result, tool_results=theirs))
-        reply["broken"] = [call.id for call in recorder.calls if not call.is_json]
+    def _note_model_call(self, step: StepResult, calls: Sequence[RequestedCall]) -> None:
+        theirs = [chunk for chunk in step.tool_results if chunk.payload.provider_executed]
+        reply = self.growth(replace(step, tool_results=theirs))
+        reply["broken"] = [call.id for call in calls if not call.is_json]
         self._meter = self._run.meter.copy()
         self._add(reply)
         self._settled = {}
-        self._find_places(recorder)
+        self._find_places(calls)
 
     def end(self, output: Json) -> None:
         """Note how the run has ended."""

@@ -11,9 +11,11 @@ from mastra.agents.chunks import AgentChunk, TextPayload, TripwirePayload
 from mastra.agents.context import AgentContext
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.records.meter import Meter, meter_around
+from mastra.agents.records.operation import Operation
 from mastra.agents.records.transcript import Transcript
 from mastra.agents.results import AgentResult
 from mastra.agents.run.chunk_log import ChunkLog
+from mastra.agents.run.pipeline import Pipeline
 from mastra.agents.run.stop_switch import StopSwitch
 from mastra.agents.run.wait import Wait
 from mastra.failures import call_user
@@ -28,8 +30,6 @@ from mastra.services import Services, surroundings
 from mastra.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from mastra.agents.loop.operation import Operation
-    from mastra.agents.run.pipeline import Pipeline
     from mastra.memory.memory import Memory
     from mastra.observability.spans import Span
 
@@ -123,6 +123,22 @@ class AgentRun:
             self.thread_id,
             self.resource_id,
         )
+
+    def for_processors(self) -> dict[str, Any]:
+        """Return what every processor is told of the run."""
+        return {
+            "agent_id": self.spec.id,
+            "run_id": self.run_id,
+            "messages": self.transcript.messages,
+            "system_messages": self.transcript.system,
+            "request_context": self.request_context,
+            "retry_count": self.transcript.retry_count,
+            "abort_signal": self.switch.signal,
+            "mastra": self.services,
+            "thread_id": self.thread_id,
+            "resource_id": self.resource_id,
+            "memory": self.memory,
+        }
 
     @property
     def goes_on(self) -> bool:
@@ -224,16 +240,13 @@ async def tell_callback(
 
     What it raises is in the log, once a run, and the run goes on as if it were not there.
     """
+    if function is None:
+        return
     try:
-        await call_back(function, value)
+        await call_user(function, value)
     except Exception:  # noqa: BLE001 - a user's function may raise anything
         if name not in run.raised_in:
             run.raised_in.add(name)
             get_logger({"agent": run.spec.id, "run": run.run_id}).exception(
                 "%s raised; the run goes on as if it were not there, or stays as it has ended", name
             )
-
-
-async def call_back(function: Callable[..., Any] | None, *arguments: Any) -> Any:
-    """Call a user's function, sync or async, where there is one."""
-    return None if function is None else await call_user(function, *arguments)

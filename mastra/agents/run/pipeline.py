@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from mastra.agents.chunks import AgentChunk
-from mastra.agents.context import resolve_dynamic
 from mastra.agents.records.requested_call import RequestedCall
-from mastra.agents.run.agent_run import AgentRun, call_back
+from mastra.agents.records.transcript import Transcript
+from mastra.agents.run.chunk_log import ChunkLog
 from mastra.errors import ConfigError, SerializationError, ValidationError
+from mastra.failures import call_user
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ModelRequest
 from mastra.models.history import acceptable
@@ -31,7 +32,24 @@ from mastra.processors.base import (
     processor_id,
 )
 
-__all__ = ["Pipeline", "load_pipeline"]
+__all__ = ["Pipeline"]
+
+
+class ShownRun(Protocol):
+    """A run, as its processors see and change it."""
+
+    run_id: str
+    transcript: Transcript
+    chunks: ChunkLog
+    finish_reason: str | None
+
+    def publish(self, chunk: AgentChunk) -> None:
+        """Stream a chunk."""
+        ...
+
+    def for_processors(self) -> dict[str, Any]:
+        """Return what every processor is told of the run."""
+        ...
 
 
 class _StreamWriter:
@@ -39,7 +57,7 @@ class _StreamWriter:
 
     __slots__ = ("_run",)
 
-    def __init__(self, run: AgentRun) -> None:
+    def __init__(self, run: ShownRun) -> None:
         self._run = run
 
     async def write(self, value: Any) -> None:
@@ -62,7 +80,7 @@ class _StreamWriter:
 class Pipeline:
     """The processors of one run, in the order in which they look."""
 
-    def __init__(self, run: AgentRun, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+    def __init__(self, run: ShownRun, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         self._run = run
         self._states: dict[str, dict[str, Any]] = {}
         self._writer = _StreamWriter(run)
@@ -103,22 +121,11 @@ class Pipeline:
         return dumped
 
     def _common(self, name: str) -> dict[str, Any]:
-        run = self._run
         return {
+            **self._run.for_processors(),
             "processor_id": name,
-            "agent_id": run.spec.id,
-            "run_id": run.run_id,
-            "messages": run.transcript.messages,
-            "system_messages": run.transcript.system,
             "state": self._states.setdefault(name, {}),
-            "request_context": run.request_context,
-            "retry_count": run.transcript.retry_count,
-            "abort_signal": run.switch.signal,
             "writer": self._writer,
-            "mastra": run.services,
-            "thread_id": run.thread_id,
-            "resource_id": run.resource_id,
-            "memory": run.memory,
         }
 
     def _take(self, value: Any) -> None:
@@ -137,7 +144,7 @@ class Pipeline:
     async def input(self) -> None:
         """Show the input, once."""
         for name, method in self._methods["process_input"]:
-            self._take(await call_back(method, InputContext(**self._common(name))))
+            self._take(await call_user(method, InputContext(**self._common(name))))
 
     async def input_step(self, model: str, tools: Sequence[str]) -> dict[str, Any]:
         """Show the next request; return what is to be changed for it."""
@@ -151,7 +158,7 @@ class Pipeline:
                 model=model,
                 tools=tools,
             )
-            changes.update(changed(await call_back(method, context)))
+            changes.update(changed(await call_user(method, context)))
         return changes
 
     async def request(self, request: ModelRequest, model: str) -> tuple[list[Message], str | None]:
@@ -162,7 +169,7 @@ class Pipeline:
             context = RequestContextOfModel(
                 **self._common(name), prompt=prompt, model=model, request=request
             )
-            given: Mapping[str, Any] = await call_back(method, context) or {}
+            given: Mapping[str, Any] = await call_user(method, context) or {}
             if given.get("response") is not None:
                 return prompt, str(given["response"])
             if given.get("prompt") is not None:
@@ -177,7 +184,7 @@ class Pipeline:
             context = ResponseContext(
                 **self._common(name), text=text, prompt=prompt, from_cache=from_cache
             )
-            await call_back(method, context)
+            await call_user(method, context)
 
     async def chunk(self, chunk: AgentChunk) -> list[AgentChunk]:
         """Show a chunk; return what is to be streamed in its place."""
@@ -188,7 +195,7 @@ class Pipeline:
                 context = OutputStreamContext(
                     **self._common(name), part=part, stream_parts=self._run.chunks
                 )
-                given: AgentChunk | None = await call_back(method, context)
+                given: AgentChunk | None = await call_user(method, context)
                 shown += context.extra
                 if given is not None:
                     shown.append(given)
@@ -208,7 +215,7 @@ class Pipeline:
                 usage=usage,
                 step_number=len(self._run.transcript.steps),
             )
-            await call_back(method, context)
+            await call_user(method, context)
 
     async def tool_result(self, call: RequestedCall, result: Json) -> Json:
         """Show a tool's result; return the one to use."""
@@ -220,7 +227,7 @@ class Pipeline:
                 args=call.args,
                 result=result,
             )
-            given = await call_back(method, context)
+            given = await call_user(method, context)
             result = result if given is None else given
         return result
 
@@ -235,7 +242,7 @@ class Pipeline:
                 finish_reason=run.finish_reason or "unknown",
                 steps=run.transcript.steps,
             )
-            self._take(await call_back(method, context))
+            self._take(await call_user(method, context))
 
     async def shown_result(self) -> list[Message]:
         """Show what there is so far as the end will be shown; return the messages to keep of it.
@@ -256,7 +263,7 @@ class Pipeline:
             context = ApiErrorContext(
                 **self._common(name), error=error, step_number=len(self._run.transcript.steps)
             )
-            given = await call_back(method, context)
+            given = await call_user(method, context)
             if isinstance(given, Mapping):
                 self._take(given)
                 given = given.get("retry")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
@@ -266,35 +273,3 @@ class Pipeline:
 
 
 _BOTH = ("process_tool_result", "process_api_error", "process_llm_request", "process_llm_response")
-
-
-def _processor(item: Any) -> Any:
-    if not hasattr(item, "create_run"):
-        return item
-    from mastra.processors.steps import WorkflowProcessor  # noqa: PLC0415 - only for workflows
-
-    return WorkflowProcessor(item)
-
-
-async def load_pipeline(run: AgentRun, first: Sequence[Any] = ()) -> Pipeline | None:
-    """Return the run's processors, or `None` where there are none.
-
-    Args:
-        run: The run.
-        first: Those of the memory: first to see the input, last to see the output.
-    """
-    spec, options, context = run.spec, run.options, run.context
-    lists: list[list[Any]] = []
-    for key in ("input_processors", "output_processors", "error_processors"):
-        given: Any = options.get(key)
-        found = given if given is not None else await resolve_dynamic(getattr(spec, key), context)
-        lists.append([_processor(item) for item in found or ()])
-        for item in lists[-1]:
-            if not any(method_of(item, name) for name in METHODS):
-                raise ConfigError(
-                    f"{item!r} in {key} is not a processor: it has none of its methods."
-                )
-    inputs, outputs, errors = lists
-    if not any((first, inputs, outputs, errors)):
-        return None
-    return Pipeline(run, [*first, *inputs, *errors], [*outputs, *first])

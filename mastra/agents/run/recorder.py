@@ -18,6 +18,7 @@ from mastra.agents.chunks import (
     ToolStartPayload,
 )
 from mastra.agents.output import OutputReader
+from mastra.agents.records.leg import Leg
 from mastra.agents.records.requested_call import RequestedCall
 from mastra.agents.results import StepResult
 from mastra.agents.run.agent_run import AgentRun
@@ -88,6 +89,16 @@ class StepRecorder:
         self._signer: str | None = None
         self._names: dict[str, str] = {}
         self._seen = 0
+
+    @classmethod
+    def resumed(
+        cls, run: AgentRun, leg: Leg, step: StepResult, on_call: Callable[[RequestedCall], None]
+    ) -> StepRecorder:
+        """Return a step that a run goes on in, as the model's answer left it."""
+        recorder = cls(run, step.model, on_call)
+        recorder.result, recorder.calls = step, leg.calls_of(step)
+        recorder.is_resumed = True
+        return recorder
 
     def absorb(self, batch: Sequence[ModelChunk]) -> None:
         """Take a batch in and stream what it means."""

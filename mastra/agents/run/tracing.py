@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from mastra.agents.chunks import plain
+from mastra.agents.records.requested_call import RequestedCall
+from mastra.agents.results import StepResult
+from mastra.agents.run.agent_run import AgentRun
+from mastra.models.base import ModelRequest
 from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire
 from mastra.models.prices import cost_usd_by_side
 from mastra.observability.config import tracer_of
 from mastra.observability.spans import Span
-
-if TYPE_CHECKING:
-    from mastra.agents.loop.setup import StepPlan
-    from mastra.agents.results import StepResult
-    from mastra.agents.run.agent_run import AgentRun
+from mastra.tools.tool import Tool
 
 __all__ = [
     "close_agent_span",
@@ -61,7 +61,7 @@ def open_agent_span(run: AgentRun) -> None:
 
 def close_agent_span(run: AgentRun) -> None:
     """End the span of an agent's run."""
-    span: Span | None = run.span
+    span = run.span
     if span is None:
         return
     span.set("mastra.run.status", run.status)
@@ -80,13 +80,12 @@ def close_agent_span(run: AgentRun) -> None:
     span.end()
 
 
-def open_model_span(run: AgentRun, plan: StepPlan) -> Span:
+def open_model_span(run: AgentRun, name: str, request: ModelRequest) -> Span:
     """Begin the span of one model call."""
     parent = run.span
     assert parent is not None  # noqa: S101 - called only where somebody traces
-    name = plan.model_name
     provider, _, model = name.partition("/")
-    settings = plan.request.settings
+    settings = request.settings
     span = parent.tracer.start(
         "model_generation",
         f"llm: '{name}'",
@@ -104,7 +103,7 @@ def open_model_span(run: AgentRun, plan: StepPlan) -> Span:
     )
     span.facts = parent.facts
     if parent.tracer.captures_content:
-        span.input = [message_to_wire(message) for message in plan.request.messages]
+        span.input = [message_to_wire(message) for message in request.messages]
     return span
 
 
@@ -131,7 +130,9 @@ def _set_usage(span: Span, usage: Usage) -> None:
     span.set("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens)
 
 
-async def traced_tool(run: AgentRun, call: Any, tool: Any, body: Callable[[], Awaitable[T]]) -> T:
+async def traced_tool(
+    run: AgentRun, call: RequestedCall, tool: Tool[Any, Any], body: Callable[[], Awaitable[T]]
+) -> T:
     """Run a tool inside a span of its own."""
     parent = run.span
     assert parent is not None  # noqa: S101 - called only where somebody traces

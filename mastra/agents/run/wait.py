@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from mastra.agents.records.requested_call import NeedsApproval, RequestedCall, Suspended
+from mastra.agents.records.waiting_leg import WaitingLeg
 from mastra.jsonable import Json
 
-if TYPE_CHECKING:
-    from mastra.agents.records.requested_call import NeedsApproval, RequestedCall, Suspended
-    from mastra.agents.records.waiting_leg import WaitingLeg
-    from mastra.agents.waiting.held_run import HeldRun
-    from mastra.agents.waiting.resume import Resume
+__all__ = ["Claim", "Resume", "Wait"]
 
-__all__ = ["Wait"]
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """An answer to a run that waits."""
+
+    tool_call_id: str | None = None
+    """Which call is answered, where several wait."""
+    approved: bool | None = None
+    """The answer to an approval."""
+    reason: str | None = None
+    """Why not."""
+    args: Mapping[str, Any] | None = None
+    """In place of the arguments of a call that is approved."""
+    data: Any = None
+    """The answer to a suspended tool."""
+
+
+class Claim(Protocol):
+    """The run as it is stored, which no other process goes on with then."""
+
+    async def confirm(self) -> None:
+        """See to it that nobody has taken the run over, after a time in which that may be.
+
+        Raises:
+            RunClaimedError: Somebody has.
+        """
+        ...
+
+    async def wait(self, waiting: dict[str, Json]) -> None:
+        """Store the run as one that waits, which ends the claim."""
+        ...
+
+    async def forget(self) -> None:
+        """Let nobody answer the run any more, which goes on."""
+        ...
+
+    async def end(self) -> None:
+        """Give the claim up: store how the run has ended, or leave it to who answers next."""
+        ...
 
 
 @dataclass(slots=True)
@@ -30,8 +67,8 @@ class Wait:
     """The JSON Schema of the answer, as text."""
     resume: Resume | None = None
     """Of a run that goes on: what it goes on with."""
-    held: HeldRun | None = None
-    """Of a run that goes on: what is stored of it, which no other process has then."""
+    held: Claim | None = None
+    """Of a run that goes on: what is stored of it."""
     leg: WaitingLeg | None = None
     """Of a run that waits or goes on: what of it is recorded."""
     is_over: bool = False

@@ -7,7 +7,6 @@ from typing import Any
 from mastra.agents.chunks import plain
 from mastra.agents.records.ledger import STEP
 from mastra.agents.records.told_chunks import ToldChunk
-from mastra.agents.records.waiting_leg import WaitingLeg
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.waiting.stored_runs import StoredRuns, check_caller, not_waiting
 from mastra.errors import AccessDeniedError, MastraError, RunClaimedError, RunNotFoundError
@@ -32,17 +31,21 @@ class HeldRun:
     for the first time is put into the storage, and never held.
     """
 
-    __slots__ = ("_hold", "_is_forgotten", "_key", "_owner", "_place", "_runs", "is_held")
+    __slots__ = ("_hold", "_is_forgotten", "_owner", "_place", "_run", "_runs", "is_held")
 
-    def __init__(self, runs: StoredRuns, run_id: str) -> None:
+    def __init__(self, runs: StoredRuns, run: AgentRun) -> None:
         self._runs = runs
-        self._key = (runs.workflow_id, run_id)
+        self._run = run
         self._hold: Hold | None = None
         self._owner = ""
         self._place = 0
         """Where the log of the run goes on."""
         self._is_forgotten = False
         self.is_held = False
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return (self._runs.workflow_id, self._run.run_id)
 
     # -- taken ---------------------------------------------------------------------------------
 
@@ -57,7 +60,7 @@ class HeldRun:
             AccessDeniedError: It is another resource's.
             StorageError: It cannot be read (`ROW_UNREADABLE`).
         """
-        head = await self._runs.head(self._key[1])
+        head = await self._runs.head(self._run.run_id)
         if head is None or "waiting" not in head.data:
             if head is not None and head.status == "suspended":
                 raise self._runs.unreadable(head.run_id, "it does not say what it waits for")
@@ -102,7 +105,7 @@ class HeldRun:
         return loaded
 
     def _missing(self) -> RunNotFoundError:
-        return not_waiting(self._runs.agent_id, self._key[1])
+        return not_waiting(self._runs.agent_id, self._run.run_id)
 
     async def confirm(self) -> None:
         """See to it that nobody has taken the run over, after a time in which that may be.
@@ -116,18 +119,17 @@ class HeldRun:
 
     # -- let go of -----------------------------------------------------------------------------
 
-    async def wait(self, run: AgentRun, leg: WaitingLeg, waiting: dict[str, Json]) -> None:
+    async def wait(self, waiting: dict[str, Json]) -> None:
         """Store the run as one that waits, which ends the claim.
 
         Args:
-            run: The run.
-            leg: What it has come to.
-            waiting: What a resume needs beside that.
+            waiting: What a resume needs beside what the run has come to.
 
         Raises:
             IdTakenError: The id is that of somebody else's run.
             RunClaimedError: Somebody else has taken it over.
         """
+        run = self._run
         data: dict[str, Json] = {**self._data(), "waiting": waiting}
         step = _step("suspended")
         step.suspend_payload = {
@@ -137,7 +139,7 @@ class HeldRun:
         if not self.is_held:
             await self._runs.create(run, data)
         # Whoever answers as soon as it may must find all of it.
-        await self._append(run, leg, step)
+        await self._append(step)
         context = run.request_context.to_json()
         changes = RunChanges(status="suspended", request_context=context, owner=None, data=data)
         if not self.is_held:
@@ -155,11 +157,11 @@ class HeldRun:
             self._is_forgotten = True
             await self._update(RunChanges(data=self._data()))
 
-    async def end(self, run: AgentRun, leg: WaitingLeg | None, *, is_over: bool) -> None:
+    async def end(self) -> None:
         """Give the claim up: store how a run has ended, and leave another to who answers next."""
         try:
-            if self.is_held and (is_over or self._is_forgotten):
-                await self._store_end(run, leg)
+            if self.is_held and (self._run.wait.is_over or self._is_forgotten):
+                await self._store_end()
             elif self.is_held:
                 await self._update(_WAITS)
             self._drop()
@@ -167,7 +169,8 @@ class HeldRun:
             self.is_held = False
             self._give_up()
 
-    async def _store_end(self, run: AgentRun, leg: WaitingLeg | None) -> None:
+    async def _store_end(self) -> None:
+        run, leg = self._run, self._run.wait.leg
         output: dict[str, Json] = {
             "text": run.transcript.text,
             "finishReason": run.finish_reason,
@@ -186,7 +189,7 @@ class HeldRun:
         if is_success and leg is not None:
             leg.end(output)
         try:
-            await self._append(run, leg, step)
+            await self._append(step)
         except RunClaimedError:
             return  # whoever has it now ends it
         changes = RunChanges(
@@ -198,11 +201,12 @@ class HeldRun:
         )
         await self._update(changes)
 
-    async def _append(self, run: AgentRun, leg: WaitingLeg | None, step: StepRecord) -> None:
+    async def _append(self, step: StepRecord) -> None:
         """Add what a run has come to here to its journal."""
+        leg = self._run.wait.leg
         rows: list[JournalRow] = [] if leg is None else [*leg.rows]
         # The records first: what is streamed at the end names them.
-        rows += [_log(run, leg, self._place), step]
+        rows += [_log(self._run, self._place), step]
         owner = self._owner if self.is_held else None
         stored = self._runs.store.append(*self._key, rows, owner=owner)
         if stored is not None:
@@ -235,10 +239,10 @@ def _step(status: Any) -> StepRecord:
     return step
 
 
-def _log(run: AgentRun, leg: WaitingLeg | None, place: int) -> LogRow:
+def _log(run: AgentRun, place: int) -> LogRow:
     """Return what the run has streamed since it was stored."""
     block = StepRecord(STEP, STEP, None, 0)
-    whole = leg if run.status == "success" else None
+    whole = run.wait.leg if run.status == "success" else None
     log = LogRow()
     if not place:
         log.append((0, int(Kind.START), None, None))

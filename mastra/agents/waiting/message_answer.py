@@ -18,7 +18,8 @@ from mastra.agents.calls.outcomes import APPROVAL_SCHEMA
 from mastra.agents.limits import UsageLimits
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.run.agent_run import AgentRun
-from mastra.agents.waiting.resume import Resume, runs_of, take
+from mastra.agents.run.wait import Resume
+from mastra.agents.waiting.resume import runs_of, take
 from mastra.agents.waiting.suspended import run_from_head
 from mastra.errors import ModelError, RunNotFoundError
 from mastra.jsonable import dump_json
@@ -65,8 +66,9 @@ async def answered_run(run: AgentRun) -> Answered | None:
     """
     if run.thread_id is None:
         return None
-    runs = runs_of(run)
-    found = [head for head in await runs.list_waiting() if run_from_head(head).error is None]
+    found = [
+        head for head in await runs_of(run).list_waiting() if run_from_head(head).error is None
+    ]
     here = (run.thread_id, run.resource_id)
     calls: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for head in found:
@@ -81,7 +83,7 @@ async def answered_run(run: AgentRun) -> Answered | None:
     run_id, call = calls[answer[0]]
     if not _fits(run, call, answer[1]):
         return None
-    return await _take(run, Resume(runs, answer[0], data=answer[1]), run_id)
+    return await _take(run, Resume(answer[0], data=answer[1]), run_id)
 
 
 def _answerable(waiting: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, cast
 
 from mastra.agents.calls.outcomes import APPROVAL_SCHEMA
@@ -21,8 +21,10 @@ from mastra.agents.records.requested_call import (
     Suspended,
 )
 from mastra.agents.records.waiting_leg import WaitingLeg
+from mastra.agents.results import StepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.recorder import StepRecorder
+from mastra.agents.run.wait import Resume
 from mastra.agents.waiting.held_run import HeldRun
 from mastra.agents.waiting.stored_runs import StoredRuns, stored_runs
 from mastra.agents.waiting.suspended import WaitingCall
@@ -39,9 +41,9 @@ from mastra.schema import SchemaMismatch
 from mastra.storage.damage import UNREADABLE
 
 __all__ = [
-    "Resume",
     "begin_resumed",
     "put_to_wait",
+    "restore",
     "resumption_of",
     "runs_of",
     "take",
@@ -53,33 +55,15 @@ _KEPT = ("max_steps", "tool_choice", "active_tools", "memory")
 """Options that a run goes on with. A function is not stored; whoever goes on gives it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """An answer to a run that waits."""
-
-    runs: StoredRuns
-    """Where the run is kept."""
-    tool_call_id: str | None = None
-    """Which call is answered, where several wait."""
-    approved: bool | None = None
-    """The answer to an approval."""
-    reason: str | None = None
-    """Why not."""
-    args: Mapping[str, Any] | None = None
-    """In place of the arguments of a call that is approved."""
-    data: Any = None
-    """The answer to a suspended tool."""
-
-
 async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
     """Claim a run, take over what the call does not say itself, and return what it waits for.
 
     Raises:
         StorageError: The run cannot be read (`ROW_UNREADABLE`).
     """
-    run.wait.held = HeldRun(resume.runs, run.run_id)
+    run.wait.held = held = HeldRun(runs_of(run), run)
     # Where a server knows who calls, only their own runs go on.
-    loaded = await run.wait.held.take(run.request_context.get(RESOURCE_ID))
+    loaded = await held.take(run.request_context.get(RESOURCE_ID))
     waiting = cast("dict[str, Any]", loaded.head.data["waiting"])
     try:
         _chosen_call(run.run_id, waiting, resume.tool_call_id)
@@ -94,7 +78,7 @@ async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
         run.wait.leg = WaitingLeg(run, journal, waiting)
         run.wait.leg.rows = rows
     except UNREADABLE as error:
-        raise _unreadable(run, resume, error) from error
+        raise _unreadable(run, error) from error
     for key, value in run.request_context.items():
         kept.set(key, value)
     run.request_context = kept
@@ -105,8 +89,8 @@ async def take(run: AgentRun, resume: Resume) -> dict[str, Any]:
     return waiting
 
 
-def _unreadable(run: AgentRun, resume: Resume, cause: Exception) -> StorageError:
-    return resume.runs.unreadable(run.run_id, f"it holds {cause!r}")
+def _unreadable(run: AgentRun, cause: Exception) -> StorageError:
+    return runs_of(run).unreadable(run.run_id, f"it holds {cause!r}")
 
 
 def _chosen_call(
@@ -129,25 +113,52 @@ def _chosen_call(
     )
 
 
+def restore(run: AgentRun) -> StepResult:
+    """Put a run that was taken to where it waits; return the step that it is in.
+
+    Raises:
+        StorageError: The run cannot be read (`ROW_UNREADABLE`).
+    """
+    try:
+        run.meter.limits = UsageLimits.of(run.options.get("limits"))
+        return _leg_of(run).restore()
+    except (InputValidationError, *UNREADABLE) as error:
+        raise _unreadable(run, error) from error
+
+
+def _leg_of(run: AgentRun) -> WaitingLeg:
+    leg = run.wait.leg
+    assert leg is not None  # noqa: S101 - it was taken, or its calls wait, so their step was noted
+    return leg
+
+
 def begin_resumed(
-    run: AgentRun, resume: Resume, waiting: Mapping[str, Any], runner: CallRunner
+    run: AgentRun,
+    resume: Resume,
+    waiting: Mapping[str, Any],
+    step: StepResult,
+    runner: CallRunner,
 ) -> StepRecorder:
-    """Put the run back into the step it stopped in and start the calls that may go on.
+    """Go on in the step that a run stopped in: start the calls that may.
+
+    Args:
+        run: The run, as `restore` has left it.
+        resume: The answer.
+        waiting: What it waits for.
+        step: The step.
+        runner: Runs the calls.
 
     Raises:
         ResumeValidationError: The answer is not what the tool waits for.
         StorageError: The run cannot be read (`ROW_UNREADABLE`).
     """
     chosen = _chosen_call(run.run_id, waiting, resume.tool_call_id)
-    leg = run.wait.leg
-    assert leg is not None  # noqa: S101 - taken
+    leg = _leg_of(run)
     try:
-        run.meter.limits = UsageLimits.of(run.options.get("limits"))
-        leg.restore(run)
-        recorder = leg.recorder(runner.start)
-        settled = run.state["settled"] = leg.recall(recorder)
+        recorder = StepRecorder.resumed(run, leg, step, runner.start)
+        settled = run.state["settled"] = leg.recall(step, recorder.calls)
     except (InputValidationError, *UNREADABLE) as error:
-        raise _unreadable(run, resume, error) from error
+        raise _unreadable(run, error) from error
     resumption = resumption_of(
         runner,
         chosen,
@@ -183,7 +194,7 @@ def _take_elsewhere(
         if not runner.runs_elsewhere(call.name):
             recorder.calls.remove(call)
         elif call.id in told:
-            runner.know(call, Done(told[call.id].result, told[call.id].is_error))
+            runner.know(call.id, Done(told[call.id].result, told[call.id].is_error))
 
 
 def _still(call: Mapping[str, Any]) -> NeedsApproval | Suspended:
@@ -265,17 +276,14 @@ async def put_to_wait(run: AgentRun, runner: CallRunner) -> None:
     first = calls[0]
     run.wait.payload = what_to_answer(first)
     run.wait.schema = first.resume_schema
-    leg = run.wait.leg
-    assert leg is not None  # noqa: S101 - where calls wait, their step was noted
     waiting: dict[str, Json] = {
         "createdAt": now_ms(),
         "threadId": run.thread_id,
         "waiting": [asdict(call) for call in calls],
         "options": _kept_options(run),
-        **leg.to_waiting(),
+        **_leg_of(run).to_waiting(),
     }
-    held = run.wait.held or HeldRun(runs_of(run), run.run_id)
-    await held.wait(run, leg, waiting)
+    await (run.wait.held or HeldRun(runs_of(run), run)).wait(waiting)
 
 
 def _kept_options(run: AgentRun) -> dict[str, Json]:
