@@ -129,4 +129,4 @@ def tracer_of(services: Any) -> Tracer | None:
     chosen: Any = getattr(services, "observability", None)
     if isinstance(chosen, Observability):
         return chosen.tracer
-    return _default.tracer
+    return None if configured_provider() is None else _default.tracer

@@ -55,21 +55,24 @@ class RunLegs(RunView[Out]):
         *,
         per_step: bool,
     ) -> RunHandle:
-        while self._starting is not None:  # so that `on_start` is called once
-            await self._starting.wait()
+        while self._is_starting:  # so that `on_start` is called once
+            self._started = self._started or asyncio.Event()
+            await self._started.wait()
         if self._handle is not None and self._handle.has_given_up:
             self._handle = self._began = None  # the run is as storage has it
             self._may_be_started = self._is_stored
         if self._handle is not None:
             return await self._again(input_data, initial_state)
-        self._starting = starting = asyncio.Event()
+        self._is_starting = True
         try:
             return await self._start_alone(
                 input_data, initial_state, request_context, per_step=per_step
             )
         finally:
-            self._starting = None
-            starting.set()
+            self._is_starting = False
+            if self._started is not None:
+                self._started.set()
+                self._started = None
 
     async def _start_alone(
         self,

@@ -55,7 +55,8 @@ class RunView(Generic[Out]):
         self._target = RunTarget(spec, runtime.store, run_id, runtime.services)
         self._handle: RunHandle | None = None
         self._began: tuple[Json, Json] | None = None  # with which input and state, from here
-        self._starting: asyncio.Event | None = None  # set when a call of `start` is through
+        self._is_starting = False
+        self._started: asyncio.Event | None = None  # set when that call of `start` is through
         self._watchers: Watchers | None = None
 
     @property

@@ -209,10 +209,10 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
     if outcome is None:
         decide = partial(decide_branch, walk, scope, node)
         outcome = await decision(walk, scope, f"{scope.prefix}{node.op}?", value, decide)
-    taken = [_arm_of(node, arm) for arm in cast("list[str | int]", outcome)]
-    if len(taken) == 1:
-        return {taken[0].id: await _run_unit(walk, scope, taken[0], value)}
-    return await _run_units(walk, scope, taken, value)
+    if len(outcome) == 1:
+        unit = _arm_of(node, outcome[0])
+        return {unit.id: await _run_unit(walk, scope, unit, value)}
+    return await _run_units(walk, scope, [_arm_of(node, arm) for arm in outcome], value)
 
 
 async def _run_units(walk: Walk, scope: Scope, units: Sequence[Unit], value: Json) -> Json:

@@ -162,7 +162,7 @@ class InProcessEngine:
             driving = traced_leg(run.span, driving)
         # No task group's: a run outlives whoever started it.
         leg.task = leg.loop.create_task(driving, name=f"mastra run {target.run_id}")
-        leg.task.add_done_callback(leg.end)
+        leg.watch()
         if command.hold is not None:
             self._watch(target.store)
         return leg
@@ -239,6 +239,7 @@ class InProcessEngine:
     async def _drive(self, key: tuple[int, str, str], leg: Leg) -> WorkflowResult[Any]:
         command, run = leg.command, leg.run
         target, hold = command.target, command.hold
+        leg.begun()
         head = None
         if not command.is_created:
             head = head_of(command)
@@ -252,6 +253,7 @@ class InProcessEngine:
             leg.is_ending = True
             result = await conclude(command, run, writer, outcome)
         except BaseException as error:
+            leg.watch()  # its exception is looked at when it has ended
             await self._leave(leg, error)
             raise
         else:

@@ -103,7 +103,13 @@ class JournalWriter:
         if self._lock is not None:
             return self._append_in_turn(rows)
         try:
-            stored = self._store.append(*self._key, rows, **self._options)
+            workflow_id, run_id = self._key
+            options = self._options
+            stored = (
+                self._store.append(workflow_id, run_id, rows, **options)
+                if options
+                else self._store.append(workflow_id, run_id, rows)
+            )
         except StorageError as error:
             self._held, self._lock, self._is_unsure = [*rows], asyncio.Lock(), True
             if not self._waits_after(error):

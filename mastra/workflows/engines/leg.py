@@ -55,6 +55,16 @@ class Leg:
         """Whether the leg did not begin, or another process has taken the run over."""
         return self.is_lost
 
+    def watch(self) -> None:
+        """See to it that the leg ends with its task, which may be cancelled before it has begun."""
+        assert self.task is not None  # noqa: S101 - set before anyone gets the leg
+        self.task.add_done_callback(self.end)
+
+    def begun(self) -> None:
+        """Take note that the task runs: it ends the leg itself, a turn of the loop sooner."""
+        assert self.task is not None  # noqa: S101 - set before anyone gets the leg
+        self.task.remove_done_callback(self.end)
+
     def end(self, task: asyncio.Task[Any] | None = None) -> None:
         """Wake those who wait for the result.
 

@@ -60,16 +60,21 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
     if reopening.target is not None:
         run.open_ops = set(reopening.target.op_ids)
     run.log.forms = forms_of(target.spec)
-    last = run.log.entries.last
-    run.first_seq = run.outbox.announced = len(run.log.entries)
-    # A restart goes on with the leg that was cut off, unless nothing of that is stored.
-    is_at_end = last is not None and last[0] is Kind.FINISH
-    is_told = last is not None and not (is_at_end and (reopening.target or reopening.travel))
-    if command.kind != "restart" or not is_told:
+    if loaded is None or not _goes_on(command, run):
         run.note(Kind.START)
     if tracer_of(target.services) is not None:
         open_run_span(command, run, None if loaded is None else loaded.head.data.get("trace"))
     return run
+
+
+def _goes_on(command: Command, run: ActiveRun) -> bool:
+    """Return whether this leg goes on with one that was cut off; if not, it begins one."""
+    entries, reopening = run.log.entries, command.reopening
+    run.first_seq = run.outbox.announced = len(entries)
+    last = entries.last
+    if command.kind != "restart" or last is None:  # nothing of the leg is stored
+        return False
+    return last[0] is not Kind.FINISH or not (reopening.target or reopening.travel)
 
 
 def _continue(run: ActiveRun, loaded: LoadedRun) -> None:
@@ -262,17 +267,14 @@ async def _save(
         "lease_until": 0,
         "data": head_data(command, run, outcome),
     }
-    key = (target.workflow_id, target.run_id)
-    tries = 0
+    key, tries = (target.workflow_id, target.run_id), 0
+    expected = ("pending", "running", "waiting", outcome.status)
 
     def save() -> Awaitable[bool]:
         nonlocal tries
         tries += 1
         return target.store.update_run(
-            *key,
-            changes,
-            expected_status=("pending", "running", "waiting", outcome.status),
-            expected_owner=run.owner,
+            *key, changes, expected_status=expected, expected_owner=run.owner
         )
 
     if await patiently(save, writer.patience_s):

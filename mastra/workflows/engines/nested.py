@@ -14,12 +14,7 @@ from mastra.workflows.engines.travel import travel_input
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import WorkflowNode, WorkflowSpec
 
-__all__ = ["run_workflow", "scope_of"]
-
-
-def scope_of(spec: WorkflowSpec, prefix: str, names: str, init_data: Json) -> Scope:
-    """Return the scope of a workflow at a place of the nesting."""
-    return Scope(spec, spec.retry, prefix, names, init_data)
+__all__ = ["run_workflow"]
 
 
 async def run_workflow(
@@ -46,7 +41,7 @@ async def run_workflow(
         checked = value
         if spec.validate_inputs and not spec.input_schema.is_any:
             checked = _nested_input(walk, scope, spec, block, value)
-        inner = scope_of(spec, f"{op_id}/", f"{block.step_id}.", checked)
+        inner = Scope(spec, spec.retry, f"{op_id}/", f"{block.step_id}.", checked)
         if spec.drive is not None:  # no workflow of its own, so it is tried again as this one says
             inner.retry = scope.retry
         if spec.has_callbacks:

@@ -13,12 +13,11 @@ from mastra.jsonable import Json
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines import flow
 from mastra.workflows.engines.base import Halt, Ops, Walk
-from mastra.workflows.engines.nested import scope_of
 from mastra.workflows.engines.pause import pause_before
 from mastra.workflows.engines.travel import travel_start
 from mastra.workflows.spec import StepNode, WorkflowSpec
 
-__all__ = ["root_scope", "walk"]
+__all__ = ["walk"]
 
 
 def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> Awaitable[Json]:
@@ -27,18 +26,13 @@ def _nested(walk: Walk, scope: Scope, spec: WorkflowSpec, value: Json) -> Awaita
     return _walk_nodes(walk, scope, spec, value, is_root=False)
 
 
-def root_scope(spec: WorkflowSpec, init_data: Json) -> Scope:
-    """Return the scope of a workflow that stands by itself."""
-    return scope_of(spec, "", "", init_data)
-
-
 def walk(run: ActiveRun, ops: Ops, spec: WorkflowSpec) -> Coroutine[Any, Any, Json]:
     """Walk a run's whole graph and return the value that comes out.
 
     Raises:
         Halt: The walk ended before its last node, as its status says.
     """
-    scope = root_scope(spec, run.input)
+    scope = Scope(spec, spec.retry, "", "", run.input)
     run.path.clear()
     return _walk_nodes(Walk(run, ops, _nested), scope, spec, run.input, is_root=True)
 
