@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
+from bench.least import LeastEngine
 from bench.measure import Options, Row, Subject, compare
 from mastra.workflows.step import Step, clone_step, create_step
 from mastra.workflows.step_context import StepContext
@@ -284,6 +286,25 @@ async def _rest(options: Options) -> list[Row]:
     ]
 
 
+async def _least(options: Options) -> list[Row]:
+    turns = options.turns(32)
+    return [
+        await compare(
+            GROUP,
+            f"chain of {size}, a run, beside the least of an engine",
+            ours=_cpu(run(chain(size), {"n": 1}), 1),
+            limit=_cpu(partial(LeastEngine(Number, same, size).run, {"n": 1}), 1),
+            turns=turns,
+        )
+        for size in (2, 10)
+    ]
+
+
 async def measure(options: Options) -> list[Row]:
     """Measure the group."""
-    return [*await _chains(options), *await _wide(options), *await _rest(options)]
+    return [
+        *await _chains(options),
+        *await _wide(options),
+        *await _rest(options),
+        *await _least(options),
+    ]
