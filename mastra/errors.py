@@ -37,7 +37,8 @@ And one warning: WorkflowOutputWarning, at `commit()`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, cast
 
 __all__ = [
     "AccessDeniedError",
@@ -86,6 +87,9 @@ class MastraError(Exception):
 
     code: ClassVar[str] | str = "MASTRA_ERROR"
     """Stable, upper case; safe to compare and to send."""
+    # What a subclass has that does not call this `__init__`.
+    message: str = ""
+    details: dict[str, Any] = cast("dict[str, Any]", MappingProxyType[str, Any]({}))
 
     def __init__(
         self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
@@ -94,7 +98,7 @@ class MastraError(Exception):
         self.message = message
         if code is not None:
             self.code = code
-        self.details: dict[str, Any] = details or {}
+        self.details = details or {}
 
 
 class ConfigError(MastraError):
@@ -189,12 +193,16 @@ class StepError(RunError):
 
 
 class UserCodeError(RunError):
-    """A function of yours raised what is no ordinary exception; that is `__cause__`.
+    """A function of yours raised what is no ordinary exception; that is `raised`, and `__cause__`.
 
-    Such as `SystemExit`, `StopIteration`, or a `CancelledError` where nobody had cancelled.
+    Such as `SystemExit`, `StopIteration`, or a `CancelledError` where nobody had cancelled. An
+    exception that raises when it is asked about itself is `raised` alone: whoever shows a traceback
+    asks each cause.
     """
 
     code = "USER_CODE_ENDED"
+    raised: BaseException | None = None
+    """What the function raised, in the process in which it did."""
 
 
 class WorkflowFailedError(RunError):

@@ -8,14 +8,15 @@ Whatever a step, a tool or a callback raises ends that and nothing else. Two thi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dis
 import inspect
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import CodeType, TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from mastra.errors import MastraError, StepError, UserCodeError
 from mastra.jsonable import Json, dump_json, load_json
@@ -26,8 +27,10 @@ __all__ = [
     "call_user",
     "cancel_requests",
     "contained",
+    "details_of",
     "error_to_json",
     "name_of",
+    "one_error",
     "place_in_code",
     "text_of",
 ]
@@ -82,25 +85,24 @@ class Guard:
             BaseException: The error itself, where somebody has cancelled the task, a signal ends
                 the process, or it is a signal of this package.
         """
-        if isinstance(error, Exception) and not isinstance(error, _ITERATION):
-            return error
+        if _is_ordinary(error):
+            return cast("Exception", error)
         if self._is_real(error):
             raise error
         return contained(error)
 
     def _is_real(self, error: BaseException) -> bool:
-        if isinstance(error, Signal):
+        kind, task = type(error), self._task
+        if issubclass(kind, Signal):
             return True
-        task = self._task
-        if isinstance(error, asyncio.CancelledError):
+        if issubclass(kind, asyncio.CancelledError):
             # What a library cancels inside of the code leaves no request for this task.
             return task is None or task.cancelling() > self._requests
-        if isinstance(error, GeneratorExit):
+        if issubclass(kind, GeneratorExit):
             return task is not _running_task()  # the coroutine is being closed
-        if isinstance(error, BaseExceptionGroup):
-            group = cast("BaseExceptionGroup[BaseException]", error)
-            return group.subgroup(Signal) is not None
-        return isinstance(error, (KeyboardInterrupt, SystemExit)) and _is_of_the_process(error)
+        if issubclass(kind, BaseExceptionGroup):
+            return any(issubclass(type(member), Signal) for member in all_members(error))
+        return issubclass(kind, (KeyboardInterrupt, SystemExit)) and _is_of_the_process(error)
 
 
 _ITERATION = (StopIteration, StopAsyncIteration)
@@ -113,16 +115,76 @@ def _running_task() -> asyncio.Task[Any] | None:
         return None
 
 
+def _is_ordinary(error: BaseException) -> bool:
+    """Return whether `except Exception` is for an error, and whoever gets it may look at it."""
+    kind = type(error)
+    return issubclass(kind, Exception) and not issubclass(kind, _ITERATION) and _is_tame(error)
+
+
+# What an exception is, whatever code of the user's says that it is: `isinstance` asks `__class__`.
+_FACTS: Final = {
+    name: BaseException.__dict__[name].__get__
+    for name in ("__cause__", "__context__", "__suppress_context__", "__traceback__")
+}
+_members_of: Final = BaseExceptionGroup.__dict__["exceptions"].__get__
+
+
+def _fact(error: BaseException, name: str) -> Any:
+    return _FACTS[name](error)
+
+
+def _is_tame(error: BaseException) -> bool:
+    """Return whether an exception can be asked about itself, and tells the truth."""
+    try:
+        getattr(error, "__notes__", None)
+        return error.__class__ is type(error) and all(
+            getattr(error, name) is read(error) for name, read in _FACTS.items()
+        )
+    except BaseException:  # noqa: BLE001 - that is what was to be found out
+        return False
+
+
+def all_members(group: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions of a group and of the groups in it, whatever these say of themselves."""
+    for member in _members_of(group):
+        if issubclass(type(member), BaseExceptionGroup):
+            yield from all_members(member)
+        else:
+            yield member
+
+
+@contextlib.contextmanager
+def one_error() -> Generator[None]:
+    """Raise the first exception of a task group of this package's, in place of the group.
+
+    Whoever waits for the tasks asks of which class it is: whether a storage is away, or a run is
+    another process's.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        first = next(all_members(group))
+    else:
+        return
+    raise first
+
+
 def contained(error: BaseException) -> Exception:
-    """Return an exception that stands for one that `except Exception` would let through."""
-    if isinstance(error, Exception) and not isinstance(error, _ITERATION):
-        return error
+    """Return an exception that stands for one that `except Exception` would let through.
+
+    So it does for one that raises, or lies, when it is asked about itself: `isinstance`, logging
+    and tracebacks ask.
+    """
+    if _is_ordinary(error):
+        return cast("Exception", error)
     name, text = name_of(error), text_of(error)
-    if isinstance(error, asyncio.CancelledError):
+    if issubclass(type(error), asyncio.CancelledError):
         text = "it awaited something that was cancelled, and nobody had cancelled the run"
     told = text if text.startswith(name) else f"{name}: {text}"
     made = UserCodeError(f"Your code raised {told}.", details={"name": name})
-    made.__cause__ = error
+    made.raised = error
+    if _is_tame(error):
+        made.__cause__ = error
     return made
 
 
@@ -147,7 +209,7 @@ async def call_user(function: Callable[..., Any], *arguments: Any) -> Any:
         found = Guard(requests).contain(error)
         if found is error:
             raise
-        raise found from error
+    raise found  # with no context but its cause
 
 
 def _is_of_the_process(error: BaseException) -> bool:
@@ -155,12 +217,12 @@ def _is_of_the_process(error: BaseException) -> bool:
     if threading.current_thread() is not threading.main_thread():
         return False
     handlers = {code for code in map(_handler_code, signal.valid_signals()) if code is not None}
-    trace, last = error.__traceback__, None
+    trace, last = _fact(error, "__traceback__"), None
     while trace is not None:
         if trace.tb_frame.f_code in handlers:
             return True
         last, trace = trace, trace.tb_next
-    if not isinstance(error, KeyboardInterrupt) or last is None:
+    if not issubclass(type(error), KeyboardInterrupt) or last is None:
         return False
     # Python's own handler has no frame: the interrupt comes out of any instruction.
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -194,11 +256,12 @@ def text_of(error: BaseException) -> str:
     name = name_of(error)
     try:
         # A subclass may say something else here than `str()` does, and is read as it is.
-        found: Any = error.message if isinstance(error, MastraError) else str(error)
+        is_own = issubclass(type(error), MastraError)
+        found: Any = cast("MastraError", error).message if is_own else str(error)
         text = _clean(found if isinstance(found, str) else str(found))
     except BaseException as other:  # noqa: BLE001 - the text is for readers; the failure is not lost
         return f"{name}, of which the text cannot be read: str() raised {name_of(other)}"
-    if isinstance(error, SystemExit) and text:
+    if issubclass(type(error), SystemExit) and text:
         return f"{name}: {text}"
     return text or name
 
@@ -233,12 +296,11 @@ class _Teller:
 
     def tell(self, error: BaseException, depth: int) -> dict[str, Json]:
         """Return one exception with what it comes from."""
-        cause = _quietly(lambda: error.__cause__)
-        if type(error) is UserCodeError and cause is not None:
-            error = cause
+        if type(error) is UserCodeError and error.raised is not None:
+            error = error.raised
         self._left -= 1
         self._told.add(id(error))
-        details = _quietly(lambda: _mapping(error, "details")) or {}
+        details = details_of(error)
         if issubclass(type(error), StepError) and "name" in details:
             return details  # made from what was stored of its cause, and that is all of it
         data: dict[str, Json] = {"message": text_of(error), "name": name_of(error)}
@@ -255,7 +317,7 @@ class _Teller:
         issues = _quietly(lambda: _issues_of(error))
         if issues:
             data["issues"] = issues
-        cause = _quietly(lambda: _cause_of(error))
+        cause = _cause_of(error)
         if cause is not None and depth < MAX_DEPTH and self._left > 0 and self._is_new(cause):
             data["cause"] = self.tell(cause, depth + 1)
         return data
@@ -264,7 +326,7 @@ class _Teller:
         return id(error) not in self._told
 
     def _tell_members(self, group: BaseException, details: dict[str, Json], depth: int) -> None:
-        found = _quietly(lambda: tuple(cast("Any", group).exceptions)) or ()
+        found = _members_of(group)
         members: list[Json] = []
         for member in found:
             if self._left <= 0:
@@ -290,10 +352,15 @@ def _quietly(read: Callable[[], T]) -> T | None:
         return None
 
 
+def details_of(error: BaseException) -> dict[str, Json]:
+    """Return the `details` of an exception as JSON data, without what JSON cannot hold."""
+    return _quietly(lambda: _mapping(error, "details")) or {}
+
+
 def _cause_of(error: BaseException) -> BaseException | None:
-    cause = error.__cause__
-    if cause is None and not error.__suppress_context__:
-        cause = error.__context__
+    cause = _fact(error, "__cause__")
+    if cause is None and not _fact(error, "__suppress_context__"):
+        cause = _fact(error, "__context__")
     return cause
 
 
@@ -353,7 +420,7 @@ def place_in_code(error: BaseException) -> str | None:
     own, standard = str(Path(__file__).parent), sysconfig.get_path("stdlib")
     frames = [
         (code.co_filename, f"{line} in {code.co_name}")
-        for code, line in _places(error.__traceback__)
+        for code, line in _places(_fact(error, "__traceback__"))
         if not code.co_filename.startswith(own)
     ]
     theirs = [one for one in frames if "site-packages" not in one[0]]
@@ -361,7 +428,8 @@ def place_in_code(error: BaseException) -> str | None:
     if theirs:
         file, rest = theirs[-1]
         return f"{file.removeprefix(f'{Path.cwd()}/')}:{rest}"
-    return None if error.__cause__ is None else place_in_code(error.__cause__)
+    cause = error.raised if type(error) is UserCodeError else _fact(error, "__cause__")
+    return None if cause is None else place_in_code(cause)
 
 
 def _places(raised: TracebackType | None) -> Iterator[tuple[CodeType, int]]:

@@ -309,7 +309,7 @@ def unserializable(value: object, what: str, error: BaseException) -> Serializat
         error: What was raised when it was written.
     """
     path, culprit = _find(value)
-    where = ".".join(str(part) for part in path) or "the value itself"
+    where = ".".join(map(str, path)) or "the value itself"
     kind = type(culprit)
     if len(path) > MAX_DEPTH:
         reason = f"is nested more than {MAX_DEPTH} deep: pass a flat list with references"
@@ -320,8 +320,7 @@ def unserializable(value: object, what: str, error: BaseException) -> Serializat
     own = _raised_by_serializer(error)
     if own is not None:
         return SerializationError(
-            f"{what} cannot be stored as JSON: what writes {where} "
-            f"({kind.__module__}.{kind.__qualname__}) raised {own}.",
+            f"{what} cannot be stored as JSON: what writes {where} ({_named(kind)}) raised {own}.",
             issues=[{"path": list(path), "message": f"not serialisable: it raised {own}"}],
         )
     if kind is str:
@@ -332,9 +331,9 @@ def unserializable(value: object, what: str, error: BaseException) -> Serializat
             issues=[{"path": list(path), "message": "not serialisable: a lone surrogate"}],
         )
     return SerializationError(
-        f"{what} cannot be stored as JSON: {where} is {kind.__module__}.{kind.__qualname__}. "
+        f"{what} cannot be stored as JSON: {where} is {_named(kind)}. "
         "Return plain data, or give it a schema that says how it is written.",
-        issues=[{"path": list(path), "message": f"not serialisable: {kind.__qualname__}"}],
+        issues=[{"path": list(path), "message": f"not serialisable: {_named(kind)}"}],
     )
 
 
@@ -342,12 +341,19 @@ def _raised_by_serializer(error: BaseException) -> str | None:
     """Return the name of what code of the user's raised while a value was written."""
     if isinstance(error, (ValueError, RecursionError)):  # pydantic's own errors are of these
         return None
-    return type(error).__name__
+    return _named(type(error)).rpartition(".")[2]
 
 
-def _find(value: object) -> tuple[tuple[Any, ...], object]:
+def _named(kind: type) -> str:
+    try:
+        return f"{kind.__module__}.{kind.__qualname__}"
+    except BaseException:  # noqa: BLE001 - a metaclass may raise whatever it is asked
+        return type.__dict__["__name__"].__get__(kind)
+
+
+def _find(value: object) -> tuple[tuple[str | int, ...], object]:
     """Walk to the first part that cannot be encoded by itself, as deep as a value may be."""
-    path: tuple[Any, ...] = ()
+    path: tuple[str | int, ...] = ()
     above: set[int] = set()
     while id(value) not in above and len(path) <= MAX_DEPTH:
         above.add(id(value))
@@ -356,17 +362,31 @@ def _find(value: object) -> tuple[tuple[Any, ...], object]:
         )
         if found is None:
             break
-        path, value = (*path, found[0]), found[1]
+        path, value = (*path, _place(found[0])), found[1]
     return path, value
 
 
+def _place(key: object) -> str | int:
+    """Return a key as it is shown in a path."""
+    if type(key) is str or type(key) is int:
+        return key
+    try:
+        return str.__str__(str(key))
+    except BaseException:  # noqa: BLE001 - as for the values
+        return f"a key of type {_named(type(key))}"
+
+
 def _children(value: object) -> list[tuple[Any, object]]:
-    if isinstance(value, dict):
-        return list(cast("dict[Any, object]", value).items())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return list(enumerate(cast("list[object]", value)))
-    if isinstance(value, pydantic.BaseModel):
-        return [(name, getattr(value, name)) for name in type(value).model_fields]
+    """Return the parts of a value, which may raise whatever it is asked."""
+    try:
+        if isinstance(value, dict):
+            return list(cast("dict[Any, object]", value).items())
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return list(enumerate(cast("list[object]", value)))
+        if isinstance(value, pydantic.BaseModel):
+            return [(name, getattr(value, name)) for name in type(value).model_fields]
+    except BaseException:  # noqa: BLE001 - it is itself what cannot be written
+        return []
     return []
 
 

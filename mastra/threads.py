@@ -132,7 +132,7 @@ async def run_in_thread(function: Callable[..., T], *arguments: Any) -> T:
     if error is None:
         return value  # pyright: ignore[reportReturnType] - None only where T is
     try:
-        if isinstance(error, (StopIteration, StopAsyncIteration)):
+        if issubclass(type(error), (StopIteration, StopAsyncIteration)):
             raise contained(error)
         raise error
     finally:

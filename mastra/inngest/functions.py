@@ -10,7 +10,7 @@ import inngest
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
-from mastra.failures import error_to_json, text_of
+from mastra.failures import text_of
 from mastra.inngest.end_notice import tell_again
 from mastra.inngest.leg_table import LegTable
 from mastra.inngest.limits import MAX_OPERATIONS, check_limits, least_operations
@@ -35,7 +35,12 @@ from mastra.services import Services, surroundings
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.base import Halt
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
+from mastra.workflows.engines.outcome import (
+    Outcome,
+    outcome_of_fault,
+    outcome_of_halt,
+    outcome_of_value,
+)
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec import WorkflowSpec
@@ -208,10 +213,7 @@ class WorkflowFunctions:
         except Exception as error:
             if not facts.is_error_final:
                 raise
-            get_logger({"run_id": run.run_id}).exception(
-                "Run %r of workflow %r failed outside of its steps.", run.run_id, run.workflow_id
-            )
-            return await leg.conclude(Outcome("failed", error=error_to_json(error)))
+            return await leg.conclude(outcome_of_fault(run, error))
 
     async def _stored_answer(self, target: RunTarget) -> dict[str, Json]:
         """Return what the server is told by a request that came too late, or twice."""

@@ -21,6 +21,7 @@ import inngest
 
 from mastra.clock import now_s, sleep
 from mastra.errors import RunError
+from mastra.failures import one_error
 from mastra.inngest.checkpoints import Checkpoints
 from mastra.inngest.limits import MAX_SLEEP_S, check_operations, check_size
 from mastra.inngest.wire.api import Checkpoint
@@ -57,6 +58,8 @@ class Parked:
     wake_at: float = 0.0
     is_visible_sleep: bool = False
     """Whether the run is stored as waiting while nothing else goes on."""
+    known: StepRecord | None = None
+    """What the journal had of it when the walk came to it."""
 
 
 class FrontierOps:
@@ -123,7 +126,8 @@ class FrontierOps:
                 check_operations(body.step_id, None, self._operations, 1)
             except RunError as error:
                 body.refusal = error
-        return await self._park(Parked(op_id, "run", body, self._future()))
+        known = self._leg.run.journal.get(op_id)
+        return await self._park(Parked(op_id, "run", body, self._future(), known=known))
 
     async def gather(
         self, branches: Sequence[Callable[[], Awaitable[T]]], limit: int | None
@@ -160,9 +164,10 @@ class FrontierOps:
                 if left:  # the last one hands its place back to the caller
                     self._rest()
 
-        async with asyncio.TaskGroup() as group:
-            for place in range(at_once):
-                group.create_task(branch(place))
+        with one_error():
+            async with asyncio.TaskGroup() as group:
+                for place in range(at_once):
+                    group.create_task(branch(place))
         return results
 
     async def sleep(self, record: StepRecord) -> StepRecord:
@@ -186,6 +191,9 @@ class FrontierOps:
         delay = (record.wake_at or 0.0) - now_s()
         if delay > 0:
             await leg.wait_for_time(record, delay)
+        known = leg.run.journal.get(record.op_id)
+        if known is not None and known.status == "success":
+            return known  # another request for the leg has waited for it, too
         return wake(leg.run, record)
 
     # -- parking -------------------------------------------------------------------------------
@@ -317,7 +325,8 @@ class FrontierOps:
         started_ns = time.time_ns()
         if parked.kind == "sleep":
             record = await parked.body()
-            await self._leg.commit(record)
+            if self._leg.run.journal.get(parked.op_id) is not record:
+                await self._leg.commit(record)
             self._wake(parked, record)
             return
         record = await self._finish(parked)
@@ -345,6 +354,9 @@ class FrontierOps:
             await asyncio.wait({other})
             if not other.cancelled():
                 return other.result()
+        found = self._leg.run.journal.get(parked.op_id)
+        if found is not None and found is not parked.known:
+            return found  # it has been run since this walk came to it
         own = under_way[parked.op_id] = self._future()
         try:
             record = await self._perform(parked.body)

@@ -25,8 +25,8 @@ def error_from_json(data: Mapping[str, Json], cause: BaseException | None = None
         data: What `error_to_json` gave.
         cause: The step's own exception, where it was raised in this process.
     """
-    if isinstance(cause, MastraError):
-        return cause
+    if cause is not None and issubclass(type(cause), MastraError):
+        return cast("MastraError", cause)
     name = str(data.get("name", "Error"))
     message = str(data.get("message", name))
     known = _PUBLIC_ERRORS.get(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mastra.clock import now_ms
 from mastra.errors import WorkflowDefinitionError
-from mastra.failures import call_user, name_of, text_of
+from mastra.failures import Guard, call_user, name_of, text_of
 from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Scope
@@ -44,7 +44,8 @@ async def decide_branch(
         try:
             if asked is None:
                 asked = StepContext(walk.run, scope, record, _read(node.value, record.output))
-            holds = await call_user(condition, asked)
+            # What it gives is the user's too, and so is whether that is true.
+            holds = await call_user(bool, await call_user(condition, asked))
         except Exception as error:  # noqa: BLE001 - as in the original, it counts as false
             StepContext(walk.run, scope, record, None).logger.warning(
                 "The condition of %r in the branch after step %r raised %s: %s. It counts as false.",
@@ -66,7 +67,8 @@ async def decide_loop(
 ) -> bool | dict[str, Json]:
     """Return whether the condition holds, or the error that it raised."""
     try:
-        return bool(await ask(walk, scope, node.condition, node.output, record.output, record))
+        said = await ask(walk, scope, node.condition, node.output, record.output, record)
+        return bool(await call_user(bool, said))
     except Exception as error:  # noqa: BLE001 - it fails the run, from the record
         failed = fail_record(walk.run, StepRecord(record.op_id, record.step_id, None, 0), error)
         return {"error": failed.error}
@@ -88,11 +90,12 @@ async def decision(
             record.kind = "decision"
             record.iteration = iteration
             record.output = value
+            guard = Guard()
             try:
                 record.decision = await decide(record)
                 record.status = "success"
-            except Exception as error:  # noqa: BLE001 - it fails the run, from the record
-                fail_record(walk.run, record, error)
+            except BaseException as error:  # noqa: BLE001 - it fails the run, from the record
+                fail_record(walk.run, record, guard.contain(error))
             record.output = None
             record.ended_at = now_ms()
             return record
@@ -117,6 +120,6 @@ async def ask_concurrency(
             raise WorkflowDefinitionError(
                 f"Concurrency of foreach {node.unit.id!r} must be 1 or more, not {limit!r}."
             )
-        return limit
+        return int.__index__(limit)  # its own class may say something else
 
     return int(await decision(walk, scope, f"{op_id}?", None, decide))

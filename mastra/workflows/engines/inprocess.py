@@ -12,7 +12,6 @@ from weakref import WeakValueDictionary
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, RunClaimedError, RunStateError, StorageError
-from mastra.failures import error_to_json
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, WorkflowStore
@@ -26,7 +25,12 @@ from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.leg import Leg, confirm, lose, running_loop
 from mastra.workflows.engines.lifecycle import begin, conclude, head_of
-from mastra.workflows.engines.outcome import Outcome, outcome_of_halt, outcome_of_value
+from mastra.workflows.engines.outcome import (
+    Outcome,
+    outcome_of_fault,
+    outcome_of_halt,
+    outcome_of_value,
+)
 from mastra.workflows.engines.patience import is_passing
 from mastra.workflows.engines.recovery import Lookout, Recoveries, try_to_take_answer
 from mastra.workflows.engines.stored import StoredHandle
@@ -238,9 +242,8 @@ class InProcessEngine:
 
     async def _drive(self, key: tuple[int, str, str], leg: Leg) -> WorkflowResult[Any]:
         command, run = leg.command, leg.run
-        target, hold = command.target, command.hold
+        target, hold, head = command.target, command.hold, None
         leg.begun()
-        head = None
         if not command.is_created:
             head = head_of(command)
             head.data |= trace_data(run)
@@ -285,14 +288,12 @@ class InProcessEngine:
     async def _outcome(self, leg: Leg, writer: JournalWriter) -> Outcome:
         run = leg.run
         if leg.failure is not None:
-            run.causes[""] = leg.failure
-            return Outcome("failed", error=error_to_json(leg.failure))
+            return outcome_of_fault(run, leg.failure)
         try:
             outcome = await self._walk(leg, run, writer)
             if run.stop.is_thrown:
-                await asyncio.sleep(
-                    0
-                )  # a step may have cancelled its run and awaited nothing since
+                # A step may have cancelled its run and awaited nothing since.
+                await asyncio.sleep(0)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not run.stop.is_thrown or task is None:
@@ -300,6 +301,10 @@ class InProcessEngine:
             while task.uncancel():
                 pass
             outcome = Outcome("canceled")
+        except (StorageError, RunClaimedError, LeftOutError):
+            raise  # it goes on later, or elsewhere
+        except Exception as error:  # noqa: BLE001 - it would stop the run here again and again
+            outcome = outcome_of_fault(run, error)
         # Also where a step failed because it was told to stop.
         return Outcome("canceled") if run.stop.is_thrown else outcome
 

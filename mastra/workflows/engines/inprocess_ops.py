@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Protocol, TypeAlias, TypeVar
 
 from mastra.clock import now_ms, now_s, sleep
+from mastra.failures import one_error
 from mastra.jsonable import Json
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
@@ -160,10 +161,11 @@ class InProcessOps:
         if at_once < 2:
             await work(0 if branches else None)
             return results
-        async with asyncio.TaskGroup() as group:
-            # The first ones start together, whatever becomes of any of them.
-            for place in range(at_once):
-                group.create_task(work(place))
+        with one_error():
+            async with asyncio.TaskGroup() as group:
+                # The first ones start together, whatever becomes of any of them.
+                for place in range(at_once):
+                    group.create_task(work(place))
         return results
 
     async def sleep(self, record: StepRecord) -> StepRecord:

@@ -9,6 +9,7 @@ from mastra.dataclass import dataclass
 from mastra.errors import StepValidationError
 from mastra.failures import Guard, error_to_json
 from mastra.jsonable import Json
+from mastra.logs import get_logger
 from mastra.schema import SchemaMismatch
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.base import Halt
@@ -30,6 +31,7 @@ from mastra.workflows.spec_forms import forms_of
 
 __all__ = [
     "Outcome",
+    "outcome_of_fault",
     "outcome_of_halt",
     "outcome_of_value",
     "path_of",
@@ -105,6 +107,17 @@ def _gives_as_kept(spec: WorkflowSpec) -> bool:
 def _failed(run: ActiveRun, error: BaseException) -> Outcome:
     run.causes[""] = error
     return Outcome("failed", error=error_to_json(error))
+
+
+def outcome_of_fault(run: ActiveRun, error: BaseException) -> Outcome:
+    """Return the outcome of a walk that raised outside of the user's code, which nothing should."""
+    get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
+        "Run %r of workflow %r failed outside of its steps.",
+        run.run_id,
+        run.workflow_id,
+        exc_info=error,
+    )
+    return _failed(run, error)
 
 
 def outcome_of_halt(run: ActiveRun, spec: WorkflowSpec, halt: Halt) -> Outcome:

@@ -21,7 +21,7 @@ from mastra.errors import (
     UsageLimitError,
     UserCodeError,
 )
-from mastra.failures import Guard, cancel_requests, error_to_json, name_of, text_of
+from mastra.failures import Guard, cancel_requests, details_of, error_to_json, name_of, text_of
 from mastra.jsonable import Json, copy_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import ANY, SchemaMismatch
@@ -48,9 +48,12 @@ def fail_record(run: ActiveRun, record: StepRecord, error: BaseException) -> Ste
     record.status = "failed"
     record.error = error_to_json(error)
     if isinstance(error, TripwireError):
-        record.tripwire = {"reason": error.message, **error.details}
-    own = error.__cause__ if type(error) is UserCodeError else None
-    run.causes[record.op_id] = error if own is None else own
+        record.tripwire = {"reason": text_of(error), **details_of(error)}
+    cause: BaseException | None = error
+    if type(error) is UserCodeError and error.raised is not None:
+        cause = error.__cause__  # which is none where nobody can ask it anything
+    if cause is not None:
+        run.causes[record.op_id] = cause
     return record
 
 
