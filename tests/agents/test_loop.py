@@ -203,7 +203,7 @@ async def test_a_tool_starts_while_the_model_streams() -> None:
             return
         for chunk in ScriptedModel()._play(Turn(tool_calls=[ToolCall("work")])):
             yield chunk
-        await asyncio.wait_for(started.wait(), 2)
+        await asyncio.wait_for(started.wait(), 50)
         yield "and more"
 
     answer = await Agent(id="a", model=FunctionModel(model), tools=[work]).generate("q")

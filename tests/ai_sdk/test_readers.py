@@ -32,7 +32,7 @@ async def http(deeds: Deeds) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         while not is_so():
             await asyncio.sleep(0.005)
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.support.app_process import NOWHERE, Ended, run, start
+from tests.support.app_process import NOWHERE, Ended, run, running
 from tests.support.chat_server import ChatServer, chat_server
 from tests.support.openmeteo_server import OpenMeteoServer, openmeteo_server
 
@@ -78,15 +78,15 @@ async def test_text_reaches_the_terminal_while_the_model_still_generates(
     chat: ChatServer, weather: OpenMeteoServer
 ) -> None:
     chat.waits = True
-    process = await start("New York", env=chat.environment | weather.environment)
-    assert process.stdout is not None
-    # The model says nothing more before this was read; if it were held back, we would wait for
-    # ever here.
-    assert await asyncio.wait_for(process.stdout.read(100), 20) == b"A walk "
-    chat.go_on.set()
-    assert await process.stdout.read() == b"in the park.\n"
-    await process.communicate()
-    assert process.returncode == 0
+    async with running("New York", env=chat.environment | weather.environment) as process:
+        assert process.stdout is not None
+        # The model says nothing more before this was read; if it were held back, we would wait for
+        # ever here.
+        assert await asyncio.wait_for(process.stdout.read(100), 50) == b"A walk "
+        chat.go_on.set()
+        assert await process.stdout.read() == b"in the park.\n"
+        await process.communicate()
+        assert process.returncode == 0
 
 
 async def test_json_is_all_that_standard_output_gets(
@@ -209,24 +209,24 @@ async def test_the_backend_serves_the_workflows_and_stops_when_told() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = await start("serve", "--port", str(port), env={})
-    assert process.stderr is not None
-    try:
-        assert f"http://127.0.0.1:{port}".encode() in await process.stderr.readline()
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", transport=httpx.AsyncHTTPTransport(retries=8)
-        ) as http:
-            workflows = (await http.get("/api/workflows")).json()
-            assert set(workflows) == {"activityPlanningWorkflow", "incrementWorkflow"}
-            assert (await http.get("/docs")).status_code == 200
-            counted = await http.post(
-                "/api/workflows/incrementWorkflow/start-async", json={"inputData": {"value": 3}}
-            )
-            assert counted.json()["result"] == {"value": 10}
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, err = await asyncio.wait_for(process.communicate(), 20)
-    assert b"Traceback" not in err
+    async with running("serve", "--port", str(port), env={}) as process:
+        assert process.stderr is not None
+        try:
+            assert f"http://127.0.0.1:{port}".encode() in await process.stderr.readline()
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", transport=httpx.AsyncHTTPTransport(retries=8)
+            ) as http:
+                workflows = (await http.get("/api/workflows")).json()
+                assert set(workflows) == {"activityPlanningWorkflow", "incrementWorkflow"}
+                assert (await http.get("/docs")).status_code == 200
+                counted = await http.post(
+                    "/api/workflows/incrementWorkflow/start-async", json={"inputData": {"value": 3}}
+                )
+                assert counted.json()["result"] == {"value": 10}
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, err = await asyncio.wait_for(process.communicate(), 50)
+        assert b"Traceback" not in err
 
 
 async def test_help_names_the_options() -> None:
@@ -251,21 +251,21 @@ async def test_a_reader_that_goes_away_is_no_traceback(
         print(app.returncode)
     """
     env = chat.environment | weather.environment
-    process = await start(env=env, program=textwrap.dedent(program))
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"gone\n"
-    chat.go_on.set()
-    out, err = await process.communicate()
-    assert out == b"1\n"
-    assert b"Traceback" not in err
+    async with running(env=env, program=textwrap.dedent(program)) as process:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"gone\n"
+        chat.go_on.set()
+        out, err = await process.communicate()
+        assert out == b"1\n"
+        assert b"Traceback" not in err
 
 
 async def test_an_interrupt_ends_it_at_once(chat: ChatServer, weather: OpenMeteoServer) -> None:
     chat.waits = True
-    process = await start("New York", env=chat.environment | weather.environment)
-    assert process.stdout is not None
-    await process.stdout.read(3)
-    process.send_signal(signal.SIGINT)
-    _, err = await asyncio.wait_for(process.communicate(), 10)
-    assert process.returncode == 130
-    assert b"Traceback" not in err
+    async with running("New York", env=chat.environment | weather.environment) as process:
+        assert process.stdout is not None
+        await process.stdout.read(3)
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(process.communicate(), 50)
+        assert process.returncode == 130
+        assert b"Traceback" not in err

@@ -8,7 +8,7 @@ import pytest
 
 from app.demo import demo_weather
 from app.samples import sample_forecast
-from tests.support.app_process import NOWHERE, run, start
+from tests.support.app_process import NOWHERE, run, running
 from tests.support.openmeteo_server import openmeteo_server
 from tools.weather import UnknownCityError
 
@@ -26,37 +26,37 @@ HEADINGS = [
 @pytest.mark.timeout(150)
 async def test_without_a_network_a_sample_is_planned_and_streams_within_seconds() -> None:
     begun = time.monotonic()
-    process = await start("--demo", "New York", env=NOWHERE)
-    assert process.stdout is not None
-    pieces: list[bytes] = []
-    arrivals: list[float] = []
-    while piece := await process.stdout.read(4096):
-        pieces.append(piece)
-        arrivals.append(time.monotonic() - begun)
-    _, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
+    async with running("--demo", "New York", env=NOWHERE) as process:
+        assert process.stdout is not None
+        pieces: list[bytes] = []
+        arrivals: list[float] = []
+        while piece := await process.stdout.read(4096):
+            pieces.append(piece)
+            arrivals.append(time.monotonic() - begun)
+        _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
 
-    # About four on an idle machine; the others at work on this one are the rest.
-    assert arrivals[0] < 25
-    # Most of the pieces were seen while the rest was still to be generated.
-    assert len(arrivals) > 20
-    assert arrivals[0] < arrivals[len(arrivals) // 2] < arrivals[-1] - 0.2
+        # About four on an idle machine; the others at work on this one are the rest.
+        assert arrivals[0] < 25
+        # Most of the pieces were seen while the rest was still to be generated.
+        assert len(arrivals) > 20
+        assert arrivals[0] < arrivals[len(arrivals) // 2] < arrivals[-1] - 0.2
 
-    plan = b"".join(pieces).decode()
-    assert plan.startswith("📅 ")
-    assert "• Chance of rain: 10 %" in plan
-    places = [plan.index(heading) for heading in HEADINGS]
-    assert places == sorted(places)
+        plan = b"".join(pieces).decode()
+        assert plan.startswith("📅 ")
+        assert "• Chance of rain: 10 %" in plan
+        places = [plan.index(heading) for heading in HEADINGS]
+        assert places == sorted(places)
 
-    # Nothing else, such as what the native library logs, is said.
-    started, notice, fetched, planning, planned, branch, result = err.decode().splitlines()
-    assert started == "… fetch-weather"
-    assert notice == "Open-Meteo cannot be reached: this is a sample forecast, made up."
-    assert fetched.startswith("✓ fetch-weather ")
-    assert planning == "… plan-activities"
-    assert planned.startswith("✓ plan-activities ")
-    assert branch.startswith("Branch: plan-activities (10 % chance of rain")
-    assert result.startswith(f"Result: success, a plan of {len(plan)} characters")
+        # Nothing else, such as what the native library logs, is said.
+        started, notice, fetched, planning, planned, branch, result = err.decode().splitlines()
+        assert started == "… fetch-weather"
+        assert notice == "Open-Meteo cannot be reached: this is a sample forecast, made up."
+        assert fetched.startswith("✓ fetch-weather ")
+        assert planning == "… plan-activities"
+        assert planned.startswith("✓ plan-activities ")
+        assert branch.startswith("Branch: plan-activities (10 % chance of rain")
+        assert result.startswith(f"Result: success, a plan of {len(plan)} characters")
 
 
 @pytest.mark.every_engine

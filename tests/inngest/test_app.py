@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.support.app_process import NOWHERE, run, start
+from tests.support.app_process import NOWHERE, run, running
 from tests.support.chat_server import ChatServer, chat_server
 from tests.support.inngest_env import DevServer
 from tests.support.openmeteo_server import openmeteo_server
@@ -22,16 +22,16 @@ pytestmark = pytest.mark.devserver
 async def backend(server: DevServer, env: dict[str, str], *options: str) -> AsyncIterator[None]:
     """Serve the app and have the server know it, as `inngest dev -u` does."""
     port = str(server.app_port)
-    process = await start("serve", "--port", port, *options, env=env)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        transport = httpx.AsyncHTTPTransport(retries=10)
-        async with httpx.AsyncClient(transport=transport, timeout=30) as http:
-            assert (await http.put(f"{url}/api/inngest")).status_code == 200
-        yield
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.communicate(), 20)
+    async with running("serve", "--port", port, *options, env=env) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            transport = httpx.AsyncHTTPTransport(retries=10)
+            async with httpx.AsyncClient(transport=transport, timeout=30) as http:
+                assert (await http.put(f"{url}/api/inngest")).status_code == 200
+            yield
+        finally:
+            process.terminate()
+            await asyncio.wait_for(process.communicate(), 50)
 
 
 @pytest.mark.timeout(60)
@@ -52,12 +52,12 @@ async def test_the_planner_streams_its_plan_while_it_is_written(dev_server: DevS
         env = {**chat.environment, **weather.environment, "INNGEST_DEV": dev_server.url}
         async with backend(dev_server, env):
             played.waits = True
-            process = await start("New York", "--engine", "inngest", env=env)
-            assert process.stdout is not None
-            # The model says nothing more before this was read.
-            assert await asyncio.wait_for(process.stdout.read(100), 40) == b"A walk "
-            played.go_on.set()
-            out, err = await asyncio.wait_for(process.communicate(), 40)
+            async with running("New York", "--engine", "inngest", env=env) as process:
+                assert process.stdout is not None
+                # The model says nothing more before this was read.
+                assert await asyncio.wait_for(process.stdout.read(100), 40) == b"A walk "
+                played.go_on.set()
+                out, err = await asyncio.wait_for(process.communicate(), 40)
     assert out == b"in the park.\n"
     assert process.returncode == 0, err.decode()
     assert b"Branch: plan-activities (10 % chance of rain" in err

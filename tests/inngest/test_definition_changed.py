@@ -76,7 +76,7 @@ def plus_one(name: str, ran: list[str]) -> Any:
 
 async def until_failed(fake: FakeInngest) -> None:
     """Wait until the server has given a run up."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         while not any(run.status == "Failed" for run in fake.runs.values()):
             await asyncio.sleep(0.01)
 
@@ -115,7 +115,7 @@ async def test_a_run_goes_on_by_itself_where_the_definition_comes_back(
         await asyncio.sleep(0.01)
     requests = host.requests
     await deploys.on(deploys.workflow(n, a, b, sleeps=1.2, retries=20))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         while host.requests < requests + 2:  # the second time, it has been refused
             await asyncio.sleep(0.01)
     back = await (await deploys.on(original)).create_run("r")

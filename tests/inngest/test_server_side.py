@@ -19,7 +19,7 @@ from tests.support.inngest_server import FakeInngest, FakeRun
 
 async def until(holds: Any) -> None:
     """Wait for something that nothing tells of."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         while not holds():
             await asyncio.sleep(0.01)
 

@@ -7,7 +7,8 @@ import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,20 +42,28 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "COLUMNS": "200", **extra}
 
 
-async def start(
+@asynccontextmanager
+async def running(
     *args: str, env: Mapping[str, str], module: str = "app", program: str | None = None
-) -> Process:
+) -> AsyncIterator[Process]:
     """Start `python -m app` with arguments, or another program."""
     what = ["-m", module] if program is None else ["-c", program]
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         sys.executable, *what, *args, cwd=ROOT, env=environment(env), stdout=PIPE, stderr=PIPE
     )
+    try:
+        yield process
+    finally:
+        # A test that fails leaves nothing that goes on, or that a later test is warned of.
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 async def run(*args: str, env: Mapping[str, str], program: str | None = None) -> Ended:
     """Run `python -m app` with arguments to its end."""
     started = time.monotonic()
-    process = await start(*args, env=env, program=program)
-    out, err = await process.communicate()
+    async with running(*args, env=env, program=program) as process:
+        out, err = await process.communicate()
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode(), time.monotonic() - started)

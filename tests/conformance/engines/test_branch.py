@@ -73,7 +73,7 @@ async def test_arms_run_at_the_same_time(env: Env) -> None:
             begun.add(id)
             if len(begun) == 2:
                 all_begun.set()
-            await asyncio.wait_for(all_begun.wait(), 10)
+            await asyncio.wait_for(all_begun.wait(), 50)
             return id
 
         return create_step(id=id, execute=execute)

@@ -38,7 +38,7 @@ class Gauge:
         self.most = max(self.most, self.inside)
         if self.most >= self._expected:
             self._is_full.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             await self._is_full.wait()
         await asyncio.sleep(0.003)  # in which one too many would come
         self.inside -= 1

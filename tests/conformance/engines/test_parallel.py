@@ -34,7 +34,7 @@ async def test_all_run_at_the_same_time(env: Env) -> None:
             begun.add(id)
             if len(begun) == 3:
                 all_begun.set()
-            await asyncio.wait_for(all_begun.wait(), 10)
+            await asyncio.wait_for(all_begun.wait(), 50)
             return id
 
         return create_step(id=id, execute=execute)
@@ -160,7 +160,7 @@ async def test_all_starts_are_told_before_the_first_end(env: Env) -> None:
             begun.add(id)
             if len(begun) == 2:
                 all_begun.set()
-            await asyncio.wait_for(all_begun.wait(), 10)
+            await asyncio.wait_for(all_begun.wait(), 50)
             return number
 
         return create_step(id=id, execute=execute)

@@ -149,7 +149,7 @@ async def test_it_fails_the_step(env: Env, calls: Calls, kind: str, is_sync: boo
 
     workflow = env.workflow(only(plain if is_sync else bad))
     run = await workflow.create_run()
-    result = await asyncio.wait_for(run.start(), 20)
+    result = await asyncio.wait_for(run.start(), 50)
     assert result.status == "failed"
     assert calls["bad"] == 1
     stored = await workflow.get_run(run.run_id)
