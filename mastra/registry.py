@@ -370,7 +370,7 @@ class Mastra:
         recovered: dict[str, list[str]] = {}
         for agent in self._agents.values():
             if agent.spec.durable:
-                run_ids = await agent.durable_runs.recover()
+                run_ids = await agent.durable_runs.workflow.restart_all_active_runs()
                 if run_ids:
                     recovered[agent.id] = run_ids
         return recovered

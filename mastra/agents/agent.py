@@ -24,7 +24,7 @@ from mastra.agents.results import AgentResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.wait import Resume
 from mastra.agents.waiting.stored_runs import StoredRuns, stored_runs
-from mastra.agents.waiting.suspended import SuspendedRuns, run_from_head
+from mastra.agents.waiting.suspended import SuspendedRuns
 from mastra.errors import ConfigError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
@@ -373,8 +373,7 @@ class Agent:
             args: In place of the arguments that the model gave.
             options: As of `stream`, where they differ from those of the run so far.
         """
-        resume = Resume(tool_call_id, approved=True, args=args)
-        return self._resume(resume, run_id, options)
+        return self._resume(Resume(tool_call_id, approved=True, args=args), run_id, options)
 
     def decline_tool_call(
         self,
@@ -385,8 +384,7 @@ class Agent:
         **options: Unpack[CallOptions],
     ) -> AgentStream[Any]:
         """Refuse a tool call that waits for approval, tell the model why, and go on."""
-        resume = Resume(tool_call_id, approved=False, reason=reason)
-        return self._resume(resume, run_id, options)
+        return self._resume(Resume(tool_call_id, approved=False, reason=reason), run_id, options)
 
     async def approve_tool_call_generate(
         self,
@@ -470,6 +468,11 @@ class Agent:
     def _runs(self) -> StoredRuns:
         return stored_runs(self._services, self._spec.runs, self.id)
 
+    @property
+    def waiting_runs(self) -> DurableRuns | StoredRuns:
+        """Where its runs that wait are found."""
+        return self._durable_runs or self._runs
+
     async def list_suspended_runs(
         self,
         *,
@@ -481,13 +484,9 @@ class Agent:
         per_page: int | None = None,
     ) -> SuspendedRuns:
         """Return the runs of this agent that wait for somebody's answer, the latest first."""
-        if self._durable_runs is not None:
-            found = await self._durable_runs.list_suspended(resource_id)
-        else:
-            found = [run_from_head(head) for head in await self._runs.list_waiting(resource_id)]
         found = [
             run
-            for run in found
+            for run in await self.waiting_runs.list_suspended(resource_id)
             if thread_id in {None, run.thread_id}
             and resource_id in {None, run.resource_id}
             and (from_date is None or run.created_at >= from_date.timestamp() * 1000)

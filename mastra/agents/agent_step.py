@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,15 +15,6 @@ from mastra.workflows.step import Step, create_step
 from mastra.workflows.step_context import StepContext
 
 __all__ = ["AgentStepInput", "AgentStepOutput", "agent_as_step"]
-
-
-class StepAgent(SubAgent, Protocol):
-    """An agent that may stand as a step."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        ...
 
 
 class AgentStepInput(BaseModel):
@@ -61,7 +52,7 @@ def refuse_tripped(result: Any) -> None:
         )
 
 
-def agent_as_step(agent: StepAgent, options: Mapping[str, Any]) -> Step[Any, Any]:
+def agent_as_step(agent: SubAgent, options: Mapping[str, Any]) -> Step[Any, Any]:
     """Return a step that asks an agent: `{prompt}` in, `{text}` or the structured output out.
 
     What the agent streams reaches the readers of the workflow's run. An agent that waits for

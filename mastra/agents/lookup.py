@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mastra.agents.agent import Agent
-from mastra.agents.waiting.stored_runs import StoredRuns
-from mastra.agents.waiting.suspended import SuspendedRun, run_from_head
+from mastra.agents.waiting.suspended import SuspendedRun
 
 __all__ = ["find_suspended"]
 
@@ -22,12 +21,5 @@ async def find_suspended(
     Returns:
         The run; `None` where there is none of that id and resource, or it does not wait.
     """
-    if agent.spec.durable:
-        found = await agent.durable_runs.suspended(run_id)
-    else:
-        runs = StoredRuns(agent.stored_runs.runtime.store, agent.id)
-        head = await runs.find_waiting(run_id)
-        found = None if head is None else run_from_head(head)
-    if found is None or found.agent_id != agent.id:
-        return None
-    return found if resource_id in {None, found.resource_id} else None
+    found = await agent.waiting_runs.suspended(run_id)
+    return found if found is not None and resource_id in {None, found.resource_id} else None

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from mastra.errors import ConfigError
-from mastra.models.message_forms import message_from, messages_from
-from mastra.models.messages import Message, MessageInput, TextPart
+from mastra.models.message_forms import message_from
+from mastra.models.messages import Message, TextPart
 
-__all__ = ["Instructions", "StaticInstructions", "input_messages", "system_messages"]
+__all__ = ["Instructions", "StaticInstructions", "system_messages"]
 
 StaticInstructions: TypeAlias = (
     "str | Message | Mapping[str, Any] | Sequence[str | Message | Mapping[str, Any]]"
@@ -63,8 +63,3 @@ def _system(value: str | Message | Mapping[str, Any]) -> Message:
     if message.role != "system":
         raise ConfigError(f"Instructions hold a message of role {message.role!r}, not 'system'.")
     return message
-
-
-def input_messages(value: MessageInput) -> list[Message]:
-    """Return what a caller passed as messages."""
-    return messages_from(value)

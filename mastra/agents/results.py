@@ -200,8 +200,6 @@ class FinishPayload:
     """Who answered."""
     messages: list[Message] = field(default_factory=list[Message])
     """At `finish`: the conversation."""
-    total_usage: Usage | None = None
-    """Tokens of the run so far."""
     response: dict[str, Json] | None = None
     """At `finish`: who answered."""
 

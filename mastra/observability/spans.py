@@ -146,11 +146,15 @@ class Span(SpanRef):
 
     @contextmanager
     def active(self) -> Generator[Span]:
-        """Make this the span that others begin under, while the block lasts."""
+        """Make this the span that others begin under, while the block lasts; it ends if that fails."""
         token = _current.set(self)
         outer = None if self.mirror is None else self.tracer.enter(self)
         try:
             yield self
+        except BaseException as error:
+            self.fail(error)
+            self.end()
+            raise
         finally:
             if outer is not None:
                 self.tracer.leave(outer)

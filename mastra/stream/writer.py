@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator, Mapping
 from typing import Any, Protocol
 
-__all__ = ["DONE", "Done", "NullWriter", "Writer"]
+from mastra.errors import ValidationError
+
+__all__ = ["DONE", "Done", "NullWriter", "Writer", "custom_type"]
 
 
 class Done:
@@ -58,3 +60,23 @@ class NullWriter:
         """Drop the chunk."""
         del chunk
         return DONE
+
+
+def custom_type(chunk: Mapping[str, Any], who: str) -> str:
+    """Return the type of a chunk of a user's own.
+
+    Args:
+        chunk: The chunk.
+        who: Who writes it, for the error.
+
+    Raises:
+        ValidationError: The type does not begin with `data-`, or there is no `data`.
+    """
+    kind = chunk.get("type")
+    if isinstance(kind, str) and kind.startswith("data-") and "data" in chunk:
+        return kind
+    raise ValidationError(
+        f"{who} wrote a custom chunk of type {kind!r}: it needs a `type` that begins with 'data-' "
+        "and a `data`.",
+        code="CUSTOM_CHUNK_INVALID",
+    )

@@ -167,7 +167,6 @@ class EventLog:
         "forms",
         "is_closed",
         "untaken",
-        "written_bytes",
     )
 
     def __init__(self, entries: Sequence[Entry | None] = ()) -> None:
@@ -186,8 +185,6 @@ class EventLog:
         self._first_untaken = 0
         self.untaken = 0
         """How many values storage has not been given yet."""
-        self.written_bytes = 0
-        """About how much the steps have written so far."""
 
     def append(self, kind: Kind, record: StepRecord | None = None, value: Any = None) -> int:
         """Add an entry; return its seq. Never waits for a reader."""
@@ -208,7 +205,6 @@ class EventLog:
         self.untaken += 1
         self._outputs += 1
         self._bytes += size
-        self.written_bytes += size
         if self._outputs > KEPT_OUTPUTS or self._bytes > KEPT_BYTES:
             self._drop_oldest()
         return seq

@@ -22,7 +22,7 @@ from mastra.request_context import RequestContext
 from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.services import Services
 from mastra.stream.abort import AbortSignal
-from mastra.stream.writer import DONE
+from mastra.stream.writer import DONE, custom_type
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
@@ -78,13 +78,7 @@ class StepWriter:
             ValidationError: The type does not begin with `data-`, or there is no `data`.
             SerializationError: The chunk cannot be JSON.
         """
-        kind = chunk.get("type")
-        if not isinstance(kind, str) or not kind.startswith("data-") or "data" not in chunk:
-            raise MastraValidationError(
-                f"Step {self._record.step_id!r} wrote a custom chunk of type {kind!r}: it needs a "
-                "`type` that begins with 'data-' and a `data`.",
-                code="CUSTOM_CHUNK_INVALID",
-            )
+        custom_type(chunk, f"Step {self._record.step_id!r}")
         value = _wire_of(dict(chunk), self._record)
         run = self._run
         if not run.home.is_here:

@@ -369,13 +369,11 @@ class WorkflowRuns(Generic[In, Out]):
         return True
 
 
-def _target(spec: WorkflowSpec, runtime: Runtime, run_id: str) -> Any:
-
+def _target(spec: WorkflowSpec, runtime: Runtime, run_id: str) -> RunTarget:
     return RunTarget(spec, runtime.store, run_id, runtime.services)
 
 
 def _wants_pending(spec: WorkflowSpec) -> bool:
     if spec.should_persist_snapshot is None:
         return True
-
     return is_wanted(spec.should_persist_snapshot, SnapshotQuestion("pending", {}))

@@ -30,7 +30,7 @@ from mastra.models.messages import (
     ToolResultPart,
 )
 from mastra.request_context import RESOURCE_ID, THREAD_ID, RequestContext
-from mastra.services import AgentStreamHandle, Services
+from mastra.services import AgentHandle, AgentStreamHandle, Services
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import AgentCall, ToolContext
 from mastra.wire import WireModel
@@ -50,18 +50,8 @@ _OWN_KEYS: Final = frozenset((THREAD_ID, RESOURCE_ID, HOOK_ERRORS))
 """Values of the request that belong to the conversation of the agent that asks."""
 
 
-class SubAgent(Protocol):
+class SubAgent(AgentHandle, Protocol):
     """An agent, as another one sees it."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
 
     @property
     def description(self) -> str:
@@ -75,10 +65,6 @@ class SubAgent(Protocol):
 
     def bound_to(self, services: Services) -> SubAgent:
         """Return the same agent as one of an application."""
-        ...
-
-    def stream(self, messages: Any, **options: Any) -> AgentStreamHandle:
-        """Start an answer."""
         ...
 
     def resume_stream(self, resume_data: Any, *, run_id: str, **options: Any) -> AgentStreamHandle:

@@ -15,7 +15,7 @@ __all__ = ["park", "take_up"]
 def park(run: AgentRun, operation: Operation, recorder: StepRecorder, runner: CallRunner) -> bool:
     """Record the run as it is, if the model asks for tools; return whether it does."""
     calls = recorder.calls
-    if recorder.is_resumed or all(call.provider_executed for call in calls):
+    if recorder.is_resumed or not recorder.own_calls:
         return False
     run.status = "parked"
     add_answer(run, recorder)

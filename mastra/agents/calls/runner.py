@@ -32,7 +32,7 @@ from mastra.failures import Guard, call_user, text_of
 from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import Schema, SchemaMismatch
-from mastra.stream.writer import DONE
+from mastra.stream.writer import DONE, custom_type
 from mastra.threads import HomeLoop
 from mastra.tools.approval import asks_approval
 from mastra.tools.content import content_to_json
@@ -86,13 +86,7 @@ class ToolWriter:
         Raises:
             ValidationError: The type does not begin with `data-`, or there is no `data`.
         """
-        kind = chunk.get("type")
-        if not isinstance(kind, str) or not kind.startswith("data-") or "data" not in chunk:
-            raise ValidationError(
-                f"Tool {self._call.name!r} wrote a custom chunk of type {kind!r}: it needs a "
-                "`type` that begins with 'data-' and a `data`.",
-                code="CUSTOM_CHUNK_INVALID",
-            )
+        kind = custom_type(chunk, f"Tool {self._call.name!r}")
         payload = {key: value for key, value in chunk.items() if key != "type"}
         self._home.call(self._emit, kind, payload)
         return DONE

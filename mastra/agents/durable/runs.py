@@ -14,10 +14,10 @@ from typing import Any, Final, cast
 
 from mastra.agents.chunks import plain
 from mastra.agents.durable.follower import Reading, follow
-from mastra.agents.durable.step import DurableAgent
+from mastra.agents.durable.step import BuiltAgent, DurableAgent
 from mastra.agents.limits import UsageLimits
 from mastra.agents.loop.loop import LoopSteps
-from mastra.agents.prompt import input_messages, system_messages
+from mastra.agents.prompt import system_messages
 from mastra.agents.records.client_tools import described, from_description
 from mastra.agents.records.ledger import STEP
 from mastra.agents.records.step_records import message_from_record
@@ -36,6 +36,7 @@ from mastra.errors import (
 )
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
+from mastra.models.message_forms import messages_from
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID
 from mastra.schema import ANY
@@ -82,8 +83,8 @@ class DurableRuns:
         workflow: Whose runs they are; to list, look at, observe, cancel and delete them.
     """
 
-    def __init__(self, agent: Any, runtime: Runtime, *, durable: bool = True) -> None:
-        self._agent_id: str = agent.id
+    def __init__(self, agent: BuiltAgent, runtime: Runtime, *, durable: bool = True) -> None:
+        self._agent_id = agent.id
         step = _AgentAlone(agent, {}, ANY, None).step(STEP, ANY, agent.description or None)
         workflow_id = workflow_id_of(agent.id, durable=durable)
         made = create_workflow(id=workflow_id, input_schema=Any, output_schema=Any)
@@ -91,7 +92,9 @@ class DurableRuns:
         self.workflow.bind(runtime)
 
     @classmethod
-    def of_plain(cls, agent: Any, store: WorkflowStore, services: Services | None) -> DurableRuns:
+    def of_plain(
+        cls, agent: BuiltAgent, store: WorkflowStore, services: Services | None
+    ) -> DurableRuns:
         """Return the stored runs of an agent that is not durable, to look at."""
         return cls(agent, Runtime(InProcessEngine(), store, services), durable=False)
 
@@ -101,7 +104,7 @@ class DurableRuns:
 
         async def begin() -> Reading:
             given: dict[str, Json] = {
-                "messages": [stored_form(message) for message in input_messages(run.given)],
+                "messages": [stored_form(message) for message in messages_from(run.given)],
                 "messageId": run.transcript.message_id,
                 "options": _stored(self._agent_id, run.options),
             }
@@ -218,10 +221,6 @@ class DurableRuns:
             info.resource_id,
         )
 
-    async def recover(self) -> list[str]:
-        """Go on with every run that was cut off; return their ids."""
-        return await self.workflow.restart_all_active_runs()
-
 
 def _stored(agent_id: str, options: Mapping[str, Any]) -> dict[str, Json]:
     """Return the options of a call as JSON data.
@@ -249,7 +248,7 @@ def _plain(key: str, value: Any) -> Json:
     if key not in _STORED:
         raise SerializationError(f"{key!r} is not among the options that can be.")
     if key in _MESSAGES:
-        found = input_messages(value) if key == "context" else system_messages(value)
+        found = messages_from(value) if key == "context" else system_messages(value)
         return [stored_form(message) for message in found]
     if key == "client_tools":
         return described(value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from mastra.agents.agent_step import (
     STEP_OPTIONS,
@@ -19,12 +19,13 @@ from mastra.agents.agent_step import (
     refuse_tripped,
 )
 from mastra.agents.agent_stream import AgentStream
+from mastra.agents.calls.delegation import SubAgent
 from mastra.agents.calls.outcomes import stream_outcome
 from mastra.agents.calls.runner import CallRunner
 from mastra.agents.chunks import AgentChunk
-from mastra.agents.loop.loop import flush, out_of_time
+from mastra.agents.loop.early_end import out_of_time
 from mastra.agents.loop.setup import offered_tools, set_up
-from mastra.agents.options import merged, output_of
+from mastra.agents.options import AgentSpec, merged, output_of
 from mastra.agents.records.ledger import Ledger, asked_in, model_op, noted, requested, tool_op
 from mastra.agents.records.meter import NOTHING_USED, Meter
 from mastra.agents.records.operation import Operation
@@ -40,6 +41,7 @@ from mastra.errors import RunStateError, StepValidationError, WorkflowDefinition
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
+from mastra.services import Services
 from mastra.stream.writer import Writer
 from mastra.tools.tool_step import services_of
 from mastra.workflows.active import Scope
@@ -50,12 +52,25 @@ from mastra.workflows.spec import StepNode, WorkflowSpec
 from mastra.workflows.step import Step, check_id
 from mastra.workflows.step_context import StepContext, StepWriter
 
-__all__ = ["DurableAgent", "durable_agent_step"]
+__all__ = ["BuiltAgent", "DurableAgent", "durable_agent_step"]
 
 Call = Callable[[StepContext[Any]], Awaitable[Any]]
 
 
-def durable_agent_step(agent: Any, options: Mapping[str, Any]) -> Step[Any, Any]:
+class BuiltAgent(SubAgent, Protocol):
+    """An agent of this process."""
+
+    @property
+    def spec(self) -> AgentSpec:
+        """All that it is made of."""
+        ...
+
+    def bound_to(self, services: Services) -> BuiltAgent:
+        """Return the same agent as one of an application."""
+        ...
+
+
+def durable_agent_step(agent: BuiltAgent, options: Mapping[str, Any]) -> Step[Any, Any]:
     """Return a step that asks an agent, as `agent_as_step` does, one recorded operation at a time.
 
     It is walked in place, as a nested workflow is: results have `<step>.model` and `<step>.tool`
@@ -81,7 +96,7 @@ class DurableAgent:
     """What the operations of one durable step share. Holds nothing of any run."""
 
     def __init__(
-        self, agent: Any, asked: Mapping[str, Any], gives: Schema[Any], retries: int | None
+        self, agent: BuiltAgent, asked: Mapping[str, Any], gives: Schema[Any], retries: int | None
     ) -> None:
         self._agent = agent
         self._asked = asked
@@ -316,7 +331,7 @@ async def _outcome(
     told, is_settled = 0, False
     try:
         while True:
-            await flush(run)
+            await run.flush()
             if told < len(run.chunks):
                 await tell(run.chunks[told])
                 told += 1

@@ -51,8 +51,7 @@ async def leave_step(run: AgentRun, recorder: StepRecorder, runner: CallRunner) 
             if call.id not in outcomes and call.id in runner.tasks:
                 outcomes[call.id] = Raised(_CUT_OFF)
         tell_outcomes(run, recorder, outcomes)
-    if not any(known is recorder.result for known in run.transcript.steps):
-        run.transcript.steps.append(recorder.result)
+    run.transcript.add(recorder.result)
     run.wait.is_over = True
     if run.wait.calls:
         run.status = recorder.result.finish_reason = "suspended"

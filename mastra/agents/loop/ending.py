@@ -23,7 +23,6 @@ def emit_step_finish(
     result = recorder.result
     outcome = outcome or StepOutcome(result.finish_reason, result.raw_reason, is_continued)
     payload = step_payload(run.transcript.message_id, outcome, result)
-    payload.total_usage = run.transcript.usage
     run.state["last_metadata"] = payload.metadata
     run.emit("step-finish", payload)
 
@@ -62,7 +61,7 @@ async def finish_output(
         ModelError: The answer does not fit, and the caller wants that to be an error.
     """
     result = recorder.result
-    if output is None or reader is None or _asks(recorder) or result.finish_reason == "error":
+    if output is None or reader is None or recorder.own_calls or result.finish_reason == "error":
         return
     try:
         value = reader.final(result.text)
@@ -72,11 +71,6 @@ async def finish_output(
             return
     run.object = result.object = value
     run.emit("object-result", value)
-
-
-def _asks(recorder: StepRecorder) -> bool:
-    """Return whether the step asks for tools of ours, and so is no answer yet."""
-    return any(not call.provider_executed for call in recorder.calls)
 
 
 def settle_mismatch(run: AgentRun, output: StructuredOutput[Any], error: ModelError) -> Any:

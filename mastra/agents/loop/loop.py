@@ -15,15 +15,16 @@ from functools import partial
 from mastra.agents.calls.outcomes import settle_calls
 from mastra.agents.calls.parked import park, take_up
 from mastra.agents.calls.runner import CallRunner
-from mastra.agents.chunks import ErrorPayload, StartPayload, StepStartPayload
+from mastra.agents.chunks import StartPayload, StepStartPayload
 from mastra.agents.loop.acts import keep_acts, keep_step, leave_step, log_unkept
 from mastra.agents.loop.decision import is_run_over
-from mastra.agents.loop.ending import call_at_end, emit_finish, emit_step_finish, finish_output
-from mastra.agents.loop.model_guard import ask, show_answer, trip
+from mastra.agents.loop.early_end import conclude
+from mastra.agents.loop.ending import emit_finish, emit_step_finish, finish_output
+from mastra.agents.loop.model_guard import ask, show_answer
 from mastra.agents.loop.recall import keep
 from mastra.agents.loop.setup import StepPlan, plan_step, plan_to_settle, set_up
 from mastra.agents.loop.structure import structure
-from mastra.agents.options import AbortEvent, ErrorEvent, output_of
+from mastra.agents.options import output_of
 from mastra.agents.records.requested_call import RequestedCall
 from mastra.agents.run.agent_run import AgentRun, tell_callback
 from mastra.agents.run.recorder import StepRecorder
@@ -37,22 +38,12 @@ from mastra.agents.waiting.message_answer import answered_run
 from mastra.agents.waiting.resume import begin_resumed, put_to_wait, restore, runs_of, take
 from mastra.agents.waiting.stored_runs import check_run_id
 from mastra.clock import Timer, now_ms
-from mastra.errors import (
-    AccessDeniedError,
-    ConfigError,
-    IdTakenError,
-    ModelError,
-    RunNotFoundError,
-    UsageLimitError,
-    ValidationError,
-)
-from mastra.failures import Guard
+from mastra.errors import ConfigError
 from mastra.models.calling import Answer
 from mastra.models.chunks import ModelChunk
 from mastra.observability.spans import Span
-from mastra.processors.base import TripwireSignal
 
-__all__ = ["LoopSteps", "flush", "out_of_time", "run_agent"]
+__all__ = ["LoopSteps", "run_agent"]
 
 LoopSteps = AsyncGenerator[None, "Sequence[ModelChunk] | None"]
 """Yields where there may be chunks; takes the batch that was read from `run.source`."""
@@ -94,7 +85,7 @@ async def run_agent(run: AgentRun) -> LoopSteps:
                 yield
         yield
     except BaseException as error:  # noqa: BLE001 - `_conclude` raises what is not its own
-        await _conclude(run, step, error)
+        await conclude(run, None if step is None else step.recorder, error)
         yield
     finally:
         await _clean_up(run, step)
@@ -114,7 +105,7 @@ async def _wind_up(run: AgentRun) -> AsyncGenerator[None, None]:
                 async for _ in structuring:
                     yield
     await emit_finish(run)
-    await flush(run)
+    await run.flush()
 
 
 async def _clean_up(run: AgentRun, step: _Step | None) -> None:
@@ -172,8 +163,8 @@ async def _set_up(run: AgentRun) -> Callable[[CallRunner], StepRecorder] | None:
             )
         answered = await answered_run(run)
         if answered is not None:
-            run.wait.resume = answered.resume
-            return partial(begin_resumed, run, answered.resume, answered.waiting, restore(run))
+            run.wait.resume, waiting = answered
+            return partial(begin_resumed, run, run.wait.resume, waiting, restore(run))
     run.emit("start", StartPayload(run.spec.id, run.transcript.message_id))
     return None
 
@@ -224,6 +215,7 @@ class _Step:
             self._span = open_model_span(run, plan.model_name, plan.request)
         answer = await ask(run, plan)
         self._answer = answer
+        self.recorder.has_asked = True
         self.recorder.result.model = answer.entry.name
         self.recorder.result.request = answer.source.request
         limit = plan.request.settings.timeout
@@ -236,22 +228,12 @@ class _Step:
         )
         if answer.first:
             self.absorb(answer.first)
-        await self._flush()
-
-    @property
-    def has_asked(self) -> bool:
-        """Whether there is something to tell of it."""
-        return self._answer is not None or self.recorder.is_resumed
+        await self.run.flush()
 
     def resume(self, recorder: StepRecorder) -> None:
         """Go on in the step that a run stopped in."""
         self.recorder = recorder
         self.is_read = True
-
-    def _parks(self) -> bool:
-        """Leave the calls of a durable run to operations of their own, if there are any."""
-        operation = self.run.operation
-        return operation is not None and park(self.run, operation, self.recorder, self.runner)
 
     def hands_over(self) -> bool:
         """Let the reader read, where nothing but the next batch can happen."""
@@ -292,10 +274,7 @@ class _Step:
             if self._read.done():
                 read, self._read = self._read, None
                 self.absorb(read.result())
-        await self._flush()
-
-    async def _flush(self) -> None:
-        await flush(self.run)
+        await self.run.flush()
 
     async def close_answer(self) -> bool:
         """Close the answer; return whether it stands: from here on there are only tools."""
@@ -309,25 +288,26 @@ class _Step:
         recorder.close()
         if self._span is not None:
             close_model_span(self._span, recorder.result)
-        await self._flush()
+        await self.run.flush()
         if recorder.finish is not None and not self.plan.is_cached:
             result = recorder.result
             self.run.meter.answered(result.model, result.usage, result.response.get("modelId"))
         pipeline = self.run.pipeline
         if pipeline is not None and not await show_answer(self.run, pipeline, recorder, self.plan):
-            await self._flush()
+            await self.run.flush()
             return False
-        self.run.meter.calls(sum(not call.provider_executed for call in recorder.calls))
+        self.run.meter.calls(len(recorder.own_calls))
         for call in self._late:
             self.runner.start(call)
         return True
 
     async def settle(self) -> bool:
         """Stream outcomes as they come, in order; return whether more will."""
-        if self._parks():
+        operation = self.run.operation
+        if operation is not None and park(self.run, operation, self.recorder, self.runner):
             return False
         more = await settle_calls(self.run, self.recorder, self.runner)
-        await self._flush()
+        await self.run.flush()
         return more
 
     async def end(self) -> bool:
@@ -336,25 +316,22 @@ class _Step:
         if run.status == "parked":
             return True
         run.meter.check()
-        run.transcript.steps.append(result)
-        run.transcript.usage = run.transcript.usage + result.usage
-        run.transcript.text += result.text
+        run.transcript.add(result)
         run.finish_reason = result.finish_reason
         run.wait.is_over = self.has_ended = True
         if run.status == "suspended":
             run.finish_reason = result.finish_reason = "suspended"
-            if run.memory is not None:
-                await keep_step(run, run.memory, self.recorder, self.plan.tools)
-            await put_to_wait(run, self.runner)
-            await self._flush()
-            return True
         if run.memory is not None:
             await keep_step(run, run.memory, self.recorder, self.plan.tools)
+        if run.status == "suspended":
+            await put_to_wait(run, self.runner)
+            await run.flush()
+            return True
         if self.recorder.is_resumed and run.wait.held is not None:
             # What a call did that somebody has answered is kept before the model is asked for more.
             await run.wait.held.forget()
         finish = self.recorder.finish
-        wants_more = any(not call.provider_executed for call in self.recorder.calls)
+        wants_more = bool(self.recorder.own_calls)
         # A provider that paused goes on when it is asked again with what it said.
         wants_more = wants_more or (finish is not None and finish.continues)
         wants_more = wants_more and result.finish_reason != "error"
@@ -363,7 +340,7 @@ class _Step:
         if is_over:
             await finish_output(run, self.plan.output, self.plan.reader, self.recorder)
         emit_step_finish(run, self.recorder, is_continued=not is_over)
-        await self._flush()
+        await self.run.flush()
         await tell_callback(run, "on_step_finish", run.options.get("on_step_finish"), result)
         return is_over
 
@@ -383,10 +360,6 @@ class _Step:
             await self._answer.source.aclose()
 
 
-_CALLERS = (ConfigError, ValidationError, AccessDeniedError, IdTakenError, RunNotFoundError)
-"""What is wrong with the call rather than with the run."""
-
-
 def _leave(_: RequestedCall) -> None:
     # The calls of a durable run are operations of their own.
     pass
@@ -394,101 +367,3 @@ def _leave(_: RequestedCall) -> None:
 
 async def _read(answer: Answer) -> Sequence[ModelChunk]:
     return await answer.source.read()
-
-
-async def flush(run: AgentRun) -> None:
-    """Pass what is pending through hooks, to the readers."""
-    pipeline = run.pipeline
-    while run.pending:
-        waiting, run.pending = run.pending, []
-        on_chunk = run.options.get("on_chunk")
-        for chunk in waiting:
-            seen = pipeline is not None and pipeline.sees_chunks
-            for shown in await pipeline.chunk(chunk) if pipeline is not None and seen else (chunk,):
-                if shown.type == "text-delta":
-                    run.published_text.append(shown.payload.text)
-                run.publish(shown)
-                if on_chunk is not None:
-                    await tell_callback(run, "on_chunk", on_chunk, shown)
-
-
-async def _conclude(run: AgentRun, step: _Step | None, error: BaseException) -> None:
-    """Turn what ended the loop into the run's outcome.
-
-    Raises:
-        BaseException: The error itself, where it ends more than the run.
-    """
-    trace = error.__traceback__
-    if isinstance(error, GeneratorExit) and (trace is None or trace.tb_next is None):
-        raise error  # the loop is being closed; one that comes out of a model has more frames
-    run.switch.is_seen = True
-    if run.switch.reason is not None:
-        # Told to stop, the loop was cancelled, or its model's connection closed under it.
-        if run.switch.reason != "closed":
-            await _cut(run, step)
-        return
-    if isinstance(error, TripwireSignal):
-        trip(run, error)
-        return
-    error = Guard(0).contain(error)
-    run.error = error
-    run.status = "failed"
-    if isinstance(error, _CALLERS):
-        # The call itself was wrong: its readers get the error raised.
-        run.finish_reason = "error"
-        run.raises = True
-        return
-    if isinstance(error, UsageLimitError) and step is not None and not step.has_asked:
-        step = None  # refused before it began
-    await _fail(run, step, error)
-
-
-async def _fail(run: AgentRun, step: _Step | None, error: Exception) -> None:
-    """Stream that the run failed."""
-    run.error = error
-    run.status = "failed"
-    run.emit("error", ErrorPayload(error))
-    await _end_early(run, step, "error")
-    if isinstance(error, UsageLimitError) and error.result is None:
-        error.result = run.result()
-    await call_at_end(run, "on_error", ErrorEvent(error))
-
-
-async def _cut(run: AgentRun, step: _Step | None) -> None:
-    """Stream that the run was told to stop."""
-    reason = run.switch.reason
-    said = "" if step is None else step.recorder.text
-    if reason == "abort":
-        run.status = "aborted"
-        run.emit("abort", {})
-        run.transcript.text += said
-        await _end_early(run, None, "aborted")
-        await call_at_end(run, "on_abort", AbortEvent(run.transcript.steps, said))
-        return
-    await _fail(run, step, out_of_time(run))
-
-
-def out_of_time(run: AgentRun) -> ModelError:
-    """Return the error of a run that one of its time limits stopped."""
-    reason = run.switch.reason
-    seconds = getattr(run.settings.timeout, reason or "", None)
-    return ModelError(
-        f"Agent {run.spec.id!r} ran out of time: the {reason} limit is {seconds:g} seconds.",
-        code="MODEL_TIMEOUT",
-        model_id=run.entries[0].name if run.entries else None,
-        details={"limit": reason},
-    )
-
-
-async def _end_early(run: AgentRun, step: _Step | None, reason: str) -> None:
-    run.finish_reason = reason
-    if step is not None and not step.recorder.is_finished:
-        result = step.recorder.close()
-        result.finish_reason = reason
-        if not any(known is result for known in run.transcript.steps):
-            run.transcript.steps.append(result)
-            run.transcript.text += result.text
-            run.transcript.usage = run.transcript.usage + result.usage
-        emit_step_finish(run, step.recorder, is_continued=False)
-    await emit_finish(run)
-    await flush(run)

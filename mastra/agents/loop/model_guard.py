@@ -90,8 +90,7 @@ async def show_answer(
         run.transcript.retry_count += 1
         result.tripwire = _payload(signal)
         result.finish_reason = "retry"
-        run.transcript.steps.append(result)
-        run.transcript.usage = run.transcript.usage + result.usage
+        run.transcript.add(result)
         run.transcript.system = [*run.transcript.system, Message("system", signal.reason)]
         outcome = StepOutcome(
             "retry",

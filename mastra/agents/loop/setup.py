@@ -17,15 +17,16 @@ from mastra.agents.options import (
     output_of,
 )
 from mastra.agents.output import OutputReader, StructuredOutput
-from mastra.agents.prompt import input_messages, system_messages
+from mastra.agents.prompt import system_messages
 from mastra.agents.records.ledger import Ledger
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.pipeline import Pipeline
 from mastra.errors import ConfigError, InputValidationError
 from mastra.failures import call_user
-from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
+from mastra.models.base import ModelRequest, ToolChoice
 from mastra.models.calling import ModelEntry
 from mastra.models.history import acceptable
+from mastra.models.message_forms import messages_from
 from mastra.models.messages import Message
 from mastra.models.prices import load_prices
 from mastra.models.resolve import ModelInput, resolve_models
@@ -96,13 +97,13 @@ async def set_up(run: AgentRun) -> None:
         if run.memory is not None:
             await offer_notes(run, run.memory)
         return
-    given = input_messages(run.given)
+    given = messages_from(run.given)
     if not given:
         raise InputValidationError(f"Agent {spec.id!r} was called without a message.")
     # System messages among the input belong with the instructions: providers want them first.
     run.transcript.system += [message for message in given if message.role == "system"]
     shown = options.get("context")
-    extra = input_messages(shown) if shown else []
+    extra = messages_from(shown) if shown else []
     said = [message for message in given if message.role != "system"]
     run.transcript.messages = split_results([*extra, *said])
     run.transcript.shown = {message.id for message in extra}
@@ -217,7 +218,7 @@ async def plan_step(run: AgentRun) -> StepPlan:
     own_output = output if output is None or output.model is None else None
     request = ModelRequest(
         messages=_conversation(run, changes, own_output),
-        tools=_specs(tools),
+        tools=tuple(tool.spec(name) for name, tool in tools.items()),
         provider_tools=tuple(elsewhere.values()),
         tool_choice=_choice(run, changes, tools),
         response_format=_response_format(own_output),
@@ -284,7 +285,7 @@ def _conversation(
     system = system_messages(changes["system"]) if "system" in changes else run.transcript.system
     messages = run.transcript.messages
     if "messages" in changes:
-        messages = [m for m in input_messages(changes["messages"]) if m.role != "system"]
+        messages = [m for m in messages_from(changes["messages"]) if m.role != "system"]
     if output is not None and output.json_prompt_injection:
         if output.json_prompt_injection == "inline":
             messages = [*messages, Message("user", output.prompt())]
@@ -299,10 +300,6 @@ def _response_format(output: StructuredOutput[Any] | None) -> Any:
     if output is None or output.json_prompt_injection:
         return None
     return output.response_format()
-
-
-def _specs(tools: Mapping[str, Tool[Any, Any]]) -> tuple[ToolSpec, ...]:
-    return tuple(tool.spec(name) for name, tool in tools.items())
 
 
 def _choice(

@@ -58,6 +58,12 @@ class Transcript:
         self.history = History()
         """The messages as they are sent."""
 
+    def add(self, step: StepResult) -> None:
+        """Add a step that has ended, unless it is there."""
+        if not self.steps or self.steps[-1] is not step:
+            self.steps.append(step)
+            self.count([step])
+
     def count(self, steps: Iterable[StepResult]) -> None:
         """Count in what steps have said and used."""
         for step in steps:
@@ -85,7 +91,6 @@ class Transcript:
             FinishOutput(text, calls, self.usage, steps, value),
             metadata,
             [*self.messages],
-            self.usage,
             {} if last is None else {**metadata, "messages": last.response_messages()},
         )
 

@@ -165,6 +165,21 @@ class AgentRun:
         chunk.seq = len(self.chunks)
         self.chunks.append(chunk)
 
+    async def flush(self) -> None:
+        """Pass what is pending through hooks and processors, to the readers."""
+        on_chunk, pipeline = self.options.get("on_chunk"), self.pipeline
+        while self.pending:
+            waiting, self.pending = self.pending, []
+            for chunk in waiting:
+                shown = [chunk]
+                if pipeline is not None and pipeline.sees_chunks:
+                    shown = await pipeline.chunk(chunk)
+                for part in shown:
+                    if part.type == "text-delta":
+                        self.published_text.append(part.payload.text)
+                    self.publish(part)
+                    await tell_callback(self, "on_chunk", on_chunk, part)
+
     def notify(self) -> None:
         """Wake the loop where it waits for tools: one of them wrote something or ended."""
         if self.wake is not None and not self.wake.done():

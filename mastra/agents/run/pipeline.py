@@ -9,7 +9,7 @@ from mastra.agents.chunks import AgentChunk
 from mastra.agents.records.requested_call import RequestedCall
 from mastra.agents.records.transcript import Transcript
 from mastra.agents.run.chunk_log import ChunkLog
-from mastra.errors import ConfigError, SerializationError, ValidationError
+from mastra.errors import ConfigError, SerializationError
 from mastra.failures import call_user
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ModelRequest
@@ -31,6 +31,7 @@ from mastra.processors.base import (
     method_of,
     processor_id,
 )
+from mastra.stream.writer import custom_type
 
 __all__ = ["Pipeline"]
 
@@ -66,13 +67,7 @@ class _StreamWriter:
 
     async def custom(self, chunk: Mapping[str, Any]) -> None:
         """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as it is."""
-        kind = chunk.get("type")
-        if not isinstance(kind, str) or not kind.startswith("data-") or "data" not in chunk:
-            raise ValidationError(
-                f"A processor wrote a custom chunk of type {kind!r}: it needs a `type` that "
-                "begins with 'data-' and a `data`.",
-                code="CUSTOM_CHUNK_INVALID",
-            )
+        kind = custom_type(chunk, "A processor")
         payload = {key: value for key, value in chunk.items() if key != "type"}
         self._run.publish(AgentChunk(kind, self._run.run_id, payload, 0, "SYSTEM"))
 

@@ -79,6 +79,8 @@ class StepRecorder:
         """Whether the conversation has what came of its calls."""
         self.is_resumed = False
         """Whether the model answered before the run was suspended."""
+        self.has_asked = False
+        """Whether the model was asked, so that there is something to tell of the step."""
         self._on_call = on_call
         self._reader = reader
         self._texts: list[str] = []
@@ -97,8 +99,13 @@ class StepRecorder:
         """Return a step that a run goes on in, as the model's answer left it."""
         recorder = cls(run, step.model, on_call)
         recorder.result, recorder.calls = step, leg.calls_of(step)
-        recorder.is_resumed = True
+        recorder.is_resumed = recorder.has_asked = True
         return recorder
+
+    @property
+    def own_calls(self) -> list[RequestedCall]:
+        """The calls that the provider does not run itself."""
+        return [call for call in self.calls if not call.provider_executed]
 
     def absorb(self, batch: Sequence[ModelChunk]) -> None:
         """Take a batch in and stream what it means."""

@@ -154,12 +154,7 @@ async def traced_tool(
     if captures:
         span.input = plain(call.args)
     with span.active():
-        try:
-            outcome = await body()
-        except BaseException as error:
-            span.fail(error)
-            span.end()
-            raise
+        outcome = await body()
     if captures:
         span.output = plain(getattr(outcome, "result", None))
     span.end()

@@ -7,7 +7,6 @@ with. Approvals are not among them: that somebody agrees is never left to a mode
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import orjson
@@ -20,7 +19,7 @@ from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.wait import Resume
 from mastra.agents.waiting.resume import runs_of, take
-from mastra.agents.waiting.suspended import run_from_head
+from mastra.agents.waiting.suspended import WaitingCall
 from mastra.errors import ModelError, RunNotFoundError
 from mastra.jsonable import dump_json
 from mastra.logs import get_logger
@@ -30,17 +29,7 @@ from mastra.models.messages import Message
 from mastra.schema import SchemaMismatch
 from mastra.tools.tool_step import APPROVAL_KEY
 
-__all__ = ["Answered", "answered_run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A run that waited, and what it goes on with."""
-
-    resume: Resume
-    """The answer."""
-    waiting: dict[str, Any]
-    """What the run waits for."""
+__all__ = ["answered_run"]
 
 
 class _Answer(BaseModel):
@@ -58,23 +47,22 @@ _INSTRUCTIONS: Final = (
 )
 
 
-async def answered_run(run: AgentRun) -> Answered | None:
-    """Return the run of this thread that the user's message answers, claimed; or `None`.
+async def answered_run(run: AgentRun) -> tuple[Resume, dict[str, Any]] | None:
+    """Claim the run of this thread that the user's message answers; return the answer, and to what.
+
+    `None` where it answers none.
 
     Raises:
         ModelError: The model could not be asked.
     """
     if run.thread_id is None:
         return None
-    found = [
-        head for head in await runs_of(run).list_waiting() if run_from_head(head).error is None
-    ]
     here = (run.thread_id, run.resource_id)
-    calls: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for head in found:
-        waiting = cast("dict[str, Any]", head.data["waiting"])
-        if (waiting["threadId"], head.resource_id) == here:
-            calls |= {call["tool_call_id"]: (head.run_id, call) for call in _answerable(waiting)}
+    calls: dict[str, tuple[str, WaitingCall]] = {}
+    for found in await runs_of(run).list_suspended():
+        if found.error is None and (found.thread_id, found.resource_id) == here:
+            answerable = filter(_is_answerable, found.tool_calls)
+            calls |= {call.tool_call_id: (found.run_id, call) for call in answerable}
     if not calls:
         return None
     answer = await _ask(run, [call for _, call in calls.values()])
@@ -86,15 +74,13 @@ async def answered_run(run: AgentRun) -> Answered | None:
     return await _take(run, Resume(answer[0], data=answer[1]), run_id)
 
 
-def _answerable(waiting: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [
-        call
-        for call in waiting["waiting"]
-        # An approval inside of a sub-agent or a workflow waits as its tool's suspension.
-        if call["kind"] == "suspended"
+def _is_answerable(call: WaitingCall) -> bool:
+    # An approval inside of a sub-agent or a workflow waits as its tool's suspension.
+    return (
+        call.kind == "suspended"
         and _schema_of(call) != APPROVAL_SCHEMA
-        and not _holds_approval(call["suspend_payload"])
-    ]
+        and not _holds_approval(call.suspend_payload)
+    )
 
 
 def _holds_approval(payload: Any) -> bool:
@@ -108,21 +94,20 @@ def _holds_approval(payload: Any) -> bool:
     )
 
 
-def _schema_of(call: Mapping[str, Any]) -> str | None:
-    payload: Any = call["suspend_payload"]
+def _schema_of(call: WaitingCall) -> str | None:
+    payload: Any = call.suspend_payload
     nested = cast("Mapping[str, Any]", payload if isinstance(payload, Mapping) else {})
-    found: str | None = call["resume_schema"] or nested.get("resumeSchema")
-    return found
+    return call.resume_schema or nested.get("resumeSchema")
 
 
-async def _ask(run: AgentRun, waiting: Sequence[Mapping[str, Any]]) -> tuple[str, Any] | None:
+async def _ask(run: AgentRun, waiting: Sequence[WaitingCall]) -> tuple[str, Any] | None:
     """Return the call that is answered, and the data."""
     listed = [
         {
-            "toolCallId": call["tool_call_id"],
-            "toolName": call["tool_name"],
-            "args": call["args"],
-            "suspendPayload": call["suspend_payload"],
+            "toolCallId": call.tool_call_id,
+            "toolName": call.tool_name,
+            "args": call.args,
+            "suspendPayload": call.suspend_payload,
             "resumeSchema": _schema_of(call),
         }
         for call in waiting
@@ -153,9 +138,9 @@ async def _ask(run: AgentRun, waiting: Sequence[Mapping[str, Any]]) -> tuple[str
     return answer.tool_call_id, data
 
 
-def _fits(run: AgentRun, call: Mapping[str, Any], data: Any) -> bool:
+def _fits(run: AgentRun, call: WaitingCall, data: Any) -> bool:
     """Return whether a tool may be resumed with what the model made."""
-    tool = run.tools.get(cast("str", call["tool_name"]))
+    tool = run.tools.get(call.tool_name)
     if tool is None or tool.resume_schema is None:
         return tool is not None and data not in (None, {})
     try:
@@ -166,7 +151,7 @@ def _fits(run: AgentRun, call: Mapping[str, Any], data: Any) -> bool:
     return True
 
 
-async def _take(run: AgentRun, resume: Resume, run_id: str) -> Answered | None:
+async def _take(run: AgentRun, resume: Resume, run_id: str) -> tuple[Resume, dict[str, Any]] | None:
     own, run.run_id = run.run_id, run_id
     try:
         waiting = await take(run, resume)
@@ -183,7 +168,7 @@ async def _take(run: AgentRun, resume: Resume, run_id: str) -> Answered | None:
     run.transcript.said = [
         message for message in run.transcript.messages if message.id not in before
     ]
-    return Answered(resume, waiting)
+    return resume, waiting
 
 
 def _log(run: AgentRun, why: str) -> None:

@@ -6,9 +6,11 @@ stored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mastra.agents.run.agent_run import AgentRun
+from mastra.agents.waiting.suspended import SuspendedRun, run_from_head
 from mastra.errors import AccessDeniedError, IdTakenError, RunNotFoundError, StorageError
 from mastra.services import Services
 from mastra.storage.base import RunHead, WorkflowStore
@@ -139,14 +141,13 @@ class StoredRuns:
 
     # -- looking -------------------------------------------------------------------------------
 
-    async def find_waiting(self, run_id: str) -> RunHead | None:
+    async def suspended(self, run_id: str) -> SuspendedRun | None:
         """Return a run that waits, without looking at others; of one that cannot be read what can be."""
         head = await self.store.get_run(self.workflow_id, run_id)
-        if head is None or head.status == "suspended":
-            return head
-        return head if _is_claimed(head) and run_id in await self._lost() else None
+        waiting = await self._waiting([] if head is None else [head])
+        return waiting[0] if waiting else None
 
-    async def list_waiting(self, resource_id: str | None = None) -> list[RunHead]:
+    async def list_suspended(self, resource_id: str | None = None) -> list[SuspendedRun]:
         """Return the runs that wait, the latest first; of one that cannot be read what can be.
 
         Args:
@@ -155,21 +156,22 @@ class StoredRuns:
         found = await self.store.list_runs(
             self.workflow_id, status=_UNDER_WAY, resource_id=resource_id
         )
-        lost = await self._lost() if any(map(_is_claimed, found.runs)) else frozenset[str]()
-        waiting = [
-            head
-            for head in found.runs
+        return await self._waiting(sorted(found.runs, key=lambda head: -head.updated_at))
+
+    async def _waiting(self, heads: Sequence[RunHead]) -> list[SuspendedRun]:
+        lost: frozenset[str] = frozenset()
+        if any(map(_is_claimed, heads)):
+            # Those whose process has gone with an answer wait again.
+            unled = await self.store.list_unled([self.workflow_id], limit=_MOST_UNLED)
+            lost = frozenset(run.run_id for run in unled)
+        return [
+            run_from_head(head)
+            for head in heads
             if (head.status == "suspended" or (_is_claimed(head) and head.run_id in lost))
             and (
                 head.damage is not None or head.data.get("agentId", self.agent_id) == self.agent_id
             )
         ]
-        return sorted(waiting, key=lambda head: -head.updated_at)
-
-    async def _lost(self) -> frozenset[str]:
-        """Return the runs whose process has gone with an answer: they wait again."""
-        unled = await self.store.list_unled([self.workflow_id], limit=_MOST_UNLED)
-        return frozenset(run.run_id for run in unled)
 
 
 def _is_claimed(head: RunHead) -> bool:

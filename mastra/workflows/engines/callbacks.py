@@ -13,10 +13,11 @@ from mastra.dataclass import dataclass
 from mastra.errors import MastraError
 from mastra.failures import call_user
 from mastra.jsonable import Json
-from mastra.logs import get_logger
+from mastra.logs import BoundLogger, get_logger
 from mastra.names import python_names
 from mastra.request_context import RequestContext
 from mastra.schema import SchemaMismatch
+from mastra.services import Services
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.conditions import decision
@@ -24,13 +25,12 @@ from mastra.workflows.engines.scoring import offer_output
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord
 from mastra.workflows.results import StepResult
-from mastra.workflows.spec import Callback, WorkflowSpec
+from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.spec_forms import forms_of
 
 __all__ = [
     "CallbackArgument",
     "call_at_end",
-    "called",
     "logger_of",
     "nested_ended",
     "nested_started",
@@ -53,20 +53,15 @@ class CallbackArgument:
     get_init_data: Callable[[], Any]
     mastra: Any
     request_context: RequestContext
-    logger: Any
+    logger: BoundLogger
     tripwire: Mapping[str, Json] | None = None
     step_execution_path: tuple[str, ...] = ()
 
 
-def logger_of(services: Any, run_id: str, workflow_id: str) -> Any:
+def logger_of(services: Services | None, run_id: str, workflow_id: str) -> BoundLogger:
     """Return a logger whose lines name the run."""
     names = {"run_id": run_id, "workflow_id": workflow_id}
-    return get_logger(names, getattr(services, "logger", None))
-
-
-async def called(callback: Callback, argument: CallbackArgument) -> None:
-    """Call a function, sync or async."""
-    await call_user(callback, argument)
+    return get_logger(names, None if services is None else services.logger)
 
 
 async def call_at_end(
@@ -83,7 +78,7 @@ async def call_at_end(
         if callback is None:
             continue
         try:
-            await called(callback, argument)
+            await call_user(callback, argument)
         except Exception:
             # The run has ended and is stored; a callback cannot change that.
             argument.logger.exception(
@@ -108,7 +103,7 @@ async def nested_started(walk: Walk, scope: Scope, spec: WorkflowSpec) -> None:
         return
 
     async def call(_: StepRecord) -> None:
-        await called(callback, _argument(walk, scope, spec, "running"))
+        await call_user(callback, _argument(walk, scope, spec, "running"))
 
     await decision(walk, scope, f"{scope.prefix}0.~start", None, call)
 

@@ -8,11 +8,12 @@ from typing import Any, Final, cast
 
 from mastra.clock import now_ms
 from mastra.errors import RunClaimedError
+from mastra.failures import call_user
 from mastra.jsonable import Json
 from mastra.observability.config import tracer_of
 from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import NO_USAGE, ActiveRun, State, TimeTravel
-from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, called, logger_of
+from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, logger_of
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import CLOSED_UP, FINAL, LoadedRun
 from mastra.workflows.engines.journal_writer import JournalWriter
@@ -146,7 +147,7 @@ async def call_on_start(command: Command) -> None:
         command.target.run_id, spec.id, command.input, command.initial_state, {}, [], {}
     )
     facts.forms = forms_of(spec)
-    await called(spec.on_start, _argument(command, facts, Outcome("running")))
+    await call_user(spec.on_start, _argument(command, facts, Outcome("running")))
 
 
 def _argument(command: Command, facts: RunFacts, outcome: Outcome) -> CallbackArgument:

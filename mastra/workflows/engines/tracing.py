@@ -14,6 +14,7 @@ from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.records import StepRecord
+from mastra.workflows.results import WorkflowResult
 from mastra.workflows.versions.graph import note_of
 
 __all__ = [
@@ -87,7 +88,7 @@ async def keep_trace(
         get_logger().warning("The trace of run %r is not stored: %s", target.run_id, error)
 
 
-def close_run_span(span: Span, result: Any) -> None:
+def close_run_span(span: Span, result: WorkflowResult[Any] | BaseException) -> None:
     """End the span of a leg, with its result or the exception that cut it off."""
     if isinstance(result, BaseException):
         span.fail(result)
@@ -131,12 +132,7 @@ async def traced_step(
     )
     span.facts = parent.facts
     with span.active():
-        try:
-            record = await body()
-        except BaseException as error:
-            span.fail(error)
-            span.end()
-            raise
+        record = await body()
     span.set("mastra.step.status", record.status)
     if record.retry_count:
         span.set("mastra.step.retry_count", record.retry_count)
