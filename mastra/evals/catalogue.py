@@ -9,6 +9,7 @@ from typing import Any, Final
 from mastra.clock import now_ms
 from mastra.errors import NotFoundError, StorageError
 from mastra.evals.dataset_schemas import DatasetSchemas
+from mastra.evals.experiment_scores import scores_of
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.storage.evals import EvalFilter, EvalGuard, EvalPage, EvalRecord, EvalStore
@@ -231,8 +232,8 @@ class Datasets:
         experiments = await self._store.list("experiment", EvalFilter(parent_id=dataset_id))
         for experiment in experiments.records:
             await self._store.delete("experiment_result", parent_id=experiment.id, subject=item_id)
-            scores = await self._store.list("score", EvalFilter(run_id=experiment.id))
-            ids = [one.id for one in scores.records if one.data.get("entityId") == item_id]
+            scores = await scores_of(self._store, experiment)
+            ids = [one.id for one in scores if one.data.get("entityId") == item_id]
             await self._store.delete("score", ids=ids)
 
     # -- versions ------------------------------------------------------------------------------

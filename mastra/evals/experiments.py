@@ -16,6 +16,7 @@ from mastra.evals.experiment_results import (
     load_experiment,
     result_id,
 )
+from mastra.evals.experiment_scores import score_id
 from mastra.evals.grading import Grade, Grading, grade
 from mastra.evals.grading import grading_of as grading_of_given
 from mastra.evals.scorer import Scorer
@@ -401,7 +402,7 @@ class Experiment:
         }
         return EvalRecord(
             "score",
-            f"expscore:{experiment_id}:{item_id}:{outcome['attempt']}:{name}",
+            score_id(experiment_id, item_id, outcome["attempt"], name),
             {key: value for key, value in data.items() if value is not None},
             parent_id=scorer.id,
             subject=f"{self.target.entity_type}/{item_id}",

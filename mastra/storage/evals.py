@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 from mastra.clock import now_ms
+from mastra.errors import IdTakenError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.observability.percentiles import percentile
@@ -144,12 +145,13 @@ class EvalStore(Protocol):
     """Keeps evaluations. Every call is safe from several processes where the store itself is."""
 
     async def save(self, records: Sequence[EvalRecord], *, guard: EvalGuard | None = None) -> bool:
-        """Store records, in place of older ones of the same kind and id: all or none.
+        """Store records, in place of older ones of the same kind, id and resource: all or none.
 
         Returns:
             Whether they were stored; `False` where the guard does not hold.
 
         Raises:
+            IdTakenError: An older one of that kind and id is another resource's.
             StorageError: They could not be stored.
         """
         ...
@@ -230,6 +232,15 @@ def check_eval(record: EvalRecord) -> bytes:
     return dump_json(record.data, what=what)
 
 
+def eval_taken(record: EvalRecord) -> IdTakenError:
+    """Return the error about a record whose id is that of another resource's."""
+    what = record.kind.replace("_", " ").capitalize()
+    return IdTakenError(
+        f"{what} {record.id!r} belongs to another resource. Choose another id, or leave it out.",
+        details={"kind": record.kind, "id": record.id},
+    )
+
+
 MAX_SCORES: Final = 10_000
 """How many scores a store in this process keeps; older ones are forgotten."""
 
@@ -254,6 +265,10 @@ class InMemoryEvals:
             found = self._of(guard.kind).get(guard.id)
             if found is None or found[0].updated_at != guard.updated_at:
                 return False
+        for record in records:
+            older = self._of(record.kind).get(record.id)
+            if older is not None and older[0].resource_id != record.resource_id:
+                raise eval_taken(record)
         now = now_ms()
         for record, data in written:
             kept = replace(

@@ -506,3 +506,34 @@ async def test_a_body_lowers_the_limits_of_usage_and_never_raises_them() -> None
 async def test_a_limit_that_is_none_is_refused(limits: dict[str, Any]) -> None:
     refused = await asked(Asked(), {"limits": limits})
     assert (refused.status_code, refused.json()["error"][:6]) == (400, "limits")
+
+
+# -- schedules ---------------------------------------------------------------------------------
+
+
+def own_options(_: Any) -> dict[str, Any]:
+    return {"provider_options": {"openai": {"store": False, "reasoningEffort": "low"}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "author", "status"),
+    [
+        ({"openai": {"reasoningEffort": "high"}}, None, 200),
+        ({"openai": {"reasoningEffort": "high"}}, own_options, 200),
+        ({"openai": {"reasoningEffort": "high"}}, {"max_steps": 2}, 200),
+        ({"openai": {"apiBase": "http://evil"}}, None, 400),
+        ({"openai": {"apiBase": "http://evil"}}, own_options, 400),
+        ({"openai": "http://evil"}, None, 400),
+    ],
+)
+async def test_options_of_schedules_are_those_of_calls(
+    given: dict[str, Any], author: Any, status: int
+) -> None:
+    agent = Agent(id="a", model=Asked().model, default_options=author)
+    async with serving(agent) as opened:
+        body = {"agentId": "a", "cron": "@daily", "prompt": "Hi.", "providerOptions": given}
+        made = await opened.post("/api/schedules", json=body)
+        assert made.status_code == status
+        if status == 200 and author is own_options:
+            kept = made.json()["providerOptions"]["openai"]
+            assert (kept["store"], kept["reasoningEffort"]) == (False, "low")

@@ -590,3 +590,50 @@ async def test_what_is_nobodys_tells_of_nobody(world: World) -> None:
             found = await world.http.get(world.path(route), headers=BOB)
             assert found.status_code == 200, route
             assert "alice" not in found.text, route
+
+
+async def send_result(world: World, who: Any, dataset: str, experiment: str, item: str) -> None:
+    made = await world.http.post(
+        f"/api/datasets/{dataset}/items", headers=who, json={"externalId": item, "input": item}
+    )
+    assert made.is_success
+    base = f"/api/datasets/{dataset}/experiments"
+    for path, body in (
+        (base, {"start": False, "id": experiment}),
+        (f"{base}/{experiment}/results", {"itemId": item, "output": item, "scores": [{**SCORE}]}),
+    ):
+        made = await world.http.post(path, headers=who, json=body)
+        assert made.is_success, made.text
+
+
+async def bobs_dataset(world: World) -> str:
+    made = await world.http.post("/api/datasets", headers=BOB, json={"name": "bob's"})
+    return made.json()["id"]
+
+
+async def test_an_experiment_called_like_somebody_elses_run_takes_no_scores_of_it(
+    world: World,
+) -> None:
+    mine = await bobs_dataset(world)
+    await send_result(world, BOB, mine, "alice-flow", "bobs-item")
+    stored = world.mastra.storage.evals
+    purge = f"/api/datasets/{mine}/items/bobs-item/purge"
+    assert (await world.http.delete(purge, headers=BOB)).is_success
+    assert await stored.get("score", "alice-score") is not None
+    gone = await world.http.delete("/api/experiments/alice-flow", headers=BOB)
+    assert gone.is_success
+    assert [
+        one.id for one in (await stored.list("score")).records if one.resource_id == "bob"
+    ] == []
+    assert await stored.get("score", "alice-score") is not None
+
+
+async def test_no_two_results_have_one_id_however_their_parts_are_called(world: World) -> None:
+    mine = await bobs_dataset(world)
+    await send_result(world, ALICE, world.dataset, "x:y", "z")
+    await send_result(world, BOB, mine, "x", "y:z")
+    seen = await world.http.get("/api/scores/run/x:y", headers=ALICE)
+    assert seen.json()["pagination"]["total"] == 1
+    for who in (ALICE, BOB):
+        own = await world.http.get("/api/observability/scores?runId=x", headers=who)
+        assert own.json()["pagination"]["total"] == (who is BOB)

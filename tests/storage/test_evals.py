@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mastra.errors import SerializationError
+from mastra.errors import IdTakenError, SerializationError
 from mastra.storage.evals import (
     PAGE,
     EvalFilter,
@@ -234,3 +234,18 @@ async def test_what_one_store_does_not_take_none_takes(evals: EvalStore) -> None
     with pytest.raises(SerializationError, match="Score 'd'"):
         await evals.save([EvalRecord("score", "d", {"value": object()})])  # type: ignore[dict-item]
     assert await ids(evals, "score") == []
+
+
+async def test_a_record_stays_whose_it_is(evals: EvalStore) -> None:
+    await evals.save([score("hers", resource_id="alice"), score("nobodys")])
+    for name, owner in (("hers", "bob"), ("hers", None), ("nobodys", "bob")):
+        with pytest.raises(IdTakenError, match=name):
+            await evals.save([score("new", resource_id=owner), score(name, resource_id=owner)])
+        assert await evals.get("score", "new") is None
+    assert (await ids(evals, "score", resource_id="alice")) == ["hers"]
+    assert await evals.save([score("hers", resource_id="alice", parent_id="s"), score("nobodys")])
+    at = await evals.get("score", "hers")
+    assert at is not None
+    guard = EvalGuard("score", "hers", at.updated_at)
+    with pytest.raises(IdTakenError):
+        await evals.save([score("nobodys", resource_id="bob")], guard=guard)

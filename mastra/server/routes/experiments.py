@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from mastra.clock import iso_from_ms, now_ms
 from mastra.errors import ConfigError, NotFoundError
+from mastra.evals.experiment_scores import scores_of
 from mastra.evals.running import ExperimentOrder, ExperimentRunner
 from mastra.ids import new_id
 from mastra.jsonable import Json
@@ -260,8 +261,7 @@ async def delete_any(server: ServerDep, request: Request, experiment_id: Experim
 async def _deleted(server: Server, record: EvalRecord) -> Json:
     store = server.mastra.storage.evals
     await store.delete("experiment_result", parent_id=record.id)
-    scores = await store.list("score", EvalFilter(run_id=record.id))
-    await store.delete("score", ids=[one.id for one in scores.records])
+    await store.delete("score", ids=[one.id for one in await scores_of(store, record)])
     await store.delete("experiment", ids=[record.id])
     return {"success": True}
 

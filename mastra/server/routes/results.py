@@ -14,6 +14,7 @@ from mastra.clock import iso_from_ms, now_ms
 from mastra.errors import ConfigError, NotFoundError
 from mastra.evals.comparison import ScorerComparison, compare_scores
 from mastra.evals.experiment_results import result_id
+from mastra.evals.experiment_scores import score_id
 from mastra.evals.running import ExperimentOrder
 from mastra.jsonable import Json
 from mastra.server.context import ServerDep
@@ -166,7 +167,7 @@ def _sent_scores(
     return [
         EvalRecord(
             "score",
-            f"expscore:{experiment.id}:{body.item_id}:{body.attempt}:{one.scorer_id}",
+            score_id(experiment.id, body.item_id, body.attempt, one.scorer_id),
             {
                 **given(one),
                 "scorer": {"id": one.scorer_id, "name": one.scorer_name or one.scorer_id},

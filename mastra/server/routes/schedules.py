@@ -78,7 +78,9 @@ async def _wire(server: Server, schedule: Schedule) -> dict[str, Json]:
     return found
 
 
-def _options(server: Server, request: Request, body: Any, agent_id: str | None) -> dict[str, Any]:
+async def _options(
+    server: Server, request: Request, body: Any, agent_id: str | None
+) -> dict[str, Any]:
     """Return what a body asks for, as far as it is the caller's to say."""
     options: dict[str, Any] = body.options()
     if "resource_id" in options:
@@ -87,8 +89,9 @@ def _options(server: Server, request: Request, body: Any, agent_id: str | None) 
         given = options["request_context"].items()
         options["request_context"] = {key: value for key, value in given if key not in WHO}
     if options.get("provider_options") and agent_id is not None:
-        spec: Any = server.mastra.get_agent_by_id(agent_id).spec
-        author: Any = spec.default_options.get("provider_options") or {}
+        agent = server.mastra.get_agent_by_id(agent_id)
+        defaults = await agent.get_default_options(server.request_context(request))
+        author: Any = defaults.get("provider_options") or {}
         options["provider_options"] = provider_options(
             options["provider_options"], author, server.config.allowed_provider_options
         )
@@ -126,7 +129,7 @@ async def create_schedule(
 ) -> dict[str, Json]:
     """Make a schedule of a workflow or of an agent."""
     with _as_refusals():
-        options = _options(server, request, body, body.agent_id)
+        options = await _options(server, request, body, body.agent_id)
         options["resource_id"] = server.owner(request, body.resource_id)
         made = await server.mastra.schedules.create(
             id=body.id,
@@ -151,7 +154,7 @@ async def update_schedule(
     """Change a schedule. A new expression or zone counts from now."""
     known = await _need(server, request, schedule_id)
     with _as_refusals():
-        options = _options(server, request, body, known.agent_id)
+        options = await _options(server, request, body, known.agent_id)
         if "resource_id" in options and known.agent_id is not None:
             raise Refusal(400, "Whose an agent's schedule is stays: delete it, and make another")
         found = await server.mastra.schedules.update(schedule_id, cron=body.cron, **options)

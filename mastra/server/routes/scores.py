@@ -57,6 +57,8 @@ async def save_own(server: Server, request: Request, record: EvalRecord) -> None
     known = await store.get(record.kind, record.id)
     if known is not None:
         server.check_owner(request, known.resource_id, record.kind.replace("_", " "))
+        # Whoever may touch everything changes it, and it stays whose it is.
+        record = replace(record, resource_id=known.resource_id)
     await store.save([record])
 
 

@@ -23,11 +23,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.dml import Insert
 from sqlalchemy.types import BigInteger, Double, Text
 
 from mastra.storage.evals import Path
 from mastra.storage.sql.json_fields import number_at, text_at
-from mastra.storage.sql.statements import matches, named
+from mastra.storage.sql.statements import matches, named, upsert
 from mastra.storage.sql.tables import evals
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "nearest_values",
     "page",
     "percentiles",
+    "save",
 ]
 
 COLUMNS: Final = tuple(column.name for column in evals.columns if column.name != "record_key")
@@ -58,6 +60,13 @@ class Shape:
     names: tuple[str, ...]
     fields: tuple[tuple[tuple[Path, ...], int], ...] = ()
     """Of each condition on the data its paths, and how many values it lists."""
+
+
+def save(dialect: str) -> Insert:
+    """Build the statement that stores a row, unless there is one of another resource."""
+    owner = evals.c.resource_id
+    is_same = owner.is_not_distinct_from(named("new_resource_id", owner))
+    return upsert(evals, COLUMNS, "name", dialect, where=is_same)
 
 
 def hold() -> Update:

@@ -22,6 +22,7 @@ from mastra.storage.evals import (
     Path,
     Percentiles,
     check_eval,
+    eval_taken,
 )
 from mastra.storage.sql import eval_statements as build
 from mastra.storage.sql.database import Database, Row, Values
@@ -31,9 +32,7 @@ from mastra.storage.sql.statements import (
     StatementCache,
     in_chunks,
     padded,
-    upsert,
 )
-from mastra.storage.sql.tables import evals
 
 __all__ = ["SQLEvals"]
 
@@ -52,9 +51,7 @@ class SQLEvals:
 
     async def save(self, records: Sequence[EvalRecord], *, guard: EvalGuard | None = None) -> bool:
         """Store records, in place of older ones of the same kind and id."""
-        store = self._statements.get(
-            ("save",), functools.partial(upsert, evals, COLUMNS, "name", self._dialect)
-        )
+        store = self._statements.get(("save",), functools.partial(build.save, self._dialect))
         now = now_ms()
         writes: list[tuple[Statement, Values]] = [(store, _values(one, now)) for one in records]
         if guard is not None:
@@ -64,9 +61,14 @@ class SQLEvals:
         if not writes:
             return True
         what = f"store {len(records)} {records[0].kind if records else guard}s"
-        needed = 0 if guard is None else 1
-        counts = await self._database.change_all(writes, what=what, needed=needed)
-        return guard is None or counts[0] == 1
+        counts = await self._database.change_all(writes, what=what, needed=len(writes))
+        if guard is not None and not counts.pop(0):
+            return False
+        # Older rows that stay are another resource's.
+        for record, count in zip(records, counts, strict=False):
+            if not count:
+                raise eval_taken(record)
+        return True
 
     async def get(self, kind: EvalKind, record_id: str) -> EvalRecord | None:
         """Return a record, or `None`."""
