@@ -17,7 +17,7 @@ from typing import (
     overload,
 )
 
-from mastra.errors import ConfigError, ToolApprovalError
+from mastra.errors import ConfigError, ToolApprovalError, ValidationError
 from mastra.failures import call_user
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
@@ -154,10 +154,13 @@ class Tool(Generic[In, Out]):
         Raises:
             ConfigError: The tool has no function.
             ToolApprovalError: A person must agree first, and the context says of none who did.
+            ValidationError: The values of the request are not what the tool needs.
             Exception: Whatever the function raises.
         """
         if self.call is None:
             raise ConfigError(f"Tool {self.id!r} has no function: its client runs it.")
+        if ctx is not None and self.request_context_schema is not None:
+            self._check_request(self.request_context_schema, ctx)
         value, problem = load_input(
             self.id, self.input_schema, {} if input_data is None else input_data
         )
@@ -180,6 +183,14 @@ class Tool(Generic[In, Out]):
             return self.output_schema.load(result)
         except SchemaMismatch as mismatch:
             return error_result(self.id, mismatch, result, what="output")
+
+    def _check_request(self, schema: Schema[Any], ctx: ToolContext) -> None:
+        try:
+            schema.load(ctx.request_context.to_dict())
+        except SchemaMismatch as mismatch:
+            raise mismatch.into(
+                ValidationError, f"The request context of tool {self.id!r}"
+            ) from None
 
     def dump(self, result: Any) -> Json:
         """Return what the tool returned as plain JSON data; pictures and files as content parts.

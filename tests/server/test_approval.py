@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
-from mastra import Agent, Mastra, ToolContext, create_workflow, tool
+from mastra import Agent, Mastra, ToolContext, create_tool, create_workflow, tool
 from mastra.errors import ToolApprovalError, ToolError
 from mastra.mcp import MCPClient, MCPServer
 from mastra.server import create_app
@@ -141,3 +142,69 @@ async def test_a_tool_that_runs_another_does_not_agree_for_it() -> None:
         await wrap.execute({}, ToolContext())
     assert RAN == []
     assert await pay.execute({"to": "bob"}) == "paid bob"  # code of one's own, as in a test
+
+
+@tool
+async def look(to: str) -> str:
+    """Look."""
+    RAN.append(to)
+    return "seen"
+
+
+def raises(_: Any) -> bool:
+    raise RuntimeError("broken")
+
+
+def only_ann(call: Any) -> bool:
+    return (
+        call.tool_name == "look" and call.args["to"] == "ann" and not call.request_context.to_dict()
+    )
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        {"require_tool_approval": True},
+        {"require_tool_approval": only_ann},
+        {"require_tool_approval": raises},
+        lambda _: {"require_tool_approval": True},  # pyright: ignore[reportUnknownLambdaType]
+    ],
+)
+async def test_what_an_agents_author_decides_holds_where_its_tool_is_run_by_itself(
+    defaults: Any,
+) -> None:
+    agent = Agent(id="g", model=ScriptedModel("x"), tools={"look": look}, default_options=defaults)
+    transport = httpx.ASGITransport(create_app(Mastra(agents={"g": agent})))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for more in ({}, {"requireToolApproval": False}):
+            body = {"data": {"to": "ann"}, **more}
+            refused = await client.post("/api/agents/g/tools/look/execute", json=body)
+            assert refused.status_code == 403
+            assert refused.headers["x-mastra-error-code"] == "TOOL_APPROVAL_REQUIRED"
+        assert RAN == []
+        if isinstance(defaults, dict) and defaults["require_tool_approval"] is only_ann:
+            other = {"data": {"to": "bob"}}
+            fine = await client.post("/api/agents/g/tools/look/execute", json=other)
+            assert (fine.json(), RAN) == ("seen", ["bob"])
+
+
+class Admin(BaseModel):
+    role: Literal["admin"]
+
+
+@pytest.mark.parametrize("base", ["/api/tools", "/api/agents/g/tools", "/api/mcp/m/tools"])
+async def test_a_tool_is_told_what_it_needs_of_a_request_wherever_it_is_run(base: str) -> None:
+    strict = create_tool("strict", "Strict", dict, None, RAN.append, request_context_schema=Admin)
+    tools = {"strict": strict}
+    agent = Agent(id="g", model=ScriptedModel("x"), tools=tools)
+    served = {"m": MCPServer("m", tools=tools)}
+    app = create_app(Mastra(tools=tools, agents={"g": agent}, mcp_servers=served))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for context in ({}, {"role": "guest"}):
+            body = {"data": {}, "requestContext": context}
+            refused = await client.post(f"{base}/strict/execute", json=body)
+            assert (refused.status_code, RAN) == (400, [])
+        body = {"data": {}, "requestContext": {"role": "admin"}}
+        assert (await client.post(f"{base}/strict/execute", json=body)).status_code == 200
+        assert RAN == [{}]

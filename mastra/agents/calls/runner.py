@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
+from mastra.agents.calls.approvals import asks_of_call
 from mastra.agents.chunks import ToolOutputPayload
 from mastra.agents.options import ToolApproval, ToolCallHooks, concurrency_of
 from mastra.agents.records.meter import count_within
@@ -228,8 +229,6 @@ class CallRunner:
             return Done(to_jsonable(given, what=f"The output of the hook before {call.name!r}"))
         waits: list[ToolSuspend] = []
         context = self._context(tool, call, resumption, waits)
-        if tool.request_context_schema is not None:
-            _check_request(tool, context)
         guard = Guard()
         try:
             result = await tool.execute(call.args, context)
@@ -301,26 +300,8 @@ class CallRunner:
             return problem is None and await asks_approval(tool, value, run.context)
         if tool.require_approval:
             return True
-        try:
-            if callable(self._asks):
-                asked = ToolApproval(call.name, call.args, run.request_context)
-                return bool(await call_user(self._asks, asked))
-        except Exception as error:  # noqa: BLE001 - whatever the policy raises, a person decides
-            get_logger({"tool": call.name, "run": run.run_id}).warning(
-                "approval policy raised; asking", exc_info=error
-            )
-            return True
-        return bool(self._asks)
-
-
-def _check_request(tool: Tool[Any, Any], context: ToolContext) -> None:
-    schema = tool.request_context_schema
-    if schema is None:
-        return
-    try:
-        schema.load(context.request_context.to_dict())
-    except SchemaMismatch as mismatch:
-        raise mismatch.into(ValidationError, f"The request context of tool {tool.id!r}") from None
+        asked = ToolApproval(call.name, call.args, run.request_context)
+        return await asks_of_call(self._asks, asked)
 
 
 def _suspension_in(error: BaseException) -> ToolSuspend | None:

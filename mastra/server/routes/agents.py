@@ -11,7 +11,9 @@ from starlette.responses import StreamingResponse
 
 from mastra.agents.agent import Agent
 from mastra.agents.agent_stream import AgentStream
-from mastra.errors import InputValidationError
+from mastra.agents.calls.approvals import asks_of_call
+from mastra.agents.options import ToolApproval
+from mastra.errors import InputValidationError, ToolApprovalError
 from mastra.jsonable import Json
 from mastra.models.providers import PROVIDERS
 from mastra.request_context import RESOURCE_ID, RequestContext
@@ -236,11 +238,13 @@ async def list_suspended(
 # -- their tools -------------------------------------------------------------------------------
 
 
-async def _tool(server: Server, request: Request, agent_id: str, tool_id: str) -> Tool[Any, Any]:
+async def _tool(
+    server: Server, request: Request, agent_id: str, tool_id: str
+) -> tuple[str, Tool[Any, Any]]:
     tools = await server.agent(agent_id).list_tools(server.query_context(request))
     for key, tool in tools.items():
         if tool_id in {key, tool.id}:
-            return tool
+            return key, tool
     raise Refusal(404, "Tool not found")
 
 
@@ -248,14 +252,28 @@ async def get_tool(
     server: ServerDep, request: Request, agent_id: AgentId, tool_id: ToolId
 ) -> dict[str, Json]:
     """Return a tool of an agent."""
-    return tool_wire(await _tool(server, request, agent_id, tool_id))
+    _, tool = await _tool(server, request, agent_id, tool_id)
+    return tool_wire(tool)
 
 
 async def execute_tool(
     server: ServerDep, request: Request, agent_id: AgentId, tool_id: ToolId, body: ToolBody
 ) -> Json:
     """Run a tool of an agent by itself."""
-    return await run_tool(server, request, await _tool(server, request, agent_id, tool_id), body)
+    key, tool = await _tool(server, request, agent_id, tool_id)
+    context = server.request_context(request, body.request_context)
+    decided = await server.agent(agent_id).get_default_options(context)
+    policy = decided.get("require_tool_approval")
+    # A tool's own function knows best, as in a run of the agent's.
+    if not callable(tool.require_approval) and await asks_of_call(
+        policy, ToolApproval(key, body.data, context)
+    ):
+        raise ToolApprovalError(
+            f"Agent {agent_id!r} has a person agree before tool {key!r} runs, who cannot be asked "
+            "here: ask the agent.",
+            details={"tool": tool.id},
+        )
+    return await run_tool(server, request, tool, body)
 
 
 async def list_speakers(server: ServerDep, agent_id: AgentId) -> list[Json]:
