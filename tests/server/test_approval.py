@@ -161,13 +161,17 @@ def only_ann(call: Any) -> bool:
     )
 
 
+def decided(_: Any) -> dict[str, Any]:
+    return {"require_tool_approval": True}
+
+
 @pytest.mark.parametrize(
     "defaults",
     [
         {"require_tool_approval": True},
         {"require_tool_approval": only_ann},
         {"require_tool_approval": raises},
-        lambda _: {"require_tool_approval": True},  # pyright: ignore[reportUnknownLambdaType]
+        decided,
     ],
 )
 async def test_what_an_agents_author_decides_holds_where_its_tool_is_run_by_itself(
