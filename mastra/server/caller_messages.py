@@ -4,6 +4,9 @@ What a provider wants back with a message (items of its own, whatever holds them
 the next request as it is. From an agent's own history that is right; from a caller it would be a way
 to write the request: a system message, a tool, another conversation's item. Signatures and marks for
 caching say nothing by themselves, and pages send them back, so they pass.
+
+A file's id at the provider is of that kind too: it names something in the account of the application,
+which anybody's conversation may have put there.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from mastra.errors import InputValidationError
-from mastra.models.message_wire import PROVIDER_ITEM
+from mastra.models.message_wire import PROVIDER_ITEM, part_to_wire
+from mastra.models.tool_content import content_in
 
 __all__ = ["plain_messages"]
 
@@ -29,35 +33,77 @@ _DEEPEST: Final = 8
 """How far down a message may hold parts; what lies deeper is not looked at, so it may not pass."""
 
 
-def plain_messages(messages: Any) -> Any:
+def plain_messages(messages: Any, role: str = "user") -> Any:
     """Return messages of a caller as far as a caller may say them; text stays as it is.
 
+    Args:
+        messages: Messages, one message, or a message's content.
+        role: Who says what has no role of its own.
+
     Raises:
-        InputValidationError: They hold parts within parts, too deeply.
+        InputValidationError: They hold parts within parts, too deeply, or a file of the provider's.
     """
-    return _plain(messages, 0)
+    return _plain(messages, role, 0)
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, role: Any, depth: int) -> Any:
     if depth > _DEEPEST:
         raise InputValidationError(
             f"A message holds parts within parts, more than {_DEEPEST} levels deep."
         )
     if isinstance(value, Mapping):
         known = cast("Mapping[str, Any]", value)
+        if _names_file(known):
+            return _unnamed(role)
+        role = known.get("role", role)
         plain: dict[str, Any] = {}
         for key, item in known.items():
             if key in _METADATA:
                 plain[key] = _kept(item)
-            elif key in {"content", "parts", "toolInvocation", "resultContent"}:
-                plain[key] = _plain(item, depth + 1)
+            elif key in {"content", "parts", "toolInvocation"}:
+                plain[key] = _plain(item, role, depth + 1)
+            elif key == "resultContent":
+                plain[key] = _plain(item, "tool", depth + 1)
+            elif key in {"output", "result"}:
+                plain[key] = _result(item)
             else:
                 plain[key] = item
         return plain
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         items = cast("Sequence[Any]", value)
-        return [_plain(item, depth + 1) for item in items if not _is_provider_item(item)]
+        return [_plain(item, role, depth + 1) for item in items if not _is_provider_item(item)]
     return value
+
+
+def _names_file(part: Mapping[str, Any]) -> bool:
+    """Return whether a part is a file that is named by its id at the provider."""
+    if part.get("type") not in {"file", "input_file"}:
+        return False
+    inner: Any = part.get("file")
+    own = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else part
+    return own.get("file_id") is not None
+
+
+def _unnamed(role: Any) -> dict[str, Any]:
+    if role == "user":
+        raise InputValidationError(
+            "A message names a file by its id at the provider (file_id), where only the author's "
+            "files are: send its bytes, or its address."
+        )
+    # What was told by the agent itself, and is sent back with the conversation.
+    return {"type": "text", "text": "(a file that the provider has)"}
+
+
+def _result(given: Any) -> Any:
+    """Return what a tool gave without files of the provider's."""
+    parts = content_in(given)
+    if not parts or all(getattr(part, "file_id", None) is None for part in parts):
+        return given
+    shown = [
+        part_to_wire(part) if getattr(part, "file_id", None) is None else _unnamed("tool")
+        for part in parts
+    ]
+    return {"type": "content", "value": shown}
 
 
 def _is_provider_item(value: Any) -> bool:

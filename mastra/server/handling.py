@@ -12,11 +12,14 @@ import inspect
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote
 
 from fastapi.routing import APIRoute, APIRouter, request_response
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from mastra.failures import Guard, call_user
 from mastra.jsonable import dump_wire
@@ -151,8 +154,40 @@ async def _unexpected(server: Server, request: Request, error: Exception) -> Res
     return error_response(500, "Internal server error")
 
 
+_SLASH: Final = "\uf8fe"
+"""Stands for a slash within a part of a path while a route is looked for: for private use, so it has
+no meaning of its own."""
+
+
+def _with_slashes_held(scope: Scope) -> Scope | None:
+    """Return a connection whose path has encoded slashes within its parts; `None` without any.
+
+    An id may have a slash. A client writes it as `%2F`, and the web server has it decoded.
+    """
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2f" not in raw and b"%2F" not in raw:
+        return None
+    text = raw.decode("ascii", "replace").replace("%2f", "%2F")
+    held = _SLASH.join(unquote(part) for part in text.split("%2F"))
+    # Something in between may have made another path of it.
+    return {**scope, "path": held} if held.replace(_SLASH, "/") == scope["path"] else None
+
+
 class GuardedRoute(APIRoute):
     """A route of a server."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether the route answers a request, and what its path says."""
+        held = _with_slashes_held(scope) if scope["type"] == "http" else None
+        if held is None:
+            return super().matches(scope)
+        match, found = super().matches(held)
+        if "path_params" in found:
+            found["path_params"] = {
+                name: value.replace(_SLASH, "/") if isinstance(value, str) else value
+                for name, value in found["path_params"].items()
+            }
+        return match, found
 
     server: ClassVar[Server]
     settings: ClassVar[Mapping[str, Any]] = {}

@@ -136,3 +136,57 @@ def test_what_pages_send_back_passes() -> None:
 
     assert plain_messages(messages) == messages
     assert plain_messages("text") == "text"
+
+
+BY_ID: list[dict[str, Any]] = [
+    {"type": "file", "file_id": "file-hers", "mediaType": "application/pdf"},
+    {"type": "file", "file": {"file_id": "file-hers"}},
+    {"type": "input_file", "file_id": "file-hers"},
+    {"type": "file", "file": {"file_id": "gs://hers/f.pdf", "filename": "f.pdf"}},
+]
+
+
+@pytest.mark.parametrize("part", BY_ID, ids=str)
+@pytest.mark.parametrize("form", ["content", "parts"])
+def test_a_file_of_the_providers_is_not_a_callers_to_name(part: Any, form: str) -> None:
+    for messages in ([{"role": "user", form: [part]}], {form: [part]}, [{form: {"parts": [part]}}]):
+        with pytest.raises(InputValidationError, match="file_id"):
+            plain_messages(messages)
+    # What an agent has said before is sent back with a conversation, and read without it.
+    told = str(plain_messages([{"role": "assistant", form: [part, {"type": "text", "text": "x"}]}]))
+    assert "hers" not in told
+    assert "'x'" in told
+
+
+RESULTS: list[Any] = [
+    {"type": "content", "value": [{"type": "file-id", "fileId": "file-hers"}, "said"]},
+    {
+        "type": "content",
+        "value": [{"type": "document", "source": {"file_id": "file-hers"}}, "said"],
+    },
+    {"type": "content", "value": [{"type": "image", "file_id": "file-hers"}, "said"]},
+]
+
+
+@pytest.mark.parametrize("given", RESULTS, ids=str)
+def test_a_tools_result_shows_a_model_no_file_of_the_providers(given: dict[str, Any]) -> None:
+    shown = [{"type": "text", "text": one} if one == "said" else one for one in given["value"]]
+    for result in ({"type": "content", "value": shown}, shown, shown[0]):
+        call = {"toolCallId": "c", "toolName": "t"}
+        for part in (
+            {"type": "tool-result", **call, "output": result},
+            {"type": "tool-t", **call, "state": "output-available", "output": result},
+            {
+                "type": "tool-invocation",
+                "toolInvocation": {**call, "state": "result", "result": result},
+            },
+        ):
+            told = str(plain_messages([{"role": "assistant", "parts": [part]}]))
+            assert "hers" not in told
+            assert ("said" in told) == (result is not shown[0])
+
+
+def test_a_result_that_is_data_passes_as_it_is() -> None:
+    for result in ({"file_id": "f", "type": "upload"}, [{"fileId": "f"}], "file_id", None):
+        part = {"type": "tool-t", "toolCallId": "c", "state": "output-available", "output": result}
+        assert plain_messages([{"role": "assistant", "parts": [part]}])[0]["parts"] == [part]

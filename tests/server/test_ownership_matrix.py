@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 from mastra import (
@@ -28,7 +30,7 @@ from mastra.ai_sdk import chat_route, workflow_route
 from mastra.mcp import MCPServer
 from mastra.memory import Memory
 from mastra.observability import Observability
-from mastra.server import BearerAuth, create_app, openai_route
+from mastra.server import BearerAuth, create_app, openai_route, router
 from mastra.server.app import server_of
 from mastra.storage.evals import EvalKind
 from mastra.testing import FunctionModel, ToolCall
@@ -637,3 +639,40 @@ async def test_no_two_results_have_one_id_however_their_parts_are_called(world: 
     for who in (ALICE, BOB):
         own = await world.http.get("/api/observability/scores?runId=x", headers=who)
         assert own.json()["pagination"]["total"] == (who is BOB)
+
+
+@pytest.mark.parametrize("is_included", [False, True])
+async def test_an_id_with_a_slash_is_read_and_kept_as_any_other(
+    world: World, is_included: bool
+) -> None:
+    app = create_app(world.mastra)
+    if is_included:
+        app = FastAPI()
+        app.include_router(router(world.mastra), prefix="/api")
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+        for name in ("a/b", "/", "/a", "a/", "a/messages", "../x", "a%2Fb", "é/é"):
+            body: dict[str, Any] = {"threadId": name}
+            assert (await http.post("/api/memory/threads", headers=ALICE, json=body)).is_success
+            path = f"/api/memory/threads/{quote(name, safe='')}"
+            await only_alices(http, path, {"id": name})
+            body = {"inputData": {"value": 1}}
+            flow = f"/api/workflows/flow/start-async?runId={quote(name, safe='')}"
+            assert (await http.post(flow, headers=ALICE, json=body)).is_success
+            path = f"/api/workflows/flow/runs/{quote(name, safe='')}"
+            await only_alices(http, path, {"runId": name})
+
+
+async def only_alices(http: httpx.AsyncClient, path: str, shows: dict[str, str]) -> None:
+    assert shows.items() <= (await http.get(path, headers=ALICE)).json().items()
+    assert (await http.get(path, headers=BOB)).status_code == 403
+    assert (await http.delete(path, headers=BOB)).status_code == 403
+    assert (await http.delete(path, headers=ALICE)).is_success
+    assert (await http.get(path, headers=ALICE)).status_code == 404
+
+
+async def test_an_encoded_slash_joins_no_parts_of_a_route(world: World) -> None:
+    for path in ("/api%2Fagents", "/api/agents%2fa", "/api/memory%2Fthreads"):
+        assert (await world.http.get(path, headers=ALICE)).status_code == 404
+    asked = await world.http.get("/api/agents/a%2Fsuspended-runs", headers=ALICE)
+    assert "a/suspended-runs not found" in asked.text

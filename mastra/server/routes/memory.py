@@ -241,7 +241,7 @@ async def save_messages(
     saved: list[StoredMessage] = []
     for given in body.messages:
         thread = await _thread(server, request, memory, given.thread_id)
-        content: Any = plain_messages(given.content)
+        content: Any = plain_messages(given.content, given.role)
         if isinstance(content, str):
             content = {"format": 2, "parts": [{"type": "text", "text": content}]}
         # What no reader understands would take everything listed with it along.
