@@ -1,9 +1,12 @@
-"""`python -m bench.inngest_soak [runs] [minutes]`: is a run lost, or done twice, when things die?
+"""`python -m bench.inngest_soak [runs] [minutes] [samples]`: is a run lost, or done twice, when things die?
 
 Three worker processes behind one address, an Inngest server with a Redis behind it, one caller.
 Two of the workers are killed (-9) at random and started again; the third lives, so that its
 memory can be seen. The server is killed once and stopped once, and started again each time.
 Interrupted, it starts no more runs, waits for those under way and tells what came of them.
+The memory of every process is noted all along, each on its own: of the caller, of each worker by
+its age (one that is killed begins anew), of the server between two restarts, of its Redis and of
+PostgreSQL. With a third argument the samples go to that file, a line each.
 
     lost      a run that has not ended as it must ten minutes after it was started
     doubled   a step that began again after one that depends on it had begun, or whose execution
@@ -14,11 +17,13 @@ Interrupted, it starts no more runs, waits for those under way and tells what ca
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -34,6 +39,7 @@ from tests.support.inngest_env import DevServer, free_ports, inngest_binary
 from tests.support.inngest_production import close_client, keyed_server, redis, synced
 from tests.support.inngest_soak_app import STAGES, Trace, build
 from tests.support.postgres import MISSING, find_postgres
+from tests.support.soak_memory import Memory
 
 __all__ = ["Report", "soak"]
 
@@ -66,10 +72,9 @@ class Report:
     """Steps that began again because what drove them was gone."""
     tries: Counter[str] = field(default_factory=Counter)
     """How often a caller had to try again, by the error's code."""
-    late: list[float] = field(default_factory=list)
+    late: array[float] = field(default_factory=lambda: array("d"))
     """How long runs took, in seconds, in the order in which they ended."""
-    memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    """Of the caller and of the worker that lives: MB, by seconds since the start."""
+    memory: Memory = field(default_factory=Memory)
 
     def __str__(self) -> str:
         late = sorted(self.late) or [0.0]
@@ -81,11 +86,7 @@ class Report:
             f"a run took {late[len(late) // 2]:.2f} s in the middle, 99 % at most "
             f"{late[len(late) * 99 // 100]:.1f} s, the longest {late[-1]:.1f} s",
         ]
-        for name, samples in self.memory.items():
-            tenth = max(1, len(samples) // 10)
-            parts = [samples[n : n + tenth] for n in range(0, len(samples), tenth)]
-            levels = [f"{sum(mb for _, mb in part) / len(part):.0f}" for part in parts]
-            lines.append(f"memory of the {name}, MB, by tenths of the time: {' '.join(levels)}")
+        lines += self.memory.lines()
         lines += [f"LOST {text}" for text in self.lost[:20]]
         lines += [f"DOUBLED {text}" for text in self.doubled[:20]]
         return "\n".join(lines)
@@ -97,11 +98,15 @@ class Workers:
     def __init__(self, *arguments: str) -> None:
         self._command = [sys.executable, "-m", "tests.support.inngest_soak_app", *arguments]
         self.processes: list[subprocess.Popen[str]] = []
+        self.started = 0
+        self.names: dict[int, str] = {}
 
     def start(self) -> subprocess.Popen[str]:
         """Start one, and wait until it takes requests."""
         process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
+        self.started += 1
+        self.names[process.pid] = f"worker {self.started}"
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("a worker has not started")
@@ -122,12 +127,12 @@ class Workers:
 class Caller:
     """Starts runs evenly over the time, and waits for each."""
 
-    def __init__(self, mastra: Mastra, report: Report, choose: random.Random) -> None:
+    def __init__(self, mastra: Mastra, report: Report, choose: random.Random, ended: Path) -> None:
         self._mastra, self._report, self._choose = mastra, report, choose
+        # Not kept here: what this process takes is what a caller's takes.
+        self._ended = ended
         self._places = asyncio.Semaphore(UNDER_WAY)
         self._is_told_to_stop = asyncio.Event()
-        self.counted: dict[str, list[str]] = {}
-        """Of each run that has ended: the executions that its result came from."""
 
     async def start_all(self, runs: int, seconds: float) -> None:
         """Start so many runs, in so many seconds if the machine keeps up, and wait for them."""
@@ -163,7 +168,13 @@ class Caller:
         if result.status != "success":
             self._report.lost.append(f"{run_id} ended as {result.status}: {result.to_wire()}")
             return
-        self.counted[run_id] = Trace.model_validate(result.unwrap()).executions
+        executions = Trace.model_validate(result.unwrap()).executions
+        with self._ended.open("a") as file:
+            file.write(json.dumps([run_id, executions]) + "\n")
+
+    def counted(self) -> dict[str, list[str]]:
+        """Return of each run that has ended the executions that its result came from."""
+        return dict(json.loads(line) for line in self._ended.read_text().splitlines())
 
     async def _to_its_end(self, kind: str, run_id: str) -> WorkflowResult[Any]:
         result = await self._tried(kind, run_id, "pending", lambda run: run.start({"run": run_id}))
@@ -212,16 +223,24 @@ async def _restart_server(server: DevServer, report: Report, runs: int) -> None:
         report.restarts += 1
 
 
-async def _watch_memory(report: Report, pids: dict[str, int]) -> None:
-    processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+def _named_processes(report: Report, workers: Workers) -> dict[str, int]:
+    mine = psutil.Process()
+    named = {"caller": mine.pid}
+    servers = {"inngest": f"server after {report.restarts} restarts", "redis-server": "redis"}
+    for child in mine.children():
+        name = workers.names.get(child.pid) or servers.get(child.name())
+        if name is not None:
+            named[name] = child.pid
+    return named
+
+
+async def _watch_memory(report: Report, workers: Workers) -> None:
     begun = time.monotonic()
     said = begun
     while True:
         await asyncio.sleep(SAMPLE_S)
         now = time.monotonic()
-        for name, process in processes.items():
-            mb = process.memory_info().rss / 2**20
-            report.memory.setdefault(name, []).append((now - begun, mb))
+        report.memory.sample(_named_processes(report, workers), len(report.late))
         if now - said >= 60:
             said = now
             sys.stderr.write(
@@ -269,9 +288,16 @@ async def _ended_once(mastra: Mastra, report: Report, counted: dict[str, list[st
             report.lost.append(f"{kind}: {mine} heard of, {stored} stored as done, of {everything}")
 
 
-async def soak(runs: int, minutes: float, *, seed: int = 1) -> Report:
-    """Do so many runs in so many minutes, while workers and the server die."""
-    report, choose = Report(), random.Random(seed)
+async def soak(runs: int, minutes: float, *, seed: int = 1, samples: Path | None = None) -> Report:
+    """Do so many runs in so many minutes, while workers and the server die.
+
+    Args:
+        runs: How many.
+        minutes: In how many minutes they are started, where the machine keeps up.
+        seed: Of what is chosen at random.
+        samples: A file that samples of memory are added to.
+    """
+    report, choose = Report(memory=Memory(samples)), random.Random(seed)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         (folder / "pg").mkdir()
@@ -293,14 +319,13 @@ async def soak(runs: int, minutes: float, *, seed: int = 1) -> Report:
         mastra, client = build(server.url, postgres.url, notes)
         stack.push_async_callback(close_client, client)
         await stack.enter_async_context(mastra)
-        caller, begun = Caller(mastra, report, choose), time.monotonic()
-        pids = {"caller": psutil.Process().pid, "worker that lives": workers.processes[0].pid}
+        caller, begun = Caller(mastra, report, choose, folder / "ended"), time.monotonic()
         others = [
             asyncio.create_task(work)  # noqa: TID251 - ended below
             for work in (
                 _kill_workers(workers, report, choose),
                 _restart_server(server, report, runs),
-                _watch_memory(report, pids),
+                _watch_memory(report, workers),
             )
         ]
         for told in (SIGINT, SIGTERM):
@@ -312,18 +337,20 @@ async def soak(runs: int, minutes: float, *, seed: int = 1) -> Report:
             if isinstance(found, Exception):
                 raise found
         report.seconds = time.monotonic() - begun
-        await _ended_once(mastra, report, caller.counted)
+        counted = caller.counted()
+        await _ended_once(mastra, report, counted)
         lines = (await asyncio.to_thread(Path(notes).read_text)).splitlines()
-        judge(report, lines, caller.counted)
+        judge(report, lines, counted)
     return report
 
 
 def main() -> None:
     if inngest_binary() is None:
         sys.exit("No Inngest server: set INNGEST_BIN, or put `inngest` on the PATH.")
-    given = [float(text) for text in sys.argv[1:]]
+    given = [float(text) for text in sys.argv[1:3]]
     runs, minutes = (int(given[0]), given[1]) if len(given) > 1 else (10_000, 60.0)
-    report = asyncio.run(soak(runs, minutes))
+    samples = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    report = asyncio.run(soak(runs, minutes, samples=samples))
     print(report)
     sys.exit(bool(report.lost or report.doubled))
 

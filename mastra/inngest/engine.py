@@ -129,6 +129,7 @@ class InngestEngine:
             self.legs,
             self.mail,
             self.take_answer,
+            self._send,
             max_request_s=seconds if checkpoint else None,
             buffered_steps=buffered_steps,
             clock=clock,

@@ -11,6 +11,7 @@ import inngest
 from mastra.clock import Clock
 from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
 from mastra.failures import text_of
+from mastra.inngest.continuation import LegFull, Send, can_go_on, claim_next, see_to_next
 from mastra.inngest.end_notice import tell_again
 from mastra.inngest.leg_table import LegTable
 from mastra.inngest.limits import MAX_OPERATIONS, check_limits, least_operations
@@ -64,6 +65,7 @@ class WorkflowFunctions:
         legs: LegTable,
         mail: Mail,
         take_answer: Callable[[RunTarget], Awaitable[None]],
+        send: Send,
         *,
         max_request_s: float | None,
         buffered_steps: int,
@@ -74,6 +76,7 @@ class WorkflowFunctions:
         self._legs = legs
         self._mail = mail
         self._take_answer = take_answer
+        self._send = send
         self._max_request_s = max_request_s
         self._buffered_steps = buffered_steps
         self._clock = clock
@@ -86,11 +89,12 @@ class WorkflowFunctions:
             check_limits(spec)
         except WorkflowDefinitionError as error:  # its runs are refused; the others are served
             get_logger().warning("%s", error)
-        if (least := least_operations(spec)) >= MAX_OPERATIONS:
+        least = least_operations(spec)
+        if least >= MAX_OPERATIONS and not store.is_shared:
             get_logger().warning(
                 "Workflow %r has %s steps and sleeps, and Inngest takes %s between a start or a "
                 "resume and the next suspension or end: a run that is not suspended on its way "
-                "fails (RUN_TOO_LONG).",
+                "fails (RUN_TOO_LONG). With a storage that other processes see it would go on.",
                 *(spec.id, f"{least:,}", MAX_OPERATIONS - 1),
             )
         options = dict(spec.flow_control)
@@ -116,6 +120,7 @@ class WorkflowFunctions:
         async def run_on_schedule(ctx: inngest.Context) -> Json:
             _refuse_others(ctx.event, f"{self._client.app_id}-{cron_id(spec.id)}", TIMER)
             event = LegEvent(None, input=cron_input, initial_state=cron_state)
+            event.is_on_schedule = True
             with surroundings(services, self._clock):
                 return await self._answer(ctx, target, event)
 
@@ -155,6 +160,7 @@ class WorkflowFunctions:
             leg = await self._legs.open(target(run_id), event, facts)
         except LegSuperseded:
             await tell_again(self._mail.send, target(run_id), event)
+            await self._see_to_next(ctx, target(run_id), event)
             return await self._stored_answer(target(run_id))
         except DefinitionChangedError as error:
             # Asked again for as long as the server does: a worker that has the definition, or
@@ -178,6 +184,7 @@ class WorkflowFunctions:
             # Before the server is told of the end: it sends the request again if this process dies.
             await self._take_answer(target(run_id))
         if result is None:
+            await self._see_to_next(ctx, target(run_id), event)
             return {"runId": run_id, "status": "running"}
         return _answer_of(run_id, result)
 
@@ -198,6 +205,9 @@ class WorkflowFunctions:
                 outcome = outcome_of_value(run, spec, value)
             except Halt as halt:
                 outcome = outcome_of_halt(run, spec, halt)
+            except LegFull:
+                await claim_next(leg, self._mail)
+                return None
             except LegCanceled:
                 _raise_if_lost(leg)
                 outcome = Outcome("canceled")
@@ -214,6 +224,11 @@ class WorkflowFunctions:
             if not facts.is_error_final:
                 raise
             return await leg.conclude(outcome_of_fault(run, error))
+
+    async def _see_to_next(self, ctx: inngest.Context, target: RunTarget, event: LegEvent) -> None:
+        """Look after the leg that goes on with this one, where there is to be one."""
+        if can_go_on(target, event):
+            await see_to_next(ctx, current_request(), target, event, ctx.event.data, self._send)
 
     async def _stored_answer(self, target: RunTarget) -> dict[str, Json]:
         """Return what the server is told by a request that came too late, or twice."""

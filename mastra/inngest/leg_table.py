@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from mastra.errors import InputValidationError
+from mastra.inngest.continuation import can_go_on
 from mastra.inngest.mail import Mail
 from mastra.inngest.publisher import Publisher, Readers
 from mastra.inngest.wire.api import InngestApi
@@ -154,8 +155,10 @@ class LegTable:
             stored: Any = None if loaded is None else loaded.head.data.get("reopening")
             _restore(run, stored.get("order", -1) if stored else -1)
         writer = JournalWriter(run, target.spec, store, head)
-        publisher = Publisher(run, self._readers_of(target, event), self._mail.outbox, start)
+        readers = self._readers_of(target, event, loaded)
+        publisher = Publisher(run, readers, self._mail.outbox, start)
         leg = WorkerLeg(command, run, writer, publisher, self._api, owner)
+        leg.goes_on = can_go_on(target, event)
         leg.stored_context = run.request_context.to_json()
         await self._note_server(leg, facts, loaded)
         if loaded is not None:
@@ -170,9 +173,17 @@ class LegTable:
         self._mail.rounds.add(publisher)
         return leg
 
-    def _readers_of(self, target: RunTarget, event: LegEvent) -> Readers:
+    def _readers_of(self, target: RunTarget, event: LegEvent, loaded: LoadedRun | None) -> Readers:
         if target.store.is_shared:
             self._mail.inbox.begin()  # where others that see the run ask to be told of it
+        if event.goes_on and loaded is not None:
+            noted: Any = loaded.head.data.get("inngest") or {}
+            return self._mail.readers_of(
+                target.workflow_id,
+                target.run_id,
+                inboxes=[event.inbox, *noted.get("readers", ())],
+                is_watched=bool(noted.get("watched")),
+            )
         return self._mail.readers_of(
             target.workflow_id, target.run_id, inboxes=[event.inbox], is_watched=not event.token
         )

@@ -23,12 +23,14 @@ from mastra.workflows.spec import (
 )
 
 __all__ = [
+    "LOOK_AFTER_S",
     "MAX_OPERATIONS",
     "MAX_SLEEP_S",
     "check_limits",
     "check_operations",
     "check_size",
     "least_operations",
+    "room_for",
 ]
 
 MAX_SLEEP_S: Final = 365 * 86_400.0
@@ -37,8 +39,21 @@ MAX_SLEEP_S: Final = 365 * 86_400.0
 MAX_OPERATIONS: Final = 999
 """How many steps and sleeps one function may have: a run since it was started or resumed."""
 
+LOOK_AFTER_S: Final = (2, 8, 30, 120, 600, 3600, 4 * 3600, 24 * 3600)
+"""After how long, each time, a run of the server that is full looks whether the one that goes on
+after it has begun. Flow control may hold that back for long."""
+
 MAX_EVENT_NAME: Final = 255
 """How many characters the name of an event may have: a workflow's id and what we add to it."""
+
+
+def room_for(known: int) -> int:
+    """Return for how many more operations a run of the server has room that another goes on after.
+
+    Args:
+        known: How many it has.
+    """
+    return max(0, MAX_OPERATIONS - 1 - len(LOOK_AFTER_S) - known)
 
 
 def check_limits(spec: WorkflowSpec) -> None:
@@ -102,8 +117,10 @@ def check_operations(step_id: str, unit: Unit | None, before: int, count: int) -
     raise RunError(
         f"{what} too much for Inngest, which takes {MAX_OPERATIONS - 1} steps and sleeps from a run "
         f"between its start or a resume and its next suspension or end; this one has {before:,} by "
-        "then. Do more in one step, such as a batch of items, start other runs for parts of the "
-        "work, or run the workflow in process.",
+        "then. Where all processes have one storage (SQLite in a file, or PostgreSQL) and the run "
+        "was begun by this library, it goes on in another run of the server. Else do more in one "
+        "step, such as a batch of items, start other runs for parts of the work, or run the "
+        "workflow in process.",
         code="RUN_TOO_LONG",
         details={"stepId": step_id, "limit": MAX_OPERATIONS - 1, "before": before},
     )

@@ -80,6 +80,13 @@ class Mail:
             noted["watched"] = True
         return noted
 
+    def noted_for_next(self, readers: Readers) -> dict[str, Json]:
+        """Return the same for whoever drives the run next: who hears of it here is one of them."""
+        noted = self.noted(readers)
+        if readers.here() and self.inbox.is_open:
+            noted["readers"] = sorted({*readers.inboxes, self.inbox.channel})
+        return noted
+
     def readers_noted(self, key: RunKey, known: Any) -> Readers:
         """Return who hears of a run by what storage keeps; see `noted`."""
         facts = cast("dict[str, Any]", known) if isinstance(known, dict) else {}

@@ -23,7 +23,8 @@ from mastra.clock import now_s, sleep
 from mastra.errors import RunError
 from mastra.failures import one_error
 from mastra.inngest.checkpoints import Checkpoints
-from mastra.inngest.limits import MAX_SLEEP_S, check_operations, check_size
+from mastra.inngest.continuation import LegFull
+from mastra.inngest.limits import MAX_SLEEP_S, check_operations, check_size, room_for
 from mastra.inngest.wire.api import Checkpoint
 from mastra.inngest.wire.envelope import decode_memo, encode_memo
 from mastra.inngest.wire.names import step_hash, step_name
@@ -94,8 +95,10 @@ class FrontierOps:
         self.seeks_one = facts.is_targeted
         self._until = None if max_request_s is None else time.monotonic() + max_request_s
         self._parked: dict[str, Parked] = {}
+        self._known = len(facts.memos)
+        """How many the server knows, or is about to be told of."""
         self._operations = len(facts.memos)
-        """How many the server will know when those that are parked or have run here are told."""
+        """How many that will be with those that are parked."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._busy = 1
         self._turn = asyncio.Event()
@@ -111,7 +114,8 @@ class FrontierOps:
 
     def admit_items(self, unit: Unit, step_id: str, count: int) -> None:
         """Refuse more than the server would take; see `check_operations`."""
-        check_operations(step_id, unit, self._operations, count)
+        if not self._leg.goes_on:
+            check_operations(step_id, unit, self._operations, count)
 
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Return what the server keeps of an operation, or wait until it has been run."""
@@ -121,7 +125,7 @@ class FrontierOps:
             if known is not None:
                 await self._leg.adopt(known)
                 return known
-        if isinstance(body, StepTask):
+        if isinstance(body, StepTask) and not self._leg.goes_on:
             try:
                 check_operations(body.step_id, None, self._operations, 1)
             except RunError as error:
@@ -228,6 +232,7 @@ class FrontierOps:
         Raises:
             Halt: The walk ended before its last node.
             LegCanceled: The run was cancelled.
+            LegFull: The server takes no more of this run of it.
             LegGone: The server knows no such run.
         """
         main = self._start(walk)
@@ -273,6 +278,7 @@ class FrontierOps:
             ready = self._ready()
             for parked in ready:
                 del self._parked[parked.op_id]
+                self._known += parked.kind == "run"
                 task = self._start(self._run_here(parked))
                 task.add_done_callback(self._look_up)
                 running.add(task)
@@ -280,15 +286,20 @@ class FrontierOps:
                 await self._hand_over()
 
     def _ready(self) -> list[Parked]:
-        now, can_run = now_s(), self._can_run_here()
+        now, room = now_s(), self._room() if self._can_run_here() else 0
         ready: list[Parked] = []
         for parked in self._parked.values():
             if parked.kind == "run":
-                if can_run:
+                if room:
+                    room -= 1
                     ready.append(parked)
             elif parked.wake_at - now < SHORT_SLEEP_S and not self._facts.is_targeted:
                 ready.append(parked)
         return ready
+
+    def _room(self) -> int:
+        """Return how many operations more the server is to be told of."""
+        return room_for(self._known) if self._leg.goes_on else len(self._parked)
 
     def _can_run_here(self) -> bool:
         facts = self._facts
@@ -336,6 +347,7 @@ class FrontierOps:
         if answer is Checkpoint.FAILED:
             # The result is in hand: the SDK reports it, and with it the request ends.
             self._may_checkpoint = False
+            self._known -= 1
 
             async def in_hand() -> StepRecord:
                 return record
@@ -408,7 +420,12 @@ class FrontierOps:
             chosen = [p for p in chosen if step_hash(workflow_id, p.op_id) == facts.target]
             if not chosen:
                 await self._report_known(facts.target)
+        else:
+            # A request for the whole comes when all that was planned has ended.
+            chosen = chosen[: self._room()]
         await self._leg.flush()
+        if self._parked and not chosen:
+            raise LegFull
         if all(parked.is_visible_sleep for parked in chosen):
             await self._leg.mark_waiting()
         await self._report_all([partial(self._report, parked) for parked in chosen])

@@ -80,6 +80,8 @@ class WorkerLeg:
     """How much JSON the steps of the leg have given so far."""
     has_aborted: bool = False
     """Whether storage knows that a step asked for the end of the run."""
+    goes_on: bool = False
+    """Whether it goes on in another run of the server once this one takes no more steps."""
     stored_context: dict[str, Json] = field(default_factory=dict[str, Any])
     """The request context as storage has it."""
     _announced: set[str] = field(default_factory=set[str])

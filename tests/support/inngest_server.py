@@ -113,6 +113,8 @@ class FakeInngest:
         self.lose_messages = False
         self.event_key: str | None = None
         """The only one that is taken."""
+        self.max_steps = 1000
+        """How many steps a run may have, planned together or in all, as the real one takes."""
         self.is_down = False
         """Whether its address refuses connections."""
         self.order: Literal["together", "in turn", "reversed"] = "together"
@@ -233,6 +235,9 @@ class FakeInngest:
             ops = await self._ask(run, "step", must_plan=must_plan)
             if ops is None or run.status != "Running":
                 return
+            if len(ops) > self.max_steps:
+                self._overflow(run)
+                return
             if self.order == "together":
                 await asyncio.gather(*(self._do(run, op) for op in ops))
             else:
@@ -250,6 +255,9 @@ class FakeInngest:
             leave = await self._flow.enter(run)
             try:
                 if run.status != "Running":  # it ended while it waited
+                    return None
+                if len(run.memos) >= self.max_steps:
+                    self._overflow(run)
                     return None
                 run.requests.append(target)
                 answer = await self._call(
@@ -277,6 +285,10 @@ class FakeInngest:
                 self._end(run, "Failed", told)
                 return None
             await asyncio.sleep(RETRY_S)
+
+    def _overflow(self, run: FakeRun) -> None:
+        text = f"The function run exceeded the step limit of {self.max_steps} steps."
+        self._end(run, "Failed", text)
 
     def _body(self, run: FakeRun, attempt: int, attempts: int, must_plan: bool) -> bytes:
         ctx = {

@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import fastapi
@@ -25,6 +26,7 @@ from pydantic import BaseModel
 from mastra import Mastra, SQLStorage, StepContext, create_step
 from mastra.inngest import init, serve
 from tests.support.inngest_production import EVENT_KEY, KEY
+from tests.support.soak_memory import tell_when_asked
 
 __all__ = ["ARMS", "CHAIN", "ITEMS", "STAGES", "Trace", "build"]
 
@@ -131,6 +133,7 @@ def main() -> None:
     """Serve until killed; say `ready` once requests are taken."""
     server_url, port, database, notes = sys.argv[1:5]
     mastra, client = build(server_url, database, notes)
+    tell_when_asked(Path(f"{notes}.{os.getpid()}"))
 
     @asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncGenerator[None]:

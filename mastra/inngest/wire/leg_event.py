@@ -39,6 +39,10 @@ class LegEvent:
     """Names the leg; `None` where the event is not from this library."""
     number: int = 0
     """How many legs came before."""
+    goes_on: bool = False
+    """Whether it goes on with a leg that was full; see `continuation`."""
+    is_on_schedule: bool = False
+    """Whether the server's clock has begun it."""
     store: str = ""
     """Which storage its sender has."""
     inbox: str = ""
@@ -130,6 +134,7 @@ def read_leg(data: Mapping[str, Any]) -> LegEvent:
         kind=str(ours.get("kind") or ("resume" if steps is not None else "start")),
         token=ours.get("leg"),
         number=int(ours.get("n") or 0),
+        goes_on=bool(ours.get("goesOn")),
         store=str(ours.get("store") or ""),
         inbox=str(ours.get("inbox") or ""),
         reopening=reopening or None,

@@ -19,6 +19,7 @@ __all__ = [
     "channel",
     "cron_id",
     "function_id",
+    "hash_of",
     "step_hash",
     "step_name",
 ]
@@ -70,4 +71,9 @@ def step_name(workflow_id: str, op_id: str) -> str:
 
 def step_hash(workflow_id: str, op_id: str) -> str:
     """Return the form in which the server keeps an operation's id."""
-    return hashlib.sha1(step_name(workflow_id, op_id).encode()).hexdigest()  # noqa: S324
+    return hash_of(step_name(workflow_id, op_id))
+
+
+def hash_of(name: str) -> str:
+    """Return the form in which the server keeps the id of a step."""
+    return hashlib.sha1(name.encode()).hexdigest()  # noqa: S324 - the SDK's

@@ -344,6 +344,13 @@ async def run_items(
     begun = {place for place in places if run.has_begun(f"{stem}[{place}]")}
     results: list[Any] = [None] * len(branches)
     rest = [place for place in places if place not in begun]
+    for place in places:
+        # What has ended waits for nothing, so that it needs no task: of a long list, on an engine
+        # that walks for each item, nearly all.
+        known = run.journal.get(f"{stem}[{place}]")
+        if known is not None and known.status == "success":
+            results[place] = await branches[place]()
+            begun.discard(place)
     if walk.ops.seeks_one:
         # What is sought is in one of these, and those that have begun may wait for others.
         begun.update(rest[:limit])
