@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from mastra import create_workflow
+from mastra.inngest.ops import FrontierOps
 from tests.inngest import flows
 from tests.support.inngest_env import DevServer, Host, inngest_host
 from tests.support.inngest_server import FakeInngest
@@ -40,6 +42,33 @@ async def test_a_suspended_and_resumed_run_costs_two(checkpointed: Host) -> None
         result = await run.resume({"add": 5})
     assert result.unwrap().value == 6
     assert checkpointed.requests == 2
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["steps", "workflows"])
+async def test_items_that_have_ended_are_no_branches_of_a_later_walk(
+    fake: FakeInngest, monkeypatch: pytest.MonkeyPatch, nested: bool
+) -> None:
+    items, walked = 20, list[int]()
+    gather = FrontierOps.gather
+
+    async def counting(ops: FrontierOps, branches: Any, limit: int | None) -> Any:
+        known = ops._leg.run.journal
+        ended = sum(f"{stem}[{place}]" in known for place in range(items))
+        walked.append(len(branches) + ended)
+        return await gather(ops, branches, limit)
+
+    monkeypatch.setattr(FrontierOps, "gather", counting)
+    unit = flows.chain(1) if nested else flows.plus_one("a")
+    stem = "a"
+    workflow = create_workflow(id="outer", input_schema=list[flows.Value], output_schema=Any)
+    workflow.foreach(unit, concurrency=5)
+    async with inngest_host(fake, checkpoint=False) as host:
+        async with flows.on(host, workflow.commit()) as mastra:
+            run = await mastra.get_workflow("outer").create_run()
+            result = await run.start([{"value": n} for n in range(items)])
+    assert [value["value"] for value in result.unwrap()] == list(range(1, items + 1))
+    assert len(walked) > 4
+    assert nested or max(walked) == items
 
 
 @pytest.mark.devserver
