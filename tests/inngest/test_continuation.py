@@ -12,7 +12,7 @@ import pytest
 
 from mastra import Mastra, SQLStorage, StepContext, create_step, create_workflow
 from mastra.clock import SystemClock
-from mastra.inngest import limits
+from mastra.inngest import MastraInngest, limits
 from mastra.inngest.mount import serving_app
 from tests.inngest import flows
 from tests.inngest.test_workers_at_once import ByTurns
@@ -171,6 +171,24 @@ async def test_a_resumed_run_goes_on_too(
         assert (await run.start(0)).status == "suspended"
         assert (await run.resume({"add": 100})).unwrap() == 144
     assert {name: n for name, n in Counter(calls.names).items() if n > 1} == {"ask": 2}
+
+
+async def test_a_run_that_the_clock_has_begun_goes_on_too(
+    small: FakeInngest, checkpointed: Host, calls: Calls, storage: SQLStorage
+) -> None:
+    ing = MastraInngest(checkpointed.make_engine())
+    flow = ing.create_workflow(
+        id="w", input_schema=int, output_schema=int, cron="0 0 1 1 *", input_data=5
+    )
+    for number in range(STEPS):
+        flow.then(plus(calls, f"s{number}"))
+    async with flows.on(checkpointed, flow.commit(), storage=storage) as mastra:
+        await checkpointed.sync()
+        begun = small.fire("workflow.w.cron")
+        assert len(await ended(small)) == 3
+        run = await mastra.get_workflow("w").create_run(begun.run_id)
+        assert (await run.result()).unwrap() == 5 + STEPS
+    assert set(Counter(calls.names).values()) == {1}
 
 
 @pytest.mark.every_engine
