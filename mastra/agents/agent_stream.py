@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.loop.loop import LoopSteps, run_agent
 from mastra.agents.loop.puller import Puller
-from mastra.agents.results import AgentResult, StepResult
+from mastra.agents.results import AgentResult, LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.errors import RunStateError
 from mastra.models.chunks import Usage
@@ -265,7 +265,7 @@ class AgentStream(Generic[Obj]):
         self._raise_if_wrong()
         return self._run.finish_reason or "unknown"
 
-    async def steps(self) -> list[StepResult]:
+    async def steps(self) -> list[LLMStepResult]:
         """Return the steps."""
         return (await self.result()).steps
 

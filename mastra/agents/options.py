@@ -14,7 +14,7 @@ from mastra.agents.limits import LimitsInput, UsageLimits
 from mastra.agents.option_checks import check_call, check_made
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions, StaticInstructions
-from mastra.agents.results import AgentResult, StepResult
+from mastra.agents.results import AgentResult, LLMStepResult
 from mastra.agents.stop_conditions import StopCondition
 from mastra.errors import ConfigError
 from mastra.models.base import ToolChoice
@@ -73,7 +73,7 @@ class ErrorEvent:
 class AbortEvent:
     """What `on_abort` gets."""
 
-    steps: Sequence[StepResult]
+    steps: Sequence[LLMStepResult]
     """The steps that were completed."""
     text: str
     """What the step that was cut had said so far."""
@@ -97,7 +97,7 @@ class StepPreparation:
 
     step_number: int
     """From 0."""
-    steps: Sequence[StepResult]
+    steps: Sequence[LLMStepResult]
     """The steps so far."""
     messages: Sequence[Message]
     """The conversation so far, without the system's messages."""
@@ -162,7 +162,7 @@ class CallOptions(TypedDict, total=False):
     memory: MemoryOption
     request_context: RequestContext | Mapping[str, Any]
     prepare_step: Callable[[StepPreparation], PreparedStep | Awaitable[PreparedStep | None] | None]
-    on_step_finish: Callable[[StepResult], Any]
+    on_step_finish: Callable[[LLMStepResult], Any]
     on_iteration_complete: Callable[
         [IterationContext], IterationDecision | Awaitable[IterationDecision | None] | None
     ]

@@ -22,8 +22,8 @@ __all__ = [
     "AgentResult",
     "FinishOutput",
     "FinishPayload",
+    "LLMStepResult",
     "StepOutcome",
-    "StepResult",
     "step_payload",
     "stored_form",
 ]
@@ -32,7 +32,7 @@ Obj = TypeVar("Obj", default=Any)
 
 
 @dataclass(slots=True)
-class StepResult:
+class LLMStepResult:
     """One model call with the tools it asked for."""
 
     step_type: str
@@ -168,7 +168,7 @@ class FinishOutput:
     """What it asked for in the last step."""
     usage: Usage
     """Tokens: of the step, or at `finish` of the run."""
-    steps: list[StepResult]
+    steps: list[LLMStepResult]
     """The step, or at `finish` all of them."""
     object: Any = None
     """The structured output, if any."""
@@ -222,7 +222,7 @@ class FinishPayload:
         return wire
 
 
-def step_payload(message_id: str, outcome: StepOutcome, step: StepResult) -> FinishPayload:
+def step_payload(message_id: str, outcome: StepOutcome, step: LLMStepResult) -> FinishPayload:
     """Return what is streamed at the end of a step."""
     output = FinishOutput(step.text, step.tool_calls, step.usage, [step], step.object)
     return FinishPayload(message_id, outcome, output, step.metadata())
@@ -237,7 +237,7 @@ class AgentResult(Generic[Obj]):
     """What the model said, in all steps."""
     usage: Usage
     """Tokens of the whole run."""
-    steps: list[StepResult]
+    steps: list[LLMStepResult]
     """Its steps."""
     finish_reason: str
     """Why it ended."""
@@ -294,7 +294,7 @@ class AgentResult(Generic[Obj]):
         return self.reasoning_text
 
     @property
-    def last_step(self) -> StepResult | None:
+    def last_step(self) -> LLMStepResult | None:
         """The last step, if there was one."""
         return self.steps[-1] if self.steps else None
 

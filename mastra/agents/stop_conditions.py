@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.failures import call_user
 
 __all__ = ["StopCondition", "StopState", "has_tool_call", "step_count_is"]
@@ -18,7 +18,7 @@ DEFAULT_MAX_STEPS = 5
 class StopState:
     """What a stop condition looks at."""
 
-    steps: Sequence[StepResult]
+    steps: Sequence[LLMStepResult]
     """The steps so far; the last has just ended."""
 
 
@@ -39,7 +39,7 @@ def has_tool_call(tool_name: str) -> StopCondition:
 
 
 async def should_stop(
-    steps: Sequence[StepResult],
+    steps: Sequence[LLMStepResult],
     max_steps: int | None,
     conditions: StopCondition | Sequence[StopCondition] | None,
 ) -> bool:

@@ -13,7 +13,7 @@ from mastra.agents.chunks import (
     ToolResultPayload,
     ToolSuspendedPayload,
 )
-from mastra.agents.records.leg import Leg
+from mastra.agents.records.leg import RecordedLeg
 from mastra.agents.records.requested_call import (
     Denied,
     Done,
@@ -26,7 +26,7 @@ from mastra.agents.records.requested_call import (
     told_of,
 )
 from mastra.agents.records.waiting_leg import WaitingLeg
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.recorder import StepRecorder
 from mastra.ids import new_id
@@ -96,7 +96,7 @@ async def settle_calls(run: AgentRun, recorder: StepRecorder, runner: CallRunner
 
 def stream_outcome(
     run: AgentRun,
-    result: StepResult,
+    result: LLMStepResult,
     runner: CallRunner,
     call: RequestedCall,
     outcome: Outcome,
@@ -176,7 +176,9 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
         run.transcript.messages += said
 
 
-def _noted(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, Outcome]) -> Leg | None:
+def _noted(
+    run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, Outcome]
+) -> RecordedLeg | None:
     """Note a step that waits, or has waited; return where it is recorded, if it is."""
     if run.operation is not None:
         return run.operation

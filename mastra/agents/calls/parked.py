@@ -5,7 +5,7 @@ from __future__ import annotations
 from mastra.agents.calls.outcomes import add_answer
 from mastra.agents.calls.runner import CallRunner
 from mastra.agents.records.operation import Operation
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.recorder import StepRecorder
 
@@ -24,7 +24,7 @@ def park(run: AgentRun, operation: Operation, recorder: StepRecorder, runner: Ca
 
 
 def take_up(
-    run: AgentRun, operation: Operation, step: StepResult, runner: CallRunner
+    run: AgentRun, operation: Operation, step: LLMStepResult, runner: CallRunner
 ) -> StepRecorder:
     """Return the step that asked for the calls, with what came of them."""
     recorder = StepRecorder.resumed(run, operation, step, runner.start)

@@ -32,7 +32,7 @@ from mastra.agents.records.operation import Operation
 from mastra.agents.records.requested_call import NeedsApproval, Outcome, RequestedCall, Suspended
 from mastra.agents.records.step_records import dump_outcome
 from mastra.agents.records.told_chunks import ToldChunk, message_id_of, unpacked
-from mastra.agents.results import AgentResult, StepResult
+from mastra.agents.results import AgentResult, LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.stop_switch import Interrupted
 from mastra.agents.run.tracing import close_agent_span, open_agent_span
@@ -341,7 +341,7 @@ async def _outcome(
                 is_settled = True
                 outcome = task.result()
                 if isinstance(outcome, (NeedsApproval, Suspended)):
-                    stream_outcome(run, StepResult(""), runner, call, outcome)
+                    stream_outcome(run, LLMStepResult(""), runner, call, outcome)
             else:
                 run.switch.check()
                 await run.tools_told()

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from mastra.agents.completion import TaskCompletePayload, TaskState, check_task, feedback_of
 from mastra.agents.iterations import IterationContext, IterationDecision
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.agents.run.agent_run import AgentRun, tell_callback
 from mastra.agents.stop_conditions import DEFAULT_MAX_STEPS, should_stop
 from mastra.errors import ConfigError
@@ -18,7 +18,7 @@ from mastra.models.stored_messages import feedback_message
 __all__ = ["is_run_over"]
 
 
-async def is_run_over(run: AgentRun, result: StepResult, *, wants_more: bool) -> bool:
+async def is_run_over(run: AgentRun, result: LLMStepResult, *, wants_more: bool) -> bool:
     """Return whether the run ends with this step.
 
     Args:
@@ -48,7 +48,7 @@ def _limit(run: AgentRun) -> int | None:
     return DEFAULT_MAX_STEPS if limit is None and run.options.get("stop_when") is None else limit
 
 
-async def _fails_checks(run: AgentRun, result: StepResult, limit: int | None) -> bool:
+async def _fails_checks(run: AgentRun, result: LLMStepResult, limit: int | None) -> bool:
     """Return whether the task is not done yet, having told the model so."""
     wanted = run.options.get("is_task_complete")
     if wanted is None or result.finish_reason == "error":
@@ -95,7 +95,9 @@ async def _fails_checks(run: AgentRun, result: StepResult, limit: int | None) ->
     return not found.complete
 
 
-async def _after_hook(run: AgentRun, result: StepResult, *, is_over: bool, may_go_on: bool) -> bool:
+async def _after_hook(
+    run: AgentRun, result: LLMStepResult, *, is_over: bool, may_go_on: bool
+) -> bool:
     hook = run.options.get("on_iteration_complete")
     if hook is None:
         return is_over

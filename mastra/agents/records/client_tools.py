@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.jsonable import Json
 from mastra.models.message_forms import message_from
 from mastra.models.messages import ToolResultPart
@@ -47,7 +47,7 @@ def results_by_call(given: Sequence[Mapping[str, Any]] | None) -> dict[str, Tool
     return found
 
 
-def unanswered(step: StepResult) -> dict[str, str]:
+def unanswered(step: LLMStepResult) -> dict[str, str]:
     """Return the calls of a step that have no result, with their tools."""
     told = {part.tool_call_id for part in step.content if isinstance(part, ToolResultPart)}
     asked = (chunk.payload for chunk in step.tool_calls)

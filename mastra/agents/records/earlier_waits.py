@@ -20,7 +20,7 @@ from mastra.agents.records.step_records import (
     step_to_record,
 )
 from mastra.agents.records.waiting_leg import made_record
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.jsonable import Json
 from mastra.models.messages import ToolResultPart
 from mastra.workflows.records import StepRecord
@@ -61,7 +61,7 @@ def rows_of_earlier(waiting: Mapping[str, Any]) -> list[StepRecord]:
     return rows
 
 
-def _taken_out(step: StepResult) -> dict[str, tuple[Json, Done]]:
+def _taken_out(step: LLMStepResult) -> dict[str, tuple[Json, Done]]:
     """Take what came of a step's calls out of it; return that by their ids, with their arguments."""
     results = {chunk.payload.tool_call_id: chunk.payload.result for chunk in step.tool_results}
     told = [

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from mastra.agents.chunks import AgentChunk, ToolResultPayload
 from mastra.agents.records.client_tools import elsewhere_with
 from mastra.agents.records.meter import Meter
-from mastra.agents.records.recorded_run import RecordedRun
+from mastra.agents.records.recordable import Recordable
 from mastra.agents.records.requested_call import Done, Outcome, RequestedCall, told_of
 from mastra.agents.records.step_records import (
     calls_of,
@@ -26,7 +26,7 @@ from mastra.agents.records.step_records import (
     used_in,
 )
 from mastra.agents.records.transcript import Transcript
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.models.messages import Message
@@ -59,7 +59,7 @@ class State:
     def __init__(self, transcript: Transcript, meter: Meter) -> None:
         self.transcript = transcript
         self.meter = meter
-        self.pending: StepResult | None = None
+        self.pending: LLMStepResult | None = None
         """The step whose calls are not settled."""
         self.messages: list[Message] = []
         """The messages that are recorded."""
@@ -177,7 +177,7 @@ class Ledger:
         self._note(state, is_shown=True)
         return state
 
-    def _append(self, state: State, steps: list[StepResult]) -> None:
+    def _append(self, state: State, steps: list[LLMStepResult]) -> None:
         state.transcript.steps += steps
         state.transcript.count(steps)
 
@@ -207,13 +207,13 @@ class Ledger:
             state.messages, state.system = [*messages], [*system]
         state.counts = (len(state.messages), len(state.system))
 
-    def lend(self, run: RecordedRun) -> None:
+    def lend(self, run: Recordable) -> None:
         """Let a tool call's run see the run, which stays as it is."""
         state = self.state
         run.transcript = copy(state.transcript)
         self._equip(run, state)
 
-    def hand_over(self, run: RecordedRun) -> State:
+    def hand_over(self, run: Recordable) -> State:
         """Give the run to the next model call."""
         state = self.state
         self._state = None  # if the operation fails, what it has done to it is not to stay
@@ -221,20 +221,20 @@ class Ledger:
         self._equip(run, state)
         return state
 
-    def _equip(self, run: RecordedRun, state: State) -> None:
+    def _equip(self, run: Recordable, state: State) -> None:
         run.state.update(self.facts["noted"])
         run.meter.go_on_from(state.meter)
         if run.pipeline is not None and self._keeps_states:
             run.pipeline.load_states(self.facts["processors"])
 
-    def calls_of(self, step: StepResult) -> list[RequestedCall]:
+    def calls_of(self, step: LLMStepResult) -> list[RequestedCall]:
         """Return what a step asks for, which the last model call has left."""
         return calls_of(step, self.facts.get("broken", ()))
 
     # -- what is recorded ----------------------------------------------------------------------
 
     def growth(
-        self, run: RecordedRun, steps: Sequence[StepResult], known: State | None
+        self, run: Recordable, steps: Sequence[LLMStepResult], known: State | None
     ) -> dict[str, Json]:
         """Return what a model call has added to the run, as it is recorded.
 
@@ -274,7 +274,7 @@ class Ledger:
             reply["used"] = used
         return reply
 
-    def keep(self, run: RecordedRun, pending: StepResult) -> None:
+    def keep(self, run: Recordable, pending: LLMStepResult) -> None:
         """Keep the run as a model call leaves it, for the operations that follow here."""
         state = State(run.transcript, run.meter.copy())
         state.pending = pending
@@ -342,7 +342,7 @@ def added_messages(
     ]
 
 
-def noted(run: RecordedRun) -> dict[str, Json]:
+def noted(run: Recordable) -> dict[str, Json]:
     """Return what hooks have left for the end of the step, or for that of the next."""
     return {
         key: run.state[key] for key in ("feedback", "is_bailed", "stops_next") if key in run.state
@@ -357,7 +357,7 @@ def outcomes_of(calls: Sequence[RequestedCall], data: Sequence[Any]) -> dict[str
 
 def settled(
     run_id: str,
-    step: StepResult,
+    step: LLMStepResult,
     calls: Sequence[RequestedCall],
     outcomes: Mapping[str, Outcome],
 ) -> tuple[Any, ...]:

@@ -7,15 +7,15 @@ waits for.
 from __future__ import annotations
 
 from mastra.agents.records.ledger import Ledger, State, answer_id, model_op, told_id
-from mastra.agents.records.recorded_run import RecordedRun
+from mastra.agents.records.recordable import Recordable
 from mastra.agents.records.requested_call import RequestedCall
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.jsonable import Json
 
-__all__ = ["Leg"]
+__all__ = ["RecordedLeg"]
 
 
-class Leg:
+class RecordedLeg:
     """A run on its way from what is recorded of it.
 
     Args:
@@ -23,12 +23,12 @@ class Leg:
         ledger: What is recorded of it so far.
     """
 
-    def __init__(self, run: RecordedRun, ledger: Ledger) -> None:
+    def __init__(self, run: Recordable, ledger: Ledger) -> None:
         self._run = run
         self._ledger = ledger
         self._state: State | None = None
         self._begun = 0
-        self.settled: StepResult | None = None
+        self.settled: LLMStepResult | None = None
         """The step that the last model call has left, which this leg completes."""
         self.places: dict[str, str] = {}
         """The operations of the calls that are settled, by the calls' ids."""
@@ -53,7 +53,7 @@ class Leg:
         """Whether nothing has been asked yet."""
         return not self._ledger.turn
 
-    def restore(self) -> StepResult:
+    def restore(self) -> LLMStepResult:
         """Put the run to where the last model call left it; return the step that asked for calls."""
         self._state = self._ledger.hand_over(self._run)
         self.settled = self._state.pending
@@ -61,11 +61,11 @@ class Leg:
         self._begun = len(self._run.transcript.steps) + 1
         return self.settled
 
-    def calls_of(self, step: StepResult) -> list[RequestedCall]:
+    def calls_of(self, step: LLMStepResult) -> list[RequestedCall]:
         """Return the calls that a step asked for."""
         return self._ledger.calls_of(step)
 
-    def growth(self, pending: StepResult | None = None) -> dict[str, Json]:
+    def growth(self, pending: LLMStepResult | None = None) -> dict[str, Json]:
         """Return what the leg has added to the run so far."""
         steps = self._run.transcript.steps[self._begun :]
         if pending is not None:

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mastra.agents.records.ledger import Ledger, tool_op
-from mastra.agents.records.leg import Leg
-from mastra.agents.records.recorded_run import RecordedRun
+from mastra.agents.records.leg import RecordedLeg
+from mastra.agents.records.recordable import Recordable
 from mastra.agents.records.requested_call import Outcome, RequestedCall
 from mastra.agents.records.step_records import load_outcome
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.jsonable import Json
 
 __all__ = ["Operation"]
 
 
-class Operation(Leg):
+class Operation(RecordedLeg):
     """One operation of a durable run, from where those before it have left the run."""
 
-    def __init__(self, run: RecordedRun, ledger: Ledger) -> None:
+    def __init__(self, run: Recordable, ledger: Ledger) -> None:
         super().__init__(run, ledger)
         self.reply: dict[str, Json] | None = None
         """What a model call records that asks for tools."""
@@ -44,7 +44,11 @@ class Operation(Leg):
             state[key] = [*state.get(key, ()), *value] if key == "feedback" else value
 
     def park(
-        self, step: StepResult, calls: Sequence[RequestedCall], tools: Sequence[str], at_once: int
+        self,
+        step: LLMStepResult,
+        calls: Sequence[RequestedCall],
+        tools: Sequence[str],
+        at_once: int,
     ) -> None:
         """Record the run as it is, for the operations of the calls that the model asks for.
 

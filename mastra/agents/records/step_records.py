@@ -26,7 +26,7 @@ from mastra.agents.records.requested_call import (
     Raised,
     RequestedCall,
 )
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.clock import ms_from_iso
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
@@ -78,7 +78,7 @@ def message_from_record(record: Mapping[str, Any], usual_id: str = "") -> Messag
     return message_from({**known, "metadata": record["content"].get("metadata")})
 
 
-def step_to_record(step: StepResult, added: Sequence[Message]) -> dict[str, Json]:
+def step_to_record(step: LLMStepResult, added: Sequence[Message]) -> dict[str, Json]:
     """Return a step as JSON data, without what was sent for it.
 
     Args:
@@ -130,7 +130,7 @@ def _text_of(content: Iterable[MessagePart]) -> str:
     return "".join(part.text for part in content if isinstance(part, TextPart))
 
 
-def _results(step: StepResult) -> dict[str, Json] | None:
+def _results(step: LLMStepResult) -> dict[str, Json] | None:
     """Return which calls of ours gave a result, with it where the model was shown another."""
     shown = {
         part.tool_call_id: part.result for part in step.content if isinstance(part, ToolResultPart)
@@ -146,7 +146,7 @@ def _results(step: StepResult) -> dict[str, Json] | None:
 
 def step_from_record(
     run_id: str, record: Mapping[str, Any], added: Sequence[Message] = ()
-) -> StepResult:
+) -> LLMStepResult:
     """Return the step that `step_to_record` gave, or that an earlier version stored."""
     if "said" in record:
         first, count = record["said"]
@@ -155,7 +155,7 @@ def step_from_record(
         message = message_from({"role": "assistant", "content": record["content"]})
         content = list(message.parts)
     used: Any = record["usage"]
-    return StepResult(
+    return LLMStepResult(
         record.get("stepType", "tool-result"),
         record.get("text", _text_of(content)),
         record.get("reasoningText", ""),
@@ -230,7 +230,7 @@ def _result_chunks(
     return chunks
 
 
-def calls_of(step: StepResult, broken: Iterable[str] = ()) -> list[RequestedCall]:
+def calls_of(step: LLMStepResult, broken: Iterable[str] = ()) -> list[RequestedCall]:
     """Return the calls that a step asks for.
 
     Args:
@@ -247,7 +247,7 @@ def calls_of(step: StepResult, broken: Iterable[str] = ()) -> list[RequestedCall
     return calls
 
 
-def used_in(steps: Sequence[StepResult]) -> dict[str, Json]:
+def used_in(steps: Sequence[LLMStepResult]) -> dict[str, Json]:
     """Return what the model calls of steps have used, where nothing else did."""
     meter = Meter()
     for step in steps:

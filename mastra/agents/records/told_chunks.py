@@ -33,7 +33,7 @@ from mastra.agents.chunks import (
     plain,
 )
 from mastra.agents.records.ledger import Ledger, added_messages
-from mastra.agents.records.leg import Leg
+from mastra.agents.records.leg import RecordedLeg
 from mastra.agents.records.step_records import step_from_record
 from mastra.agents.results import FinishPayload, StepOutcome, step_payload
 from mastra.agents.wire import camel
@@ -87,7 +87,7 @@ class ToldChunk(Written):
 
     __slots__ = ("_stored", "chunk")
 
-    def __init__(self, chunk: AgentChunk, leg: Leg | None) -> None:
+    def __init__(self, chunk: AgentChunk, leg: RecordedLeg | None) -> None:
         self.chunk = chunk
         self._stored = _packed(chunk, leg)
 
@@ -107,7 +107,7 @@ class ToldChunk(Written):
         return self.chunk.to_wire()
 
 
-def _packed(chunk: AgentChunk, leg: Leg | None) -> Json:
+def _packed(chunk: AgentChunk, leg: RecordedLeg | None) -> Json:
     kind, payload = chunk.type, chunk.payload
     if leg is not None:
         match kind:
@@ -140,7 +140,7 @@ def _is_usual(chunk: AgentChunk) -> bool:
     return payload.message_id == message_id_of(chunk.run_id) and not payload.warnings
 
 
-def _end(payload: FinishPayload, leg: Leg) -> dict[str, Json]:
+def _end(payload: FinishPayload, leg: RecordedLeg) -> dict[str, Json]:
     return {
         "reply": leg.growth(),
         "outcome": payload.step_result.to_wire(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mastra.agents.results import FinishOutput, FinishPayload, StepOutcome, StepResult
+from mastra.agents.results import FinishOutput, FinishPayload, LLMStepResult, StepOutcome
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
@@ -48,7 +48,7 @@ class Transcript:
         """The ids of messages that were given as context: they are nobody's turn to keep."""
         self.input_count = 0
         """How many of the messages were there before the first step."""
-        self.steps: list[StepResult] = []
+        self.steps: list[LLMStepResult] = []
         self.usage = Usage()
         self.text = ""
         self.retry_count = 0
@@ -58,20 +58,20 @@ class Transcript:
         self.history = History()
         """The messages as they are sent."""
 
-    def add(self, step: StepResult) -> None:
+    def add(self, step: LLMStepResult) -> None:
         """Add a step that has ended, unless it is there."""
         if not self.steps or self.steps[-1] is not step:
             self.steps.append(step)
             self.count([step])
 
-    def count(self, steps: Iterable[StepResult]) -> None:
+    def count(self, steps: Iterable[LLMStepResult]) -> None:
         """Count in what steps have said and used."""
         for step in steps:
             self.usage = self.usage + step.usage
             if step.finish_reason != "retry":  # a processor did not let it stand
                 self.text += step.text
 
-    def retell(self, steps: list[StepResult], messages: list[Message], usage: Usage) -> None:
+    def retell(self, steps: list[LLMStepResult], messages: list[Message], usage: Usage) -> None:
         """Take over what was streamed at the end of the run."""
         self.text = ""
         self.steps, self.messages = steps, messages

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any, cast
 
 from mastra.agents.records.ledger import STEP, Ledger, asked_of, model_op, result_chunk, tool_op
-from mastra.agents.records.leg import Leg
+from mastra.agents.records.leg import RecordedLeg
 from mastra.agents.records.meter import NOTHING_USED
-from mastra.agents.records.recorded_run import RecordedRun
+from mastra.agents.records.recordable import Recordable
 from mastra.agents.records.requested_call import (
     Done,
     Elsewhere,
@@ -29,7 +29,7 @@ from mastra.agents.records.step_records import (
     message_from_record,
     message_to_record,
 )
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.clock import now_ms
 from mastra.jsonable import Json
 from mastra.workflows.records import Journal, StepRecord
@@ -38,7 +38,7 @@ from mastra.workflows.written import records_in
 __all__ = ["WaitingLeg", "made_record"]
 
 
-class WaitingLeg(Leg):
+class WaitingLeg(RecordedLeg):
     """A run that waits, or goes on from there.
 
     Args:
@@ -49,7 +49,7 @@ class WaitingLeg(Leg):
 
     def __init__(
         self,
-        run: RecordedRun,
+        run: Recordable,
         journal: Journal | None = None,
         waiting: Mapping[str, Any] | None = None,
     ) -> None:
@@ -66,7 +66,7 @@ class WaitingLeg(Leg):
 
     # -- from what is stored -------------------------------------------------------------------
 
-    def restore(self) -> StepResult:
+    def restore(self) -> LLMStepResult:
         """Put the run to where it waits, with what has been said to it since."""
         run = self._run
         before = run.transcript
@@ -82,7 +82,7 @@ class WaitingLeg(Leg):
             run.meter.restore(used)
         return settled
 
-    def recall(self, step: StepResult, calls: Sequence[RequestedCall]) -> dict[str, Outcome]:
+    def recall(self, step: LLMStepResult, calls: Sequence[RequestedCall]) -> dict[str, Outcome]:
         """Return what came of the calls of a step before, by their ids; its readers know that."""
         self._find_places(calls)
         for call in calls:
@@ -103,7 +103,7 @@ class WaitingLeg(Leg):
     # -- what is to be stored ------------------------------------------------------------------
 
     def note(
-        self, step: StepResult, calls: Sequence[RequestedCall], outcomes: Mapping[str, Outcome]
+        self, step: LLMStepResult, calls: Sequence[RequestedCall], outcomes: Mapping[str, Outcome]
     ) -> None:
         """Note a step of which calls are settled or wait, before the model is told of them.
 
@@ -125,7 +125,7 @@ class WaitingLeg(Leg):
                 told = dump_outcome(call, outcome)
                 self.rows.append(made_record(self.places[call.id], "tool", asked_of(call), told))
 
-    def _note_model_call(self, step: StepResult, calls: Sequence[RequestedCall]) -> None:
+    def _note_model_call(self, step: LLMStepResult, calls: Sequence[RequestedCall]) -> None:
         theirs = [chunk for chunk in step.tool_results if chunk.payload.provider_executed]
         reply = self.growth(replace(step, tool_results=theirs))
         reply["broken"] = [call.id for call in calls if not call.is_json]

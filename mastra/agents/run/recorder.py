@@ -18,9 +18,9 @@ from mastra.agents.chunks import (
     ToolStartPayload,
 )
 from mastra.agents.output import OutputReader
-from mastra.agents.records.leg import Leg
+from mastra.agents.records.leg import RecordedLeg
 from mastra.agents.records.requested_call import RequestedCall
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.clock import iso_from_ms, now_ms
 from mastra.ids import new_id
@@ -68,7 +68,7 @@ class StepRecorder:
         reader: OutputReader | None = None,
     ) -> None:
         self.run = run
-        self.result = StepResult(
+        self.result = LLMStepResult(
             "initial" if not run.transcript.steps else "tool-result", model=model, run_id=run.run_id
         )
         self.calls: list[RequestedCall] = []
@@ -94,7 +94,11 @@ class StepRecorder:
 
     @classmethod
     def resumed(
-        cls, run: AgentRun, leg: Leg, step: StepResult, on_call: Callable[[RequestedCall], None]
+        cls,
+        run: AgentRun,
+        leg: RecordedLeg,
+        step: LLMStepResult,
+        on_call: Callable[[RequestedCall], None],
     ) -> StepRecorder:
         """Return a step that a run goes on in, as the model's answer left it."""
         recorder = cls(run, step.model, on_call)
@@ -336,7 +340,7 @@ class StepRecorder:
             response["headers"] = chunk.headers
         self.result.response = response
 
-    def close(self) -> StepResult:
+    def close(self) -> LLMStepResult:
         """Stream the ends of what is open and return the step's result."""
         self._close_thought()
         self._close_text()

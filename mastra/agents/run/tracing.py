@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from mastra.agents.chunks import plain
 from mastra.agents.records.requested_call import RequestedCall
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.models.base import ModelRequest
 from mastra.models.chunks import Usage
@@ -107,7 +107,7 @@ def open_model_span(run: AgentRun, name: str, request: ModelRequest) -> Span:
     return span
 
 
-def close_model_span(span: Span, result: StepResult) -> None:
+def close_model_span(span: Span, result: LLMStepResult) -> None:
     """End the span of a model call with what came of it."""
     usage = result.usage
     span.set("gen_ai.response.model", result.response.get("modelId"))

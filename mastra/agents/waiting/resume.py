@@ -21,7 +21,7 @@ from mastra.agents.records.requested_call import (
     Suspended,
 )
 from mastra.agents.records.waiting_leg import WaitingLeg
-from mastra.agents.results import StepResult
+from mastra.agents.results import LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.recorder import StepRecorder
 from mastra.agents.run.wait import Resume
@@ -113,7 +113,7 @@ def _chosen_call(
     )
 
 
-def restore(run: AgentRun) -> StepResult:
+def restore(run: AgentRun) -> LLMStepResult:
     """Put a run that was taken to where it waits; return the step that it is in.
 
     Raises:
@@ -136,7 +136,7 @@ def begin_resumed(
     run: AgentRun,
     resume: Resume,
     waiting: Mapping[str, Any],
-    step: StepResult,
+    step: LLMStepResult,
     runner: CallRunner,
 ) -> StepRecorder:
     """Go on in the step that a run stopped in: start the calls that may.

@@ -10,7 +10,7 @@ from mastra.agents.records.meter import Meter
 from mastra.agents.records.transcript import Transcript
 from mastra.jsonable import Json
 
-__all__ = ["RecordedRun"]
+__all__ = ["Recordable"]
 
 
 class StatefulProcessors(Protocol):
@@ -25,7 +25,7 @@ class StatefulProcessors(Protocol):
         ...
 
 
-class RecordedRun(Protocol):
+class Recordable(Protocol):
     """What is recorded of a run, and put back into it where it goes on."""
 
     run_id: str
