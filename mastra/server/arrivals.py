@@ -1,7 +1,7 @@
-"""How long a connection may be silent, or slow, before its request's headers are there.
+"""How long a connection may be silent before its request has headers, and how large those may be.
 
 Whatever answers sees a request once its headers have come, so this is the web server's to look at;
-uvicorn waits for ever.
+uvicorn waits for ever, and keeps all that comes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 __all__ = ["timed_protocol"]
 
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_CLOSING = b"connection: close\r\ncontent-length: 0\r\n\r\n"
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _CLOSING
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _CLOSING
+_LARGEST = 64 * 1024
+"""How many bytes of headers are kept before they are whole."""
 if TYPE_CHECKING:
     _Base = asyncio.Protocol
 else:
@@ -23,15 +27,16 @@ else:
 
 class _TimedProtocol(_Base):
     # One attribute more in the dictionary of uvicorn's own class would make it three times as large.
-    __slots__ = ("_has_begun", "_waits_for_headers")
-    timeout_s: float
+    __slots__ = ("_size", "_waits_for_headers")
+    timeout_s: float | None
     transport: Any
     cycle: Any
+    scope: Any
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._waits_for_headers: asyncio.TimerHandle | None = None
-        self._has_begun = False
+        self._size = 0
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -39,9 +44,11 @@ class _TimedProtocol(_Base):
         if self._is_answering():
             self._disarm()
         else:
-            self._has_begun = True
+            self._size += len(data)
             # The time runs from the first byte: one more byte now and then wins nothing.
             self._wait()
+            if self._size > _LARGEST and self._is_in_headers():
+                self._end(_TOO_LARGE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -50,33 +57,41 @@ class _TimedProtocol(_Base):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _is_in_headers(self) -> bool:
+        # What is left of the body of a request that was answered is another thing.
+        return self.cycle is None or self.cycle.scope is not self.scope
+
     def _wait(self) -> None:
-        if self._waits_for_headers is None:
+        if self._waits_for_headers is None and self.timeout_s is not None:
             loop = asyncio.get_running_loop()
             self._waits_for_headers = loop.call_later(self.timeout_s, self._give_up)
 
     def _disarm(self) -> None:
-        self._has_begun = False
+        self._size = 0
         if self._waits_for_headers is not None:
             self._waits_for_headers.cancel()
             self._waits_for_headers = None
 
     def _give_up(self) -> None:
         self._waits_for_headers = None
+        if not self._is_answering():
+            self._end(_TOO_SLOW if self._size else b"")
+
+    def _end(self, answer: bytes) -> None:
         transport = self.transport
         # A connection that became a WebSocket is another protocol's.
-        if self._is_answering() or transport.is_closing() or transport.get_protocol() is not self:
+        if transport.is_closing() or transport.get_protocol() is not self:
             return
-        if self._has_begun:
-            transport.write(_TOO_SLOW)
+        transport.write(answer)
         transport.close()
 
 
 @functools.cache
-def timed_protocol(timeout_s: float) -> type[asyncio.Protocol]:
+def timed_protocol(timeout_s: float | None) -> type[asyncio.Protocol]:
     """Return uvicorn's own protocol, which closes connections whose headers do not come in time.
 
     Args:
-        timeout_s: How long they may take, from the first byte or from the connection.
+        timeout_s: How long they may take, from the first byte or from the connection; `None` for
+            any time. They are never more than 64 KiB, give or take what comes at once.
     """
     return type("TimedProtocol", (_TimedProtocol,), {"timeout_s": timeout_s, "__slots__": ()})

@@ -113,6 +113,9 @@ def guarded(
             error = guard.contain(raised)
             if isinstance(error, TimeoutError) and deadline.expired():
                 return error_response(504, "The server took too long to answer.")
+            if isinstance(error, ClientDisconnect):
+                # Before the end of its body, or with one that is no HTTP: nobody's fault here.
+                return error_response(499, "The client has gone.")
             return answer_to(error) or await _unexpected(server, request, error)
 
     return handle

@@ -79,7 +79,7 @@ def uvicorn_config(app: Any, config: ServerConfig, **options: Any) -> uvicorn.Co
         "log_level": "warning",
         **options,
     }
-    if config.receive_timeout is not None and settings.get("http", "auto") == "auto":
+    if settings.get("http", "auto") == "auto":
         settings["http"] = timed_protocol(config.receive_timeout)
     return uvicorn.Config(app, **settings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -85,6 +85,60 @@ async def test_a_byte_now_and_then_wins_no_time() -> None:
         dripping = asyncio.ensure_future(drip())
         assert (await reader.read()).startswith(b"HTTP/1.1 408")
         dripping.cancel()
+
+
+@pytest.mark.parametrize("limit_s", [20.0, None])
+@pytest.mark.parametrize("more", [b"x" * 8192, b"x\r\nX-Short: y" * 600])
+async def test_headers_without_an_end_are_not_kept(more: bytes, limit_s: float | None) -> None:
+    async with connected(receive_timeout=limit_s) as connect, asyncio.timeout(20):
+        reader, writer = await connect()
+        # On a connection that was used, too.
+        writer.write(head("GET", "/health"))
+        await reader.readuntil(b'{"success":true}')
+        writer.write(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: ")
+        answer = asyncio.ensure_future(reader.readline())
+        sent = 0
+        while not answer.done():
+            assert sent < 10 * 64 * 1024
+            writer.write(more)
+            sent += len(more)
+            await asyncio.wait({answer}, timeout=0.05)
+        # h11 has a bound of its own, and another word for it.
+        assert answer.result()[9:12] in {b"431", b"400"}
+
+
+async def test_large_headers_and_a_body_of_what_was_refused_are_no_headers_without_an_end() -> None:
+    async with connected(auth=BearerAuth(["secret"])) as connect, asyncio.timeout(20):
+        reader, writer = await connect()
+        writer.write(head("GET", "/health", "X-Long: " + "x" * 50_000))
+        await reader.readuntil(b'{"success":true}')
+        writer.write(head("POST", START, "Content-Length: 200000"))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+        writer.write(b"x" * 200_000 + head("GET", "/health"))
+        await reader.readuntil(b'{"success":true}')
+
+
+async def test_a_caller_that_hangs_up_is_nobodys_error() -> None:
+    told: list[BaseException] = []
+
+    def tell(error: BaseException, _: Any) -> None:
+        told.append(error)
+
+    async with connected(on_error=tell) as connect, asyncio.timeout(20):
+        for sent in (b"{", b"ZZ\r\n"):
+            reader, writer = await connect()
+            length = "Content-Length: 9" if sent == b"{" else "Transfer-Encoding: chunked"
+            writer.write(head("POST", START, length) + sent)
+            await writer.drain()
+            await asyncio.sleep(0.05)  # until it is read
+            writer.close()
+            with suppress(ConnectionError):
+                await reader.read()
+        # The loop has been asked once more, so both have ended.
+        reader, writer = await connect()
+        writer.write(head("GET", "/health"))
+        await reader.readuntil(b'{"success":true}')
+    assert told == []
 
 
 @pytest.mark.parametrize("path", [START, "/reading", "/swallowing"])
