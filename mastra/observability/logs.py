@@ -5,21 +5,26 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from mastra.clock import iso_from_ms
 from mastra.errors import SerializationError
-from mastra.failures import place_in_code
+from mastra.failures import name_of, place_in_code, text_of
 from mastra.ids import random_id
 from mastra.jsonable import Json, dump_wire, to_jsonable
 from mastra.logs import cause_of
 from mastra.observability.records import LogRecord, known_text, plain_text
 from mastra.observability.spans import Tracer, current_span
 
-__all__ = ["JsonLogFormatter", "LogCollector"]
+__all__ = ["CALLERS_MESSAGE", "JsonLogFormatter", "LogCollector"]
 
+CALLERS_MESSAGE: Final = "callersMessage"
+"""In a record's data: what a caller is shown in place of its message."""
+_PACKAGE: Final = __file__.rpartition(os.sep)[0].rpartition(os.sep)[0] + os.sep
+_NAME: Final = re.compile(r"[\w.:@#\[\]+-]{1,255}")
 _LEVELS: Final = ((50, "fatal"), (40, "error"), (30, "warn"), (20, "info"))
 _IDS: Final[Mapping[str, str]] = {
     "run_id": "runId",
@@ -87,9 +92,37 @@ class LogCollector(logging.Handler):
                 told["exception"] = plain_text(self._formatter.formatException(raised))
                 place = place_in_code(raised[1])
                 told |= {} if place is None else {"place": plain_text(place)}
+            shown = _without_raised(record, None if not raised else raised[1])
+            if shown is not None:
+                told[CALLERS_MESSAGE] = plain_text(shown)
             self._keep(_kept(record, told))
         except Exception:  # noqa: BLE001 - as every handler: logging must not end what logs
             self.handleError(record)
+
+
+def _without_raised(record: logging.LogRecord, raised: BaseException | None) -> str | None:
+    """Return what a record says without what was raised said, `None` where that is all of it.
+
+    That is for whoever runs the application: a driver's text has addresses, a file's name a path.
+    """
+    args: Any = record.args
+    if not isinstance(args, tuple) or not args:
+        return None
+    given = cast("tuple[object, ...]", args)
+    said = None if raised is None else text_of(raised)
+    is_ours = record.pathname.startswith(_PACKAGE)
+    shown = tuple(_shown(one, said, is_ours=is_ours) for one in given)
+    return None if shown == given else str(record.msg) % shown
+
+
+def _shown(value: object, said: str | None, *, is_ours: bool) -> object:
+    if isinstance(value, BaseException):
+        return name_of(value)
+    if not isinstance(value, str) or value == "":
+        return value
+    # Of this package's own, whatever is no name or id may be the text of something raised earlier.
+    is_text = is_ours and _NAME.fullmatch(value) is None
+    return "…" if is_text or (said is not None and said in value) else value
 
 
 def _kept(record: logging.LogRecord, raised: dict[str, Json]) -> LogRecord:

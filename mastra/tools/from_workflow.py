@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mastra.errors import NotFoundError, ToolError
+from mastra.errors import NotFoundError, ToolError, WorkflowFailedError
 from mastra.request_context import RESOURCE_ID
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
@@ -48,7 +48,10 @@ def workflow_tool(key: str, workflow: Workflow[Any, Any, Any]) -> Tool[Any, Any]
                     }
                 )
             case WorkflowFailed():
-                raise ToolError(f"Workflow {workflow.id!r} failed: {result.error}")
+                # What a step said to its caller is told; what it raised, the model is.
+                is_said = isinstance(result.error, ToolError)
+                failure = ToolError if is_said else WorkflowFailedError
+                raise failure(f"Workflow {workflow.id!r} failed: {result.error}") from result.error
             case _:
                 raise ToolError(f"Workflow {workflow.id!r} ended as {result.status!r}.")
 

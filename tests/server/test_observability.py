@@ -22,9 +22,12 @@ from mastra import (
     create_workflow,
     step,
 )
+from mastra import __file__ as package
 from mastra.evals import Dataset, Experiment
 from mastra.evals.experiment_results import result_id
 from mastra.observability import Observability
+from mastra.observability.logs import CALLERS_MESSAGE, LogCollector
+from mastra.observability.records import LogRecord
 from mastra.server import BearerAuth, create_app
 from mastra.testing import ScriptedModel
 from tests.server.wire_app import build
@@ -158,8 +161,34 @@ async def test_a_caller_with_a_resource_sees_no_traceback() -> None:
         for path in (LOGS, "/api/logs?transportId=storage", "/api/logs/r?transportId=storage"):
             shown = (await client.get(path, headers=ada)).text
             assert "attempt 1" in shown
-            assert "Traceback" not in shown
-            assert "Traceback" in (await client.get(path, headers=operator)).text
+            assert "Step 'talk' of workflow 'flow' failed: ValueError: …" in shown
+            assert not any(word in shown for word in ("Traceback", "never", ".py", CALLERS_MESSAGE))
+            whole = (await client.get(path, headers=operator)).text
+            assert "Traceback" in whole
+            assert "failed: ValueError: never" in whole
+            assert CALLERS_MESSAGE not in whole
+
+
+@pytest.mark.parametrize(
+    ("where", "template", "args", "shown"),
+    [
+        ("storage/x.py", "Asked again: %s", (FileNotFoundError("/srv/db"),), "Asked again: FileNotFoundError"),
+        ("storage/x.py", "Run %r: %s", ("r-1", "no such file: /srv/db"), "Run 'r-1': …"),
+        ("storage/x.py", "Run %r: %s", ("r-1", "StorageError"), None),
+        ("storage/x.py", "%d of %s", (2, "flow"), None),
+        ("storage/x.py", "said it all", (), None),
+        ("/home/app.py", "paid %s", ("100 EUR to ann",), None),
+        ("/home/app.py", "not paid: %s", (OSError("/srv/db"),), "not paid: OSError"),
+    ],
+)  # fmt: skip
+def test_of_what_was_raised_a_caller_is_shown_the_name_alone(
+    where: str, template: str, args: tuple[Any, ...], shown: str | None
+) -> None:
+    kept: list[LogRecord] = []
+    path = str(Path(package).parent / where)
+    LogCollector(kept.append).emit(logging.LogRecord("mastra", 30, path, 1, template, args, None))
+    assert kept[0].message == template % args
+    assert kept[0].data.get(CALLERS_MESSAGE) == shown
 
 
 def line_of(code: str) -> int:

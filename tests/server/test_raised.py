@@ -13,8 +13,11 @@ import httpx
 import pytest
 from pydantic import AfterValidator
 
-from mastra import Mastra, create_step, create_tool, create_workflow
+from mastra import Agent, Mastra, create_step, create_tool, create_workflow
+from mastra.errors import ToolError
+from mastra.mcp import MCPClient, MCPServer
 from mastra.server import ApiRoute, ServerConfig, create_app
+from mastra.testing import FunctionModel
 from tests.support.inngest_env import free_ports
 
 pytestmark = pytest.mark.anyio
@@ -174,3 +177,30 @@ async def test_a_task_of_a_step_that_leaves_does_not_stop_the_server() -> None:
     finally:
         process.terminate()
         assert await process.wait() in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("said", [False, True])
+async def test_a_tool_made_of_a_workflow_or_an_agent_tells_no_raised_text(said: bool) -> None:
+    def bad() -> str:
+        raise ToolError("no such account") if said else RuntimeError("hunter2 at /srv/app")
+
+    flow = create_workflow(id="flow", description="Fails.", input_schema=None, output_schema=None)
+    agent = Agent(id="a", description="Fails.", model=FunctionModel(lambda _: bad()))
+    flows = {"flow": flow.then(create_step(execute=bad)).commit()}
+    served = {"m": MCPServer("m", workflows=flows, agents={"a": agent})}
+    transport = httpx.ASGITransport(create_app(Mastra(workflows=flows, mcp_servers=served)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        base = "/api/mcp/m/tools"
+        answer = await client.post(f"{base}/run_flow/execute", json={"data": {}})
+        assert answer.status_code == 500
+        assert ("no such account" in answer.text) is said
+        assert "hunter2" not in answer.text
+        answer = await client.post(f"{base}/ask_a/execute", json={"data": {"message": "?"}})
+        assert answer.status_code == (500 if said else 502)
+        assert "hunter2" not in answer.text
+    async with MCPClient({"m": {"server": served["m"]}}) as speaking:
+        tools = await speaking.list_tools()
+        for name, data in (("m_run_flow", {}), ("m_ask_a", {"message": "?"})):
+            with pytest.raises(Exception, match=r"failed|no such account") as raised:
+                await tools[name].execute(data)
+            assert "hunter2" not in str(raised.value)

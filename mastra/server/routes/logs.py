@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
+from mastra.observability.logs import CALLERS_MESSAGE
 from mastra.observability.records import ENTITIES, LogRecord, kinds_of_entity, plain_text
 from mastra.server.context import Server, ServerDep, load_strict
 from mastra.server.errors import Refusal
@@ -64,14 +65,24 @@ async def _found(
     if store is not None and where.resource_id in (None, owner or where.resource_id):
         where = replace(where, resource_id=owner or where.resource_id)
         found = await store.list_logs(where, offset=page * per_page, limit=per_page, **order)
-    shown = found.records
-    if owner is not None:
-        # Where in the code something happened is for whoever runs the server.
-        shown = [
-            replace(one, data={key: one.data[key] for key in one.data if key != "exception"})
-            for one in shown
-        ]
+    shown = [_shown(one, is_callers=owner is not None) for one in found.records]
     return shown, {"total": found.total, "hasMore": (page + 1) * per_page < found.total}
+
+
+def _shown(record: LogRecord, *, is_callers: bool) -> LogRecord:
+    """Return a record as it is shown.
+
+    What was raised, and where in the code, is for whoever runs the server.
+    """
+    data = dict(record.data)
+    message = data.pop(CALLERS_MESSAGE, None)
+    if not is_callers:
+        return replace(record, data=data)
+    for name in ("exception", "place"):
+        data.pop(name, None)
+    return replace(
+        record, data=data, message=message if isinstance(message, str) else record.message
+    )
 
 
 def _to_wire(record: LogRecord) -> dict[str, Json]:

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from mastra.errors import MastraError, NotFoundError
+from mastra.errors import MastraError, NotFoundError, ToolError
 from mastra.jsonable import Json
 from mastra.server.context import Server, ServerDep, ToolId
-from mastra.server.errors import Refusal
+from mastra.server.errors import Refusal, status_of
 from mastra.server.handling import add
 from mastra.server.payloads import ToolBody
 from mastra.server.schemas import tool_wire
@@ -58,11 +58,13 @@ async def run_tool(server: Server, request: Request, tool: Tool[Any, Any], body:
         raise Refusal(400, f"Tool {tool.id!r} has no function: its client runs it.")
     try:
         return tool.dump(await tool.execute(body.data, context))
-    except MastraError:
-        raise
     except Exception as error:
+        status = status_of(error)
+        # A tool says something with a `ToolError`; what is wrong with the call is said as well.
+        if isinstance(error, ToolError) or (isinstance(error, MastraError) and status < 500):
+            raise
         server.logger.exception("Tool %r failed", tool.id)
-        raise Refusal(500, f"Tool {tool.id!r} failed: {type(error).__name__}") from error
+        raise Refusal(status, f"Tool {tool.id!r} failed: {type(error).__name__}") from error
 
 
 async def execute_tool(

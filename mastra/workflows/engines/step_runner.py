@@ -252,13 +252,16 @@ class StepTask:
             },
             getattr(run.services, "logger", None),
         )
-        what = "failed" if of is None else f"failed at attempt {tries} of {of} and is tried again"
+        says, counts = "Step %r of workflow %r failed: %s: %s", ()
+        if of is not None:
+            says = "Step %r of workflow %r failed at attempt %d of %d and is tried again: %s: %s"
+            counts = (tries, of)
         logger.log(
             logging.ERROR if of is None else logging.WARNING,
-            "Step %r of workflow %r %s: %s: %s",
+            says,
             record.step_id,
             workflow_id,
-            what,
+            *counts,
             name_of(error),
             text_of(error),
             # For handlers that show tracebacks: a library's users get one line.
