@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 @asynccontextmanager
 async def running(
     *args: str, env: Mapping[str, str], module: str = "app", program: str | None = None
-) -> AsyncIterator[Process]:
+) -> AsyncGenerator[Process]:
     """Start `python -m app` with arguments, or another program."""
     what = ["-m", module] if program is None else ["-c", program]
     process = await asyncio.create_subprocess_exec(
