@@ -119,10 +119,13 @@ def test_a_signal_ends_the_process_from_inside_of_a_step(
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "busy\n"
-        process.send_signal(number)
-        out, _ = process.communicate(timeout=20)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "busy\n"
+            process.send_signal(number)
+            out, _ = process.communicate(timeout=50)
+        finally:
+            process.kill()
     assert out == ""
     assert process.returncode in (5, 1, 130, -2)
 
