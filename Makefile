@@ -153,6 +153,7 @@ bench-peers: install .venv-peers/.installed ## Measure beside comparable librari
 .PHONY: docs
 docs: install .venv-docs/.installed ## Build the documentation into site/, strictly, with llms.txt
 	@$(PY) scripts/reference_pages.py docs/reference
+	@$(PY) scripts/diagram_files.py docs/mermaid
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
 	@$(PY) scripts/llms_text.py docs site
 
@@ -184,5 +185,5 @@ lock: install ## Write requirements/*.txt anew, with the latest versions
 
 .PHONY: clean
 clean: ## Remove .venv and everything generated
-	@rm -rf $(VENV) .venv-* .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov site docs/reference
+	@rm -rf $(VENV) .venv-* .coverage .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov site docs/reference docs/mermaid
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -24,6 +24,7 @@ from mastra.jsonable import Json, dump_json, load_json
 __all__ = [
     "Guard",
     "Signal",
+    "Told",
     "call_user",
     "cancel_requests",
     "contained",
@@ -407,29 +408,44 @@ def _jsonable(value: Any) -> Json:
         return None
 
 
-def place_in_code(error: BaseException) -> str | None:
+class Told:
+    """What users' code raised, and where, put into words when somebody reads them."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __str__(self) -> str:
+        place = place_in_code(self._error, own=True)
+        where = "" if place is None else f" ({place})"
+        return f"{name_of(self._error)}: {text_of(self._error)}{where}"
+
+
+def place_in_code(error: BaseException, *, own: bool = False) -> str | None:
     """Return where users' own code raised an error, as `file:line in function`.
 
     Their own is what neither is this package nor came with Python or was installed; where there is
-    no such thing, what was installed. `None` where the error went through neither.
+    no such thing, what was installed, unless `own` is all that is asked for. `None` where the error
+    went through neither.
     """
     # Only where something has failed: both take a while to load.
     import sysconfig  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
-    own, standard = str(Path(__file__).parent), sysconfig.get_path("stdlib")
+    here, standard = str(Path(__file__).parent), sysconfig.get_path("stdlib")
     frames = [
         (code.co_filename, f"{line} in {code.co_name}")
         for code, line in _places(_fact(error, "__traceback__"))
-        if not code.co_filename.startswith(own)
+        if not code.co_filename.startswith(here)
     ]
     theirs = [one for one in frames if "site-packages" not in one[0]]
-    theirs = [one for one in theirs if not one[0].startswith(standard)] or frames
+    theirs = [one for one in theirs if not one[0].startswith(standard)] or ([] if own else frames)
     if theirs:
         file, rest = theirs[-1]
         return f"{file.removeprefix(f'{Path.cwd()}/')}:{rest}"
     cause = error.raised if type(error) is UserCodeError else _fact(error, "__cause__")
-    return None if cause is None else place_in_code(cause)
+    return None if cause is None else place_in_code(cause, own=own)
 
 
 def _places(raised: TracebackType | None) -> Iterator[tuple[CodeType, int]]:

@@ -1,4 +1,4 @@
-"""Answers to whoever writes Mastra's TypeScript names, or misspells one: what it is in Python.
+"""Answers to whoever writes a name of TypeScript or of another library, misspells one, or forgets `await`.
 
 Costs nothing where a name is right: attributes are looked at when they are missing, and options when
 Python has refused them.
@@ -10,8 +10,8 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from types import CodeType, FunctionType
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from types import CodeType, CoroutineType, FunctionType
 from typing import Any, NoReturn, TypeVar, cast
 
 __all__ = [
@@ -40,11 +40,44 @@ _OTHER = {
     "generate_v_next": "generate",
     "on_step_finished": "on_step_finish",
     "inngest_id": "id",
+    "output": "structured_output",
+    "experimental_output": "structured_output",
+    "output_type": "structured_output",
+    "response_format": "structured_output",
+    "response_model": "structured_output",
+    "schema": "structured_output",
+    "system_prompt": "instructions",
+    "prompt": "messages",
 }
 """Names that differ by more than their spelling."""
 
+_HABITS: dict[str, tuple[str, ...]] = {
+    "run": ("generate", "create_run"),
+    "run_sync": ("generate_sync", "create_run_sync"),
+    "run_stream": ("stream",),
+    "arun": ("generate", "create_run"),
+    "call": ("generate", "create_run"),
+    "execute": ("generate", "create_run"),
+    "invoke": ("generate", "create_run"),
+    "ainvoke": ("generate", "create_run"),
+    "chat": ("generate",),
+    "start": ("create_run",),
+    "start_sync": ("create_run_sync",),
+    "stream": ("create_run",),
+    "build": ("commit",),
+    "compile": ("commit",),
+    "add_node": ("then",),
+    "add_step": ("then",),
+    "content": ("text",),
+    "data": ("object", "result"),
+    "output": ("object", "result"),
+    "value": ("result", "object"),
+}
+"""What other libraries call a thing, and what may be meant."""
+
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _REFUSED = re.compile(r"unexpected keyword argument '(\w+)'|missing \d+ required ")
+_TOO_MANY = re.compile(r"takes .*\d+ positional arguments? but ")
 
 
 def python_name(name: str, known: Iterable[str]) -> str | None:
@@ -82,8 +115,8 @@ def python_names(cls: type[T]) -> type[T]:
         inner: Any = getattr(member, "__func__", member)  # of a class method or a static one
         if name.startswith("_") or not isinstance(inner, FunctionType):
             continue
-        if _may_be_misspelled(inner.__code__):
-            wrapped = _with_hints(inner)
+        if _may_be_misspelled(inner.__code__) or _is_async(inner.__code__):
+            wrapped = _with_hints(inner, has_twin=f"{name}_sync" in vars(cls))
             setattr(cls, name, type(member)(wrapped) if inner is not member else wrapped)
     if not hasattr(cls, "__getattr__"):
         cls.__getattr__ = missing_attribute  # pyright: ignore[reportAttributeAccessIssue]
@@ -102,9 +135,14 @@ def missing_attribute(self: object, name: str) -> NoReturn:
     """Raise what a missing attribute raises, with its name in Python where it has one."""
     text = f"{type(self).__name__!r} object has no attribute {name!r}"
     if not name.startswith("_"):
-        found = python_name(name, dir(self))
+        known = set(dir(self))
+        found = python_name(name, known)
         if found is not None:
             text += f". In Python it is {found!r}"
+        else:
+            meant = next((one for one in _HABITS.get(name, ()) if one in known), None)
+            if meant is not None:
+                text += f". Did you mean {meant!r}?"
     raise AttributeError(text, name=name, obj=self)
 
 
@@ -114,30 +152,97 @@ def _may_be_misspelled(code: CodeType) -> bool:
     return bool(takes_more) or any("_" in name.strip("_") for name in code.co_varnames[:count])
 
 
-def _with_hints(function: FunctionType) -> Callable[..., Any]:
+def _is_async(code: CodeType) -> bool:
+    return bool(code.co_flags & inspect.CO_COROUTINE)
+
+
+def _with_hints(function: FunctionType, *, has_twin: bool = False) -> Callable[..., Any]:
+    is_async = _is_async(function.__code__)
+
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
         try:
-            return function(*args, **options)
+            made = function(*args, **options)
         except TypeError as error:
-            refused = _REFUSED.search(str(error)) if options else None
             # Raised by the call itself, and not by what the function called.
-            if refused is None or error.__traceback__ is None or error.__traceback__.tb_next:
+            if error.__traceback__ is None or error.__traceback__.tb_next:
                 raise
-            code = function.__code__
-            known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            # What is missing may be there under another name, where more options are taken.
-            strange = [refused[1]] if refused[1] else options.keys() - set(known)
-            told = hint(strange, known)
+            told = _about_call(str(error), function.__code__, options)
             if not told:
                 raise
             raise TypeError(f"{error}.{told}") from None
+        return Unawaited(made, has_twin=has_twin) if is_async else made
 
     _WRAPPERS.add(cast("Any", call).__code__)
     mark = getattr(inspect, "markcoroutinefunction", None)  # from Python 3.12 on
-    if function.__code__.co_flags & 0x80 and mark is not None:  # an `async def`
+    if is_async and mark is not None:
         mark(call)
     return call
+
+
+def _about_call(refusal: str, code: CodeType, options: Mapping[str, Any]) -> str:
+    """Return what to say of a call that Python has refused; nothing where its own words will do."""
+    positional = code.co_varnames[: code.co_argcount]
+    named = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    if _TOO_MANY.search(refusal):
+        taken = [name for name in positional if name not in {"self", "cls"}]
+        shown = [*taken, *(f"{name}=" for name in named[:_SHOWN])]
+        more = ", …" if len(named) > _SHOWN else ""
+        return f" It takes: {', '.join(shown)}{more}" if shown else ""
+    refused = _REFUSED.search(refusal) if options else None
+    if refused is None:
+        return ""
+    known = positional + named
+    # What is missing may be there under another name, where more options are taken.
+    return hint([refused[1]] if refused[1] else options.keys() - set(known), known)
+
+
+_SHOWN = 6
+"""How many options are named to whoever passes too much by position."""
+
+
+class Unawaited:
+    """The coroutine of a method, which says that it was not awaited where it is taken for its result.
+
+    For whoever awaits it, wraps it in a task or runs it, it is a coroutine like any other.
+    """
+
+    __slots__ = ("__weakref__", "_coroutine", "_has_twin")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], *, has_twin: bool) -> None:
+        self._coroutine = coroutine
+        self._has_twin = has_twin
+
+    # `inspect.iscoroutine`, by which task groups know what they may start, asks for this.
+    __class__ = property(lambda _: CoroutineType)  # pyright: ignore[reportAssignmentType]
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Go on with it, as an event loop does."""
+        return self._coroutine.send(value)
+
+    def throw(self, *raised: Any) -> Any:
+        """Raise something where it stands."""
+        return self._coroutine.throw(*raised)
+
+    def close(self) -> None:
+        """End it."""
+        self._coroutine.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("_", "cr_")):
+            return getattr(self._coroutine, name)
+        raise AttributeError(f"{self._told()} It is a coroutine, without {name!r}.", name=name)
+
+    def __repr__(self) -> str:
+        return f"<{self._told()}>"
+
+    def _told(self) -> str:
+        name = self._coroutine.__qualname__.rpartition(".")[2]
+        instead = f", or in a script without a loop `….{name}_sync(…)`" if self._has_twin else ""
+        return f"{name}() was not awaited: write `await ….{name}(…)`{instead}."
 
 
 _WRAPPERS: set[CodeType] = set()

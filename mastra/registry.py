@@ -146,8 +146,9 @@ class Mastra:
 
     def add_agent(self, agent: Agent, key: str | None = None) -> None:
         """Register an agent, by default under its name."""
-        if isinstance(agent, type) or not hasattr(agent, "bound_to"):
-            raise ConfigError(f"Agent {key!r} must be an Agent, not {type(agent).__name__}.")
+        given: Any = agent
+        if isinstance(given, (type, Workflow)) or not hasattr(given, "bound_to"):
+            raise _no_member("Agent", key, agent)
         bound = agent.bound_to(self)
         self._agents[key or agent.name] = (
             bound.kept_in(self._runtime) if bound.spec.durable else bound
@@ -171,9 +172,7 @@ class Mastra:
         versions: list[AnyWorkflow] = [*given] if isinstance(given, (list, tuple)) else [given]
         for version in versions:
             if not isinstance(cast("Any", version), Workflow):
-                raise ConfigError(
-                    f"Workflow {key!r} must be a Workflow, not {type(version).__name__}."
-                )
+                raise _no_member("Workflow", key, version)
         last = last_version(versions, key)
         spec = last.spec
         for other_key, other in self._workflows.items():
@@ -201,8 +200,8 @@ class Mastra:
 
     def add_scorer(self, scorer: Scorer, key: str | None = None) -> None:
         """Register a scorer, by default under its id."""
-        if not hasattr(scorer, "generate_score"):
-            raise ConfigError(f"Scorer {key!r} must be a Scorer, not {type(scorer).__name__}.")
+        if isinstance(scorer, type) or not hasattr(scorer, "generate_score"):
+            raise _no_member("Scorer", key, scorer)
         self._scorers[key or scorer.id] = scorer.bound_to(self)
 
     # -- looking up ----------------------------------------------------------------------------
@@ -459,6 +458,20 @@ def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterat
             )
         seen.add(key)
         yield key, item
+
+
+def _no_member(kind: str, key: Any, given: Any) -> ConfigError:
+    """Return what to say of a thing that is not of the kind that is registered there."""
+    kinds = {"Agent": "agents", "Workflow": "workflows", "Tool": "tools"}
+    if isinstance(given, type):
+        named, what, advice = "", f"the class {given.__name__}", " Make an object of it."
+    else:
+        what = type(given).__name__
+        named = f" {key!r}" if isinstance(key, str) else f" {given!r}"
+        place = kinds.get(what)
+        advice = f" It belongs in Mastra({place}=[…])." if place else ""
+    article = "an" if kind == "Agent" else "a"
+    return ConfigError(f"{kind}{named} must be {article} {kind}, not {what}.{advice}")
 
 
 def _found(things: Mapping[str, T], key: str, kind: str, what: str) -> T:

@@ -10,6 +10,7 @@ steps pays only for those it runs.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from types import CodeType
@@ -161,6 +162,9 @@ class Schema(Generic[T]):
             raise self._raised(error) from error
 
     def _load_json(self, value: object, error: pydantic_core.ValidationError) -> T:
+        if inspect.isawaitable(value):
+            told = f"an `await` is missing: it is {value!r}"
+            raise SchemaMismatch([{"path": [], "message": told}]) from None
         # A strict model takes a date's text from JSON and not from Python, and what reaches a
         # step has been JSON; so a refusal is final only when the JSON reading refuses as well.
         if isinstance(value, (dict, list, str)):

@@ -51,17 +51,21 @@ def main(folder: Path) -> None:
     elsewhere = set[str]().union(*(homes_in(name) for name in PACKAGES if name != "mastra"))
     for package_name, title in PACKAGES.items():
         package = importlib.import_module(package_name)
+        homes = {name: home_of(package, name) for name in sorted(package.__all__)}
+        # What `mastra` offers of another package has its entry there.
+        told = {n: h for n, h in homes.items() if package_name != "mastra" or h not in elsewhere}
         lines = [
             f"# {title}",
             "",
             f"`{package_name}`: {(package.__doc__ or '').splitlines()[0]}",
             "",
+            "```python",
+            f"from {package_name} import {next(iter(told))}  # and every other name of this page",
+            "```",
+            "",
         ]
-        for name in sorted(package.__all__):
-            home = home_of(package, name)
-            # What `mastra` offers of another package has its entry there.
-            if package_name != "mastra" or home not in elsewhere:
-                lines += [f"::: {home}", ""]
+        for home in told.values():
+            lines += [f"::: {home}", ""]
         (folder / f"{package_name.replace('.', '_')}.md").write_text("\n".join(lines))
 
 

@@ -15,10 +15,12 @@ from pkgutil import walk_packages
 
 import pytest
 from ag_ui.core import EventType
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import mastra
-from scripts import llms_text, reference_pages
+from scripts import diagram_files, llms_text, long_description, reference_pages
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
@@ -144,6 +146,31 @@ def test_options_of_the_app_are_there() -> None:
         check=True,
     ).stdout
     assert all(option in shown for option in said)
+
+
+def test_diagrams_are_drawn_without_another_host(tmp_path: Path) -> None:
+    diagram_files.main(tmp_path)
+    imported = re.findall(r'from ?"\./(.+?)"', (tmp_path / "start.js").read_text())
+    assert imported
+    assert all((tmp_path / name).exists() for name in imported)
+    assert "path: mermaid/start.js, type: module" in (ROOT / "mkdocs.yml").read_text()
+    assert "scripts/diagram_files.py docs/mermaid" in (ROOT / "Makefile").read_text()
+
+
+def test_the_packages_page_has_no_link_that_is_relative() -> None:
+    metadata = ProjectMetadata(str(ROOT), PluginManager())
+    page = metadata.core.readme
+    assert page.startswith("# Mastra for Python")
+    relative = r"\]\((?!\w+:)"
+    assert re.search(relative, (ROOT / "README.md").read_text())
+    assert not re.search(relative, page)
+    at_home = long_description.for_package_page(
+        "[a](docs/a.md) ![p](p.png)", "https://h.example/r/"
+    )
+    assert at_home == (
+        "[a](https://h.example/r/blob/HEAD/docs/a.md) ![p](https://h.example/r/raw/HEAD/p.png)"
+    )
+    assert metadata.core.authors
 
 
 def test_the_readme_is_short() -> None:

@@ -6,6 +6,7 @@ conversation that nobody remembers.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -16,9 +17,10 @@ __all__ = ["check_call", "check_made"]
 
 _MEMORY: Final = ("thread", "resource", "options", "save_per_step")
 _CHOICES: Final = ("auto", "none", "required")
+_DATA: Final = (str, int, float, bool, "str", "int", "float", "bool")
 
 
-def check_made(agent_id: Any, memory: Any, tools: Any) -> None:
+def check_made(agent_id: Any, model: Any, memory: Any, tools: Any) -> None:
     """Check what an agent is made of.
 
     Raises:
@@ -26,14 +28,31 @@ def check_made(agent_id: Any, memory: Any, tools: Any) -> None:
     """
     if not isinstance(agent_id, str):
         raise ConfigError(f"An agent's id is text, not {type(agent_id).__name__}: {agent_id!r}.")
+    if model is None or isinstance(model, type):
+        given = "None" if model is None else f"the class {model.__name__}"
+        raise ConfigError(
+            f"The model of agent {agent_id!r} is {given}: give 'provider/model', such as "
+            "'openai/gpt-4o', or an object."
+        )
     if memory is not None and (isinstance(memory, type) or not _is_memory(memory)):
         given = memory.__name__ if isinstance(memory, type) else repr(memory)
         raise ConfigError(
             f"The memory of agent {agent_id!r} is {given}: give an object, `memory=Memory()`, or a "
             "function that returns one."
         )
-    if hasattr(tools, "input_schema"):
-        raise ConfigError(f"Agent {agent_id!r} takes a list or a dict of tools: `tools=[my_tool]`.")
+    if hasattr(tools, "input_schema") or _is_plain_tool(tools):
+        name = getattr(tools, "__name__", "my_tool")
+        raise ConfigError(f"Agent {agent_id!r} takes a list or a dict of tools: `tools=[{name}]`.")
+
+
+def _is_plain_tool(tools: Any) -> bool:
+    """Return whether a function is a tool, and not one that gives tools for a call's context."""
+    if not inspect.isfunction(tools):
+        return False
+    taken = inspect.signature(tools).parameters.values()
+    required = [item for item in taken if item.default is item.empty and item.kind < 2]
+    of_data = [item for item in required if item.annotation in _DATA]
+    return len(required) > 1 or bool(of_data)
 
 
 def _is_memory(memory: Any) -> bool:

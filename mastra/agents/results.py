@@ -229,7 +229,7 @@ def step_payload(message_id: str, outcome: StepOutcome, step: LLMStepResult) -> 
 
 
 @python_names
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class AgentResult(Generic[Obj]):
     """Everything that came of a run: what `generate()` returns."""
 
@@ -271,6 +271,21 @@ class AgentResult(Generic[Obj]):
     """`traceId` and `spanId`, where somebody traces."""
     scoring_data: Mapping[str, Json] | None = None
     """What a scorer sees, `input` and `output`, where `return_scorer_data` asked for it."""
+
+    def __repr__(self) -> str:
+        """Tell what came of the run; its steps and messages are for whoever asks for them."""
+        shown = [
+            "text",
+            "object",
+            "finish_reason",
+            "error",
+            "tripwire",
+            "suspend_payload",
+            "run_id",
+        ]
+        told = [f"{name}={value!r}" for name in shown if (value := getattr(self, name)) is not None]
+        counts = [f"{len(self.steps)} steps", f"{len(self.tool_calls)} tool calls"]
+        return f"AgentResult({', '.join(told)}: {', '.join(counts)})"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": self.text or repr(self), "text/markdown": self.text or repr(self)}

@@ -40,7 +40,8 @@ def find_app(given: str | None, folder: Path | None = None) -> str:
             return usual
     raise ConfigError(
         "No application found. Say where the Mastra object is: --app module:name, the variable "
-        f'{APP_VARIABLE}, or app = "module:name" under [tool.mastra] in pyproject.toml.'
+        f'{APP_VARIABLE}, or app = "module:name" under [tool.mastra] in pyproject.toml. Where there '
+        "is no project yet, `mastra new my-app` makes one."
     )
 
 
@@ -73,15 +74,29 @@ def load_app(given: str | None) -> Mastra:
     except ModuleNotFoundError as error:
         # One that it imports is missing in the same way.
         if f"{module_name}.".startswith(f"{error.name}."):
-            raise ConfigError(f"There is no module {module_name!r} in {here}.") from error
+            raise ConfigError(_no_module(module_name, name, here)) from error
         raise not_imported(module_name, error, here) from error
     except (Exception, SystemExit) as error:
         raise not_imported(module_name, error, here) from error
     found: Any = getattr(module, name, None)
     if not isinstance(found, Mastra):
-        kind = "nothing" if found is None else f"a {type(found).__name__}"
-        raise ConfigError(f"{named} is {kind}, not a Mastra object.")
+        there = [key for key, value in vars(module).items() if isinstance(value, Mastra)]
+        advice = f" Give --app {module_name}:{there[0]}." if there else ""
+        if not hasattr(module, name):
+            raise ConfigError(f"Module {module_name!r} has no {name!r}.{advice}")
+        told = found.__name__ if isinstance(found, type) else type(found).__name__
+        kind = f"the class {told}" if isinstance(found, type) else f"of the type {told}"
+        raise ConfigError(f"{named} is {kind}, and has to be a Mastra object.{advice}")
     return found
+
+
+def _no_module(module_name: str, name: str, here: Path) -> str:
+    """Return what to say of a module that is not there, which may have been meant as a file."""
+    text = f"There is no module {module_name!r} in {here}."
+    if "/" in module_name or module_name.endswith(".py"):
+        meant = module_name.removeprefix("./").removesuffix(".py").replace("/", ".")
+        text += f" A module is named with dots, not by its file: --app {meant}:{name}."
+    return text
 
 
 def not_imported(module_name: str, error: BaseException, here: Path) -> ConfigError:

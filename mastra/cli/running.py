@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated, Any
 
@@ -14,7 +15,9 @@ from rich.text import Text
 from mastra.cli.load import load_app
 from mastra.cli.terminal import FAILED, AppOption, JsonOption, in_loop, notes, print_json, read_json
 from mastra.errors import ConfigError, InputValidationError
+from mastra.failures import Told
 from mastra.jsonable import Json
+from mastra.logs import cause_of
 
 __all__ = ["Progress", "run"]
 
@@ -104,11 +107,21 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a workflow and print its result."""
-    wire = in_loop(_run, app, workflow, given, fields or [], run_id, as_json)
-    conclude(wire, as_json=as_json)
+    # What a failed step raised is told where the run has ended, and once.
+    told = logging.getLogger("mastra")
+    told.addFilter(_is_other)
+    try:
+        wire, raised = in_loop(_run, app, workflow, given, fields or [], run_id, as_json)
+    finally:
+        told.removeFilter(_is_other)
+    conclude(wire, as_json=as_json, raised=raised)
 
 
-def conclude(wire: dict[str, Json], *, as_json: bool) -> None:
+def _is_other(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR or cause_of(record) is None
+
+
+def conclude(wire: dict[str, Json], *, as_json: bool, raised: BaseException | None = None) -> None:
     """Print a result, and leave with a code that says how it ended.
 
     Raises:
@@ -121,13 +134,24 @@ def conclude(wire: dict[str, Json], *, as_json: bool) -> None:
         print_json(wire.get("result"))
     else:
         console = notes()
+        told = f" at step {failed}" if (failed := _failed_steps(wire)) else ""
         error: dict[str, Json] = wire.get("error") or {}
-        console.print(Text(f"The run {wire['runId']} is {status}. {error.get('message', '')}"))
+        words = [str(error[name]) for name in ("name", "message") if error.get(name)]
+        why = ": ".join(words) if raised is None else str(Told(raised))
+        text = f"The run {wire['runId']} is {status}{told}{': ' if why else '.'}{why}"
+        console.print(Text(text), soft_wrap=True)
         if status == "suspended":
             print_json(wire.get("suspendPayload"))
             console.print(Text(f"Go on: mastra runs resume {wire['runId']} --data '{{…}}'", "dim"))
     if status not in ("success", "suspended"):
         raise typer.Exit(FAILED)
+
+
+def _failed_steps(wire: dict[str, Json]) -> str:
+    steps: dict[str, Json] = wire.get("steps") or {}
+    parts = {name: one for name, one in steps.items() if name != "input" and isinstance(one, dict)}
+    failed = [name for name, one in parts.items() if one.get("status") == "failed"]
+    return ", ".join(map(repr, failed))
 
 
 async def _run(
@@ -137,7 +161,7 @@ async def _run(
     fields: list[str],
     run_id: str | None,
     as_json: bool,
-) -> dict[str, Json]:
+) -> tuple[dict[str, Json], BaseException | None]:
     data = input_of(text, fields)
     mastra = load_app(app)
     async with mastra:
@@ -153,8 +177,11 @@ async def _run(
             raise
         async with stream:
             if as_json:
-                return (await stream.result()).to_wire()
+                return (await stream.result()).to_wire(), None
             with Progress(notes()) as progress:
                 async for event in stream:
                     progress.show(event)
-        return (await stream.result()).to_wire()
+        result = await stream.result()
+        error: BaseException | None = getattr(result, "error", None)
+        # Of a run that another process drives, only the text has come here.
+        return result.to_wire(), error and (error.__cause__ or error)

@@ -122,6 +122,8 @@ def check_port(host: str, port: int) -> None:
     Raises:
         ConfigError: It may not: somebody else does, or the address is not this machine's.
     """
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"There is no port {port}: give one from 1 to 65535 with --port.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -45,6 +45,7 @@ class LiteLLMModel:
         provider: str,
         key_names: Sequence[str] | None = None,
         known: str = "",
+        meant: str = "",
         api_key: str | None = None,
         base_url: str | None = None,
         headers: Mapping[str, str] | None = None,
@@ -53,6 +54,7 @@ class LiteLLMModel:
         self.provider = provider
         self.key_names = key_names
         self.known = known
+        self.meant = meant
         self.api_key = api_key
         self.base_url = base_url
         self.headers = dict(headers or {})
@@ -170,12 +172,12 @@ class LiteLLMModel:
         }
 
     async def _litellm(self) -> Any:
-        litellm = await asyncio.to_thread(_import)
+        litellm = await asyncio.to_thread(_import, self.model_id, self.meant)
         compatible: list[str] = litellm.openai_compatible_providers
         self._is_compatible = self.provider in compatible
         if self.provider not in litellm.provider_list:
             raise ConfigError(
-                f"There is no provider {self.provider!r} (in model {self.model_id!r}). {self.known}",
+                f"There is no provider {self.provider!r} (in model {self.model_id!r}). {self.known}{self.meant}",
                 code="UNKNOWN_PROVIDER",
                 details={"provider": self.provider},
             )
@@ -224,11 +226,11 @@ class LiteLLMModel:
         )
 
 
-def _import() -> Any:
+def _import(model_id: str, meant: str) -> Any:
     # Read while it is imported: without it, a price list is fetched from the network.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
-    with needs("litellm", "A model that litellm reaches"):
+    with needs("litellm", f"{model_id!r} is reached through litellm.{meant} It"):
         import litellm  # noqa: PLC0415 - seconds, so on first use
     settings: Any = litellm
     settings.telemetry = False

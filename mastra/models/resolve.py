@@ -17,7 +17,7 @@ from mastra.models.base import Model
 from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
 from mastra.models.providers import PROVIDERS, provider_name
 from mastra.models.settings import NO_SETTINGS, ModelSettings, SettingsInput
-from mastra.names import python_names, python_options
+from mastra.names import hint, python_names, python_options
 
 __all__ = ["Fallback", "ModelConfig", "ModelInput", "resolve_model", "resolve_models"]
 
@@ -127,7 +127,7 @@ def _from_config(config: ModelConfig) -> Model:
     if not name:
         raise ConfigError(
             f"{config.id!r} is not a model id: write 'provider/model', such as "
-            f"'openai/{config.id or 'gpt-4o'}'. {_known()}",
+            f"{_example(provider)!r}. {_known()}",
             code="MODEL_ID_INVALID",
         )
     known = PROVIDERS.get(provider_name(provider))
@@ -169,6 +169,7 @@ def _from_config(config: ModelConfig) -> Model:
         provider=provider_name(provider),
         key_names=None if known is None else known.key_names,
         known=_known(),
+        meant=hint([provider], {"local", *PROVIDERS}) if known is None else "",
         api_key=config.api_key,
         headers=config.headers,
     )
@@ -179,6 +180,12 @@ def _local(name: str) -> Model:
         listed = ", ".join(f"local/{known}" for known in _LOCAL_MODELS)
         raise ConfigError(f"There is no embedded model {name!r}. There are: {listed}.")
     return cast("Model", import_module("mastra.models.local").LocalModel())
+
+
+def _example(given: str) -> str:
+    if given == "local":
+        return f"local/{_LOCAL_MODELS[0]}"
+    return f"{given}/…" if given in PROVIDERS else f"openai/{given or 'gpt-4o'}"
 
 
 def _known() -> str:

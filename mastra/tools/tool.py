@@ -349,12 +349,26 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     """
     namespace = caller_namespace()
     if function is not None:
+        _check_decorated(function)
         return _from_function(function, namespace, options)
 
     def decorate(function: Callable[..., Any]) -> Tool[Any, Any]:
+        _check_decorated(function)
         return _from_function(function, namespace, options)
 
     return decorate
+
+
+def _check_decorated(given: Any) -> None:
+    if isinstance(given, str):
+        raise ConfigError(f"@tool({given!r}) takes no name by position: write @tool(id={given!r}).")
+    if isinstance(given, Tool):
+        raise ConfigError(f"{given.id!r} is a tool already: one @tool is enough.")
+    if isinstance(given, type):
+        raise ConfigError(
+            f"{given.__name__} is a class, and @tool makes a tool of a function: give one, or a "
+            "method of an object as `tool(thing.method)`."
+        )
 
 
 def _from_function(

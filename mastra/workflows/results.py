@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NoReturn,
+    TypeAlias,
+    TypeVar,
+    cast,
+)
 
 from mastra.dataclass import dataclass
 from mastra.errors import MastraError, TripwireError, WorkflowFailedError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json
-from mastra.names import python_names
+from mastra.names import missing_attribute, python_names
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.forms import PLAIN, Forms
 from mastra.workflows.records import StepRecord, StepStatus
@@ -45,6 +55,8 @@ RunStatus: TypeAlias = Literal[
 
 _TOLD_AS: dict[StepStatus, StepStatus] = {"bailed": "success", "retry": "running"}
 _NOT_ENDED = ("suspended", "retry")
+_OF_SOME = ("result", "error", "suspended", "suspend_payload", "tripwire")
+"""What results of one status have and the others lack."""
 
 
 def _moment(ms: int | None) -> datetime | None:
@@ -182,6 +194,19 @@ class _Result(Generic[Out]):
             step_id: StepResult.of(forms.shown(record), causes.get(record.op_id))
             for step_id, record in self.facts.records.items()
         }
+
+    if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in _OF_SOME:
+                raise AttributeError(
+                    f"{type(self).__name__!r} object has no attribute {name!r}: the run is "
+                    f"{self.status!r}. Ask for `status` first, or use `unwrap()`, which returns the "
+                    "output of a run that succeeded and raises otherwise",
+                    name=name,
+                    obj=self,
+                )
+            missing_attribute(self, name)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from mastra.workflows.notebook import result_bundle  # noqa: PLC0415 - notebooks only

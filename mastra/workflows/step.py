@@ -231,6 +231,10 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
         WorkflowDefinitionError: The function takes parameters that cannot be filled, or there
             is none.
     """
+    if isinstance(source, type) and hasattr(source, "as_step"):
+        raise WorkflowDefinitionError(
+            f"{source.__name__} is a class, and a step is made of an object of it."
+        )
     if source is not None:
         if hasattr(source, "as_step"):
             return cast("Step[Any, Any]", source.as_step(**options))
@@ -239,9 +243,10 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
             return replace(found, **options) if options else found
         if callable(source):
             return _make(source, options, caller_namespace())
+        beside = " Several at once are for `.parallel([…])`." if isinstance(source, list) else ""
         raise WorkflowDefinitionError(
             f"create_step cannot make a step of {type(source).__name__!r}: give it an agent, a "
-            "tool, or `execute=` with a function."
+            f"tool, or `execute=` with a function.{beside}"
         )
     execute = options.pop("execute", None)
     if not callable(execute):
@@ -300,13 +305,26 @@ def step(function: Any = None, /, **options: Any) -> Any:
     the id defaults to the function's name.
     """
     if function is not None:
+        _check_decorated(function)
         return _make(function, options, caller_namespace())
     namespace = caller_namespace()
 
     def decorate(function: Callable[..., Any]) -> Step[Any, Any]:
+        _check_decorated(function)
         return _make(function, options, namespace)
 
     return decorate
+
+
+def _check_decorated(given: Any) -> None:
+    if isinstance(given, str):
+        raise WorkflowDefinitionError(
+            f"@step({given!r}) takes no name by position: write @step(id={given!r})."
+        )
+    if isinstance(given, Step):
+        raise WorkflowDefinitionError(f"{given.id!r} is a step already: one @step is enough.")
+    if isinstance(given, type) or not callable(given):
+        raise WorkflowDefinitionError(f"@step makes a step of a function, and not of {given!r}.")
 
 
 class _StepDecorator(Protocol):

@@ -127,6 +127,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     def then(self, step: StepLike[Value, Next]) -> Workflow[In, Out, Next]: ...
     @overload
     def then(self: Keyed[In, Out], step: StepLike[Any, Next]) -> Workflow[In, Out, Next]: ...
+    @python_options
     def then(self, step: Stepable) -> Any:
         """Run a step (or a workflow, an agent, a tool) on what flows out so far."""
         self._add(self._unit(step))
@@ -164,6 +165,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     def parallel(self, steps: Sequence[StepLike[Value, Any]]) -> Keyed[In, Out]: ...
     @overload
     def parallel(self: Keyed[In, Out], steps: Sequence[Stepable]) -> Keyed[In, Out]: ...
+    @python_options
     def parallel(self, steps: Sequence[Stepable]) -> Keyed[In, Out]:
         """Run steps at once on the same input; a dict of their outputs by id flows out."""
         self._needs_list("parallel", steps, "[first, second]")

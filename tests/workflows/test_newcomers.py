@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import inspect
 from itertools import count
 from typing import Any, cast
 
+import anyio
 import pytest
 
 import mastra
@@ -119,13 +122,23 @@ def _context(ctx: Any) -> Any:
         (lambda: agent().stream("x", maxSteps=1), "max_steps"),
         (lambda: ServerConfig(apiRoutes=[]), "api_routes"),
         (lambda: Memory(lastMessages=3), "last_messages"),
+        (lambda: agent().generate_sync("x", output=int), "structured_output"),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), system_prompt="x"), "instructions"),
+        (lambda: agent().generate_sync(prompt="x"), "messages"),
+        (lambda: agent().run, "generate"),
+        (lambda: agent().invoke, "generate"),
+        (lambda: flow().then(inc).commit().start, "create_run"),
+        (lambda: flow().then(inc).compile, "commit"),
+        (lambda: agent().generate_sync("x").content, "text"),
         (lambda: flow().branch([], firstMatch=True), "first_match"),
         (lambda: mastra.createWorkflow, "create_workflow"),
         (_import, "create_step"),
     ],
     ids=numbered,
 )
-def test_typescript_names_are_answered_with_pythons(call: Any, python: str) -> None:
+def test_names_of_typescript_and_of_other_libraries_are_answered_with_pythons(
+    call: Any, python: str
+) -> None:
     with pytest.raises((AttributeError, ImportError, TypeError, ConfigError), match=rf"'{python}'"):
         call()
 
@@ -347,6 +360,26 @@ async def wants_step_context(ctx: StepContext[Any], city: str) -> str:
         (lambda: Mastra(engine=cast("Any", "inngest")), "InngestEngine"),
         (lambda: Mastra(server={"port": 1}), "ServerConfig"),
         (lambda: Mastra(agents={"a": cast("Any", Agent)}), "must be an Agent"),
+        (lambda: Mastra(agents=[cast("Any", Agent)]), "the class Agent"),
+        (lambda: Mastra(workflows=[cast("Any", agent())]), r"Mastra\(agents="),
+        (lambda: Mastra(agents=[cast("Any", flow())]), r"Mastra\(workflows="),
+        (lambda: cast("Any", Mastra)(agent()), "It takes: agents=, workflows="),
+        (lambda: cast("Any", Agent)("a", "openai/gpt-4o"), "It takes: id=, name="),
+        (lambda: cast("Any", flow()).parallel(inc, inc), "It takes: steps"),
+        (lambda: cast("Any", flow()).then(inc, inc), "It takes: step"),
+        (lambda: flow().then(cast("Any", [inc, inc])), r"\.parallel\("),
+        (lambda: flow().then(cast("Any", Agent)), "Agent is a class"),
+        (lambda: cast("Any", step)("price"), r"@step\(id='price'\)"),
+        (lambda: cast("Any", step)(inc), "a step already"),
+        (lambda: step(Place), "not of <class"),
+        (lambda: cast("Any", tool)("price"), r"@tool\(id='price'\)"),
+        (lambda: tool(Place), "Place is a class"),
+        (lambda: cast("Any", tool)(tool(kept)), "a tool already"),
+        (lambda: Agent(id="a", model=cast("Any", None)), "model of agent 'a' is None"),
+        (lambda: Agent(id="a", model=cast("Any", ScriptedModel)), "the class ScriptedModel"),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), tools=kept), r"tools=\[kept\]"),
+        (lambda: Agent(id="a", model="gpt-4o").generate_sync("x"), "'openai/gpt-4o'"),
+        (lambda: Agent(id="a", model="local").generate_sync("x"), "'local/smollm2"),
         (lambda: flow().parallel(cast("Any", inc)), r"parallel\(\[first, second\]\)"),
         (lambda: flow().branch(cast("Any", [inc])), "pair of a condition and a step"),
         (lambda: flow().branch(cast("Any", inc)), "takes a list"),
@@ -382,3 +415,91 @@ async def test_who_drops_the_input_on_purpose_may() -> None:
 
     workflow = flow().then(create_step(id="s", execute=fixed)).commit()
     assert (await (await workflow.create_run()).start(1)).unwrap() == 3
+
+
+# -- a forgotten `await` ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("begin", "name"),
+    [
+        (lambda: agent().generate("x"), "generate"),
+        (lambda: flow().then(inc).commit().create_run(), "create_run"),
+        (lambda: flow().then(inc).commit().create_run_sync().start(1), "start"),
+        (lambda: flow().then(inc).commit().list_runs(), "list_runs"),
+        (lambda: Memory().create_thread(resource_id="r"), "create_thread"),
+        (lambda: agent().stream("x").text(), "text"),
+    ],
+    ids=numbered,
+)
+def test_what_was_not_awaited_says_so(begin: Any, name: str) -> None:
+    pending = begin()
+    with pytest.raises(AttributeError, match=rf"{name}\(\) was not awaited: write `await"):
+        pending.anything  # noqa: B018
+    assert f"{name}() was not awaited" in repr(pending)
+    assert ("_sync" in repr(pending)) == (name in ("generate", "create_run", "start"))
+    pending.close()
+
+
+async def test_it_is_a_coroutine_for_whoever_runs_it() -> None:
+    assert inspect.iscoroutine(pending := agent().generate("x"))
+    assert asyncio.iscoroutine(pending)
+    assert (await pending).text == "x"
+    assert [one.text for one in await asyncio.gather(agent().generate("x"))] == ["x"]
+    async with asyncio.TaskGroup() as tasks:
+        begun = tasks.create_task(agent().generate("x"))
+    assert begun.result().text == "x"
+    async with anyio.create_task_group() as group:
+        group.start_soon(agent().generate, "x")
+    slow = Agent(id="slow", model=ScriptedModel({"text": "x", "delay": 60}))
+    with anyio.move_on_after(0.01) as scope:
+        await slow.generate("x")
+    assert scope.cancelled_caught
+
+
+async def test_a_step_that_returns_what_it_should_have_awaited_says_so() -> None:
+    made: list[Any] = []
+
+    async def forgetful(n: int) -> int:
+        made.append(agent().generate("x"))
+        return cast("int", made[0])
+
+    workflow = flow().then(create_step(id="s", execute=forgetful)).commit()
+    result = await (await workflow.create_run()).start(1)
+    assert "an `await` is missing: it is <generate() was not awaited" in str(result.error)
+    made[0].close()
+
+
+# -- what came of it ---------------------------------------------------------------------------------
+
+
+async def test_a_run_without_a_result_says_how_it_stands() -> None:
+    async def wait(ctx: StepContext[int]) -> int:
+        return cast("int", await ctx.suspend({}))
+
+    workflow = flow().then(create_step(id="s", execute=wait)).commit()
+    result: Any = await (await workflow.create_run()).start(1)
+    with pytest.raises(AttributeError, match=r"the run is 'suspended'.*unwrap"):
+        result.result  # noqa: B018
+    assert not hasattr(result, "error")
+
+
+async def test_a_failure_is_logged_with_the_place_in_the_users_code(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(n: int) -> int:
+        return n // 0
+
+    line = fails.__code__.co_firstlineno + 1
+    workflow = flow().then(create_step(id="s", execute=fails)).commit()
+    await (await workflow.create_run()).start(1)
+    [record] = caplog.records
+    told = record.getMessage()
+    assert told.startswith("Step 's' of workflow 'w' failed: ZeroDivisionError: ")
+    assert told.endswith(f"test_newcomers.py:{line} in fails)")
+
+
+async def test_an_answer_is_short_where_it_is_printed() -> None:
+    result = await agent().generate("x")
+    assert repr(result).startswith("AgentResult(text='x', finish_reason='stop', run_id=")
+    assert repr(result).endswith(": 1 steps, 0 tool calls)")

@@ -21,7 +21,7 @@ from mastra.errors import (
     UsageLimitError,
     UserCodeError,
 )
-from mastra.failures import Guard, cancel_requests, details_of, error_to_json, name_of, text_of
+from mastra.failures import Guard, Told, cancel_requests, details_of, error_to_json
 from mastra.jsonable import Json, copy_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import ANY, SchemaMismatch
@@ -252,9 +252,9 @@ class StepTask:
             },
             getattr(run.services, "logger", None),
         )
-        says, counts = "Step %r of workflow %r failed: %s: %s", ()
+        says, counts = "Step %r of workflow %r failed: %s", ()
         if of is not None:
-            says = "Step %r of workflow %r failed at attempt %d of %d and is tried again: %s: %s"
+            says = "Step %r of workflow %r failed at attempt %d of %d and is tried again: %s"
             counts = (tries, of)
         logger.log(
             logging.ERROR if of is None else logging.WARNING,
@@ -262,8 +262,7 @@ class StepTask:
             record.step_id,
             workflow_id,
             *counts,
-            name_of(error),
-            text_of(error),
+            Told(error),
             # For handlers that show tracebacks: a library's users get one line.
             extra={"cause": error},
         )
