@@ -372,3 +372,7 @@ class WorkflowOutputWarning(UserWarning):
 
     With `strict=True` it is a `WorkflowDefinitionError`.
     """
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -214,7 +214,7 @@ class Unawaited:
         self._has_twin = has_twin
 
     # `inspect.iscoroutine`, by which task groups know what they may start, asks for this.
-    __class__ = property(lambda _: CoroutineType)  # pyright: ignore[reportAssignmentType]
+    __class__ = property(lambda _: CoroutineType)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._coroutine.__await__()

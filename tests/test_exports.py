@@ -13,6 +13,7 @@ import pytest
 
 import mastra
 from mastra import errors
+from scripts import reference_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -101,8 +102,10 @@ def test_offered_names_are_unique() -> None:
     assert len(mastra.__all__) == len(set(mastra.__all__))
 
 
-def test_offered_names_show_in_dir() -> None:
-    assert set(mastra.__all__) <= set(dir(mastra))
+@pytest.mark.parametrize("package", reference_pages.PACKAGES)
+def test_dir_lists_the_public_names_and_nothing_else(package: str) -> None:
+    module = import_module(package)
+    assert sorted(dir(module)) == sorted(module.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -110,7 +110,9 @@ def test_a_script_ends_without_a_warning(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert (done.stdout, done.stderr) == ("hi\n", "")
+    # Of a slow machine asyncio's mode for developers tells, too.
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (done.stdout, told) == ("hi\n", [])
 
 
 @pytest.mark.every_engine

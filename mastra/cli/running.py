@@ -148,8 +148,9 @@ def conclude(wire: dict[str, Json], *, as_json: bool, raised: BaseException | No
 
 
 def _failed_steps(wire: dict[str, Json]) -> str:
-    steps: dict[str, Json] = wire.get("steps") or {}
-    parts = {name: one for name, one in steps.items() if name != "input" and isinstance(one, dict)}
+    steps: dict[str, dict[str, Json]] = wire.get("steps") or {}
+    # What the run was given stands among them.
+    parts = {name: one for name, one in steps.items() if name != "input"}
     failed = [name for name, one in parts.items() if one.get("status") == "failed"]
     return ", ".join(map(repr, failed))
 

@@ -231,22 +231,23 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
         WorkflowDefinitionError: The function takes parameters that cannot be filled, or there
             is none.
     """
-    if isinstance(source, type) and hasattr(source, "as_step"):
-        raise WorkflowDefinitionError(
-            f"{source.__name__} is a class, and a step is made of an object of it."
-        )
     if source is not None:
         if hasattr(source, "as_step"):
+            if inspect.isclass(source):
+                raise WorkflowDefinitionError(
+                    f"{source.__name__} is a class, and a step is made of an object of it."
+                )
             return cast("Step[Any, Any]", source.as_step(**options))
         if isinstance(source, Step):
             found = cast("Step[Any, Any]", source)
             return replace(found, **options) if options else found
         if callable(source):
             return _make(source, options, caller_namespace())
-        beside = " Several at once are for `.parallel([…])`." if isinstance(source, list) else ""
+        kind: str = type(source).__name__
+        beside = " Several at once are for `.parallel([…])`." if kind == "list" else ""
         raise WorkflowDefinitionError(
-            f"create_step cannot make a step of {type(source).__name__!r}: give it an agent, a "
-            f"tool, or `execute=` with a function.{beside}"
+            f"create_step cannot make a step of {kind!r}: give it an agent, a tool, or `execute=` "
+            f"with a function.{beside}"
         )
     execute = options.pop("execute", None)
     if not callable(execute):
