@@ -69,12 +69,17 @@ def load_app(given: str | None) -> Mastra:
     module_name, _, name = named.partition(":")
     if str(here) not in sys.path:
         sys.path.insert(0, str(here))
+    if "/" in module_name or module_name.endswith(".py"):
+        meant = module_name.removeprefix("./").removesuffix(".py").replace("/", ".")
+        raise ConfigError(
+            f"{module_name!r} is a file, and a module is named with dots: --app {meant}:{name}."
+        )
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         # One that it imports is missing in the same way.
         if f"{module_name}.".startswith(f"{error.name}."):
-            raise ConfigError(_no_module(module_name, name, here)) from error
+            raise ConfigError(f"There is no module {module_name!r} in {here}.") from error
         raise not_imported(module_name, error, here) from error
     except (Exception, SystemExit) as error:
         raise not_imported(module_name, error, here) from error
@@ -88,15 +93,6 @@ def load_app(given: str | None) -> Mastra:
         kind = f"the class {told}" if isinstance(found, type) else f"of the type {told}"
         raise ConfigError(f"{named} is {kind}, and has to be a Mastra object.{advice}")
     return found
-
-
-def _no_module(module_name: str, name: str, here: Path) -> str:
-    """Return what to say of a module that is not there, which may have been meant as a file."""
-    text = f"There is no module {module_name!r} in {here}."
-    if "/" in module_name or module_name.endswith(".py"):
-        meant = module_name.removeprefix("./").removesuffix(".py").replace("/", ".")
-        text += f" A module is named with dots, not by its file: --app {meant}:{name}."
-    return text
 
 
 def not_imported(module_name: str, error: BaseException, here: Path) -> ConfigError:

@@ -165,6 +165,14 @@ def test_a_failed_run_is_exit_code_1(call: Calls) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_failed_run_tells_the_line_in_the_users_code_and_once(call: Calls) -> None:
+    done = call("run", "failing", "value=1")
+    line = APP.splitlines().index('    raise RuntimeError("boom")') + 1
+    told = f"is failed at step 'boom': RuntimeError: boom (main.py:{line} in boom)"
+    assert told in done.stderr
+    assert done.stderr.count("RuntimeError") == 1
+
+
 def test_wrong_input_and_unknown_names_are_exit_code_2(call: Calls) -> None:
     for words in (["run", "doubling", "value=x"], ["run", "nope"], ["run", "doubling", "oops"]):
         done = call(*words)
@@ -323,6 +331,26 @@ def test_a_port_that_is_taken_is_told_before_anything_else(call: Calls, command:
     assert "http://" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--port", "99999"), "no port 99999: give one from 1 to 65535"),
+        (("--port=-1",), "no port -1"),
+        (("--app", "main.py:mastra"), "--app main:mastra"),
+        (("--app", "./shop/main.py:app"), "--app shop.main:app"),
+        (("--app", "main:nope"), "has no 'nope'. Give --app main:mastra."),
+        (("--app", "main:Mastra"), "is the class Mastra"),
+        (("--app", "main:steps"), "of the type function, and has to be a Mastra object"),
+    ],
+)
+def test_a_server_that_cannot_be_meant_is_told_with_what_may_be(
+    call: Calls, words: tuple[str, ...], told: str
+) -> None:
+    done = call("dev", *words)
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
 def test_the_doctor_looks_at_everything(call: Calls) -> None:
     done = call("doctor", "--json", "--port", "0")
     found = {finding["what"]: finding for finding in json.loads(done.stdout)}
@@ -380,3 +408,4 @@ def test_without_an_application_the_command_says_where_it_looked(tmp_path: Path)
     done = mastra(tmp_path, "run", "x")
     assert done.returncode == 2
     assert "--app" in done.stderr
+    assert "mastra new" in done.stderr

@@ -21,7 +21,7 @@ from mastra.errors import (
     UsageLimitError,
     UserCodeError,
 )
-from mastra.failures import Guard, Told, cancel_requests, details_of, error_to_json
+from mastra.failures import Guard, Told, cancel_requests, details_of, error_to_json, text_of
 from mastra.jsonable import Json, copy_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import ANY, SchemaMismatch
