@@ -1,4 +1,4 @@
-"""What an open stream keeps for readers who come late, and that they get it."""
+"""What an open stream keeps for readers who come late, or elsewhere, and that they get it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from mastra import Agent
+from mastra.agents.records.told_chunks import chunk_of
 from mastra.models.chunks import ReasoningDelta, TextDelta
 from mastra.testing import FunctionModel
 
@@ -67,3 +70,22 @@ async def test_an_open_stream_keeps_the_text_and_little_more() -> None:
         finally:
             tracemalloc.stop()
     assert grown / PIECES < 32  # bytes: the reference of the message and that of its readers
+
+
+def test_a_chunk_of_another_process_has_what_its_type_has_and_nothing_else() -> None:
+    def told(kind: str, payload: Any) -> Any:
+        return chunk_of("run", {"type": kind, "from": "AGENT", "payload": payload}).payload
+
+    thought = told("reasoning-signature", {"id": "1", "signature": "proof"})
+    assert (thought.id, thought.signature) == ("1", "proof")
+    hidden = told("redacted-reasoning", {"id": "1", "data": "x"})
+    assert (hidden.data, hidden.provider_metadata) == ("x", None)
+    end = told("finish", {"messageId": "m", "metadata": {}})
+    assert (end.message_id, end.metadata, end.response) == ("m", {}, None)
+    of_another_version = told("later", {"someFact": 1})
+    assert of_another_version.some_fact == 1
+    for payload in (thought, hidden, end, of_another_version):
+        with pytest.raises(AttributeError, match="mesage_id"):
+            _ = payload.mesage_id
+    assert told("abort", {}) == {}
+    assert told("raw", {"id": "x", "choices": []}) == {"id": "x", "choices": []}

@@ -15,6 +15,8 @@ from mastra.agents.chunks import (
     ErrorPayload,
     FilePayload,
     IdPayload,
+    ReasoningSignaturePayload,
+    RedactedPayload,
     SourcePayload,
     StartPayload,
     StepStartPayload,
@@ -32,6 +34,7 @@ from mastra.agents.chunks import (
     TripwirePayload,
     plain,
 )
+from mastra.agents.completion import TaskCompletePayload
 from mastra.agents.records.ledger import Ledger, added_messages
 from mastra.agents.records.leg import RecordedLeg
 from mastra.agents.records.step_records import step_from_record
@@ -74,7 +77,19 @@ _PAYLOADS: Final[Mapping[str, type[Any]]] = {
     "file": FilePayload,
     "tripwire": TripwirePayload,
     "error": ErrorPayload,
+    "reasoning-signature": ReasoningSignaturePayload,
+    "redacted-reasoning": RedactedPayload,
 }
+
+_BARE: Final = ("abort", "raw")
+"""Chunks whose payload is JSON data in the process that makes them, too."""
+
+_AS_TOLD: Final[Mapping[str, type[Any]]] = {
+    "step-finish": FinishPayload,
+    "finish": FinishPayload,
+    "is-task-complete": TaskCompletePayload,
+}
+"""Payloads whose JSON says less than they hold: whoever did not make one sees what it says."""
 
 
 def message_id_of(run_id: str) -> str:
@@ -150,17 +165,22 @@ def _end(payload: FinishPayload, leg: RecordedLeg) -> dict[str, Json]:
 
 
 class WirePayload:
-    """A payload of another process: Mastra's JSON, by attributes; one that is not there is `None`."""
+    """A payload of another process: Mastra's JSON, by attributes; what it may leave out is `None`."""
 
-    __slots__ = ("_facts",)
+    __slots__ = ("_facts", "_type")
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, kind: str, facts: Mapping[str, Any]) -> None:
+        self._type = kind
         self._facts = facts
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self._facts.get(camel(name))
+        key = camel(name)
+        known = getattr(_AS_TOLD.get(self._type), "__slots__", ())
+        if key not in self._facts and name not in known:
+            raise AttributeError(f"The payload of a chunk {self._type!r} has no {name!r}.")
+        return self._facts.get(key)
 
     def to_wire(self) -> Mapping[str, Any]:
         """Return Mastra's JSON."""
@@ -182,7 +202,7 @@ def chunk_of(run_id: str, wire: Mapping[str, Any]) -> AgentChunk:
 def _payload_of(kind: str, facts: Mapping[str, Any]) -> Any:
     made_as: Any = _PAYLOADS.get(kind)
     if made_as is None:
-        return WirePayload(facts)
+        return facts if kind in _BARE else WirePayload(kind, facts)
     values = {name: facts.get(camel(name)) for name in made_as.__slots__}
     if "error" in values:
         values["error"] = error_from_json(cast("Any", values["error"]))
