@@ -58,6 +58,8 @@ class BearerAuth:
             token.encode(): who if isinstance(who, Caller) else Caller(who)
             for token, who in known.items()
         }
+        if any(caller.resource_id == "" for caller in self._callers.values()):
+            raise ConfigError("A resource id of BearerAuth is text that is not empty, or None.")
 
     async def __call__(self, request: Request) -> Caller | None:
         """Return the caller of a request."""
@@ -127,7 +129,7 @@ class JWTAuth:
         except jwt.PyJWTError:
             return None
         owner = None if self._resource_claim is None else str(claims[self._resource_claim])
-        return Caller(owner, claims, token)
+        return _named(Caller(owner, claims, token))
 
 
 class _FunctionAuth:
@@ -138,7 +140,12 @@ class _FunctionAuth:
         found = self._function(request)
         if inspect.isawaitable(found):
             found = await found
-        return _caller_of(found, bearer_token(request))
+        return _named(_caller_of(found, bearer_token(request)))
+
+
+def _named(caller: Caller | None) -> Caller | None:
+    """Return a caller, unless who they are is said to be nobody: an empty name is no name."""
+    return None if caller is None or caller.resource_id == "" else caller
 
 
 def _caller_of(found: Any, token: str | None) -> Caller | None:

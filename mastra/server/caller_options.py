@@ -108,7 +108,9 @@ async def _said(call: _Call, body: AgentBody, options: dict[str, Any]) -> None:
             config.allowed_provider_options,
         )
     if body.structured_output:
-        options["structured_output"] = _output(body.structured_output, config.allowed_models)
+        wanted = _output(body.structured_output, config.allowed_models)
+        # What an answer has to be is for whoever reads it to say, unless the author has.
+        options["structured_output"] = wanted if author.get("structured_output") is None else None
     for name in ("auto_resume_suspended_tools", "include_raw_chunks"):
         # `false` is what there is without it, and a durable agent keeps no option that it need not.
         decided, wanted = author.get(name), getattr(body, name)

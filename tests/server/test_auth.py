@@ -14,6 +14,7 @@ import jwt
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
 
+from mastra.errors import ConfigError
 from mastra.memory import Memory
 from mastra.server import (
     ApiRoute,
@@ -176,6 +177,7 @@ async def test_a_client_cannot_name_its_resource_through_the_request_context() -
         ({"sub": "ada", "exp": 60}, KEY, 200),
         ({"sub": "ada", "exp": -60}, KEY, 401),
         ({"sub": "ada"}, KEY, 401),
+        ({"sub": "", "exp": 60}, KEY, 401),
         ({"exp": 60}, KEY, 401),
         ({"sub": "ada", "exp": 60}, KEY[::-1], 401),
     ],
@@ -204,6 +206,15 @@ async def test_auth_may_be_a_function_of_the_request() -> None:
     async with client(ServerConfig(auth=check)) as caller:
         assert (await caller.get("/api/agents")).status_code == 401
         assert (await caller.get("/api/agents", headers={"x-key": "1"})).status_code == 200
+
+
+@pytest.mark.parametrize("nobody", ["", {"resource_id": ""}, Caller("")])
+async def test_an_empty_name_is_nobody(nobody: Any) -> None:
+    async with client(ServerConfig(auth=lambda _: nobody)) as caller:
+        assert (await caller.get("/api/agents")).status_code == 401
+    for given in ("", Caller("")):
+        with pytest.raises(ConfigError, match="not empty"):
+            BearerAuth({"token": given})
 
 
 async def test_auth_may_be_fastapi_dependencies() -> None:

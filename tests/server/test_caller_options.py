@@ -406,6 +406,20 @@ async def test_tool_choice(author: Any, given: Any, seen: Any) -> None:
     assert (answer.status_code, model.last.tool_choice) == (200, seen)
 
 
+@pytest.mark.parametrize("author", [None, {"schema": {"type": "object", "required": ["own"]}}])
+async def test_what_an_answer_has_to_be_is_the_authors_where_he_says_it(author: Any) -> None:
+    model = Asked('{"own": 1}')
+    options = {} if author is None else {"structured_output": author}
+    given = {"schema": {"type": "object", "required": ["other"]}, "errorStrategy": "warn"}
+    answer = await asked(model, {"structuredOutput": given}, default_options=options)
+    assert answer.status_code == 200
+    wanted = model.last.response_format
+    assert wanted is not None
+    assert wanted.schema["required"] == (["other"] if author is None else ["own"])
+    refused = {"structuredOutput": {"schema": 5}}
+    assert (await asked(model, refused, default_options=options)).status_code == 400
+
+
 async def test_a_clients_tool_takes_no_name_of_the_agents_own() -> None:
     body = {"clientTools": {"pay": {"description": "Pay.", "inputSchema": SCHEMA}}}
     model = Asked(pays)
