@@ -3,7 +3,7 @@
 Each worker takes one request at a time, so that an item on one worker stands for a machine that is
 busy with it; the item itself waits, since ten machines' work does not fit on the cores of one. What
 does not shrink with more workers is what requests cost: it is measured as processor time, also of
-eight times as many items. A run takes 998 steps on Inngest, so a thousand items are two runs.
+eight times as many items.
 
     python -m bench.inngest_connect [items]
 """

@@ -80,6 +80,8 @@ class InngestEngine:
             next one runs. With 0 no step begins before everything that it follows is safe there.
             With more, steps that are quicker than a post go several to a post; if the worker dies,
             up to so many steps that had finished run again, unless its storage knows them.
+        steps_per_run: After how many steps and sleeps a run goes on in another run of the server,
+            990 at most. Fewer keep the requests small, each of which has all results before it.
         watched: Whether every run tells its events on its realtime channel, each by itself, for
             readers of the original's packages. Runs that such a program begins do so anyway.
         clock: What its runs go by; left out, the application's clock, else the machine's.
@@ -95,6 +97,7 @@ class InngestEngine:
         checkpoint: bool = True,
         max_request: float | timedelta = 60.0,
         buffered_steps: int = 0,
+        steps_per_run: int | None = None,
         watched: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -132,6 +135,7 @@ class InngestEngine:
             self._send,
             max_request_s=seconds if checkpoint else None,
             buffered_steps=buffered_steps,
+            steps_per_run=steps_per_run,
             clock=clock,
         )
 

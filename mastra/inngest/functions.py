@@ -14,7 +14,13 @@ from mastra.failures import text_of
 from mastra.inngest.continuation import LegFull, Send, can_go_on, claim_next, see_to_next
 from mastra.inngest.end_notice import tell_again
 from mastra.inngest.leg_table import LegTable
-from mastra.inngest.limits import MAX_OPERATIONS, check_limits, least_operations
+from mastra.inngest.limits import (
+    MAX_OPERATIONS,
+    check_limits,
+    check_steps_per_run,
+    least_operations,
+    most_steps,
+)
 from mastra.inngest.mail import Mail
 from mastra.inngest.ops import FrontierOps
 from mastra.inngest.options import function_options, starts_only
@@ -69,6 +75,7 @@ class WorkflowFunctions:
         *,
         max_request_s: float | None,
         buffered_steps: int,
+        steps_per_run: int | None,
         clock: Clock | None = None,
     ) -> None:
         self._client = client
@@ -79,6 +86,9 @@ class WorkflowFunctions:
         self._send = send
         self._max_request_s = max_request_s
         self._buffered_steps = buffered_steps
+        self._steps_per_run = (
+            most_steps() if steps_per_run is None else check_steps_per_run(steps_per_run)
+        )
         self._clock = clock
 
     def of(
@@ -198,6 +208,7 @@ class WorkflowFunctions:
             leg,
             max_request_s=self._max_request_s,
             buffered_steps=self._buffered_steps,
+            steps_per_run=self._steps_per_run,
         )
         try:
             try:

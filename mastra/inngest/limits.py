@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from mastra.errors import MastraError, RunError, SerializationError, WorkflowDefinitionError
+from mastra.errors import (
+    ConfigError,
+    MastraError,
+    RunError,
+    SerializationError,
+    WorkflowDefinitionError,
+)
 from mastra.inngest.wire.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.inngest.wire.names import cancel_event
 from mastra.jsonable import Json, dump_json
@@ -29,8 +35,9 @@ __all__ = [
     "check_limits",
     "check_operations",
     "check_size",
+    "check_steps_per_run",
     "least_operations",
-    "room_for",
+    "most_steps",
 ]
 
 MAX_SLEEP_S: Final = 365 * 86_400.0
@@ -47,13 +54,23 @@ MAX_EVENT_NAME: Final = 255
 """How many characters the name of an event may have: a workflow's id and what we add to it."""
 
 
-def room_for(known: int) -> int:
-    """Return for how many more operations a run of the server has room that another goes on after.
+def most_steps() -> int:
+    """Return how many operations a run of the server may have that another one goes on after."""
+    return MAX_OPERATIONS - 1 - len(LOOK_AFTER_S)
 
-    Args:
-        known: How many it has.
+
+def check_steps_per_run(steps: int) -> int:
+    """Refuse a number of operations of a run of the server that cannot be.
+
+    Raises:
+        ConfigError: It is less than one, or more than the server takes.
     """
-    return max(0, MAX_OPERATIONS - 1 - len(LOOK_AFTER_S) - known)
+    if 1 <= steps <= most_steps():
+        return steps
+    raise ConfigError(
+        f"steps_per_run={steps!r}: a run of an Inngest server has from 1 to {most_steps()} steps "
+        "before another one goes on."
+    )
 
 
 def check_limits(spec: WorkflowSpec) -> None:

@@ -24,7 +24,7 @@ from mastra.errors import RunError
 from mastra.failures import one_error
 from mastra.inngest.checkpoints import Checkpoints
 from mastra.inngest.continuation import LegFull
-from mastra.inngest.limits import MAX_SLEEP_S, check_operations, check_size, room_for
+from mastra.inngest.limits import MAX_SLEEP_S, check_operations, check_size
 from mastra.inngest.wire.api import Checkpoint
 from mastra.inngest.wire.envelope import decode_memo, encode_memo
 from mastra.inngest.wire.names import step_hash, step_name
@@ -77,6 +77,7 @@ class FrontierOps:
         *,
         max_request_s: float | None,
         buffered_steps: int,
+        steps_per_run: int,
     ) -> None:
         """Prepare to walk.
 
@@ -88,10 +89,13 @@ class FrontierOps:
                 the server; `None` to hand over every step.
             buffered_steps: How many finished steps may be on their way to the server while the
                 next ones run.
+            steps_per_run: How many operations this run of the server may have, where another one
+                goes on after it.
         """
         self._ctx = ctx
         self._facts = facts
         self._leg = leg
+        self._steps_per_run = steps_per_run
         self.seeks_one = facts.is_targeted
         self._until = None if max_request_s is None else time.monotonic() + max_request_s
         self._parked: dict[str, Parked] = {}
@@ -299,7 +303,9 @@ class FrontierOps:
 
     def _room(self) -> int:
         """Return how many operations more the server is to be told of."""
-        return room_for(self._known) if self._leg.goes_on else len(self._parked)
+        if not self._leg.goes_on:
+            return len(self._parked)
+        return max(0, self._steps_per_run - self._known)
 
     def _can_run_here(self) -> bool:
         facts = self._facts

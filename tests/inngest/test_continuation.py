@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from mastra import Mastra, SQLStorage, StepContext, create_step, create_workflow
+from mastra import ConfigError, Mastra, SQLStorage, StepContext, create_step, create_workflow
 from mastra.clock import SystemClock
-from mastra.inngest import MastraInngest, limits
+from mastra.inngest import InngestEngine, MastraInngest, limits
 from mastra.inngest.mount import serving_app
 from tests.inngest import flows
 from tests.inngest.test_workers_at_once import ByTurns
@@ -272,6 +272,27 @@ async def test_what_only_this_process_sees_is_refused_before_the_first_item(
     assert result.error.code == "RUN_TOO_LONG"
     assert "SQLite" in result.error.message
     assert calls["a"] == 0
+
+
+async def test_a_run_of_the_server_has_as_many_steps_as_wanted(
+    fake: FakeInngest, calls: Calls, storage: SQLStorage
+) -> None:
+    fake.clock = Quick()
+    async with inngest_host(fake, checkpoint=False, steps_per_run=7) as host:
+        async with flows.on(host, shaped(calls, "items 4"), storage=storage) as mastra:
+            run = await mastra.get_workflow("w").create_run()
+            assert (await run.start(0)).unwrap() == 465 + STEPS
+            found = [len(one.steps) for one in await ended(fake)]
+    # Seven of ours, and what looks after the next one.
+    assert len(found) == 5
+    assert all(8 <= count <= 7 + 8 for count in found[:-1])
+    assert found[-1] <= 7
+
+
+@pytest.mark.parametrize("steps", [0, -3, 991])
+async def test_a_number_of_steps_that_cannot_be_is_refused(checkpointed: Host, steps: int) -> None:
+    with pytest.raises(ConfigError, match="from 1 to 990"):
+        InngestEngine(checkpointed.client, steps_per_run=steps)
 
 
 async def many_items(host: Host, storage: SQLStorage, count: int, concurrency: int) -> None:
