@@ -416,6 +416,11 @@ class Told:
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
+    @property
+    def name(self) -> str:
+        """The name of its class: all that is for everybody."""
+        return name_of(self._error)
+
     def __str__(self) -> str:
         place = place_in_code(self._error, own=True)
         where = "" if place is None else f" ({place})"

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from mastra.clock import iso_from_ms
 from mastra.errors import SerializationError
-from mastra.failures import name_of, place_in_code, text_of
+from mastra.failures import Told, name_of, place_in_code, text_of
 from mastra.ids import random_id
 from mastra.jsonable import Json, dump_wire, to_jsonable
 from mastra.logs import cause_of
@@ -118,11 +118,14 @@ def _without_raised(record: logging.LogRecord, raised: BaseException | None) -> 
 def _shown(value: object, said: str | None, *, is_ours: bool) -> object:
     if isinstance(value, BaseException):
         return name_of(value)
-    if not isinstance(value, str) or value == "":
+    if isinstance(value, Told):
+        return f"{value.name}: …"
+    if isinstance(value, (int, float)) or value is None or value == "":
         return value
     # Of this package's own, whatever is no name or id may be the text of something raised earlier.
-    is_text = is_ours and _NAME.fullmatch(value) is None
-    return "…" if is_text or (said is not None and said in value) else value
+    text = str(value)
+    is_text = is_ours and _NAME.fullmatch(text) is None
+    return "…" if is_text or (said is not None and said in text) else value
 
 
 def _kept(record: logging.LogRecord, raised: dict[str, Json]) -> LogRecord:

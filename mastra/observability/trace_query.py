@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-__all__ = ["TraceQueryError", "matches", "times_of"]
+__all__ = ["TraceQueryError", "check_size", "matches", "times_of"]
 
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "eq": operator.eq,
@@ -24,11 +24,36 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 _RELATED: Final = ("spans", "scores", "feedback")
 _MISSING: Final[Any] = object()
 
+_MOST_PARTS: Final = 1000
+"""Objects, lists and values of a predicate: it is held against every trace, and each of its spans."""
+_LONGEST: Final = 1000
+"""Characters of a text in it."""
+
 Row = Mapping[str, Any]
 
 
 class TraceQueryError(ValueError):
     """A predicate is not of a form that can be asked."""
+
+
+def check_size(where: Any) -> None:
+    """Refuse a predicate that would take long to hold against traces.
+
+    Raises:
+        TraceQueryError: It is larger than any that people write.
+    """
+    left, count = [where], 0
+    while left:
+        one: Any = left.pop()
+        count += 1
+        if isinstance(one, Mapping):
+            left += cast("Mapping[str, Any]", one).values()
+        elif isinstance(one, list):
+            left += cast("list[Any]", one)
+        elif isinstance(one, str) and len(one) > _LONGEST:
+            raise TraceQueryError(f"A text in a predicate has at most {_LONGEST} characters.")
+        if count + len(left) > _MOST_PARTS:
+            raise TraceQueryError(f"A predicate has at most {_MOST_PARTS} parts.")
 
 
 def matches(where: Any, trace: Row) -> bool:

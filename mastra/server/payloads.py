@@ -17,6 +17,7 @@ __all__ = [
     "BreakdownBody",
     "CreateRunBody",
     "DeleteMessagesBody",
+    "Filters",
     "GivenMessage",
     "Identifier",
     "LogLevel",
@@ -253,10 +254,25 @@ Period = Literal["previous_period", "previous_day", "previous_week"]
 """What a value is compared with."""
 
 
+_MOST_VALUES = 1000
+
+
+def _moderate(filters: dict[str, Any]) -> dict[str, Any]:
+    # Each is looked for in every value there is.
+    for name, wanted in filters.items():
+        if isinstance(wanted, list) and len(wanted) > _MOST_VALUES:  # pyright: ignore[reportUnknownArgumentType]
+            raise ValueError(f"{name[:60]!r} has more than {_MOST_VALUES} values")
+    return filters
+
+
+Filters = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(_moderate)]
+"""What dimensions are: a value, or a list of those that will do."""
+
+
 class ManyBody(WireModel):
     """Of every question after one value for many."""
 
-    filters: dict[str, Any] = Field(default_factory=dict[str, Any])
+    filters: Filters = Field(default_factory=dict[str, Any])
     """`timestamp` with `start` and `end`, `traceIds`, and dimensions such as `entityName`."""
     aggregation: Literal["sum", "avg", "min", "max", "count", "last", "count_distinct"] = "sum"
     """How many values become one."""
@@ -267,7 +283,7 @@ class ManyBody(WireModel):
 class MetricBody(ManyBody):
     """Of every question after metrics that are put together from many values."""
 
-    name: list[str] = Field(default_factory=list[str])
+    name: list[str] = Field(default_factory=list[str], max_length=_MOST_VALUES)
     """Which metrics, such as `mastra_agent_duration_ms`."""
 
 
@@ -281,7 +297,7 @@ class AggregateBody(MetricBody):
 class BreakdownBody(MetricBody):
     """Of the values of a metric by dimensions."""
 
-    group_by: list[str] = Field(default_factory=list[str])
+    group_by: list[str] = Field(default_factory=list[str], max_length=20)
     """Which dimensions."""
     order: Literal["ASC", "DESC"] = Field("DESC", alias="orderDirection")
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -291,16 +307,16 @@ class SeriesBody(MetricBody):
     """Of the values of a metric over time."""
 
     interval: Interval = "1h"
-    group_by: list[str] = Field(default_factory=list[str])
+    group_by: list[str] = Field(default_factory=list[str], max_length=20)
 
 
 class PercentilesBody(WireModel):
     """Of the percentiles of a metric over time."""
 
     name: str
-    percentiles: list[Annotated[float, Field(ge=0, le=1)]]
+    percentiles: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=100)]
     interval: Interval = "1h"
-    filters: dict[str, Any] = Field(default_factory=dict[str, Any])
+    filters: Filters = Field(default_factory=dict[str, Any])
 
 
 LogLevel = Literal["debug", "info", "warn", "error", "fatal", "silent"]

@@ -166,6 +166,7 @@ async def test_a_caller_with_a_resource_sees_no_traceback() -> None:
             whole = (await client.get(path, headers=operator)).text
             assert "Traceback" in whole
             assert "failed: ValueError: never" in whole
+            assert f"test_observability.py:{line_of('raise ValueError(')}" in whole
             assert CALLERS_MESSAGE not in whole
 
 
@@ -458,3 +459,32 @@ async def test_pages_of_traces() -> None:
             await client.post(f"{base}/query/fields", json={"predicateScope": "spans"})
         ).json()
         assert "spanType" in {field["path"] for field in fields["canonicalFields"]}
+
+
+LEAF = {"op": "eq", "left": {"path": "name"}, "right": {"literal": "x"}}
+TOO_LARGE: list[tuple[str, dict[str, Any]]] = [
+    ("observability/traces/query", {"where": {"op": "or", "args": [LEAF] * 200}}),
+    ("observability/traces/query", {"where": {"spans": {"some": {"op": "and", "args": [LEAF] * 200}}}}),
+    ("observability/traces/query", {"where": {**LEAF, "right": {"literal": ["x"] * 1001}}}),
+    ("observability/traces/query", {"where": {**LEAF, "left": {"path": "a." * 600}}}),
+    ("observability/metrics/aggregate", {"name": ["m"], "filters": {"entityName": ["x"] * 1001}}),
+    ("observability/metrics/aggregate", {"name": ["m"], "filters": {f"n{i}": "x" for i in range(101)}}),
+    ("observability/metrics/aggregate", {"name": ["m"] * 1001}),
+    ("observability/metrics/breakdown", {"name": ["m"], "groupBy": ["x"] * 21}),
+    ("observability/metrics/timeseries", {"name": ["m"], "filters": {"entityName": ["x"] * 1001}}),
+    ("observability/metrics/percentiles", {"name": "m", "percentiles": [0.5] * 101}),
+    ("observability/scores/aggregate", {"scorerId": "s", "filters": {"entityName": ["x"] * 1001}}),
+]  # fmt: skip
+
+
+async def test_a_question_is_no_larger_than_people_ask() -> None:
+    async with served(talking(Observability())) as client:
+        for path, body in TOO_LARGE:
+            refused = await client.post(f"/api/{path}", json=body)
+            assert refused.status_code == 400, (path, refused.text[:100])
+        asked: dict[str, Any] = {"op": "or", "args": [LEAF] * 100}
+        fine = await client.post("/api/observability/traces/query", json={"where": asked})
+        assert fine.status_code == 200
+        named = {"name": ["m"], "filters": {"entityName": ["x"] * 1000}}
+        fine = await client.post("/api/observability/metrics/aggregate", json=named)
+        assert fine.status_code == 200

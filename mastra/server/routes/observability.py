@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from mastra.errors import SerializationError
 from mastra.jsonable import Json, load_json
 from mastra.observability.records import ENTITIES, SpanRecord, kinds_of_entity, plain_text
-from mastra.observability.trace_query import TraceQueryError, matches, times_of
+from mastra.observability.trace_query import TraceQueryError, check_size, matches, times_of
 from mastra.observability.wire import span_to_wire
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
@@ -234,6 +235,7 @@ async def _queried(
     begun, over = _asked(times_of, body.time_range)
     where = SpanFilter(resource_id=server.owner(request), started_from=begun, started_before=over)
     if body.where is not None:
+        _asked(check_size, body.where)
         _asked(matches, body.where, {})  # told of also where there is no trace
     store = await kept_in(server, "traces")
     offset = 0
@@ -252,11 +254,13 @@ async def _matching(
     spans: dict[str, list[dict[str, Any]]] = {}
     for span in await store.get_spans([root.trace_id for root in page.roots]):
         spans.setdefault(span.trace_id, []).append(_searched(span))
-    return [
-        root
-        for root in page.roots
-        if _asked(matches, where, {**_searched(root), "spans": spans.get(root.trace_id, [])})
-    ]
+    found: list[SpanRecord] = []
+    for root in page.roots:
+        trace = {**_searched(root), "spans": spans.get(root.trace_id, [])}
+        if _asked(matches, where, trace):
+            found.append(root)
+        await asyncio.sleep(0)  # others have something to do as well
+    return found
 
 
 def _searched(span: SpanRecord) -> dict[str, Any]:

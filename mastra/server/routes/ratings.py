@@ -16,7 +16,7 @@ from mastra.jsonable import Json
 from mastra.observability.metrics import INTERVALS_MS, Point, aggregate, grouped
 from mastra.server.context import Server, ServerDep
 from mastra.server.handling import add
-from mastra.server.payloads import Identifier, Interval, ManyBody, Period
+from mastra.server.payloads import Filters, Identifier, Interval, ManyBody, Period
 from mastra.server.routes.feedback import feedback_to_wire
 from mastra.server.routes.metrics import (
     compared,
@@ -37,7 +37,7 @@ class Scores(WireModel):
 
     scorer_id: Identifier
     score_source: Identifier | None = None
-    filters: dict[str, Any] = Field(default_factory=dict[str, Any])
+    filters: Filters = Field(default_factory=dict[str, Any])
 
 
 class Feedback(WireModel):
@@ -45,7 +45,7 @@ class Feedback(WireModel):
 
     feedback_type: Identifier
     feedback_source: Identifier | None = None
-    filters: dict[str, Any] = Field(default_factory=dict[str, Any])
+    filters: Filters = Field(default_factory=dict[str, Any])
 
 
 class One(ManyBody):
