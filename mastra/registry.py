@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, NotFoundError
+from mastra.given import CLOCK, FLAG, IDS, MAPPING, check_given, either, having
 from mastra.ids import IdSource
 from mastra.logs import get_logger
 from mastra.names import python_names, python_options
@@ -34,6 +35,15 @@ AnyWorkflow: TypeAlias = Workflow[Any, Any, Any]
 
 _LAST_SCORES_S = 10.0
 """For how long an application that closes waits for what is being scored."""
+
+
+_FORMS: Final = {
+    "logger": having("a logger, such as logging.getLogger('app')", "warning", "error"),
+    "mcp_servers": MAPPING,
+    "scheduler": either(FLAG, having("a SchedulerConfig", "tick_interval")),
+    "clock": CLOCK,
+    "ids": IDS,
+}
 
 
 def _check_parts(storage: Any, engine: Any, server: Any) -> None:
@@ -106,6 +116,7 @@ class Mastra:
 
             engine = InProcessEngine()
         _check_parts(storage, engine, server)
+        check_given("Mastra", locals(), _FORMS)
         self._storage: Storage = storage
         self._engine = engine
         self._logger = logger or get_logger()

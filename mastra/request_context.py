@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, cast
 
-from mastra.errors import SerializationError
+from mastra.errors import ConfigError, SerializationError
+from mastra.given import shown
 from mastra.jsonable import Json, to_jsonable
 from mastra.names import python_names
 
@@ -25,6 +26,22 @@ AUTH_TOKEN = "mastra__authToken"  # noqa: S105 - a key's name, not a secret
 """The caller's token; removed before anything is stored."""
 
 
+def _checked(values: Any) -> dict[str, Any]:
+    if not isinstance(values, (Mapping, RequestContext)):
+        raise ConfigError(
+            f"A request context is made of a dict of texts to values, and got {shown(values)}."
+        )
+    found = dict(cast("Mapping[str, Any]", values).items())
+    for key in found:
+        _check_key(key)
+    return found
+
+
+def _check_key(key: Any) -> None:
+    if not isinstance(key, str):
+        raise ConfigError(f"The keys of a request context are texts; {shown(key)} is none.")
+
+
 @python_names
 class RequestContext:
     """A map of text keys to values, alive for one request or run."""
@@ -32,7 +49,7 @@ class RequestContext:
     __slots__ = ("_values", "changes")
 
     def __init__(self, values: Mapping[str, Any] | RequestContext | None = None) -> None:
-        self._values: dict[str, Any] = dict(values.items()) if values else {}
+        self._values: dict[str, Any] = {} if values is None else _checked(values)
         self.changes = 0
         """How often it was changed: tells whoever stores it when to do so again."""
 
@@ -46,7 +63,12 @@ class RequestContext:
         return self._values.get(key, default)
 
     def set(self, key: str, value: Any) -> None:
-        """Put a value under a key."""
+        """Put a value under a key.
+
+        Raises:
+            ConfigError: The key is no text.
+        """
+        _check_key(key)
         self.changes += 1
         self._values[key] = value
 

@@ -16,8 +16,9 @@ from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from mastra.errors import MastraError, SerializationError, ValidationError
+from mastra.errors import ConfigError, MastraError, SerializationError, ValidationError
 from mastra.failures import name_of
+from mastra.given import SCHEMA, shown
 from mastra.jsonable import (
     Json,
     check_plain,
@@ -455,8 +456,10 @@ def schema_of(type_: Any) -> Schema[Any]:
     try:
         found = _cache.get(type_)
     except TypeError:  # unhashable, such as Annotated with a list in it
-        return Schema(type_)
+        found = None
     if found is None:
+        if not SCHEMA.holds(type_):
+            raise ConfigError(f"{shown(type_)} is no schema. A schema is {SCHEMA.words}.")
         found = cast("Schema[Any]", Schema(type_))
         # Only classes that a module names live as long as the program; others are not kept.
         if isinstance(type_, type) and "<locals>" not in type_.__qualname__:

@@ -11,38 +11,126 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from mastra.errors import ConfigError
+from mastra.given import (
+    COUNT,
+    FLAG,
+    FUNCTION,
+    LIST,
+    MAPPING,
+    MAPPING_OR_FUNCTION,
+    SCHEMA,
+    TEXT,
+    TEXTS,
+    Form,
+    check_given,
+    either,
+    having,
+)
+from mastra.models.resolve import MODEL
 from mastra.names import hint
 
 __all__ = ["check_call", "check_made"]
 
-_MEMORY: Final = ("thread", "resource", "options", "save_per_step")
+_SAID: Final = Form(
+    "text, a message or a list of them", lambda value: not isinstance(value, (int, float, bytes))
+)
+_PROCESSORS: Final = either(Form("a list of processors", LIST.holds), FUNCTION)
+_TOOLS: Final = Form("a dict or a list of tools", lambda v: LIST.holds(v) or MAPPING.holds(v))
+_OF_AGENT: Final = {
+    "name": TEXT,
+    "instructions": either(_SAID, FUNCTION),
+    "model": MODEL,
+    "tools": either(_TOOLS, FUNCTION),
+    "agents": MAPPING_OR_FUNCTION,
+    "workflows": MAPPING_OR_FUNCTION,
+    "description": TEXT,
+    "default_options": MAPPING_OR_FUNCTION,
+    "max_retries": COUNT,
+    "input_processors": _PROCESSORS,
+    "output_processors": _PROCESSORS,
+    "error_processors": _PROCESSORS,
+    "max_processor_retries": COUNT,
+    "metadata": MAPPING_OR_FUNCTION,
+    "request_context_schema": SCHEMA,
+    "hooks": MAPPING,
+    "durable": FLAG,
+    "cache_instructions": FLAG,
+    "scorers": MAPPING_OR_FUNCTION,
+}
+_OF_CALL: Final = {
+    "stop_when": either(FUNCTION, LIST),
+    "active_tools": TEXTS,
+    "toolsets": MAPPING,
+    "client_tools": _TOOLS,
+    "client_results": LIST,
+    "model": MODEL,
+    "instructions": _SAID,
+    "system": _SAID,
+    "context": _SAID,
+    "prepare_step": FUNCTION,
+    "on_step_finish": FUNCTION,
+    "on_iteration_complete": FUNCTION,
+    "auto_resume_suspended_tools": FLAG,
+    "on_finish": FUNCTION,
+    "on_chunk": FUNCTION,
+    "on_error": FUNCTION,
+    "on_abort": FUNCTION,
+    "abort_signal": having("an AbortSignal, as AbortController().signal", "aborted"),
+    "require_tool_approval": either(FLAG, FUNCTION),
+    "input_processors": LIST,
+    "output_processors": LIST,
+    "error_processors": LIST,
+    "max_processor_retries": COUNT,
+    "provider_options": MAPPING,
+    "include_raw_chunks": FLAG,
+    "hooks": MAPPING,
+    "scorers": MAPPING,
+    "return_scorer_data": FLAG,
+    "run_id": Form("text that is not empty", lambda value: isinstance(value, str) and value != ""),
+}
 _CHOICES: Final = ("auto", "none", "required")
 _DATA: Final = (str, int, float, bool, "str", "int", "float", "bool")
 
 
-def check_made(agent_id: Any, model: Any, memory: Any, tools: Any) -> None:
+def _is_thread(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return isinstance(cast("Mapping[str, Any]", value).get("id"), str)
+    return isinstance(value, str)
+
+
+_MEMORY: Final = {
+    "thread": Form("the thread's id, or a dict with its `id`", _is_thread),
+    "resource": TEXT,
+    "options": MAPPING,
+    "save_per_step": FLAG,
+}
+
+
+def check_made(given: Mapping[str, Any]) -> None:
     """Check what an agent is made of.
 
     Raises:
         ConfigError: It cannot be meant.
     """
+    agent_id, model, memory, tools = (given[name] for name in ("id", "model", "memory", "tools"))
     if not isinstance(agent_id, str):
         raise ConfigError(f"An agent's id is text, not {type(agent_id).__name__}: {agent_id!r}.")
     if model is None or isinstance(model, type):
-        given = "None" if model is None else f"the class {model.__name__}"
+        told = "None" if model is None else f"the class {model.__name__}"
         raise ConfigError(
-            f"The model of agent {agent_id!r} is {given}: give 'provider/model', such as "
+            f"The model of agent {agent_id!r} is {told}: give 'provider/model', such as "
             "'openai/gpt-4o', or an object."
         )
     if memory is not None and (isinstance(memory, type) or not _is_memory(memory)):
-        given = memory.__name__ if isinstance(memory, type) else repr(memory)
+        told = memory.__name__ if isinstance(memory, type) else repr(memory)
         raise ConfigError(
-            f"The memory of agent {agent_id!r} is {given}: give an object, `memory=Memory()`, or a "
+            f"The memory of agent {agent_id!r} is {told}: give an object, `memory=Memory()`, or a "
             "function that returns one."
         )
     if hasattr(tools, "input_schema") or _is_plain_tool(tools):
         name = getattr(tools, "__name__", "my_tool")
         raise ConfigError(f"Agent {agent_id!r} takes a list or a dict of tools: `tools=[{name}]`.")
+    check_given(f"Agent {agent_id!r}", given, _OF_AGENT)
 
 
 def _is_plain_tool(tools: Any) -> bool:
@@ -77,6 +165,7 @@ def check_call(options: Mapping[str, Any]) -> None:
     if isinstance(options.get("active_tools"), str):
         name = options["active_tools"]
         raise ConfigError(f"active_tools is {name!r}: give a list of names, [{name!r}].")
+    check_given("The call of an agent", options, _OF_CALL)
     if options.get("memory") is not None:
         _check_memory(options["memory"])
 
@@ -87,9 +176,11 @@ def _check_memory(given: Any) -> None:
             f"memory is {given!r}: give a dict, {{'thread': …, 'resource': …}}, of the thread's id "
             "and whose it is."
         )
-    unknown = cast("Mapping[str, Any]", given).keys() - set(_MEMORY)
+    known = cast("Mapping[str, Any]", given)
+    unknown = known.keys() - set(_MEMORY)
     if unknown:
         raise ConfigError(
             f"memory has no {', '.join(map(repr, sorted(unknown)))}. There are: "
             f"{', '.join(_MEMORY)}.{hint(unknown, _MEMORY)}"
         )
+    check_given("memory", known, _MEMORY)

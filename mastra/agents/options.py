@@ -273,7 +273,7 @@ class AgentSpec:
 
     def __post_init__(self) -> None:
         """Check what is given."""
-        check_made(self.id, self.model, self.memory, self.tools)
+        check_made(vars(self))
 
 
 def output_of(options: AgentOptions) -> StructuredOutput[Any] | None:

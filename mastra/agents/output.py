@@ -13,10 +13,11 @@ from pydantic.errors import PydanticUserError
 
 from mastra.agents.answer_json import json_in, json_start, without_thoughts
 from mastra.errors import ConfigError, ModelError
+from mastra.given import FLAG, MAPPING, SCHEMA, TEXT, check_given, either, one_of
 from mastra.jsonable import Json
 from mastra.models.base import ResponseFormat
 from mastra.models.openai_schema import strict_form
-from mastra.models.resolve import ModelInput
+from mastra.models.resolve import MODEL, ModelInput
 from mastra.models.schema_parts import is_object, leaves_out, resolved, without_nulls
 from mastra.names import python_names, python_options, snake
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
@@ -27,6 +28,16 @@ T = TypeVar("T")
 _NOTHING: Final = object()
 _WRAPPED: Final = re.compile(r'\{\s*(\}|"(v|va|val|valu|value"?)?\s*$|"value"\s*:|$)')
 """How an answer in its wrapping begins, as far as it has come."""
+
+
+_FORMS: Final = {
+    "schema": either(SCHEMA, MAPPING),
+    "model": MODEL,
+    "instructions": TEXT,
+    "error_strategy": one_of("strict", "warn", "fallback"),
+    "json_prompt_injection": one_of(True, False, "system", "inline", "auto"),
+    "strict": FLAG,
+}
 
 
 @python_names
@@ -53,6 +64,9 @@ class StructuredOutput(Generic[T]):
     """Put the schema into the prompt, for providers that cannot be held to one."""
     strict: bool = True
     """Whether the provider must keep to the schema."""
+
+    def __post_init__(self) -> None:
+        check_given("StructuredOutput", vars(self), _FORMS)
 
     @classmethod
     def of(cls, value: Any) -> StructuredOutput[Any]:

@@ -23,6 +23,7 @@ from mastra.errors import (
     WorkflowDefinitionError,
 )
 from mastra.failures import error_to_json
+from mastra.given import check_given
 from mastra.ids import random_id
 from mastra.inngest.feed import Feed
 from mastra.inngest.functions import WorkflowFunctions
@@ -31,6 +32,7 @@ from mastra.inngest.inquiry import ACTIVE, Inquiry, Sent
 from mastra.inngest.leg_table import LegTable, key_of
 from mastra.inngest.limits import check_limits
 from mastra.inngest.mail import READ, Mail, RunKey
+from mastra.inngest.options import OF_ENGINE
 from mastra.inngest.originals import Originals
 from mastra.inngest.publisher import Publisher
 from mastra.inngest.wire.api import InngestApi, not_sent
@@ -101,6 +103,7 @@ class InngestEngine:
         watched: bool = False,
         clock: Clock | None = None,
     ) -> None:
+        check_given("InngestEngine", locals(), OF_ENGINE)
         self.client = client
         """The SDK's client."""
         self.clock = clock

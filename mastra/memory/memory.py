@@ -22,6 +22,7 @@ from mastra.memory.notes import (
     laid_over,
     working_memory_of,
 )
+from mastra.memory.option_checks import check_memory, named
 from mastra.memory.recalled import readable_messages
 from mastra.memory.semantic import Recaller, SemanticRecall, TextVectors, recall_with
 from mastra.memory.summaries import messages_since, summary_of
@@ -86,6 +87,7 @@ class Memory:
         embedder_options: Mapping[str, Any] | None = None,
         vectors: Vectors | None = None,
     ) -> None:
+        check_memory("Memory", locals())
         self._store = store
         self.vectors = vectors
         """Where vectors of messages are kept, where that is not beside the messages."""
@@ -101,12 +103,8 @@ class Memory:
 
     def with_options(self, options: Mapping[str, Any]) -> Memory:
         """Return the same memory with options of one call, in snake_case or camelCase."""
-        known = {_SPELLINGS.get(key, key): value for key, value in options.items()}
-        unknown = known.keys() - set(_SPELLINGS.values())
-        if unknown:
-            raise ConfigError(f"Memory has no option {', '.join(map(repr, sorted(unknown)))}.")
         made = copy(self)
-        vars(made).update(known)
+        vars(made).update(named(options))
         made.working_memory = working_memory_of(made.working_memory)
         made.semantic_recall = recall_with(made.embedder, made.semantic_recall)
         return made
@@ -483,17 +481,3 @@ class Memory:
             return dump_json(schema.dump(schema.load(merged))).decode()
         except SchemaMismatch as mismatch:
             raise mismatch.into(InputValidationError, "The working memory") from None
-
-
-_SPELLINGS: Final[Mapping[str, str]] = {
-    "last_messages": "last_messages",
-    "lastMessages": "last_messages",
-    "working_memory": "working_memory",
-    "workingMemory": "working_memory",
-    "generate_title": "generate_title",
-    "generateTitle": "generate_title",
-    "read_only": "read_only",
-    "readOnly": "read_only",
-    "semantic_recall": "semantic_recall",
-    "semanticRecall": "semantic_recall",
-}

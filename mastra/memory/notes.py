@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 from mastra.errors import ConfigError
+from mastra.given import FLAG, TEXT, check_given, one_of
+from mastra.names import hint
 
 __all__ = ["DEFAULT_TEMPLATE", "WorkingMemory", "laid_over", "partial_form", "working_memory_of"]
 
@@ -25,6 +27,9 @@ DEFAULT_TEMPLATE: Final = """
 """What working memory looks like before anything is noted."""
 
 
+_FORMS: Final = {"template": TEXT, "scope": one_of("resource", "thread"), "enabled": FLAG}
+
+
 @dataclass(frozen=True)
 class WorkingMemory:
     """Notes that an agent keeps and rewrites.
@@ -41,8 +46,19 @@ class WorkingMemory:
     enabled: bool = True
 
     def __post_init__(self) -> None:
+        check_given("WorkingMemory", vars(self), _FORMS)
         if self.template is not None and self.schema is not None:
             raise ConfigError("WorkingMemory takes a template or a schema, not both.")
+
+
+def _of_options(options: Mapping[str, Any]) -> WorkingMemory:
+    known = WorkingMemory.__annotations__
+    if unknown := options.keys() - known:
+        raise ConfigError(
+            f"Working memory has no option {', '.join(map(repr, sorted(unknown)))}. There are: "
+            f"{', '.join(known)}.{hint(unknown, known)}"
+        )
+    return WorkingMemory(**options)
 
 
 def working_memory_of(
@@ -53,7 +69,7 @@ def working_memory_of(
         return None
     if value is True:
         return WorkingMemory()
-    made = value if isinstance(value, WorkingMemory) else WorkingMemory(**value)
+    made = value if isinstance(value, WorkingMemory) else _of_options(value)
     return made if made.enabled else None
 
 

@@ -6,10 +6,11 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from mastra.clock import datetime_from_ms
 from mastra.errors import ConfigError, MastraError
+from mastra.given import COUNT, COUNT_FROM_1, MAPPING, Form, check_given, either
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.models.embedding import Embedder, embedded, model_id_of
@@ -26,6 +27,17 @@ __all__ = [
 ]
 
 _KEPT_TEXTS = 256
+
+
+def _is_likeness(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1 <= value <= 1
+
+
+_FORMS: Final = {
+    "top_k": COUNT_FROM_1,
+    "message_range": either(COUNT, MAPPING),
+    "threshold": Form("a number from -1 to 1", _is_likeness),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class SemanticRecall:
     threshold: float | None = None
 
     def __post_init__(self) -> None:
+        check_given("SemanticRecall", vars(self), _FORMS)
         if self.scope not in ("resource", "thread"):
             raise ConfigError(f"The scope of recall is 'resource' or 'thread', not {self.scope!r}.")
         if self.top_k < 1:

@@ -13,13 +13,44 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from mastra.errors import ConfigError
 from mastra.failures import call_user
+from mastra.given import COUNT, FLAG, MAPPING, TEXT, Form, check_given, either, having, one_of
 from mastra.models.base import Model
 from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
 from mastra.models.providers import PROVIDERS, provider_name
 from mastra.models.settings import NO_SETTINGS, ModelSettings, SettingsInput
 from mastra.names import hint, python_names, python_options
 
-__all__ = ["Fallback", "ModelConfig", "ModelInput", "resolve_model", "resolve_models"]
+__all__ = ["MODEL", "Fallback", "ModelConfig", "ModelInput", "resolve_model", "resolve_models"]
+
+
+def _is_model(value: Any) -> bool:
+    if isinstance(value, (str, list, tuple)):
+        return bool(cast("Any", value))
+    return callable(value) or any(hasattr(value, name) for name in ("stream", "id", "model"))
+
+
+MODEL: Final = Form(
+    "a model: 'provider/model', a ModelConfig, a model object, a function, or a list of those",
+    _is_model,
+)
+"""What is taken as a model."""
+
+_OF_CONFIG: Final = {
+    "id": TEXT,
+    "url": TEXT,
+    "api_key": TEXT,
+    "headers": MAPPING,
+    "api": one_of("chat", "responses", "native"),
+}
+_OF_FALLBACK: Final = {
+    "model": MODEL,
+    "settings": either(MAPPING, having("a ModelSettings", "temperature")),
+    "max_retries": COUNT,
+    "provider_options": MAPPING,
+    "headers": MAPPING,
+    "enabled": FLAG,
+    "id": TEXT,
+}
 
 
 @python_names
@@ -44,6 +75,9 @@ class ModelConfig:
     api: Literal["chat", "responses", "native"] | None = None
     """What to speak: one of OpenAI's two APIs, or the provider's own where that is known here
     (Anthropic's and Gemini's). Default: the provider's own, and chat completions with a `url`."""
+
+    def __post_init__(self) -> None:
+        check_given("ModelConfig", vars(self), _OF_CONFIG)
 
 
 OneModel: TypeAlias = "str | ModelConfig | Model | Fallback"
@@ -77,6 +111,9 @@ class Fallback:
     """Whether to use it at all."""
     id: str | None = None
     """A name, to change the list by."""
+
+    def __post_init__(self) -> None:
+        check_given("Fallback", vars(self), _OF_FALLBACK)
 
 
 _LOCAL_MODELS: Final = ("smollm2-135m",)

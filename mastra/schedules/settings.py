@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from mastra.errors import ConfigError
+from mastra.given import COUNT, FLAG, FUNCTION, SECONDS, check_given, having
 from mastra.names import python_names, python_options
 
 __all__ = ["SchedulerConfig", "settings_of"]
+
+
+_FORMS: Final = {
+    "enabled": FLAG,
+    "tick_interval": SECONDS,
+    "batch_size": COUNT,
+    "keep_triggers": having("a timedelta", "total_seconds"),
+    "on_error": FUNCTION,
+}
 
 
 @python_names
@@ -31,6 +41,8 @@ class SchedulerConfig:
     """Called with what prevented a start, and the id of the schedule."""
 
     def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in _FORMS}
+        check_given("SchedulerConfig", given, _FORMS)
         if self.tick_interval <= 0 or self.batch_size < 1:
             raise ConfigError(
                 f"SchedulerConfig has tick_interval={self.tick_interval} and batch_size="

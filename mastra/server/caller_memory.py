@@ -76,7 +76,8 @@ async def memory_options(
             own if isinstance(own, Memory) else None,
             server.config.allowed_models,
         )
-        memory["options"] = {**wanted, **(decided.get("options") or {})}
+        # A page asks every agent in the same way, also one that has no memory to ask this of.
+        memory["options"] = {**wanted, **(decided.get("options") or {})} if own else None
     return memory
 
 

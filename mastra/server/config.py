@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from mastra.errors import ConfigError
+from mastra.given import (
+    COUNT,
+    COUNT_FROM_1,
+    FLAG,
+    FUNCTION,
+    LIST,
+    SECONDS,
+    TEXT,
+    TEXTS,
+    Form,
+    check_given,
+    either,
+    having,
+    one_of,
+)
 from mastra.names import python_names, python_options
 
 __all__ = ["ApiRoute", "Auth", "CorsConfig", "Method", "Mountable", "ServerConfig", "is_loopback"]
@@ -115,6 +130,30 @@ class CorsConfig:
             )
 
 
+_FORMS: Final = {
+    "host": TEXT,
+    "port": Form("a port, from 0 to 65535", lambda value: COUNT.holds(value) and value < 65536),
+    "api_prefix": TEXT,
+    "cors": either(one_of(False), having("a CorsConfig", "origins")),
+    "middleware": LIST,
+    "api_routes": LIST,
+    "allowed_models": TEXTS,
+    "allowed_provider_options": TEXTS,
+    "push_origins": TEXTS,
+    "allowed_hosts": TEXTS,
+    "caller_instructions": one_of("add", "replace", "refuse"),
+    "body_size_limit": COUNT_FROM_1,
+    "receive_timeout": SECONDS,
+    "timeout": SECONDS,
+    "keep_alive": SECONDS,
+    "chat_retention": SECONDS,
+    "drain_timeout": SECONDS,
+    "restart_runs": FLAG,
+    "openapi": FLAG,
+    "on_error": FUNCTION,
+}
+
+
 @python_names
 @python_options
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,13 +219,12 @@ class ServerConfig:
     """Called, sync or async, with an unexpected error and the request, for reporting."""
 
     def __post_init__(self) -> None:
+        check_given("ServerConfig", {name: getattr(self, name) for name in _FORMS}, _FORMS)
         prefix = self.api_prefix
         if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
             raise ConfigError(
                 f"api_prefix must begin with '/' and not end with it, not {prefix!r}."
             )
-        if self.body_size_limit < 1:
-            raise ConfigError("body_size_limit must be 1 or more.")
         if isinstance(self.allowed_hosts, str) or any("/" in item for item in self.allowed_hosts):
             raise ConfigError(
                 "allowed_hosts takes a list of names such as 'app.example.com', without a scheme."

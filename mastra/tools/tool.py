@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import (
     TYPE_CHECKING,
     Any,
+    Final,
     Generic,
     ParamSpec,
     Protocol,
@@ -19,6 +20,7 @@ from typing import (
 
 from mastra.errors import ConfigError, ToolApprovalError, ValidationError
 from mastra.failures import call_user
+from mastra.given import FLAG, FUNCTION, MAPPING, TEXT, check_given, either
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
 from mastra.models.schema_parts import resolved
@@ -222,6 +224,18 @@ ToolSetInput: TypeAlias = (
 """Tools by name, or a list of them; those that run at a provider may be among them."""
 
 
+_FORMS: Final = {
+    "description": TEXT,
+    "require_approval": either(FLAG, FUNCTION),
+    "to_model_output": FUNCTION,
+    "strict": FLAG,
+    "title": TEXT,
+    "provider_options": MAPPING,
+    "mcp": MAPPING,
+    "has_effect": FLAG,
+}
+
+
 @python_options
 def create_tool(
     id: str,
@@ -265,6 +279,7 @@ def create_tool(
             does: what it did is stored in the agent's memory as soon as its step ends, before the
             model is asked for more.
     """
+    check_given(f"Tool {id!r}", locals(), _FORMS)
     call: Call | None = None
     takes = input_schema
     if execute is not None:

@@ -21,6 +21,7 @@ from mastra.workflows.engines.lifecycle import call_on_start
 from mastra.workflows.engines.resume import reopening_after_crash, stored_reopening
 from mastra.workflows.engines.travel import travel_to
 from mastra.workflows.events import Kind
+from mastra.workflows.option_checks import check_call
 from mastra.workflows.run_input import (
     check_context,
     check_same_start,
@@ -55,6 +56,7 @@ class RunLegs(RunView[Out]):
         *,
         per_step: bool,
     ) -> RunHandle:
+        check_call(self.run_id, per_step=per_step)
         while self._is_starting:  # so that `on_start` is called once
             self._started = self._started or asyncio.Event()
             await self._started.wait()
@@ -169,6 +171,7 @@ class RunLegs(RunView[Out]):
         per_step: bool = False,
     ) -> tuple[RunHandle, int]:
         """Go on with the run by an answer; return the leg and where its events begin."""
+        check_call(self.run_id, label=label, for_each_index=for_each_index, per_step=per_step)
         answer = Answer(
             self._spec,
             resume_data,
@@ -357,6 +360,12 @@ class RunLegs(RunView[Out]):
         request_context: RequestContext | Mapping[str, Any] | None = None,
         per_step: bool = False,
     ) -> RunHandle:
+        check_call(
+            self.run_id,
+            per_step=per_step,
+            context=context,
+            nested_steps_context=nested_steps_context,
+        )
         loaded = await self._loaded()
         if loaded.head.status in _UNDER_WAY:
             raise RunStateError(

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
+from mastra.given import COUNT, SECONDS
 from mastra.jsonable import Json
 from mastra.schema import Schema
 from mastra.workflows.forms import Forms
@@ -82,12 +83,14 @@ class RetryConfig:
     max_delay: float | timedelta | None = None
 
     def __post_init__(self) -> None:
-        if self.attempts < 0:
-            raise WorkflowDefinitionError("RetryConfig: attempts must be 0 or more.")
+        if not COUNT.holds(self.attempts):
+            raise WorkflowDefinitionError(
+                f"RetryConfig: attempts must be 0 or more, a whole number, not {self.attempts!r}."
+            )
         seconds_of(self.delay, "RetryConfig: delay")
         if self.max_delay is not None:
             seconds_of(self.max_delay, "RetryConfig: max_delay")
-        if not isinstance(self.factor, (int, float)) or self.factor < 1:
+        if not SECONDS.holds(self.factor) or self.factor < 1:
             raise WorkflowDefinitionError(
                 "RetryConfig: backoff must be 1 or more, 'fixed' or 'exponential', not "
                 f"{self.backoff!r}."

@@ -9,6 +9,7 @@ from dataclasses import field, replace
 from typing import (
     TYPE_CHECKING,
     Any,
+    Final,
     Generic,
     ParamSpec,
     Protocol,
@@ -22,6 +23,7 @@ from typing import (
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
+from mastra.given import COUNT, MAPPING, TEXT, check_given
 from mastra.names import caller_namespace, hint, python_names
 from mastra.schema import Schema, schema_of
 from mastra.workflows.adapt import Execute, adapt
@@ -409,6 +411,9 @@ def check_id(value: Any, what: str) -> None:
         )
 
 
+_FORMS: Final = {"description": TEXT, "metadata": MAPPING, "scorers": MAPPING, "retries": COUNT}
+
+
 def _make(
     function: Callable[..., Any], options: dict[str, Any], namespace: Mapping[str, Any]
 ) -> Step[Any, Any]:
@@ -423,9 +428,7 @@ def _make(
         named = named.func
     step_id = options.get("id") or getattr(named, "__name__", "step")
     check_id(step_id, "Step")
-    retries = options.get("retries")
-    if retries is not None and (not isinstance(retries, int) or retries < 0):
-        raise WorkflowDefinitionError(f"Step {step_id!r}: retries must be 0 or more.")
+    check_given(f"Step {step_id!r}", options, _FORMS, WorkflowDefinitionError)
     call, takes, gives = adapt(function, step_id, namespace)
     given_in, given_out = options.get("input_schema"), options.get("output_schema")
     doc = inspect.getdoc(named) if not isinstance(named, type) else None
@@ -439,7 +442,7 @@ def _make(
         resume_schema=_optional(options.get("resume_schema")),
         suspend_schema=_optional(options.get("suspend_schema")),
         state_schema=_optional(options.get("state_schema")),
-        retries=retries,
+        retries=options.get("retries"),
         metadata=options.get("metadata"),
         component=options.get("component"),
         scorers=options.get("scorers"),

@@ -12,9 +12,11 @@ from typing_extensions import TypeVar
 
 from mastra.errors import WorkflowDefinitionError
 from mastra.failures import call_user
+from mastra.given import COUNT_FROM_1
 from mastra.names import python_names, python_options
 from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
+from mastra.workflows.option_checks import check_workflow
 from mastra.workflows.places import OpNames
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import (
@@ -207,6 +209,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             first_match: Run only the first whose condition holds.
         """
         self._needs_list("branch", arms, "[(condition, step), …]")
+        check_workflow(self.id, {"first_match": first_match})
         value = flow_of(self._nodes, self._spec.input_schema)
         for position, arm in enumerate(arms):
             if not isinstance(arm, (list, tuple)) or len(arm) != 2 or not _is_condition(arm[0]):
@@ -257,7 +260,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             step: What to run.
             concurrency: How many items at once, or a function of the context that says so.
         """
-        if not callable(concurrency) and (not isinstance(concurrency, int) or concurrency < 1):
+        if not callable(concurrency) and not COUNT_FROM_1.holds(concurrency):
             raise WorkflowDefinitionError(
                 f"Foreach in workflow {self.id!r}: concurrency must be 1 or more."
             )
@@ -437,6 +440,7 @@ def create_workflow(
         flow_control: When its runs begin, and how many at once: see `FlowOptions`.
     """
     check_id(id, "Workflow")
+    check_workflow(id, locals())
     retry = retry_config
     if isinstance(retry, Mapping):
         retry = RetryConfig(**dict(retry))

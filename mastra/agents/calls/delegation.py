@@ -216,11 +216,11 @@ class _Delegation:
         }
         own = await self._own_defaults()
         if self._call.thread_id and self._call.resource_id and "memory" not in own:
-            options["memory"] = {
-                "thread": self.thread_id,
-                "resource": self.resource_id,
-                "options": {"last_messages": False, "generate_title": False},
-            }
+            memory: dict[str, Any] = {"thread": self.thread_id, "resource": self.resource_id}
+            spec: Any = getattr(self._agent, "spec", None)
+            if spec is None or spec.memory is not None:
+                memory["options"] = {"last_messages": False, "generate_title": False}
+            options["memory"] = memory
         stream = resumed(self._agent, ctx, options)
         if stream is None:
             # Beside its own instructions, which say what it is for.

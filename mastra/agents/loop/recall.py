@@ -46,8 +46,10 @@ async def memory_of(run: AgentRun) -> Memory | None:
         ConfigError: The call names a thread and no resource.
     """
     option = run.options.get("memory") or MemoryOption()
-    # Without memory a thread is only a name, by which a run that waits can be found.
-    if run.thread_id is None or run.spec.memory is None:
+    if run.spec.memory is None:
+        _refuse_without_memory(run, option)
+        return None
+    if run.thread_id is None:
         return None
     found: Memory | None = await resolve_dynamic(run.spec.memory, run.context)
     if found is None:
@@ -63,6 +65,33 @@ async def memory_of(run: AgentRun) -> Memory | None:
             code=OPTION_REFUSED,
         )
     return memory
+
+
+def _refuse_without_memory(run: AgentRun, option: MemoryOption) -> None:
+    """Refuse what only a memory can do. A thread is then a name, by which a run that waits is found.
+
+    Raises:
+        ConfigError: Options of a memory are given.
+    """
+    asked = [name for name in ("options", "save_per_step") if option.get(name)]
+    if asked:
+        raise ConfigError(
+            f"Agent {run.spec.id!r} has no memory, and was called with memory[{asked[0]!r}]: give "
+            "it one, Agent(memory=Memory()), or leave that out.",
+            code=OPTION_REFUSED,
+        )
+    if option.get("thread") and run.spec.id not in _told:
+        _told.add(run.spec.id)
+        get_logger({"run_id": run.run_id}).warning(
+            "Agent %r has no memory and remembers nothing of thread %r, which only names its runs: "
+            "give it Agent(memory=Memory()) if it should.",
+            run.spec.id,
+            run.thread_id,
+        )
+
+
+_told: set[str] = set()
+"""The agents whose authors have been told that they have no memory."""
 
 
 async def recall(run: AgentRun, memory: Memory) -> None:

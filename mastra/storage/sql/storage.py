@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError
 from mastra.extras import needs
+from mastra.given import CLOCK, SECONDS, TEXT, check_given
 from mastra.names import python_names, python_options
 from mastra.storage.sql.conversations import SQLMemoryStore
 from mastra.storage.sql.database import Database, Durability
@@ -26,6 +27,9 @@ _EXPECTED = (
     "Use 'sqlite:///file.db', 'sqlite:////absolute/path/file.db', 'sqlite:///:memory:' or "
     "'postgresql://user:password@host:5432/database'."
 )
+
+
+_FORMS: Final = {"url": TEXT, "lease_s": SECONDS, "clock": CLOCK}
 
 
 @python_names
@@ -62,6 +66,7 @@ class SQLStorage:
         lease_s: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
+        check_given("SQLStorage", {"url": url, "lease_s": lease_s, "clock": clock}, _FORMS)
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {durability!r}. Use 'normal' or 'full'.")
         if lease_s <= 0:

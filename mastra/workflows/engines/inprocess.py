@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from mastra.clock import Clock
-from mastra.errors import ConfigError, RunClaimedError, RunStateError, StorageError
+from mastra.errors import RunClaimedError, RunStateError, StorageError
+from mastra.given import check_given
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, WorkflowStore
@@ -20,7 +21,7 @@ from mastra.workflows.engines.admission import Admissions, LeftOutError, take_ba
 from mastra.workflows.engines.base import Halt, Recoverable, RunHandle
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
-from mastra.workflows.engines.inprocess_ops import OpsFactory, make_ops
+from mastra.workflows.engines.inprocess_ops import OF_ENGINE, OpsFactory, make_ops
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.leg import Leg, confirm, lose, running_loop
@@ -79,8 +80,7 @@ class InProcessEngine:
         clock: Clock | None = None,
         ops: OpsFactory = make_ops,
     ) -> None:
-        if max_recoveries < 0:
-            raise ConfigError(f"max_recoveries is {max_recoveries}. Use 0 or more.")
+        check_given("InProcessEngine", locals(), OF_ENGINE)
         self._max_recoveries = max_recoveries
         self.clock = clock
         """What its runs go by, where it has a clock of its own."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from mastra.clock import now_ms, now_s, sleep
 from mastra.failures import one_error
+from mastra.given import CLOCK, COUNT, FUNCTION
 from mastra.jsonable import Json
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
@@ -19,7 +20,7 @@ from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import Unit
 
-__all__ = ["InProcessOps", "LegOps", "OpsFactory", "make_ops", "ops_around"]
+__all__ = ["OF_ENGINE", "InProcessOps", "LegOps", "OpsFactory", "make_ops", "ops_around"]
 
 T = TypeVar("T")
 
@@ -52,6 +53,10 @@ OpsFactory: TypeAlias = Callable[
 ]
 """Makes the operations of a leg: for a run, from what writes its journal, the claim that it is
 driven under, and a function that finds out whether the claim still holds."""
+
+
+OF_ENGINE: Final = {"max_recoveries": COUNT, "clock": CLOCK, "ops": FUNCTION}
+"""What an engine in process takes."""
 
 
 class InProcessOps:

@@ -1,0 +1,168 @@
+"""Whether what a caller gives can be meant, where it is given: nothing is read as something else.
+
+What is of another kind than an option takes is one `ConfigError` that names the option, not an
+error of something far inside a run, and not a value that is silently taken for another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, cast, get_origin
+
+from mastra.errors import ConfigError
+
+__all__ = [
+    "CLOCK",
+    "COUNT",
+    "COUNT_FROM_1",
+    "DURATION",
+    "FLAG",
+    "FUNCTION",
+    "IDS",
+    "LIST",
+    "LIST_OR_FUNCTION",
+    "MAPPING",
+    "MAPPING_OR_FUNCTION",
+    "SCHEMA",
+    "SECONDS",
+    "TEXT",
+    "TEXTS",
+    "Form",
+    "check_given",
+    "either",
+    "having",
+    "one_of",
+    "shown",
+]
+
+
+class Form:
+    """What an option takes: in words, and as a question."""
+
+    __slots__ = ("holds", "words")
+
+    def __init__(self, words: str, holds: Callable[[Any], bool]) -> None:
+        self.words = words
+        self.holds = holds
+
+
+def check_given(
+    owner: str,
+    given: Mapping[str, Any],
+    forms: Mapping[str, Form],
+    error: type[ConfigError] = ConfigError,
+) -> None:
+    """Check the options that are there; `None` is what is left out.
+
+    Args:
+        owner: Whose options they are, such as `Memory` or `Agent 'planner'`.
+        given: The values by name.
+        forms: What each takes; a name that is not there is not checked.
+        error: What is raised.
+
+    Raises:
+        ConfigError: One of them is of another kind.
+    """
+    for name, value in given.items():
+        form = None if value is None else forms.get(name)
+        if form is not None and not form.holds(value):
+            raise error(f"{owner}: {name} is {shown(value)}. It takes {form.words}.")
+
+
+def shown(value: Any) -> str:
+    """Return a value as it is told of in an error: short, whatever it is."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    kind = type(value).__name__
+    if not isinstance(value, (str, int, float, list, tuple, dict, timedelta)):
+        return f"an object of class {kind}"
+    try:
+        text = repr(cast("object", value))
+    except Exception:  # noqa: BLE001 - what is in it may raise whatever it is asked
+        return f"a {kind}"
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_seconds(value: Any) -> bool:
+    return _is_number(value) and not math.isnan(value) and value >= 0
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value)
+
+
+_OF_TYPES: Final = frozenset(("typing", "types", "typing_extensions", "mastra.schema"))
+_TAKEN: Final = (type, Mapping)
+
+
+def _is_schema(value: Any) -> bool:
+    kind: Any = type(value)
+    return (
+        isinstance(value, _TAKEN)
+        or get_origin(value) is not None
+        or kind.__module__ in _OF_TYPES
+        or (hasattr(value, "__get_pydantic_core_schema__") and not hasattr(kind, "model_fields"))
+        or hasattr(value, "__supertype__")  # a NewType
+    )
+
+
+def either(first: Form, second: Form) -> Form:
+    """Return the form of what one of two takes."""
+    return Form(
+        f"{first.words}, or {second.words}", lambda value: first.holds(value) or second.holds(value)
+    )
+
+
+def one_of(*names: Any) -> Form:
+    """Return the form of one of a few words."""
+    return Form(
+        f"one of {', '.join(map(repr, names))}",
+        lambda value: any(type(value) is type(name) and value == name for name in names),
+    )
+
+
+def having(words: str, *members: str) -> Form:
+    """Return the form of an object, known by what it has."""
+    return Form(
+        words,
+        lambda value: (
+            not isinstance(value, type) and all(hasattr(value, member) for member in members)
+        ),
+    )
+
+
+TEXT: Final = Form("text", lambda value: isinstance(value, str))
+FLAG: Final = Form("True or False", lambda value: isinstance(value, bool))
+COUNT: Final = Form("a whole number from 0", lambda value: _is_whole(value) and value >= 0)
+COUNT_FROM_1: Final = Form("a whole number from 1", lambda value: _is_whole(value) and value > 0)
+SECONDS: Final = Form("a number of seconds from 0", _is_seconds)
+DURATION: Final = Form(
+    "a number of seconds from 0, or a timedelta",
+    lambda value: value >= timedelta(0) if isinstance(value, timedelta) else _is_seconds(value),
+)
+MAPPING: Final = Form("a dict", lambda value: isinstance(value, Mapping))
+FUNCTION: Final = Form("a function", _is_function)
+MAPPING_OR_FUNCTION: Final = either(MAPPING, FUNCTION)
+LIST: Final = Form("a list", _is_list)
+LIST_OR_FUNCTION: Final = either(LIST, FUNCTION)
+TEXTS: Final = Form(
+    "a list of texts",
+    lambda value: _is_list(value) and all(isinstance(item, str) for item in value),
+)
+SCHEMA: Final = Form("a type that pydantic can validate, such as a model's class", _is_schema)
+CLOCK: Final = having("a clock, such as mastra.testing.FakeClock()", "now", "sleep")
+IDS: Final = having("a source of ids, such as mastra.testing.fake_ids()", "new_id")

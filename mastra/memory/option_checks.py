@@ -1,0 +1,69 @@
+"""Whether what a memory and a call of it are given can be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mastra.errors import ConfigError
+from mastra.given import COUNT, FLAG, MAPPING, Form, check_given, either, having, one_of
+from mastra.models.resolve import MODEL
+from mastra.names import hint
+
+__all__ = ["check_memory", "named"]
+
+_SPELLINGS: Final[Mapping[str, str]] = {
+    "last_messages": "last_messages",
+    "lastMessages": "last_messages",
+    "working_memory": "working_memory",
+    "workingMemory": "working_memory",
+    "generate_title": "generate_title",
+    "generateTitle": "generate_title",
+    "read_only": "read_only",
+    "readOnly": "read_only",
+    "semantic_recall": "semantic_recall",
+    "semanticRecall": "semantic_recall",
+}
+_NAMES: Final = frozenset(_SPELLINGS.values())
+
+_FORMS: Final = {
+    "store": having("a store of conversations, such as SQLStorage(...).memory", "save_messages"),
+    "vectors": having("a store of vectors, as mastra.storage.vectors.Vectors", "upsert", "query"),
+    "last_messages": either(COUNT, one_of(False)),
+    "read_only": FLAG,
+    "embedder_options": MAPPING,
+    "generate_title": either(FLAG, MODEL),
+    "working_memory": Form(
+        "True, False, a WorkingMemory or a dict of its options",
+        lambda value: isinstance(value, (bool, Mapping)) or hasattr(value, "template"),
+    ),
+    "semantic_recall": Form(
+        "True, False, a SemanticRecall or a dict of its options",
+        lambda value: isinstance(value, (bool, Mapping)) or hasattr(value, "top_k"),
+    ),
+}
+
+
+def check_memory(owner: str, options: Mapping[str, Any]) -> None:
+    """Check the values of options of a memory, or of a call of it.
+
+    Raises:
+        ConfigError: One of them cannot be meant.
+    """
+    check_given(owner, options, _FORMS)
+
+
+def named(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of one call, in snake_case or camelCase, by their names in Python.
+
+    Raises:
+        ConfigError: There is no option of that name, or it cannot be meant.
+    """
+    known = {_SPELLINGS.get(key, key): value for key, value in options.items()}
+    if unknown := known.keys() - _NAMES:
+        raise ConfigError(
+            f"Memory has no option {', '.join(map(repr, sorted(unknown)))}. There are: "
+            f"{', '.join(sorted(_NAMES))}.{hint(unknown, _NAMES)}"
+        )
+    check_memory("memory.options", known)
+    return known
