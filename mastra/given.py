@@ -94,7 +94,10 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return _is_number(value) and not math.isnan(value) and value >= 0
+    try:
+        return _is_number(value) and not math.isnan(value) and value >= 0
+    except OverflowError:  # an integer that is no number of seconds by any clock
+        return False
 
 
 def _is_list(value: Any) -> bool:
@@ -148,7 +151,9 @@ def having(words: str, *members: str) -> Form:
 TEXT: Final = Form("text", lambda value: isinstance(value, str))
 FLAG: Final = Form("True or False", lambda value: isinstance(value, bool))
 COUNT: Final = Form("a whole number from 0", lambda value: _is_whole(value) and value >= 0)
-COUNT_FROM_1: Final = Form("a whole number from 1", lambda value: _is_whole(value) and value > 0)
+COUNT_FROM_1: Final = Form(
+    "a whole number, 1 or more", lambda value: _is_whole(value) and value > 0
+)
 SECONDS: Final = Form("a number of seconds from 0", _is_seconds)
 DURATION: Final = Form(
     "a number of seconds from 0, or a timedelta",

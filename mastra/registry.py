@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, NotFoundError
-from mastra.given import CLOCK, FLAG, IDS, MAPPING, check_given, either, having
+from mastra.given import CLOCK, IDS, MAPPING, Form, check_given, having
 from mastra.ids import IdSource
 from mastra.logs import get_logger
 from mastra.names import python_names, python_options
@@ -40,7 +40,10 @@ _LAST_SCORES_S = 10.0
 _FORMS: Final = {
     "logger": having("a logger, such as logging.getLogger('app')", "warning", "error"),
     "mcp_servers": MAPPING,
-    "scheduler": either(FLAG, having("a SchedulerConfig", "tick_interval")),
+    "scheduler": Form(
+        "a SchedulerConfig or False",
+        lambda value: isinstance(value, bool) or hasattr(value, "tick_interval"),
+    ),
     "clock": CLOCK,
     "ids": IDS,
 }

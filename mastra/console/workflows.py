@@ -11,6 +11,7 @@ from mastra.console import show
 from mastra.console.api import Refused, at
 from mastra.console.forms import SchemaForm, schema_of
 from mastra.console.frame import Look, console_page
+from mastra.ids import new_id
 
 _PAGE: Final = 100
 _STATUSES: Final = {"": "any state"} | {
@@ -69,9 +70,10 @@ def _starter(look: Look, path: str, key: str, wire: dict[str, Any]) -> None:
     async def start() -> None:
         body: dict[str, Any] = {name: form.read() for name, form in forms.items()}
         owned = {"resourceId": resource.value} if resource.value else {}
-        made = await look.api.post(f"{path}/create-run", owned)
-        await look.api.post(f"{path}/start", {**body, **owned}, runId=made["runId"])
-        ui.navigate.to(look.url("workflows", key, "runs", made["runId"]))
+        run_id = new_id()
+        # Made and begun in one call, so that a start that is refused leaves no run behind.
+        await look.api.post(f"{path}/start", {**body, **owned}, runId=run_id)
+        ui.navigate.to(look.url("workflows", key, "runs", run_id))
 
     ui.button("Start", icon="play_arrow", on_click=start)
 

@@ -218,7 +218,7 @@ def error_chunk(run_id: str, error: MastraError) -> Json:
 def run_response(
     server: Server,
     request: Request,
-    stream: RunStream[Any],
+    stream: RunStream[Any] | None,
     follow: Callable[[], Awaitable[Run[Any]]] | None = None,
 ) -> StreamingResponse:
     """Return a run's events, as records or as server-sent events.
@@ -228,7 +228,7 @@ def run_response(
     Args:
         server: The server.
         request: What is answered.
-        stream: The events of a leg of the run.
+        stream: The events of a leg of the run; `None` where there are none, and none to come.
         follow: Where the answer goes on after a suspension: gives the run anew.
     """
     as_events = wants_events(request)

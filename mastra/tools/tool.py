@@ -20,7 +20,7 @@ from typing import (
 
 from mastra.errors import ConfigError, ToolApprovalError, ValidationError
 from mastra.failures import call_user
-from mastra.given import FLAG, FUNCTION, MAPPING, TEXT, check_given, either
+from mastra.given import FLAG, FUNCTION, MAPPING, TEXT, check_given
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
 from mastra.models.schema_parts import resolved
@@ -226,7 +226,6 @@ ToolSetInput: TypeAlias = (
 
 _FORMS: Final = {
     "description": TEXT,
-    "require_approval": either(FLAG, FUNCTION),
     "to_model_output": FUNCTION,
     "strict": FLAG,
     "title": TEXT,

@@ -44,13 +44,10 @@ def adapt(
 
     The signature is read here, once: a run never looks at it.
     """
+    whole = _parameters(function, step_id)
     hints = _hints(function, namespace)
     bound = _bound_names(function)
-    parameters = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in bound
-    ]
+    parameters = [p for p in whole if p.kind is not p.VAR_KEYWORD and p.name not in bound]
     context = [p for p in parameters if _is_context(p, hints.get(p.name))]
     data = _input_of([p for p in parameters if p not in context], hints, has_context=bool(context))
     if len(context) > 1 or len(data) > 1:
@@ -61,7 +58,7 @@ def adapt(
             "make one model or dict of them."
         )
     if not context and not data:
-        _refuse_only_keywords(function, step_id)
+        _refuse_only_keywords(whole, step_id)
     takes: Any = None
     if data:
         takes = hints.get(data[0].name)
@@ -71,12 +68,51 @@ def adapt(
     gives = hints.get("return")
     input_schema = ANY if isinstance(takes, TypeVar) else schema_of(takes)
     output_schema = schema_of(type(None)) if _returns_none(hints) else schema_of(gives)
-    return _caller(function, context, data), input_schema, output_schema
+    return _caller(function, whole, context, data), input_schema, output_schema
 
 
-def _refuse_only_keywords(function: Callable[..., Any], step_id: str) -> None:
+_ANY_ARGUMENTS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _parameters(function: Callable[..., Any], step_id: str) -> list[inspect.Parameter]:
+    """Return the parameters that a function can really be called with.
+
+    A decorator's function that takes anything passes it to the one that it wraps; one that says
+    what it takes is called as it says, whatever it wraps. What tells nothing (some functions written
+    in C) is called with the input.
+
+    Raises:
+        WorkflowDefinitionError: What the function says of itself makes no sense.
+    """
+    try:
+        inspect.unwrap(function)  # one that wraps itself has no end
+        own = list(inspect.signature(function, follow_wrapped=False).parameters.values())
+        if own and not any(p.kind in _ANY_ARGUMENTS for p in own):
+            told = list(inspect.signature(function).parameters.values())
+            # Names that are told may be annotated; they stand for those at their places.
+            is_same = len(told) == len(own) and not any(p.name == "ctx" for p in own)
+            return told if is_same and all(_takes_place(p) for p in (*own, *told)) else own
+        return list(inspect.signature(function).parameters.values())
+    except TypeError as error:
+        raise WorkflowDefinitionError(
+            f"Step {step_id!r}: the signature of its function cannot be read: {error}."
+        ) from error
+    except ValueError as error:
+        if "wrapper loop" in str(error):
+            raise WorkflowDefinitionError(
+                f"Step {step_id!r}: its function wraps itself (`__wrapped__`), so that nothing can "
+                "be known of it."
+            ) from error
+        return [inspect.Parameter("input", inspect.Parameter.POSITIONAL_ONLY)]
+
+
+def _takes_place(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _refuse_only_keywords(parameters: list[inspect.Parameter], step_id: str) -> None:
     """Refuse a function that its input would never reach, unless it says that it drops it."""
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD and not parameter.name.startswith("_"):
             raise WorkflowDefinitionError(
                 f"Step {step_id!r} takes only **{parameter.name}, and a step's input is one value: "
@@ -152,6 +188,7 @@ def _hints(function: Callable[..., Any], namespace: Mapping[str, Any]) -> dict[s
 
 def _caller(
     function: Callable[..., Any],
+    whole: list[inspect.Parameter],
     context: list[inspect.Parameter],
     data: list[inspect.Parameter],
 ) -> Execute:
@@ -161,7 +198,7 @@ def _caller(
     is_async = inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(
         getattr(inner, "__call__", None)  # noqa: B004 - a callable object with async __call__
     )
-    bound = _bind(function, context, data)
+    bound = _bind(function, whole, context, data)
     if is_async:
         return bound
 
@@ -174,6 +211,7 @@ def _caller(
 
 def _bind(
     function: Callable[..., Any],
+    whole: list[inspect.Parameter],
     context: list[inspect.Parameter],
     data: list[inspect.Parameter],
 ) -> Callable[[StepContext[Any]], Any]:
@@ -181,7 +219,7 @@ def _bind(
     by_place: list[int] = []
     by_name: dict[str, int] = {}
     has_gap = False
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in whole:
         place = filled.get(parameter.name)
         if place is None:
             has_gap = True

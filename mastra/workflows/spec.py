@@ -62,7 +62,10 @@ def seconds_of(duration: float | timedelta, what: str) -> float:
         raise WorkflowDefinitionError(
             f"{what} must be seconds (0 or more) or a timedelta, not {duration!r}."
         )
-    return float(seconds)
+    try:
+        return float(seconds)
+    except OverflowError:  # an integer of more digits than any number of seconds has
+        return math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from mastra import Agent, Mastra, SQLStorage, create_step, create_workflow
-from mastra.server import ServerConfig
+from mastra.server import ServerConfig, create_app
 from mastra.testing import FunctionModel
 from tests.server.live import running
 from tests.server.wire_app import Value, build
@@ -75,6 +75,38 @@ async def test_a_reader_that_was_cut_off_goes_on_by_the_last_event_id() -> None:
         assert [seq for seq, _ in later] == list(range(2, 7))
         assert later[: len(seen) - 2] == seen[2:]
         assert later[-1][1]["type"] == "workflow-finish"
+
+
+@pytest.mark.parametrize("headers", [{}, EVENTS], ids=["records", "events"])
+@pytest.mark.parametrize("offset", [0, 10**9])
+async def test_a_run_that_nobody_has_begun_has_no_events(
+    offset: int, headers: dict[str, str]
+) -> None:
+    transport = httpx.ASGITransport(create_app(build()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        base = "/api/workflows/kitchenWorkflow"
+        await client.post(f"{base}/create-run?runId=k")
+        async with asyncio.timeout(20):
+            answer = await client.post(f"{base}/observe?runId=k&offset={offset}", headers=headers)
+        assert (answer.status_code, sse(answer.text) if headers else answer.text) == (
+            200,
+            [] if headers else "",
+        )
+
+
+@pytest.mark.parametrize("verb", ["start", "start-async", "stream"])
+async def test_a_start_that_is_refused_leaves_no_run(verb: str) -> None:
+    app = build()
+    transport = httpx.ASGITransport(create_app(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        base, body = "/api/workflows/kitchenWorkflow", {"inputData": {"value": "x"}}
+        refused = await client.post(f"{base}/{verb}?runId=k", json=body)
+        assert refused.status_code == 400
+        assert (await client.get(f"{base}/runs")).json()["total"] == 0
+        # One that was there before stays, for better input.
+        await client.post(f"{base}/create-run?runId=k")
+        assert (await client.post(f"{base}/{verb}?runId=k", json=body)).status_code == 400
+        assert (await client.get(f"{base}/runs/k")).json()["status"] == "pending"
 
 
 async def test_records_are_ended_by_the_record_separator() -> None:

@@ -283,7 +283,7 @@ def test_what_can_be_meant_is_taken() -> None:
 
 
 def test_types_are_schemas() -> None:
-    Named = NewType("Named", str)  # noqa: N806 - a type
+    Named = NewType("Named", str)
     for type_ in (int, None, Number, list[int], int | None, Literal["a"], Named, Any, object):
         schema_of(type_).compile()
     schema_of(Annotated[int, Field(gt=1)]).compile()

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Body, Query
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from mastra.errors import InputValidationError
 from mastra.jsonable import Json
 from mastra.server.context import RunId, Server, ServerDep, WorkflowId
 from mastra.server.errors import Refusal
@@ -44,13 +43,14 @@ async def starting(
     """
     workflow = server.workflow(workflow_id)
     owner = server.owner(request, body.resource_id)
-    key = (workflow.id, run_id or "")
+    key, is_new = (workflow.id, run_id or ""), True
     if run_id is not None:
         head = await server.run_head(request, workflow, run_id)
         if key in server.starting or (head is not None and head.status != "pending"):
             status = "starting" if head is None else head.status
             raise Refusal(409, f"Workflow run {run_id!r} was started before: it is {status}")
         server.starting.add(key)
+        is_new = head is None
     try:
         run = await workflow.create_run(run_id, resource_id=owner)
         options = {
@@ -61,9 +61,10 @@ async def starting(
         }
         try:
             yield run, options
-        except InputValidationError:
-            if run_id is None:
-                # Nobody knows its id, so nobody could start it with better input.
+        except Exception:
+            # What this very call has made and could not begin is not there: the caller asks anew.
+            left = await server.run_head(request, workflow, run.run_id) if is_new else None
+            if left is not None and left.status == "pending":
                 await workflow.delete_run(run.run_id)
             raise
     finally:
@@ -202,9 +203,14 @@ async def observe(
 ) -> StreamingResponse:
     """Answer with a run's events from an offset on: those that were, then those that come.
 
-    A reader that was cut off sends `Last-Event-ID`, which goes before the offset.
+    A reader that was cut off sends `Last-Event-ID`, which goes before the offset. Of a run that
+    nobody has begun there are none: as the original's, the answer ends at once.
     """
-    _, run, _ = await _there(server, request, workflow_id, run_id)
+    workflow = server.workflow(workflow_id)
+    head = await server.need_run(request, workflow, run_id)
+    if head.status == "pending" and "initialState" not in head.data:
+        return run_response(server, request, None)
+    run = await workflow.create_run(run_id)
     seen = last_event_id(request)
     events = run.observe_stream(offset=offset if seen is None else seen + 1)
     await events.__aenter__()

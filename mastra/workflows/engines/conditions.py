@@ -8,7 +8,7 @@ from typing import Any
 from mastra.clock import now_ms
 from mastra.errors import WorkflowDefinitionError
 from mastra.failures import Guard, call_user, name_of, text_of
-from mastra.jsonable import Json
+from mastra.jsonable import Json, copy_json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
@@ -28,6 +28,9 @@ def ask(
 
 
 def _read(schema: Schema[Any], value: Json) -> Any:
+    # A condition may do with it what it likes: what flows on stays as it is.
+    if schema.may_alias:
+        value = copy_json(value)
     try:
         return schema.unpack(value)
     except SchemaMismatch:  # a value need not be of its type where nobody checked it

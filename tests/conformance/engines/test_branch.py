@@ -328,3 +328,22 @@ async def test_the_output_of_a_branch_is_kept_as_its_type_says(
 
     assert result.unwrap() == {"add": output.model_validate({"value": 2})}
     assert result.to_wire()["result"] == {"add": {"value": 2, **more}}
+
+
+async def test_a_condition_that_changes_what_it_sees_changes_nothing(env: Env) -> None:
+    def greedy(ctx: StepContext[Any]) -> bool:
+        ctx.input_data.append(99)
+        return ctx.input_data[-1] == 99
+
+    def passing(ctx: StepContext[Any]) -> bool:
+        ctx.input_data["n"].append(99)
+        return ctx.iteration_count > 1
+
+    def taking(id: str) -> Any:
+        return create_step(id=id, execute=lambda ctx: ctx.input_data)
+
+    flow = create_workflow(id="w", input_schema=None, output_schema=None)
+    flow.then(create_step(id="give", execute=lambda: [1]))
+    flow.branch([(greedy, taking("a"))]).map(lambda ctx: {"n": ctx.input_data["a"]})
+    flow.dountil(taking("turn"), passing).commit()
+    assert (await env.start(flow)).unwrap() == {"n": [1]}

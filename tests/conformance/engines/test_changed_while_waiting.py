@@ -1,0 +1,162 @@
+"""Arms, units and schemas that a deploy changes while a run waits: suspended, asleep, cut off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mastra import StepContext, create_step, create_workflow
+from tests.conformance.engines.test_definition_changed import Nodes, Waiting, nap, trip
+from tests.support.engines import Calls, Env
+from tests.support.waiting import plus
+
+Arm = tuple[Any, Any]
+
+
+@pytest.fixture(params=["suspended", "sleeping", "crashed"])
+def waiting(request: pytest.FixtureRequest, env: Env, calls: Calls) -> Waiting:
+    """A run that is to wait in one of the ways."""
+    return Waiting(env, calls, request.param)
+
+
+def high(ctx: StepContext[int]) -> bool:
+    return ctx.input_data >= 2
+
+
+def low(ctx: StepContext[int]) -> bool:
+    return ctx.input_data < 2
+
+
+def always(_: Any) -> bool:
+    return True
+
+
+def a_unit(waiting: Waiting) -> Any:
+    """Return what waits as a step, or as a workflow: a sleep is no step."""
+    if waiting.way != "sleeping":
+        return waiting.wait
+    inner = create_workflow(id="wait", input_schema=int, output_schema=Any)
+    return nap(inner).commit()
+
+
+def branched(*arms: Arm) -> Any:
+    return lambda workflow: workflow.branch(list(arms)).map(
+        lambda ctx: next(iter(ctx.input_data.values())), id="taken"
+    )
+
+
+def side_by_side(*units: Any) -> Any:
+    return lambda workflow: workflow.parallel(list(units)).map(
+        lambda ctx: sum(ctx.input_data.values()), id="sum"
+    )
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("change", ["in another order", "one more", "one less"])
+async def test_arms_while_a_run_waits_in_one(waiting: Waiting, calls: Calls, change: str) -> None:
+    a, last = plus(calls, "a"), plus(calls, "last")
+    cheap, dear = (low, plus(calls, "cheap")), (high, a_unit(waiting))
+    more = (always, plus(calls, "new"))
+    await waiting.begin(trip([a, branched(cheap, dear), last]))
+    arms = {
+        "in another order": [dear, cheap],
+        "one more": [more, cheap, dear],
+        "one less": [dear],
+    }[change]
+    run = await waiting.deploy(trip([a, branched(*arms), last]))
+    result = await waiting.go_on(run)
+    assert result.status == "success", result
+    assert (calls["a"], calls["last"], calls["cheap"], calls["new"]) == (1, 1, 0, 0)
+
+
+async def test_arms_of_a_branch_that_was_passed(waiting: Waiting, calls: Calls) -> None:
+    a = plus(calls, "a")
+    cheap, dear = (low, plus(calls, "cheap")), (high, plus(calls, "dear"))
+    await waiting.begin(trip([a, branched(cheap, dear), waiting.wait]))
+    more = (always, plus(calls, "new"))
+    run = await waiting.deploy(trip([a, branched(more, dear, cheap), waiting.wait]))
+    result = await waiting.go_on(run)
+    assert result.status == "success", result
+    assert (calls["a"], calls["dear"], calls["cheap"], calls["new"]) == (1, 1, 0, 0)
+
+
+@pytest.mark.every_engine
+async def test_the_arm_that_was_taken_and_is_gone(waiting: Waiting, calls: Calls) -> None:
+    a = plus(calls, "a")
+    cheap, dear = (low, plus(calls, "cheap")), (high, plus(calls, "dear"))
+    original = trip([a, branched(cheap, dear), waiting.wait])
+    await waiting.begin(original)
+    other = trip([a, branched(cheap, (high, plus(calls, "costly"))), waiting.wait])
+    error = await waiting.refused(await waiting.deploy(other))
+    assert error.details["removed"] == ["dear"]
+    result = await waiting.go_on(await waiting.deploy(original))
+    assert result.status == "success", result
+    assert (calls["a"], calls["dear"], calls["costly"]) == (1, 1, 0)
+
+
+@pytest.mark.every_engine
+async def test_units_of_a_parallel_in_another_order(waiting: Waiting, calls: Calls) -> None:
+    a, beside, unit = plus(calls, "a"), plus(calls, "beside", 10), a_unit(waiting)
+    await waiting.begin(trip([a, side_by_side(beside, unit)]))
+    run = await waiting.deploy(trip([a, side_by_side(unit, beside)]))
+    result = await waiting.go_on(run)
+    assert result.status == "success", result
+    assert (calls["a"], calls["beside"]) == (1, 1)
+
+
+class Price(BaseModel):
+    amount: int
+
+
+class PriceWithNote(BaseModel):
+    amount: int
+    note: str = ""
+
+
+class PriceInMoney(BaseModel):
+    amount: int
+    currency: str
+
+
+def priced(calls: Calls, kind: type[BaseModel], waits: Any) -> Nodes:
+    """Return steps of which the first gives a price, which is looked at behind the wait."""
+
+    async def price(ctx: StepContext[int]) -> Any:
+        calls.add("price")
+        return {"amount": ctx.input_data, "currency": "EUR"}
+
+    async def pay(ctx: StepContext[Any]) -> int:
+        calls.add("pay")
+        return int(ctx.get_step_result("price").amount)
+
+    return [
+        create_step(id="price", input_schema=int, output_schema=kind, execute=price),
+        lambda workflow: workflow.map(lambda ctx: ctx.input_data.amount, id="amount"),
+        waits,
+        create_step(id="pay", output_schema=int, execute=pay),
+    ]
+
+
+@pytest.mark.every_engine
+async def test_a_schema_that_takes_more(waiting: Waiting, calls: Calls) -> None:
+    await waiting.begin(trip(priced(calls, Price, waiting.wait)))
+    run = await waiting.deploy(trip(priced(calls, PriceWithNote, waiting.wait)))
+    result = await waiting.go_on(run)
+    assert result.unwrap() == 1
+    assert (calls["price"], calls["pay"]) == (1, 1)
+
+
+@pytest.mark.every_engine
+async def test_a_schema_that_what_is_stored_does_not_meet(waiting: Waiting, calls: Calls) -> None:
+    original = trip(priced(calls, Price, waiting.wait))
+    await waiting.begin(original)
+    error = await waiting.refused(
+        await waiting.deploy(trip(priced(calls, PriceInMoney, waiting.wait)))
+    )
+    assert error.details["changed"] == ["price"]
+    assert "currency" in str(error)
+    result = await waiting.go_on(await waiting.deploy(original))
+    assert result.unwrap() == 1
+    assert (calls["price"], calls["pay"]) == (1, 1)
