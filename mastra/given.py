@@ -113,7 +113,7 @@ _TAKEN: Final = (type, Mapping)
 
 
 def _is_schema(value: Any) -> bool:
-    kind: Any = type(value)
+    kind = cast("type[object]", type(value))
     return (
         isinstance(value, _TAKEN)
         or get_origin(value) is not None
