@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, NotFoundError
-from mastra.given import CLOCK, IDS, MAPPING, Form, check_given, having
 from mastra.ids import IdSource
 from mastra.logs import get_logger
 from mastra.names import python_names, python_options
 from mastra.storage.base import Storage
 from mastra.workflows.engines.base import Engine
+from mastra.workflows.option_checks import check_application
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.versions.families import last_version, newest, with_versions
 from mastra.workflows.workflow import Workflow
@@ -35,30 +35,6 @@ AnyWorkflow: TypeAlias = Workflow[Any, Any, Any]
 
 _LAST_SCORES_S = 10.0
 """For how long an application that closes waits for what is being scored."""
-
-
-_FORMS: Final = {
-    "logger": having("a logger, such as logging.getLogger('app')", "warning", "error"),
-    "mcp_servers": MAPPING,
-    "scheduler": Form(
-        "a SchedulerConfig or False",
-        lambda value: isinstance(value, bool) or hasattr(value, "tick_interval"),
-    ),
-    "clock": CLOCK,
-    "ids": IDS,
-}
-
-
-def _check_parts(storage: Any, engine: Any, server: Any) -> None:
-    """Refuse what has not what its place needs: it would be found out late, or never."""
-    for name, given, part, example in (
-        ("storage", storage, "workflows", "SQLStorage('sqlite:///mastra.db')"),
-        ("engine", engine, "launch", "InngestEngine(client)"),
-        ("server", server, "api_routes", "ServerConfig(port=4111)"),
-    ):
-        if given is not None and (isinstance(given, type) or not hasattr(given, part)):
-            shown = given.__name__ if isinstance(given, type) else repr(given)[:60]
-            raise ConfigError(f"Mastra's {name} is {shown}: give an object, such as {example}.")
 
 
 @python_names
@@ -118,8 +94,7 @@ class Mastra:
             from mastra.workflows.engines.inprocess import InProcessEngine  # noqa: PLC0415
 
             engine = InProcessEngine()
-        _check_parts(storage, engine, server)
-        check_given("Mastra", locals(), _FORMS)
+        check_application(locals())
         self._storage: Storage = storage
         self._engine = engine
         self._logger = logger or get_logger()

@@ -23,16 +23,14 @@ from mastra.errors import (
     WorkflowDefinitionError,
 )
 from mastra.failures import error_to_json
-from mastra.given import check_given
 from mastra.ids import random_id
 from mastra.inngest.feed import Feed
 from mastra.inngest.functions import WorkflowFunctions
 from mastra.inngest.handle import InngestHandle
 from mastra.inngest.inquiry import ACTIVE, Inquiry, Sent
 from mastra.inngest.leg_table import LegTable, key_of
-from mastra.inngest.limits import check_limits
+from mastra.inngest.limits import check_engine, check_limits
 from mastra.inngest.mail import READ, Mail, RunKey
-from mastra.inngest.options import OF_ENGINE
 from mastra.inngest.originals import Originals
 from mastra.inngest.publisher import Publisher
 from mastra.inngest.wire.api import InngestApi, not_sent
@@ -103,12 +101,11 @@ class InngestEngine:
         watched: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        check_given("InngestEngine", locals(), OF_ENGINE)
         self.client = client
         """The SDK's client."""
         self.clock = clock
         """What its runs go by, where it has a clock of its own."""
-        seconds = max_request.total_seconds() if isinstance(max_request, timedelta) else max_request
+        seconds = check_engine(locals())
         self.api = InngestApi(client)
         self._feeds: dict[RunKey, list[weakref.ref[Feed]]] = {}
         """Those that somebody reads, or that storage needs."""

@@ -7,7 +7,9 @@ served; what a function says, by the sleep itself.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
 
 from mastra.errors import (
     ConfigError,
@@ -16,6 +18,7 @@ from mastra.errors import (
     SerializationError,
     WorkflowDefinitionError,
 )
+from mastra.given import CLOCK, COUNT, DURATION, FLAG, check_given, having
 from mastra.inngest.wire.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.inngest.wire.names import cancel_event
 from mastra.jsonable import Json, dump_json
@@ -32,6 +35,7 @@ __all__ = [
     "LOOK_AFTER_S",
     "MAX_OPERATIONS",
     "MAX_SLEEP_S",
+    "check_engine",
     "check_limits",
     "check_operations",
     "check_size",
@@ -192,3 +196,24 @@ def _check_retries(workflow_id: str, retry: RetryConfig) -> None:
 
 def _refused(text: str) -> WorkflowDefinitionError:
     return WorkflowDefinitionError(text, code="INNGEST_LIMIT")
+
+
+_OF_ENGINE: Final = {
+    "client": having("the SDK's client, inngest.Inngest(app_id=...)", "app_id", "send"),
+    "checkpoint": FLAG,
+    "max_request": DURATION,
+    "buffered_steps": COUNT,
+    "watched": FLAG,
+    "clock": CLOCK,
+}
+
+
+def check_engine(options: Mapping[str, Any]) -> float:
+    """Check what `InngestEngine` is given; return for how many seconds steps begin in a request.
+
+    Raises:
+        ConfigError: It cannot be meant.
+    """
+    check_given("InngestEngine", options, _OF_ENGINE)
+    given = options["max_request"]
+    return given.total_seconds() if isinstance(given, timedelta) else float(given)

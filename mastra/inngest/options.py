@@ -9,22 +9,11 @@ from typing import Any, Final, TypeVar, cast
 import inngest
 
 from mastra.errors import ConfigError
-from mastra.given import CLOCK, COUNT, DURATION, FLAG, having
 from mastra.workflows.flow_control import duration_s
 
-__all__ = ["OF_ENGINE", "OPTIONS", "function_options", "starts_only"]
+__all__ = ["OPTIONS", "function_options", "starts_only"]
 
 T = TypeVar("T")
-
-OF_ENGINE: Final = {
-    "client": having("the SDK's client, inngest.Inngest(app_id=...)", "app_id", "send"),
-    "checkpoint": FLAG,
-    "max_request": DURATION,
-    "buffered_steps": COUNT,
-    "watched": FLAG,
-    "clock": CLOCK,
-}
-"""What `InngestEngine` takes."""
 
 OPTIONS: Final = (
     "concurrency",

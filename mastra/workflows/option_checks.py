@@ -1,24 +1,27 @@
-"""What the options of workflows, steps and calls of runs take; see `mastra.given`."""
+"""What the options of workflows, calls of runs and the application take; see `mastra.given`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mastra.errors import WorkflowDefinitionError
+from mastra.errors import ConfigError, WorkflowDefinitionError
 from mastra.given import (
+    CLOCK,
     COUNT,
     FLAG,
     FUNCTION,
+    IDS,
     MAPPING,
     TEXT,
     Form,
     check_given,
     either,
+    having,
 )
 from mastra.workflows.spec import RetryConfig
 
-__all__ = ["check_call", "check_workflow"]
+__all__ = ["check_application", "check_call", "check_workflow"]
 
 _OF_WORKFLOW: Final = {
     "version": either(TEXT, COUNT),
@@ -63,3 +66,36 @@ def check_call(run_id: str, **options: Any) -> None:
         ConfigError: One of them cannot be meant.
     """
     check_given(f"Run {run_id!r}", options, _OF_CALL)
+
+
+_OF_APPLICATION: Final = {
+    "logger": having("a logger, such as logging.getLogger('app')", "warning", "error"),
+    "mcp_servers": MAPPING,
+    "scheduler": Form(
+        "a SchedulerConfig or False",
+        lambda value: isinstance(value, bool) or hasattr(value, "tick_interval"),
+    ),
+    "clock": CLOCK,
+    "ids": IDS,
+}
+
+
+_PARTS: Final = (
+    ("storage", "workflows", "SQLStorage('sqlite:///mastra.db')"),
+    ("engine", "launch", "InngestEngine(client)"),
+    ("server", "api_routes", "ServerConfig(port=4111)"),
+)
+
+
+def check_application(options: Mapping[str, Any]) -> None:
+    """Check what `Mastra` is given: what has not what its place needs would be found out late.
+
+    Raises:
+        ConfigError: One of them cannot be meant.
+    """
+    for name, part, example in _PARTS:
+        given = options[name]
+        if given is not None and (isinstance(given, type) or not hasattr(given, part)):
+            shown = given.__name__ if isinstance(given, type) else repr(given)[:60]
+            raise ConfigError(f"Mastra's {name} is {shown}: give an object, such as {example}.")
+    check_given("Mastra", options, _OF_APPLICATION)
