@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mastra.errors import ConfigError, InputValidationError
 from mastra.evals.messages import input_texts, output_texts, tool_calls
@@ -60,7 +60,7 @@ def create_completeness_scorer() -> Scorer:
         given, answer = found["inputElements"], found["outputElements"]
         if not given:
             return 0.0 if answer else 1.0
-        return sum(any(_covers(one, other) for other in answer) for one in given) / len(given)
+        return _count_covered(given, answer) / len(given)
 
     scorer = create_scorer(
         id="completeness-scorer",
@@ -69,6 +69,41 @@ def create_completeness_scorer() -> Scorer:
         type="agent",
     )
     return scorer.preprocess(preprocess).generate_score(score)
+
+
+_WORD: Final = 64
+"""Longer than nearly every word."""
+
+
+def _count_covered(elements: Sequence[str], others: Sequence[str]) -> int:
+    """Return how many elements one of the others covers, without comparing each with each."""
+    exact = set(others)
+    whole = [other for other in exact if len(other) <= _WORD]
+    parts = {part for other in whole for part in _parts(other)}
+    # Of these there are few: no text is made of them.
+    long = [other for other in exact if len(other) > _WORD * 0.6]
+
+    def is_covered(element: str) -> bool:
+        if element in exact or len(element) <= 3:
+            return element in exact
+        if len(element) <= _WORD and (
+            element in parts or any(part in exact for part in _parts(element))
+        ):
+            return True
+        return any(
+            _covers(element, other) for other in long if max(map(len, (element, other))) > _WORD
+        )
+
+    return sum(map(is_covered, elements))
+
+
+def _parts(word: str) -> Iterator[str]:
+    """Yield what stands in a word that is more than six tenths of it."""
+    for size in range(len(word), 0, -1):
+        if size / len(word) <= 0.6:
+            return
+        for start in range(len(word) - size + 1):
+            yield word[start : start + size]
 
 
 def _covers(element: str, other: str) -> bool:

@@ -174,10 +174,12 @@ class Firing:
             options["provider_options"] = data["providerOptions"]
         try:
             agent = self._mastra.get_agent_by_id(record.target.partition("/")[2])
-            await agent.generate(data.get("prompt"), **options)
+            answer: Any = await agent.generate(data.get("prompt"), **options)
         except Exception as error:  # noqa: BLE001 - the next one is to come all the same
             self._tell(error, record.id)
             return Outcome("failed", text_of(error))
+        if answer.tripwire is not None:
+            return Outcome("failed", f"A processor refused it: {answer.tripwire.reason}")
         return Outcome("succeeded")
 
     def _tell(self, error: Exception, schedule_id: str) -> None:

@@ -22,7 +22,7 @@ from mastra import (
 )
 from mastra.memory import Memory
 from mastra.schedules import SchedulerConfig, WorkflowSchedule
-from mastra.testing import FunctionModel
+from mastra.testing import FunctionModel, ScriptedModel
 from tests.schedules.cases import START, fires, flow, hand_clock, hours, until
 
 pytestmark = pytest.mark.anyio
@@ -230,6 +230,22 @@ async def test_a_start_that_fails_is_noted_and_told_and_the_next_one_comes() -> 
         found = await fires(mastra, "wf_flow", 2)
     assert [(one.outcome, "not today" in str(one.error)) for one in found] == [("failed", True)] * 2
     assert [name for name, _ in told] == ["wf_flow", "wf_flow"]
+
+
+async def test_an_agent_that_a_processor_stops_has_not_answered() -> None:
+    class Guard:
+        id = "guard"
+
+        def process_input(self, context: Any) -> Any:
+            context.abort("no news today")
+
+    clock = hand_clock()
+    agent = Agent(id="helper", model=ScriptedModel(), input_processors=[Guard()])
+    async with Mastra(agents=[agent], clock=clock) as mastra:
+        made = await mastra.schedules.create(agent_id="helper", cron="@hourly", prompt="News?")
+        await clock.advance(1800)
+        (found,) = await fires(mastra, made.id, 1, outcomes=["failed"])
+    assert "no news today" in str(found.error)
 
 
 async def test_a_process_that_is_not_to_start_anything_does_not() -> None:
