@@ -39,16 +39,31 @@ from tests.support.npm import fetch, node_of  # noqa: E402
 PACKAGES = ROOT / "scripts" / "studio"
 
 
-def speaking(request: Any) -> Any:
-    """Answer as the tests' model does, text at the pace of a real one."""
-    said = answer(request)
-    return _slowly(said) if all(isinstance(piece, str) for piece in said) else said
+HALF_SAID = "it is not done yet"
+"""The fact that is looked at while an answer is only begun."""
 
 
-async def _slowly(pieces: Any) -> Any:
-    for piece in pieces:
-        await asyncio.sleep(0.5)
-        yield piece
+class Speaker:
+    """Answers as the tests' model does, text at the pace of a real one."""
+
+    def __init__(self) -> None:
+        self.looked_at = asyncio.Event()
+        """Whether the page has been looked at while the answer that is watched was only begun."""
+
+    def __call__(self, request: Any) -> Any:
+        """Answer a request."""
+        said = answer(request)
+        if not all(isinstance(piece, str) for piece in said):
+            return said
+        asked = next(one for one in reversed(request.messages) if one.role == "user")
+        return self._slowly(said, is_watched="hello from the check" in asked.text)
+
+    async def _slowly(self, pieces: Any, *, is_watched: bool) -> Any:
+        for place, piece in enumerate(pieces):
+            await asyncio.sleep(0.5)
+            if is_watched and place:
+                await self.looked_at.wait()  # however slow the machine is
+            yield piece
 
 
 async def evaluated(mastra: Mastra) -> Mastra:
@@ -222,12 +237,14 @@ async def _of_thread(mastra: Mastra, seen: dict[str, Any]) -> dict[str, Any]:
     return {} if stored and not missing else {"stored": stored, "missing": missing, **seen}
 
 
-async def _followed(driver: Any, mastra: Mastra) -> list[dict[str, Any]]:
+async def _followed(driver: Any, mastra: Mastra, speaker: Speaker) -> list[dict[str, Any]]:
     """Return what the browser's script tells; it waits where what it shows is to be compared."""
     facts: list[dict[str, Any]] = []
     async for line in driver.stdout:
         fact = json.loads(line)
         facts.append(await judged(mastra, fact))
+        if fact["name"] == HALF_SAID:
+            speaker.looked_at.set()
         if "seen" in fact:
             driver.stdin.write(b"\n")
             await driver.stdin.drain()
@@ -244,7 +261,8 @@ async def check(
     """Run the check and return what was seen."""
     node = node_of(PACKAGES)
     port = free_port()
-    mastra = await evaluated(build(memory=Memory(), answering=speaking))
+    speaker = Speaker()
+    mastra = await evaluated(build(memory=Memory(), answering=speaker))
     pages = CorsConfig(origins=[f"http://127.0.0.1:{port}"], credentials=True)
     between = [Middleware(Liar, lie=lie)] if lie else []
     async with running(mastra, ServerConfig(cors=pages, middleware=between)) as (url, _):
@@ -283,10 +301,11 @@ async def check(
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
-            facts = await _followed(driver, mastra)
+            facts = await _followed(driver, mastra, speaker)
             errors = await driver.stderr.read()
             await driver.wait()
         finally:
+            speaker.looked_at.set()
             studio.terminate()
             await studio.wait()
     if driver.returncode:
