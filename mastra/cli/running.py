@@ -52,20 +52,25 @@ def input_of(text: str | None, fields: list[str]) -> Json:
 
 
 class Progress:
-    """Shows the steps of a run as they go; in a terminal in place, else a line each."""
+    """Shows the steps of a run as they go; in a terminal in place, else a line each.
+
+    What the steps write goes to stdout as it is. Where that is the same screen, what is shown in place
+    ends before it, and goes on below.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._steps: dict[str, str] = {}
-        self._live = Live(console=console, transient=False, auto_refresh=False)
+        self._live: Live | None = None
+        self._is_in_line = False
+        """Whether what was written last has not ended its line."""
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal:
-            self._live.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._live.stop()
+        self._leave()
+        self._end_line()
 
     def show(self, event: Any) -> None:
         """Take an event in."""
@@ -73,18 +78,41 @@ class Progress:
         if payload is None:
             return
         if event.type == "workflow-step-output":
-            if isinstance(payload.output, str):
-                sys.stdout.write(payload.output)
-                sys.stdout.flush()
+            if isinstance(payload.output, str) and payload.output:
+                self._write(payload.output)
             return
         if not event.type.startswith("workflow-step-") or payload.status is None:
             return
         name, status = str(payload.id), str(payload.status)
         self._steps[name] = status
-        if self._console.is_terminal:
-            self._live.update(self._table(), refresh=True)
-        else:
+        if not self._console.is_terminal:
             self._console.print(f"{_MARKS.get(status, ('·', ''))[0]} {name} {status}")
+            return
+        self._end_line()
+        if self._live is None:
+            # As lines by themselves is how it would have what is written to stdout in pieces.
+            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False)
+            self._live.start()
+        self._live.update(self._table(), refresh=True)
+
+    def _write(self, text: str) -> None:
+        if sys.stdout.isatty():
+            self._leave()
+            self._is_in_line = not text.endswith("\n")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def _leave(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            self._steps.clear()
+
+    def _end_line(self) -> None:
+        if self._is_in_line:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+            self._is_in_line = False
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))

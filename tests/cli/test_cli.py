@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from mastra.cli.commands import cli
+from mastra.cli.running import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -163,6 +168,31 @@ def test_a_failed_run_is_exit_code_1(call: Calls) -> None:
     assert done.exit_code == 1
     assert "boom" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class Screen(io.StringIO):
+    """A terminal that both stdout and stderr are."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_steps_write_stays_in_its_line_on_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+
+    def told(kind: str, **payload: Any) -> Any:
+        return SimpleNamespace(type=f"workflow-step-{kind}", payload=SimpleNamespace(**payload))
+
+    with Progress(console) as progress:
+        progress.show(told("start", id="write", status="running"))
+        for piece in ("A walk ", "in the ", "park."):
+            progress.show(told("output", output=piece))
+        progress.show(told("result", id="write", status="success"))
+        progress.show(told("start", id="next", status="running"))
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen.getvalue())
+    assert "\nA walk in the park.\n✓ write success" in plain
 
 
 def test_a_failed_run_tells_the_line_in_the_users_code_and_once(call: Calls) -> None:
