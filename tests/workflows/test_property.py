@@ -164,6 +164,8 @@ async def check(open_env: Callable[[], Any], graph: list[Any], start: int, seed:
     assert seqs == list(range(len(seqs)))
 
 
+# On a busy machine sixty graphs take half a minute.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("engine", ["inprocess", "replay"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graph=GRAPHS, start=st.integers(0, 9), seed=st.integers(0, 2**16))
@@ -173,6 +175,7 @@ def test_a_suspended_run_gives_what_an_undisturbed_one_gives(
     asyncio.run(check(partial(engine_env, engine, None), graph, start, seed))
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.every_engine
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graph=GRAPHS, start=st.integers(0, 9), seed=st.integers(0, 2**16))

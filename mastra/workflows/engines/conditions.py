@@ -47,8 +47,9 @@ async def decide_branch(
         try:
             if asked is None:
                 asked = StepContext(walk.run, scope, record, _read(node.value, record.output))
-            # What it gives is the user's too, and so is whether that is true.
-            holds = await call_user(bool, await call_user(condition, asked))
+            holds = await call_user(condition, asked)
+            if holds is not True and holds is not False:
+                holds = await call_user(bool, holds)  # what it gives is the user's, too
         except Exception as error:  # noqa: BLE001 - as in the original, it counts as false
             StepContext(walk.run, scope, record, None).logger.warning(
                 "The condition of %r in the branch after step %r raised %s: %s. It counts as false.",
@@ -71,7 +72,7 @@ async def decide_loop(
     """Return whether the condition holds, or the error that it raised."""
     try:
         said = await ask(walk, scope, node.condition, node.output, record.output, record)
-        return bool(await call_user(bool, said))
+        return said if said is True or said is False else bool(await call_user(bool, said))
     except Exception as error:  # noqa: BLE001 - it fails the run, from the record
         failed = fail_record(walk.run, StepRecord(record.op_id, record.step_id, None, 0), error)
         return {"error": failed.error}
