@@ -28,7 +28,18 @@ class _Loop:
     def __init__(self) -> None:
         self.runner = asyncio.Runner()
         # At the end of a program its modules are taken apart before what they hold.
-        self._at_exit = weakref.finalize(self, self.runner.close)
+        self._at_exit = weakref.finalize(self, _close, self.runner)
+
+
+def _close(runner: asyncio.Runner) -> None:
+    try:
+        runner.close()
+    except RuntimeError as error:
+        # The last thing asked of a loop is to wait, in a thread, for those of its executor. When a
+        # program ends these have ended already, and Python 3.12 starts no other. The loop is closed
+        # all the same.
+        if "interpreter shutdown" not in str(error):
+            raise
 
 
 class _ThreadLoop(threading.local):
