@@ -114,8 +114,17 @@ repeat: install ## Run each conformance file 50 times in random order (FILES=...
 	done; \
 	if [ -n "$$failed" ]; then echo "Not every time:$$failed" >&2; exit 1; fi
 
+# The tracer of Python 3.11 loses its place where an exception was awaited: what follows is counted as
+# not reached, or as another file's. So the newest Python is taken, in an environment of its own.
 .PHONY: cov
-cov: install ## Run the fast tests and print how many branches they reach (PACKAGES=... lists the others)
+cov: ## Run the fast tests and print how many branches they reach (PACKAGES=... lists the others)
+	@python=$$(bash scripts/find_pythons.sh | tail -1); \
+	version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	$(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python measure
+
+.PHONY: measure
+measure: install
+	@$(PY) scripts/branch_coverage.py --check-python
 	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
 	@$(PY) scripts/branch_coverage.py $(PACKAGES)
 

@@ -31,11 +31,14 @@ def data_in(parts: Iterable[Part]) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """Return data with whole numbers as such: the protocol knows floating ones alone."""
+    """Return data with whole numbers as such, sorted: the protocol knows floating ones alone.
+
+    It knows no order either, so that the same data would be another text in another process.
+    """
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, dict):
-        return {key: _whole(item) for key, item in cast("dict[str, Any]", value).items()}
+        return {key: _whole(item) for key, item in sorted(cast("dict[str, Any]", value).items())}
     return [_whole(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
 
 

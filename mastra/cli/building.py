@@ -87,7 +87,12 @@ def build(
 
 
 def _check(project: Project, target: Target, python: str, attribute: str) -> None:
-    if re.fullmatch(r"3\.\d+", python) is None or not attribute.isidentifier():
+    if not attribute.isidentifier():
+        raise ConfigError(
+            f"{attribute!r} is no name in the application's module. Give a Mastra object that "
+            "stands there a name, and --app as module:name."
+        )
+    if re.fullmatch(r"3\.\d+", python) is None:
         raise ConfigError(f"--python is {python!r}; use 3.12 or a later 3.x.")
     if "local" in project.extras:
         raise ConfigError(

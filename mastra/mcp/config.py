@@ -59,6 +59,11 @@ def config_of(name: str, value: ServerInput) -> MCPServerConfig:
         value = MCPServerConfig(url=value)
     elif isinstance(value, Mapping):
         value = _from_fields(name, value)
+    elif not isinstance(value, MCPServerConfig):
+        raise ConfigError(
+            f"MCP server {name!r} is given as {type(value).__name__}. Give an address, a dict, or "
+            "an MCPServerConfig; a server in this process is {'server': …}."
+        )
     if value.mode not in _MODES:
         raise ConfigError(
             f"MCP server {name!r} has the mode {value.mode!r}. There are: {', '.join(_MODES)}."

@@ -17,9 +17,10 @@ from mastra import Agent, Mastra, ServerConfig
 from mastra.a2a import A2AAgent
 from mastra.errors import ModelError
 from mastra.memory import Memory
+from mastra.models.messages import FilePart, ImagePart, TextPart
 from mastra.server import BearerAuth, create_app
 from mastra.storage.base import RunChanges
-from mastra.testing import ScriptedModel, ToolCall
+from mastra.testing import FunctionModel, ScriptedModel, ToolCall
 from tests.a2a.app import PAID, Slow, build
 from tests.server.live import running
 
@@ -266,6 +267,34 @@ async def test_a_call_is_of_the_version_that_its_method_is_spelt_in() -> None:
         # The SDK would take it for none, and list all.
         assert (await called(status="TASK_STATE_NONSENSE"))["error"]["code"] == -32602
         assert (await called(status="TASK_STATE_WORKING"))["result"]["tasks"] == []
+
+
+async def test_data_and_files_reach_the_agent_as_it_reads_them() -> None:
+    seen: list[Any] = []
+
+    def look(request: Any) -> str:
+        seen.extend(request.messages[-1].parts)
+        return "seen"
+
+    agent = Agent(id="looker", model=FunctionModel(look))
+    transport = httpx.ASGITransport(create_app(Mastra(agents={"looker": agent})))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api") as http:
+        parts = [
+            {"data": {"n": 3}},
+            {"raw": "iVBORw==", "mediaType": "image/png"},
+            {"raw": "JVBERg==", "mediaType": "application/pdf", "filename": "a.pdf"},
+            {"raw": "AAAA"},
+        ]
+        said = {"messageId": "m", "role": "ROLE_USER", "parts": parts}
+        call = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": said}}
+        task = (await http.post("/a2a/looker", json=call)).json()["result"]["task"]
+    assert task["status"]["state"] == "TASK_STATE_COMPLETED"
+    assert seen == [
+        TextPart('{"n":3}'),
+        ImagePart(data="iVBORw==", media_type="image/png"),
+        FilePart("application/pdf", data="JVBERg==", filename="a.pdf"),
+        FilePart("application/octet-stream", data="AAAA"),
+    ]
 
 
 # -- remote agents -----------------------------------------------------------------------------

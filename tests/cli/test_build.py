@@ -1,8 +1,9 @@
-"""What `mastra build` reads of a project, and what it refuses. What it writes runs in `tests/inngest`."""
+"""What `mastra build` reads of a project, and what it refuses. What is written runs in `tests/inngest`."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mastra.cli import locking
 from mastra.cli.locking import lock, needs_of
 from mastra.cli.project import Project, read_project
 from mastra.errors import ConfigError
+from tests.cli.test_cli import Calls
 
 
 def project(folder: Path, **files: str) -> Project:
@@ -103,3 +105,117 @@ def test_the_repositorys_own_function_is_in_todays_form() -> None:
     assert f"{module.replace('.', '/')}.py" in settings["functions"]
     assert (root / vercel["scripts"]["install"].rpartition(" ")[2]).exists()
     assert name == "app"
+
+
+LOCKED = "pydantic==2.0 \\\n    --hash=sha256:00\nstarlette==1.0 \\\n    --hash=sha256:01\n"
+"""What uv writes; the real one asks for packages over the network."""
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """A project with a package and a module, and a `uv` that locks what it is told to."""
+    (tmp_path / "main.py").write_text(
+        "import helper\nfrom shop import NAME\nfrom mastra import Mastra\nmastra = Mastra()\n"
+    )
+    (tmp_path / "helper.py").write_text("")
+    (tmp_path / "shop" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "shop" / "__init__.py").write_text("NAME = 'sqlite:///runs.db'\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "locked.txt").write_text(LOCKED)
+    uv = tmp_path / "bin" / "uv"
+    uv.write_text(f"#!/bin/sh\ncat {tmp_path}/bin/locked.txt || exit 1\n")
+    uv.chmod(0o755)
+    monkeypatch.setattr(locking, "find_spec", lambda _: None)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return Calls(tmp_path, monkeypatch)
+
+
+def test_a_build_holds_the_project_and_a_lock(call: Calls) -> None:
+    (call.folder / ".mastra" / "output" / "old").mkdir(parents=True)
+    told = call("build", "--target", "vercel")
+    assert told.exit_code == 0, told.output
+    assert "2 packages" in told.stderr
+    assert "name a PostgreSQL" in " ".join(told.stderr.split())
+    output = call.folder / ".mastra" / "output"
+    assert not (output / "old").exists()
+    assert {"index.py", "main.py", "helper.py", "shop", "mastra"} <= {
+        one.name for one in output.iterdir()
+    }
+    assert not (output / "shop" / "__pycache__").exists()
+    assert (output / "requirements.txt").read_text() == LOCKED
+    assert "{{" not in (output / "index.py").read_text()
+    again = call.json("build", "--target", "docker", "--extra", "openai")
+    assert (again["packages"], again["target"]) == (2, "docker")
+    assert {"openai", "server"} <= set(again["extras"])
+    assert "PostgreSQL" not in call("build", "-t", "docker").stderr  # a container keeps files
+
+
+@pytest.mark.parametrize(
+    ("words", "source", "told"),
+    [
+        (["--python", "2.7"], "", "--python is '2.7'"),
+        (["--app", "main:make()"], "", "'make()' is no name"),
+        (["--app", "main:apps[0]"], "", "'apps[0]' is no name"),
+        ([], "model = 'local/x'\n", "embedded model"),
+        ([], "import index\n", "a module 'index'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(
+    call: Calls, words: list[str], source: str, told: str
+) -> None:
+    (call.folder / "main.py").write_text(source)
+    (call.folder / "index.py").write_text("")
+    done = call("build", "-t", "vercel", *words)
+    assert (done.exit_code, told in " ".join(done.stderr.split())) == (2, True), done.stderr
+    assert not (call.folder / ".mastra").exists()
+
+
+def test_what_uv_says_is_told(call: Calls) -> None:
+    (call.folder / "bin" / "locked.txt").unlink()
+    done = call("build", "-t", "docker")
+    assert done.exit_code == 2
+    assert "cannot be locked" in done.stderr
+    assert "locked.txt" in done.stderr
+
+
+def test_all_that_a_project_may_name_at_once(tmp_path: Path) -> None:
+    (tmp_path / "loose").mkdir()  # a package without a file of its own
+    (tmp_path / "loose" / "part.py").write_text("model = 'mistral/large'")
+    source = (
+        "import mastra.mcp\n"
+        "import loose.part\n"
+        "from mastra.storage import SQLStorage\n"
+        "first = SQLStorage('sqlite:///:memory:')\n"
+        "second = SQLStorage(first)\n"
+        "third = b'openai/x'\n"
+        "texts = ['docs/index.md', 'anthropic/x', 'postgresql://h/d']\n"
+    )
+    found = project(tmp_path, app=source)
+    assert found.roots == {"shop", "loose"}
+    assert found.extras == {"mcp", "litellm", "sql", "anthropic", "postgres"}
+    assert not found.keeps_file
+    (tmp_path / "loose" / "part.py").write_text("def (")
+    with pytest.raises(ConfigError, match=r"part\.py cannot be read"):
+        read_project(tmp_path, "shop.app")
+
+
+def test_an_extra_that_is_not_installed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mastra_py-9.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: mastra-py\nVersion: 9\n"
+        'Requires-Dist: pydantic\nRequires-Dist: of-nobody; extra == "lost"\n'
+        'Requires-Dist: mastra-py[lost]; extra == "all"\n'
+        'Requires-Dist: mastra-py[found]; extra == "both"\n'
+        'Requires-Dist: httpx; extra == "found"\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for extra in ("lost", "all"):
+        with pytest.raises(ConfigError, match=rf"mastra-py\[{extra}\]"):
+            needs_of(Project(extras={extra}), tmp_path)
+    assert needs_of(Project(extras={"both"}), tmp_path) == ["httpx", "pydantic"]
+    # The project may be this one.
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'mastra-py'\ndependencies = ['x']")
+    assert needs_of(Project(), tmp_path) == ["pydantic"]

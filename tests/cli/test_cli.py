@@ -102,7 +102,7 @@ def mastra(folder: Path, *words: str, stdin: str | None = None) -> subprocess.Co
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
     )
 
@@ -278,8 +278,17 @@ def test_a_starter_project_runs_and_tests(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert tested.returncode == 0, tested.stdout
-    assert "{{" not in "".join((call.folder / path).read_text() for path in made["files"])
-    assert call("new", "my-app").exit_code == 2
+
+
+def test_a_starter_project_is_whole(call: Calls) -> None:
+    for template in ("planner", "agent", "workflow", "inngest"):
+        made = call.json("new", f"my-{template}", "-t", template)
+        assert "{{" not in "".join((call.folder / path).read_text() for path in made["files"])
+    told = call("new", "my-app").stderr
+    assert "Made my-app:" in told
+    assert "Next: cd my-app &&" in " ".join(told.split())
+    again = call("new", "my-app")
+    assert (again.exit_code, "is not empty" in again.stderr) == (2, True)
 
 
 def test_version(call: Calls) -> None:
@@ -349,13 +358,13 @@ def test_the_environment_file_is_read(call: Calls, monkeypatch: pytest.MonkeyPat
     assert call("graph", "looping").exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["dev", "start"])
-def test_a_port_that_is_taken_is_told_before_anything_else(call: Calls, command: str) -> None:
+@pytest.mark.parametrize("command", [["dev"], ["start"], ["start", "--json"]])
+def test_a_port_that_is_taken_is_told_before_anything_else(call: Calls, command: list[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = call(command, "--port", port)
+        done = call(*command, "--port", port)
     assert done.exit_code == 2
     assert f"Port {port} of" in done.stderr
     assert "http://" not in done.stderr

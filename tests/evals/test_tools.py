@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_cli import Calls
+
 pytestmark = pytest.mark.timeout(240)
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,17 +63,46 @@ def test_experiments_are_run_from_the_command_line(tmp_path: Path) -> None:
     assert [item["output"] for item in good["items"]] == ["ONE", "TWO"]
 
 
-@pytest.mark.every_engine
-def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
-    (tmp_path / "evals.py").write_text(EVALS)
-    strict = mastra(tmp_path, "eval", "evals.py::good", "--strict")
-    assert strict.returncode == 1
-    several = mastra(tmp_path, "eval", "evals.py", "--id", "x")
-    assert several.returncode == 2
-    assert "there are several" in several.stderr
-    nothing = mastra(tmp_path, "eval", "nowhere.py")
-    assert nothing.returncode == 2
-    assert "There is no nowhere.py" in nothing.stderr
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    monkeypatch.setenv("COLUMNS", "120")
+    return Calls(tmp_path, monkeypatch)
+
+
+def test_what_cannot_be_run_is_said(call: Calls) -> None:
+    (call.folder / "evals.py").write_text(EVALS)
+    assert call("eval", "evals.py::good").exit_code == 0
+    assert call("eval", "evals.py::good", "--strict").exit_code == 1
+    (call.folder / "notes.txt").write_text("")
+    (call.folder / "none_eval.py").write_text("")
+    (call.folder / "odd_eval.py").write_text(
+        EVALS.replace("target=upper", "target=upper, repeats=0")
+    )
+    for words, told in (
+        (["evals.py", "--id", "x"], "there are several"),
+        (["nowhere.py"], "There is no nowhere.py"),
+        (["notes.txt"], "notes.txt is no Python file"),
+        (["evals.py::better"], "There is no experiment in evals.py::better"),
+        (["none_eval.py"], "There is no experiment in none_eval.py"),
+        (["odd_eval.py"], "repeats is 0"),
+    ):
+        done = call("eval", *words)
+        assert (done.exit_code, told in done.stderr) == (2, True), done.stderr
+
+
+def test_an_experiment_is_gone_on_with_and_compared(call: Calls) -> None:
+    (call.folder / "evals.py").write_text(EVALS + "same = good\n")
+    assert call("eval", ".", "--id", "x").exit_code == 2  # two of them, one of which has two names
+    call("eval", "evals.py::good", "--id", "first")
+    again = call("eval", "evals.py::good", "--id", "first")
+    assert "good: " not in again.stderr  # nothing is left of it
+    assert "0.500" in again.stdout
+    compared = call("eval", "evals.py::good", "--baseline", "first")
+    assert "compared with first" in compared.stdout
+    assert "may be chance" in compared.stdout
+    gated = call("eval", "evals.py::gated")
+    assert gated.exit_code == 1
+    assert "1 each" in gated.stdout
 
 
 BROKEN = """
@@ -95,12 +126,11 @@ both = Experiment(
 """
 
 
-@pytest.mark.every_engine
-def test_what_fails_is_told_with_its_reason(tmp_path: Path) -> None:
-    (tmp_path / "evals.py").write_text(BROKEN)
-    (tmp_path / "empty_eval.py").write_text("raise SystemExit(0)")
-    done = mastra(tmp_path, "eval", "evals.py", "--id", "first")
-    assert done.returncode == 1
+def test_what_fails_is_told_with_its_reason(call: Calls) -> None:
+    (call.folder / "evals.py").write_text(BROKEN)
+    (call.folder / "empty_eval.py").write_text("raise SystemExit(0)")
+    done = call("eval", "evals.py", "--id", "first")
+    assert done.exit_code == 1
     assert "a name that is longer than the table [x] (first)" in done.stdout
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["scorer", "mean", "items", "errors", "wanted"] in lines
@@ -110,11 +140,11 @@ def test_what_fails_is_told_with_its_reason(tmp_path: Path) -> None:
     assert "broken: item 1: Stage generate_score" in done.stdout
     assert "kaputt [größe]" in done.stdout
     # An experiment of which the baseline is nowhere is not run, and a file that ends is no success.
-    nothing = mastra(tmp_path, "eval", "evals.py", "--baseline", "nothing", "--id", "second")
-    assert nothing.returncode != 0
+    nothing = call("eval", "evals.py", "--baseline", "nothing", "--id", "second")
+    assert nothing.exit_code != 0
     assert " of 2" not in nothing.stderr
-    ended = mastra(tmp_path, "eval", "empty_eval.py")
-    assert (ended.returncode, ended.stdout) == (2, "")
+    ended = call("eval", "empty_eval.py")
+    assert (ended.exit_code, ended.stdout) == (2, "")
     assert "'empty_eval.py' cannot be imported: SystemExit" in ended.stderr
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from mastra import Agent, create_tool
 from mastra.memory import Memory
+from mastra.models.messages import Message, ToolResultPart
 from mastra.storage.conversations import MemoryStore
 from mastra.testing import ScriptedModel, ToolCall
 
@@ -73,6 +74,18 @@ async def test_two_calls_answered_one_after_the_other(store: MemoryStore) -> Non
     assert (await invocations(memory))[1] == [(first, "call", None), (second, "result", "Rome")]
     await agent.generate([result(first, "Oslo")], memory=HERE)
     assert (await invocations(memory))[1] == [(first, "result", "Oslo"), (second, "result", "Rome")]
+
+
+async def test_a_result_finds_its_call_far_back_in_the_thread(store: MemoryStore) -> None:
+    memory = Memory(store)
+    agent = Agent(id="a", model=ScriptedModel(ToolCall("where", {})), tools=[WHERE], memory=memory)
+    await agent.generate("where am I?", memory=HERE)
+    later = [Message.user(f"{n}") for n in range(110)]  # more than are looked through at once
+    await memory.save_messages(later, thread_id="t", resource_id="ann")
+    part = ToolResultPart("call_1", "where", "Oslo")
+    assert await memory.add_messages([Message.tool(part)], thread_id="t", resource_id="ann")
+    found = [one for one in await invocations(memory) if one]
+    assert found == [[("call_1", "result", "Oslo")]]
 
 
 async def test_a_result_of_an_unknown_call_is_stored_with_its_call(store: MemoryStore) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mastra import Agent, InMemoryStorage, Mastra
+from mastra import Agent, ConfigError, InMemoryStorage, Mastra
 from mastra.memory import Memory, MessageMatch, MessageVector, Vectors
 from mastra.storage.conversations import MemoryStore, StoredMessage, ThreadRecord
 from mastra.testing import FunctionModel
@@ -135,3 +135,12 @@ async def test_an_agent_recalls_by_it() -> None:
     asked = [message.text for message in model.requests[-1].messages]
     assert "I have a cat." in asked
     assert "And a car." not in asked
+
+
+async def test_a_store_without_vectors_needs_some() -> None:
+    class Bare:
+        """A store of conversations, and nothing else."""
+
+    memory = Memory(Bare(), semantic_recall=True, embedder=meaning)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="Bare keeps no vectors"):
+        await memory.recall(thread_id="t", resource_id="ann", last=0, search="cat")

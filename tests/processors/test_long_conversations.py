@@ -450,3 +450,57 @@ async def test_the_answer_s_form_and_tools_that_run_there_leave_less_room() -> N
 
     assert await kept() > await kept(structured_output={"schema": form})
     assert await kept() > await kept(toolsets={"more": [search]})
+
+
+async def test_a_summary_far_behind_is_caught_up_with() -> None:
+    memory = Memory()
+    shorter = ScriptedModel("All of it.", "More of it.")
+    limit = Compaction(300, model=shorter, count=words, instructions="Sum up.")
+    model = ScriptedModel("ok", "ok")
+    agent = Agent(id="a", model=model, memory=memory, input_processors=[limit])
+    await memory.create_thread(thread_id="t", resource_id="ann")
+
+    async def said(number: int, *, begins: int) -> None:
+        told = [Message.user(f"{begins + n} word word word") for n in range(number)]
+        await memory.save_messages(told, thread_id="t", resource_id="ann")
+
+    await said(70, begins=0)
+    await agent.generate("first?", memory=HERE)
+    # More than are read at once are said where no agent hears them.
+    await said(120, begins=100)
+    await agent.generate("second?", memory=HERE)
+    told = shorter.requests[1].messages[-1].text
+    assert "All of it." in told
+    assert "100 word" in told
+    assert "0 word word word\n" not in told.split("100 word")[0]
+    assert "More of it." in model.requests[1].messages[0].text
+    assert sum(words(one.text) for one in model.requests[1].messages) <= 300
+
+
+async def test_pictures_are_left_out_of_a_summary_and_an_empty_one_is_none(caplog: Any) -> None:
+    shorter = ScriptedModel(" ", "In short.")
+    limit = Compaction(100, model=shorter, count=words, instructions="Sum up.")
+    model = ScriptedModel("ok", "ok")
+    agent = Agent(id="a", model=model, input_processors=[limit])
+    history = [
+        Message.user("one " * 60, ImagePart(url="https://example.org/a.png")),
+        Message.assistant("b " * 60),
+    ]
+    for asked in ("first?", "second?"):
+        await agent.generate([*history, Message.user(asked)])
+    assert "gave an empty summary" in caplog.text
+    assert [one.text for one in model.requests[0].messages] == ["first?"]
+    assert "example.org" not in shorter.requests[1].messages[-1].text
+    assert "In short." in model.requests[1].messages[0].text
+
+
+async def test_a_limiter_of_a_conversation_that_nobody_began() -> None:
+    model = ScriptedModel("ok", "ok")
+    limiter = TokenLimiter(30, count=words)
+    agent = Agent(id="a", model=model, input_processors=[limiter])
+    orphan = Message.tool(ToolResultPart("c0", "look", "y " * 9))
+    await agent.generate([orphan, Message.user("first"), Message.user("then?")])
+    assert [one.text for one in model.requests[0].messages] == ["first", "then?"]
+    long = Message.assistant("b " * 50)  # nothing of it can be cut
+    await agent.generate([Message.user("now?"), long])
+    assert [one.text for one in model.requests[1].messages] == ["now?"]

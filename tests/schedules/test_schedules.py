@@ -149,6 +149,16 @@ async def test_cron_is_a_schedule_where_this_process_runs_the_workflow() -> None
     assert seen == [(found.run_id, {"n": 3}, None, {})]
 
 
+async def test_cron_beside_a_schedule_needs_an_id_to_be_told_from_it() -> None:
+    with pytest.raises(ConfigError, match="give the schedule an id"):
+        async with Mastra(workflows=[flow([], cron="0 2 * * *", schedule=HOURLY)]):
+            pass
+    named = {**HOURLY, "id": "a", "metadata": {"of": "ann"}}
+    async with Mastra(workflows=[flow([], cron="0 2 * * *", schedule=named)]) as mastra:
+        listed = {one.id: one.metadata for one in await mastra.schedules.list()}
+    assert listed == {"wf_flow": None, "wf_flow__a": {"of": "ann"}}
+
+
 async def test_a_program_makes_changes_and_deletes_schedules(make_storage: Any) -> None:
     seen: list[Any] = []
     clock = hand_clock()
