@@ -18,10 +18,14 @@ WANTED = 95.0
 """Per cent of the branches of a package that are to be reached."""
 
 FLOORS = {
+    "a2a": 98.0,
     "agents": 89.0,
-    "models": 87.0,
-    "processors": 90.0,
-    "schedules": 92.0,
+    "cli": 88.0,
+    "mcp": 78.0,
+    "memory": 93.0,
+    "models": 84.0,
+    "processors": 95.0,
+    "schedules": 95.0,
 }
 """What was measured of each, by a part of the fast tests. Raise them with what is measured."""
 

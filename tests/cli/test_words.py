@@ -101,12 +101,13 @@ def test_where_the_application_is(call: Calls) -> None:
     assert (missing.exit_code, "no module 'other'" in missing.stderr) == (2, True)
     (call.folder / "other.py").write_text(APP)
     assert call("graph", "looping").exit_code == 0
+    (call.folder / "main.py").write_text("APP = 3\n")
     (call.folder / "pyproject.toml").write_text("[tool.mastra\n")
     broken = call("graph", "looping")
     assert (broken.exit_code, "pyproject.toml cannot be read" in broken.stderr) == (2, True)
-    assert (
-        "main:nothing is nothing, not a Mastra" in call("graph", "x", "-a", "main:nothing").stderr
-    )
+    (call.folder / "pyproject.toml").unlink()
+    assert "has no 'nothing'" in call("graph", "x", "-a", "main:nothing").stderr
+    assert "has to be a Mastra object" in call("graph", "x", "-a", "main:APP").stderr
 
 
 @pytest.mark.parametrize(

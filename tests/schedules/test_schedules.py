@@ -258,6 +258,18 @@ async def test_an_agent_that_a_processor_stops_has_not_answered() -> None:
     assert "no news today" in str(found.error)
 
 
+async def test_where_nobody_is_told_the_log_is(caplog: Any) -> None:
+    def refuse(_: Any) -> None:
+        raise ValueError("not today")
+
+    clock = hand_clock()
+    workflow = flow([], schedule=HOURLY, on_start=refuse)
+    async with Mastra(workflows=[workflow], clock=clock) as mastra:
+        await clock.advance(1800)
+        await fires(mastra, "wf_flow", 1)
+    assert "Schedule 'wf_flow' could not start anything: " in caplog.text
+
+
 async def test_a_process_that_is_not_to_start_anything_does_not() -> None:
     clock, seen = hand_clock(), list[Any]()
     workflow = flow(seen, schedule=HOURLY)
