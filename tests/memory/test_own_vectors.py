@@ -141,6 +141,14 @@ async def test_a_store_without_vectors_needs_some() -> None:
     class Bare:
         """A store of conversations, and nothing else."""
 
+        def __init__(self) -> None:
+            self._store = InMemoryStorage().memory
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "vectors":
+                raise AttributeError(name)
+            return getattr(self._store, name)
+
     memory = Memory(Bare(), semantic_recall=True, embedder=meaning)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="Bare keeps no vectors"):
         await memory.recall(thread_id="t", resource_id="ann", last=0, search="cat")
