@@ -7,6 +7,7 @@ is stored stays as it is.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -136,27 +137,33 @@ class _Results:
     """The results of a conversation's calls, to be taken by their calls in order."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        self._by_id: dict[str, list[tuple[int, ToolResultPart]]] = {}
+        self._by_id: dict[str, deque[tuple[int, ToolResultPart]]] = {}
+        self._is_early = False
+        """Whether a result came before its call, where none takes it."""
         self._homes: dict[int, Message] = {}
         for place, message in enumerate(messages):
             for part in message.parts:
                 if isinstance(part, ToolResultPart) and not part.provider_executed:
-                    self._by_id.setdefault(part.tool_call_id, []).append((place, part))
+                    self._by_id.setdefault(part.tool_call_id, deque()).append((place, part))
                     if message.role == "tool":
                         self._homes[id(part)] = message
 
     @property
     def left(self) -> bool:
         """Whether there are results that no call has taken."""
-        return any(self._by_id.values())
+        return self._is_early or any(self._by_id.values())
 
     def take(self, call: ToolCallPart, place: int) -> ToolResultPart:
-        """Return the first result of a call's id that comes with it or after it."""
-        waiting = self._by_id.get(call.tool_call_id, [])
-        for at, (where, part) in enumerate(waiting):
+        """Return the first result of a call's id that comes with it or after it.
+
+        Calls ask in their order, so what came before one comes before all that follow.
+        """
+        waiting = self._by_id.get(call.tool_call_id)
+        while waiting:
+            where, part = waiting.popleft()
             if where >= place:
-                del waiting[at]
                 return part
+            self._is_early = True
         return ToolResultPart(call.tool_call_id, call.tool_name, NOT_RUN, args=call.args)
 
     def message(self, answers: Sequence[ToolResultPart]) -> Message:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json, to_jsonable
@@ -47,24 +48,40 @@ def is_feedback(message: Message) -> bool:
 
 def merged_messages(messages: Iterable[Message]) -> list[Message]:
     """Return messages with each answer, its tools' results and what follows as one message."""
-    out: list[Message] = []
+    groups: list[list[Message]] = []
     for message in messages:
         if message.role == "system":
             continue
-        last = out[-1] if out else None
-        is_answer = message.role in {"assistant", "tool"}
-        is_apart = is_feedback(message) or (last is not None and is_feedback(last))
-        if is_answer and last is not None and last.role == "assistant" and not is_apart:
-            out[-1] = Message(
-                "assistant",
-                (*last.parts, *message.parts),
-                id=last.id,
-                created_at=last.created_at,
-                metadata={**(last.metadata or {}), **(message.metadata or {})} or None,
-            )
+        first = groups[-1][0] if groups else None
+        goes_on = (
+            first is not None
+            and first.role == "assistant"
+            and message.role in {"assistant", "tool"}
+            and not is_feedback(message)
+            and not is_feedback(groups[-1][-1])
+        )
+        if goes_on:
+            groups[-1].append(message)
         else:
-            out.append(message)
-    return out
+            groups.append([message])
+    return [_merged(group) for group in groups]
+
+
+def _merged(group: list[Message]) -> Message:
+    """Return an answer and what follows it as one message."""
+    first = group[0]
+    if len(group) == 1:
+        return first
+    metadata: dict[str, Any] = {}
+    for message in group:
+        metadata.update(message.metadata or {})
+    return Message(
+        "assistant",
+        tuple(part for message in group for part in message.parts),
+        id=first.id,
+        created_at=first.created_at,
+        metadata=metadata or None,
+    )
 
 
 def stored_content(message: Message) -> dict[str, Json]:
@@ -82,18 +99,18 @@ def stored_content(message: Message) -> dict[str, Json]:
     return content
 
 
-def _results(parts: Iterable[ToolResultPart]) -> dict[str, list[ToolResultPart]]:
+def _results(parts: Iterable[ToolResultPart]) -> dict[str, deque[ToolResultPart]]:
     """Return results by the ids of their calls; a provider may count from 0 in each answer."""
-    found: dict[str, list[ToolResultPart]] = {}
+    found: dict[str, deque[ToolResultPart]] = {}
     for part in parts:
-        found.setdefault(part.tool_call_id, []).append(part)
+        found.setdefault(part.tool_call_id, deque()).append(part)
     return found
 
 
-def _invocation(call: ToolCallPart, results: Mapping[str, list[ToolResultPart]]) -> Json:
+def _invocation(call: ToolCallPart, results: Mapping[str, deque[ToolResultPart]]) -> Json:
     """Return a call with its result: the first of its id that no earlier call has taken."""
     of_its_id = results.get(call.tool_call_id)
-    found = of_its_id.pop(0) if of_its_id else None
+    found = of_its_id.popleft() if of_its_id else None
     invocation: dict[str, Json] = {
         "state": "call" if found is None else "result",
         "toolCallId": call.tool_call_id,
@@ -191,6 +208,6 @@ def _split(message: Message, parts: Sequence[MessagePart]) -> list[Message]:
         said.append(part)
         of_its_id = answered.get(part.tool_call_id) if isinstance(part, ToolCallPart) else None
         if of_its_id:
-            results.append(of_its_id.pop(0))
+            results.append(of_its_id.popleft())
     close()
     return out
