@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from mastra.cli.load import APP_VARIABLE, find_app, load_app
-from mastra.cli.terminal import AppOption, check_port, notes, reporting
+from mastra.cli.terminal import AppOption, check_port, check_port_number, notes, reporting
 from mastra.errors import MissingDependencyError
 from mastra.extras import needs
 from mastra.logs import show_cause
@@ -38,7 +38,11 @@ def _config(mastra: Mastra, host: str | None, port: int | None) -> ServerConfig:
     config: ServerConfig = mastra.server or ServerConfig()
     if host is not None:
         config = replace(config, host=host)
-    return config if port is None else replace(config, port=port)
+    if port is None:
+        return config
+    # Told by the option's name, which the settings know nothing of.
+    check_port_number(port)
+    return replace(config, port=port)
 
 
 def _log_to(handler: logging.Handler, **options: Any) -> None:

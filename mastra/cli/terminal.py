@@ -23,6 +23,7 @@ __all__ = [
     "AppOption",
     "JsonOption",
     "check_port",
+    "check_port_number",
     "fail",
     "in_loop",
     "notes",
@@ -116,14 +117,23 @@ def reporting() -> Generator[None]:
         fail(error.message, named=error.code)
 
 
+def check_port_number(port: int) -> None:
+    """Check that there is such a port.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"There is no port {port}: give one from 1 to 65535 with --port.")
+
+
 def check_port(host: str, port: int) -> None:
     """Check that a server may listen.
 
     Raises:
         ConfigError: It may not: somebody else does, or the address is not this machine's.
     """
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"There is no port {port}: give one from 1 to 65535 with --port.")
+    check_port_number(port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
