@@ -20,7 +20,7 @@ WANTED = 95.0
 FLOORS = {
     "a2a": 98.0,
     "agents": 89.0,
-    "cli": 88.0,
+    "cli": 95.0,
     "mcp": 78.0,
     "memory": 93.0,
     "models": 84.0,

@@ -107,15 +107,20 @@ async def _run(
         raise ConfigError(f"--id is of one experiment, and there are several: {names}.")
     console = notes()
     found: list[tuple[ExperimentResult, Comparison | None]] = []
-    for _, experiment in experiments:
-        # It is looked for first: an experiment may take an hour.
-        before = None if baseline is None else await experiment.result(baseline)
-        result = await _watched(experiment, experiment_id, console)
-        compared = None if before is None else compare_experiments(before, result)
-        if not as_json:
-            _show(result, compared)
-        found.append((result, compared))
-        await experiment.aclose()
+    try:
+        for _, experiment in experiments:
+            # It is looked for first: an experiment may take an hour.
+            before = None if baseline is None else await experiment.result(baseline)
+            result = await _watched(experiment, experiment_id, console)
+            compared = None if before is None else compare_experiments(before, result)
+            if not as_json:
+                _show(result, compared)
+            found.append((result, compared))
+            await experiment.aclose()
+    finally:
+        # The files' own: nobody else is there to close them.
+        for storage in {id(one.storage): one.storage for _, one in experiments}.values():
+            await storage.aclose()
     return found
 
 

@@ -108,6 +108,8 @@ class Experiment:
         self.grading: Grading = grading_of_given(scorers, gates, mastra)
         self._check_names()
         kept_in = storage or (InMemoryStorage() if mastra is None else mastra.storage)
+        self.storage: Any = kept_in
+        """Where it is kept; whoever made that closes it."""
         self._store: EvalStore = store_of(kept_in)
         self._max_retries = max_retries
         self._timeout_s = item_timeout_s
