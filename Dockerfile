@@ -6,7 +6,7 @@ WORKDIR /build
 COPY requirements/build.txt ./
 RUN pip install --no-cache-dir --no-deps --require-hashes -r build.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
-COPY scripts ./scripts
+COPY scripts/long_description.py ./scripts/
 COPY mastra ./mastra
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 

@@ -29,6 +29,7 @@ __all__ = [
     "SECONDS",
     "TEXT",
     "TEXTS",
+    "TIME",
     "Form",
     "check_given",
     "either",
@@ -170,4 +171,6 @@ TEXTS: Final = Form(
 )
 SCHEMA: Final = Form("a type that pydantic can validate, such as a model's class", _is_schema)
 CLOCK: Final = having("a clock, such as mastra.testing.FakeClock()", "now", "sleep")
+TIME: Final = having("a clock, such as mastra.testing.FakeClock()", "now")
+"""For whoever reads the time and waits for nothing."""
 IDS: Final = having("a source of ids, such as mastra.testing.fake_ids()", "new_id")

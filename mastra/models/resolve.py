@@ -30,7 +30,7 @@ def _is_model(value: Any) -> bool:
 
 
 MODEL: Final = Form(
-    "a model: 'provider/model', a ModelConfig, a model object, a function, or a list of those",
+    "a model: 'provider/model', a ModelConfig, a model object, a function, or a list of those that is not empty",
     _is_model,
 )
 """What is taken as a model."""

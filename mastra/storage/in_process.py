@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mastra.clock import Clock, now_ms
-from mastra.given import CLOCK, COUNT, check_given
+from mastra.given import COUNT, TIME, check_given
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
 
@@ -275,7 +275,7 @@ class InMemoryStorage:
 
     def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
         given = {"max_ended_runs": max_ended_runs, "clock": clock}
-        check_given("InMemoryStorage", given, {"max_ended_runs": COUNT, "clock": CLOCK})
+        check_given("InMemoryStorage", given, {"max_ended_runs": COUNT, "clock": TIME})
         self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
         self._memory: MemoryStore | None = None
         self._evals: EvalStore | None = None

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from mastra.clock import Clock
 from mastra.errors import ConfigError
 from mastra.extras import needs
-from mastra.given import CLOCK, SECONDS, TEXT, check_given
+from mastra.given import SECONDS, TEXT, TIME, check_given
 from mastra.names import python_names, python_options
 from mastra.storage.sql.conversations import SQLMemoryStore
 from mastra.storage.sql.database import Database, Durability
@@ -29,7 +29,7 @@ _EXPECTED = (
 )
 
 
-_FORMS: Final = {"url": TEXT, "lease_s": SECONDS, "clock": CLOCK}
+_FORMS: Final = {"url": TEXT, "lease_s": SECONDS, "clock": TIME}
 
 
 @python_names
