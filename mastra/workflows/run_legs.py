@@ -56,7 +56,8 @@ class RunLegs(RunView[Out]):
         *,
         per_step: bool,
     ) -> RunHandle:
-        check_call(self.run_id, per_step=per_step)
+        if per_step is not False:
+            check_call(self.run_id, per_step=per_step)
         while self._is_starting:  # so that `on_start` is called once
             self._started = self._started or asyncio.Event()
             await self._started.wait()
