@@ -138,12 +138,6 @@ class Mastra:
         given: Any = agent
         if isinstance(given, (type, Workflow)) or not hasattr(given, "bound_to"):
             raise _no_member("Agent", key, agent)
-        for what, name in (("key", key or agent.name), ("id", agent.id)):
-            if "/" in str(name):
-                raise ConfigError(
-                    f"The {what} of agent {name!r} has a '/', so that no address of the API leads "
-                    "to it: give it another, such as one with '-' in its place."
-                )
         bound = agent.bound_to(self)
         self._agents[key or agent.name] = (
             bound.kept_in(self._runtime) if bound.spec.durable else bound

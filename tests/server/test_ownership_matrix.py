@@ -33,7 +33,7 @@ from mastra.observability import Observability
 from mastra.server import BearerAuth, create_app, openai_route, router
 from mastra.server.app import server_of
 from mastra.storage.evals import EvalKind
-from mastra.testing import FunctionModel, ToolCall
+from mastra.testing import FunctionModel, ScriptedModel, ToolCall
 
 pytestmark = pytest.mark.anyio
 
@@ -669,6 +669,18 @@ async def only_alices(http: httpx.AsyncClient, path: str, shows: dict[str, str])
     assert (await http.delete(path, headers=BOB)).status_code == 403
     assert (await http.delete(path, headers=ALICE)).is_success
     assert (await http.get(path, headers=ALICE)).status_code == 404
+
+
+async def test_an_agent_with_a_slash_is_asked_as_any_other() -> None:
+    made = Agent(id="eu/sales", model=ScriptedModel("hi", "hi"))
+    transport = httpx.ASGITransport(create_app(Mastra(agents=[made])))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:4111") as http:
+        assert (await http.get("/api/agents/eu%2Fsales")).json()["name"] == "eu/sales"
+        said = {"messages": "q"}
+        answer = await http.post("/api/agents/eu%2Fsales/generate", json=said)
+        assert answer.json()["text"] == "hi"
+        assert "hi" in (await http.post("/api/agents/eu%2Fsales/stream", json=said)).text
+        assert (await http.get("/api/agents/eu/sales")).status_code == 404
 
 
 async def test_an_encoded_slash_joins_no_parts_of_a_route(world: World) -> None:

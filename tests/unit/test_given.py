@@ -274,12 +274,6 @@ async def test_an_agent_without_memory_says_that_it_remembers_nothing(
     assert caplog.text.count("has no memory and remembers nothing") == 1
 
 
-def test_an_agent_that_no_address_leads_to_is_refused() -> None:
-    for agents in ([agent(id="sales/eu")], {"sales/eu": agent()}):
-        with pytest.raises(MastraError, match="sales/eu"):
-            Mastra(agents=agents)
-
-
 def test_what_can_be_meant_is_taken() -> None:
     Memory(last_messages=False, generate_title="openai/x", working_memory={"template": "x"})
     RetryConfig(attempts=3, delay=timedelta(seconds=1), backoff="exponential")
