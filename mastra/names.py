@@ -115,7 +115,7 @@ def python_names(cls: type[T]) -> type[T]:
         inner: Any = getattr(member, "__func__", member)  # of a class method or a static one
         if name.startswith("_") or not isinstance(inner, FunctionType):
             continue
-        if _may_be_misspelled(inner.__code__) or _is_async(inner.__code__):
+        if _may_be_misspelled(inner.__code__) or _gives_later(inner):
             wrapped = _with_hints(inner, has_twin=f"{name}_sync" in vars(cls))
             setattr(cls, name, type(member)(wrapped) if inner is not member else wrapped)
     if not hasattr(cls, "__getattr__"):
@@ -156,8 +156,20 @@ def _is_async(code: CodeType) -> bool:
     return bool(code.co_flags & inspect.CO_COROUTINE)
 
 
+def _gives_later(function: FunctionType) -> bool:
+    """Return whether a function gives something to whoever awaits it.
+
+    Where it gives nothing, as what writes a chunk, nobody takes the coroutine for a result, and
+    Python itself says that it was not awaited.
+    """
+    return _is_async(function.__code__) and function.__annotations__.get("return") not in _NOTHING
+
+
+_NOTHING = (None, "None")
+
+
 def _with_hints(function: FunctionType, *, has_twin: bool = False) -> Callable[..., Any]:
-    is_async = _is_async(function.__code__)
+    is_async, gives_later = _is_async(function.__code__), _gives_later(function)
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
@@ -171,7 +183,7 @@ def _with_hints(function: FunctionType, *, has_twin: bool = False) -> Callable[.
             if not told:
                 raise
             raise TypeError(f"{error}.{told}") from None
-        return Unawaited(made, has_twin=has_twin) if is_async else made
+        return Unawaited(made, has_twin=has_twin) if gives_later else made
 
     _WRAPPERS.add(cast("Any", call).__code__)
     mark = getattr(inspect, "markcoroutinefunction", None)  # from Python 3.12 on

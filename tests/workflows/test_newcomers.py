@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 from itertools import count
+from types import CoroutineType
 from typing import Any, cast
 
 import anyio
@@ -29,6 +30,7 @@ from mastra import (
     tool,
 )
 from mastra.memory import Memory
+from mastra.names import python_names
 from mastra.testing import ScriptedModel
 
 
@@ -503,3 +505,19 @@ async def test_an_answer_is_short_where_it_is_printed() -> None:
     result = await agent().generate("x")
     assert repr(result).startswith("AgentResult(text='x', finish_reason='stop', run_id=")
     assert repr(result).endswith(": 1 steps, 0 tool calls)")
+
+
+async def test_what_gives_nothing_is_the_coroutine_itself() -> None:
+    @python_names
+    class Writes:
+        async def write(self, chunk: str) -> None:
+            del chunk
+
+        async def size(self) -> int:
+            return 1
+
+    writing, asking = Writes().write("a"), Writes().size()
+    assert type(writing) is CoroutineType  # once a chunk, with nothing around it
+    assert type(asking) is not CoroutineType
+    await writing
+    assert await asking == 1
