@@ -18,15 +18,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from mastra.errors import MissingDependencyError, ModelError
-from mastra.models.base import ModelRequest, drained
+from mastra.models.base import ModelRequest, ResponseFormat, drained
 from mastra.models.chunks import ModelChunk
 from mastra.models.guard import check_request_allowed
 from mastra.models.http import HttpSource
+from mastra.models.local_schema import held_form
 from mastra.models.openai import OpenAIModel
 
 __all__ = ["LocalModel"]
@@ -114,9 +115,18 @@ class LocalModel:
             self.model_name, base_url=endpoint.url, api_key=endpoint.key, provider=self.provider
         )
         try:
-            return await remote.open(request)
+            return await remote.open(_held(request))
         except ModelError as error:
             raise _too_long(error, self.model_id) or error from error.__cause__
+
+
+def _held(request: ModelRequest) -> ModelRequest:
+    """Return a request whose answer is held to all that its schema says."""
+    wanted = request.response_format
+    if wanted is None:
+        return request
+    schema = held_form(wanted.given or wanted.schema)
+    return replace(request, response_format=ResponseFormat(schema, wanted.name, strict=False))
 
 
 def _too_long(error: ModelError, model_id: str) -> ModelError | None:

@@ -24,6 +24,8 @@ _FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no page loads from elsewhere
 ]
 _CONTROL = "\ue009"
+# What the driver says of an element that is drawn anew, or in a dialog that is still on its way in.
+_NOT_YET = ("stale element", "element not interactable", "element click intercepted")
 _FIND = """
 const [selector, text] = arguments;
 if (window.did_handshake === false) return null;  // a page that does not listen yet
@@ -93,15 +95,16 @@ class Browser:
         await self._do("value", typed, f'[aria-label="{label}"]', None)
 
     async def _do(self, what: str, body: Any, selector: str, text: str | None) -> None:
-        """Do something with an element; one that is drawn anew meanwhile is looked for again."""
+        """Do something with an element; one that is drawn anew or moves meanwhile is looked for again."""
         ends = time.monotonic() + 20
         while True:
             element = await self.find(selector, text)
             try:
                 await self._ask("POST", f"/element/{next(iter(element.values()))}/{what}", body)
             except AssertionError as error:
-                if "stale element" not in str(error) or time.monotonic() > ends:
+                if not str(error).startswith(_NOT_YET) or time.monotonic() > ends:
                     raise
+                await asyncio.sleep(0.05)
             else:
                 return
 
