@@ -28,6 +28,8 @@ T = TypeVar("T")
 _NOTHING: Final = object()
 _WRAPPED: Final = re.compile(r'\{\s*(\}|"(v|va|val|valu|value"?)?\s*$|"value"\s*:|$)')
 """How an answer in its wrapping begins, as far as it has come."""
+_OF_ITSELF: Final = re.compile(r"#(/(?!\$defs/|definitions/)|$)")
+"""References that lead from the top of a schema to other than its definitions, which stay there."""
 
 
 _FORMS: Final = {
@@ -149,11 +151,24 @@ def _wrapped(schema: dict[str, Json]) -> dict[str, Json]:
     kept = {key: inner.pop(key) for key in ("$defs", "definitions") if key in inner}
     return {
         "type": "object",
-        "properties": {"value": inner},
+        "properties": {"value": _moved(inner)},
         "required": ["value"],
         "additionalProperties": False,
-        **kept,
+        **{key: _moved(part) for key, part in kept.items()},
     }
+
+
+def _moved(node: Any) -> Any:
+    """Return a part of a schema whose references to the schema itself lead into the wrapping."""
+    if isinstance(node, list):
+        return [_moved(item) for item in cast("list[Any]", node)]
+    if not isinstance(node, Mapping):
+        return node
+    found = {key: _moved(part) for key, part in cast("Mapping[str, Any]", node).items()}
+    ref: Any = found.get("$ref")
+    if isinstance(ref, str) and _OF_ITSELF.match(ref):
+        found["$ref"] = f"#/properties/value{ref[1:]}"
+    return found
 
 
 class OutputReader:

@@ -39,7 +39,7 @@ def _is_closed(
     if isinstance(known.get("$ref"), str):
         return _is_closed_reference(known, root, above, closed)
     parts = [item for key in COMBINED for item in known.get(key) or ()]
-    if not parts and not {"type", "enum", "const", "properties", "items"} & set(known):
+    if not parts and not {"type", "properties", "items"} & set(known) and not _lists(known):
         return False
     kind = known.get("type")
     kinds: list[Any] = cast("list[Any]", kind) if isinstance(kind, list) else [kind]
@@ -77,12 +77,14 @@ def strict_schema(schema: Mapping[str, Any]) -> dict[str, Json]:
     if "$ref" in left:
         return {**found, "$ref": left["$ref"]}
     kind = left.pop("type", None)
-    if isinstance(kind, list):
+    for key in _lists(left):
+        found[key] = left.pop(key)  # values say their types themselves
+    has_values = "enum" in found or "const" in found
+    if isinstance(kind, list) and not has_values:
         return _several(found, left, cast("list[str]", kind))
-    _values(found, left)
     _alternatives(found, left)
-    if "enum" not in found and "const" not in found:
-        kind = kind or _guessed(left, found)
+    if not has_values:
+        kind = cast("str | None", kind or _guessed(left))
         if kind is not None:
             found["type"] = kind
         _kept(found, left, kind)
@@ -103,9 +105,6 @@ def _part(schema: object) -> Json:
 def _several(found: dict[str, Any], left: dict[str, Any], kinds: list[str]) -> dict[str, Json]:
     """Return alternatives for a schema with a list of types."""
     shared = {key: left.pop(key) for key in ("title", "description") if key in left}
-    if "enum" in left:
-        # The values say their types themselves.
-        return {**found, **strict_schema({**shared, **left})}
     return {**found, **shared, "anyOf": [strict_schema({**left, "type": kind}) for kind in kinds]}
 
 
@@ -122,24 +121,25 @@ def _alternatives(found: dict[str, Any], left: dict[str, Any]) -> None:
             found["allOf" if key == "allOf" else "anyOf"] = [_part(item) for item in branches]
 
 
-def _values(found: dict[str, Any], left: dict[str, Any]) -> None:
-    values = left.get("enum")
+def _lists(schema: Mapping[str, Any]) -> list[str]:
+    """Return under which keywords a schema lists values that a model can be held to."""
+    values: Any = schema.get("enum")
+    found: list[str] = []
     if isinstance(values, list) and values:
         items = cast("list[Any]", values)
         if all(isinstance(item, _PLAIN) for item in items):
-            found["enum"] = left.pop("enum")
-    if "const" in left and isinstance(left["const"], _PLAIN):
-        found["const"] = left.pop("const")
+            found.append("enum")
+    if "const" in schema and isinstance(schema["const"], _PLAIN):
+        found.append("const")
+    return found
 
 
-def _guessed(left: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+def _guessed(left: Mapping[str, Any]) -> str | None:
     """Return the type of a schema that names none."""
     if "properties" in left:
         return "object"
     if "items" in left or "prefixItems" in left:
         return "array"
-    if "anyOf" in found or "allOf" in found:
-        return None
     return None
 
 

@@ -30,6 +30,10 @@ _DROPPED: Final = frozenset((
     "$comment", "$schema", "deprecated", "discriminator", "example", "examples", "readOnly",
     "writeOnly",
 ))  # fmt: skip
+_BESIDE: Final = frozenset(("$defs", "$ref", "definitions", "description", "nullable", "title"))
+"""What needs no words beside a reference."""
+_LISTED: Final = frozenset(("integer", "null", "number", "string"))
+"""Types whose values can be listed."""
 _LOWEST: Final = (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1))
 
 
@@ -73,20 +77,13 @@ class _Dialect:
         if isinstance(schema, bool):
             return {} if schema else {"enum": []}
         found = as_object(schema)
-        if "$ref" in found:
-            ref = str(found["$ref"]).replace("#/definitions/", "#/$defs/")
-            description = found.get("description")
-            if "default" in found:
-                description = with_words(description, {"default": found["default"]})
-            if description is None:
-                return {"$ref": ref}
-            return {"anyOf": [{"$ref": ref}], "description": description}
-        parts: Any = found.pop("allOf", None)
+        parts: Any = found.get("allOf")
         if parts and len(parts) == 1:
-            return self._node({**resolved(parts[0], self._root), **found}, inside)
-        if parts:
-            found["allOf"] = parts
-        return self._plain(found, inside)
+            # How a reference gets words of its own in older schemas. It stays a reference: written
+            # out, one that leads back to where it is would have no end.
+            del found["allOf"]
+            return self._node({**as_object(parts[0]), **found}, inside)
+        return _reference(found) if "$ref" in found else self._plain(found, inside)
 
     def _plain(self, found: dict[str, Any], inside: str) -> dict[str, Any]:
         for key in (*_DROPPED, "$defs", "definitions"):
@@ -116,18 +113,19 @@ class _Dialect:
         return made
 
     def _members(self, found: dict[str, Any], made: dict[str, Any], inside: str) -> None:
+        fields = as_object(found.get("properties"))
         if "properties" in found:
-            fields = as_object(found.pop("properties"))
+            del found["properties"]
             made["properties"] = {name: self._node(part, inside) for name, part in fields.items()}
-            required = [
-                name
-                for name in found.pop("required", ())
-                if not self._leads_back(fields.get(name), inside)
-            ]
+        if isinstance(found.get("required"), list):
+            demanded: list[Any] = found.pop("required")
+            known = [name for name in demanded if name in fields]
+            required = [name for name in known if not self._leads_back(fields[name], inside)]
             if required:
                 made["required"] = required
-        elif "required" in found:
-            made["required"] = found.pop("required")
+            if len(known) < len(demanded):
+                # A demanded field that stands nowhere fails the whole request: it is told.
+                found["required"] = [name for name in demanded if name not in fields]
         for key in ("items", "additionalProperties"):
             if key in found:
                 part = found.pop(key)
@@ -164,23 +162,42 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(part)
 
 
+def _reference(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a reference, which stands alone; what stands beside it is told."""
+    made: dict[str, Any] = {"$ref": str(found["$ref"]).replace("#/definitions/", "#/$defs/")}
+    told = {
+        key: part
+        for key, part in found.items()
+        if key not in _BESIDE and key not in _DROPPED and not key.startswith("x-")
+    }
+    words = with_words(found.get("description"), told)
+    may_be_null = found.get("nullable") is True
+    if words is None and not may_be_null:
+        return made
+    several = [made, {"type": "null"}] if may_be_null else [made]
+    return {"anyOf": several} if words is None else {"anyOf": several, "description": words}
+
+
 def _list_values(found: dict[str, Any], made: dict[str, Any]) -> None:
-    """Put in the values that a schema lists: only text and numbers can be."""
+    """Put in the values that a schema lists: only text and numbers can be, and null beside them."""
     values: list[Any] = [found["const"]] if "const" in found else found["enum"]
     kinds = {kind_of(item) for item in values}
-    plain = [item for item in values if kind_of(item) in ("string", "integer", "number")]
-    if kinds <= {"string", "integer", "number", "null"}:
-        found.pop("const", None)
-        found.pop("enum", None)
+    if not kinds <= _LISTED:
+        if len(kinds) == 1:
+            made["type"] = kinds.pop()
+        return
+    found.pop("const", None)
+    found.pop("enum", None)
+    plain = [item for item in values if item is not None]
     if plain and "null" in kinds:
         made.pop("type", None)
         listed: dict[str, Any] = {"enum": plain}
         if len(kinds) == 2:
             listed["type"] = kind_of(plain[0])
         made["anyOf"] = [listed, {"type": "null"}]
-    elif plain and len(plain) == len(values):
+    elif plain:
         made["enum"] = plain
         if len(kinds) == 1:
             made.setdefault("type", kind_of(plain[0]))
-    elif len(kinds) == 1:
-        made["type"] = kinds.pop()
+    else:
+        made["type"] = "null"

@@ -127,10 +127,10 @@ class _StrictForm:
         self._nodes += 1  # references with words of their own are written out, each time
         if not found or _SHAPING & set(found) or self._nodes > _MOST_NODES:
             raise _NoFormError
-        if "$ref" in found:
-            return self._reference(found, above)
         if found.pop("nullable", None) is True:
             return _or_null(self._node(found, above))
+        if "$ref" in found:
+            return self._reference(found, above)
         parts: Any = found.pop("allOf", None)
         if parts:
             return self._node(_together(found, parts, self._root), above)
@@ -231,11 +231,12 @@ class _StrictForm:
             # A tuple has a form where all of its items are alike.
             if any(item != first[0] for item in first) or items not in (None, False, first[0]):
                 raise _NoFormError
-            if items != first[0] and found.get("maxItems") != len(first) and items is not False:
-                raise _NoFormError
+            if items != first[0]:
+                if found.get("maxItems") != len(first) and items is not False:
+                    raise _NoFormError
+                found.setdefault("maxItems", len(first))
             items = first[0]
             found.setdefault("minItems", len(first))
-            found.setdefault("maxItems", len(first))
         made["items"] = self._node(items, above)
         for key in ("minItems", "maxItems"):
             if _is_number(found.get(key)):

@@ -83,9 +83,12 @@ def takes_null(schema: Any, root: Mapping[str, Any]) -> bool:
 
 
 def _takes_null(schema: Any, root: Mapping[str, Any], known: dict[str, bool]) -> bool:
-    ref = as_object(schema).get("$ref")
+    found = as_object(schema)
+    ref = found.get("$ref")
     if not isinstance(ref, str):
-        return _node_takes_null(as_object(schema), root, known)
+        return _node_takes_null(found, root, known)
+    if found.get("nullable") is True:
+        return True
     if ref not in known:
         known[ref] = False  # while it is looked at: what leads back to itself says nothing
         known[ref] = _node_takes_null(resolved(schema, root), root, known)
@@ -326,7 +329,7 @@ class _Size:
         self._known: dict[str, int] = {}
         self._left = _MOST_PARTS
 
-    def of(self, node: Any, depth: int) -> int:
+    def of(self, node: Mapping[str, Any] | list[Any], depth: int) -> int:
         """Return how many parts there are.
 
         Raises:
@@ -340,16 +343,15 @@ class _Size:
         inner: list[Any] = []
         count = 1
         if isinstance(node, Mapping):
-            known = cast("Mapping[str, Any]", node)
-            ref = known.get("$ref")
-            inner += known.values()
+            ref = node.get("$ref")
+            inner += node.values()
             if isinstance(ref, str):
                 count += self._of_reference(ref, depth)
-        elif isinstance(node, list):
-            inner = cast("list[Any]", node)
+        else:
+            inner += node
         for part in inner:
             if isinstance(part, (Mapping, list)):
-                count += self.of(part, depth + 1)
+                count += self.of(cast("Mapping[str, Any] | list[Any]", part), depth + 1)
         return count
 
     def _of_reference(self, ref: str, depth: int) -> int:
