@@ -86,28 +86,44 @@ def elicited(answer: Any, schema: Mapping[str, Any] | None = None) -> types.Elic
 
     if isinstance(answer, ElicitResult):
         return answer
-    if answer is True:
-        return ElicitResult(action="accept", content=_defaults(schema) or None)
     if answer is False or answer is None:
         return ElicitResult(action="decline")
     dump = getattr(answer, "model_dump", None)
     given: Any = dump(mode="json", by_alias=True) if dump is not None else answer
-    if not isinstance(given, Mapping):
+    known: Mapping[str, Any] = cast("Any", given) if isinstance(given, Mapping) else {}
+    if not (known.keys() <= {"action", "content"} and _is_action(known.get("action"))):
+        known = {"action": "accept", "content": None if given is True else given}
+    content: Any = known.get("content")
+    if known["action"] == "accept":
+        if content is None:
+            content = _defaults(schema) or None
+        elif isinstance(content, Mapping):
+            content = {**_defaults(schema), **cast("Mapping[str, Any]", content)}
+        else:
+            raise ResumeValidationError(
+                "An MCP server's question is answered with the object that its schema asks for, or "
+                'with {"action": "decline"}.'
+            )
+    try:
+        return ElicitResult(action=known["action"], content=content)
+    except ValueError as error:
         raise ResumeValidationError(
-            "An MCP server's question is answered with the object that its schema asks for, or "
-            'with {"action": "decline"}.'
-        )
-    known = dict(cast("Mapping[str, Any]", given))
-    if known.get("action") in _ACTIONS and set(known) <= {"action", "content"}:
-        if known["action"] != "accept" or "content" not in known:
-            return ElicitResult.model_validate(known)
-        known = dict(known["content"])
-    return ElicitResult(action="accept", content={**_defaults(schema), **known})
+            "The answer to an MCP server's question holds what no form has: its fields are texts, "
+            "numbers, booleans and lists of texts."
+        ) from error
+
+
+def _is_action(value: Any) -> bool:
+    return isinstance(value, str) and value in _ACTIONS
 
 
 def _defaults(schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    fields: Mapping[str, Any] = (schema or {}).get("properties") or {}
-    return {name: field["default"] for name, field in fields.items() if "default" in field}
+    fields: Any = (schema or {}).get("properties") or {}
+    return {
+        name: field["default"]
+        for name, field in fields.items()
+        if isinstance(field, Mapping) and "default" in field
+    }
 
 
 class HeldCall:

@@ -74,7 +74,8 @@ class Connection:
         self._patience_s = patience_s
         loop = asyncio.get_running_loop()
         self._open: asyncio.Future[mcp.Client] = loop.create_future()
-        self._open.add_done_callback(_looked_at)
+        # Looked at, so that asyncio does not report an error that nobody waited for.
+        self._open.add_done_callback(lambda future: future.exception())
         self._end = asyncio.Event()
         # Not a task group's: it lives as long as the connection, across many calls. It knows of no
         # call either, since what it is told belongs to any of them.
@@ -304,12 +305,6 @@ def _sdk() -> Any:
 
 def _nothing() -> None:
     return
-
-
-def _looked_at(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        # So that asyncio does not report an error that nobody waited for.
-        future.exception()
 
 
 def _first(error: BaseException) -> BaseException:

@@ -16,7 +16,6 @@ Fate = Literal["refused", "lost", "answered"]
 _CLOSED: Final = -32000
 _TIMED_OUT: Final = -32001
 _ENDS: Final = ("Connection closed", "SSE stream")  # servers give that code to errors of theirs too
-_STREAMS_CLOSED: Final = frozenset(("ClosedResourceError", "BrokenResourceError"))
 
 
 def fate_of(error: Exception) -> Fate:
@@ -26,8 +25,6 @@ def fate_of(error: Exception) -> Fate:
         fate: Any = cast("Mapping[str, Any]", data).get("mastraFate")
         if fate in {"refused", "lost"}:
             return cast("Fate", fate)
-    if type(error).__name__ in _STREAMS_CLOSED:
-        return "lost"
     if getattr(error, "code", None) == _CLOSED and text_of(error).startswith(_ENDS):
         return "lost"
     return "answered"
@@ -66,4 +63,8 @@ def request_failed(server: str, what: str, error: Exception, fate: Fate) -> Tool
         )
     if isinstance(code, int):
         facts["code"] = str(code)
-    return ToolError(f"MCP server {server!r} refused {what}: {text}", details=facts)
+        return ToolError(f"MCP server {server!r} refused {what}: {text}", details=facts)
+    return ToolError(
+        f"What MCP server {server!r} answered to the request for {what} cannot be used: {text}",
+        details=facts,
+    )

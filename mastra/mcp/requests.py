@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from mastra.errors import ToolError
 from mastra.failures import text_of
 from mastra.logs import get_logger
 from mastra.mcp.calls import Question, asking_call, elicited, question_of
@@ -86,7 +87,12 @@ class ServerRequests:
         Returns:
             The answers as JSON, by the server's keys; and the questions that a person has to
             answer, each with its `key`.
+
+        Raises:
+            ToolError: A model has to answer, and none may, or the one there is failed.
         """
+        from mcp_types import ErrorData  # noqa: PLC0415 - an optional package
+
         answers: dict[str, Any] = {}
         questions: list[dict[str, Any]] = []
         for key, request in requests.items():
@@ -98,6 +104,13 @@ class ServerRequests:
                 answer = await self._ask_function(question)
             elif request.method == "sampling/createMessage":
                 answer = await self._sample(request.params)
+                if isinstance(answer, ErrorData):
+                    # There is no answer that says so: the call cannot go on.
+                    raise ToolError(
+                        f"MCP server {server!r} asks for a model's answer. {answer.message}",
+                        code="MCP_SAMPLING",
+                        details={"server": server},
+                    )
             else:
                 answer = self._roots(self._configs[server])
             answers[key] = answer.model_dump(mode="json", by_alias=True, exclude_none=True)

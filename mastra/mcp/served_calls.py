@@ -80,7 +80,7 @@ class MCPCall:
         """Return what the client's model answers.
 
         Raises:
-            ToolError: The client has none to offer, or refused.
+            ToolError: The client has none to offer, refused, or has it answer with no text.
         """
         capabilities = self.extra.session.client_capabilities
         if capabilities is None or capabilities.sampling is None:
@@ -95,7 +95,9 @@ class MCPCall:
         request = types.CreateMessageRequest(params=params)
         answer = await _ask(self.extra, request, types.CreateMessageResult)
         content: Any = answer.content
-        return content.text if content.type == "text" else ""
+        if content.type != "text":
+            raise ToolError(f"The MCP client's model answered with {content.type}, not with text.")
+        return content.text
 
 
 class MCPElicitation:

@@ -102,12 +102,15 @@ async def prompt_messages(
     if missing:
         raise MCPError(INVALID_PARAMS, f"Prompt {name!r} needs the argument {missing[0]!r}.")
     found = await call_user(prompts.get_prompt_messages, name, args, ctx)
-    messages = [made for item in found for made in _messages(item)]
+    # One alone is as good as a list of it; a text would be taken apart letter by letter.
+    is_one = isinstance(found, str | Mapping | Message | types.PromptMessage)
+    items: Any = [found] if is_one else found
+    messages = [made for item in items for made in _messages(item)]
     return types.GetPromptResult(description=prompt.description, messages=messages)
 
 
 def _messages(item: Any) -> list[types.PromptMessage]:
-    if isinstance(item, Mapping):
+    if isinstance(item, Mapping | types.PromptMessage):
         return [_as(types.PromptMessage, item, "get_prompt_messages")]
     message = Message("user", item) if isinstance(item, str) else item
     if not isinstance(message, Message) or message.role not in {"user", "assistant"}:
@@ -122,7 +125,8 @@ def _messages(item: Any) -> list[types.PromptMessage]:
 
 async def completed(complete: Completer, of: str, argument: str, value: str) -> types.Completion:
     """Return suggestions for an argument."""
-    found = list(await call_user(complete, of, argument, value))
+    given: Any = await call_user(complete, of, argument, value)
+    found: list[str] = [given] if isinstance(given, str) else list(given)
     return types.Completion(
         values=found[:_MOST_SUGGESTIONS],
         total=len(found),

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
@@ -85,30 +85,34 @@ class HttpSessions:
                 self._is_idle.set()
 
     async def _running(self) -> StreamableHTTPSessionManager:
-        loop = asyncio.get_running_loop()
-        if self._manager is None or self._loop is not loop:
-            # No session works in another event loop than the one that it began in.
-            self._loop, self._manager, self._end = loop, loop.create_future(), asyncio.Event()
+        loop, made = asyncio.get_running_loop(), self._manager
+        if made is None or self._loop is not loop or cast("asyncio.Task[None]", self._task).done():
+            # No session works in another event loop than the one that it began in. An application
+            # that has stopped may start once more, and what could not begin may the next time.
+            made = self._manager = loop.create_future()
+            self._loop, self._end = loop, asyncio.Event()
             self._is_idle, self._calls = asyncio.Event(), set()
             # It knows of no request, since it serves all of them.
-            self._task = loop.create_task(self._hold(), context=contextvars.Context())
-        return await asyncio.shield(self._manager)
+            holding = self._hold(made, self._end)
+            self._task = loop.create_task(holding, context=contextvars.Context())
+        return await asyncio.shield(made)
 
-    async def _hold(self) -> None:
-        made: asyncio.Future[Any] = self._manager  # pyright: ignore[reportAssignmentType]
-        manager = _Resumable(
-            self._server.build(),
-            max_request_body_size=self._body_limit,
-            retry_interval=_RETRY_MS,
-        )
-        try:
-            async with manager.run():
-                made.set_result(manager)
-                await self._end.wait()
-        except Exception as error:
-            if made.done():
-                raise
-            made.set_exception(error)
+    async def _hold(
+        self, made: asyncio.Future[StreamableHTTPSessionManager], end: asyncio.Event
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            try:
+                manager = _Resumable(
+                    self._server.build(),
+                    max_request_body_size=self._body_limit,
+                    retry_interval=_RETRY_MS,
+                )
+                await stack.enter_async_context(manager.run())
+            except Exception as error:  # noqa: BLE001 - told to whoever waits for it
+                made.set_exception(error)
+                return
+            made.set_result(manager)
+            await end.wait()
 
     async def aclose(self, patience_s: float) -> None:
         """End all sessions, once the calls under way are over or the patience is.

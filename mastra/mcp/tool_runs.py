@@ -174,9 +174,7 @@ class ToolRuns:
         found = self._held.pop(call_id, None)
         if found is not None:
             found[1].cancel()
-            task = found[0].task
-            if task is not None:
-                task.cancel()
+            cast("asyncio.Task[Any]", found[0].task).cancel()
 
     def _suspend_for(
         self,

@@ -93,10 +93,11 @@ class Server:
     """Set when the server has been told to stop."""
     turns: Turns = field(default_factory=Turns)
     """Whose turn it is to encode and send."""
-    closers: list[Callable[[float], Awaitable[None]]] = field(
-        default_factory=list[Callable[[float], Awaitable[None]]]
+    closers: set[Callable[[float], Awaitable[None]]] = field(
+        default_factory=set[Callable[[float], Awaitable[None]]]
     )
-    """What ends when the server stops, told how many seconds it may take."""
+    """What ends when the server stops, told how many seconds it may take. A server that has stopped
+    may start once more: what cannot go on after its end takes itself out, and is made anew."""
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     """What parts of the server keep, by their own names."""
 

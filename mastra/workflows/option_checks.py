@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mastra.errors import ConfigError, WorkflowDefinitionError
 from mastra.given import (
@@ -70,7 +70,13 @@ def check_call(run_id: str, **options: Any) -> None:
 
 _OF_APPLICATION: Final = {
     "logger": having("a logger, such as logging.getLogger('app')", "warning", "error"),
-    "mcp_servers": MAPPING,
+    "mcp_servers": Form(
+        "a dict of MCPServers by key",
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(hasattr(one, "registered_with") for one in cast("Any", value).values())
+        ),
+    ),
     "scheduler": Form(
         "a SchedulerConfig or False",
         lambda value: isinstance(value, bool) or hasattr(value, "tick_interval"),

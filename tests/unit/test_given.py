@@ -117,7 +117,7 @@ REFUSED: dict[Callable[..., Any], dict[str, tuple[Any, ...]]] = {
         "engine": (TEXT, NUMBER, ODD),
         "server": (TEXT, NUMBER, ODD, {"port": 1}),
         "logger": (TEXT, NUMBER, ODD),
-        "mcp_servers": NO_MAPPING,
+        "mcp_servers": (*NO_MAPPING, {"m": Odd()}),
         "scheduler": (TEXT, NUMBER, ODD, {"enabled": True}),
         "clock": (TEXT, NUMBER, ODD),
         "ids": (TEXT, NUMBER, ODD),

@@ -83,8 +83,10 @@ def _made(server: Server, agent: Agent) -> JsonRpcDispatcher:
         await handler.aclose()
         if teller is not None:
             await teller.aclose(patience_s)
+        server.closers.discard(close)
+        server.facts[_DISPATCHERS].pop(agent.id, None)
 
-    server.closers.append(close)
+    server.closers.add(close)
     return JsonRpcDispatcher(handler, _Contexts(server), enable_v0_3_compat=True)
 
 

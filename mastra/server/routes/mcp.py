@@ -35,8 +35,8 @@ _OFFERS: Final = "mastra.mcp.served_offers"
 
 
 def _server(server: Server, key: str) -> MCPServer:
-    found: Any = server.mastra.mcp_servers.get(key)
-    if not isinstance(found, MCPServer):
+    found: MCPServer | None = server.mastra.mcp_servers.get(key)
+    if found is None:
         raise Refusal(404, "MCP server not found")
     return found
 
@@ -79,9 +79,7 @@ async def list_mcp_servers(
 ) -> dict[str, Json]:
     """List the MCP servers, each with the addresses that it is spoken to at."""
     servers: list[Json] = [
-        _facts(request, key, found)
-        for key, found in server.mastra.mcp_servers.items()
-        if isinstance(found, MCPServer)
+        _facts(request, key, found) for key, found in server.mastra.mcp_servers.items()
     ]
     size = per_page or limit
     start = (page or 0) * (size or 0) if page is not None else offset or 0
@@ -202,7 +200,7 @@ class _Doors:
         if key not in self._http:
             limit = self._server.config.body_size_limit
             made = self._http[key] = HttpSessions(_server(self._server, key), limit)
-            self._server.closers.append(made.aclose)
+            self._server.closers.add(made.aclose)
         return self._http[key]
 
     def sse_of(self, key: str, path: str) -> SseSessions:

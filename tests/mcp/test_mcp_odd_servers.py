@@ -1,0 +1,460 @@
+"""Servers that ask for what a client did not offer, answer in pages, garble their answers, or fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from mcp import types
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp
+
+from mastra.agents.agent import Agent
+from mastra.errors import ResumeValidationError, ToolError
+from mastra.mcp import MCPClient, MCPServer, MCPServerConfig, Question
+from mastra.registry import Mastra
+from mastra.testing.models import ScriptedModel, ToolCall
+from mastra.tools.tool import tool
+from tests.mcp.test_mcp_http import served
+
+pytestmark = pytest.mark.anyio
+
+FORM = types.ElicitRequestFormParams(
+    message="Who?",
+    requested_schema={
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer", "default": 3}},
+    },
+)
+ELSEWHERE = types.ElicitRequestURLParams(
+    message="Log in", url="https://example.com/login", elicitation_id="e1"
+)
+WHO = types.ElicitRequest(params=FORM)
+LOG_IN = types.ElicitRequest(params=ELSEWHERE)
+HM = types.SamplingMessage(role="user", content=types.TextContent(type="text", text="Hm?"))
+MODEL = types.CreateMessageRequest(
+    params=types.CreateMessageRequestParams(messages=[HM], max_tokens=3)
+)
+NOTHING: dict[str, Any] = {"type": "object"}
+Call = Callable[[Any, types.CallToolRequestParams], Any]
+
+
+def text(said: Any) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(type="text", text=str(said))])
+
+
+def serving(call: Call, **handlers: Any) -> Any:
+    """Return a server with one tool, `t`."""
+
+    async def list_tools(_context: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool(name="t", input_schema=NOTHING)])
+
+    given: dict[str, Any] = {"on_list_tools": list_tools, "on_call_tool": call, **handlers}
+    return Server("odd", **given)
+
+
+def wanting(request: Any) -> Any:
+    """Return a server of the newest protocol whose tool wants something, and gives what it got."""
+
+    async def call(_context: Any, params: types.CallToolRequestParams) -> Any:
+        if not params.input_responses:
+            asked = {} if request is None else {"k": request}
+            return types.InputRequiredResult(input_requests=asked, request_state="s")
+        return text(params.input_responses["k"].model_dump(exclude_none=True))
+
+    return {"server": serving(call), "mode": "newest"}
+
+
+def giving(answer: Any) -> Callable[[Question], Any]:
+    """Return what answers every question so."""
+
+    def give(_question: Question) -> Any:
+        return answer
+
+    return give
+
+
+async def called(server: Any, **options: Any) -> Any:
+    async with MCPClient({"s": server}, **options) as client:
+        return await (await client.list_tools())["s_t"].execute({})
+
+
+# -- what is asked though it was not offered ---------------------------------------------------
+
+
+async def test_a_question_where_nobody_can_be_asked_is_declined() -> None:
+    assert await called(wanting(WHO), elicitation=False) == "{'action': 'decline'}"
+
+
+async def test_a_model_that_may_not_be_asked_or_fails_ends_the_call() -> None:
+    with pytest.raises(
+        ToolError, match=r"'s' asks for a model's answer\. Sampling is not"
+    ) as raised:
+        await called(wanting(MODEL))
+    assert raised.value.code == "MCP_SAMPLING"
+    with pytest.raises(
+        ToolError, match=r"'s' asks for a model's answer\. The model failed: .*turns"
+    ):
+        await called(wanting(MODEL), sampling=ScriptedModel())
+    assert "'text': 'yes'" in await called(wanting(MODEL), sampling=ScriptedModel("yes"))
+
+
+async def test_folders_that_are_not_shown_are_none() -> None:
+    assert await called(wanting(types.ListRootsRequest())) == "{'roots': []}"
+
+
+async def test_a_server_that_never_has_enough_is_given_up() -> None:
+    async def call(_context: Any, _params: Any) -> Any:
+        return types.InputRequiredResult(input_requests={"k": WHO}, request_state="s")
+
+    with pytest.raises(ToolError, match="'t' of MCP server 's' asked 10 times"):
+        await called({"server": serving(call), "mode": "newest"}, elicitation=giving({"name": "A"}))
+
+
+async def test_a_server_that_only_wants_to_be_asked_again_is() -> None:
+    async def call(_context: Any, params: types.CallToolRequestParams) -> Any:
+        if params.request_state is None:
+            return types.InputRequiredResult(request_state="later")
+        return text(params.request_state)
+
+    assert await called({"server": serving(call), "mode": "newest"}) == "later"
+
+
+# -- what may be answered ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (types.ElicitResult(action="cancel"), {"action": "cancel"}),
+        (True, {"action": "accept", "content": {"age": 3}}),
+        ({"action": "accept"}, {"action": "accept", "content": {"age": 3}}),
+        ({"action": "accept", "content": None}, {"action": "accept", "content": {"age": 3}}),
+        ({"age": 4, "name": "A"}, {"action": "accept", "content": {"age": 4, "name": "A"}}),
+        # A form may have a field of that name.
+        ({"action": ["a"]}, {"action": "accept", "content": {"age": 3, "action": ["a"]}}),
+    ],
+)
+async def test_an_answer_reaches_the_server(answer: Any, told: dict[str, Any]) -> None:
+    assert await called(wanting(WHO), elicitation=giving(answer)) == str(told)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("Ada", "answered with the object"),
+        (0, "answered with the object"),
+        ({"action": "accept", "content": "Ada"}, "answered with the object"),
+        ({"action": "decline", "content": "no"}, "holds what no form has"),
+        ({"name": {"first": "Ada"}}, "holds what no form has"),
+    ],
+)
+async def test_an_answer_that_no_form_has_is_refused_before_it_is_sent(
+    answer: Any, says: str
+) -> None:
+    with pytest.raises(ResumeValidationError, match=says):
+        await called(wanting(WHO), elicitation=giving(answer))
+
+
+@pytest.mark.parametrize("mode", ["legacy", "newest"])
+async def test_a_question_that_is_answered_elsewhere_has_its_address(mode: Any) -> None:
+    async def call(context: Any, params: types.CallToolRequestParams) -> Any:
+        if mode == "legacy":
+            said = await context.session.elicit_url("Log in", "https://example.com/login", "e1")
+            return text(said.action)
+        if not params.input_responses:
+            return types.InputRequiredResult(input_requests={"k": LOG_IN}, request_state="s")
+        answer: Any = params.input_responses["k"]
+        return text(f"{answer.action} {answer.content}")
+
+    async with MCPClient({"s": {"server": serving(call), "mode": mode}}) as client:
+        model = ScriptedModel(ToolCall("s_t", {}), "done")
+        agent = Agent(id="a", model=model, tools=await client.list_tools())
+        agent = Mastra(agents={"a": agent}).get_agent("a")
+        waits = await agent.generate("go")
+        asked: Any = waits.suspend_payload
+        assert (asked["message"], asked["url"]) == ("Log in", "https://example.com/login")
+        assert "resumeSchema" not in asked
+        done = await agent.resume_generate(True, run_id=waits.run_id)
+    assert done.tool_results[0].payload.result == ("accept" if mode == "legacy" else "accept None")
+
+
+# -- questions that come at the wrong time -----------------------------------------------------
+
+
+async def test_a_question_that_belongs_to_no_call_is_refused() -> None:
+    async def list_tools(context: Any, _params: Any) -> types.ListToolsResult:
+        await context.session.elicit_form("Who?", FORM.requested_schema)
+        raise AssertionError
+
+    server = serving(never, on_list_tools=list_tools)
+    async with MCPClient({"s": {"server": server, "mode": "legacy"}}) as client:
+        with pytest.raises(ToolError, match="no tool call is under way"):
+            await client.list_tools()
+
+
+async def never(_context: Any, _params: Any) -> Any:
+    raise AssertionError
+
+
+class Heard:
+    """An application, and whether somebody hears what it says by itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.is_heard = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_on(message: Any) -> None:
+            await send(message)
+            if message["type"] == "http.response.start" and scope["method"] == "GET":
+                self.is_heard.set()
+
+        await self.app(scope, receive, send_on)
+
+
+async def test_a_question_that_may_belong_to_either_of_two_calls_is_refused() -> None:
+    is_second, is_refused = asyncio.Event(), asyncio.Event()
+
+    async def call(context: Any, _params: Any) -> Any:
+        if not is_second.is_set():
+            is_second.set()
+            await is_refused.wait()
+            return text("done")
+        await app.is_heard.wait()
+        try:
+            # Over the connection, where it does not say which call it is for.
+            await context.session.elicit_form("Who?", FORM.requested_schema)
+        except MCPError as error:
+            is_refused.set()
+            return text(error)
+
+    app = Heard(serving(call).streamable_http_app())
+    async with served(app) as url, MCPClient({"s": {"url": url, "mode": "legacy"}}) as client:
+        tried = (await client.list_tools())["s_t"]
+        first = asyncio.ensure_future(tried.execute({}))
+        await is_second.wait()
+        assert "several are" in await tried.execute({})
+        assert await first == "done"
+
+
+async def test_a_question_that_the_server_no_longer_asks_when_it_is_answered() -> None:
+    has_given_up = asyncio.Event()
+
+    async def call(context: Any, _params: Any) -> Any:
+        asking = context.session.elicit_form("Who?", FORM.requested_schema)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asking, 0.01)
+        has_given_up.set()
+        return text("without you")
+
+    async with MCPClient({"s": {"server": serving(call), "mode": "legacy"}}) as client:
+        model = ScriptedModel(ToolCall("s_t", {}), "done")
+        agent = Agent(id="a", model=model, tools=await client.list_tools())
+        agent = Mastra(agents={"a": agent}).get_agent("a")
+        waits = await agent.generate("go")
+        assert waits.finish_reason == "suspended"
+        await has_given_up.wait()
+        done = await agent.resume_generate({"name": "Ada"}, run_id=waits.run_id)
+    assert done.tool_results[0].payload.result == "without you"
+
+
+# -- lists, and answers that are none ----------------------------------------------------------
+
+
+def paged(kind: Any, **items: Any) -> Any:
+    """Return a handler that gives each item on a page of its own."""
+    ((field, listed),) = items.items()
+
+    async def handle(_context: Any, params: Any) -> Any:
+        place = int(params.cursor or 0) if params is not None else 0
+        following = str(place + 1) if place + 1 < len(listed) else None
+        return kind(**{field: [listed[place]]}, next_cursor=following)
+
+    return handle
+
+
+async def test_lists_are_read_to_their_last_page() -> None:
+    server = serving(
+        never,
+        on_list_tools=paged(
+            types.ListToolsResult,
+            tools=[types.Tool(name=name, input_schema=NOTHING) for name in ("x", "y", "z")],
+        ),
+        on_list_resources=paged(
+            types.ListResourcesResult,
+            resources=[types.Resource(name=name, uri=f"n://{name}") for name in ("x", "y")],
+        ),
+        on_list_resource_templates=paged(
+            types.ListResourceTemplatesResult,
+            resource_templates=[
+                types.ResourceTemplate(name=name, uri_template=f"n://{name}/{{a}}")
+                for name in ("x", "y")
+            ],
+        ),
+        on_list_prompts=paged(
+            types.ListPromptsResult, prompts=[types.Prompt(name=name) for name in ("x", "y")]
+        ),
+    )
+    async with MCPClient({"s": MCPServerConfig(server=server)}) as client:
+        assert sorted(await client.list_tools()) == ["s_x", "s_y", "s_z"]
+        assert [one.name for one in (await client.resources.list())["s"]] == ["x", "y"]
+        assert [one.name for one in (await client.resources.templates())["s"]] == ["x", "y"]
+        assert [one.name for one in (await client.prompts.list())["s"]] == ["x", "y"]
+        with pytest.raises(ToolError, match=r"There is no MCP server 'nope'\. Known: s"):
+            await client.resources.read("nope", "n://x")
+
+
+async def test_a_server_that_falls_silent_is_waited_for_no_longer_than_was_said() -> None:
+    async def read(_context: Any, _params: Any) -> Any:
+        await asyncio.Event().wait()
+
+    server = serving(never, on_read_resource=read)
+    async with MCPClient({"s": {"server": server, "mode": "legacy"}}, timeout_s=0.05) as client:
+        with pytest.raises(
+            ToolError, match="'s' did not answer resource 'n://x' in time"
+        ) as raised:
+            await client.resources.read("s", "n://x")
+        assert raised.value.code == "MCP_TIMEOUT"
+
+
+@asynccontextmanager
+async def ending_badly(_server: Any) -> AsyncGenerator[dict[str, Any]]:
+    yield {}
+    raise RuntimeError("the lights stay on")
+
+
+async def test_a_server_that_fails_while_it_ends_has_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def call(_context: Any, _params: Any) -> Any:
+        return text("here")
+
+    caplog.set_level(logging.DEBUG, "mastra")
+    client = MCPClient({"s": {"server": serving(call, lifespan=ending_badly)}})
+    assert await (await client.list_tools())["s_t"].execute({}) == "here"
+    await client.aclose()
+    assert "The connection to MCP server 's' ended" in caplog.text
+    # The next call has a connection of its own.
+    assert await (await client.list_tools())["s_t"].execute({}) == "here"
+    await client.aclose()
+
+
+# -- behind HTTP -------------------------------------------------------------------------------
+
+
+@tool
+async def double(n: int) -> int:
+    """Double a number."""
+    return n * 2
+
+
+class Answering:
+    """Our server, whose answers are sometimes somebody else's."""
+
+    def __init__(self) -> None:
+        self.app: ASGIApp = MCPServer("s", tools=[double]).asgi_app()
+        self.method = ""
+        self.answers: list[Callable[[Any], Response]] = []
+        """What is answered to calls of that method, until there are none left."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or not self.answers:
+            await self.app(scope, receive, send)
+            return
+        body = await Request(scope, receive).body()
+        said = await Request(scope, _giving(body)).json()
+        if said.get("method") == self.method:
+            await self.answers.pop(0)(said)(scope, receive, send)
+        else:
+            await self.app(scope, _giving(body, receive), send)
+
+
+def _giving(body: bytes, then: Any = None) -> Any:
+    left = [{"type": "http.request", "body": body}]
+
+    async def receive() -> Any:
+        return left.pop() if left else await then()
+
+    return receive
+
+
+def gone(_said: Any) -> Response:
+    return PlainTextResponse("nobody of that name", 404)
+
+
+def no_session(said: Any) -> Response:
+    error = {"code": -32600, "message": "Bad Request: No valid session ID provided"}
+    return JSONResponse({"jsonrpc": "2.0", "id": said["id"], "error": error}, 400)
+
+
+@pytest.mark.parametrize("forgotten", [gone, no_session])
+async def test_a_call_in_a_session_that_the_server_forgot_is_made_in_another(
+    forgotten: Callable[[Any], Response],
+) -> None:
+    app = Answering()
+    async with served(app) as url, MCPClient({"s": {"url": url, "mode": "legacy"}}) as client:
+        tools = await client.list_tools()
+        app.method, app.answers = "tools/call", [forgotten, forgotten]
+        assert await tools["s_double"].execute({"n": 2}) == "4"
+        app.answers = [forgotten] * 3
+        with pytest.raises(ToolError, match="'s' did not take tool 'double'") as raised:
+            await tools["s_double"].execute({"n": 2})
+        assert raised.value.code == "MCP_UNREACHABLE"
+        assert await tools["s_double"].execute({"n": 3}) == "6"
+
+
+async def test_an_answer_that_the_protocol_does_not_have_is_said_to_be_none() -> None:
+    def garbled(said: Any) -> Response:
+        return JSONResponse({"jsonrpc": "2.0", "id": said["id"], "result": {"tools": "many"}})
+
+    app = Answering()
+    async with served(app) as url, MCPClient({"s": url}) as client:
+        app.method, app.answers = "tools/list", [garbled]
+        with pytest.raises(
+            ToolError, match="answered to the request for the list of its tools can"
+        ):
+            await client.list_tools()
+        assert list(await client.list_tools()) == ["s_double"]
+
+
+# -- event loops -------------------------------------------------------------------------------
+
+
+async def test_connections_of_another_thread_are_closed_there() -> None:
+    client = MCPClient({"s": {"server": MCPServer("s", tools=[double])}})
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        listing = asyncio.run_coroutine_threadsafe(client.list_tools(), loop)
+        assert list(await asyncio.wrap_future(listing)) == ["s_double"]
+        await client.aclose()
+        counting = asyncio.run_coroutine_threadsafe(others(), loop)
+        assert await asyncio.wrap_future(counting) == 0
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def others() -> int:
+    return len(asyncio.all_tasks()) - 1
+
+
+def test_connections_of_a_loop_that_stands_still_are_left_to_it() -> None:
+    client = MCPClient({"s": {"server": MCPServer("s", tools=[double])}})
+    with asyncio.Runner() as runner:
+        assert list(runner.run(client.list_tools())) == ["s_double"]
+        asyncio.run(client.aclose())
+        # It has nothing of the client's any more, and ends what it has when it ends itself.
+        assert list(runner.run(client.list_tools())) == ["s_double"]
+        runner.run(client.aclose())
