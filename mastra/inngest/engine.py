@@ -496,5 +496,5 @@ class InngestEngine:
         self._needed.clear()
         for feed in feeds:
             feed.close()
-        await self.originals.aclose()
-        await self.mail.aclose()
+        for part in (self.originals, self._functions.work, self.mail):
+            await part.aclose()

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import inngest
 
 from mastra.clock import Clock
-from mastra.errors import ConfigError, DefinitionChangedError, RunError, WorkflowDefinitionError
+from mastra.errors import ConfigError, DefinitionChangedError, WorkflowDefinitionError
 from mastra.failures import text_of
 from mastra.inngest.continuation import LegFull, Send, can_go_on, claim_next, see_to_next
 from mastra.inngest.end_notice import tell_again
@@ -35,6 +35,7 @@ from mastra.inngest.wire.names import (
 )
 from mastra.inngest.wire.request import RequestMiddleware, current_request
 from mastra.inngest.wire.transport import NotReached
+from mastra.inngest.work import AskAgain, WorkClaim, WorkClaims
 from mastra.inngest.worker_leg import LegCanceled, LegGone, LegSuperseded, WorkerLeg
 from mastra.jsonable import Json
 from mastra.logs import get_logger
@@ -81,6 +82,8 @@ class WorkflowFunctions:
         self._client = client
         self._api = api
         self._legs = legs
+        self.work = WorkClaims(lambda: legs.is_closed)
+        """What this process is at work on."""
         self._mail = mail
         self._take_answer = take_answer
         self._send = send
@@ -164,9 +167,21 @@ class WorkflowFunctions:
     ) -> Json:
         facts = current_request()
         if self._legs.is_closed:
-            raise _WorkerStops("The worker is going down; send the request again.")
+            raise AskAgain("The worker is going down; send the request again.")
         run_id = event.run_id = event.run_id or facts.run_id
+        async with self.work.of(target(run_id), facts) as claim:
+            return await self._answer_alone(ctx, target, event, claim)
+
+    async def _answer_alone(
+        self,
+        ctx: inngest.Context,
+        target: Callable[[str], RunTarget],
+        event: LegEvent,
+        claim: WorkClaim,
+    ) -> Json:
+        facts, run_id = current_request(), cast("str", event.run_id)
         try:
+            await claim.take()
             leg = await self._legs.open(target(run_id), event, facts)
         except LegSuperseded:
             await tell_again(self._mail.send, target(run_id), event)
@@ -178,14 +193,14 @@ class WorkflowFunctions:
             get_logger({"run_id": run_id}).error("A run waits for its definition. %s", error)
             # The server keeps a message and no code.
             raise DefinitionChangedError(f"{error.code}: {error}", details=error.details) from error
-        except ConfigError:
+        except (AskAgain, ConfigError):
             raise
         except Exception as error:
             if facts.is_error_final or not event.token:
                 raise inngest.NonRetriableError(text_of(error)) from error
             raise
         try:
-            result = await self._drive(ctx, leg)
+            result = await self._drive(ctx, leg, claim)
         except LegSuperseded:
             return await self._stored_answer(target(run_id))
         finally:
@@ -198,7 +213,9 @@ class WorkflowFunctions:
             return {"runId": run_id, "status": "running"}
         return _answer_of(run_id, result)
 
-    async def _drive(self, ctx: inngest.Context, leg: WorkerLeg) -> WorkflowResult[Any] | None:
+    async def _drive(
+        self, ctx: inngest.Context, leg: WorkerLeg, claim: WorkClaim
+    ) -> WorkflowResult[Any] | None:
         """Walk as far as this request goes; return the result if the leg ended in it."""
         facts, run, spec = current_request(), leg.run, leg.command.target.spec
         run.engine_facts = {"step": ctx.step, "runId": facts.run_id, "attempt": facts.attempt}
@@ -206,6 +223,7 @@ class WorkflowFunctions:
             ctx,
             facts,
             leg,
+            claim,
             max_request_s=self._max_request_s,
             buffered_steps=self._buffered_steps,
             steps_per_run=self._steps_per_run,
@@ -228,12 +246,14 @@ class WorkflowFunctions:
                 outcome = Outcome("canceled")
             if run.stop.is_thrown and outcome.status not in ("failed", "tripwire"):
                 outcome = Outcome("canceled")
+            await claim.confirm()
             return await leg.conclude(outcome)
-        except (LegSuperseded, _WorkerStops):
+        except (LegSuperseded, AskAgain):
             raise
         except Exception as error:
             if not facts.is_error_final:
                 raise
+            await claim.confirm()
             return await leg.conclude(outcome_of_fault(run, error))
 
     async def _see_to_next(self, ctx: inngest.Context, target: RunTarget, event: LegEvent) -> None:
@@ -270,15 +290,11 @@ def _refuse_others(event: inngest.Event, function: str, trigger: str) -> None:
         raise inngest.NonRetriableError(f"This event is not for function {function!r}.")
 
 
-class _WorkerStops(RunError):  # noqa: N818 - says why the server is to ask again
-    code = "WORKER_STOPS"
-
-
 def _raise_if_lost(leg: WorkerLeg) -> None:
     if leg.is_superseded:
         raise LegSuperseded
     if leg.is_stopping:
-        raise _WorkerStops("The worker is going down; send the request again.")
+        raise AskAgain("The worker is going down; send the request again.")
 
 
 def _answer_of(run_id: str, result: WorkflowResult[Any]) -> dict[str, Json]:

@@ -93,6 +93,8 @@ class LegTable:
             if leg is None or leg.owner != owner_of(token) or leg.ended.is_set():
                 leg = await self._begin(target, event, facts, owner_of(token))
                 self._open[key] = leg
+            elif target.store.is_shared:
+                await leg.catch_up()
             leg.requests += 1
             # A leg that this process has not seen from its beginning finds what the server keeps.
             leg.given_bytes = max(leg.given_bytes, facts.memo_bytes)
@@ -159,6 +161,7 @@ class LegTable:
         publisher = Publisher(run, readers, self._mail.outbox, start)
         leg = WorkerLeg(command, run, writer, publisher, self._api, owner)
         leg.goes_on = can_go_on(target, event)
+        leg.position = -1 if loaded is None else loaded.last_position
         leg.stored_context = run.request_context.to_json()
         await self._note_server(leg, facts, loaded)
         if loaded is not None:

@@ -29,6 +29,7 @@ from mastra.inngest.wire.api import Checkpoint
 from mastra.inngest.wire.envelope import decode_memo, encode_memo
 from mastra.inngest.wire.names import step_hash, step_name
 from mastra.inngest.wire.request import RequestFacts
+from mastra.inngest.work import WorkClaim
 from mastra.inngest.worker_leg import LegCanceled, LegGone, WorkerLeg
 from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
@@ -74,6 +75,7 @@ class FrontierOps:
         ctx: inngest.Context,
         facts: RequestFacts,
         leg: WorkerLeg,
+        claim: WorkClaim,
         *,
         max_request_s: float | None,
         buffered_steps: int,
@@ -85,6 +87,7 @@ class FrontierOps:
             ctx: The SDK's context.
             facts: What the server said beside it.
             leg: The leg of the run.
+            claim: The request's right to run operations of it.
             max_request_s: How long steps may run in this request before the next is handed to
                 the server; `None` to hand over every step.
             buffered_steps: How many finished steps may be on their way to the server while the
@@ -95,6 +98,7 @@ class FrontierOps:
         self._ctx = ctx
         self._facts = facts
         self._leg = leg
+        self._claim = claim
         self._steps_per_run = steps_per_run
         self.seeks_one = facts.is_targeted
         self._until = None if max_request_s is None else time.monotonic() + max_request_s
@@ -377,7 +381,9 @@ class FrontierOps:
             return found  # it has been run since this walk came to it
         own = under_way[parked.op_id] = self._future()
         try:
+            await self._claim.confirm()
             record = await self._perform(parked.body)
+            await self._claim.confirm()
             await self._leg.commit(record)
             own.set_result(record)
         finally:

@@ -13,9 +13,10 @@ from mastra.inngest.publisher import WRITTEN, Publisher
 from mastra.inngest.wire.api import InngestApi
 from mastra.jsonable import Json
 from mastra.logs import get_logger
-from mastra.storage.base import RunChanges
+from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, Pending
 from mastra.workflows.engines.commands import Command
+from mastra.workflows.engines.journal import LoadedRun, fold_rows
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import conclude
 from mastra.workflows.engines.outcome import Outcome
@@ -76,6 +77,8 @@ class WorkerLeg:
         default_factory=dict[str, asyncio.Future[StepRecord]]
     )
     """Operations that run here, each with what will come of it."""
+    position: int = -1
+    """Up to where in the stored journal it is known what others have done."""
     given_bytes: int = 0
     """How much JSON the steps of the leg have given so far."""
     has_aborted: bool = False
@@ -84,6 +87,8 @@ class WorkerLeg:
     """Whether it goes on in another run of the server once this one takes no more steps."""
     stored_context: dict[str, Json] = field(default_factory=dict[str, Any])
     """The request context as storage has it."""
+    _own: set[str] = field(default_factory=set[str])
+    """The operations that were stored here."""
     _announced: set[str] = field(default_factory=set[str])
     """The steps that have written something which is stored, or about to be."""
     _watch: asyncio.Task[None] | None = None
@@ -97,6 +102,7 @@ class WorkerLeg:
 
     async def commit(self, record: StepRecord) -> None:
         """Store a finished operation."""
+        self._own.add(record.op_id)
         self._add_starts(record)
         stored = self.writer.commit(record)
         if stored is not None:
@@ -150,6 +156,19 @@ class WorkerLeg:
         run.order = max(run.order, record.order)
         run.state.merge(record)
         await self.commit(record)
+
+    async def catch_up(self) -> None:
+        """Take what other processes have stored of the leg since it was opened here."""
+        target, run = self.command.target, self.run
+        key = (target.workflow_id, target.run_id)
+        since = LoadedRun(RunHead(*key, "running"), last_position=self.position)
+        fold_rows(since, await target.store.load_rows(*key, self.position))
+        self.position = since.last_position
+        for op_id, record in since.journal.items():
+            if op_id not in self._own:
+                run.order = max(run.order, record.order)
+                run.state.merge(record)
+                run.add(record)
 
     async def flush(self) -> None:
         """Store what was logged since the last operation."""

@@ -6,14 +6,27 @@ two processes have to agree on the time, and one whose clock jumps loses nothing
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from mastra.dataclass import dataclass
 
-__all__ = ["DRIVER_ID_LENGTH", "DriverFacts", "DriverStore"]
+__all__ = ["DRIVER_ID_LENGTH", "WHOLE", "DriverFacts", "DriverStore", "Work"]
 
 DRIVER_ID_LENGTH = 36
 """An owner of a run is the id of its driver, a colon, and which of the driver's claims it is."""
+
+WHOLE = ""
+"""The part of a run that is all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A part of a run that one driver at a time is at work on; all of it is beside no other."""
+
+    workflow_id: str
+    run_id: str
+    part: str = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +64,30 @@ class DriverStore(Protocol):
         """Return those that hold a lease, or did not long ago."""
         ...
 
+    async def begin_work(
+        self, work: Work, owner: str, *, dead_owners: Collection[str] = ()
+    ) -> bool:
+        """Note who is at work on a part of a run, in one atomic step.
+
+        It succeeds where nobody else with a lease is at work on it, or on all of the run, and
+        where those who are, are among `dead_owners`; for all of a run, on no part of it either.
+        """
+        ...
+
+    async def workers(self, work: Work) -> list[str]:
+        """Return who is noted as being at work on a part of a run, or on what is not beside it."""
+        ...
+
+    async def end_work(self, work: Work, owner: str) -> None:
+        """Note that an owner is no longer at work on a part of a run."""
+        ...
+
     async def release(self, owner: str) -> None:
-        """Let others have at once what is claimed under a name: runs of workflows and agents."""
+        """Let others have at once what is claimed under a name: runs, and parts of them."""
         ...
 
     async def forget(self, driver_id: str) -> None:
-        """Remove a driver, and with it its lease; also those whose lease ended long ago."""
+        """Remove a driver, and with it its lease and work; also those whose lease ended long ago."""
         ...
 
     def apart(self) -> DriverStore:

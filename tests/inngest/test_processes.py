@@ -12,13 +12,16 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
 from mastra import Mastra, ResumeClaimedError
 from tests.inngest.worker_app import build
-from tests.support.inngest_env import DevServer
+from tests.support.inngest_env import DevServer, free_ports, inngest_host
 
 pytestmark = pytest.mark.devserver
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,9 +40,12 @@ async def opened(url: str, folder: Path, *, is_shared: bool) -> AsyncIterator[Ma
 class Worker:
     """The worker's process."""
 
-    def __init__(self, server: DevServer, folder: Path, shared: str) -> None:
-        self._arguments = [server.url, str(server.app_port), str(folder), shared]
-        self._url = f"http://127.0.0.1:{server.app_port}/api/inngest"
+    def __init__(
+        self, server: DevServer, folder: Path, shared: str, port: int | None = None
+    ) -> None:
+        port = server.app_port if port is None else port
+        self._arguments = [server.url, str(port), str(folder), shared]
+        self._url = f"http://127.0.0.1:{port}/api/inngest"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -102,6 +108,71 @@ async def test_tokens_reach_another_process_in_order(
         assert statistics.median(delays) < 0.08
 
 
+class TimingOut:
+    """A proxy before several workers: it gives the server up on its first requests too early."""
+
+    def __init__(self, ports: list[int], is_begun: asyncio.Event) -> None:
+        self._urls = [f"http://127.0.0.1:{port}" for port in ports]
+        self._is_begun = is_begun
+        self._http = httpx.AsyncClient(timeout=None)
+        self._given_up: list[asyncio.Task[httpx.Response]] = []
+        self.asked = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        is_post = request.method == "POST"
+        self.asked += is_post
+        url = f"{self._urls[self.asked % len(self._urls)]}{scope['path']}?{request.url.query}"
+        # The host stays the proxy's: by that the server is told where to ask.
+        headers = [one for one in request.headers.raw if one[0] != b"content-length"]
+        body = await request.body()
+        asking = asyncio.create_task(
+            self._http.request(request.method, url, content=body, headers=headers)
+        )
+        if is_post and self.asked <= 3:
+            self._given_up.append(asking)
+            await self._is_begun.wait()
+            await PlainTextResponse("Gateway Timeout", 504)(scope, receive, send)
+            return
+        answer = await asking
+        told = Response(answer.content, answer.status_code, dict(answer.headers))
+        await told(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """Wait for what nobody listens to."""
+        await asyncio.gather(*self._given_up)
+        await self._http.aclose()
+
+
+async def test_a_proxy_gives_up_on_a_request_that_another_worker_gets_then(
+    dev_server: DevServer, tmp_path: Path
+) -> None:
+    ports, notes = free_ports(2), tmp_path / "ran.txt"
+    workers = [Worker(dev_server, tmp_path, "shared", port) for port in ports]
+    for worker in workers:
+        await asyncio.to_thread(worker.start)
+    proxy = TimingOut(ports, begun := asyncio.Event())
+    try:
+        async with (
+            inngest_host(dev_server) as host,
+            opened(dev_server.url, tmp_path, is_shared=True) as mastra,
+        ):
+            host.call(proxy)
+            await host.sync()
+            run = await mastra.get_workflow("slow").create_run()
+            await run.start_async({"value": 0})
+            await _begun(notes, 1)
+            begun.set()
+            async with asyncio.timeout(30):
+                assert (await run.result()).unwrap().value == 2
+            assert proxy.asked > 2
+            await proxy.aclose()
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert notes.read_text().splitlines() == ["begin 0", "end 0", "begin 1", "end 1"]
+
+
 @pytest.mark.usefixtures("worker")
 async def test_a_run_is_suspended_and_resumed_from_here(
     dev_server: DevServer, tmp_path: Path, shared: str
@@ -121,7 +192,7 @@ async def test_a_run_is_suspended_and_resumed_from_here(
 
 
 def _noted(notes: Path) -> int:
-    return len(notes.read_text().splitlines())
+    return len(notes.read_text().splitlines()) if notes.exists() else 0
 
 
 async def _begun(notes: Path, lines: int) -> None:

@@ -32,11 +32,11 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
     )
     ing = init(client)
 
-    def noting(number: int) -> Any:
+    def noting(number: int, takes_s: float = 0.05) -> Any:
         async def execute(ctx: StepContext[Value]) -> Value:
             with (folder / "ran.txt").open("a") as ran:
                 ran.write(f"begin {number}\n")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(takes_s)
             with (folder / "ran.txt").open("a") as ran:
                 ran.write(f"end {number}\n")
             return Value(value=ctx.input_data.value + 1)
@@ -60,7 +60,9 @@ def build(url: str, folder: Path, *, is_shared: bool) -> tuple[Mastra, inngest.I
     for number in range(10):
         long.then(noting(number))
         through_sdk.then(noting(number))
+    slow = ing.create_workflow(id="slow", **plain).then(noting(0, 3.0)).then(noting(1))
     workflows = {
+        "slow": slow.commit(),
         "long": long.commit(),
         "long-sdk": through_sdk.commit(),
         "tokens": begin("tokens").then(create_step(execute=speak)).commit(),

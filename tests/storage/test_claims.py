@@ -11,7 +11,7 @@ import pytest
 
 from mastra.errors import RunClaimedError
 from mastra.storage.base import WorkflowStore
-from mastra.storage.drivers import DRIVER_ID_LENGTH
+from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore, Work
 from tests.support.storage import (
     SHARED_STORES,
     TestRow,
@@ -145,3 +145,74 @@ async def test_rows_whose_storing_was_not_answered_are_stored_once(
     await append(leased, "r", *rows, owner="me", is_again=True)
     found = values(await leased.load_rows("w", "r"))
     assert found == [*(-place for place in range(before)), 1, 2, 3]
+
+
+ALL, ONE, OTHER = Work("w", "r"), Work("w", "r", "one"), Work("w", "r", "other")
+ME, HER = (f"{name * DRIVER_ID_LENGTH}:1" for name in "de")
+
+
+def drivers_of(store: WorkflowStore) -> DriverStore:
+    assert store.drivers is not None
+    return store.drivers
+
+
+@pytest.mark.parametrize(
+    ("theirs", "owner", "mine", "dead", "is_mine"),
+    [
+        pytest.param(ALL, ALIVE, ALL, (), False, id="one who lives is at work"),
+        pytest.param(ALL, ALIVE, ALL, ("she", ALIVE, "he"), True, id="it is known to be dead"),
+        pytest.param(ALL, ALIVE, ALL, ("she",), False, id="somebody else is dead"),
+        pytest.param(ALL, DEAD, ALL, (), True, id="the lease is over"),
+        pytest.param(ALL, GONE, ALL, (), True, id="the driver is not known"),
+        pytest.param(ALL, ME, ALL, (), True, id="I am at work"),
+        pytest.param(ONE, ALIVE, ONE, (), False, id="on the same part"),
+        pytest.param(ONE, ALIVE, OTHER, (), True, id="on another part"),
+        pytest.param(ONE, ALIVE, ALL, (), False, id="on a part of what I want"),
+        pytest.param(ALL, ALIVE, ONE, (), False, id="on all of it"),
+        pytest.param(Work("w", "s"), ALIVE, ALL, (), True, id="on another run"),
+        pytest.param(Work("v", "r"), ALIVE, ALL, (), True, id="on a run of another workflow"),
+    ],
+)
+async def test_no_two_who_live_are_at_work_on_the_same(
+    leased: WorkflowStore, theirs: Work, owner: str, mine: Work, dead: Any, is_mine: bool
+) -> None:
+    drivers = drivers_of(leased)
+    assert await drivers.begin_work(theirs, owner)
+    await drivers.beat(ME[:DRIVER_ID_LENGTH], "")
+    assert await drivers.begin_work(mine, ME, dead_owners=dead) is is_mine
+    assert (ME in await drivers.workers(mine)) is is_mine
+    # What one has, others wait for, until it is given back by who has it.
+    assert not await drivers.begin_work(mine, HER)
+    await drivers.end_work(mine, HER)
+    assert not await drivers.begin_work(mine, HER)
+    await drivers.end_work(mine, ME if is_mine else owner)
+    await drivers.end_work(theirs, owner)
+    assert await drivers.begin_work(mine, HER)
+
+
+async def test_one_of_many_begins(leased: WorkflowStore) -> None:
+    drivers, won = drivers_of(leased), list[str]()
+
+    async def begin(number: int) -> None:
+        driver_id = f"{number:036}"
+        await drivers.beat(driver_id, "")
+        if await drivers.begin_work(ALL, f"{driver_id}:1"):
+            won.append(driver_id)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(10):
+            tasks.start_soon(begin, number)
+    assert len(won) == 1
+
+
+async def test_what_is_given_up_and_what_a_forgotten_driver_did_is_free(
+    leased: WorkflowStore,
+) -> None:
+    drivers = drivers_of(leased)
+    await drivers.beat(ME[:DRIVER_ID_LENGTH], "")
+    assert await drivers.begin_work(ONE, ME)
+    assert await drivers.begin_work(OTHER, ME[:-1] + "2")
+    await drivers.release(ME)
+    assert await drivers.workers(ONE) == []
+    await drivers.forget(ME[:DRIVER_ID_LENGTH])
+    assert await drivers.workers(ALL) == []

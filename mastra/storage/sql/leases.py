@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import (
     BigInteger,
@@ -22,19 +22,20 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
-from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverFacts
+from mastra.storage.drivers import DRIVER_ID_LENGTH, WHOLE, DriverFacts, Work
 from mastra.storage.sql.database import Database
-from mastra.storage.sql.statements import StatementCache, named
-from mastra.storage.sql.tables import drivers, runs
+from mastra.storage.sql.statements import StatementCache, matches, named, padded
+from mastra.storage.sql.tables import drivers, runs, work
 
 __all__ = ["SQLDrivers", "database_clock", "driver_of", "is_over", "is_unled"]
 
-_columns = drivers.c
+_columns, _w = drivers.c, work.c
 _HEARD = (_columns.driver_id, _columns.about, _columns.lease_until)
 
 _KEPT_MS = 24 * 3600 * 1000
@@ -83,19 +84,59 @@ class SQLDrivers:
         found = await self._database.fetch(statement, {}, what="read the drivers' leases")
         return [DriverFacts(*row) for row in found]
 
+    async def begin_work(
+        self, work: Work, owner: str, *, dead_owners: Collection[str] = ()
+    ) -> bool:
+        """Note who is at work on a part of a run, in one statement."""
+        is_whole = work.part == WHOLE
+        count, dead = padded("owner", list(dead_owners))
+        statement = self._statements.get(
+            ("begin work", is_whole, count),
+            lambda: _begin_work(self._dialect, count, is_whole=is_whole),
+        )
+        values = {**_work_of(work), **dead, "new_owner": owner}
+        values |= {f"new_{name}": getattr(work, name) for name in _PLACE}
+        what = f"note who is at work on run {work.run_id!r}"
+        return await self._database.change(statement, values, what=what) == 1
+
+    async def workers(self, work: Work) -> list[str]:
+        """Return who is noted as being at work on a part of a run, or on what is not beside it."""
+        is_whole = work.part == WHOLE
+        found = await self._database.fetch(
+            self._statements.get(("workers", is_whole), lambda: _workers(is_whole=is_whole)),
+            _work_of(work),
+            what=f"read who is at work on run {work.run_id!r}",
+            is_point=True,
+        )
+        return [str(owner) for (owner,) in found]
+
+    async def end_work(self, work: Work, owner: str) -> None:
+        """Note that an owner is no longer at work on a part of a run."""
+        await self._database.change(
+            self._statements.get(("end work",), _end_work),
+            {**_work_of(work), "of_owner": owner},
+            what=f"note that nobody is at work on run {work.run_id!r}",
+        )
+
     async def release(self, owner: str) -> None:
         """Let others have at once what is claimed under a name."""
-        await self._database.change(
-            self._statements.get(("release runs",), _release_runs),
-            {"of_owner": owner, "new_owner": None},
-            what=f"release runs of {owner!r}",
+        values = {"of_owner": owner, "new_owner": None}
+        await self._database.change_all(
+            [
+                (self._statements.get(("release runs",), _release_runs), values),
+                (self._statements.get(("release work",), _release_work), values),
+            ],
+            what=f"release what is claimed as {owner!r}",
         )
 
     async def forget(self, driver_id: str) -> None:
         """Remove a driver, and those whose lease ended long ago."""
-        await self._database.change(
-            self._statements.get(("forget",), lambda: _forget(self._dialect)),
-            {"of_driver_id": driver_id, "kept_ms": _KEPT_MS},
+        values = {"of_driver_id": driver_id, "kept_ms": _KEPT_MS}
+        await self._database.change_all(
+            [
+                (self._statements.get(("forget",), lambda: _forget(self._dialect)), values),
+                (self._statements.get(("unowned",), _unowned_work), values),
+            ],
             what=f"remove driver {driver_id!r}",
         )
 
@@ -180,3 +221,66 @@ def _forget(dialect: str) -> Delete:
             _columns.lease_until + kept < database_clock(dialect),
         )
     )
+
+
+# -- work ------------------------------------------------------------------------------------------
+
+_PLACE = ("workflow_id", "run_id", "part")
+
+
+def _work_of(work: Work) -> dict[str, object]:
+    return {
+        "of_workflow_id": work.workflow_id,
+        "of_run_id": work.run_id,
+        "of_part": work.part,
+        "of_whole": WHOLE,
+    }
+
+
+def _is_in_the_way(*, is_whole: bool) -> ColumnElement[bool]:
+    """Return the condition that work is not to be done beside other work: both are in the table."""
+    is_of_run = and_(
+        _w.workflow_id == named("of_workflow_id", _w.workflow_id),
+        _w.run_id == named("of_run_id", _w.run_id),
+    )
+    parts = (named("of_part", _w.part), named("of_whole", _w.part))
+    return and_(is_of_run, true() if is_whole else _w.part.in_(parts))
+
+
+def _begin_work(dialect: str, dead_owners: int, *, is_whole: bool) -> Insert:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    has_lease = (
+        exists()
+        .where(
+            _columns.driver_id == driver_of(work), _columns.lease_until >= database_clock(dialect)
+        )
+        .correlate(work)  # of the row in question, also where that is the one to be rewritten
+    )
+    dead = matches("owner", _w.owner, dead_owners)
+    is_alive = and_(has_lease, _w.owner.not_in(dead)) if dead else has_lease
+    is_others = and_(_w.owner != named("new_owner", _w.owner), is_alive)
+    names = (*_PLACE, "owner")
+    free = select(*(named(f"new_{name}", _w[name]) for name in names)).where(
+        not_(exists().where(_is_in_the_way(is_whole=is_whole), is_others))
+    )
+    statement = insert(work).from_select(names, free)
+    return statement.on_conflict_do_update(
+        index_elements=_PLACE, set_={"owner": statement.excluded.owner}, where=not_(is_others)
+    )
+
+
+def _workers(*, is_whole: bool) -> Select[str]:
+    return select(_w.owner).where(_is_in_the_way(is_whole=is_whole))
+
+
+def _end_work() -> Delete:
+    is_it = [_w[name] == named(f"of_{name}", _w[name]) for name in (*_PLACE, "owner")]
+    return delete(work).where(*is_it)
+
+
+def _release_work() -> Delete:
+    return delete(work).where(_w.owner == named("of_owner", _w.owner))
+
+
+def _unowned_work() -> Delete:
+    return delete(work).where(not_(exists().where(_columns.driver_id == driver_of(work))))

@@ -38,6 +38,7 @@ __all__ = [
     "threads",
     "traces",
     "versions",
+    "work",
 ]
 
 METADATA = MetaData()
@@ -82,6 +83,16 @@ drivers = Table(
     Column("lease_until", BigInteger, nullable=False),
 )
 """One row a process that drives runs, with its lease on the database's clock."""
+
+work = Table(
+    "mastra_run_work",
+    METADATA,
+    Column("workflow_id", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+)
+"""One row a request of a server that is being answered, by which no other process does the same."""
 
 journal = Table(
     "mastra_workflow_journal",

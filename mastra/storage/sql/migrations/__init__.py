@@ -22,6 +22,7 @@ from mastra.storage.sql.migrations.v11_schedules import schedule_tables
 from mastra.storage.sql.migrations.v12_flow import flow_tables
 from mastra.storage.sql.migrations.v13_costs import costs
 from mastra.storage.sql.migrations.v14_json_fields import json_fields
+from mastra.storage.sql.migrations.v15_work import work_table
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -58,6 +59,7 @@ MIGRATIONS = (
     Migration(12, flow_tables),
     Migration(13, costs),
     Migration(14, json_fields),
+    Migration(15, work_table),
 )
 LATEST = MIGRATIONS[-1].version
 
