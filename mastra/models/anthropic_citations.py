@@ -27,16 +27,12 @@ def source_of(note: Mapping[str, Any], documents: Sequence[Document]) -> SourceC
     url = note.get("url")
     if url is not None:
         return SourceChunk(new_id(), url, note.get("title"), provider_metadata={"anthropic": own})
-    if note.get("type") == "search_result_location":
-        where = str(note.get("source"))
-        found = where if where.startswith(("http://", "https://")) else None
-        return SourceChunk(
-            new_id(), found, note.get("title") or where, provider_metadata={"anthropic": own}
-        )
     for key, value in note.items():
         first, *rest = key.split("_")
         if rest and key not in ("document_index", "document_title", "cited_text"):
             own[first + "".join(word.title() for word in rest)] = value
+    if note.get("type") == "search_result_location":
+        return _of_search(note, own)
     index = note.get("document_index")
     known = documents[index] if isinstance(index, int) and index < len(documents) else None
     return SourceChunk(
@@ -46,4 +42,21 @@ def source_of(note: Mapping[str, Any], documents: Sequence[Document]) -> SourceC
         media_type=known.media_type if known is not None else "text/plain",
         filename=known.filename if known is not None else None,
         provider_metadata={"anthropic": own},
+    )
+
+
+def _of_search(note: Mapping[str, Any], own: dict[str, Any]) -> SourceChunk:
+    """Return a search result that a user or a tool gave: its source is any text."""
+    where = str(note.get("source"))
+    title = note.get("title") or where
+    metadata: dict[str, Any] = {"anthropic": own}
+    if where.startswith(("http://", "https://")):
+        return SourceChunk(new_id(), where, title, provider_metadata=metadata)
+    own["source"] = where
+    return SourceChunk(
+        new_id(),
+        title=title,
+        source_type="document",
+        media_type="text/plain",
+        provider_metadata=metadata,
     )

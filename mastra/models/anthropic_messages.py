@@ -83,6 +83,8 @@ class _Writer:
         self._providers = tuple(dict.fromkeys((provider, "anthropic")))
         self._thinks = thinks
         self._ids = CallIds()
+        self._toolsets: dict[str, str] = {}
+        """Sets of tools, by the ids of calls of their tools."""
 
     def add(self, message: Message) -> None:
         match message.role:
@@ -90,7 +92,7 @@ class _Writer:
                 self.found.system += self._texts(message)
             case "assistant":
                 self._said(message)
-            case "user" | "tool":
+            case _:  # the user, and results of tools
                 self._turn("user", self._given(message))
 
     def _turn(self, role: str, blocks: list[dict[str, Any]]) -> None:
@@ -156,14 +158,14 @@ class _Writer:
             "type": "tool_result",
             "tool_use_id": self._ids.of_result(part.tool_call_id),
         }
+        toolset = self._toolsets.get(block["tool_use_id"])
+        if toolset is not None:
+            block["toolset_name"] = toolset
         content = self._shown(part)
         if content:
             block["content"] = content
         if part.is_error:
             block["is_error"] = True
-        own = metadata_of(part, *self._providers)
-        if "toolsetName" in own:
-            block["toolset_name"] = own["toolsetName"]
         return self._marked(block, part)
 
     def _shown(self, part: ToolResultPart) -> Json:
@@ -258,7 +260,7 @@ class _Writer:
         if isinstance(own.get("caller"), Mapping):
             block["caller"] = _caller(own["caller"])
         if "toolsetName" in own:
-            block["toolset_name"] = own["toolsetName"]
+            block["toolset_name"] = self._toolsets[call_id] = own["toolsetName"]
         return self._marked(block, part)
 
     def _ran(self, part: ToolResultPart) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, Final
 
 __all__ = ["THOUGHTS", "CallIds", "keep_last_marks", "may_think", "mended"]
@@ -64,11 +64,11 @@ def mended(turns: list[_Block]) -> list[_Block]:
 
 def _pair(turns: list[_Block]) -> None:
     """Give each call the result that has to follow it, and take out results of no call."""
-    asked: dict[str, None] = {}
+    asked: dict[str, _Block] = {}
     for turn in turns:
         blocks: list[_Block] = turn["content"]
         if turn["role"] == "assistant":
-            asked = {block["id"]: None for block in blocks if block["type"] == "tool_use"}
+            asked = {block["id"]: block for block in blocks if block["type"] == "tool_use"}
             continue
         results = {
             block["tool_use_id"]: block
@@ -77,18 +77,20 @@ def _pair(turns: list[_Block]) -> None:
         }
         # Results have to come first; what else was said follows them.
         rest = [block for block in blocks if block["type"] != "tool_result"]
-        turn["content"] = [*(results.get(item) or _unanswered(item) for item in asked), *rest]
+        given = [results.get(item) or _unanswered(call) for item, call in asked.items()]
+        turn["content"] = [*given, *rest]
         asked = {}
     if asked:
-        turns.append({"role": "user", "content": [_unanswered(call_id) for call_id in asked]})
+        turns.append({"role": "user", "content": [*map(_unanswered, asked.values())]})
 
 
-def _unanswered(call_id: str) -> _Block:
+def _unanswered(call: _Block) -> _Block:
     return {
         "type": "tool_result",
-        "tool_use_id": call_id,
+        "tool_use_id": call["id"],
         "content": "The tool was not run.",
         "is_error": True,
+        **({"toolset_name": call["toolset_name"]} if "toolset_name" in call else {}),
     }
 
 
@@ -170,13 +172,14 @@ def may_think(turns: list[_Block]) -> bool:
     What another provider began, or this one without thinking, cannot go on with thoughts: the API
     refuses it.
     """
-    begun: _Block | None = None
-    for turn in reversed(turns):
-        if turn["role"] == "assistant":
-            begun = turn
-        elif any(block["type"] != "tool_result" for block in turn["content"]):
-            break
-    return begun is None or begun["content"][0]["type"] in THOUGHTS
+    under_way = takewhile(lambda turn: not _asks(turn), reversed(turns))
+    said = [turn for turn in under_way if turn["role"] == "assistant"]
+    return not said or said[-1]["content"][0]["type"] in THOUGHTS
+
+
+def _asks(turn: _Block) -> bool:
+    """Return whether a turn is of the user and says more than what tools gave."""
+    return turn["role"] == "user" and any(item["type"] != "tool_result" for item in turn["content"])
 
 
 def keep_last_marks(blocks: Iterable[_Block], *, most: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import orjson
@@ -28,7 +29,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
-from mastra.models.foreign_json import counts_of
+from mastra.models.foreign_json import counts_of, read_json
 from mastra.models.sse_decoder import SseDecoder, may_pass
 
 __all__ = ["AnthropicDecoder", "anthropic_usage"]
@@ -230,6 +231,10 @@ class AnthropicDecoder(SseDecoder):
         elif kind.endswith("_tool_result"):
             self._ran(block, out)
         elif kind != "redacted_thinking":
+            if block.text and "input" in block.data:
+                # A call of a kind that is not known here, whose arguments came in pieces.
+                with suppress(ValueError):  # cut off, as the answer is
+                    block.data["input"] = read_json(block.text.encode())
             out.append(ProviderItem("anthropic", block.data))
 
     def _called(self, block: _Block, out: list[ModelChunk]) -> None:
@@ -293,8 +298,6 @@ class AnthropicDecoder(SseDecoder):
         Raises:
             ModelError: The message stopped without saying why.
         """
-        if self.done:
-            return
         raw = self._raw_reason
         if raw is None:
             raise self.cut()

@@ -45,7 +45,7 @@ def contents_of(messages: Sequence[Message], *, is_third: bool) -> list[Json]:
                 role, parts = "model", _said(message.parts, is_third=is_third)
             case "user":
                 role, parts = "user", [*_given(message.parts)]
-            case "tool":
+            case _:  # results of tools
                 role, parts = "user", _results(message.parts, is_third=is_third)
         if not parts:
             continue

@@ -261,8 +261,6 @@ class GeminiDecoder(SseDecoder):
 
     def finish(self, out: list[ModelChunk]) -> None:
         """Take the end in."""
-        if self.done:
-            return
         self.done = True
         reason: FinishReason = _REASONS.get(self._reason or "", "other")
         if self._has_calls and reason in ("stop", "other"):

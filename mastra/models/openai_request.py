@@ -149,7 +149,7 @@ def _messages(request: ModelRequest, provider: str) -> list[Json]:
                 said = _assistant(message, provider)
                 if said is not None:
                     out.append(said)
-            case "tool":
+            case _:  # results of tools
                 results = [part for part in message.parts if isinstance(part, ToolResultPart)]
                 out += [_result(part, provider, shown) for part in results]
     if shown:

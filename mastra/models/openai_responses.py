@@ -240,8 +240,6 @@ class ResponsesDecoder(SseDecoder):
         Raises:
             ModelError: There was none.
         """
-        if self.done:
-            return
         if self._finish is None:
             raise self.cut()
         self.done = True

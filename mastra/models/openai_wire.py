@@ -276,8 +276,6 @@ class ChatDecoder(SseDecoder):
 
     def finish(self, out: list[ModelChunk]) -> None:
         """Take the end in."""
-        if self.done:
-            return
         if not self._has_choice:
             raise self.empty()
         if self._thoughts is not None:

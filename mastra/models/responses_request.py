@@ -93,7 +93,7 @@ def _items(message: Message, provider: str) -> list[Json]:
             return [{"role": "user", "content": content}] if content else []
         case "assistant":
             return _answer(message.parts, provider)
-        case "tool":
+        case _:  # results of tools
             return [
                 {
                     "type": "function_call_output",
