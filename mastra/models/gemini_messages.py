@@ -37,6 +37,7 @@ def contents_of(messages: Sequence[Message], *, is_third: bool) -> list[Json]:
             and takes pictures in results.
     """
     contents: list[dict[str, Any]] = []
+    ids = _given_ids(messages)
     for message in messages:
         match message.role:
             case "system":
@@ -46,7 +47,7 @@ def contents_of(messages: Sequence[Message], *, is_third: bool) -> list[Json]:
             case "user":
                 role, parts = "user", [*_given(message.parts)]
             case _:  # results of tools
-                role, parts = "user", _results(message.parts, is_third=is_third)
+                role, parts = "user", _results(message.parts, ids, is_third=is_third)
         if not parts:
             continue
         if contents and contents[-1]["role"] == role:
@@ -57,6 +58,16 @@ def contents_of(messages: Sequence[Message], *, is_third: bool) -> list[Json]:
         # The API wants a user to speak first.
         contents.insert(0, {"role": "user", "parts": [{"text": "Go on."}]})
     return [*contents]
+
+
+def _given_ids(messages: Sequence[Message]) -> dict[str, Json]:
+    """Return the ids that Gemini gave its calls, which their results have to name."""
+    return {
+        call.tool_call_id: own["id"]
+        for message in messages
+        for call in message.tool_calls
+        if "id" in (own := metadata_of(call, *_OWN))
+    }
 
 
 def _given(parts: Iterable[MessagePart]) -> Iterable[dict[str, Json]]:
@@ -128,17 +139,18 @@ def _copy(value: object) -> dict[str, Json] | None:
     return dict(cast("Mapping[str, Json]", value)) if isinstance(value, Mapping) else None
 
 
-def _results(parts: Iterable[MessagePart], *, is_third: bool) -> list[dict[str, Json]]:
+def _results(
+    parts: Iterable[MessagePart], ids: Mapping[str, Json], *, is_third: bool
+) -> list[dict[str, Json]]:
     """Return the answers to calls, and after them what is no text of theirs."""
     answers: list[dict[str, Json]] = []
     beside: list[dict[str, Json]] = []
     for part in parts:
         if not isinstance(part, ToolResultPart):
             continue
-        own = metadata_of(part, *_OWN)
         answer: dict[str, Json] = {"name": part.tool_name, "response": _response(part)}
-        if "id" in own:
-            answer["id"] = own["id"]
+        if part.tool_call_id in ids:
+            answer["id"] = ids[part.tool_call_id]
         files = [item for item in content_of(part) or () if not isinstance(item, TextPart)]
         if files and is_third:
             answer["parts"] = [*map(_file, files)]

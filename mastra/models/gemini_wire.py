@@ -187,10 +187,12 @@ class GeminiDecoder(SseDecoder):
         """Return a call's arguments as JSON text, integers of any size among them."""
         if args and _lost_digits(args):
             whole = json.loads(self.raw_event.decode("utf-8", "replace"))
-            for part in whole["candidates"][0]["content"]["parts"]:
-                call: dict[str, Any] = part.get("functionCall") or {}
-                if call.get("name") == name and _rounded(call.get("args")) == _rounded(args):
-                    return json.dumps(call["args"], ensure_ascii=False)
+            parts = whole["candidates"][0]["content"]["parts"]
+            calls: list[dict[str, Any]] = [part.get("functionCall") or {} for part in parts]
+            given = [call["args"] for call in calls if call.get("name") == name]
+            # One of them is this call's, as it was written.
+            same = (own for own in given if _rounded(own) == _rounded(args))
+            return json.dumps(next(same), ensure_ascii=False)
         return orjson.dumps(args or {}).decode()
 
     def _ran(

@@ -169,8 +169,8 @@ class SseDecoder(ABC):
             out = self.feed(b"\n")
         if self.done:
             return out
-        if self._held and not self.is_complete():
-            self._broken()
+        if self._held.lstrip()[:1] not in {b"", b"{"} and not self.is_complete():
+            self._broken()  # words, and not the beginning of a chunk
         if not self.is_complete():
             if self._foreign:
                 raise self._no_stream()

@@ -12,10 +12,20 @@ import pytest
 from mastra.agents.agent import Agent
 from mastra.errors import ModelError
 from mastra.memory import Memory
-from mastra.models.chunks import ToolCallEnd
-from mastra.models.messages import Message, TextPart, ToolCallPart, ToolResultPart
+from mastra.models.base import ModelRequest
+from mastra.models.chunks import RawChunk, ToolCallEnd
+from mastra.models.messages import (
+    ImagePart,
+    Message,
+    ReasoningPart,
+    SourcePart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from mastra.models.openai_request import chat_body
 from mastra.models.openai_wire import ChatDecoder
-from mastra.models.resolve import ModelConfig
+from mastra.models.resolve import ModelConfig, resolve_model
 from mastra.tools.tool import tool
 from tests.support.openai_server import OpenAIServer, Reply, chunk, text_reply
 
@@ -381,3 +391,89 @@ async def test_gemini_s_signature_goes_back_through_its_compatible_api(
 
     [call] = server.requests[-1]["messages"][1]["tool_calls"]
     assert call["extra_content"] == more
+
+
+@pytest.mark.parametrize(
+    ("events", "words", "may_pass"),
+    [
+        pytest.param([{"error": {"message": "busy", "code": "429"}}], "busy", True, id="digits"),
+        pytest.param(["data: 7\n\n"], ": 7", False, id="a number"),
+        pytest.param(['data: ["all is lost"]\n\n'], "all is lost", False, id="a list"),
+        pytest.param(["data: the gateway is shut"], "the gateway is shut", False, id="last words"),
+    ],
+)
+async def test_an_event_that_is_no_chunk_is_an_error(
+    server: OpenAIServer, events: list[Any], words: str, may_pass: bool
+) -> None:
+    server.queue(Reply([chunk({"content": "The first ha"}), *events], done=False))
+    agent = Agent(id="a", model=ModelConfig("x/m", url=server.url))
+    with pytest.raises(ModelError, match=words) as raised:
+        await agent.generate("go", model_settings={"max_retries": 0})
+    assert raised.value.is_retryable is may_pass
+
+
+async def test_a_body_that_ends_within_a_chunk_was_cut_off(server: OpenAIServer) -> None:
+    half = 'data: {"choices": [{"delta": {"cont'
+    agent = Agent(id="a", model=ModelConfig("x/m", url=server.url))
+    for events in ([half], [chunk({"content": "The first ha"}), half]):
+        server.queue(Reply(events, done=False))
+        with pytest.raises(ModelError, match="cut off") as raised:
+            await agent.generate("go", model_settings={"max_retries": 0})
+        assert raised.value.is_retryable
+
+
+def test_an_event_without_anything_is_passed_over() -> None:
+    assert said(HI + b"data: null\n\n" + THERE + END) == "hi there"
+
+
+async def test_the_provider_s_events_are_given_as_they_came(server: OpenAIServer) -> None:
+    server.queue(text_reply("hi"))
+    model = resolve_model(ModelConfig("x/m", url=server.url))
+    request = ModelRequest([Message("user", "hi")], include_raw=True)
+    raw = [found.data async for found in model.stream(request) if isinstance(found, RawChunk)]
+    pieces = [choice["delta"].get("content") or "" for event in raw for choice in event["choices"]]
+    assert "".join(pieces) == "hi"
+    assert raw[-1]["usage"]["total_tokens"] == 16
+
+
+async def test_a_call_that_does_not_say_of_which_tool_is_an_error(server: OpenAIServer) -> None:
+    nameless = {"index": 0, "id": "c", "function": {"arguments": "{}"}}
+    server.queue(Reply([chunk({"tool_calls": [nameless]}), chunk({}, "tool_calls")]))
+    agent = Agent(id="a", model=ModelConfig("x/m", url=server.url))
+    with pytest.raises(ModelError, match="without saying which"):
+        await agent.generate("go")
+
+
+def sent(*messages: Message, provider: str = "x") -> list[Any]:
+    return chat_body(ModelRequest(list(messages)), "m", provider)["messages"]
+
+
+def test_what_a_part_of_a_chat_cannot_be_is_left_out() -> None:
+    asked = Message(
+        "user", (TextPart("q"), SourcePart("s", "https://a.example"), ImagePart(data="QUJD"))
+    )
+    thought = Message("assistant", (ReasoningPart("Hm.", "sig", provider="anthropic"),))
+    kinds = [part["type"] for part in sent(asked, thought, Message("user", "and?"))[0]["content"]]
+    assert kinds == ["text", "image_url"]
+    roles = [message["role"] for message in sent(asked, thought, Message("user", "and?"))]
+    assert roles == ["user", "user"], "a thought of another's is nothing to say"
+
+
+def test_what_an_answer_is_marked_with_goes_back() -> None:
+    answer = Message("assistant", (TextPart("One."), TextPart("Two.", cache=True)))
+    [wire] = sent(answer, provider="openrouter")
+    assert wire["content"] == [
+        {"type": "text", "text": "One."},
+        {"type": "text", "text": "Two.", "cache_control": {"type": "ephemeral"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [('{"a": 1}', '{"a":1}'), ("  ", "{}"), ([1], '{"arguments":[1]}'), (None, "{}"), ("x", '{"arguments":"x"}')],
+)  # fmt: skip
+def test_the_arguments_of_a_call_go_back_as_an_object(args: Any, text: str) -> None:
+    result = ToolResultPart("c", "t", "", content=(TextPart("One."), TextPart("Two.")))
+    asked, told = sent(Message("assistant", (ToolCallPart("c", "t", args),)), Message.tool(result))
+    assert asked["tool_calls"][0]["function"]["arguments"] == text
+    assert told["content"] == "One.\nTwo."

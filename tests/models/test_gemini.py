@@ -19,6 +19,7 @@ from mastra.models.messages import (
     FilePart,
     ImagePart,
     Message,
+    ProviderPart,
     ReasoningPart,
     TextPart,
     ToolCallPart,
@@ -370,3 +371,147 @@ def test_raw_fields_lie_over_what_is_asked() -> None:
     body = gemini_body(ModelRequest([Message("user", "hi")], settings=settings), SECOND, "gemini")
     assert body["generationConfig"] == {"temperature": 0.5, "candidateCount": 1}
     assert (body["safetySettings"], body["tools"]) == ([], [{"googleSearch": {}}])
+
+
+def event(*parts: dict[str, Any], **candidate: Any) -> dict[str, Any]:
+    content = {"role": "model", "parts": [*parts]}
+    return {"candidates": [{"content": content, **candidate}], "modelVersion": "m"}
+
+
+END = event(finishReason="STOP")
+
+
+def answers(*events: dict[str, Any]) -> Reply:
+    return Reply([*events, END], done=False)
+
+
+async def test_a_result_names_the_id_that_gemini_gave_its_call(server: OpenAIServer) -> None:
+    calls = [{"functionCall": {"name": "get_country", "args": {}, "id": f"id{n}"}} for n in (1, 2)]
+    server.queue(answers(event(*calls)), says("ok"))
+    await agent(server, tools=[get_country]).generate("go")
+    asked, given = server.requests[1]["contents"][1:]
+    assert [part["functionCall"]["id"] for part in asked["parts"]] == ["id1", "id2"]
+    assert [part["functionResponse"]["id"] for part in given["parts"]] == ["id1", "id2"]
+
+
+async def test_a_picture_that_was_made_goes_back_signed(server: OpenAIServer) -> None:
+    picture = {"mimeType": "image/png", "data": PNG}
+    made = {"inlineData": picture, "thoughtSignature": "c2ln"}
+    draft = {"inlineData": {"mimeType": "image/png", "data": "R0lG"}, "thought": True}
+    server.queue(answers(event(draft), event(made)), says("ok"))
+    result = await agent(server).generate("draw")
+    assert [file.payload.data for file in result.files] == [PNG], "a thought is no answer"
+    await agent(server).generate([*result.messages, "and?"])
+    assert server.requests[1]["contents"][1]["parts"] == [made]
+
+
+async def test_a_part_of_a_kind_that_is_new_goes_back_as_it_came(server: OpenAIServer) -> None:
+    new = {"hologram": {"depth": 3}, "thoughtSignature": "c2ln"}
+    server.queue(answers(event({"text": "Look:"}, new)), says("ok"))
+    result = await agent(server).generate("go")
+    await agent(server).generate([*result.messages, "and?"])
+    assert server.requests[1]["contents"][1]["parts"] == [{"text": "Look:"}, new]
+
+
+async def test_a_thought_that_is_signed_goes_back(server: OpenAIServer) -> None:
+    thought = [
+        {"text": "Hm.", "thought": True},
+        {"text": "", "thought": True, "thoughtSignature": "c2ln"},
+    ]
+    server.queue(answers(event(*thought), event({"text": "So."})), says("ok"))
+    result = await agent(server).generate("go")
+    assert (result.reasoning_text, result.text) == ("Hm.", "So.")
+    await agent(server).generate([*result.messages, "and?"])
+    first = server.requests[1]["contents"][1]["parts"][0]
+    assert first == {"text": "Hm.", "thought": True, "thoughtSignature": "c2ln"}
+
+
+async def test_code_that_ran_without_an_id_is_one_call(server: OpenAIServer) -> None:
+    """So older models tell of it."""
+    server.queue(
+        answers(
+            event({"executableCode": {"language": "PYTHON", "code": "1 + 1"}}),
+            event({"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "2"}}),
+            event({"codeExecutionResult": {"outcome": "OUTCOME_FAILED", "output": "no"}}),
+        )
+    )
+    result = await agent(server, SECOND).generate("go")
+    [call] = result.tool_calls
+    ran = [found.payload for found in result.tool_results]
+    assert {found.tool_call_id for found in ran} == {call.payload.tool_call_id}
+    assert [bool(found.is_error) for found in ran] == [False, True]
+
+
+async def test_sources_and_counts_that_come_again_count_once(server: OpenAIServer) -> None:
+    chunks = [{"web": {"uri": "https://a.example", "title": "A"}}, {"web": {}}]
+    told = {"groundingMetadata": {"groundingChunks": chunks}, "index": 0, "finishReason": None}
+    usage = {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5}
+    server.queue(
+        answers(
+            event({"text": "a"}, **told), event({"text": "b"}, **told), {"usageMetadata": usage}
+        )
+    )
+    result = await agent(server).generate("go")
+    assert [source.payload.url for source in result.sources] == ["https://a.example"]
+    assert (result.text, result.usage.total_tokens) == ("ab", 5)
+
+
+async def test_each_of_several_calls_keeps_its_digits(server: OpenAIServer) -> None:
+    calls = [
+        {"functionCall": {"name": name, "args": {"n": n}}}
+        for name, n in (("other", 2**70), ("count", 2**65), ("count", 2**66))
+    ]
+    server.queue(answers(event({"text": "I count."}, *calls)), says("ok"))
+    counted: list[int] = []
+
+    def count(n: int) -> int:
+        """Count."""
+        counted.append(n)
+        return n
+
+    def other(n: int) -> int:
+        """Count otherwise."""
+        counted.append(n)
+        return n
+
+    await agent(server, tools=[count, other]).generate("go")
+    assert sorted(counted) == [2**65, 2**66, 2**70]
+
+
+def test_what_a_content_cannot_be_is_left_out() -> None:
+    request = ModelRequest(
+        [
+            Message("user", (ReasoningPart("not a user's"), TextPart("q"))),
+            Message(
+                "assistant",
+                (
+                    ProviderPart("openai", {"type": "compaction"}),
+                    ProviderPart("google", {"hologram": 1}),
+                    ToolCallPart("1", "look", {}),
+                ),
+            ),
+            Message("tool", (TextPart("no result"), ToolResultPart("1", "look", "nice"))),
+        ]
+    )
+    contents: Any = gemini_body(request, SECOND, "gemini")["contents"]
+    assert contents[0]["parts"] == [{"text": "q"}]
+    assert contents[1]["parts"] == [
+        {"hologram": 1},
+        {"functionCall": {"name": "look", "args": {}}},
+    ]
+    assert contents[2]["parts"] == [
+        {"functionResponse": {"name": "look", "response": {"output": "nice"}}}
+    ]
+
+
+def test_functions_among_raw_fields_stand_beside_the_tools() -> None:
+    raw = [
+        {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+        for name in ("look", "take")
+    ]
+    settings = ModelSettings(extra_body={"tools": raw})
+    request = ModelRequest([Message("user", "hi")], tools=(LOOK,), settings=settings)
+    [declared] = gemini_body(request, SECOND, "gemini")["tools"]
+    names = [function["name"] for function in declared["functionDeclarations"]]
+    assert names == ["look", "take"]
+    assert declared["functionDeclarations"][0]["description"] == LOOK.description

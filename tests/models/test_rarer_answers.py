@@ -39,6 +39,7 @@ async def test_a_thought_in_pieces_of_content_is_one_thought(server: OpenAIServe
         thinking("see."),
         chunk({"content": [{"type": "text", "text": "Yes"}]}),
         chunk({"content": ", yes."}),
+        chunk({"content": [{"type": "reference", "reference_ids": [1]}]}),
         thinking("And on."),
         chunk({"content": "No."}),
         model="mistral/m",

@@ -9,9 +9,18 @@ import pytest
 from mastra.agents.agent import Agent
 from mastra.errors import ModelError
 from mastra.memory import Memory
-from mastra.models.base import ProviderTool
-from mastra.models.messages import ImagePart, SourcePart, ToolCallPart
+from mastra.models.base import ModelRequest, ProviderTool
+from mastra.models.messages import (
+    FilePart,
+    ImagePart,
+    Message,
+    ReasoningPart,
+    SourcePart,
+    TextPart,
+    ToolCallPart,
+)
 from mastra.models.resolve import ModelConfig
+from mastra.models.responses_request import responses_body
 from tests.models.test_responses_api import COMPLETED, THOUGHT, agent, reply, text
 from tests.support.openai_server import OpenAIServer, text_reply
 
@@ -278,6 +287,7 @@ async def test_parts_of_a_summary_are_paragraphs_of_one_thought(server: OpenAISe
     [
         ({"type": "error", "error": {"message": "too many"}}, "too many"),
         ({"type": "error", "code": "x", "message": "all is lost"}, "all is lost"),
+        ('data: {"type": "error", "message": "no name"}\n\n', "no name"),
         ('data: {"message": "no such model"}\n\n', "no such model"),
         ('data: {"error": {"message": "nothing here"}}\n\n', "nothing here"),
         ({"type": "response.failed", "response": {"error": None}}, "it gave no reason"),
@@ -289,3 +299,57 @@ async def test_an_error_among_the_events_ends_the_answer(
     server.queue(reply(*text("The first ha"), event))
     with pytest.raises(ModelError, match=words):
         await agent(server).generate("hi")
+
+
+async def test_items_that_are_told_only_when_they_are_done(server: OpenAIServer) -> None:
+    """Servers that are compatible leave out that an item begins, and send empty pieces."""
+    call = {
+        "id": "fc_1",
+        "type": "function_call",
+        "call_id": "c_1",
+        "name": "double",
+        "arguments": '{"n": 2}',
+    }
+    stray = {"type": "response.function_call_arguments.delta", "item_id": "fc_1", "delta": "{"}
+    empty = [
+        {"type": f"response.{kind}.delta", "delta": "", "item_id": "x"}
+        for kind in ("output_text", "reasoning_text", "function_call_arguments")
+    ]
+    done = {"type": "response.output_item.done", "output_index": 0, "item": call}
+    unknown = note(type="unheard_of", index=1)
+    server.queue(reply(*empty, stray, done, COMPLETED), reply(*text("4."), unknown, COMPLETED))
+    given: list[int] = []
+
+    def double(n: int) -> int:
+        """Double."""
+        given.append(n)
+        return 2 * n
+
+    result = await agent(server, tools=[double]).generate("hi")
+    assert (given, result.text, result.sources) == ([2], "4.", [])
+    assert server.requests[1]["input"][-1]["call_id"] == "c_1"
+
+
+def test_files_of_a_user_and_thoughts_of_others() -> None:
+    asked = Message(
+        "user",
+        (
+            TextPart("q"),
+            FilePart("application/pdf", file_id="file_1"),
+            FilePart("application/pdf", url="https://a.example/a.pdf"),
+            FilePart("application/pdf", data="QUJD"),
+            SourcePart("s", "https://a.example"),
+        ),
+    )
+    thought = Message(
+        "assistant", (ReasoningPart("Hm.", "sig", provider="anthropic"), TextPart("a"))
+    )
+    body = responses_body(ModelRequest([asked, thought]), "m", "openai")
+    first, said = body["input"]
+    assert first["content"] == [
+        {"type": "input_text", "text": "q"},
+        {"type": "input_file", "file_id": "file_1"},
+        {"type": "input_file", "file_url": "https://a.example/a.pdf"},
+        {"type": "input_file", "filename": "file", "file_data": "data:application/pdf;base64,QUJD"},
+    ]
+    assert said == {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]}
