@@ -149,14 +149,15 @@ class TextVectors:
 
     async def of(self, texts: Mapping[str, str]) -> dict[str, Sequence[float]]:
         """Return vectors by digest, for texts by digest."""
-        missing = {digest: text for digest, text in texts.items() if digest not in self._kept}
+        # Taken before it waits: others may push them out meanwhile.
+        known = {digest: self._kept[digest] for digest in texts if digest in self._kept}
+        missing = {digest: text for digest, text in texts.items() if digest not in known}
         made = await embedded(self._embedder, list(missing.values()))
         fresh = dict(zip(missing, map(unit, made), strict=True))
-        found = {digest: fresh.get(digest) or self._kept[digest] for digest in texts}
         self._kept.update(fresh)
         while len(self._kept) > _KEPT_TEXTS:
             self._kept.popitem(last=False)
-        return found
+        return {**known, **fresh}
 
 
 class Recaller:

@@ -74,10 +74,12 @@ def kinds_of(names: Collection[str]) -> list[SpanKind]:
 
 
 def points(spans: Iterable[SpanRecord]) -> Iterator[Point]:
-    """Yield what spans tell: how long they took, and what models were given."""
+    """Yield what spans tell: how long they took, and what models were given.
+
+    Args:
+        spans: Of the kinds that `kinds_of` gives.
+    """
     for span in spans:
-        if span.kind not in _DURATIONS:
-            continue
         wire = span_to_wire(span)
         dimensions = {name: wire[name] for name in _DIMENSIONS}
         dimensions["status"] = "error" if span.is_failed else "ok"

@@ -94,13 +94,13 @@ class OpenTelemetryMirror:
             kind=trace.SpanKind.CLIENT if is_call else trace.SpanKind.INTERNAL,
             attributes={**span.attributes, "mastra.span.type": span.kind},
         )
-        found = mirror.get_span_context()
-        if found.is_valid:
+        found, outer = mirror.get_span_context(), trace.get_current_span(above).get_span_context()
+        # Where it traces nothing, what it begins is the span above once more.
+        if found.is_valid and found.span_id != outer.span_id:
             span.trace_id = f"{found.trace_id:032x}"
             span.span_id = f"{found.span_id:016x}"
             if parent is None:
-                outer: Any = getattr(mirror, "parent", None)
-                span.parent_id = None if outer is None else f"{outer.span_id:016x}"
+                span.parent_id = f"{outer.span_id:016x}" if outer.is_valid else None
         span.mirror = mirror
 
     def end(self, span: Span) -> None:

@@ -148,7 +148,8 @@ class Span(SpanRef):
     def active(self) -> Generator[Span]:
         """Make this the span that others begin under, while the block lasts; it ends if that fails."""
         token = _current.set(self)
-        outer = None if self.mirror is None else self.tracer.enter(self)
+        other = None if self.mirror is None else self.tracer.mirror
+        outer = None if other is None else other.enter(self)
         try:
             yield self
         except BaseException as error:
@@ -156,8 +157,8 @@ class Span(SpanRef):
             self.end()
             raise
         finally:
-            if outer is not None:
-                self.tracer.leave(outer)
+            if other is not None:
+                other.leave(outer)
             _current.reset(token)
 
 
@@ -234,12 +235,3 @@ class Tracer:
             self.mirror.end(span)
         if self.sink is not None:
             self.sink.add(span)
-
-    def enter(self, span: Span) -> Any:
-        """Make a span current in the other system."""
-        return None if self.mirror is None else self.mirror.enter(span)
-
-    def leave(self, token: Any) -> None:
-        """Undo `enter`."""
-        if self.mirror is not None:
-            self.mirror.leave(token)

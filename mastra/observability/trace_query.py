@@ -84,13 +84,14 @@ def matches(where: Any, trace: Row) -> bool:
             return not matches(given.get("arg"), trace)
         case "in" | "notIn":
             value = _value(given.get("value"), trace)
-            return (value is not _MISSING and value in _items(given, "set")) == (op == "in")
+            return _is_among(value, _items(given, "set")) == (op == "in")
         case "exists" | "notExists":
             value = _at(trace, given.get("path"))
             return (value is not _MISSING and value != []) == (op == "exists")
         case "includes" | "notIncludes":
             held = _at(trace, given.get("path"))
-            return (isinstance(held, list) and given.get("value") in held) == (op == "includes")
+            known = cast("list[Any]", held if isinstance(held, list) else [])
+            return _is_among(given.get("value"), known) == (op == "includes")
         case str() if op in _COMPARISONS:
             return _compare(op, _value(given.get("left"), trace), _value(given.get("right"), trace))
         case _:
@@ -165,6 +166,8 @@ def _at(row: Row, path: Any) -> Any:
 def _compare(op: str, left: Any, right: Any) -> bool:
     if left is _MISSING or right is _MISSING or left is None or right is None:
         return False
+    if isinstance(left, bool) != isinstance(right, bool):
+        return op == "ne"  # to Python, yes is the number 1
     one, other = _moment(left), _moment(right)
     if one is not None and other is not None:
         return _COMPARISONS[op](one, other)
@@ -172,6 +175,11 @@ def _compare(op: str, left: Any, right: Any) -> bool:
         return _COMPARISONS[op](left, right)
     except TypeError:  # text beside a number
         return False
+
+
+def _is_among(value: Any, several: Sequence[Any]) -> bool:
+    kind = isinstance(value, bool)
+    return any(value == one and isinstance(one, bool) == kind for one in several)
 
 
 def _moment(value: Any) -> datetime | None:

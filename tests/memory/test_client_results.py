@@ -8,7 +8,7 @@ import pytest
 
 from mastra import Agent, create_tool
 from mastra.memory import Memory
-from mastra.models.messages import Message, ToolResultPart
+from mastra.models.messages import Message, ToolCallPart, ToolResultPart
 from mastra.storage.conversations import MemoryStore
 from mastra.testing import ScriptedModel, ToolCall
 
@@ -82,6 +82,19 @@ async def test_a_result_finds_its_call_far_back_in_the_thread(store: MemoryStore
     await agent.generate("where am I?", memory=HERE)
     later = [Message.user(f"{n}") for n in range(110)]  # more than are looked through at once
     await memory.save_messages(later, thread_id="t", resource_id="ann")
+    part = ToolResultPart("call_1", "where", "Oslo")
+    assert await memory.add_messages([Message.tool(part)], thread_id="t", resource_id="ann")
+    found = [one for one in await invocations(memory) if one]
+    assert found == [[("call_1", "result", "Oslo")]]
+
+
+async def test_a_result_looks_no_further_than_its_call(store: MemoryStore) -> None:
+    memory = Memory(store)
+    await memory.create_thread(thread_id="t", resource_id="ann")
+    earlier = [Message.user(f"{n}") for n in range(60)]  # more than are looked through at once
+    await memory.save_messages(earlier, thread_id="t", resource_id="ann")
+    asked = Message("assistant", (ToolCallPart("call_1", "where", {}),))
+    await memory.save_messages([asked], thread_id="t", resource_id="ann")
     part = ToolResultPart("call_1", "where", "Oslo")
     assert await memory.add_messages([Message.tool(part)], thread_id="t", resource_id="ann")
     found = [one for one in await invocations(memory) if one]

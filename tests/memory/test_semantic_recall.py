@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from mastra.agents.agent import Agent
 from mastra.errors import ConfigError, ModelError
 from mastra.memory import Memory, SemanticRecall
+from mastra.memory.semantic import TextVectors
 from mastra.models.embedding import resolve_embedder
 from mastra.models.litellm import LiteLLMModel
-from mastra.models.messages import Message
+from mastra.models.messages import Message, ToolCallPart, ToolResultPart
 from mastra.models.resolve import ModelConfig
 from mastra.registry import Mastra
 from mastra.storage.in_process import InMemoryStorage
@@ -360,3 +362,56 @@ async def test_other_providers_embed_through_litellm(server: OpenAIServer) -> No
     with pytest.raises(ModelError) as caught:
         await model.embeddings(["a cat"], {})
     assert caught.value.status_code == 401
+
+
+def test_recall_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="1 or more"):
+        SemanticRecall(top_k=0)
+    with pytest.raises(ConfigError, match="'resource' or 'thread'"):
+        SemanticRecall(scope="world")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def test_texts_that_are_forgotten_while_others_are_embedded_are_given() -> None:
+    """What many say at once pushes out what one asks for, while it waits."""
+    go_on = asyncio.Event()
+    asked: list[str] = []
+
+    async def embed(texts: Any) -> Any:
+        asked.extend(texts)
+        if "slow" in texts:
+            await go_on.wait()
+        return [[1.0, float(len(text))] for text in texts]
+
+    texts = TextVectors(resolve_embedder(embed))
+    known = await texts.of({"k": "kept"})
+
+    async def others() -> None:
+        await texts.of({str(number): f"text {number}" for number in range(300)})
+        go_on.set()
+
+    found, _ = await asyncio.gather(texts.of({"k": "kept", "s": "slow"}), others())
+    assert set(found) == {"k", "s"}
+    assert found["k"] == known["k"]
+    asked.clear()
+    await texts.of({"k": "kept", "299": "text 299"})
+    assert asked == ["kept"], "the latest are kept, and what came before is asked for again"
+
+
+async def test_a_message_without_words_is_not_told_of_from_elsewhere() -> None:
+    memory = Memory(semantic_recall={"top_k": 1, "message_range": 1}, embedder=embed_subjects)
+    agent = Agent(id="a", model=FunctionModel(lambda _: "ok"), memory=memory)
+    call = ToolCallPart("c", "look", {})
+    said = [
+        Message("user", "a cat"),
+        Message("assistant", (call, ToolResultPart("c", "look", "seen"))),
+    ]
+    await memory.create_thread(thread_id="t1", resource_id="ann")
+    await memory.save_messages(said, thread_id="t1", resource_id="ann")
+    await agent.generate("cat?", memory={"thread": "t2", "resource": "ann"})
+    told = asked(agent)[0][1]
+    assert told.count("Message from previous conversation") == 1
+    assert "User: a cat" in told
+
+
+async def embed_subjects(texts: Any) -> Any:
+    return [meaning(text) for text in texts]

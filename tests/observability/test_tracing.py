@@ -7,14 +7,28 @@ import logging
 from typing import Any
 
 import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    NoOpTracerProvider,
+    SpanContext,
+    StatusCode,
+    get_current_span,
+    use_span,
+)
 from pydantic import BaseModel
 
 from mastra import Agent, Mastra, create_step, create_tool, create_workflow
 from mastra.observability import JsonLogFormatter, Observability, current_span
-from mastra.observability.spans import Tracer
+from mastra.observability.config import collecting_logs
+from mastra.observability.otel import emit_evaluation
+from mastra.observability.spans import SpanRef, Tracer
 from mastra.testing import ScriptedModel, ToolCall
 from tests.support.tracing import kept_spans
 
@@ -157,6 +171,66 @@ async def test_a_failure_is_told() -> None:
     assert errors["workflow_run"]["message"] == "boom"
 
 
+async def test_opentelemetry_is_told_of_a_failure_too() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = Observability(tracer_provider=provider, traces=False).tracer
+    assert tracer is not None
+    with pytest.raises(RuntimeError), tracer.start("tool_call", "t", entity=("t", "t")).active():
+        raise RuntimeError("boom")
+    [span] = exporter.get_finished_spans()
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "boom")
+    assert (span.attributes or {})["error.type"] == "RuntimeError"
+    assert get_current_span() is INVALID_SPAN, "what comes after is not under it"
+
+
+async def test_a_provider_that_traces_nothing_takes_no_ids_away() -> None:
+    mastra = application(Observability(tracer_provider=NoOpTracerProvider()))
+    await play(mastra)
+    spans = await kept_spans(mastra)
+    assert len({span.trace_id for span in spans}) == 1
+    assert int(spans[0].trace_id, 16) != 0
+    assert len({span.span_id for span in spans}) == len(spans)
+    above = {span.parent_id for span in spans} - {None}
+    assert above <= {span.span_id for span in spans}
+
+
+@pytest.mark.parametrize("provider", [NoOpTracerProvider(), TracerProvider(sampler=ALWAYS_OFF)])
+def test_what_begins_under_a_span_of_another_s_has_an_id_of_its_own(provider: Any) -> None:
+    tracer = Observability(tracer_provider=provider, traces=False).tracer
+    assert tracer is not None
+    outer = SpanContext(trace_id=7, span_id=9, is_remote=True)
+    with use_span(NonRecordingSpan(outer)):
+        span = tracer.start("workflow_run", "run")
+    below = tracer.start("workflow_step", "step", parent=SpanRef(f"{7:032x}", f"{9:016x}"))
+    assert len({span.span_id, below.span_id, f"{9:016x}"}) == 3
+    assert (below.trace_id, below.parent_id) == (f"{7:032x}", f"{9:016x}")
+
+
+async def test_what_no_application_has_keeps_nothing_and_can_be_ended() -> None:
+    alone = Observability()
+    await alone.flush()
+    await alone.aclose()
+    assert (alone.tracer, alone.collector()) == (None, None)
+    assert Observability(logs=False).kept_in(None).collector() is None
+
+
+def test_a_score_without_reason_or_trace_is_an_event_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = InMemoryLogRecordExporter()
+    provider = LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    monkeypatch.setattr("opentelemetry._logs._internal._LOGGER_PROVIDER", provider)
+    emit_evaluation("s", 0.5, reason=None, trace=None, run_id="r")
+    [told] = exporter.get_finished_logs()
+    assert dict(told.log_record.attributes or {}) == {
+        "gen_ai.evaluation.name": "s",
+        "gen_ai.evaluation.score.value": 0.5,
+        "gen_ai.response.id": "r",
+    }
+    assert not told.log_record.trace_id
+
+
 async def test_without_a_tracer_a_run_has_no_span() -> None:
     mastra = application(Observability(traces=False))
     result = await play(mastra)
@@ -173,3 +247,28 @@ def test_a_log_record_becomes_one_line_of_json() -> None:
     assert line["level"] == "warning"
     assert (line["run_id"], line["attempt"]) == ("r", 2)
     assert (line["trace_id"], line["span_id"]) == (span.trace_id, span.span_id)
+
+
+def test_a_record_of_any_logger_is_a_line_with_what_was_raised() -> None:
+    with pytest.raises(KeyError) as caught:
+        _ = {}["gone"]
+    raised = (caught.type, caught.value, caught.tb)
+    record = logging.LogRecord("mine", logging.ERROR, "", 0, "lost", (), raised)
+    line = json.loads(JsonLogFormatter().format(record))
+    assert set(line) == {"time", "level", "logger", "message", "exception"}
+    assert (line["logger"], line["level"], line["message"]) == ("mine", "error", "lost")
+    assert line["exception"].startswith("Traceback")
+    assert "KeyError: 'gone'" in line["exception"]
+
+
+async def test_a_record_that_comes_by_two_loggers_is_kept_once() -> None:
+    """An application's logger may lie under the framework's, which is listened to as well."""
+    mastra = Mastra(logger=logging.getLogger("mastra.mine"), observability=Observability())
+    mine = logging.getLogger("mastra.mine")
+    with collecting_logs(mastra.observability, mine):
+        mine.warning("once")
+        mine.warning("once")  # another record, which says the same
+    assert mastra.observability is not None
+    await mastra.observability.flush()
+    page = await mastra.storage.observability.list_logs(limit=10)
+    assert [log.message for log in page.records] == ["once", "once"]
