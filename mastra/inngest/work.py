@@ -13,11 +13,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from mastra.clock import steady_s
 from mastra.errors import RunClaimedError, RunError, StorageError
 from mastra.inngest.wire.request import RequestFacts
-from mastra.storage.drivers import WHOLE, DriverStore, Work
+from mastra.storage.drivers import WHOLE, DriverStore, Work, Worker
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.drivers import Driver, Hold, driver_of
+from mastra.workflows.engines.drivers import Driver, Hold, driver_of, silence_s
 
 __all__ = ["AskAgain", "WorkClaim", "WorkClaims"]
 
@@ -81,13 +82,19 @@ class WorkClaim:
 
     async def _wait(self, shared: _Shared, hold: Hold) -> None:
         drivers, dead = shared.drivers, set[str]()
+        heard: dict[Worker, float] = {}
         pause_s = FIRST_LOOK_S
         while not await drivers.begin_work(self._work, hold.owner, dead_owners=dead):
             if self._is_closed():
                 raise AskAgain("The worker is going down; send the request again.")
             found: set[str] = set()
-            for owner in await drivers.workers(self._work):
-                found.update(await shared.driver.dead_owners(owner))
+            for worker in await drivers.workers(self._work):
+                found.update(await shared.driver.dead_owners(worker.owner))
+                # A clock that is set ends every lease at once; who lives then is heard again.
+                since = heard.setdefault(worker, steady_s())
+                is_silent = steady_s() - since >= silence_s(drivers.lease_s)
+                if worker.lease_until is None or (worker.is_over and is_silent):
+                    found.add(worker.owner)
             if found <= dead:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_LOOK_S)
@@ -106,7 +113,7 @@ class WorkClaim:
         drivers, hold = shared.drivers, shared.hold
 
         async def owner() -> str | None:
-            found = await drivers.workers(self._work)
+            found = [worker.owner for worker in await drivers.workers(self._work)]
             return hold.owner if hold.owner in found else next(iter(found), None)
 
         try:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from mastra.dataclass import dataclass
 
-__all__ = ["DRIVER_ID_LENGTH", "WHOLE", "DriverFacts", "DriverStore", "Work"]
+__all__ = ["DRIVER_ID_LENGTH", "WHOLE", "DriverFacts", "DriverStore", "Work", "Worker"]
 
 DRIVER_ID_LENGTH = 36
 """An owner of a run is the id of its driver, a colon, and which of the driver's claims it is."""
@@ -27,6 +27,17 @@ class Work:
     workflow_id: str
     run_id: str
     part: str = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who is noted as being at work."""
+
+    owner: str
+    lease_until: int | None
+    """When the lease of its driver ends or has ended; `None` where no such driver is known."""
+    is_over: bool
+    """Whether that has passed on the storage's clock, which may have been set since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +80,12 @@ class DriverStore(Protocol):
     ) -> bool:
         """Note who is at work on a part of a run, in one atomic step.
 
-        It succeeds where nobody else with a lease is at work on it, or on all of the run, and
-        where those who are, are among `dead_owners`; for all of a run, on no part of it either.
+        It succeeds where nobody else is at work on it or on all of the run, for all of a run on
+        no part of it either, and where those who are, are among `dead_owners`.
         """
         ...
 
-    async def workers(self, work: Work) -> list[str]:
+    async def workers(self, work: Work) -> list[Worker]:
         """Return who is noted as being at work on a part of a run, or on what is not beside it."""
         ...
 

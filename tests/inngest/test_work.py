@@ -13,10 +13,11 @@ import pytest
 from mastra import Mastra, SQLStorage, StepContext, create_step
 from mastra.clock import steady_s
 from mastra.errors import StorageError
+from mastra.inngest import work
 from mastra.inngest.mount import serving_app
 from mastra.inngest.wire.request import WHOLE_RUN, RequestFacts
 from mastra.inngest.work import AskAgain, WorkClaims
-from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore, Work
+from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore, Work, Worker
 from mastra.workflows.engines import drivers as driving
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.drivers import driver_of
@@ -68,8 +69,8 @@ async def test_a_worker_elsewhere_that_died_holds_up_its_run_for_as_long_as_its_
 
     async def look(ctx: StepContext[Value]) -> Value:
         leases.append(await drivers.find(ELSEWHERE[:DRIVER_ID_LENGTH]))
-        (owner,) = await drivers.workers(Work("w", ctx.run_id))
-        assert driver_of(drivers).is_driving(owner)
+        (worker,) = await drivers.workers(Work("w", ctx.run_id))
+        assert driver_of(drivers).is_driving(worker.owner)
         return ctx.input_data
 
     workflow = flows.begin().then(create_step(id="look", execute=look)).commit()
@@ -146,7 +147,41 @@ async def test_a_request_that_waits_is_let_go_where_its_process_goes_down(
     async with claims.of(target_of(storage), facts()) as claim:
         with pytest.raises(AskAgain, match="going down"):
             await claim.take()
-    assert await drivers.workers(Work("w", "r")) == [ELSEWHERE]
+    (worker,) = await drivers.workers(Work("w", "r"))
+    assert worker.owner == ELSEWHERE
+    await claims.aclose()
+
+
+async def test_nobody_is_dead_for_a_clock_of_the_database_that_is_set(
+    storage: SQLStorage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drivers, claims, now = drivers_of(storage), WorkClaims(lambda: False), 0.0
+    real, looked = drivers.workers, asyncio.Semaphore(0)
+
+    async def workers(part: Work) -> list[Worker]:
+        looked.release()
+        return await real(part)
+
+    async def looks() -> None:
+        for _ in range(3):
+            await looked.acquire()
+
+    monkeypatch.setattr(drivers, "workers", workers)
+    monkeypatch.setattr(work, "steady_s", lambda: now)
+    monkeypatch.setattr(work, "LONGEST_LOOK_S", 0.01)
+    async with SQLStorage(f"sqlite:///{tmp_path}/runs.db", lease_s=0.001) as elsewhere:
+        signs = drivers_of(elsewhere)
+        await signs.beat(ELSEWHERE[:DRIVER_ID_LENGTH], "")  # over as soon as it is there
+        assert await drivers.begin_work(Work("w", "r"), ELSEWHERE)
+        async with claims.of(target_of(storage), facts()) as claim:
+            taken = asyncio.create_task(claim.take())
+            await looks()
+            await signs.beat(ELSEWHERE[:DRIVER_ID_LENGTH], "")
+            now = 100.0
+            await looks()
+            assert not taken.done()
+            now = 200.0
+            await taken
     await claims.aclose()
 
 
@@ -201,8 +236,9 @@ async def test_a_claim_that_was_taken_over_is_noticed(
         later += 3600.0
         await drivers.beat(ELSEWHERE[:DRIVER_ID_LENGTH], "")
         (mine,) = await drivers.workers(Work("w", "r"))
-        assert await drivers.begin_work(Work("w", "r"), ELSEWHERE, dead_owners=[mine])
+        assert await drivers.begin_work(Work("w", "r"), ELSEWHERE, dead_owners=[mine.owner])
         with pytest.raises(AskAgain, match="another process"):
             await claim.confirm()
-    assert await drivers.workers(Work("w", "r")) == [ELSEWHERE]
+    (worker,) = await drivers.workers(Work("w", "r"))
+    assert worker.owner == ELSEWHERE
     await claims.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
-from mastra.storage.drivers import DRIVER_ID_LENGTH, WHOLE, DriverFacts, Work
+from mastra.storage.drivers import DRIVER_ID_LENGTH, WHOLE, DriverFacts, Work, Worker
 from mastra.storage.sql.database import Database
 from mastra.storage.sql.statements import StatementCache, matches, named, padded
 from mastra.storage.sql.tables import drivers, runs, work
@@ -99,16 +100,18 @@ class SQLDrivers:
         what = f"note who is at work on run {work.run_id!r}"
         return await self._database.change(statement, values, what=what) == 1
 
-    async def workers(self, work: Work) -> list[str]:
+    async def workers(self, work: Work) -> list[Worker]:
         """Return who is noted as being at work on a part of a run, or on what is not beside it."""
         is_whole = work.part == WHOLE
         found = await self._database.fetch(
-            self._statements.get(("workers", is_whole), lambda: _workers(is_whole=is_whole)),
+            self._statements.get(
+                ("workers", is_whole), lambda: _workers(self._dialect, is_whole=is_whole)
+            ),
             _work_of(work),
             what=f"read who is at work on run {work.run_id!r}",
             is_point=True,
         )
-        return [str(owner) for (owner,) in found]
+        return [Worker(owner, until, bool(is_over)) for owner, until, is_over in found]
 
     async def end_work(self, work: Work, owner: str) -> None:
         """Note that an owner is no longer at work on a part of a run."""
@@ -249,16 +252,9 @@ def _is_in_the_way(*, is_whole: bool) -> ColumnElement[bool]:
 
 def _begin_work(dialect: str, dead_owners: int, *, is_whole: bool) -> Insert:
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    has_lease = (
-        exists()
-        .where(
-            _columns.driver_id == driver_of(work), _columns.lease_until >= database_clock(dialect)
-        )
-        .correlate(work)  # of the row in question, also where that is the one to be rewritten
-    )
-    dead = matches("owner", _w.owner, dead_owners)
-    is_alive = and_(has_lease, _w.owner.not_in(dead)) if dead else has_lease
-    is_others = and_(_w.owner != named("new_owner", _w.owner), is_alive)
+    # Leases are left to whoever asks: a clock that is set ends them all, and nobody is dead for that.
+    nobody = [named("new_owner", _w.owner), *matches("owner", _w.owner, dead_owners)]
+    is_others = _w.owner.not_in(nobody)
     names = (*_PLACE, "owner")
     free = select(*(named(f"new_{name}", _w[name]) for name in names)).where(
         not_(exists().where(_is_in_the_way(is_whole=is_whole), is_others))
@@ -269,8 +265,11 @@ def _begin_work(dialect: str, dead_owners: int, *, is_whole: bool) -> Insert:
     )
 
 
-def _workers(*, is_whole: bool) -> Select[str]:
-    return select(_w.owner).where(_is_in_the_way(is_whole=is_whole))
+def _workers(dialect: str, *, is_whole: bool) -> Select[Any, Any, bool]:
+    until = _columns.lease_until
+    both = work.outerjoin(drivers, _columns.driver_id == driver_of(work))
+    columns = (_w.owner, until, until < database_clock(dialect))
+    return select(*columns).select_from(both).where(_is_in_the_way(is_whole=is_whole))
 
 
 def _end_work() -> Delete:

@@ -27,10 +27,17 @@ from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore
 from mastra.workflows.engines.patience import patiently
 from mastra.workflows.engines.processes import has_ended, process_facts
 
-__all__ = ["Driver", "Hold", "driver_of"]
+__all__ = ["Driver", "Hold", "driver_of", "silence_s"]
 
 BEATS_IN_A_LEASE: Final = 6
 """So many may be late or lost before a process is taken for dead."""
+
+_BEATS_OF_SILENCE: Final = 1.5
+
+
+def silence_s(lease_s: float) -> float:
+    """Return for how long a driver must not have been heard, whatever the storage's clock says."""
+    return lease_s / BEATS_IN_A_LEASE * _BEATS_OF_SILENCE
 
 
 class Hold:

@@ -14,14 +14,11 @@ from mastra.storage.base import UnledRun, WorkflowStore
 from mastra.storage.damage import is_unreadable
 from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore
 from mastra.workflows.engines.base import Recoverable
-from mastra.workflows.engines.drivers import BEATS_IN_A_LEASE
+from mastra.workflows.engines.drivers import silence_s
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.processes import has_ended
 
 __all__ = ["Lookout", "Recoveries", "take_answer", "try_to_take_answer"]
-
-_BEATS_OF_SILENCE: Final = 1.5
-"""For so many of its beats a driver must not have been heard, whatever the storage's clock says."""
 
 _AT_A_TIME: Final = 200
 
@@ -34,7 +31,7 @@ class Lookout:
     def __init__(self, store: WorkflowStore, drivers: DriverStore) -> None:
         self._store = store
         self._drivers = drivers
-        self._silence_s = drivers.lease_s / BEATS_IN_A_LEASE * _BEATS_OF_SILENCE
+        self._silence_s = silence_s(drivers.lease_s)
         self._heard: dict[str, tuple[int, float]] = {}
         """Of each driver: the end of its lease as seen last, and since when it is that."""
         self._refused: set[UnledRun] = set()
