@@ -25,11 +25,16 @@ __all__ = [
     "now_ms",
     "now_s",
     "sleep",
+    "sleep_until",
     "steady_s",
     "timeout",
 ]
 
 _STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+LOOK_S: Final = 30.0
+"""How often a long sleep looks at the machine's clocks: an event loop's stands still with the
+machine, and knows nothing of the time of day being set."""
 
 
 class Timer(Protocol):
@@ -69,7 +74,14 @@ class SystemClock:
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
-    sleep = staticmethod(asyncio.sleep)
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Wait for so long, whatever the time of day is set to; a machine's standstill counts."""
+        until = steady_s() + seconds
+        while seconds > LOOK_S:
+            await asyncio.sleep(LOOK_S)
+            seconds = until - steady_s()
+        await asyncio.sleep(seconds)
 
     def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
         """Call a function after so long, unless it is cancelled."""
@@ -96,6 +108,16 @@ def now_ms() -> int:
 async def sleep(seconds: float) -> None:
     """Wait for so long."""
     await current_clock.get().sleep(seconds)
+
+
+async def sleep_until(moment_s: float) -> None:
+    """Wait until the clock shows a time, in seconds since 1970, also where it is set meanwhile."""
+    clock = current_clock.get()
+    while (left := moment_s - clock.now()) > 0:
+        if clock is not _SYSTEM:  # it is as good as it is made
+            await clock.sleep(left)
+            return
+        await asyncio.sleep(min(left, LOOK_S))
 
 
 class timeout:  # noqa: N801 - named as the standard library's, which it stands for

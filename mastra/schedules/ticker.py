@@ -120,16 +120,16 @@ class Ticker:
     async def _wait(self, due: int | None) -> None:
         """Wait until a moment, or until somebody changes a schedule.
 
-        The moment is one of the application's clock, which does not jump for it. That others may
-        have changed something is looked at by the machine's.
+        The moment is one of the application's clock, which does not jump for it. Whether others have
+        changed something, or that clock was set, is looked at by the machine's.
         """
         timer: Any = None
         if due is not None:
             seconds = max(0.0, (due - now_ms()) / 1000)
             timer = current_clock.get().call_later(seconds, self._woken.set)
-        is_shared = self._firing.store.is_shared
+        looks = due is not None or self._firing.store.is_shared
         try:
-            async with asyncio.timeout(self._config.tick_interval if is_shared else None):
+            async with asyncio.timeout(self._config.tick_interval if looks else None):
                 await self._woken.wait()
         except TimeoutError:
             pass

@@ -108,7 +108,10 @@ class FlowStore(Protocol):
         ...
 
     async def take(self, name: str, *, now_us: int, emission_us: int, tolerance_us: int) -> bool:
-        """Move a mark on by an emission from now or where it is, if it stays within a tolerance."""
+        """Move a mark on by an emission from now or where it is, if it stays within a tolerance.
+
+        One beyond that already, which a clock has left that was ahead, is moved back to there.
+        """
         ...
 
     async def called(self, driver_id: str) -> Sequence[Ticket]:
@@ -196,8 +199,11 @@ class InMemoryFlow:
 
     async def take(self, name: str, *, now_us: int, emission_us: int, tolerance_us: int) -> bool:
         """Move a mark on, if it stays within a tolerance."""
+        latest = now_us + tolerance_us
         moved = max(self._marks.get(name, 0), now_us) + emission_us
-        if moved - tolerance_us > now_us:
+        if moved > latest:
+            if self._marks.get(name, 0) > latest:
+                self._marks[name] = latest
             return False
         self._marks[name] = moved
         return True

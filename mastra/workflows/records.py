@@ -80,6 +80,8 @@ class StepRecord:
     tripwire: dict[str, Json] | None = None
     wake_at: float | None = None
     """Of a sleep: when it ends, in seconds since 1970."""
+    is_until: bool = False
+    """Of a sleep: whether that moment was asked for, and not a length. Not stored."""
     order: int = 0
     """Grows with each record of a run; decides which of two merges into the state is later."""
     start_seq: int = -1

@@ -12,6 +12,9 @@ import pytest
 from mastra.errors import RunClaimedError
 from mastra.storage.base import WorkflowStore
 from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore, Work
+from mastra.storage.sql import leases
+from mastra.storage.sql.leases import SQLDrivers
+from mastra.storage.sql.workflows import SQLWorkflowStore
 from tests.support.storage import (
     SHARED_STORES,
     TestRow,
@@ -24,6 +27,7 @@ from tests.support.storage import (
 
 ALIVE, DEAD, GONE = (f"{name * DRIVER_ID_LENGTH}:1" for name in "abc")
 """Claims of a driver with a lease, of one whose lease is over, and of one that nobody knows."""
+ALL = Work("w", "r")
 
 
 @pytest.fixture(params=SHARED_STORES)
@@ -53,6 +57,26 @@ async def test_a_run_is_claimed_where_nobody_alive_drives_it(
     run = await leased.get_run("w", "r")
     assert run is not None
     assert run.owner == ("me" if is_won else owner)
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+async def test_a_lease_of_the_time_before_the_database_s_clock_was_set_is_over(
+    leased: Any, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    drivers = drivers_of(leased)
+    await leased.create_run(head(owner=ALIVE))
+    assert await drivers.begin_work(ALL, ALIVE)
+    assert not await leased.claim("w", "r", "me")
+    real = leases.database_clock
+    monkeypatch.setattr(leases, "database_clock", lambda name: real(name) + hours * 3_600_000)
+    set_back = SQLWorkflowStore(leased._database, SQLDrivers(leased._database, 60, Any))
+    (worker,) = await drivers_of(set_back).workers(ALL)
+    assert worker.is_over
+    await drivers_of(set_back).beat(ALIVE[:DRIVER_ID_LENGTH], "")
+    assert not await set_back.claim("w", "r", "me")  # it lives
+    monkeypatch.undo()
+    again = SQLWorkflowStore(leased._database, SQLDrivers(leased._database, 60, Any))
+    assert await again.claim("w", "r", "me")
 
 
 @pytest.mark.parametrize(("until", "is_won"), [(2**52, False), (1, True)])
@@ -147,7 +171,7 @@ async def test_rows_whose_storing_was_not_answered_are_stored_once(
     assert found == [*(-place for place in range(before)), 1, 2, 3]
 
 
-ALL, ONE, OTHER = Work("w", "r"), Work("w", "r", "one"), Work("w", "r", "other")
+ONE, OTHER = Work("w", "r", "one"), Work("w", "r", "other")
 ME, HER = (f"{name * DRIVER_ID_LENGTH}:1" for name in "de")
 
 

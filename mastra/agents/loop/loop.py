@@ -37,7 +37,7 @@ from mastra.agents.run.tracing import (
 from mastra.agents.waiting.message_answer import answered_run
 from mastra.agents.waiting.resume import begin_resumed, put_to_wait, restore, runs_of, take
 from mastra.agents.waiting.stored_runs import check_run_id
-from mastra.clock import Timer, now_ms
+from mastra.clock import Timer, current_clock, now_ms
 from mastra.errors import ConfigError
 from mastra.models.calling import Answer
 from mastra.models.chunks import ModelChunk
@@ -209,7 +209,7 @@ class _Step:
     async def open(self) -> None:
         """Ask the model and stream its first chunks."""
         run, plan = self.run, self.plan
-        started_at = now_ms()
+        started_at, since = now_ms(), current_clock.get().monotonic()
         run.published_text = []
         if run.span is not None:
             self._span = open_model_span(run, plan.model_name, plan.request)
@@ -220,7 +220,7 @@ class _Step:
         self.recorder.result.request = answer.source.request
         limit = plan.request.settings.timeout
         if limit is not None and limit.step is not None:
-            left = limit.step - (now_ms() - started_at) / 1000
+            left = limit.step - (current_clock.get().monotonic() - since)
             self._timer = run.switch.start_timer(max(left, 0.0), partial(run.stop, "step"))
         run.emit(
             "step-start",

@@ -28,7 +28,7 @@ from sqlalchemy.sql.dml import Insert
 
 from mastra.storage.flow import DoorView, Ticket
 from mastra.storage.sql.database import Database, Values
-from mastra.storage.sql.leases import database_clock, driver_of
+from mastra.storage.sql.leases import driver_of, lease_holds
 from mastra.storage.sql.statements import (
     Statement,
     StatementCache,
@@ -63,10 +63,8 @@ class SQLFlow:
         """Return the condition that a ticket's driver has a lease."""
         if not self._database.is_shared:
             return true()
-        now = database_clock(self._database.dialect.name)
-        return exists().where(
-            drivers.c.driver_id == driver_of(flow_tickets), drivers.c.lease_until >= now
-        )
+        holds = lease_holds(self._database.dialect.name)
+        return exists().where(drivers.c.driver_id == driver_of(flow_tickets), holds)
 
     async def read(self, door: str, *, lane: str | None = None) -> DoorView:
         """Return the tickets at a door that are in, and all of a lane."""
@@ -150,7 +148,11 @@ class SQLFlow:
             "emission": emission_us,
             "latest": now_us + tolerance_us,
         }
-        return await self._database.change(statement, values, what=f"count {name!r}") == 1
+        is_taken = await self._database.change(statement, values, what=f"count {name!r}") == 1
+        if not is_taken:
+            back = self._statements.get(("put back",), _put_back)
+            await self._database.change(back, values, what=f"count {name!r}")
+        return is_taken
 
     async def called(self, driver_id: str) -> Sequence[Ticket]:
         """Return the tickets of a driver that do not wait any more."""
@@ -252,6 +254,12 @@ def _take(dialect: str) -> Insert:
         set_={"value": moved},
         where=moved <= named("latest", _m.value),
     )
+
+
+def _put_back() -> Update:
+    latest = named("latest", _m.value)
+    is_it = _m.name == named("new_name", _m.name)
+    return update(flow_marks).where(is_it, _m.value > latest).values(value=latest)
 
 
 def _called() -> Select[Any]:

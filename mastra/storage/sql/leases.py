@@ -34,7 +34,7 @@ from mastra.storage.sql.database import Database
 from mastra.storage.sql.statements import StatementCache, matches, named, padded
 from mastra.storage.sql.tables import drivers, runs, work
 
-__all__ = ["SQLDrivers", "database_clock", "driver_of", "is_over", "is_unled"]
+__all__ = ["SQLDrivers", "driver_of", "is_over", "is_unled", "lease_holds"]
 
 _columns, _w = drivers.c, work.c
 _HEARD = (_columns.driver_id, _columns.about, _columns.lease_until)
@@ -162,6 +162,17 @@ def database_clock(dialect: str) -> ColumnElement[int]:
     return literal_column(text, BigInteger)
 
 
+def lease_holds(dialect: str) -> ColumnElement[bool]:
+    """Return the condition that a driver's lease holds.
+
+    One that ends later than a lease can is of a clock that has been put back since. Who lives
+    prolongs it within a sixth of a lease.
+    """
+    now, until, length = database_clock(dialect), _columns.lease_until, _columns.lease_ms
+    is_possible = or_(length == _number(0), until <= now + length)
+    return and_(until >= now, is_possible)
+
+
 def is_over(dialect: str, table: Table, *, is_shared: bool) -> ColumnElement[bool]:
     """Return the condition that the driver of a run's owner has no lease, or no longer one.
 
@@ -170,7 +181,7 @@ def is_over(dialect: str, table: Table, *, is_shared: bool) -> ColumnElement[boo
     if not is_shared:
         return false()
     now = database_clock(dialect)
-    has_lease = exists().where(_columns.driver_id == driver_of(table), _columns.lease_until >= now)
+    has_lease = exists().where(_columns.driver_id == driver_of(table), lease_holds(dialect))
     # Programs of versions before drivers have their lease in the run itself.
     return and_(table.c.lease_until < now, not_(has_lease))
 
@@ -196,10 +207,11 @@ def _beat(dialect: str) -> Insert:
         driver_id=named("new_driver_id", _columns.driver_id),
         about=named("new_about", _columns.about),
         lease_until=until,
+        lease_ms=bindparam("lease_ms", type_=BigInteger),
     )
     return statement.on_conflict_do_update(
         index_elements=["driver_id"],
-        set_={"lease_until": statement.excluded.lease_until, "about": statement.excluded.about},
+        set_={name: statement.excluded[name] for name in ("lease_until", "lease_ms", "about")},
     )
 
 
@@ -268,7 +280,7 @@ def _begin_work(dialect: str, dead_owners: int, *, is_whole: bool) -> Insert:
 def _workers(dialect: str, *, is_whole: bool) -> Select[Any, Any, bool]:
     until = _columns.lease_until
     both = work.outerjoin(drivers, _columns.driver_id == driver_of(work))
-    columns = (_w.owner, until, until < database_clock(dialect))
+    columns = (_w.owner, until, not_(lease_holds(dialect)))
     return select(*columns).select_from(both).where(_is_in_the_way(is_whole=is_whole))
 
 

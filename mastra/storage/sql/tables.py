@@ -81,6 +81,7 @@ drivers = Table(
     Column("driver_id", Text, primary_key=True),
     Column("about", Text, nullable=False),
     Column("lease_until", BigInteger, nullable=False),
+    Column("lease_ms", BigInteger, nullable=False),
 )
 """One row a process that drives runs, with its lease on the database's clock."""
 

@@ -27,6 +27,8 @@ __all__ = ["Admissions", "LeftOutError", "Place"]
 
 _LOOK_S: Final = 0.1
 """How often others may have let somebody in: other processes, and other event loops."""
+_SET_BACK_MS: Final = 1000
+"""By how much a clock must have been put back for that to matter."""
 _SHARED_DOOR: Final = "*"
 """Where workflows stand that share a limit."""
 
@@ -261,10 +263,11 @@ class _OfStore:
         """Let in who is next, and wake those of this process that were called."""
         while self._waiters:
             self._woken.clear()
-            waiting = [ticket for ticket, _ in self._waiters.values()]
             now = now_ms()
-            soonest = [one.due_at for one in waiting if one.due_at > now]
             try:
+                await self._follow_clock(now)
+                waiting = [ticket for ticket, _ in self._waiters.values()]
+                soonest = [one.due_at for one in waiting if one.due_at > now]
                 for door in {one.door for one in waiting}:
                     again = await let_in(self.flow, door, now)
                     soonest += [] if again is None else [again]
@@ -281,6 +284,22 @@ class _OfStore:
                     self._waiters.pop((one.workflow_id, one.run_id))
             await self._prune(now)
             await self._rest(min(soonest, default=None))
+
+    async def _follow_clock(self, now: int) -> None:
+        """Have nobody wait for longer than it was to, where the clock has been put back."""
+        for key, (ticket, waiter) in list(self._waiters.items()):
+            back = ticket.first_at - now
+            if back < _SET_BACK_MS:
+                continue
+            view = await self.flow.read(ticket.door, lane=ticket.lane_d)
+            own = [one for one in view.tickets if (one.workflow_id, one.run_id) == key]
+            if [one.state for one in own] != (["waiting"] if ticket.lane_d else []):
+                continue  # it was called
+            moved = replace(
+                ticket, rank=ticket.rank - back, due_at=ticket.due_at - back, first_at=now
+            )
+            if await self.flow.write(ticket.door, view.version, new=moved):
+                self._waiters[key] = (moved, waiter)
 
     async def _prune(self, now: int) -> None:
         if now - self._pruned_at > 3_600_000:

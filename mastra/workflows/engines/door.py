@@ -30,13 +30,15 @@ async def let_in(flow: FlowStore, door: str, now: int) -> int | None:
         taken = Counter(lane for one in view.tickets for lane, _ in one.lanes)
         full = {lane for one in view.tickets for lane, most in one.lanes if taken[lane] >= most}
         again: int | None = None
+        moved: dict[str, int] = {}
         while True:
             waiting = await flow.waiting(door, now=now, without=full, limit=_AT_A_TIME)
-            called, moved, later = await _choose(flow, waiting, taken, full, now)
+            called, marks, later = await _choose(flow, waiting, taken, full, now)
+            moved |= marks
             again = min((at for at in (again, later) if at is not None), default=None)
             if called or len(waiting) < _AT_A_TIME:
                 break
-        if not called:
+        if not called and not moved:
             return again
         is_all = len(waiting) < _AT_A_TIME
         if await flow.write(door, view.version, called=called, marks=moved) and is_all:
@@ -58,7 +60,10 @@ async def _choose(
         if full & {lane for lane, _ in one.lanes} or one.lane_t in full:
             continue
         if one.lane_t is not None:
+            latest = now * 1000 + one.tolerance_us
             mark = max(moved.get(one.lane_t, marks.get(one.lane_t, 0)), now * 1000)
+            if mark > latest:  # of a clock that was ahead
+                mark = moved[one.lane_t] = latest
             over = mark + one.emission_us - one.tolerance_us - now * 1000
             if over > 0:
                 full.add(one.lane_t)

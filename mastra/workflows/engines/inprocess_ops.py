@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from mastra.clock import now_ms, now_s, sleep
+from mastra.clock import sleep_until as sleep_until_moment
 from mastra.failures import one_error
 from mastra.given import CLOCK, COUNT, FUNCTION
 from mastra.jsonable import Json
@@ -135,7 +136,7 @@ class InProcessOps:
         if place is not None and self._run.sleeping and not self._active:
             await place.pause()
         ended_at = record.ended_at or 0
-        if ended_at - self._yielded_ms > YIELD_AFTER_MS:
+        if not 0 <= ended_at - self._yielded_ms <= YIELD_AFTER_MS:  # a clock may be put back
             self._yielded_ms = ended_at
             await asyncio.sleep(0)
         return record
@@ -213,7 +214,7 @@ async def sleep_until(run: ActiveRun, writer: JournalWriter, record: StepRecord)
     run.sleeping += 1
     if run.sleeping == 1:
         await writer.update(RunChanges(status="waiting"), ("running",))
-    await sleep(delay)
+    await (sleep_until_moment(record.wake_at or 0) if record.is_until else sleep(delay))
     run.sleeping -= 1
     if not run.sleeping:
         await writer.update(RunChanges(status="running"), ("waiting",))

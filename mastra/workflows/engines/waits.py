@@ -49,7 +49,12 @@ async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> J
             record.status = "waiting"
             if not walk.ops.seeks_one:
                 record.start_seq = run.log.append(Kind.WAITING, record)
+        elif node.kind == "sleep":
+            # It began by another clock, or before this one was put back: no longer than it was.
+            length = (record.wake_at or 0.0) - record.started_at / 1000
+            record.wake_at = min(record.wake_at or 0.0, now_s() + length)
         record.output = value
+        record.is_until = node.kind == "sleepUntil"
         await walk.ops.sleep(record)
     return value
 

@@ -23,6 +23,7 @@ from mastra.storage.sql.migrations.v12_flow import flow_tables
 from mastra.storage.sql.migrations.v13_costs import costs
 from mastra.storage.sql.migrations.v14_json_fields import json_fields
 from mastra.storage.sql.migrations.v15_work import work_table
+from mastra.storage.sql.migrations.v16_lease_lengths import lease_lengths
 
 __all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
 
@@ -60,6 +61,7 @@ MIGRATIONS = (
     Migration(13, costs),
     Migration(14, json_fields),
     Migration(15, work_table),
+    Migration(16, lease_lengths),
 )
 LATEST = MIGRATIONS[-1].version
 
