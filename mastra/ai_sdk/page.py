@@ -108,7 +108,12 @@ def page_messages(given: Any) -> list[PageMessage]:
         listed = cast("list[Any]", given if isinstance(given, list) else [given])
     for message in listed:
         known = cast("dict[str, Any]", message if isinstance(message, dict) else {})
-        if known.get("role") not in _ROLES or not isinstance(known.get("id"), str | None):
+        role: Any = known.get("role")
+        if (
+            not isinstance(role, str)
+            or role not in _ROLES
+            or not isinstance(known.get("id"), str | None)
+        ):
             raise Refusal(400, "A message needs a role (system, user, assistant) and parts.")
         parts: Any = known.get("parts", [])
         is_text = isinstance(known.get("content"), str) and "parts" not in known

@@ -105,7 +105,7 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
     elif data.get("parts") is not None:  # the user interface's form
         content = data["parts"]
     if role == "tool" and "tool_call_id" in data:  # the OpenAI API's form
-        return (ToolResultPart(data["tool_call_id"], str(data.get("name") or ""), content),)
+        return (ToolResultPart(str(data["tool_call_id"]), str(data.get("name") or ""), content),)
     parts: list[MessagePart] = []
     own = _own(data)
     if isinstance(content, str):
@@ -144,7 +144,7 @@ def _openai_call(call: Mapping[str, Any]) -> ToolCallPart:
         # What was cut off, or is no JSON for another reason, stays what the model said.
         with suppress(ValueError):
             arguments = load_json(arguments)
-    return ToolCallPart(call["id"], function["name"], arguments)
+    return ToolCallPart(str(call["id"]), str(function["name"]), arguments)
 
 
 def _parts(item: object, *, skips_unknown: bool = False) -> list[MessagePart]:

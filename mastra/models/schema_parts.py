@@ -194,9 +194,10 @@ def _optional(schema: Any, root: Mapping[str, Any], seen: set[str]) -> Iterator[
             return
         seen.add(ref)
     found = resolved(schema, root)
-    required: Any = found.get("required") or ()
+    required: Any = found.get("required")
+    needed = cast("list[Any]", required if isinstance(required, list) else [])
     for name, field in as_object(found.get("properties")).items():
-        if name not in required and not takes_null(field, root):
+        if name not in needed and not takes_null(field, root):
             yield name
         yield from _optional(field, root, seen)
     for part in _parts(found):

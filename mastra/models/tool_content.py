@@ -54,6 +54,8 @@ def _is_block(value: Any) -> bool:
         return False
     block = cast("Mapping[str, Any]", value)
     kind = block.get("type")
+    if not isinstance(kind, str):
+        return False  # data, such as a JSON Schema that takes several types
     if kind in _TEXT:
         return isinstance(block.get("text"), str)
     if kind == "resource":

@@ -220,11 +220,8 @@ def _welcome(config: ServerConfig) -> Callable[[], Any]:
 
 async def _no_route(request: Request, error: Exception) -> Response:
     # Inside a route of one's own an HTTPException is an answer; outside, there is no route.
-    if request.scope.get("endpoint") is not None:
-        answer = answer_to(error)
-        if answer is not None:
-            return answer
-    return not_found_page()
+    answer = None if request.scope.get("endpoint") is None else answer_to(error)
+    return answer or not_found_page()
 
 
 async def _last_resort(request: Request, error: Exception) -> Response:

@@ -73,9 +73,9 @@ class _TimedProtocol(_Base):
             self._waits_for_headers = None
 
     def _give_up(self) -> None:
+        # Never while it answers: what arrives then ends the wait.
         self._waits_for_headers = None
-        if not self._is_answering():
-            self._end(_TOO_SLOW if self._size else b"")
+        self._end(_TOO_SLOW if self._size else b"")
 
     def _end(self, answer: bytes) -> None:
         transport = self.transport

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -99,11 +100,9 @@ class BoundedBody:
                 has_begun = True
                 await send(message)
 
-        try:
+        # A caller that is gone is answered nothing: it is nobody's fault here.
+        with suppress(ClientDisconnect):
             await self._app(scope, next_message, send_on)
-        except ClientDisconnect:
-            if refusal is None:
-                raise
         if refusal is not None and not has_begun:
             answer = error_response(refusal.status, refusal.message, {"connection": "close"})
             await answer(scope, receive, send)

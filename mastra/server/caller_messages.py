@@ -77,7 +77,7 @@ def _plain(value: Any, role: Any, depth: int) -> Any:
 
 def _names_file(part: Mapping[str, Any]) -> bool:
     """Return whether a part is a file that is named by its id at the provider."""
-    if part.get("type") not in {"file", "input_file"}:
+    if part.get("type") not in ("file", "input_file"):
         return False
     inner: Any = part.get("file")
     own = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else part

@@ -16,6 +16,7 @@ from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.agents.limits import UsageLimits
 from mastra.agents.loop.recall import UPDATE_TOOL
+from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import system_messages
 from mastra.errors import ConfigError
 from mastra.models.schema_parts import is_moderate
@@ -163,6 +164,10 @@ def _output(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any
     if not isinstance(wanted.get("schema"), dict):
         raise Refusal(400, "structuredOutput.schema must be a JSON Schema.")
     _schema(wanted["schema"], "structuredOutput.schema")
+    try:
+        StructuredOutput.of(wanted)
+    except ConfigError as error:
+        raise Refusal(400, error.message) from None
     return wanted
 
 
@@ -197,6 +202,15 @@ async def _tools(call: _Call, body: AgentBody, options: dict[str, Any]) -> None:
         options["active_tools"] = _active(body, author.get("active_tools"), names)
     if choice is not None:
         options["tool_choice"] = _choice(choice, author.get("tool_choice"), names)
+    _check_chosen({**author, **options})
+
+
+def _check_chosen(options: Mapping[str, Any]) -> None:
+    """Refuse a choice of a tool that is not among those that may be called."""
+    choice, active = options.get("tool_choice"), options.get("active_tools")
+    name: Any = cast("Any", choice).get("toolName") if isinstance(choice, Mapping) else None
+    if name is not None and active is not None and name not in active:
+        raise Refusal(400, f"activeTools leaves out {name[:60]!r}, which has to be called.")
 
 
 def _active(body: AgentBody, author: Sequence[str] | None, names: Collection[str]) -> list[str]:
@@ -212,7 +226,7 @@ def _choice(given: Any, author: Any, names: Collection[str]) -> Any:
     if isinstance(given, dict):
         known = cast("dict[str, Any]", given)
         name = known.get("toolName") or known.get("tool_name")
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise Refusal(400, "toolChoice names a tool that the agent does not have.")
         given = {"type": "tool", "toolName": name}
     elif given not in _CHOICES:
@@ -249,5 +263,7 @@ def _client_tools(given: dict[str, Any]) -> dict[str, Tool[Any, Any]]:
             raise Refusal(400, f"The input schema of client tool {name!r} must be an object")
         _schema(cast("dict[str, Any]", schema), f"The input schema of client tool {name[:60]!r}")
         text = str(known.get("description") or name)
+        if not name:
+            raise Refusal(400, "A client tool has a name.")
         tools[name] = create_tool(str(known.get("id") or name), text, cast("Any", schema))
     return tools

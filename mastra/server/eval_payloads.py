@@ -257,7 +257,7 @@ class GivenFeedback(WireModel):
 
     feedback_id: Identifier | None = None
     feedback_type: Text
-    value: float | str
+    value: Annotated[float, Field(allow_inf_nan=False)] | str
     comment: str | None = None
     feedback_source: str | None = None
     feedback_user_id: Identifier | None = None

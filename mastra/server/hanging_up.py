@@ -7,10 +7,11 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import Request
+from starlette.types import Receive
 
 from mastra.server.errors import Refusal
 
-__all__ = ["unless_gone"]
+__all__ = ["gone", "unless_gone"]
 
 T = TypeVar("T")
 
@@ -25,22 +26,22 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         Refusal: The client has gone; nobody reads that.
     """
-    # Ended right below, whatever happens.
+    # Both are ended right below, whatever happens.
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(request))
+    hearing = asyncio.ensure_future(gone(request.receive))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
+        await asyncio.wait({task, hearing}, return_when=asyncio.FIRST_COMPLETED)
+        is_done = task.done()
     finally:
-        left = [one for one in (task, gone) if not one.done()]
-        for one in left:
+        for one in (task, hearing):
             one.cancel()
-        if left:
-            await asyncio.wait(left)
-    raise Refusal(499, "The client has gone.")
+        await asyncio.wait({task, hearing})
+    if not is_done:
+        raise Refusal(499, "The client has gone.")
+    return task.result()
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def gone(receive: Receive) -> None:
+    """Return once the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
         pass

@@ -93,10 +93,8 @@ def _add_workflow(
         else _component(schemas, f"{key}.State", spec.state_schema, "validation")
     )
     for verb in (*_STARTS, *_RESUMES, "create-run", "observe", "restart-async"):
-        generic: Any = paths.get(f"{base}/{verb}", {}).get("post")
-        if generic is None:
-            continue
-        operation = copy.deepcopy(generic)
+        generic: Any = paths[f"{base}/{verb}"]
+        operation = copy.deepcopy(generic["post"])
         operation["operationId"] = f"{key}_{verb}".replace("-", "_")
         operation["tags"] = [f"Workflow {key}"]
         operation["parameters"] = [

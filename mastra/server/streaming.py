@@ -22,6 +22,7 @@ from mastra.errors import MastraError
 from mastra.jsonable import Json, dump_wire
 from mastra.logs import get_logger
 from mastra.server.context import Server
+from mastra.server.hanging_up import gone
 from mastra.workflows.events import Event
 from mastra.workflows.run import Run
 from mastra.workflows.run_stream import RunStream
@@ -108,8 +109,7 @@ class StreamResponse(StreamingResponse):
 
 
 async def _listen(receive: Receive, hang_up: asyncio.Timeout) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await gone(receive)
     hang_up.reschedule(0)
 
 
@@ -179,12 +179,10 @@ def _sse(chunk: Json) -> bytes:
 # -- agents ------------------------------------------------------------------------------------
 
 
-def agent_response(server: Server, stream: Any, *, comment: str | None = None) -> StreamingResponse:
+def agent_response(server: Server, stream: Any) -> StreamingResponse:
     """Return an agent's stream as server-sent events. When the reader goes, the model stops."""
 
     async def frames() -> AsyncGenerator[bytes, None]:
-        if comment is not None:
-            yield f": {comment}\n\n".encode()
         try:
             async with aclosing(stream.batches(_BATCH)) as batches:
                 async for batch in batches:

@@ -43,7 +43,8 @@ def test_a_picture_in_every_form(block: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "result",
     [
-        None, "text", 3, [], {}, [1, 2], {"type": "image"}, [{"type": "image", "name": "a.png"}],
+        None, "text", 3, [], {}, [1, 2], {"type": ["string", "null"]}, [{"type": ["image"]}],
+        {"type": "image"}, [{"type": "image", "name": "a.png"}],
         [{"type": "text", "text": "only"}], [{"type": "file", "size": 3}],
         [{"type": "image", "data": "aGk="}, {"id": 3}], {"type": "content", "value": "x"},
     ],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from mastra import Agent, Mastra, ServerConfig, tool
-from mastra.memory import Memory
+from mastra.memory import Memory, SemanticRecall
 from mastra.models.base import ModelRequest
 from mastra.models.settings import Timeouts
 from mastra.server import BearerAuth, create_app
@@ -117,6 +118,7 @@ async def test_plain_settings_reach_the_model() -> None:
         {"seed": 1.5},
         {"timeout": {"totalMs": -1}},
         {"timeout": {"total": {}}},
+        {"timeout": {"totalSeconds": 5}},
         {"__class__": 1},
     ],
     ids=str,
@@ -457,12 +459,95 @@ async def test_what_is_not_named_does_not_pass() -> None:
         ({"semanticRecall": {"topK": 3, "threshold": 0}}, 400),
         ({"embedder": "openai/x"}, 400),
         ({"store": {}}, 400),
+        ({"lastMessages": None}, 200),
+        ({"lastMessages": True}, 400),
+        ({"workingMemory": 5}, 400),
+        ({"workingMemory": {"enabled": "no"}}, 400),
+        ({"semanticRecall": {"topK": 3}}, 200),  # of which this agent has none
+        ({"semanticRecall": 3}, 400),
+        ({"semanticRecall": {"messageRange": True}}, 400),
+        ({"semanticRecall": {"messageRange": {"before": -1}}}, 400),
     ],
     ids=str,
 )
 async def test_options_of_memory(options: dict[str, Any], status: int) -> None:
     body = {"memory": {"thread": "t", "options": options}}
     assert (await asked(Asked(), body, memory=Memory())).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("memory", "says"),
+    [
+        ({"thread": 5}, "memory.thread must be text"),
+        ({"thread": {"title": "x"}}, "memory.thread must be text, or an object with an id"),
+        ({"thread": {"id": "t", "title": 5}}, "memory.thread.title"),
+        ({"thread": {"id": "t", "metadata": []}}, ""),
+        ({"thread": {"id": "t", "metadata": [1]}}, "memory.thread.metadata"),
+        ({"thread": {"id": "t", "secret": 1}}, "memory.thread must be text"),
+        ({"thread": "t", "resource": 5}, "memory.resource must be text"),
+        ({"thread": "t", "options": 5}, "memory.options must be an object"),
+    ],
+    ids=str,
+)
+async def test_places_of_memory(memory: dict[str, Any], says: str) -> None:
+    answer = await asked(Asked(), {"memory": memory}, memory=Memory())
+    assert answer.status_code == (400 if says else 200)
+    assert says in answer.json().get("error", "")
+
+
+async def meaning(texts: Sequence[str]) -> list[list[float]]:
+    return [[text.count("cat") + 0.01, text.count("dog") + 0.01] for text in texts]
+
+
+SAID = ["dog 0", "dog 1", "cat 2", "dog 3", "dog 4", "cat and dog 5", "dog 6", "dog 7"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen"),
+    [
+        ({"topK": 1, "messageRange": 0}, ["cat 2"]),
+        ({"topK": 1, "messageRange": {"before": 1}}, ["dog 1", "cat 2", "dog 3"]),
+        ({"topK": 1, "messageRange": {"before": 0, "after": 1}}, ["cat 2", "dog 3"]),
+        # No more than the author gives: two, with one before and one after each.
+        ({"topK": 50, "messageRange": 50}, SAID[1:-1]),
+        ({"scope": "thread"}, SAID[1:-1]),
+        (True, SAID[1:-1]),
+        (False, []),
+        ({"topK": 0}, None),
+        ({"topK": True}, None),
+    ],
+    ids=str,
+)
+async def test_a_caller_recalls_by_meaning_no_more_than_the_author(
+    wanted: Any, seen: list[str] | None
+) -> None:
+    model = Asked()
+    recall = SemanticRecall(top_k=2, message_range=1)
+    memory = Memory(last_messages=False, semantic_recall=recall, embedder=meaning)
+    async with serving(Agent(id="a", model=model.model, memory=memory)) as opened:
+        where = {"agentId": "a"}
+        await opened.post("/api/memory/threads", json={"threadId": "t"}, params=where)
+        messages = [
+            {
+                "role": "user",
+                "threadId": "t",
+                "content": text,
+                "createdAt": f"2026-01-01T00:00:0{at}Z",
+            }
+            for at, text in enumerate(SAID)
+        ]
+        saved = await opened.post(
+            "/api/memory/save-messages", json={"messages": messages}, params=where
+        )
+        assert saved.status_code == 200, saved.text
+        body = {"thread": "t", "options": {"semanticRecall": wanted}}
+        answer = await opened.post(URL, json={"messages": "cat?", "memory": body})
+        if seen is None:
+            assert (answer.status_code, "topK" in answer.text) == (400, True)
+            return
+        assert answer.status_code == 200, answer.text
+        recalled = [one.text for one in model.last.messages if one.role == "user"]
+        assert recalled == [*seen, "cat?"]
 
 
 async def test_a_caller_recalls_no_more_than_the_author_lets_it_and_writes_nothing_else() -> None:
@@ -495,6 +580,35 @@ async def test_nobody_says_who_calls_but_the_server() -> None:
     async with serving(agent) as opened:
         await opened.post(URL, json={"messages": "Hi.", "requestContext": given})
     assert seen == [(None, "bob", "soft")]
+
+
+@pytest.mark.parametrize(
+    ("author", "given", "most"),
+    [(None, 2, 2), (3, 2, 2), (2, 3, 2), ({"limit": 2}, 3, 2), ({"limit": 3}, 2, 2), (2, None, 2)],
+    ids=str,
+)
+async def test_a_caller_runs_no_more_tools_at_once(author: Any, given: Any, most: int) -> None:
+    under_way, seen = 0, 0
+
+    @tool
+    async def work(n: int) -> int:
+        """Work."""
+        nonlocal under_way, seen
+        under_way += 1
+        seen = max(seen, under_way)
+        await asyncio.sleep(0.005)
+        under_way -= 1
+        return n
+
+    def answer(request: ModelRequest) -> Any:
+        if request.messages[-1].role == "tool":
+            return "Done."
+        return [ToolCall("work", {"n": n}) for n in range(5)]
+
+    defaults = {} if author is None else {"default_options": {"tool_call_concurrency": author}}
+    body = {} if given is None else {"toolCallConcurrency": given}
+    answered = await asked(Asked(answer), body, tools={"work": work}, **defaults)
+    assert (answered.status_code, seen) == (200, most)
 
 
 async def test_a_body_lowers_the_limits_of_usage_and_never_raises_them() -> None:

@@ -104,8 +104,10 @@ def _choice(choice: Any) -> Any:
 
 def _form(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the schema that an answer is to meet."""
-    kind = (given or {}).get("type", "text")
-    if given is None or kind == "text":
+    if given is None:
+        return None
+    kind = given.get("type", "text")
+    if kind == "text":
         return None
     if kind == "json_object":
         return {"schema": {"type": "object"}}
@@ -157,6 +159,13 @@ def chat_call(body: ChatCompletionBody) -> AgentBody:
 # -- items of responses ------------------------------------------------------------------------
 
 
+def _texts(item: Mapping[str, Any], *names: str) -> None:
+    """Refuse an item that has something else where a text is needed."""
+    for name in names:
+        if not isinstance(item.get(name), str):
+            raise Refusal(400, f"input holds a {item['type']} without a text as its {name}.")
+
+
 def responses_call(body: ResponsesBody) -> AgentBody:
     """Return a response that is asked for as a call of an agent.
 
@@ -173,7 +182,7 @@ def responses_call(body: ResponsesBody) -> AgentBody:
     call = _call(
         body,
         messages,
-        _form((body.text or {}).get("format")),
+        _form(_format_of(body.text or {})),
         maxOutputTokens=body.max_output_tokens,
         reasoning=(body.reasoning or {}).get("effort"),
     )
@@ -181,8 +190,15 @@ def responses_call(body: ResponsesBody) -> AgentBody:
     return call
 
 
+def _format_of(text: Mapping[str, Any]) -> dict[str, Any] | None:
+    found: Any = text.get("format")
+    if found is not None and not isinstance(found, dict):
+        raise Refusal(400, "text.format is an object with a type.")
+    return cast("dict[str, Any] | None", found)
+
+
 def _messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = {item.get("call_id"): item.get("name") for item in items}
+    names: dict[str, str] = {}
     messages: list[dict[str, Any]] = []
     for item in items:
         match item.get("type", "message"):
@@ -191,24 +207,26 @@ def _messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     {"role": item.get("role"), "content": _content(item.get("content"))}
                 )
             case "function_call":
+                _texts(item, "call_id", "name")
+                names[item["call_id"]] = item["name"]
                 # Calls that were asked for together are one answer.
                 last = messages[-1] if messages else {}
-                if last.get("role") != "assistant" or isinstance(last.get("content"), str):
+                if last.get("role") != "assistant" or not isinstance(last.get("content"), list):
                     messages.append({"role": "assistant", "content": []})
                 messages[-1]["content"].append(
                     {
                         "type": "tool-call",
-                        "toolCallId": item.get("call_id"),
-                        "toolName": item.get("name"),
+                        "toolCallId": item["call_id"],
+                        "toolName": item["name"],
                         "input": _loaded(item.get("arguments")),
                     }
                 )
             case "function_call_output":
-                call_id: Any = item.get("call_id")
+                _texts(item, "call_id")
                 result = {
                     "type": "tool-result",
-                    "toolCallId": call_id,
-                    "toolName": names.get(call_id) or "",
+                    "toolCallId": item["call_id"],
+                    "toolName": names.get(item["call_id"], ""),
                     "output": {"type": "json", "value": _output(item.get("output"))},
                 }
                 messages.append({"role": "tool", "content": [result]})

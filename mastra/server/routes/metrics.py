@@ -116,7 +116,10 @@ async def _of_experiments(
             traces.update(one.trace_id for one in page if one.trace_id is not None)
     others = {name: value for name, value in filters.items() if name != "experimentId"}
     asked: Any = others.pop("traceIds", None)
-    return {**others, "traceIds": frozenset(traces if asked is None else traces & set(asked))}
+    if asked is not None:
+        listed = cast("list[Any]", asked if isinstance(asked, list) else [asked])
+        traces &= {one for one in listed if isinstance(one, str)}
+    return {**others, "traceIds": frozenset(traces)}
 
 
 async def _selected(

@@ -245,7 +245,8 @@ def _record(server: Server, request: Request, data: dict[str, Any], name: str) -
     data.setdefault("source", "LIVE")
     data.setdefault("scorer", {"id": data["scorerId"], "name": data["scorerId"]})
     data.setdefault("entity", {"id": data.get("entityId", "")})
-    data.setdefault("entityId", str(data["entity"].get("id", "")))
+    named = data["entity"].get("id")
+    data.setdefault("entityId", "" if named is None else str(named))
     owner = server.owner(request)
     return EvalRecord(
         "score",

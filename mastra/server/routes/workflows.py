@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
@@ -126,10 +126,8 @@ async def list_runs(
 def _milliseconds(moment: datetime | None) -> int | None:
     if moment is None:
         return None
-    try:
-        return int(moment.timestamp() * 1000)
-    except (OverflowError, ValueError, OSError):
-        raise Refusal(400, "The date is out of range") from None
+    # One without a zone is UTC, as everywhere, and not of wherever the server stands.
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
 
 
 def _row(info: RunInfo) -> dict[str, Json]:
