@@ -25,6 +25,9 @@ __all__ = ["build"]
 
 OUTPUT: Final = Path(".mastra", "output")
 _LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+_SQLITE: Final = (b"SQLi", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+"""What a database begins with, and what is beside it while it is open."""
+_OF_A_STORAGE: Final = b"mastra_schema_version"
 
 
 class Target(StrEnum):
@@ -106,6 +109,29 @@ def _check(project: Project, target: Target, python: str, attribute: str) -> Non
         )
 
 
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """Return what of a folder is no part of a program: whoever gets the image would read it."""
+    found = _LEFT_OUT(folder, names)
+    for name in names:
+        if _is_storage(Path(folder, name)):
+            found |= {name, f"{name}-wal", f"{name}-shm", f"{name}-journal"}
+    return found
+
+
+def _is_storage(path: Path) -> bool:
+    """Return whether a file is a database that an application of ours keeps its runs in.
+
+    One of another program goes along. The names of tables stand in the first pages, or, while the
+    application runs, only in the file beside it.
+    """
+    for part in (path, path.with_name(f"{path.name}-wal")):
+        if part.is_file():
+            with part.open("rb") as file:
+                if file.read(4) in _SQLITE and _OF_A_STORAGE in file.read(1 << 20):
+                    return True
+    return False
+
+
 def _pins(locked: str) -> str:
     """Return the locked packages as lines of a TOML list."""
     found = re.findall(r"^([A-Za-z0-9][^ \\;]*==[^ \\;]+)", locked, re.MULTILINE)
@@ -123,7 +149,7 @@ def _write(
     for root in sorted(project.roots):
         path = folder / root
         if path.is_dir():
-            shutil.copytree(path, output / root, ignore=_LEFT_OUT)
+            shutil.copytree(path, output / root, ignore=_left_out)
         else:
             shutil.copy(path.with_suffix(".py"), output)
     templates = resources.files("mastra.cli") / "templates" / f"build_{target.value}"

@@ -8,6 +8,7 @@ another order, another end.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -92,9 +93,11 @@ class RecordedRun:
         return self._data
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file."""
+        """Write it to a file, which is its owner's alone where there was none."""
         text = json.dumps(self._data, indent=1, ensure_ascii=False)
-        Path(path).write_text(f"{text}\n", encoding="utf-8")
+        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(made, "w", encoding="utf-8") as file:
+            file.write(f"{text}\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

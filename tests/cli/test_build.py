@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from mastra import SQLStorage
 from mastra.cli import locking
 from mastra.cli.locking import lock, needs_of
 from mastra.cli.project import Project, read_project
@@ -148,6 +150,23 @@ def test_a_build_holds_the_project_and_a_lock(call: Calls) -> None:
     assert (again["packages"], again["target"]) == (2, "docker")
     assert {"openai", "server"} <= set(again["extras"])
     assert "PostgreSQL" not in call("build", "-t", "docker").stderr  # a container keeps files
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_a_build_holds_nothing_that_the_application_keeps(call: Calls, is_open: bool) -> None:
+    shop = call.folder / "shop"
+    (shop / ".env").write_text("OPENAI_API_KEY=x")
+    other = sqlite3.connect(shop / "cities.db")
+    other.execute("CREATE TABLE cities (name)")
+    other.commit()
+    other.close()
+    async with SQLStorage(f"sqlite:///{shop}/runs.db") as storage:
+        await storage.open()
+        if not is_open:
+            await storage.aclose()
+        assert call("build", "-t", "docker").exit_code == 0
+    built = {one.name for one in (call.folder / ".mastra" / "output" / "shop").iterdir()}
+    assert built == {"__init__.py", "cities.db"}
 
 
 @pytest.mark.parametrize(

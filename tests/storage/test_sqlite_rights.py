@@ -9,6 +9,7 @@ import pytest
 
 from mastra.errors import StorageError
 from mastra.storage.sql import SQLStorage
+from mastra.testing.recording import RecordedRun
 from tests.support.storage import TestRow, append, head
 
 pytestmark = [
@@ -45,6 +46,25 @@ async def test_a_file_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
     path.touch()
     path.chmod(0o640)
     assert set((await written(path)).values()) == {0o640}
+
+
+async def test_what_a_link_leads_to_is_the_owner_s_alone(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "runs.db").symlink_to(tmp_path / "data" / "kept.db")
+    await written(tmp_path / "runs.db")
+    assert (tmp_path / "data" / "kept.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_recorded_run_is_the_owner_s_alone(tmp_path: Path) -> None:
+    recorded = RecordedRun({"format": 1, "operations": []})
+    shared = tmp_path / "shared.json"
+    shared.touch()
+    shared.chmod(0o644)
+    recorded.save(tmp_path / "run.json")
+    recorded.save(shared)
+    assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
+    assert shared.stat().st_mode & 0o777 == 0o644
+    assert RecordedRun.load(shared).to_json() == recorded.to_json()
 
 
 async def test_a_folder_that_is_not_there_is_still_said(tmp_path: Path) -> None:

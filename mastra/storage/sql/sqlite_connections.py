@@ -175,7 +175,9 @@ def _create_for_owner(path: str) -> None:
     """
     # A folder that is not there, or not to be written to, is for SQLite to report.
     with suppress(OSError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        # A link to where nothing is yet counts as being there; SQLite makes what it leads to.
+        real = os.path.realpath(path)
+        os.close(os.open(real, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def connect(path: str, durability: Durability, *, wait_s: float) -> sqlite3.Connection:
