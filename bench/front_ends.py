@@ -13,13 +13,12 @@ from multiprocessing.process import BaseProcess
 from statistics import median
 from typing import Any
 
-import psutil
 import uvicorn
 from ag_ui.encoder import EventEncoder
 from fastapi import FastAPI
 from starlette.responses import Response, StreamingResponse
 
-from bench.measure import Options, Row
+from bench.measure import Options, Row, processor_s
 from bench.server import serving
 from mastra import Agent, Mastra, ServerConfig
 from mastra.ag_ui.agent_teller import AgentTeller, Telling
@@ -172,13 +171,10 @@ async def _read(port: int, path: str) -> None:
 async def _cost(port: int, process: BaseProcess, path: str, times: int) -> float:
     """Return the processor time of the server for one piece, in microseconds."""
     assert process.pid is not None
-    watched = psutil.Process(process.pid)
-    before = watched.cpu_times()
+    before = processor_s(process.pid)
     for _ in range(times):
         await _read(port, path)
-    after = watched.cpu_times()
-    spent = after.user + after.system - before.user - before.system
-    return spent / (times * PIECES) * 1e6
+    return (processor_s(process.pid) - before) / (times * PIECES) * 1e6
 
 
 async def measure(options: Options) -> list[Row]:

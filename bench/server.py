@@ -28,7 +28,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
-from bench.measure import Options, Row
+from bench.measure import Options, Row, processor_s
 from mastra import Mastra, ServerConfig, create_step, create_workflow
 from mastra.server import serve
 
@@ -132,7 +132,7 @@ class Seen:
 async def _watch(port: int, pid: int, readers: int, seconds: float) -> Seen:
     process = psutil.Process(pid)
     alone = await _ask(port, seconds / 3)
-    memory, clock = process.memory_info().rss, process.cpu_times()
+    memory, clock = process.memory_info().rss, processor_s(pid)
     begun, stop = asyncio.Semaphore(0), asyncio.Event()
     tasks = [asyncio.ensure_future(_read_slowly(port, n, begun, stop)) for n in range(readers)]
     for _ in range(readers):
@@ -141,14 +141,14 @@ async def _watch(port: int, pid: int, readers: int, seconds: float) -> Seen:
         if task.done():
             task.result()
     busy = sorted(await _ask(port, seconds))
-    grown, after = process.memory_info().rss - memory, process.cpu_times()
+    grown, spent = process.memory_info().rss - memory, processor_s(pid) - clock
     stop.set()
     await asyncio.gather(*tasks)
     return Seen(
         median(alone) * 1e3,
         median(busy) * 1e3,
         busy[int(len(busy) * 0.95)] * 1e3,
-        after.user + after.system - clock.user - clock.system,
+        spent,
         grown / 1024 / readers,
     )
 

@@ -247,6 +247,11 @@ def _dump_slowly(value: object, what: str, error: BaseException) -> bytes:
 
 def dump_wire(value: object) -> bytes:
     """Encode for others to read: strict JSON, where NaN and the infinities are `null`."""
+    if type(value) is str:  # a piece of a text, most often
+        try:
+            return orjson.dumps(value)
+        except TypeError:  # half a character, which escapes can say
+            return json.dumps(value).encode()
     try:
         return pydantic_core.to_json(value, by_alias=True, inf_nan_mode="null")
     except (pydantic_core.PydanticSerializationError, ValueError, RecursionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -51,7 +52,8 @@ class CorsMiddleware:
             await _answer_preflight(send, self._preflight(allowed))
             return
 
-        async def send_with(message: Message) -> None:
+        # No coroutine of its own: all but the first message of a stream only pass through.
+        def send_with(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 made = MutableHeaders(scope=message)
                 for name, value in allowed.items():
@@ -59,7 +61,7 @@ class CorsMiddleware:
                         made.add_vary_header(value)
                     else:
                         made[name] = value
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with)
 

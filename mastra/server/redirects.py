@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from urllib.parse import urlsplit, urlunsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,10 +30,11 @@ class RelativeRedirects:
             await self._app(scope, receive, send)
             return
 
-        async def send_on(message: Message) -> None:
+        # No coroutine of its own: all but the first message of a stream only pass through.
+        def send_on(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start" and 300 <= message["status"] < 400:
                 _relate(MutableHeaders(scope=message), Headers(scope=scope).get("host", ""))
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_on)
 

@@ -128,9 +128,14 @@ class EventStreamResponse(StreamResponse):
 
     async def send_content(self, send: Send) -> None:
         """Send what there is, piece by piece, and comments in between."""
-        ticks = _Ticks(send, self._keep_alive)
+        ticks, time = _Ticks(send, self._keep_alive), asyncio.get_running_loop().time
         try:
-            await super().send_content(ticks.send_on)
+            async for chunk in self._content:
+                message = _body(chunk)
+                del chunk
+                await send(message)
+                del message
+                ticks.sent_at = time()
         finally:
             ticks.end()
 
@@ -141,20 +146,16 @@ class _Ticks:
     A timer, and a task only for as long as it takes to send one: hundreds of streams may be open.
     """
 
-    __slots__ = ("_every", "_loop", "_send", "_sent_at", "_telling", "_timer")
+    __slots__ = ("_every", "_loop", "_send", "_telling", "_timer", "sent_at")
 
     def __init__(self, send: Send, every: float) -> None:
         self._send = send
         self._every = every
         self._loop = asyncio.get_running_loop()
-        self._sent_at = self._loop.time()
+        self.sent_at = self._loop.time()
+        """When something was sent last, by the loop's clock."""
         self._telling: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(every, self._look)
-
-    async def send_on(self, message: Message) -> None:
-        """Send something else."""
-        await self._send(message)
-        self._sent_at = self._loop.time()
 
     def end(self) -> None:
         """Send nothing more."""
@@ -164,12 +165,12 @@ class _Ticks:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if now >= self._sent_at + self._every:
-            self._sent_at = now
+        if now >= self.sent_at + self._every:
+            self.sent_at = now
             # A reader that takes nothing is not sent one comment after the other.
             if self._telling is None or self._telling.done():
                 self._telling = asyncio.ensure_future(self._send(_body(b": keep-alive\n\n")))
-        self._timer = self._loop.call_at(self._sent_at + self._every, self._look)
+        self._timer = self._loop.call_at(self.sent_at + self._every, self._look)
 
 
 def _sse(chunk: Json) -> bytes:

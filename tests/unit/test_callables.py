@@ -98,7 +98,7 @@ def test_what_says_nothing_that_makes_sense_is_refused() -> None:
         return value
 
     circular.__wrapped__ = circular  # type: ignore[attr-defined]
-    odd.__signature__ = "(value)"  # type: ignore[attr-defined]
+    odd.__signature__ = 7  # type: ignore[attr-defined]
     for function in (circular, odd):
         with pytest.raises(WorkflowDefinitionError, match="Step 's'"):
             create_step(id="s", execute=function)
