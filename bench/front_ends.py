@@ -24,18 +24,17 @@ from mastra import Agent, Mastra, ServerConfig
 from mastra.ag_ui.agent_teller import AgentTeller, Telling
 from mastra.ag_ui.outbox import Outbox
 from mastra.ag_ui.page import RunInput
-from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk
 from mastra.ai_sdk import chat_route
 from mastra.ai_sdk.agent_translator import AgentTranslator
 from mastra.ai_sdk.chunks import StreamOptions
 from mastra.ai_sdk.endpoints import stream_response
 from mastra.ai_sdk.ui_stream import DONE, HEADERS
-from mastra.models.chunks import FinishChunk, ModelChunk, TextDelta
+from mastra.models.chunks import FinishChunk, ModelChunk, TextDelta, Usage
 from mastra.server import ApiRoute, serve
 from mastra.server.context import ServerDep
 from mastra.server.openai.answers import answered
-from mastra.server.openai.chat_completions import completion_events
+from mastra.server.openai.chat_completions import CompletionEvents
 from mastra.testing import FunctionModel
 
 __all__ = ["measure"]
@@ -91,12 +90,10 @@ def _serve_ours(port: int) -> None:
         return stream_response(server, _as_ag_ui(made))
 
     async def as_openai(server: ServerDep, body: dict[str, Any]) -> Response:
-        if not told:
-            told.append(agent.stream(body["messages"]))
-            await told[0].consume()
-        return stream_response(server, _as_openai(told[0]))
+        if not made:
+            made.extend([chunk async for chunk in agent.stream(body["messages"])])
+        return stream_response(server, _as_openai(made))
 
-    told: list[AgentStream[Any]] = []
     made: list[AgentChunk] = []
     agent = Agent(id="a", model=_Model())
     own = [
@@ -130,11 +127,32 @@ async def _as_ag_ui(chunks: Sequence[AgentChunk]) -> AsyncGenerator[bytes, None]
     yield DONE
 
 
-async def _as_openai(stream: AgentStream[Any]) -> AsyncGenerator[bytes, None]:
-    answer = answered(stream, "a", ())
-    async for event in completion_events(answer, stream.run_id, "a", with_usage=False):
-        await asyncio.sleep(0)
-        yield event
+class _Made:
+    """A stream whose chunks are there, and come one by one."""
+
+    run_id, status = "r", "finished"
+
+    def __init__(self, chunks: Sequence[AgentChunk]) -> None:
+        self._chunks = chunks
+
+    async def batches(self, _limit: int) -> AsyncGenerator[Sequence[AgentChunk], None]:
+        for chunk in self._chunks:
+            await asyncio.sleep(0)
+            yield (chunk,)
+
+    async def finish_reason(self) -> str:
+        return "stop"
+
+    async def usage(self) -> Usage:
+        return Usage()
+
+    async def aclose(self) -> None:
+        pass
+
+
+def _as_openai(chunks: Sequence[AgentChunk]) -> AsyncGenerator[bytes, None]:
+    stream: Any = _Made(chunks)
+    return answered(stream, "a", (), CompletionEvents("r", "a", with_usage=False))
 
 
 def _serve_bare(port: int) -> None:

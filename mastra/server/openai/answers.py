@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk, error_to_wire
 from mastra.errors import MastraError
 from mastra.models.chunks import Usage
 
-__all__ = ["Ended", "Said", "answered"]
+__all__ = ["Ended", "Form", "Said", "answered"]
 
 
 class Said(NamedTuple):
@@ -40,6 +40,24 @@ class Ended:
     code: str | None = None
 
 
+class Form(Protocol):
+    """What an answer is sent as."""
+
+    @property
+    def begin(self) -> bytes:
+        """What opens it."""
+        ...
+
+    def take(self, said: Said | Ended) -> bytes:
+        """Return what is sent for a piece, which may be nothing. How the answer ended comes last."""
+        ...
+
+    @property
+    def end(self) -> bytes:
+        """What closes it."""
+        ...
+
+
 _BATCH: Final = 64
 _WAITS: Final = (
     "The agent waits for a person's answer, which this API cannot give: run {run_id!r} of agent "
@@ -48,29 +66,48 @@ _WAITS: Final = (
 
 
 async def answered(
-    stream: AgentStream[Any], agent_id: str, client_tools: Collection[str]
-) -> AsyncGenerator[Said | Ended, None]:
-    """Yield what a client sees of an answer, and how it ended."""
-    pieces = _Pieces(client_tools)
+    stream: AgentStream[Any],
+    agent_id: str,
+    client_tools: Collection[str],
+    form: Form,
+) -> AsyncGenerator[bytes, None]:
+    """Yield what a client is sent of an answer, what is there together in one. It ends the stream.
+
+    Args:
+        stream: The agent's.
+        agent_id: The agent, for what is told of one that waits.
+        client_tools: The tools that the client runs.
+        form: Makes of its pieces what is sent.
+    """
+    see, take = _Seen(client_tools).of, form.take
     failure: tuple[str, str | None] | None = None
     try:
-        async with aclosing(stream.batches(_BATCH)) as batches:
-            async for batch in batches:
-                for chunk in batch:
-                    if chunk.type == "error":
-                        told = error_to_wire(chunk.payload.error)
-                        failure = str(told.get("message")), told.get("code")
-                    said = pieces.of(chunk)
-                    if said is not None:
-                        yield said
-    except MastraError as error:
-        failure = error.message, error.code
-    if failure is None and stream.status == "suspended":
-        failure = _WAITS.format(run_id=stream.run_id, agent=agent_id), "run_suspended"
-    if failure is not None:
-        yield Ended("error", Usage(), *failure)
-        return
-    yield Ended(_reason(await stream.finish_reason(), stream), await stream.usage())
+        if form.begin:
+            yield form.begin
+        try:
+            async with aclosing(stream.batches(_BATCH)) as batches:
+                async for batch in batches:
+                    made = b""
+                    for chunk in batch:
+                        if chunk.type == "error":
+                            told = error_to_wire(chunk.payload.error)
+                            failure = str(told.get("message")), told.get("code")
+                        said = see(chunk)
+                        if said is not None:
+                            made += take(said)
+                    if made:
+                        yield made
+        except MastraError as error:
+            failure = error.message, error.code
+        if failure is None and stream.status == "suspended":
+            failure = _WAITS.format(run_id=stream.run_id, agent=agent_id), "run_suspended"
+        if failure is not None:
+            ended = Ended("error", Usage(), *failure)
+        else:
+            ended = Ended(_reason(await stream.finish_reason(), stream), await stream.usage())
+        yield take(ended) + form.end
+    finally:
+        await stream.aclose()
 
 
 def _reason(reason: str, stream: AgentStream[Any]) -> str:
@@ -79,7 +116,7 @@ def _reason(reason: str, stream: AgentStream[Any]) -> str:
     return reason if reason in {"length", "content-filter", "tool-calls"} else "stop"
 
 
-class _Pieces:
+class _Seen:
     """Tells the client's calls from the agent's own."""
 
     def __init__(self, client_tools: Collection[str]) -> None:

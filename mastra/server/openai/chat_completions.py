@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Final
+from typing import Final, cast
 
 from mastra.clock import now_ms
 from mastra.jsonable import Json, dump_wire
 from mastra.models.chunks import Usage
 from mastra.server.openai.answers import Ended, Said
 
-__all__ = ["completion", "completion_events", "error_wire"]
+__all__ = ["Completion", "CompletionEvents", "error_wire"]
 
 _REASONS: Final = {"tool-calls": "tool_calls", "content-filter": "content_filter"}
 
@@ -35,41 +34,51 @@ def _head(run_id: str, model: str, kind: str) -> dict[str, Json]:
     return {"id": f"chatcmpl-{run_id}", "object": kind, "created": now_ms() // 1000, "model": model}
 
 
-async def completion(
-    answer: AsyncIterator[Said | Ended], run_id: str, model: str
-) -> tuple[dict[str, Json], Ended]:
-    """Return a whole answer, and how it ended."""
-    texts: list[str] = []
-    calls: dict[str, dict[str, Json]] = {}
-    ended = Ended("stop", Usage())
-    async for said in answer:
+class Completion:
+    """A whole answer, put together."""
+
+    begin = end = b""
+
+    def __init__(self, run_id: str, model: str) -> None:
+        self._head = _head(run_id, model, "chat.completion")
+        self._texts: list[str] = []
+        self._calls: dict[str, dict[str, Json]] = {}
+        self.ended = Ended("stop", Usage())
+        """How it ended."""
+
+    def take(self, said: Said | Ended) -> bytes:
+        """Add a piece; there is nothing to send before the end."""
         match said:
             case Ended():
-                ended = said
+                self.ended = said
             case Said("text"):
-                texts.append(said.text)
+                self._texts.append(said.text)
             case Said("call"):
                 function: dict[str, Json] = {"name": said.text, "arguments": ""}
-                calls[said.id] = {"id": said.id, "type": "function", "function": function}
+                self._calls[said.id] = {"id": said.id, "type": "function", "function": function}
             case Said("call-end"):
-                calls[said.id]["function"]["arguments"] = said.text
+                cast("dict[str, Json]", self._calls[said.id]["function"])["arguments"] = said.text
             case _:
                 pass
-    message: dict[str, Json] = {
-        "role": "assistant",
-        "content": "".join(texts) if texts or not calls else None,
-        "refusal": None,
-    }
-    if calls:
-        message["tool_calls"] = [*calls.values()]
-    choice: Json = {
-        "index": 0,
-        "message": message,
-        "finish_reason": _finish(ended, has_calls=bool(calls)),
-        "logprobs": None,
-    }
-    head = _head(run_id, model, "chat.completion")
-    return {**head, "choices": [choice], "usage": _usage(ended.usage)}, ended
+        return b""
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return it as OpenAI's clients read it."""
+        texts, calls = self._texts, self._calls
+        message: dict[str, Json] = {
+            "role": "assistant",
+            "content": "".join(texts) if texts or not calls else None,
+            "refusal": None,
+        }
+        if calls:
+            message["tool_calls"] = [*calls.values()]
+        choice: Json = {
+            "index": 0,
+            "message": message,
+            "finish_reason": _finish(self.ended, has_calls=bool(calls)),
+            "logprobs": None,
+        }
+        return {**self._head, "choices": [choice], "usage": _usage(self.ended.usage)}
 
 
 def _finish(ended: Ended, *, has_calls: bool) -> str:
@@ -79,43 +88,47 @@ def _finish(ended: Ended, *, has_calls: bool) -> str:
     return _REASONS.get(ended.reason, ended.reason)
 
 
-async def completion_events(
-    answer: AsyncIterator[Said | Ended], run_id: str, model: str, *, with_usage: bool
-) -> AsyncGenerator[bytes, None]:
-    """Yield an answer as server-sent events."""
-    head = _head(run_id, model, "chat.completion.chunk")
-    places: dict[str, int] = {}
+class CompletionEvents:
+    """Makes the server-sent events of an answer."""
 
-    def event(delta: dict[str, Json], reason: str | None = None) -> bytes:
+    end = b"data: [DONE]\n\n"
+
+    def __init__(self, run_id: str, model: str, *, with_usage: bool) -> None:
+        self._head = _head(run_id, model, "chat.completion.chunk")
+        self._with_usage = with_usage
+        self._places: dict[str, int] = {}
+        # Of nearly all events only the text differs, so the rest is encoded once.
+        before, empty, after = self._event({"content": ""}).rpartition(b'{"content":""}')
+        self._before, self._after = before + empty[:-3], b"}" + after
+        self.begin = self._event({"role": "assistant", "content": ""})
+
+    def _event(self, delta: dict[str, Json], reason: str | None = None) -> bytes:
         choice: Json = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-        return _sse({**head, "choices": [choice]})
+        return _sse({**self._head, "choices": [choice]})
 
-    # Of nearly all events only the text differs, so the rest is encoded once.
-    before, empty, after = event({"content": ""}).rpartition(b'{"content":""}')
-    before, after = before + empty[:-3], b"}" + after
-    yield event({"role": "assistant", "content": ""})
-    async for said in answer:
-        if isinstance(said, Said) and said.kind == "text":
-            yield before + dump_wire(said.text) + after
-            continue
+    def take(self, said: Said | Ended) -> bytes:
+        """Return the events of a piece: none, one or more."""
+        if type(said) is Said and said.kind == "text":
+            return self._before + dump_wire(said.text) + self._after
+        places = self._places
         match said:
             case Said("call"):
                 place = places[said.id] = len(places)
                 function: Json = {"name": said.text, "arguments": ""}
                 call = {"index": place, "id": said.id, "type": "function", "function": function}
-                yield event({"tool_calls": [call]})
+                return self._event({"tool_calls": [call]})
             case Said("args"):
                 part: Json = {"index": places[said.id], "function": {"arguments": said.text}}
-                yield event({"tool_calls": [part]})
+                return self._event({"tool_calls": [part]})
             case Ended(error=str(message)):
-                yield _sse(error_wire(message, 500, said.code))
+                return _sse(error_wire(message, 500, said.code))
             case Ended():
-                yield event({}, _finish(said, has_calls=bool(places)))
-                if with_usage:
-                    yield _sse({**head, "choices": [], "usage": _usage(said.usage)})
+                made = self._event({}, _finish(said, has_calls=bool(places)))
+                if self._with_usage:
+                    made += _sse({**self._head, "choices": [], "usage": _usage(said.usage)})
+                return made
             case _:
-                pass
-    yield b"data: [DONE]\n\n"
+                return b""
 
 
 def _sse(data: Json) -> bytes:

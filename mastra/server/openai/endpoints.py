@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -19,7 +19,7 @@ from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal, status_of
 from mastra.server.handling import WireResponse
 from mastra.server.hanging_up import unless_gone
-from mastra.server.openai.answers import Ended, Said, answered
+from mastra.server.openai.answers import Ended, answered
 from mastra.server.openai.bodies import (
     ChatCompletionBody,
     ResponsesBody,
@@ -27,8 +27,8 @@ from mastra.server.openai.bodies import (
     client_tools_of,
     responses_call,
 )
-from mastra.server.openai.chat_completions import completion, completion_events, error_wire
-from mastra.server.openai.responses import ResponseMaker, response_events
+from mastra.server.openai.chat_completions import Completion, CompletionEvents, error_wire
+from mastra.server.openai.responses import ResponseEvents, WholeResponse
 from mastra.server.payloads import AgentBody
 from mastra.server.streaming import EventStreamResponse
 
@@ -66,18 +66,15 @@ async def openai_chat_completions(
     if agent is None:
         return _unknown(body.model)
     try:
+        tools = await _client_tools(server, request, agent, body.tools)
         stream = await _begun(server, request, agent, chat_call(body))
-        answer = _Answer(stream, agent, await _client_tools(server, request, agent, body.tools))
         if body.stream:
             with_usage = bool((body.stream_options or {}).get("include_usage"))
-            events = completion_events(
-                answer.said(), stream.run_id, body.model, with_usage=with_usage
-            )
-            return _streamed(server, events)
-        made, ended = await unless_gone(
-            request, completion(answer.said(), stream.run_id, body.model)
-        )
-        return WireResponse(made) if ended.error is None else _failed(ended)
+            events = CompletionEvents(stream.run_id, body.model, with_usage=with_usage)
+            return _streamed(server, answered(stream, agent.id, tools, events))
+        whole = Completion(stream.run_id, body.model)
+        await unless_gone(request, _to_its_end(answered(stream, agent.id, tools, whole)))
+        return WireResponse(whole.to_wire()) if whole.ended.error is None else _failed(whole.ended)
     except (Refusal, MastraError) as error:
         return _refused(error)
 
@@ -88,13 +85,14 @@ async def openai_responses(server: ServerDep, request: Request, body: ResponsesB
     if agent is None:
         return _unknown(body.model)
     try:
+        tools = await _client_tools(server, request, agent, body.tools)
         stream = await _begun(server, request, agent, responses_call(body))
-        answer = _Answer(stream, agent, await _client_tools(server, request, agent, body.tools))
-        maker = ResponseMaker(stream.run_id, body)
         if body.stream:
-            return _streamed(server, response_events(answer.said(), maker))
-        ended = await unless_gone(request, _put_together(answer.said(), maker))
-        return WireResponse(maker.response) if ended is None else _failed(ended)
+            events = ResponseEvents(stream.run_id, body)
+            return _streamed(server, answered(stream, agent.id, tools, events))
+        whole = WholeResponse(stream.run_id, body)
+        await unless_gone(request, _to_its_end(answered(stream, agent.id, tools, whole)))
+        return WireResponse(whole.to_wire()) if whole.ended.error is None else _failed(whole.ended)
     except (Refusal, MastraError) as error:
         return _refused(error)
 
@@ -134,33 +132,10 @@ async def _client_tools(
     return {name for name, tool in tools.items() if tool.call is None} | {*client_tools_of(given)}
 
 
-class _Answer:
-    """An answer under way, which ends with its reader."""
-
-    def __init__(self, stream: AgentStream[Any], agent: Agent, client_tools: set[str]) -> None:
-        self._stream = stream
-        self._agent_id = agent.id
-        self._client_tools = client_tools
-
-    async def said(self) -> AsyncGenerator[Said | Ended, None]:
-        """Yield its pieces."""
-        try:
-            answer = answered(self._stream, self._agent_id, self._client_tools)
-            async with aclosing(answer) as pieces:
-                async for piece in pieces:
-                    yield piece
-        finally:
-            await self._stream.aclose()
-
-
-async def _put_together(answer: AsyncIterator[Said | Ended], maker: ResponseMaker) -> Ended | None:
-    """Put a response together; return how it failed, if it did."""
-    async for said in answer:
-        for _ in maker.take(said):
+async def _to_its_end(answer: AsyncGenerator[bytes, None]) -> None:
+    async with aclosing(answer):
+        async for _ in answer:
             pass
-        if isinstance(said, Ended) and said.error is not None:
-            return said
-    return None
 
 
 def _streamed(server: Server, events: AsyncGenerator[bytes, None]) -> Response:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import Generator
 from typing import Any, cast
 
 from mastra.clock import now_ms
 from mastra.jsonable import Json, dump_wire
+from mastra.models.chunks import Usage
 from mastra.server.openai.answers import Ended, Said
 from mastra.server.openai.bodies import ResponsesBody
 
-__all__ = ["ResponseMaker", "response_events"]
+__all__ = ["ResponseEvents", "WholeResponse"]
 
 _INCOMPLETE = {"length": "max_output_tokens", "content-filter": "content_filter"}
 
@@ -160,21 +161,44 @@ class ResponseMaker:
         yield {"type": f"response.{response['status']}", "response": self._shown()}
 
 
-async def response_events(
-    answer: AsyncIterator[Said | Ended], maker: ResponseMaker
-) -> AsyncGenerator[bytes, None]:
-    """Yield a response as server-sent events, each with its number."""
-    number = 0
+class ResponseEvents:
+    """Makes the server-sent events of a response, each with its number."""
 
-    def framed(event: dict[str, Any]) -> bytes:
-        nonlocal number
-        data = dump_wire(cast("Json", {**event, "sequence_number": number}))
-        number += 1
+    end = b""
+
+    def __init__(self, run_id: str, body: ResponsesBody) -> None:
+        self._maker = ResponseMaker(run_id, body)
+        self._number = 0
+        self.begin = b"".join(map(self._framed, self._maker.begin()))
+
+    def take(self, said: Said | Ended) -> bytes:
+        """Return the events of a piece: none, one or more."""
+        return b"".join(map(self._framed, self._maker.take(said)))
+
+    def _framed(self, event: dict[str, Any]) -> bytes:
+        data = dump_wire(cast("Json", {**event, "sequence_number": self._number}))
+        self._number += 1
         return b"event: " + event["type"].encode() + b"\ndata: " + data + b"\n\n"
 
-    for event in maker.begin():
-        yield framed(event)
-    async for said in answer:
-        made = [framed(event) for event in maker.take(said)]
-        if made:
-            yield b"".join(made)
+
+class WholeResponse:
+    """A whole response, put together."""
+
+    begin = end = b""
+
+    def __init__(self, run_id: str, body: ResponsesBody) -> None:
+        self._maker = ResponseMaker(run_id, body)
+        self.ended = Ended("stop", Usage())
+        """How it ended."""
+
+    def take(self, said: Said | Ended) -> bytes:
+        """Add a piece; there is nothing to send before the end."""
+        for _ in self._maker.take(said):
+            pass
+        if isinstance(said, Ended):
+            self.ended = said
+        return b""
+
+    def to_wire(self) -> dict[str, Json]:
+        """Return it as OpenAI's clients read it."""
+        return self._maker.response
