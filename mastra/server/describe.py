@@ -111,8 +111,10 @@ def model_facts(model: Any) -> tuple[str | None, str | None]:
     if isinstance(model, Fallback):
         return model_facts(model.model)
     if isinstance(model, list | tuple):
-        models = cast("list[Any]", model)
-        return model_facts(models[0]) if models else (None, None)
+        for one in cast("list[Any]", model):
+            if not isinstance(one, Fallback) or one.enabled:
+                return model_facts(one)
+        return None, None
     if isinstance(model, ModelConfig):
         model = model.id
     name = model if isinstance(model, str) else getattr(model, "id", None)

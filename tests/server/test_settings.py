@@ -1,0 +1,298 @@
+"""What a server may be told, what it does with it when it starts and stops, and what it answers to failures."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+
+from mastra import Agent, Mastra, ServerConfig, create_workflow, step
+from mastra.errors import ConfigError, StorageError
+from mastra.server import ApiRoute, BearerAuth, Caller, CorsConfig, JWTAuth, create_app
+from mastra.server.app import server_of
+from mastra.server.draining import begin_draining
+from mastra.server.runner import GracefulServer, uvicorn_config
+from mastra.storage.in_process import InMemoryStorage
+from mastra.testing import FunctionModel
+
+pytestmark = pytest.mark.anyio
+
+
+@step
+async def keep(n: int) -> int:
+    return n
+
+
+def application(**options: Any) -> Mastra:
+    flow = create_workflow(id="flow", input_schema=int, output_schema=int).then(keep).commit()
+    agent = Agent(id="a", model=FunctionModel(lambda _: "ok"))
+    return Mastra(agents={"a": agent}, workflows={"flow": flow}, **options)
+
+
+@asynccontextmanager
+async def served(mastra: Mastra, **config: Any) -> AsyncGenerator[httpx.AsyncClient]:
+    app = create_app(mastra, ServerConfig(**config))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as opened:
+        yield opened
+
+
+# -- what cannot be ----------------------------------------------------------------------------
+
+
+WRONG: list[tuple[Callable[[], Any], str]] = [
+    (lambda: ApiRoute(path="x", handler=keep), "must begin with '/'"),
+    (lambda: ApiRoute(path="/x"), "either handler or create_handler"),
+    (lambda: ApiRoute(path="/x", handler=keep, create_handler=str), "not both"),
+    (lambda: ServerConfig(api_prefix="api"), "api_prefix must begin"),
+    (lambda: ServerConfig(api_prefix="/api/"), "api_prefix must begin"),
+    (lambda: CorsConfig(credentials=True), "exact origins"),
+    (lambda: BearerAuth([]), "tokens that are not empty"),
+    (lambda: BearerAuth("secret"), "tokens that are not empty"),
+    (lambda: BearerAuth({"": "ann"}), "tokens that are not empty"),
+    (lambda: BearerAuth({"t": ""}), "not empty, or None"),
+    (lambda: JWTAuth(""), "needs a key"),
+    (lambda: JWTAuth("k", algorithms=()), "algorithms that sign"),
+    (lambda: JWTAuth("k", algorithms=("HS256", "None")), "algorithms that sign"),
+]
+
+
+def test_what_cannot_be_meant_is_refused() -> None:
+    for make, says in WRONG:
+        with pytest.raises(ConfigError, match=says):
+            make()
+
+
+# -- who calls ---------------------------------------------------------------------------------
+
+
+async def test_a_web_token_has_to_be_shown() -> None:
+    async with served(application(), auth=JWTAuth("k" * 32)) as client:
+        for headers in ({}, {"authorization": "Basic x"}, {"authorization": "Bearer"}):
+            answer = await client.get("/api/agents", headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (401, "Authentication required")
+
+
+async def test_an_auth_function_says_who_calls_in_forms_that_are_known() -> None:
+    seen: list[Any] = []
+
+    def who(request: Request) -> Any:
+        name = request.headers["x-who"]
+        forms: dict[str, Any] = {
+            "claims": {"resourceId": "ann", "role": "admin"},
+            "caller": Caller("bob", {"role": "clerk"}),
+            "odd": 5,
+        }
+        return forms[name]
+
+    def instructions(context: Any) -> str:
+        seen.append(dict(context.request_context.items()))
+        return ""
+
+    agent = Agent(id="a", model=FunctionModel(lambda _: "ok"), instructions=instructions)
+    async with served(Mastra(agents={"a": agent}), auth=who) as client:
+        for name in ("claims", "caller"):
+            assert (await client.get("/api/agents/a", headers={"x-who": name})).status_code == 200
+        odd = await client.get("/api/agents/a", headers={"x-who": "odd"})
+        assert (odd.status_code, "An auth function returns" in odd.json()["error"]) == (500, True)
+    claims, caller = seen
+    assert claims["mastra__resourceId"] == "ann"
+    assert claims["user"]["role"] == "admin"
+    assert (caller["mastra__resourceId"], caller["user"]) == ("bob", {"role": "clerk"})
+
+
+# -- pages of other origins --------------------------------------------------------------------
+
+APP = "https://app.example.com"
+
+
+def preflight(origin: str) -> dict[str, str]:
+    return {"origin": origin, "access-control-request-method": "POST"}
+
+
+async def test_preflights_are_answered_for_the_pages_that_may_call() -> None:
+    config = CorsConfig(
+        origins=[APP], allow_headers=["x-trace"], expose_headers=[], credentials=True, max_age=60
+    )
+    async with served(application(), cors=config) as client:
+        answer = await client.options("/api/agents", headers=preflight(APP))
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == APP
+        assert answer.headers["access-control-max-age"] == "60"
+        assert answer.headers["access-control-allow-headers"].endswith(",x-trace")
+        assert answer.headers["vary"] == "Origin, Access-Control-Request-Headers"
+        other = await client.options("/api/agents", headers=preflight("https://evil.example"))
+        assert "access-control-allow-origin" not in other.headers
+        assert "access-control-allow-headers" not in other.headers
+        assert other.headers["vary"] == "Origin"
+        got = await client.get("/api/agents", headers={"origin": APP})
+        assert "access-control-expose-headers" not in got.headers
+    everybody = CorsConfig()
+    async with served(application(), cors=everybody, auth=BearerAuth(["x"])) as client:
+        answer = await client.options("/api/agents", headers=preflight("https://any.example"))
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["vary"] == "Access-Control-Request-Headers"
+    by_function = CorsConfig(origins=lambda origin: origin.endswith(".example.com"))
+    async with served(application(), cors=by_function, auth=BearerAuth(["x"])) as client:
+        answer = await client.options("/api/agents", headers=preflight(APP))
+        assert answer.headers["access-control-allow-origin"] == APP
+
+
+# -- what fails beneath ------------------------------------------------------------------------
+
+
+class Failing(InMemoryStorage):
+    """A storage whose database is away."""
+
+    def fail(self, error: Exception) -> None:
+        async def raising(*_: Any, **__: Any) -> Any:
+            raise error
+
+        self.workflows.list_runs = raising
+
+
+async def test_a_storage_that_fails_says_nothing_of_itself() -> None:
+    storage = Failing()
+    async with served(application(storage=storage)) as client:
+        storage.fail(StorageError("sqlite:///secret.db is locked"))
+        answer = await client.get("/api/workflows/flow/runs")
+        assert answer.status_code == 503
+        assert answer.json() == {"error": "The storage cannot be used at the moment."}
+        assert answer.headers["x-mastra-error-code"] == StorageError.code
+
+
+# -- starting and stopping ---------------------------------------------------------------------
+
+
+async def test_runs_of_another_process_are_left_alone_where_that_is_said() -> None:
+    storage = InMemoryStorage()
+    for restart_runs, goes_on in ((False, False), (True, True)):
+        mastra = application(storage=storage)
+        restarted: list[str] = []
+
+        async def noting(seen: list[str] = restarted) -> dict[str, list[str]]:
+            seen.append("asked")
+            return {}
+
+        mastra.restart_all_active_workflow_runs = noting
+        app = create_app(mastra, ServerConfig(restart_runs=restart_runs))
+        async with app.router.lifespan_context(app):
+            assert bool(restarted) is goes_on
+
+
+async def test_a_server_that_stops_takes_no_more_and_says_what_is_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def work(n: int) -> int:
+        begun.set()
+        await may_end.wait()
+        return n
+
+    flow = create_workflow(id="flow", input_schema=int, output_schema=int).then(work).commit()
+    app = create_app(Mastra(workflows={"flow": flow}), ServerConfig(drain_timeout=0.01))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api") as client:
+        async with app.router.lifespan_context(app):
+            started = await client.post("/workflows/flow/start?runId=r", json={"inputData": 1})
+            assert started.status_code == 200
+            await begun.wait()
+            begin_draining(server_of(app))
+            refused = await client.get("/workflows")
+            assert (refused.status_code, "shutting down" in refused.text) == (503, True)
+    assert "1 runs did not reach the end of a step within 0.01 s" in caplog.text
+    may_end.set()
+
+
+def test_a_server_runs_with_the_protocol_that_is_asked_for() -> None:
+    app = create_app(application())
+    config = server_of(app).config
+    assert uvicorn_config(app, config, http="h11").http == "h11"
+    timed: Any = uvicorn_config(app, config).http
+    assert timed.timeout_s == config.receive_timeout
+
+
+async def test_a_server_told_to_stop_twice_drains_once() -> None:
+    app = create_app(application())
+    server = server_of(app)
+    drained: list[Any] = []
+
+    async def closing(patience_s: float) -> None:
+        drained.append(patience_s)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    options: dict[str, Any] = {"lifespan": "off", "ws": "none"}
+    runner = GracefulServer(uvicorn_config(app, server.config, **options), server)
+    # Told before it has begun, there is nothing to drain.
+    runner.handle_exit(2, None)
+    assert runner.should_exit
+    runner.should_exit = False
+    server.closers.add(closing)
+    serving = asyncio.ensure_future(runner._serve([listener]))
+    while not runner.started:
+        await asyncio.sleep(0.01)
+    runner.handle_exit(15, None)
+    runner.handle_exit(15, None)
+    await serving
+    listener.close()
+    assert server.draining.is_set()
+    assert drained == [server.config.drain_timeout]
+
+
+def test_a_server_that_cannot_begin_ends() -> None:
+    """What ends the loop before the server has begun is no task of a user's."""
+    app = create_app(application())
+    server = server_of(app)
+
+    class Ending(GracefulServer):
+        async def startup(self, sockets: Any = None) -> None:
+            raise SystemExit(3)
+
+    runner = Ending(uvicorn_config(app, server.config, lifespan="off"), server)
+    with pytest.raises(SystemExit) as ended:
+        runner.run()
+    assert ended.value.code == 3
+
+
+async def test_a_client_that_hangs_up_while_an_application_reads_is_nobodys_error() -> None:
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        await Request(scope, receive).body()
+        raise AssertionError(send)
+
+    app = create_app(Mastra(), ServerConfig(api_routes=[ApiRoute(path="/up", handler=reading)]))
+    sent: list[Any] = []
+    pieces = [
+        {"type": "http.request", "body": b"x", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return pieces.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/up",
+        "raw_path": b"/up",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 1),
+        "scheme": "http",
+        "root_path": "",
+        "http_version": "1.1",
+        "asgi": {"version": "3.0"},
+    }
+    await app(scope, receive, send)
+    assert sent == []
