@@ -100,18 +100,22 @@ class AgentTasks(AgentExecutor):
         self, run: SuspendedRun, message: TaskMessage, context: RequestContext, task: _Telling
     ) -> AgentStream[Any] | None:
         agent, data, text = self._agent, data_in(message.parts), text_in(message.parts)
-        call = _call_of(run, data)
+        known: Mapping[str, Any] = cast("Any", data) if isinstance(data, Mapping) else {}
+        call = _call_of(run, known)
+        if call is None:
+            await task.ask(run, "No such call waits. ")
+            return None
         body = AgentAnswerBody(run_id=run.run_id)
         options = await call_options(self._server, _request(context), agent, body)
         place = run.run_id, call.tool_call_id
         if call.kind == "approval":
-            approved = cast("Mapping[str, Any]", data or {}).get("approved")
+            approved = known.get("approved")
             if not isinstance(approved, bool):
                 await task.ask(run, 'Answer with data: {"approved": true} or false. ')
                 return None
             if approved:
                 return agent.approve_tool_call(*place, **options)
-            reason: Any = data.get("reason")
+            reason: Any = known.get("reason")
             return agent.decline_tool_call(
                 *place, reason=reason if isinstance(reason, str) else None, **options
             )
@@ -236,14 +240,10 @@ def _run_id(context: RequestContext) -> str | None:
     return cast("str", data["runId"]) if isinstance(data, Mapping) and "runId" in data else None
 
 
-def _call_of(run: SuspendedRun, data: Any) -> WaitingCall:
+def _call_of(run: SuspendedRun, data: Mapping[str, Any]) -> WaitingCall | None:
     """Return which call is answered: the one that is named, else the first."""
-    known: Mapping[str, Any] = cast("Any", data) if isinstance(data, Mapping) else {}
-    named = known.get("toolCallId")
-    for call in run.tool_calls:
-        if named in {None, call.tool_call_id}:
-            return call
-    raise Refusal(404, "No such call waits.")
+    named = data.get("toolCallId") or run.tool_calls[0].tool_call_id
+    return next((call for call in run.tool_calls if call.tool_call_id == named), None)
 
 
 def _fitting(call: WaitingCall, data: Any, text: str) -> tuple[bool, Any]:
