@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
+from websockets.asyncio.client import connect
 
 from mastra import Mastra
 from mastra.server import ApiRoute, BearerAuth, ServerConfig
+from mastra.server.runner import uvicorn_config
 from tests.server.live import running
 from tests.server.wire_app import build
 
@@ -210,3 +214,30 @@ async def test_the_name_on_a_real_connection(target: str, host: str, status: byt
         line = await reader.readline()
         # A target with a name of its own is no path that h11 knows: it is not found either.
         assert status in line or (target.startswith("http") and b"404" in line)
+
+
+async def test_a_connection_that_became_a_socket_is_waited_for_no_longer() -> None:
+    """The time for headers ran out long ago, and they had come."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "websocket"
+        await receive()
+        await send({"type": "websocket.accept"})
+        said = await receive()
+        await send({"type": "websocket.send", "text": said["text"]})
+        await send({"type": "websocket.close"})
+
+    config = ServerConfig(receive_timeout=0.05)
+    settings: dict[str, Any] = {"lifespan": "off", "ws": "websockets-sansio"}
+    server = uvicorn.Server(uvicorn_config(app, config, **settings))
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.ensure_future(server.serve([listener]))
+    try:
+        async with connect(f"ws://127.0.0.1:{listener.getsockname()[1]}") as opened:
+            await asyncio.sleep(0.15)
+            await opened.send("still here")
+            assert await opened.recv() == "still here"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from mastra import Agent, Mastra, SQLStorage, create_step, create_workflow
 from mastra.server import ServerConfig, create_app
+from mastra.server.streaming import EventStreamResponse
 from mastra.testing import FunctionModel
 from tests.server.live import running
 from tests.server.wire_app import Value, build
@@ -251,3 +253,90 @@ async def test_studio_gets_a_payload_with_every_chunk() -> None:
             told = [json.loads(part) for part in answer.text.split("\x1e") if part]
             (own,) = [event for event in told if event["type"] == "data-note"]
             assert ("payload" in own) is is_there
+
+
+# -- a stream as it is sent --------------------------------------------------------------------
+
+
+async def never() -> Any:
+    await asyncio.Event().wait()
+
+
+async def test_a_reader_that_takes_nothing_gets_no_comment_upon_the_other() -> None:
+    """A slow socket holds what is sent; one comment waits, however long that takes."""
+    begun, may_take, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    sent: list[bytes] = []
+
+    async def content() -> AsyncGenerator[bytes]:
+        yield b"first"
+        begun.set()
+        await done.wait()
+        yield b"last"
+
+    async def send(message: Any) -> None:
+        if message.get("body") == b": keep-alive\n\n":
+            await may_take.wait()
+        sent.append(message.get("body", b""))
+
+    response = EventStreamResponse(content(), {}, keep_alive=0.005)
+    sending = asyncio.ensure_future(response({"type": "http"}, never, send))
+    await begun.wait()
+    await asyncio.sleep(0.05)
+    assert sent == [b"", b"first"]
+    may_take.set()
+    done.set()
+    await sending
+    assert sent[-2:] == [b"last", b""]
+    assert sent.count(b": keep-alive\n\n") <= 1
+
+
+async def test_a_stream_that_has_something_to_say_says_nothing_in_between() -> None:
+    sent: list[bytes] = []
+
+    async def content() -> AsyncGenerator[bytes]:
+        for number in range(20):
+            yield b"%d" % number
+            await asyncio.sleep(0.01)
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+
+    await EventStreamResponse(content(), {}, keep_alive=0.1)({"type": "http"}, never, send)
+    assert sent == [b"", *(b"%d" % number for number in range(20)), b""]
+
+
+async def test_a_socket_that_times_out_is_no_reader_that_hung_up() -> None:
+    closed = asyncio.Event()
+
+    async def content() -> AsyncGenerator[bytes]:
+        try:
+            yield b"first"
+        finally:
+            closed.set()
+
+    async def send(message: Any) -> None:
+        if message.get("body") == b"first":
+            raise TimeoutError("the socket")
+
+    with pytest.raises(TimeoutError, match="the socket"):
+        await EventStreamResponse(content(), {}, keep_alive=1)({"type": "http"}, never, send)
+    assert closed.is_set()
+
+
+async def test_a_run_that_is_not_over_is_restarted_and_one_that_is_stays() -> None:
+    flow, gate = gated()
+    transport = httpx.ASGITransport(create_app(Mastra(workflows={"flow": flow})))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api") as client:
+        one = "/workflows/flow"
+        await client.post(f"{one}/create-run?runId=r")
+        # Nobody has begun it, so there is nothing to go on with.
+        for verb in ("restart", "restart-async"):
+            refused = await client.post(f"{one}/{verb}?runId=r")
+            assert refused.status_code == 409, refused.text
+        gate.set()
+        body = {"inputData": {"value": 1}}
+        ended = (await client.post(f"{one}/start-async?runId=r", json=body)).json()
+        assert ended["status"] == "success"
+        assert (await client.post(f"{one}/restart?runId=r")).status_code == 200
+        again = (await client.post(f"{one}/restart-async?runId=r")).json()
+        assert again["result"] == ended["result"]
