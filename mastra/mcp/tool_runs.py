@@ -171,10 +171,10 @@ class ToolRuns:
         self._held[held.id] = held, timer
 
     def _let_go(self, call_id: str) -> None:
-        found = self._held.pop(call_id, None)
-        if found is not None:
-            found[1].cancel()
-            cast("asyncio.Task[Any]", found[0].task).cancel()
+        # Whoever takes one out ends its timer, so it is there.
+        held, timer = self._held.pop(call_id)
+        timer.cancel()
+        cast("asyncio.Task[Any]", held.task).cancel()
 
     def _suspend_for(
         self,

@@ -20,9 +20,11 @@ from starlette.types import ASGIApp
 from mastra.agents.agent import Agent
 from mastra.errors import ResumeValidationError, ToolError
 from mastra.mcp import MCPClient, MCPServer, MCPServerConfig, Question
+from mastra.mcp.calls import HeldCall
 from mastra.registry import Mastra
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool import tool
+from mastra.tools.tool_context import ToolContext
 from tests.mcp.test_mcp_http import served
 
 pytestmark = pytest.mark.anyio
@@ -265,6 +267,100 @@ async def test_a_question_that_the_server_no_longer_asks_when_it_is_answered() -
         await has_given_up.wait()
         done = await agent.resume_generate({"name": "Ada"}, run_id=waits.run_id)
     assert done.tool_results[0].payload.result == "without you"
+
+
+async def asking(context: Any, _params: Any) -> Any:
+    said = await context.session.elicit_form("Who?", FORM.requested_schema)
+    return text(said.action)
+
+
+async def test_a_question_outside_a_run_stops_the_call() -> None:
+    was_stopped = asyncio.Event()
+
+    async def call(context: Any, params: Any) -> Any:
+        try:
+            return await asking(context, params)
+        finally:
+            was_stopped.set()
+
+    async with MCPClient({"s": {"server": serving(call), "mode": "legacy"}}) as client:
+        with pytest.raises(ToolError, match=r"asks: 'Who\?'\. Nobody can be asked here"):
+            await (await client.list_tools())["s_t"].execute({})
+        await asyncio.wait_for(was_stopped.wait(), 5)
+
+
+async def test_a_question_that_was_let_go_can_no_longer_be_answered() -> None:
+    client = MCPClient({"s": {"server": serving(asking), "mode": "legacy"}})
+    model = ScriptedModel(ToolCall("s_t", {}), "sorry")
+    agent = Agent(id="a", model=model, tools=await client.list_tools())
+    agent = Mastra(agents={"a": agent}).get_agent("a")
+    waits = await agent.generate("go")
+    await client.aclose()
+    done = await agent.resume_generate({"name": "Ada"}, run_id=waits.run_id)
+    assert (done.text, done.tool_results) == ("sorry", [])
+    told: Any = model.requests[-1].messages[-1].parts[0]
+    assert told.is_error
+    assert "can no longer be answered" in told.result
+    await client.aclose()
+
+
+async def test_a_call_that_is_not_answered_in_time_is_stopped() -> None:
+    was_stopped = asyncio.Event()
+
+    async def call(_context: Any, _params: Any) -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            was_stopped.set()
+
+    async with MCPClient({"s": {"server": serving(call)}}, timeout_s=0.05) as client:
+        with pytest.raises(ToolError, match=r"did not answer tool 't' within 0\.05 s") as raised:
+            await (await client.list_tools())["s_t"].execute({})
+        assert raised.value.code == "MCP_TIMEOUT"
+        await asyncio.wait_for(was_stopped.wait(), 5)
+
+
+async def test_a_question_that_is_taken_back_before_anybody_was_asked_is_none() -> None:
+    """The next one is what is asked."""
+    connection: Any = Held()
+    held = HeldCall(connection, "t", ToolContext())
+    both_asked = asyncio.Event()
+
+    async def call() -> str:
+        first = asyncio.ensure_future(held.ask(Question("s", "First?")))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        await both_asked.wait()
+        answer = await held.ask(Question("s", "Second?"))
+        return answer.action
+
+    held.start(call())
+    asked = asyncio.ensure_future(held.next(5))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not asked.done()
+    both_asked.set()
+    question = await asked
+    assert question is not None
+    assert question.message == "Second?"
+    # An answer to another question than the last is no answer.
+    held.answer(types.ElicitResult(action="accept"), held.asked - 1, ToolContext())
+    assert held.is_asking
+    held.answer(types.ElicitResult(action="decline"), held.asked, ToolContext())
+    assert await held.next(5) is None
+    assert held.task is not None
+    assert held.task.result() == "decline"
+
+
+class Held:
+    """What a call tells of its beginning and its end."""
+
+    def begun(self, call: HeldCall) -> None:
+        del call
+
+    def ended(self, call: HeldCall) -> None:
+        del call
 
 
 # -- lists, and answers that are none ----------------------------------------------------------

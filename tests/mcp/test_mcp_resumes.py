@@ -192,6 +192,45 @@ async def test_the_oldest_is_let_go_of_and_the_newest_stays() -> None:
     assert len(chatty._events) <= 512
 
 
+async def test_what_is_said_while_the_rest_is_sent_is_sent_too() -> None:
+    session = SessionEvents(KeptEvents(), lambda: False)
+    first = await session.store_event("1", None)
+    await session.store_event("1", JSONRPCNotification(jsonrpc="2.0", method="one"))
+    got: list[str] = []
+
+    async def take(event: Any) -> None:
+        if not got:
+            await session.store_event("2", JSONRPCNotification(jsonrpc="2.0", method="other"))
+            await session.store_event("1", JSONRPCResponse(jsonrpc="2.0", id=7, result={}))
+        got.append(getattr(event.message, "method", "answer"))
+
+    await session.replay_events_after(first, take)
+    assert got == ["one", "answer"]
+
+
+async def test_who_waits_for_more_of_a_session_that_ended_waits_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mastra.mcp.kept_events._LOOK_S", 0.01)
+    looks: list[bool] = []
+
+    def is_over() -> bool:
+        looks.append(len(looks) > 2)
+        return looks[-1]
+
+    session = SessionEvents(KeptEvents(), is_over)
+    kept = SessionEvents.has
+    first = await session.store_event("1", None)
+    looks.clear()
+    await asyncio.wait_for(session.replay_events_after(first, never), 5)
+    assert looks == [False, False, False, True]
+    assert not kept(session, session._events[first])
+
+
+async def never(event: Any) -> None:
+    raise AssertionError(event)
+
+
 async def told(session: SessionEvents, last: str) -> list[Any]:
     got: list[Any] = []
 
