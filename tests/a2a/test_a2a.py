@@ -211,6 +211,14 @@ async def test_tasks_that_ended_long_ago_are_deleted_and_those_that_wait_are_not
             await told(client, message(text, contextId="c"))
         for head in (await store.list_runs(place)).runs:
             await store.update_run(place, head.run_id, RunChanges(updated_at=1))
+    # One that keeps them for ever leaves them.
+    forever = Mastra(
+        agents=app.list_agents(), storage=app.storage, server=ServerConfig(chat_retention=None)
+    )
+    async with running(forever) as (url, _), client_of(url) as client:
+        await told(client, message("hello to another", contextId="d"))
+        listed = await client.list_tasks(p.ListTasksRequest(context_id="c"))
+        assert len(listed.tasks) == 2
     async with running(Mastra(agents=app.list_agents(), storage=app.storage)) as (url, _):
         async with client_of(url) as client:
             await told(client, message("hello again", contextId="c"))

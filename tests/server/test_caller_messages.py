@@ -138,6 +138,27 @@ def test_what_pages_send_back_passes() -> None:
     assert plain_messages("text") == "text"
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("text", {}),
+        (["signature"], {}),
+        (
+            {"google": "s", "openai": {"phase": "final", "itemId": "x"}},
+            {"openai": {"phase": "final"}},
+        ),
+        ({"google": {"signature": {"a": 1}}}, {"google": {}}),
+        ({"anthropic": {"cacheControl": "ephemeral"}}, {"anthropic": {}}),
+        ({"anthropic": {"cacheControl": {"type": "ephemeral", "scope": "all"}}}, {"anthropic": {}}),
+        ({"anthropic": {"cacheControl": {"type": {"x": 1}}}}, {"anthropic": {}}),
+    ],
+    ids=str,
+)
+def test_of_what_a_provider_says_only_marks_pass(given: Any, kept: Any) -> None:
+    message = {"role": "user", "content": [{"type": "text", "text": "x", "providerOptions": given}]}
+    assert plain_messages(message)["content"][0]["providerOptions"] == kept
+
+
 BY_ID: list[dict[str, Any]] = [
     {"type": "file", "file_id": "file-hers", "mediaType": "application/pdf"},
     {"type": "file", "file": {"file_id": "file-hers"}},
