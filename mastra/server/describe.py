@@ -49,7 +49,7 @@ def workflow_wire(workflow: Workflow[Any, Any, Any]) -> dict[str, Json]:
     return wire
 
 
-def _text(schema: Schema[Any] | None, mode: str = "validation") -> str:
+def _text(schema: Schema[Any], mode: str = "validation") -> str:
     return schema_text(json_schema_of(schema, mode), DRAFT_7)
 
 

@@ -46,12 +46,10 @@ def inlined(schema: dict[str, Json]) -> dict[str, Json]:
     return made
 
 
-def json_schema_of(schema: Schema[Any] | None, mode: str = "validation") -> dict[str, Json]:
+def json_schema_of(schema: Schema[Any], mode: str = "validation") -> dict[str, Json]:
     """Return the JSON Schema of a type, `{}` where pydantic can give none."""
     from pydantic.errors import PydanticInvalidForJsonSchema  # noqa: PLC0415 - rarely needed
 
-    if schema is None:
-        return {}
     try:
         return schema.json_schema(mode)
     except PydanticInvalidForJsonSchema:

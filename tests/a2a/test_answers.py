@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +13,7 @@ from a2a.server.context import ServerCallContext
 from a2a.types import a2a_pb2 as p
 from pydantic import BaseModel
 
-from mastra import Agent, Mastra, ServerConfig, tool
+from mastra import Agent, Mastra, ServerConfig, SQLStorage, tool
 from mastra.processors import Processor
 from mastra.server.a2a.pushing import _is_public
 from mastra.server.a2a.tasks import StoredTasks
@@ -167,6 +169,25 @@ async def test_a_task_is_deleted_by_its_owner_alone() -> None:
     assert await tasks.get("t", alice) == task
     await tasks.delete("t", alice)
     assert await tasks.get("t", alice) is None
+
+
+async def test_a_task_that_cannot_be_read_is_none_and_hides_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.db"
+    mastra = build()
+    mastra = Mastra(agents=mastra.list_agents(), storage=SQLStorage(f"sqlite:///{file}"))
+    async with running(mastra) as (url, _), client_of(url) as client:
+        ids = [
+            (await ended(client, message(text, contextId="c")))[1]["taskId"] for text in ("a", "b")
+        ]
+        with sqlite3.connect(file) as database:
+            database.execute(
+                "update mastra_workflow_runs set data = '{' where run_id = ?", (ids[0],)
+            )
+        database.close()
+        listed = await client.list_tasks(p.ListTasksRequest(context_id="c"))
+        assert [one.id for one in listed.tasks] == [ids[1]]
+        with pytest.raises(Exception, match=r"(?i)not found"):
+            await client.get_task(p.GetTaskRequest(id=ids[0]))
 
 
 # -- telling others ----------------------------------------------------------------------------

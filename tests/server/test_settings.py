@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from starlette.requests import Request
 
-from mastra import Agent, Mastra, ServerConfig, create_workflow, step
+from mastra import Agent, Mastra, ServerConfig, SQLStorage, create_workflow, step
 from mastra.errors import ConfigError, StorageError
 from mastra.server import ApiRoute, BearerAuth, Caller, CorsConfig, JWTAuth, create_app
 from mastra.server.app import server_of
@@ -165,6 +167,27 @@ async def test_a_storage_that_fails_says_nothing_of_itself() -> None:
         assert answer.status_code == 503
         assert answer.json() == {"error": "The storage cannot be used at the moment."}
         assert answer.headers["x-mastra-error-code"] == StorageError.code
+
+
+@step(suspend_schema=str, resume_schema=int)
+async def ask(n: int, ctx: Any) -> int:
+    return n if ctx.resume_data is not None else await ctx.suspend("?")
+
+
+async def test_what_is_stored_and_cannot_be_read_is_no_storage_that_is_away(tmp_path: Path) -> None:
+    file = tmp_path / "runs.db"
+    flow = create_workflow(id="flow", input_schema=int, output_schema=int).then(ask).commit()
+    mastra = Mastra(workflows={"flow": flow}, storage=SQLStorage(f"sqlite:///{file}"))
+    async with mastra, served(mastra) as client:
+        path = "/api/workflows/flow"
+        await client.post(f"{path}/start-async?runId=r", json={"inputData": 1})
+        with sqlite3.connect(file) as database:
+            database.execute("update mastra_workflow_runs set data = '{'")
+        database.close()
+        answer = await client.post(f"{path}/resume-async?runId=r", json={"resumeData": 1})
+        assert answer.status_code == 500
+        assert "under this id cannot be read" in answer.json()["error"]
+        assert answer.headers["x-mastra-error-code"] == "ROW_UNREADABLE"
 
 
 # -- starting and stopping ---------------------------------------------------------------------
