@@ -9,18 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 from mastra.errors import ConfigError, InputValidationError
 from mastra.evals.catalogue import Datasets
 from mastra.evals.dataset_schemas import DatasetSchemas, as_json_schema, turns_of
+from mastra.given import MAPPING, TEXT, Form, check_given
 from mastra.ids import stable_id
 from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.names import hint, python_name, python_names, python_options
 from mastra.request_context import RequestContext
 from mastra.storage.evals import EvalRecord, EvalStore
 
-__all__ = ["Dataset", "DatasetItem", "item_of", "store_of"]
+__all__ = ["ITEMS", "Dataset", "DatasetItem", "item_of", "store_of"]
 
 
 @python_names
@@ -131,6 +132,19 @@ def store_of(kept_in: Any) -> EvalStore:
     return found
 
 
+ITEMS: Final = Form(
+    "a list of items, each a dict with 'input', or a DatasetItem",
+    lambda value: isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)),
+)
+_FORMS: Final = {
+    "name": TEXT,
+    "items": ITEMS,
+    "id": TEXT,
+    "description": TEXT,
+    "metadata": MAPPING,
+}
+
+
 @python_names
 @python_options
 class Dataset:
@@ -167,6 +181,7 @@ class Dataset:
     ) -> None:
         if not name:
             raise ConfigError("A dataset needs a name: Dataset('weather', items).")
+        check_given("Dataset", locals(), _FORMS)
         self.name = name
         self.id = id or name
         self.description = description

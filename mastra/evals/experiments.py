@@ -24,6 +24,16 @@ from mastra.evals.scores import judge_facts, score_data
 from mastra.evals.targets import Answer, target_of
 from mastra.evals.workers import RowQueue, each
 from mastra.failures import name_of, text_of
+from mastra.given import (
+    COUNT,
+    COUNT_FROM_1,
+    MAPPING,
+    SECONDS,
+    TEXT,
+    Form,
+    check_given,
+    having,
+)
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.names import python_names, python_options
@@ -42,6 +52,22 @@ WORKFLOW_ID: Final = "mastra-experiment"
 """Under which the runs of experiments are stored; a run has the id of its experiment."""
 
 OnItem = Callable[[ExperimentItem], Awaitable[None] | None]
+
+
+_FORMS: Final = {
+    "name": TEXT,
+    "dataset": Form("a Dataset", lambda value: isinstance(value, Dataset)),
+    "concurrency": COUNT_FROM_1,
+    "repeats": COUNT_FROM_1,
+    "max_retries": COUNT,
+    "item_timeout_s": SECONDS,
+    "mastra": having("a Mastra object", "list_agents", "storage"),
+    "storage": having("a storage, such as SQLStorage(url)", "workflows"),
+    "target_options": MAPPING,
+    "description": TEXT,
+    "metadata": MAPPING,
+    "resource_id": TEXT,
+}
 
 
 @python_names
@@ -92,9 +118,7 @@ class Experiment:
         metadata: Mapping[str, Any] | None = None,
         resource_id: str | None = None,
     ) -> None:
-        for option, number in (("concurrency", concurrency), ("repeats", repeats)):
-            if number < 1:
-                raise ConfigError(f"{option} is {number}: give 1 or more.")
+        check_given("Experiment", locals(), _FORMS)
         if not len(dataset):
             raise ConfigError(f"Dataset {dataset.name!r} has no items to run.")
         for item in dataset:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Final, Literal, Protocol, cast
 
 from mastra.agents.agent import Agent
 from mastra.agents.output import StructuredOutput
 from mastra.errors import ConfigError
 from mastra.evals.outcomes import JudgeExecution
+from mastra.given import COUNT_FROM_1, FLAG, MAPPING, TEXT, check_given, either, one_of
 from mastra.jsonable import to_jsonable
 from mastra.models.resolve import ModelInput
 from mastra.names import hint, python_name, python_names
 from mastra.services import Services
 
 __all__ = ["Judge", "ask"]
+
+_FORMS: Final = {
+    "instructions": TEXT,
+    "model_settings": MAPPING,
+    "max_steps": COUNT_FROM_1,
+    "json_prompt_injection": either(FLAG, one_of("system", "inline", "auto")),
+}
 
 
 @python_names
@@ -39,6 +47,9 @@ class Judge:
     json_prompt_injection: bool | Literal["system", "inline", "auto"] = False
     """Whether the form of the answer is also told in the prompt, for providers that cannot be held
     to one."""
+
+    def __post_init__(self) -> None:
+        check_given("Judge", {name: getattr(self, name) for name in _FORMS}, _FORMS)
 
     @classmethod
     def of(cls, given: Any) -> Judge:

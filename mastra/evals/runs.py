@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mastra.errors import ConfigError, InputValidationError
-from mastra.evals.datasets import Dataset, DatasetItem, item_of
+from mastra.evals.datasets import ITEMS, Dataset, DatasetItem, item_of
 from mastra.evals.grading import (
     Grade,
     Grading,
@@ -22,6 +22,7 @@ from mastra.evals.grading import (
 )
 from mastra.evals.targets import Answer, Target, target_of
 from mastra.evals.workers import each
+from mastra.given import COUNT_FROM_1, FUNCTION, MAPPING, check_given
 from mastra.names import python_names, python_options
 
 __all__ = ["EvalSummary", "ItemResult", "TurnResult", "run_evals"]
@@ -84,6 +85,13 @@ class EvalSummary:
 
 OnItem = Callable[[ItemResult], Awaitable[None] | None]
 
+_FORMS: Final = {
+    "data": ITEMS,
+    "concurrency": COUNT_FROM_1,
+    "target_options": MAPPING,
+    "on_item_complete": FUNCTION,
+}
+
 
 @python_options
 async def run_evals(
@@ -115,11 +123,10 @@ async def run_evals(
     Raises:
         ConfigError: There are no items, or something is none of these.
     """
+    check_given("run_evals", locals(), _FORMS)
     items = [item_of(item, place) for place, item in enumerate(data)]
     if not items:
         raise ConfigError("There are no items to evaluate.")
-    if concurrency < 1:
-        raise ConfigError(f"concurrency is {concurrency}: give 1 or more.")
     about = target_of(target, target_options)
     rules = grading_of(scorers, gates, about.mastra)
     of_turns = [_turn_rules(item, about) for item in items]

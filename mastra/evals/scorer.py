@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast
+from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack, cast
 
 from mastra.errors import ConfigError, ScorerError
 from mastra.evals.judge import Judge, ask
@@ -18,6 +18,7 @@ from mastra.evals.outcomes import (
     StageResults,
 )
 from mastra.failures import call_user, text_of
+from mastra.given import FUNCTION, TEXT, check_given, one_of
 from mastra.ids import new_id
 from mastra.models.resolve import ModelInput
 from mastra.names import hint, python_name, python_names, python_options
@@ -26,6 +27,13 @@ from mastra.services import Services
 __all__ = ["PromptStage", "Scorer", "StageContext", "create_scorer"]
 
 ScorerType: TypeAlias = Literal["agent", "trajectory"]
+
+_FORMS: Final = {
+    "description": TEXT,
+    "name": TEXT,
+    "type": one_of("agent", "trajectory"),
+    "prepare_run": FUNCTION,
+}
 
 
 @python_names
@@ -334,12 +342,11 @@ def create_scorer(
         prepare_run: A function of the `ScorerRun` that gives the one to score instead.
 
     Raises:
-        ConfigError: The id is empty, or the judge is none.
+        ConfigError: The id is empty, the judge is none, or an option is of another kind.
     """
-    if not id:
-        raise ConfigError("A scorer needs an id: create_scorer(id='politeness', …).")
-    if type not in (None, "agent", "trajectory"):
-        raise ConfigError(f"Scorer {id!r}: type is 'agent' or 'trajectory', not {type!r}.")
+    if not id or not isinstance(id, str):
+        raise ConfigError("A scorer needs an id, a text: create_scorer(id='politeness', …).")
+    check_given(f"Scorer {id!r}", locals(), _FORMS)
     return Scorer(
         id=id,
         name=name or id,

@@ -6,15 +6,24 @@ import copy
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from mastra.errors import ConfigError
+from mastra.given import FLAG, SECONDS, check_given, having
 from mastra.observability.buffer import TelemetryBuffer
 from mastra.observability.logs import LogCollector
 from mastra.observability.otel import OpenTelemetryMirror, configured_provider
 from mastra.observability.spans import Tracer
 
 __all__ = ["Observability", "collecting_logs", "tracer_of"]
+
+_FORMS: Final = {
+    "capture_content": FLAG,
+    "traces": FLAG,
+    "logs": FLAG,
+    "retention_s": SECONDS,
+    "tracer_provider": having("OpenTelemetry's tracer provider", "get_tracer"),
+}
 
 
 class Observability:
@@ -33,7 +42,7 @@ class Observability:
         tracer_provider: OpenTelemetry's; left out, the one that the process has set up.
 
     Raises:
-        ConfigError: `retention_s` is not above 0.
+        ConfigError: `retention_s` is not above 0, or an option is of another kind.
     """
 
     def __init__(
@@ -45,6 +54,7 @@ class Observability:
         retention_s: float | None = 7 * 86_400.0,
         tracer_provider: Any = None,
     ) -> None:
+        check_given("Observability", locals(), _FORMS)
         if retention_s is not None and not retention_s > 0:
             raise ConfigError(
                 f"retention_s is {retention_s}. Use a number of seconds above 0, or None to keep "

@@ -124,11 +124,20 @@ class CorsConfig:
     """For how many seconds a browser may remember the answer."""
 
     def __post_init__(self) -> None:
+        check_given("CorsConfig", {name: getattr(self, name) for name in _OF_CORS}, _OF_CORS)
         if self.credentials and not callable(self.origins) and "*" in self.origins:
             raise ConfigError(
                 "CORS with credentials needs exact origins: list them in CorsConfig(origins=[...])."
             )
 
+
+_OF_CORS: Final = {
+    "origins": either(TEXTS, FUNCTION),
+    "credentials": FLAG,
+    "allow_headers": TEXTS,
+    "expose_headers": TEXTS,
+    "max_age": COUNT,
+}
 
 _FORMS: Final = {
     "host": TEXT,

@@ -27,10 +27,13 @@ from mastra import (
     create_tool,
     create_workflow,
 )
+from mastra.evals import Dataset, Experiment, Judge, create_scorer
 from mastra.inngest import InngestEngine
 from mastra.memory import Memory, WorkingMemory
+from mastra.observability import Observability
 from mastra.schedules import SchedulerConfig
 from mastra.schema import schema_of
+from mastra.server import CorsConfig
 from mastra.testing import ScriptedModel
 
 
@@ -52,6 +55,18 @@ def workflow(**options: Any) -> Any:
 
 def a_step(**options: Any) -> Any:
     return create_step(id="s", execute=lambda: 1, **options)
+
+
+def a_scorer(**options: Any) -> Any:
+    return create_scorer(**{"id": "s", "description": "d", **options})
+
+
+def a_dataset(**options: Any) -> Any:
+    return Dataset(**{"name": "d", "items": [{"input": 1}], **options})
+
+
+def an_experiment(**options: Any) -> Any:
+    return Experiment(**{"name": "e", "dataset": a_dataset(), "target": lambda x: x, **options})
 
 
 def a_tool(**options: Any) -> Any:
@@ -121,6 +136,55 @@ REFUSED: dict[Callable[..., Any], dict[str, tuple[Any, ...]]] = {
         "scheduler": (TEXT, NUMBER, ODD, {"enabled": True}),
         "clock": (TEXT, NUMBER, ODD),
         "ids": (TEXT, NUMBER, ODD),
+    },
+    Observability: {
+        "capture_content": NO_FLAG,
+        "traces": NO_FLAG,
+        "logs": NO_FLAG,
+        "retention_s": (*NO_SECONDS, 0),
+        "tracer_provider": (TEXT, NUMBER, ODD),
+    },
+    CorsConfig: {
+        "origins": (TEXT, NUMBER, LIST, ODD),
+        "credentials": NO_FLAG,
+        "allow_headers": (TEXT, NUMBER, LIST, ODD),
+        "expose_headers": (TEXT, NUMBER, LIST, ODD),
+        "max_age": NO_COUNT,
+    },
+    a_scorer: {
+        "id": (*NO_TEXT, ""),
+        "description": NO_TEXT,
+        "name": NO_TEXT,
+        "type": ("agents", NUMBER),
+        "judge": ({"instructions": "x"}, {"model": "m", "max_steps": 0}),
+        "prepare_run": NO_FUNCTION,
+    },
+    Judge: {
+        "instructions": NO_TEXT,
+        "model_settings": NO_MAPPING,
+        "max_steps": NO_COUNT,
+        "json_prompt_injection": ("always", NUMBER),
+    },
+    a_dataset: {
+        "name": (*NO_TEXT, ""),
+        "items": (TEXT, NUMBER, ODD, {"input": 1}),
+        "id": NO_TEXT,
+        "description": NO_TEXT,
+        "metadata": NO_MAPPING,
+    },
+    an_experiment: {
+        "name": NO_TEXT,
+        "dataset": (TEXT, NUMBER, [{"input": 1}], ODD),
+        "concurrency": (*NO_COUNT, 0),
+        "repeats": (*NO_COUNT, 0),
+        "max_retries": NO_COUNT,
+        "item_timeout_s": NO_SECONDS,
+        "mastra": (TEXT, NUMBER, ODD),
+        "storage": (TEXT, NUMBER, ODD),
+        "target_options": NO_MAPPING,
+        "description": NO_TEXT,
+        "metadata": NO_MAPPING,
+        "resource_id": NO_TEXT,
     },
     SchedulerConfig: {"enabled": NO_FLAG, "tick_interval": NO_SECONDS, "batch_size": NO_COUNT},
     workflow: {
@@ -203,6 +267,7 @@ REFUSED: dict[Callable[..., Any], dict[str, tuple[Any, ...]]] = {
 NEEDED: dict[Any, dict[str, Any]] = {
     ModelConfig: {"id": "openai/x"},
     Fallback: {"model": "openai/x"},
+    Judge: {"model": "openai/x"},
     StructuredOutput: {"schema": Number},
 }
 CASES = [
