@@ -105,7 +105,10 @@ async def test_what_is_missing_in_a_run_is_said(
             "defaults has 'max_total_tokens': it knows 'steps'.*'maxTotalTokens'",
         ),
         (lambda: create_scorer(id="", description=""), "needs an id"),
-        (lambda: create_scorer(id="x", description="", type="step"), "one of 'agent', 'trajectory'"),
+        (
+            lambda: create_scorer(id="x", description="", type="step"),
+            "one of 'agent', 'trajectory'",
+        ),
     ],
 )
 def test_a_scorer_that_is_set_up_without_what_it_needs_is_refused(make: Any, missing: str) -> None:
