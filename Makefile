@@ -117,7 +117,7 @@ repeat: install ## Run each conformance file 50 times in random order (FILES=...
 # The tracer of Python 3.11 loses its place where an exception was awaited: what follows is counted as
 # not reached, or as another file's. So the newest Python is taken, in an environment of its own.
 .PHONY: cov
-cov: ## Run the fast tests and print how many branches they reach (PACKAGES=... lists the others)
+cov: ## Run all but the longest tests and print how many branches they reach (PACKAGES=... lists the others)
 	@python=$$(bash scripts/find_pythons.sh | tail -1); \
 	version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	$(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python measure
@@ -125,8 +125,9 @@ cov: ## Run the fast tests and print how many branches they reach (PACKAGES=... 
 .PHONY: measure
 measure: install
 	@$(PY) scripts/branch_coverage.py --check-python
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
-	@$(PY) scripts/branch_coverage.py $(PACKAGES)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup -p tests.support.keep_tracing --cov --cov-report= \
+		-m 'not soak and not network and not npm' || failed=1; \
+	$(PY) scripts/branch_coverage.py $(PACKAGES) && exit $${failed:-0}
 
 .PHONY: examples
 examples: install ## Run the examples
