@@ -43,7 +43,9 @@ WHO = types.ElicitRequest(params=FORM)
 LOG_IN = types.ElicitRequest(params=ELSEWHERE)
 HM = types.SamplingMessage(role="user", content=types.TextContent(type="text", text="Hm?"))
 MODEL = types.CreateMessageRequest(
-    params=types.CreateMessageRequestParams(messages=[HM], max_tokens=3)
+    params=types.CreateMessageRequestParams(
+        messages=[HM], max_tokens=3, system_prompt="Be brief.", stop_sequences=["!"]
+    )
 )
 NOTHING: dict[str, Any] = {"type": "object"}
 Call = Callable[[Any, types.CallToolRequestParams], Any]
@@ -106,7 +108,12 @@ async def test_a_model_that_may_not_be_asked_or_fails_ends_the_call() -> None:
         ToolError, match=r"'s' asks for a model's answer\. The model failed: .*turns"
     ):
         await called(wanting(MODEL), sampling=ScriptedModel())
-    assert "'text': 'yes'" in await called(wanting(MODEL), sampling=ScriptedModel("yes"))
+    model = ScriptedModel("yes")
+    assert "'text': 'yes'" in await called(wanting(MODEL), sampling=model)
+    (asked,) = model.requests
+    said = [(one.role, one.text) for one in asked.messages]
+    assert said == [("system", "Be brief."), ("user", "Hm?")]
+    assert (asked.settings.max_output_tokens, asked.settings.stop) == (3, ("!",))
 
 
 async def test_folders_that_are_not_shown_are_none() -> None:
@@ -442,6 +449,12 @@ async def test_a_server_that_fails_while_it_ends_has_ended(
     # The next call has a connection of its own.
     assert await (await client.list_tools())["s_t"].execute({}) == "here"
     await client.aclose()
+
+
+async def test_a_program_that_ends_at_once_cannot_be_reached() -> None:
+    async with MCPClient({"s": {"command": "true"}}, timeout_s=20) as client:
+        with pytest.raises(ToolError, match=r"'s' \(true\) cannot be reached"):
+            await client.list_tools()
 
 
 # -- behind HTTP -------------------------------------------------------------------------------

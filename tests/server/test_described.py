@@ -101,6 +101,19 @@ async def test_a_workflow_tells_of_its_state_its_steps_and_its_sleeps() -> None:
     assert "Tree" in given["$defs"]
 
 
+async def test_a_workflow_tells_of_its_versions() -> None:
+    async def same(leaf: Leaf) -> Leaf:
+        return leaf
+
+    def of(version: str) -> Any:
+        made = create_workflow(id="w", input_schema=Leaf, output_schema=Leaf, version=version)
+        return made.then(create_step(id="same", execute=same)).commit()
+
+    async with served(Mastra(workflows=[of("1"), of("2")])) as client:
+        wire = (await client.get("/api/workflows/w")).json()
+    assert (wire["version"], wire["versions"]) == ("2", ["1", "2"])
+
+
 def by_request(_context: Any) -> Any:
     return []
 

@@ -28,6 +28,10 @@ def whole(_ctx: Any) -> float:
     return 1.0
 
 
+def nothing(_ctx: Any) -> float:
+    raise ValueError("no score")
+
+
 def scorers() -> dict[str, Scorer]:
     length = create_scorer(id="length", description="How long it is", type="agent")
     judged = create_scorer(
@@ -36,10 +40,12 @@ def scorers() -> dict[str, Scorer]:
         judge={"model": ScriptedModel(), "instructions": "Be strict."},
     )
     plain = create_scorer(id="plain", description="Nothing but one")
+    failing = create_scorer(id="failing", description="Never scores")
     return {
         "length": length.generate_score(whole),
         "judged": judged.generate_score(whole),
         "plain": plain.generate_score(whole),
+        "failing": failing.generate_score(nothing),
     }
 
 
@@ -234,12 +240,19 @@ async def test_results_are_sent_looked_at_and_compared(client: httpx.AsyncClient
 async def test_one_item_of_an_experiment_is_run(client: httpx.AsyncClient) -> None:
     dataset = (await posted(client, "/datasets", {"name": "d"}))["id"]
     await posted(client, f"/datasets/{dataset}/items", {"externalId": "one", "input": "Rome"})
-    facts = {"targetType": "agent", "targetId": "helper", "scorerIds": ["length"]}
+    facts = {"targetType": "agent", "targetId": "helper", "scorerIds": ["length", "failing"]}
     name = await experiment(client, dataset, **facts)
     base = f"/datasets/{dataset}/experiments"
     run = await posted(client, f"{base}/{name}/items/one/run")
     assert run["result"]["input"] == "Rome"
-    assert [(one["scorerId"], one["score"]) for one in run["scores"]] == [("length", 1.0)]
+    scores = [(one["scorerId"], one["score"]) for one in run["scores"]]
+    assert scores == [("length", 1.0), ("failing", None)]
+    # What has no score is compared with nothing.
+    other = await experiment(client, dataset, **facts)
+    await posted(client, f"{base}/{other}/items/one/run")
+    both = {"experimentIdA": name, "experimentIdB": other}
+    compared = await posted(client, f"/datasets/{dataset}/compare", both)
+    assert list(compared["scorers"]) == ["length"]
     assert (await client.post(f"{base}/{name}/items/nope/run", json={})).status_code == 404
     bare = await experiment(client, dataset)
     refused = await client.post(f"{base}/{bare}/items/one/run", json={})
@@ -255,7 +268,7 @@ async def test_one_item_of_an_experiment_is_run(client: httpx.AsyncClient) -> No
 async def test_scorers_are_listed_with_what_they_score(client: httpx.AsyncClient) -> None:
     listed = await got(client, "/scores/scorers")
     length, judged, plain = listed["length"], listed["judged"], listed["plain"]
-    assert set(listed) == {"length", "judged", "plain"}
+    assert set(listed) == {"length", "judged", "plain", "failing"}
     assert (length["agentIds"], length["agentNames"]) == (["helper"], ["Helper"])
     assert (length["workflowIds"], length["isRegistered"]) == (["flow"], True)
     assert length["sampling"] == {"type": "ratio", "rate": 0.5}
