@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -23,9 +23,9 @@ from mastra.server.context import Server
 from mastra.server.cors import CorsMiddleware
 from mastra.server.custom import add_api_routes, guarded_app
 from mastra.server.draining import drain
-from mastra.server.errors import answer_to, error_response, not_found_page
+from mastra.server.errors import answer_to, not_found_page
 from mastra.server.gate import Gate
-from mastra.server.handling import WireResponse, bound, bound_route
+from mastra.server.handling import WireResponse, bound, bound_route, unexpected
 from mastra.server.openapi import add_documentation
 from mastra.server.redirects import RelativeRedirects
 from mastra.server.routes.a2a import add_a2a_routes
@@ -93,7 +93,7 @@ def create_app(mastra: Mastra, config: ServerConfig | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         middleware=_middleware(settings),
-        exception_handlers={404: _no_route, 405: _no_route, Exception: _last_resort},
+        exception_handlers={404: _no_route, 405: _no_route, Exception: _last_resort(server)},
     )
     setattr(app.state, SERVER_STATE, server)
     app.add_api_route("/health", _health, include_in_schema=False)
@@ -224,6 +224,10 @@ async def _no_route(request: Request, error: Exception) -> Response:
     return answer or not_found_page()
 
 
-async def _last_resort(request: Request, error: Exception) -> Response:
-    del request
-    return answer_to(error) or error_response(500, "Internal server error")
+def _last_resort(server: Server) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+    """Return what answers for what no route did: ASGI applications, and middleware."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return answer_to(error) or await unexpected(server, request, error)
+
+    return answer

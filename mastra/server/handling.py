@@ -27,7 +27,7 @@ from mastra.server.bodies import arriving
 from mastra.server.context import SERVER_KEY, Server, load_strict
 from mastra.server.errors import Refusal, answer_to, error_response
 
-__all__ = ["GuardedRoute", "WireResponse", "add", "bound", "bound_route", "guarded"]
+__all__ = ["GuardedRoute", "WireResponse", "add", "bound", "bound_route", "guarded", "unexpected"]
 
 _ERROR: dict[str, Any] = {
     "type": "object",
@@ -116,7 +116,7 @@ def guarded(
             if isinstance(error, ClientDisconnect):
                 # Before the end of its body, or with one that is no HTTP: nobody's fault here.
                 return error_response(499, "The client has gone.")
-            return answer_to(error) or await _unexpected(server, request, error)
+            return answer_to(error) or await unexpected(server, request, error)
 
     return handle
 
@@ -147,7 +147,8 @@ def _is_plain(text: str) -> bool:
     return True
 
 
-async def _unexpected(server: Server, request: Request, error: Exception) -> Response:
+async def unexpected(server: Server, request: Request, error: Exception) -> Response:
+    """Return the answer to an error that nobody meant, once it is logged and reported."""
     server.logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     if server.config.on_error is not None:
         try:

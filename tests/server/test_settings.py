@@ -14,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
 from mastra import Agent, Mastra, ServerConfig, SQLStorage, create_workflow, step
 from mastra.errors import ConfigError, StorageError
@@ -168,6 +169,45 @@ async def test_a_storage_that_fails_says_nothing_of_itself() -> None:
         assert answer.status_code == 503
         assert answer.json() == {"error": "The storage cannot be used at the moment."}
         assert answer.headers["x-mastra-error-code"] == StorageError.code
+
+
+@pytest.mark.parametrize("place", ["route", "application", "middleware"])
+async def test_an_unexpected_error_is_reported_from_wherever_it_comes(
+    place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def report(error: Exception, request: Request) -> None:
+        seen.append((str(error), request.url.path))
+
+    def fail(name: str) -> None:
+        if name == place:
+            raise RuntimeError("password=hunter2")
+
+    async def route() -> str:
+        fail("route")
+        return "ok"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        fail("application")
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    async def looking(request: Request, call_next: Any) -> Any:
+        fail("middleware")
+        return await call_next(request)
+
+    routes = [
+        ApiRoute(path="/route", method="GET", handler=route),
+        ApiRoute(path="/application", handler=app),
+    ]
+    config = ServerConfig(api_routes=routes, middleware=[looking], on_error=report)
+    transport = httpx.ASGITransport(create_app(Mastra(), config), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        path = "/application" if place == "application" else "/route"
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()) == (500, {"error": "Internal server error"})
+    assert seen == [("password=hunter2", path)]
+    assert f"GET {path} failed" in caplog.text
 
 
 @step(suspend_schema=str, resume_schema=int)
