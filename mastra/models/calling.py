@@ -112,7 +112,7 @@ async def open_answer(
     """Return the answer of the first model that gives one.
 
     Args:
-        entries: Tried in order.
+        entries: Tried in order; at least one.
         request: What to ask; settings and options of an entry are added to it.
         max_retries: Holds for every entry in place of its own.
         before: Called before each model that is asked; what it raises ends the call.
@@ -120,7 +120,7 @@ async def open_answer(
     Raises:
         ModelError: None answered; the last one's failure.
     """
-    failure: ModelError | None = None
+    failures: list[ModelError] = []
     for entry in entries:
         if before is not None:
             before()
@@ -130,12 +130,10 @@ async def open_answer(
                 entry.max_retries if max_retries is None else max_retries,
             )
         except ModelError as error:
-            if failure is not None and error.__context__ is None:
-                error.__context__ = failure
-            failure = error
-    if failure is None:
-        raise ModelError("No model is enabled.", code="NO_MODEL")
-    raise failure
+            if failures and error.__context__ is None:
+                error.__context__ = failures[-1]
+            failures.append(error)
+    raise failures[-1]
 
 
 async def _open(entry: ModelEntry, request: ModelRequest) -> Answer:
@@ -221,16 +219,18 @@ async def with_retries(attempt: Callable[[], Awaitable[T]], retries: int) -> T:
         return _wait_s(error, state.attempt_number)
 
     await sleep(_wait_s(failure, 0))
-    async for trial in AsyncRetrying(
+    again = AsyncRetrying(
         stop=stop_after_attempt(retries),
         wait=wait,
         sleep=sleep,
         retry=retry_if_exception(_may_retry),
         reraise=True,
-    ):
-        with trial:
-            return await attempt()
-    raise failure
+    )
+
+    async def once_more() -> T:
+        return await attempt()
+
+    return await again(once_more)
 
 
 def _may_retry(error: BaseException) -> bool:

@@ -175,9 +175,17 @@ class HttpModel(ABC):
         """
         self.check()
         check_request_allowed(self.model_id, self.url)
-        modules = sys.modules
-        if _SESSIONS not in modules or not all(name in modules for name in self.modules):
+        if not self._is_imported():
             await asyncio.to_thread(self._import)
+
+    def _is_imported(self) -> bool:
+        """Return whether all is there that a call needs, with TLS where it is spoken."""
+        modules = sys.modules
+        # Another thread may be in the middle of importing it.
+        has_tls: Any = getattr(modules.get(_SESSIONS), "has_tls", None)
+        if has_tls is None or not all(name in modules for name in self.modules):
+            return False
+        return has_tls() or not self.url.startswith("https:")
 
     def _import(self) -> None:
         """Import what calls need, in a worker thread: half a second that the event loop goes on."""

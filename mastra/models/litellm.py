@@ -187,10 +187,8 @@ class LiteLLMModel:
                 raise self._missing(found["missing_keys"])
         return litellm
 
-    def _error(self, error: Exception) -> Exception:
+    def _error(self, error: Exception) -> ModelError:
         """Return our error for one of litellm's, which all have a status."""
-        if isinstance(error, (ModelError, ConfigError)):
-            return error
         from mastra.models.http_errors import (  # noqa: PLC0415 - failures only
             explain_status,
             may_pass,

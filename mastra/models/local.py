@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -281,12 +282,10 @@ def _exchange(process: subprocess.Popen[str], settings: dict[str, Any]) -> dict[
 
 
 def _close_pipes(process: subprocess.Popen[str]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            try:
-                pipe.close()
-            except OSError:  # the other side has gone, which is what closing is for
-                continue
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        # The other side may have gone, which is what closing is for.
+        with suppress(OSError):
+            pipe.close()
 
 
 _server = ModelServer()

@@ -245,7 +245,7 @@ async def resolve_models(value: ModelInput, *arguments: object) -> list[ModelEnt
     if isinstance(value, Sequence):
         return await _from_list(cast("Sequence[OneModel]", value), arguments)
     if isinstance(value, Fallback):
-        return await _from_fallback(value, arguments)
+        return await _from_list([value], arguments)
     if callable(getattr(value, "stream", None)):
         return [ModelEntry(cast("Model", value))]
     if callable(value):
@@ -258,8 +258,10 @@ async def _from_list(value: Sequence[OneModel], arguments: tuple[object, ...]) -
         raise ConfigError("The list of models is empty.")
     entries: list[ModelEntry] = []
     for item in value:
-        if not (isinstance(item, Fallback) and not item.enabled):
+        if not isinstance(item, Fallback):
             entries += await resolve_models(item, *arguments)
+        elif item.enabled:
+            entries += await _from_fallback(item, arguments)
     if not entries:
         raise ConfigError("None of the models in the list is enabled.")
     return entries

@@ -17,12 +17,17 @@ from typing import Any
 import aiohttp
 import yarl
 
-__all__ = ["LoopClients", "let_end", "loop_clients", "tls_context"]
+__all__ = ["LoopClients", "has_tls", "let_end", "loop_clients", "tls_context"]
 
 _END_S = 1.0
 _LARGE_BYTES = 1 << 20
 
 _tls: ssl.SSLContext | None = None
+
+
+def has_tls() -> bool:
+    """Return whether the TLS context of the process has been made."""
+    return _tls is not None
 
 
 def tls_context() -> ssl.SSLContext:
@@ -64,8 +69,7 @@ class LoopClients:
         try:
             yield
         finally:
-            if _clients.get(loop) is self:
-                del _clients[loop]
+            del _clients[loop]
             for response, timer in self._ending.items():
                 timer.cancel()
                 response.close()
@@ -116,11 +120,6 @@ class LoopClients:
     def _end(self, response: aiohttp.ClientResponse) -> None:
         del self._ending[response]
         response.close()
-
-    async def aclose(self) -> None:
-        """Close every connection; the next call opens new ones."""
-        if self._owner is not None:
-            await self._owner.aclose()
 
 
 _clients: dict[asyncio.AbstractEventLoop, LoopClients] = {}

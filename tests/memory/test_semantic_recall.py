@@ -415,3 +415,18 @@ async def test_a_message_without_words_is_not_told_of_from_elsewhere() -> None:
 
 async def embed_subjects(texts: Any) -> Any:
     return [meaning(text) for text in texts]
+
+
+async def test_an_object_embeds() -> None:
+    class Own:
+        async def embed(self, texts: Any) -> Any:
+            return [meaning(text) for text in texts]
+
+    own = Own()
+    assert resolve_embedder(own) is own
+    memory = Memory(semantic_recall=True, embedder=own)
+    await memory.create_thread(thread_id="t1", resource_id="ann")
+    said = [Message("user", text) for text in ("a cat", "a car")]
+    await memory.save_messages(said, thread_id="t1", resource_id="ann")
+    [(found, _)] = await memory.search("car", top_k=1)
+    assert found.content["content"] == "a car"

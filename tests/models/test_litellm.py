@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from mastra.agents.agent import Agent
 from mastra.errors import ConfigError, ModelError
+from mastra.models.base import ModelRequest
+from mastra.models.chunks import FinishChunk, ReasoningDelta, TextDelta
 from mastra.models.litellm import LiteLLMModel
+from mastra.models.messages import Message
+from mastra.models.settings import ModelSettings
 from mastra.tools.tool import tool
+from tests.support.anthropic_replies import reply, text
 from tests.support.openai_server import OpenAIServer, error_reply, text_reply, tool_reply
 
 # Its import warns, and so does what it imports; the warnings are litellm's own.
@@ -65,3 +71,44 @@ async def test_failures_and_retries(server: OpenAIServer) -> None:
 async def test_an_unknown_provider_lists_the_known() -> None:
     with pytest.raises(ConfigError, match=r"nonsuch.*anthropic"):
         await Agent(id="a", model="nonsuch/model").generate("q")
+
+
+ASKED = ModelRequest([Message("user", "hi")])
+
+
+@pytest.mark.timeout(120)
+async def test_a_key_that_litellm_knows_of_is_named(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    known = LiteLLMModel("m", provider="groq", key_names=("MY_KEY",), base_url=server.url)
+    asked = LiteLLMModel("m", provider="groq", base_url=server.url)
+    for model, name in ((known, "MY_KEY"), (asked, "GROQ_API_KEY")):
+        with pytest.raises(ConfigError, match=f"set the environment variable {name}"):
+            await Agent(id="a", model=model).generate("q")
+    monkeypatch.setenv("GROQ_API_KEY", "k")
+    server.queue(text_reply("ok"))
+    assert (await Agent(id="a", model=asked).generate("q")).text == "ok"
+
+
+@pytest.mark.timeout(120)
+async def test_a_provider_that_is_not_there_may_be_there_soon() -> None:
+    model = LiteLLMModel("m", provider="groq", api_key="k", base_url="http://127.0.0.1:1")
+    with pytest.raises(ModelError) as caught:
+        await Agent(id="a", model=model).generate("q", model_settings={"max_retries": 0})
+    assert caught.value.is_retryable
+
+
+@pytest.mark.timeout(120)
+async def test_thoughts_and_raw_fields_go_through_it(server: OpenAIServer) -> None:
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
+    server.queue(reply(thought, text("So.")))
+    model = LiteLLMModel("m", provider="anthropic", api_key="k", base_url=server.url)
+    settings = ModelSettings(extra_body={"metadata": {"user_id": "u"}})
+    chunks = [chunk async for chunk in model.stream(replace(ASKED, settings=settings))]
+    kinds = {type(chunk): chunk for chunk in chunks}
+    assert "".join(chunk.text for chunk in chunks if isinstance(chunk, TextDelta)) == "So."
+    thoughts = [chunk.text for chunk in chunks if isinstance(chunk, ReasoningDelta)]
+    assert "".join(thoughts) == "Hm."
+    assert kinds[FinishChunk].reason == "stop"
+    assert server.requests[0]["metadata"] == {"user_id": "u"}

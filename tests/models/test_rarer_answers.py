@@ -227,6 +227,18 @@ async def test_a_thought_that_is_told_in_details_alone_is_told_once(server: Open
     assert said["reasoning_details"] == [detail("summary", 0, summary="Look up.")]
 
 
+async def test_a_thought_that_is_sealed_says_nothing_and_goes_back(server: OpenAIServer) -> None:
+    sealed = detail("encrypted", 0, data="zzz", id="rs_1")
+    answer, said = await goes_back(
+        server,
+        "openrouter/m",
+        chunk({"reasoning_details": [sealed]}),
+        chunk({"content": "So."}),
+    )
+    assert (answer.reasoning_text or "", answer.text) == ("", "So.")
+    assert said["reasoning_details"] == [sealed]
+
+
 async def test_thoughts_that_are_signed_go_back_as_blocks_to_who_signed_them(
     server: OpenAIServer,
 ) -> None:

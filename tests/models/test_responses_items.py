@@ -21,6 +21,7 @@ from mastra.models.messages import (
 )
 from mastra.models.resolve import ModelConfig
 from mastra.models.responses_request import responses_body
+from mastra.models.settings import ModelSettings
 from tests.models.test_responses_api import COMPLETED, THOUGHT, agent, reply, text
 from tests.support.openai_server import OpenAIServer, text_reply
 
@@ -353,3 +354,9 @@ def test_files_of_a_user_and_thoughts_of_others() -> None:
         {"type": "input_file", "filename": "file", "file_data": "data:application/pdf;base64,QUJD"},
     ]
     assert said == {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]}
+
+
+def test_raw_fields_of_a_response_lie_over_the_others() -> None:
+    settings = ModelSettings(temperature=0.5, extra_body={"temperature": 1, "truncation": "auto"})
+    body = responses_body(ModelRequest([Message("user", "q")], settings=settings), "m", "openai")
+    assert (body["temperature"], body["truncation"]) == (1, "auto")

@@ -6,6 +6,7 @@ import pytest
 
 from mastra.errors import InputValidationError
 from mastra.models.history import acceptable
+from mastra.models.late_results import apart
 from mastra.models.message_forms import messages_from
 from mastra.models.messages import (
     ImagePart,
@@ -15,6 +16,7 @@ from mastra.models.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from mastra.models.stored_messages import merged_messages, split_results
 
 ASK = Message("user", "hi")
 
@@ -192,3 +194,21 @@ def test_who_approved_what_in_the_ai_sdk_s_messages_is_no_call() -> None:
     )
 
     assert [message.content for message in found] == [(), ()]
+
+
+def test_a_late_result_beside_others_is_taken_out_of_their_message() -> None:
+    asked, late = call("a"), ToolResultPart("b", "t", "late")
+    known = ToolResultPart("a", "t", "known")
+    kept, found = apart([asked, Message("tool", (late, known))])
+    assert (found, [message.parts for message in kept]) == ([late], [asked.parts, (known,)])
+
+
+def test_instructions_are_no_part_of_what_is_stored() -> None:
+    said = [Message.system("Be kind."), Message.user("hi"), Message.assistant("hello")]
+    assert [message.role for message in merged_messages(said)] == ["user", "assistant"]
+
+
+def test_results_without_their_calls_are_nothing_that_was_said() -> None:
+    alone = Message("assistant", (ToolResultPart("a", "t", "x"),))
+    asked = Message.user("hi")
+    assert split_results([asked, alone]) == [asked]

@@ -196,6 +196,13 @@ async def test_a_prompt_beyond_the_context_is_refused_in_words_that_help() -> No
     assert (await finish("Hello.", 2)).usage.output_tokens == 2
 
 
+async def test_what_its_server_refuses_otherwise_is_told_in_its_words() -> None:
+    odd = replace(request(), settings=ModelSettings(extra_body={"messages": 7}))
+    with pytest.raises(ModelError, match="messages") as caught:
+        await answer(LocalModel(), odd)
+    assert caught.value.code != "CONTEXT_EXCEEDED"
+
+
 async def test_readers_who_leave_free_their_places() -> None:
     begun = [LocalModel().stream(request("Write a long story.", 1024)) for _ in range(2)]
     for stream in begun:
