@@ -30,7 +30,10 @@ for _ in range(150):
     DEEP = [DEEP]
 
 TEXTS = ["", "\x00", "a\x00b", "\ud800", "x" * 300, "x" * 5000, "../../etc/passwd", "%00", "'; --"]
-ALWAYS: list[Any] = ["a\x00b", 2**64, 10**400, "x" * 300, "0001-01-01T00:00:00", DEEP, [1]]
+ALWAYS: list[Any] = [
+    "a\x00b", {"a": "\ud800"}, {"k\x00": 1}, 2**64, 10**400, "x" * 300, "0001-01-01T00:00:00",
+    "9999-12-31T23:59:59-14:00", DEEP, [1],
+]  # fmt: skip
 NASTY: list[Any] = [
     *ALWAYS, None, -1, 1.5, 1e308, "NaN", "abc", "9999-12-31T23:59:59Z", [], ["\x00"], {},
     {"\x00": 1}, {"a": {"b": None}}, {"parts": [1]}, [{"role": "user", "content": [{"type": "text"}]}],
