@@ -14,6 +14,7 @@ from typing import Any, Final, Self, cast
 from mastra.errors import ConfigError, InputValidationError
 from mastra.evals.catalogue import Datasets
 from mastra.evals.dataset_schemas import DatasetSchemas, as_json_schema, turns_of
+from mastra.evals.option_checks import check_item
 from mastra.given import MAPPING, TEXT, Form, check_given
 from mastra.ids import stable_id
 from mastra.jsonable import Json, dump_json, to_jsonable
@@ -90,7 +91,7 @@ def item_of(given: Any, place: int) -> DatasetItem:
     """Return an item for itself or a dict of its fields.
 
     Raises:
-        InputValidationError: It has no input, or fields that no item has.
+        InputValidationError: It has no input, fields that no item has, or one of another kind.
     """
     if isinstance(given, DatasetItem):
         return given
@@ -109,6 +110,7 @@ def item_of(given: Any, place: int) -> DatasetItem:
     shapes = [name for name in ("input", "inputs", "turns") if name in fields]
     if len(shapes) != 1 or not (shapes == ["input"] or fields[shapes[0]]):
         raise InputValidationError(f"Item {place} needs one of input, inputs and turns.")
+    check_item(fields, place)
     if isinstance(fields.get("request_context"), RequestContext):
         fields["request_context"] = fields["request_context"].to_dict()
     if fields.get("id") is not None:

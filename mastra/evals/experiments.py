@@ -141,7 +141,8 @@ class Experiment:
         self._resource_id = resource_id
         self._items = {item.id: item for item in dataset}
         self._concurrency = concurrency
-        self._on_item: OnItem | None = None
+        self._on_item: dict[str, OnItem | None] = {}
+        """Who is told of each item, by the id of the experiment that is run."""
         self._engine = InProcessEngine()
         self._running = 0
         self._runs = kept_in.workflows
@@ -188,6 +189,7 @@ class Experiment:
         try:
             await self._run(name, on_item_complete)
         finally:
+            self._on_item.pop(name, None)
             self._running -= 1
             if not self._running:
                 # The storage is the caller's, who may close it: nothing looks into it from here on.
@@ -205,7 +207,7 @@ class Experiment:
                 return
             if record.data.get("status") != "running":
                 await self._mark(name, {"status": "running", "startedAt": now_ms()})
-        self._on_item = on_item_complete
+        self._on_item[name] = on_item_complete
         places: Any = [
             [item.id, attempt] for item in self.dataset for attempt in range(self.repeats)
         ]
@@ -309,15 +311,15 @@ class Experiment:
         for record in page.records:
             if left.pop(record.id, None) is not None:
                 failed += "error" in record.data
-        rows = RowQueue(self._store)
+        rows, tell = RowQueue(self._store), self._on_item.get(name)
 
         async def work(place: tuple[str, int]) -> None:
             nonlocal failed
             outcome = await self._outcome(*place, positions[place[0]])
             await rows.put(self._records(name, outcome))
             failed += "error" in outcome
-            if self._on_item is not None:
-                told = self._on_item(ExperimentItem.of(outcome))
+            if tell is not None:
+                told = tell(ExperimentItem.of(outcome))
                 if told is not None:
                     await told
 

@@ -9,10 +9,12 @@ from typing import Any, Literal, TypeAlias, cast
 
 from mastra.errors import ConfigError, MastraError
 from mastra.evals.datasets import DatasetItem
+from mastra.evals.option_checks import several
 from mastra.evals.outcomes import ScorerResult
 from mastra.evals.scorer import Scorer
 from mastra.evals.targets import Answer
 from mastra.failures import text_of
+from mastra.given import shown
 
 __all__ = [
     "Grade",
@@ -92,16 +94,26 @@ def grading_of(scorers: Any, gates: Iterable[Any] | None, mastra: Any) -> Gradin
                 f"scorers has {', '.join(map(repr, sorted(unknown)))}. There are: agent, workflow, "
                 "trajectory, steps."
             )
+        of_steps: Any = groups.get("steps") or {}
+        if not isinstance(of_steps, Mapping):
+            raise ConfigError(
+                f"scorers['steps'] is {shown(of_steps)}. It takes a dict of lists by step id."
+            )
         for name in ("agent", "workflow"):
-            rules += [_rule(one, mastra) for one in groups.get(name, ())]
-        rules += [_rule(one, mastra, "trajectory") for one in groups.get("trajectory", ())]
-        for step_id, of_step in groups.get("steps", {}).items():
-            rules += [_rule(one, mastra, "step", step_id) for one in of_step]
+            rules += [_rule(one, mastra) for one in _scorers(groups.get(name), name)]
+        of_path = _scorers(groups.get("trajectory"), "trajectory")
+        rules += [_rule(one, mastra, "trajectory") for one in of_path]
+        for step_id, of_step in cast("Mapping[str, Any]", of_steps).items():
+            rules += [_rule(one, mastra, "step", step_id) for one in _scorers(of_step, step_id)]
     else:
-        given: Any = [scorers] if isinstance(scorers, (Scorer, str, Mapping)) else scorers or ()
-        rules += [_rule(one, mastra) for one in given]
-    rules += [_rule(one, mastra, is_gate=True) for one in gates or ()]
+        rules += [_rule(one, mastra) for one in _scorers(scorers, "scorers")]
+    rules += [_rule(one, mastra, is_gate=True) for one in _scorers(gates, "gates")]
     return tuple(rules)
+
+
+def _scorers(given: Any, what: str) -> list[Any]:
+    """Return what is given as a list of scorers: one stands for itself."""
+    return [given] if isinstance(given, (Scorer, str, Mapping)) else several(given, what)
 
 
 def _rule(

@@ -22,7 +22,7 @@ from mastra.evals.grading import (
 )
 from mastra.evals.targets import Answer, Target, target_of
 from mastra.evals.workers import each
-from mastra.given import COUNT_FROM_1, FUNCTION, MAPPING, check_given
+from mastra.given import COUNT_FROM_1, FUNCTION, MAPPING, check_given, shown
 from mastra.names import python_names, python_options
 
 __all__ = ["EvalSummary", "ItemResult", "TurnResult", "run_evals"]
@@ -167,9 +167,11 @@ async def _evaluated(target: Target, rules: Grading, item: DatasetItem) -> ItemR
 def _turn_rules(item: DatasetItem, target: Target) -> list[Grading]:
     found: list[Grading] = []
     for place, turn in enumerate(item.turns or ()):
-        if "input" not in turn or turn.keys() - {"input", "gates", "scorers"}:
+        is_turn = isinstance(cast("Any", turn), Mapping) and "input" in turn
+        if not is_turn or turn.keys() - {"input", "gates", "scorers"}:
             raise InputValidationError(
-                f"Turn {place} of an item is {dict(turn)!r}: give input, gates and scorers."
+                f"Turn {place} of an item is {shown(turn)}. It takes a dict with an input, gates and "
+                "scorers."
             )
         found.append(grading_of(turn.get("scorers", ()), turn.get("gates"), target.mastra))
     return found

@@ -158,8 +158,6 @@ class Target:
             "scorers": {},
         }
         result = await agent.generate(messages, **options)
-        if result.error is not None:
-            raise result.error
         seen = cast("Fields", result.scoring_data)
         value: Any = result.text if result.object is None else to_jsonable(result.object)
         return Answer(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 import pytest
 
-from mastra import InMemoryStorage, Mastra
-from mastra.errors import ConfigError, NotFoundError, RunStateError
+from mastra import InMemoryStorage, Mastra, create_step, create_workflow
+from mastra.errors import ConfigError, NotFoundError, RunStateError, StorageError
 from mastra.evals import Dataset, Experiment, create_scorer
 from mastra.evals.catalogue import Datasets
 from mastra.evals.running import ExperimentOrder, ExperimentRunner
-from mastra.storage.evals import EvalFilter
+from mastra.storage.evals import EvalFilter, InMemoryEvals
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +62,40 @@ async def test_an_item_is_changed_as_a_new_version() -> None:
     assert "metadata" not in (await datasets.item(name, "two")).data
     with pytest.raises(NotFoundError, match="Item not found: four"):
         await datasets.change_item(name, "four", {"input": "vier"})
+
+
+class Contended(InMemoryEvals):
+    """A store in which somebody else changes the dataset between a look at it and a change."""
+
+    def __init__(self, rivals: int) -> None:
+        super().__init__()
+        self.rivals = rivals
+
+    async def save(self, records: Any, **options: Any) -> bool:
+        if options.get("guard") is not None and self.rivals > 0:
+            left, self.rivals = self.rivals - 1, 0
+            await Datasets(self).update("d", {"tags": [str(left)]})
+            self.rivals = left
+        return await super().save(records, **options)
+
+
+async def test_changes_of_others_between_look_and_change_are_kept() -> None:
+    store = Contended(0)
+    await Dataset("words", ITEMS, id="d").save(store)
+    store.rivals = 3
+    await Datasets(store).put("d", {"four": {"input": "four"}})
+    now = await Datasets(store).get("d")
+    assert (now.data["tags"], now.version) == (["0"], 2)
+    assert [row.subject for row in await Datasets(store).items("d")][-1] == "four"
+
+
+async def test_a_dataset_that_others_change_all_the_time_is_given_up() -> None:
+    store = Contended(0)
+    await Dataset("words", ITEMS, id="d").save(store)
+    store.rivals = 1000
+    with pytest.raises(StorageError, match="'d' is changed by others all the time, and 20 tries"):
+        await Datasets(store).put("d", {"four": {"input": "four"}})
+    assert len(await Datasets(store).items("d")) == len(ITEMS)
 
 
 async def test_an_item_that_is_removed_is_still_in_older_versions() -> None:
@@ -148,3 +184,44 @@ async def test_an_item_that_has_gone_meanwhile_fails_alone() -> None:
     result = await shrunk.run(name)
     assert result.status == "completed"
     assert len(result.items) == 3
+
+
+async def test_what_was_cut_off_goes_on_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    started = asyncio.Event()
+    calls: list[str] = []
+
+    async def look(text: str) -> str:
+        calls.append(text)
+        started.set()
+        if len(calls) == 1:
+            await asyncio.Event().wait()
+        return text
+
+    step = create_step(id="look", input_schema=str, output_schema=str, execute=look)
+    flow = create_workflow(id="flow", input_schema=str, output_schema=str).then(step).commit()
+    mastra = Mastra(workflows=[flow])
+    await stored(mastra)  # has ended
+    await Experiment(
+        "own", dataset=await Dataset.load(mastra, "d"), target=echo, mastra=mastra
+    ).begin("own")  # begun by a program, whose target no server knows
+    runner = ExperimentRunner(mastra)
+    order = ExperimentOrder("d", "workflow", "flow", concurrency=1)
+    record = await runner.start(order)
+    await started.wait()
+    await runner.aclose()
+    after = ExperimentRunner(mastra)
+    assert await after.go_on() == [record.id]
+    while (now := await mastra.storage.evals.get("experiment", record.id)).data[
+        "status"
+    ] != "completed":
+        await asyncio.sleep(0)
+    await after.aclose()
+    await after.aclose()  # nothing is left to stop
+    assert now.data["succeededCount"] == 3
+    assert sorted(calls) == ["one", "one", "three", "two"]
+    # What it ran on may have gone by then: it is said, and the others go on.
+    await runner.start(ExperimentOrder("d", "workflow", "flow", experiment_id="e9"))
+    await runner.aclose()
+    with caplog.at_level(logging.WARNING):
+        assert await ExperimentRunner(Mastra(storage=mastra.storage)).go_on() == []
+    assert "Experiment 'e9' cannot go on" in caplog.text

@@ -19,6 +19,7 @@ from mastra.evals.messages import (
     input_texts,
     output_texts,
     system_prompt,
+    tool_invocations,
     user_text,
 )
 from mastra.testing import FunctionModel
@@ -98,6 +99,8 @@ FORMS: list[tuple[Any, str | None, str | None, str]] = [
         None,
         "",
     ),
+    ({"inputMessages": [{"role": "signal", "content": "x"}]}, None, None, ""),
+    ({"inputMessages": [{"role": "signal", "type": 7, "content": "x"}]}, None, None, ""),
     (
         [
             {"role": "assistant", "content": "a1"},
@@ -163,6 +166,33 @@ async def test_texts_of_messages_are_found_in_their_order() -> None:
         [],
     )
     assert (agent_texts(messages), agent_texts("o")) == (["b", ""], ["o"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "legacy", "order"),
+    [
+        (["a", "b"], [], ["a", "b"]),
+        ([], ["a", "b"], ["a", "b"]),
+        (["a", "c"], ["a", "b", "c", "d"], ["a", "b", "c", "d"]),
+        (["c", "a"], ["a", "b", "c"], ["b", "c", "a"]),
+        ([None, "b"], ["a", "b"], [None, "a", "b"]),
+    ],
+)
+async def test_a_call_that_is_kept_twice_is_one(
+    parts: list[str | None], legacy: list[str], order: list[str | None]
+) -> None:
+    def made(name: str | None) -> dict[str, Any]:
+        named = {} if name is None else {"toolCallId": name}
+        return {"toolName": "look", "state": "result", "args": {}, "result": name, **named}
+
+    content = {
+        "parts": [{"type": "tool-invocation", "toolInvocation": made(name)} for name in parts],
+        "toolInvocations": [made(name) for name in legacy],
+    }
+    found = tool_invocations({"role": "assistant", "content": content})
+    assert [call.get("toolCallId") for call in found] == order
+    for message in ("text", {"content": "text"}, {}, None):
+        assert tool_invocations(message) == []
 
 
 async def test_what_was_said_before_is_told_in_lines() -> None:

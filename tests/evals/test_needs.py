@@ -29,6 +29,7 @@ from mastra.evals.messages import message_text
 from mastra.evals.numbers import js_json
 from mastra.evals.outcomes import ScorerResult
 from mastra.evals.texts import dice_similarity
+from mastra.evals.trajectories import extract_trajectory, extract_workflow_trajectory
 from mastra.testing import ScriptedModel
 from tests.evals.cases import call, message, run
 
@@ -262,3 +263,43 @@ async def test_tools_are_called_in_an_order() -> None:
         given = run("Where?", "Rome", [call(name) for name in names])
         assert (await scorer.run(given)).score == lenient, names
         assert (await strict.run(given)).score == exact, names
+
+
+async def test_without_an_expected_trajectory_nothing_was_reached() -> None:
+    scorer = create_trajectory_accuracy_scorer_code()
+    result = await scorer.run(input=[], output={"steps": [{"name": "look"}]})
+    assert result.score == 0
+    assert "No trajectory is expected" in result.preprocess_step_result["error"]
+
+
+async def test_sides_without_weight_take_nothing_away() -> None:
+    output = {"steps": [{"name": "look", "stepType": "tool_call"}]}
+    defaults = {"steps": [{"name": "tell"}], "maxSteps": 0}
+    none = {"accuracy": 0, "efficiency": -1}
+    for weights, score in ((none, 1.0), ({"accuracy": 1, "efficiency": 0}, 0.0)):
+        scorer = create_trajectory_scorer_code(defaults=defaults, weights=weights)
+        assert (await scorer.run(input=[], output=output)).score == score
+
+
+@pytest.mark.parametrize("limit", [-1, "10", True, float("nan")])
+async def test_a_budget_is_a_number_from_0(limit: Any) -> None:
+    scorer = create_trajectory_scorer_code(defaults={"maxSteps": limit})
+    with pytest.raises(ScorerError, match=r"max_steps is .*: give a number from 0"):
+        await scorer.run(input=[], output={"steps": []})
+
+
+def test_a_call_that_was_only_begun_is_no_step() -> None:
+    made = [call("look", state="partial-call"), call("tell")]
+    steps = extract_trajectory([message("Rome", "assistant", made)])["steps"]
+    assert [step["name"] for step in steps] == ["tell"]
+
+
+def test_a_step_that_the_path_names_and_nothing_came_of_is_left_out() -> None:
+    waiting = {"status": "waiting"}
+    found = extract_workflow_trajectory({"a": waiting}, ["a", "b"])
+    assert [step["name"] for step in found["steps"]] == ["a"]
+    assert "totalDurationMs" not in found
+    ended = {"status": "success", "startedAt": 5, "endedAt": 9, "output": 7}
+    found = extract_workflow_trajectory({"a": waiting, "b": ended})
+    assert found["totalDurationMs"] == 4
+    assert (found["steps"][1]["durationMs"], found["steps"][1]["output"]) == (4, {"value": 7})

@@ -34,7 +34,7 @@ from mastra.evals.comparison import paired_test
 from mastra.evals.workers import RowQueue
 from mastra.observability import Observability
 from mastra.storage.evals import EvalFilter, EvalRecord, InMemoryEvals
-from mastra.testing import FunctionModel
+from mastra.testing import FunctionModel, ScriptedModel, ToolCall
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +91,15 @@ async def test_a_dataset_comes_from_rows_of_any_form(tmp_path: Path) -> None:
         ("Rome", "Italy", {"land": "it"}),
         ("Oslo", "Norway", {"land": "no"}),
     ]
+    # A file with other columns says which is which; lines without anything are none.
+    file.write_text("q,land\nRome,it\n\nOslo,no\n", "utf-8")
+    other = Dataset.from_csv(file, input="q")
+    assert [(one.input, one.metadata) for one in other] == [
+        ("Rome", {"land": "it"}),
+        ("Oslo", {"land": "no"}),
+    ]
+    with pytest.raises(InputValidationError, match="Item 0 has 'land', 'q', which no item has"):
+        Dataset.from_csv(file)
     rows = [{"q": "2+2", "hint": "sum", "a": "4", "level": 1, "id": "sum"}]
     (item,) = Dataset.from_datasets(rows, name="sums", input=["q", "hint"], ground_truth="a")
     assert item.input == {"q": "2+2", "hint": "sum"}
@@ -294,6 +303,57 @@ async def test_a_workflow_is_evaluated_by_its_steps_and_its_path() -> None:
     }
 
 
+async def test_a_step_that_did_not_run_has_no_score_and_is_said() -> None:
+    async def double(value: Value) -> Value:
+        return Value(value=value.value * 2)
+
+    step = create_step(id="double", execute=double)
+    flow = create_workflow(id="flow", input_schema=Value, output_schema=Value).then(step).commit()
+    summary = await run_evals(
+        data=[{"input": {"value": 1}}],
+        target=flow,
+        scorers={"steps": {"halve": [create_scorer(id="s", description="")]}},
+    )
+    (grade,) = summary.items[0].grades
+    assert (grade.score, grade.error) == (None, "step 'halve' did not run to its end")
+
+
+async def test_a_scorer_of_trajectories_sees_the_steps_of_an_agent_wherever_it_is_given() -> None:
+    def look(city: str) -> str:
+        """Look."""
+        return f"sunny in {city}"
+
+    model = ScriptedModel(ToolCall("look", {"city": "Rome"}), "It is sunny.")
+    path = create_trajectory_accuracy_scorer_code(
+        expected_trajectory=[
+            {"name": "look", "stepType": "tool_call", "toolArgs": {"city": "Rome"}}
+        ],
+        ordering="strict",
+    )
+    summary = await run_evals(
+        data=[{"input": "Rome?"}], target=Agent(id="a", model=model, tools=[look]), scorers=[path]
+    )
+    assert summary.scores == {"code-trajectory-accuracy-scorer": 1.0}
+
+
+async def test_an_agent_that_ends_with_an_error_fails_its_item() -> None:
+    agent = Agent(id="a", model=FunctionModel(lambda _: ValueError("no such questions")))
+    conversation = {"turns": [{"input": "a", "gates": [exact()]}, {"input": "b"}]}
+    told: list[str] = []
+
+    async def tell(item: Any) -> None:
+        await asyncio.sleep(0)
+        told.append(str(item.error))
+
+    summary = await run_evals(
+        data=[{"input": "one"}, conversation], target=agent, on_item_complete=tell
+    )
+    assert summary.verdict == "failed"
+    assert len(told) == 2
+    assert all("no such questions" in text for text in told), told
+    assert summary.turn_results == []  # no turn of it gave an answer
+
+
 async def test_what_cannot_be_evaluated_is_refused() -> None:
     with pytest.raises(ConfigError, match="no items"):
         await run_evals(data=[], target=upper)
@@ -470,6 +530,73 @@ async def test_what_is_kept_and_what_is_not_are_judged_alike(
     assert result.rule_results == summary.rule_results
 
 
+async def test_two_runs_of_an_experiment_at_once_tell_their_own_items() -> None:
+    experiment = Experiment("e", dataset=Dataset("d", ITEMS), target=upper)
+    told: dict[str, list[str]] = {"a": [], "b": []}
+
+    async def tell(item: Any) -> None:
+        await asyncio.sleep(0)
+        told["b"].append(item.input)
+
+    await asyncio.gather(
+        experiment.run("a", on_item_complete=lambda item: told["a"].append(item.input)),
+        experiment.run("b", on_item_complete=tell),
+        experiment.run("c"),
+    )
+    assert [sorted(one) for one in told.values()] == [["one", "three", "two"]] * 2
+
+
+async def test_an_experiment_that_is_deleted_while_it_runs_is_not_there_at_its_end() -> None:
+    storage = InMemoryStorage()
+
+    async def target(text: str) -> str:
+        await storage.evals.delete("experiment", ids=["x"])
+        return text
+
+    experiment = Experiment("e", dataset=Dataset("d", ITEMS), target=target, storage=storage)
+    with pytest.raises(NotFoundError, match="x"):
+        await experiment.run("x")
+    assert (await storage.evals.list("experiment")).total == 0
+
+
+async def test_only_the_attempts_of_an_experiment_count() -> None:
+    calls: list[str] = []
+
+    def target(text: str) -> str:
+        calls.append(text)
+        if text == "two":
+            raise ValueError("no")
+        return text
+
+    experiment = Experiment("e", dataset=Dataset("d", ITEMS), target=target)
+    name = await experiment.begin()
+    item = experiment.dataset.items[1].id
+    for attempt in (0, 7):  # one of its own, and one that somebody has run besides
+        assert (await experiment.run_one(name, item, attempt)).error is not None
+    await experiment.run(name)
+    assert sorted(calls) == ["one", "three", "two", "two"]
+    record = await experiment.storage.evals.get("experiment", name)
+    assert [record.data[f"{what}Count"] for what in ("succeeded", "failed")] == [2, 1]
+
+
+async def test_an_item_that_is_no_longer_there_has_failed_when_an_experiment_goes_on() -> None:
+    storage = InMemoryStorage()
+
+    def stop(_: Any) -> None:
+        raise ValueError("stopped here")
+
+    whole, rest = Dataset("d", ITEMS), Dataset("d", ITEMS[:2])
+    options: Any = {"target": upper, "storage": storage, "concurrency": 1}
+    with pytest.raises(WorkflowFailedError, match="stopped here"):
+        await Experiment("e", dataset=whole, **options).run("x", on_item_complete=stop)
+    result = await Experiment("e", dataset=rest, **options).run("x")
+    assert (result.succeeded_count, result.failed_count) == (2, 1)
+    gone = whole.items[2].id
+    assert [item.error for item in result.items if item.item_id == gone] == [
+        {"message": f"Item {gone!r} is no longer in the dataset.", "code": "NOT_FOUND"}
+    ]
+
+
 async def test_the_id_of_another_experiment_is_refused() -> None:
     storage = InMemoryStorage()
     dataset = Dataset("d", ITEMS)
@@ -545,6 +672,23 @@ async def test_two_experiments_are_compared() -> None:
     other = await Experiment("o", dataset=Dataset("o", ITEMS), target=upper).run()
     with pytest.raises(ConfigError, match="no item in common"):
         compare_experiments(results[0], other)
+
+
+async def test_what_has_no_score_is_compared_with_nothing() -> None:
+    dataset = Dataset("d", [{"input": str(at)} for at in range(3)])
+    before, after = [
+        await Experiment(name, dataset=dataset, target=str, scorers=[of_scores(*scores)]).run()
+        for name, scores in (
+            ("before", (0.5, not_scorable("why"), 1)),
+            ("after", (1, 1, ValueError("no"))),
+        )
+    ]
+    found = compare_experiments(before, after).scorers["given"]
+    assert (list(found.better), list(found.worse), list(found.same)) == (
+        [dataset.items[0].id],
+        [],
+        [],
+    )
 
 
 async def test_the_paired_test_knows_chance() -> None:
