@@ -184,12 +184,17 @@ class AgentTeller:
         self.message_id = str(payload.get("messageId") or self.message_id)
         self._current = None
         self._has_begun_step = True
+        # Some models give the calls of each step the same ids.
+        self._calls.clear()
+        self._hidden.clear()
 
     def _end_step(self, _: str, payload: Mapping[str, Any]) -> None:
         self.close()
         if payload["reason"] == "retry" and self._current is not None:
-            # A processor did not let it stand.
+            # A processor did not let it stand. What comes in its place has its id, by which a
+            # conversation that comes back is known.
             self._outbox.forget(self._current)
+            self._messages -= 1
             self.pending.clear()
 
     def _message(self) -> str:
@@ -320,7 +325,7 @@ class AgentTeller:
         self._outbox.result(
             ToolCallResultEvent(
                 **self._tag,
-                message_id=message_id,
+                message_id=self._outbox.free_id(message_id),
                 tool_call_id=call_id,
                 content=content,
                 role="tool",

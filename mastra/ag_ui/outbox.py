@@ -171,8 +171,23 @@ class Outbox:
         self.messages.insert(place, made)
 
     def forget(self, message_id: str) -> None:
-        """Take a message back, which the page drops with the next snapshot of messages."""
-        self.messages = [message for message in self.messages if message.id != message_id]
+        """Take a message back with what came of its calls: the page drops it at once."""
+        calls = {call.id for call in self._assistant(message_id, None).tool_calls or ()}
+        self.messages = [
+            message
+            for message in self.messages
+            if message.id != message_id
+            and not (isinstance(message, ToolMessage) and message.tool_call_id in calls)
+        ]
+        self.put(MessagesSnapshotEvent(messages=self.messages))
+
+    def free_id(self, wanted: str) -> str:
+        """Return an id that no message of the conversation has yet: the wanted one, if it is so."""
+        taken, found, count = {message.id for message in self.messages}, wanted, 0
+        while found in taken:
+            count += 1
+            found = f"{wanted}-{count}"
+        return found
 
     def _assistant(self, message_id: str, subagent: str | None) -> AssistantMessage:
         for message in reversed(self.messages):

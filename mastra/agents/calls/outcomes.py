@@ -137,7 +137,8 @@ def add_answer(run: AgentRun, recorder: StepRecorder) -> None:
     content = recorder.result.content
     if content:
         message_id = run.transcript.message_id
-        if run.transcript.steps:
+        # A step that a processor did not let stand is no message: the next has the announced id.
+        if any(step.finish_reason != "retry" for step in run.transcript.steps):
             message_id = new_id() if run.operation is None else run.operation.answer_id
         run.transcript.messages.append(Message("assistant", tuple(content), id=message_id))
 
