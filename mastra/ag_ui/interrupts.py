@@ -22,7 +22,7 @@ from mastra.agents.waiting.suspended import SuspendedRun, WaitingCall
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.pages.chats import Chat
-from mastra.pages.facts import APPROVAL, approval_id
+from mastra.pages.facts import APPROVAL, approval_id, is_same
 from mastra.server.context import load_strict
 from mastra.server.leftovers import LEFT, forget_old
 from mastra.storage.base import RunChanges, RunHead
@@ -197,7 +197,7 @@ class Answers:
                     "UNKNOWN_INTERRUPT",
                     "resume answers an interrupt that this thread does not have.",
                 )
-            if head.data["answer"] != self.given[interrupt_id]:
+            if not is_same(head.data["answer"], self.given[interrupt_id]):
                 raise RefusedAnswer(
                     "INTERRUPT_ANSWERED",
                     "An interrupt that resume answers was given another answer before.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import jsonpatch
 from ag_ui.core import (
@@ -33,8 +33,6 @@ from mastra.jsonable import Json, dump_wire
 
 __all__ = ["Outbox", "json_text", "tool_call"]
 
-_UNKNOWN: Final = object()
-
 
 class Outbox:
     """Encodes events, and keeps what the page makes of them.
@@ -53,7 +51,7 @@ class Outbox:
         """The calls of which the page has brought the results."""
         self._encoder = encoder
         self._made: list[bytes] = []
-        self._state: Any = _UNKNOWN
+        self._state: dict[str, Json] | None = None
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -121,17 +119,15 @@ class Outbox:
 
     # -- state ---------------------------------------------------------------------------------
 
-    def show_state(self, state: Json) -> None:
+    def show_state(self, state: dict[str, Json]) -> None:
         """Show the state: whole the first time, then what has changed."""
-        if self._state is _UNKNOWN:
+        if self._state is None:
             self.put(StateSnapshotEvent(snapshot=state))
-        elif isinstance(state, dict) and isinstance(self._state, dict):
+        else:
             patch = jsonpatch.make_patch(cast("Any", self._state), cast("Any", state))
             changes = cast("list[Any]", patch.patch)
             if changes:
                 self.put(StateDeltaEvent(delta=changes))
-        elif state != self._state:
-            self.put(StateSnapshotEvent(snapshot=state))
         self._state = state
 
     # -- the conversation ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from mastra.jsonable import Json
 from mastra.memory import Memory
 from mastra.pages.conversation import Conversation
+from mastra.pages.facts import is_same
 from mastra.server.context import load_strict
 
 __all__ = ["SharedNotes"]
@@ -32,7 +33,7 @@ class SharedNotes:
             return None
         return cls(memory, conversation)
 
-    async def read(self) -> Json:
+    async def read(self) -> dict[str, Json]:
         """Return the state: an object."""
         thread_id, resource_id = self.conversation.thread_id, self.conversation.resource_id
         notes = await self.memory.get_working_memory(thread_id=thread_id, resource_id=resource_id)
@@ -44,7 +45,7 @@ class SharedNotes:
             except ValueError:
                 found = None
             if isinstance(found, dict):
-                return cast("dict[str, Any]", found)
+                return cast("dict[str, Json]", found)
         return {_TEXT: notes}
 
     async def take(self, given: Any) -> None:
@@ -53,20 +54,22 @@ class SharedNotes:
         Raises:
             InputValidationError: It does not meet the schema of the notes.
         """
-        if not isinstance(given, Mapping) or not given or self.memory.read_only:
+        if not isinstance(given, Mapping) or self.memory.read_only:
             return
-        state = cast("Mapping[str, Any]", given)
-        change: Any = state if self._has_schema else state.get(_TEXT)
-        if not change:
-            return
-        known = cast("dict[str, Any]", await self.read())
-        if all(key in known and known[key] == value for key, value in state.items()):
+        state = dict(cast("Mapping[str, Any]", given))
+        if not self._has_schema:
+            # Notes that are text are one key of the state; the others are the page's own.
+            state = {key: value for key, value in state.items() if key == _TEXT}
+        known = await self.read() if state else {}
+        if all(key in known and is_same(known[key], value) for key, value in state.items()):
             return
         thread_id, resource_id = self.conversation.thread_id, self.conversation.resource_id
-        if resource_id is not None:
-            await self.memory.thread_for(thread_id, resource_id)
+        # Where nobody is named, a thread is its own.
+        await self.memory.thread_for(thread_id, resource_id or thread_id)
         await self.memory.update_working_memory(
-            change, thread_id=thread_id, resource_id=resource_id
+            state if self._has_schema else state[_TEXT],
+            thread_id=thread_id,
+            resource_id=resource_id,
         )
 
     @property

@@ -204,7 +204,10 @@ class _Running:
     # -- sending -------------------------------------------------------------------------------
 
     async def _frames(
-        self, events: RunStream[Any], others: Sequence[tuple[Open, ResumeEntry]], state: Json
+        self,
+        events: RunStream[Any],
+        others: Sequence[tuple[Open, ResumeEntry]],
+        state: dict[str, Json],
     ) -> AsyncGenerator[bytes, None]:
         """Yield the run; a page that leaves before its end stops it."""
         outbox, teller = self.telling.outbox, RunTeller(self.telling)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from starlette.requests import Request
 
@@ -35,7 +35,7 @@ from mastra.errors import MastraError
 from mastra.ids import new_id
 from mastra.pages.chats import Chat, ChatNote, status_of
 from mastra.pages.conversation import Conversation, tool_message
-from mastra.pages.facts import framed
+from mastra.pages.facts import framed, is_same
 from mastra.pages.turns import Leg, Taken, Turn
 from mastra.server.caller_options import call_options
 from mastra.server.context import Server
@@ -178,7 +178,7 @@ class _Asking:
             place = approval.run_id, approval.call_id
             if call is None or any((one.run_id, one.call_id) == place for one in waiting):
                 continue
-            if call.tool_name != approval.tool_name or not _is_same(call.args, approval.args):
+            if call.tool_name != approval.tool_name or not is_same(call.args, approval.args):
                 raise Refusal(
                     409, "The call was changed after its approval was asked for. Nothing was run."
                 )
@@ -364,20 +364,3 @@ def _shown(results: Sequence[Mapping[str, Any]]) -> list[Any]:
         }
         for result in results
     ]
-
-
-def _is_same(stored: Any, shown: Any) -> bool:
-    """Return whether two JSON values are the same to a page, for which 1 and 1.0 are."""
-    match stored, shown:
-        case bool(), _:
-            return stored is shown
-        case int() | float(), int() | float():
-            return not isinstance(shown, bool) and float(stored) == float(shown)
-        case dict(), dict():
-            one, other = cast("dict[str, Any]", stored), cast("dict[str, Any]", shown)
-            return one.keys() == other.keys() and all(_is_same(one[k], other[k]) for k in one)
-        case list(), list():
-            items, others = cast("list[Any]", stored), cast("list[Any]", shown)
-            return len(items) == len(others) and all(map(_is_same, items, others))
-        case _:
-            return type(stored) is type(shown) and stored == shown

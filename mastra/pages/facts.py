@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast
 
@@ -10,7 +11,7 @@ from mastra.agents.results import FinishPayload
 from mastra.agents.wire import plain
 from mastra.jsonable import Json, dump_wire
 
-__all__ = ["APPROVAL", "Facts", "approval_id", "facts_of", "framed", "without_none"]
+__all__ = ["APPROVAL", "Facts", "approval_id", "facts_of", "framed", "is_same", "without_none"]
 
 Facts: TypeAlias = "tuple[str, str, Any]"
 """Of a chunk of an agent: its type, its run, and what it carries as JSON data."""
@@ -72,3 +73,28 @@ def without_none(**fields: Any) -> dict[str, Json]:
 def framed(chunk: dict[str, Json]) -> bytes:
     """Return a chunk as a server-sent event."""
     return b"data: " + dump_wire(chunk) + b"\n\n"
+
+
+def is_same(stored: Any, shown: Any) -> bool:
+    """Return whether two JSON values are the same to a page, for which 1 and 1.0 are, 1 and true not."""
+    match stored, shown:
+        case (bool(), _) | (_, bool()):
+            return stored is shown
+        case int() | float(), int() | float():
+            return _double(stored) == _double(shown)
+        case dict(), dict():
+            one, other = cast("dict[str, Any]", stored), cast("dict[str, Any]", shown)
+            return one.keys() == other.keys() and all(is_same(one[k], other[k]) for k in one)
+        case list(), list():
+            items, others = cast("list[Any]", stored), cast("list[Any]", shown)
+            return len(items) == len(others) and all(map(is_same, items, others))
+        case _:
+            return type(stored) is type(shown) and stored == shown
+
+
+def _double(number: float) -> float:
+    """Return a number as a page has it."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf

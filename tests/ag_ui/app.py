@@ -98,6 +98,7 @@ def build(deeds: Deeds, storage: Any = None, pause_s: float = 0, **config: Any) 
                 model=noting_model(),
                 memory=Memory(working_memory=WorkingMemory(schema=Profile)),
             ),
+            "jotting": Agent(id="jotting", model=model, memory=Memory(working_memory=True)),
             **{
                 name: Agent(id=name, model=blinking_model(), durable=name == "lasting")
                 for name in ("blinking", "lasting")

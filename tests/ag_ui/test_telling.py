@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from mastra import Agent, Mastra, ToolContext, create_tool, create_workflow, tool
@@ -24,9 +23,9 @@ from mastra.models.chunks import (
     ToolCallStart,
 )
 from mastra.processors import Processor
-from mastra.server import ServerConfig, create_app
+from mastra.server import ServerConfig
 from mastra.testing import ScriptedModel, ToolCall, Turn
-from tests.ag_ui.wire import Page
+from tests.ag_ui.wire import Page, asking
 from tests.ai_sdk.app import step
 
 pytestmark = pytest.mark.anyio
@@ -37,12 +36,10 @@ def agent(*turns: Any, **options: Any) -> Agent:
 
 
 @asynccontextmanager
-async def page_of(answering: Agent, **options: Any) -> AsyncIterator[Page]:
+async def page_of(answering: Agent, **options: Any) -> AsyncGenerator[Page]:
     """A page of one agent."""
     server = ServerConfig(api_routes=[ag_ui_route(**options)])
-    mastra = Mastra(agents={"a": answering}, server=server)
-    transport = httpx.ASGITransport(create_app(mastra))
-    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+    async with asking(Mastra(agents={"a": answering}, server=server)) as http:
         yield Page(http, "a", "thread")
 
 
@@ -143,7 +140,10 @@ class Filter(Processor):
 
 
 def without(kinds: str) -> Any:
-    return lambda part: None if part.type in kinds.split() else part
+    def keep(part: Any) -> Any:
+        return None if part.type in kinds.split() else part
+
+    return keep
 
 
 def emptied(part: Any) -> Any:
@@ -290,8 +290,8 @@ async def test_a_workflow_as_a_tool_is_an_activity() -> None:
 
     made: Any = create_workflow(id="flow", input_schema=data, output_schema=data)
     flow = made.then(step("one", pass_on)).commit()
-    asking = agent(ToolCall("workflow-flow", {"n": 1}), "ok", workflows={"flow": flow})
-    async with page_of(asking) as page:
+    calling = agent(ToolCall("workflow-flow", {"n": 1}), "ok", workflows={"flow": flow})
+    async with page_of(calling) as page:
         await page.ask("go")
     shown = page.of("ACTIVITY_SNAPSHOT")
     assert {one["activityType"] for one in shown} == {

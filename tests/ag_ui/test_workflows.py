@@ -8,8 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ag_ui.wire import Page
-from tests.ai_sdk.app import Deeds
+from mastra import Agent, Mastra, StepContext, create_step, create_workflow
+from mastra.ag_ui import ag_ui_route
+from mastra.server import ServerConfig
+from mastra.testing import ScriptedModel, Turn
+from tests.ag_ui.wire import Page, asking
+from tests.ai_sdk.app import Deeds, step
 
 pytestmark = pytest.mark.anyio
 OSLO = {"inputData": {"city": "Oslo"}}
@@ -112,3 +116,125 @@ async def test_input_that_does_not_fit_is_refused(
 ) -> None:
     page = Page(http, "workflows/trip", thread)
     assert (await page.post(**body)).status_code == 400
+
+
+# -- what steps do ---------------------------------------------------------------------------------
+
+ROUTES = [ag_ui_route("/ag-ui/{workflow_id}")]
+ANY = {"input_schema": dict[str, Any], "output_schema": Any}
+
+
+async def run_of(made: Any, thread: str, **parts: Any) -> tuple[Page, dict[str, Any]]:
+    """Run a workflow for a page; return the page, and how the run ended."""
+    flow = made.commit()
+    mastra = Mastra(workflows={"w": flow}, server=ServerConfig(api_routes=ROUTES), **parts)
+    async with asking(mastra) as http:
+        page = Page(http, "w", thread)
+        return page, await page.send(forwardedProps={"inputData": {"city": "Oslo"}})
+
+
+async def test_what_a_step_writes(thread: str) -> None:
+    async def write(ctx: StepContext[Any]) -> dict[str, Any]:
+        await ctx.writer.write("a word")
+        await ctx.writer.write({"type": "data-own", "id": "x", "data": {"n": 1}})
+        await ctx.writer.write({"type": "text-delta", "n": 2})
+        return {}
+
+    flow: Any = create_workflow(id="w", **ANY)
+    page, _ = await run_of(flow.then(step("write", write)), thread)
+    assert [one["value"] for one in page.of("CUSTOM")] == [
+        {"stepId": "write", "output": output}
+        for output in ("a word", {"type": "text-delta", "n": 2})
+    ]
+    [own] = page.of("ACTIVITY_SNAPSHOT")
+    assert (own["messageId"], own["content"]) == ("x", {"n": 1})
+
+
+async def test_a_step_that_runs_several_times_at_once_is_told_once(thread: str) -> None:
+    both = asyncio.Barrier(2)
+
+    async def meet(ctx: StepContext[Any]) -> dict[str, Any]:
+        await both.wait()
+        return {}
+
+    async def cities(ctx: StepContext[Any]) -> list[Any]:
+        return [{"n": 1}, {"n": 2}]
+
+    listing = create_step(id="cities", input_schema=Any, output_schema=list[Any], execute=cities)
+    flow: Any = create_workflow(id="w", **ANY)
+    flow = flow.then(listing).foreach(step("meet", meet), concurrency=2).sleep(0.001)
+    page, ended = await run_of(flow, thread)
+    assert ended["result"] == [{}, {}]
+    told = [one["stepName"] for one in page.of("STEP_STARTED")]
+    assert told == ["cities", "meet"]
+    assert [one["stepName"] for one in page.of("STEP_FINISHED")] == told
+
+
+async def test_an_agent_that_fails_in_a_step_does_not_end_the_run(thread: str) -> None:
+    half = Turn("Half an ", error=RuntimeError("the model is out of order"))
+
+    async def tell(ctx: StepContext[Any]) -> dict[str, Any]:
+        async with ctx.mastra.get_agent("a").stream("go") as stream:
+            await stream.pipe_to(ctx.writer)
+            return {"went": stream.status}
+
+    flow: Any = create_workflow(id="w", **ANY)
+    failing = Agent(id="a", model=ScriptedModel(half))
+    page, ended = await run_of(flow.then(step("tell", tell)), thread, agents={"a": failing})
+    assert (ended["type"], ended.get("result")) == ("RUN_FINISHED", {"went": "failed"})
+    assert page.text == "Half an "
+
+
+async def test_a_question_may_be_a_text(thread: str) -> None:
+    async def ask(ctx: StepContext[Any]) -> Any:
+        return await ctx.suspend("Go on?")
+
+    flow: Any = create_workflow(id="w", **ANY)
+    _, ended = await run_of(flow.then(step("ask", ask)), thread)
+    [one] = ended["outcome"]["interrupts"]
+    assert (one["message"], one["metadata"]["suspendPayload"]) == ("Go on?", "Go on?")
+
+
+async def test_words_that_are_no_input_are_refused(thread: str) -> None:
+    flow: Any = create_workflow(id="w", input_schema=int, output_schema=Any)
+    one = create_step(id="one", input_schema=int, output_schema=Any, execute=double)
+    flow = flow.then(one).commit()
+    server = ServerConfig(api_routes=ROUTES)
+    async with asking(Mastra(workflows={"w": flow}, server=server)) as http:
+        page = Page(http, "w", thread)
+        assert (await page.ask("21"))["result"] == 42
+        page.messages.append({"id": "u", "role": "user", "content": "a city"})
+        assert (await page.post()).status_code == 400
+
+
+async def double(ctx: StepContext[Any]) -> int:
+    return ctx.input_data * 2
+
+
+async def test_of_answers_to_one_run_none_follows_one_that_fails(
+    http: httpx.AsyncClient, thread: str
+) -> None:
+    page = Page(http, "workflows/both", thread)
+    ended = await page.send(forwardedProps=OSLO)
+    failed = await page.answer(ended, {}, {"sure": 2})
+    assert (failed["type"], "sure" in failed["message"]) == ("RUN_ERROR", True)
+    assert page.of("STEP_STARTED") == [{"type": "STEP_STARTED", "stepName": "a"}]
+
+
+@pytest.mark.parametrize(("version", "outcome"), [("1.0", {"type": "cancelled"}), ("0.9", None)])
+async def test_a_run_that_somebody_else_cancels(
+    http: httpx.AsyncClient, thread: str, version: str, outcome: Any
+) -> None:
+    page = Page(http, "workflows/sleepy", thread)
+    sent = asyncio.ensure_future(page.send(forwardedProps=OSLO, protocolVersion=version))
+    runs: list[Any] = []
+    async with asyncio.timeout(10):
+        while not runs:
+            await asyncio.sleep(0.001)
+            found = await http.get("/api/workflows/sleepy/runs", params={"status": "running"})
+            runs = [one for one in found.json()["runs"] if "nap" in str(one)]
+    run_id = runs[0]["runId"]
+    await http.post(f"/api/workflows/sleepy/runs/{run_id}/cancel")
+    ended = await sent
+    assert (ended["type"], ended.get("outcome")) == ("RUN_FINISHED", outcome)
+    assert [one["stepName"] for one in page.of("STEP_FINISHED")] == ["look", "nap"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -11,7 +13,10 @@ import jsonpatch
 from ag_ui.core import Event
 from pydantic import TypeAdapter
 
-__all__ = ["Page", "events_of"]
+from mastra import Mastra
+from mastra.server import create_app
+
+__all__ = ["Page", "asking", "events_of"]
 
 _EVENT = TypeAdapter[Any](Event)
 _OPENED = {
@@ -22,6 +27,14 @@ _OPENED = {
     "STEP": "stepName",
     "SUBAGENT": "subagentRunId",
 }
+
+
+@asynccontextmanager
+async def asking(mastra: Mastra) -> AsyncGenerator[httpx.AsyncClient]:
+    """What asks an application of its own."""
+    transport = httpx.ASGITransport(create_app(mastra))
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+        yield http
 
 
 def events_of(answer: httpx.Response) -> list[dict[str, Any]]:
