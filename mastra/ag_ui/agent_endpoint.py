@@ -124,7 +124,8 @@ class _Asking:
         prefix = ""
         if answered:
             first, _ = answered[0]
-            if not stack.enter_context(chat.answering(first.run_id)):
+            runs = dict.fromkeys(one.run_id for one, _ in answered)
+            if not all(stack.enter_context(chat.answering(run_id)) for run_id in runs):
                 await answers.check_given_before([*answers.given])
                 return answer_frames(self.telling.outbox)
             legs = await self._answered(answered, controller)
@@ -150,8 +151,7 @@ class _Asking:
             raise
         if answered:
             await answers.keep(is_taken=True)
-        if turn.stream is not None:
-            teller.message_id = turn.stream.message_id
+        teller.message_id = turn.begun.message_id
         return self._until_left(turn, controller)
 
     async def _until_left(
@@ -174,9 +174,7 @@ class _Asking:
     async def _stop(self, turn: Turn, controller: AbortController) -> None:
         """Stop a run whose page has left, also one that goes on without readers."""
         controller.abort("The page has left.")
-        stream = turn.stream
-        if stream is None:
-            return
+        stream = turn.begun
         with CancelScope(shield=True):
             if stream.status == "suspended":
                 await self._note(stream.run_id)
@@ -247,17 +245,19 @@ class _Asking:
         agent, run_id, call_id = self.agent, one.run_id, one.name
         payload: Any = entry.payload
         if entry.status == "cancelled":
-            why = "The user cancelled."
-            return lambda: agent.decline_tool_call(run_id, call_id, reason=why, **options)
-        if not one.is_approval:
-            return lambda: agent.resume_stream(
-                payload, run_id=run_id, tool_call_id=call_id, **options
+            why: str | None = "The user cancelled."
+            begin = partial(agent.decline_tool_call, run_id, call_id, reason=why, **options)
+        elif not one.is_approval:
+            begin = partial(
+                agent.resume_stream, payload, run_id=run_id, tool_call_id=call_id, **options
             )
-        if payload["approved"]:
+        elif payload["approved"]:
             edited: Any = payload.get("editedArgs")
-            return lambda: agent.approve_tool_call(run_id, call_id, args=edited, **options)
-        reason: str | None = payload.get("reason")
-        return lambda: agent.decline_tool_call(run_id, call_id, reason=reason, **options)
+            begin = partial(agent.approve_tool_call, run_id, call_id, args=edited, **options)
+        else:
+            why = payload.get("reason")
+            begin = partial(agent.decline_tool_call, run_id, call_id, reason=why, **options)
+        return Leg(begin, run_id)
 
     # -- new runs ------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class _Asking:
             options["run_id"] = new_id()
             # It may come to wait in another process, whatever becomes of this one.
             await self._note(options["run_id"])
-        return lambda: agent.stream(messages, **options)
+        return Leg(lambda: agent.stream(messages, **options))
 
     async def _fresh(
         self, conversation: Conversation, body: AgentBody, results: list[dict[str, Any]]

@@ -233,8 +233,6 @@ async def answered_opens(
             f"This thread waits for answers to {', '.join(map(repr, left_out))}: resume must have "
             "one for each.",
         )
-    if len({one.run_id for one in opens}) > 1:
-        raise RefusedAnswer("SEVERAL_RUNS", "Several runs wait on this thread.")
     for key, one in waiting.items():
         _check(one, entries[key])
     return [(one, entries[key]) for key, one in waiting.items()]

@@ -43,6 +43,8 @@ __all__ = ["workflow_endpoint"]
 
 _BATCH = 64
 _ENDED = frozenset(("success", "failed", "tripwire", "canceled", "bailed"))
+_IN_ORDER = frozenset(("suspended", "success"))
+"""How a run ends that another may follow."""
 _TAKEN = (ResumeClaimedError, RunClaimedError, RunStateError)
 
 AnyWorkflow = Workflow[Any, Any, Any]
@@ -97,9 +99,7 @@ class _Running:
                 return answer_frames(outbox)
             if not answered:
                 return await self._started()
-            if any(entry.status == "cancelled" for _, entry in answered):
-                return await self._cancelled(answers, answered[0][0].run_id)
-            return await self._resumed(answers, answered)
+            return await self._resumed(answers, await self._kept(answered))
         except RefusedAnswer as refused:
             return answer_frames(outbox, refused.message, refused.code)
 
@@ -140,6 +140,9 @@ class _Running:
     async def _resumed(
         self, answers: Answers, answered: Sequence[tuple[Open, ResumeEntry]]
     ) -> AsyncGenerator[bytes, None]:
+        if not answered:
+            await answers.keep(is_taken=True)
+            return _cancelled_frames(self.telling.outbox)
         await answers.keep(is_taken=False)
         first, *others = answered
         known = await self.workflow.get_run(first[0].run_id)
@@ -159,11 +162,14 @@ class _Running:
         asked = self.chat.server.request_context(self.request, context)
         return run.resume_stream(entry.payload, step=one.name, request_context=asked)
 
-    async def _cancelled(self, answers: Answers, run_id: str) -> AsyncGenerator[bytes, None]:
-        """Cancel a run that the page does not go on with."""
-        await (await self.workflow.create_run(run_id)).cancel()
-        await answers.keep(is_taken=True)
-        return _cancelled_frames(self.telling.outbox)
+    async def _kept(
+        self, answered: Sequence[tuple[Open, ResumeEntry]]
+    ) -> list[tuple[Open, ResumeEntry]]:
+        """Cancel the runs that the page does not go on with; return the answers to the others."""
+        gone = dict.fromkeys(one.run_id for one, entry in answered if entry.status == "cancelled")
+        for run_id in gone:
+            await (await self.workflow.create_run(run_id)).cancel()
+        return [(one, entry) for one, entry in answered if one.run_id not in gone]
 
     # -- what waits ----------------------------------------------------------------------------
 
@@ -211,7 +217,7 @@ class _Running:
     ) -> AsyncGenerator[bytes, None]:
         """Yield the run; a page that leaves before its end stops it."""
         outbox, teller = self.telling.outbox, RunTeller(self.telling)
-        run_id = events.run_id
+        waits: RunStream[Any] | None = None
         try:
             outbox.start()
             outbox.show_state(state)
@@ -219,13 +225,19 @@ class _Running:
             async for made in self._leg_frames(events, teller):
                 yield made
             for one, entry in others:
-                if await events.status() != "suspended":
+                status = await events.status()
+                if status not in _IN_ORDER:
                     break
+                if one.run_id == events.run_id and status != "suspended":
+                    continue
+                if one.run_id != events.run_id and status == "suspended":
+                    waits = events  # it asks for more
                 events = await self._leg(one, entry)
                 async for made in self._leg_frames(events, teller):
                     yield made
             teller.close()
-            await self._end(events, teller)
+            is_success = await events.status() == "success"
+            await self._end(waits if waits is not None and is_success else events, teller)
         except MastraError as error:
             teller.close()
             outbox.fail(self.telling.text_of_error(error_to_wire(error)), error.code)
@@ -235,7 +247,7 @@ class _Running:
         finally:
             if not outbox.is_over:
                 with CancelScope(shield=True):
-                    await (await self.workflow.create_run(run_id)).cancel()
+                    await (await self.workflow.create_run(events.run_id)).cancel()
         yield outbox.taken()
 
     async def _leg_frames(

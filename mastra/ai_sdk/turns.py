@@ -205,10 +205,13 @@ class _Asking:
         if approval.is_of_another:
             said = {"approved": approval.approved, "reason": approval.reason}
             data = {key: value for key, value in said.items() if value is not None}
-            return lambda: agent.resume_stream(data, run_id=run_id, tool_call_id=call_id, **options)
+            return Leg(
+                lambda: agent.resume_stream(data, run_id=run_id, tool_call_id=call_id, **options)
+            )
         if approval.approved:
-            return lambda: agent.approve_tool_call(run_id, call_id, **options)
-        return lambda: agent.decline_tool_call(run_id, call_id, reason=approval.reason, **options)
+            return Leg(lambda: agent.approve_tool_call(run_id, call_id, **options))
+        why = approval.reason
+        return Leg(lambda: agent.decline_tool_call(run_id, call_id, reason=why, **options))
 
     async def _waits_still(self, going_on: PageMessage) -> str | None:
         """Return the run of a message that waits for a person, whose answer is not there yet."""
@@ -226,7 +229,7 @@ class _Asking:
         """
         await self._note(run_id, going_on.get("id"), given=results)
         agent, context = self.agent, self.chat.server.request_context(self.request)
-        return lambda: agent.observe(run_id, offset=_ALL, request_context=context)
+        return Leg(lambda: agent.observe(run_id, offset=_ALL, request_context=context))
 
     async def _resumed(
         self, run_id: str, going_on: PageMessage | None, results: list[dict[str, Any]]
@@ -236,7 +239,9 @@ class _Asking:
         options = await self._answer_options(run_id, results)
         await self._note(run_id, None if going_on is None else going_on.get("id"))
         agent, data, call_id = self.agent, self.body.resume_data, self.body.tool_call_id
-        return lambda: agent.resume_stream(data, run_id=run_id, tool_call_id=call_id, **options)
+        return Leg(
+            lambda: agent.resume_stream(data, run_id=run_id, tool_call_id=call_id, **options)
+        )
 
     async def _answer_options(self, run_id: str, results: list[dict[str, Any]]) -> dict[str, Any]:
         body = self.body
@@ -281,8 +286,8 @@ class _Asking:
             stream = agent.stream(given, **options)
             message_id = stream.message_id if going_on is None else going_on.get("id")
             await self._note(options["run_id"], message_id, results)
-            return lambda: stream
-        return lambda: agent.stream(given, **options)
+            return Leg(lambda: stream)
+        return Leg(lambda: agent.stream(given, **options))
 
     async def _still_open(
         self, results: list[dict[str, Any]], *, is_known: bool

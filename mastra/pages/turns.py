@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
@@ -25,12 +25,21 @@ _BEGIN_S: Final = 5.0
 """How long an answer may say nothing before its stream is opened all the same. What is wrong with
 a call is known before, and answered with a status."""
 
+_IN_ORDER: Final = frozenset(("suspended", "success"))
+"""How a run ends that others may follow in a turn."""
 _ANSWERED: Final = "RESUME_TARGET_NOT_FOUND"
 """The code of an answer to what waits no more, of a run that waits for something else."""
 _GONE = (ResumeClaimedError, RunClaimedError, RunNotFoundError)
 
-Leg = Callable[[], AgentStream[Any]]
-"""Begins a run, or goes on with one."""
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One part of a turn: a run from its beginning, or from an answer to what it waits for."""
+
+    begin: Callable[[], AgentStream[Any]]
+    """Begins it."""
+    run_id: str = ""
+    """Which run it goes on with, where the turn has several."""
 
 
 class Taken(Refusal):
@@ -75,12 +84,12 @@ class Display(Protocol):
 
 @dataclass(slots=True)
 class Turn:
-    """What answers a page: one run of the agent, or several answers to one that waits."""
+    """What answers a page: one run of the agent, or several answers to what waits."""
 
     server: Server
     display: Display
     legs: list[Leg]
-    """In order; each but the first goes on with a run that still waits after the one before."""
+    """In order, run by run; what follows in a run begins where it still waits after the one before."""
     stack: ExitStack
     controller: AbortController
     stream: AgentStream[Any] | None = None
@@ -95,8 +104,8 @@ class Turn:
             Refusal: The client is gone.
         """
         try:
-            self.stream = self.legs[0]()
-            begun = self.stream.taken() if self.is_opened_at_once else _begun(self.stream)
+            stream = self.stream = self.legs[0].begin()
+            begun = stream.taken() if self.is_opened_at_once else _begun(stream)
             await unless_gone(request, begun)
         except BaseException as error:
             await self._close()
@@ -117,10 +126,9 @@ class Turn:
             opened = await display.begin()
             if opened:
                 yield opened
-            for place, leg in enumerate(self.legs):
-                if place:
-                    self.stream = leg()
-                async with aclosing(self._begun_stream.batches(_BATCH)) as batches:
+            waits: dict[str, AgentStream[Any]] = {}
+            for stream in self._streams(waits):
+                async with aclosing(stream.batches(_BATCH)) as batches:
                     async for batch in batches:
                         if turns.is_crowded:
                             await turns.next()
@@ -129,19 +137,40 @@ class Turn:
                             yield made
                         if display.is_behind:
                             yield await display.catch_up()
-                await self._begun_stream.aclose()
-                is_stopped = self.controller.signal.aborted
-                if is_stopped or self._begun_stream.status != "suspended":
-                    break
-            ended = await display.end(self._begun_stream)
+                await stream.aclose()
+            ended = await display.end(next(iter(waits.values()), self.begun))
         except MastraError as error:
             ended = await display.fail(error)
         finally:
             await self._close()
         yield ended
 
+    def _streams(self, waits: dict[str, AgentStream[Any]]) -> Iterator[AgentStream[Any]]:
+        """Begin leg after leg: whether another follows shows once one has ended.
+
+        Args:
+            waits: Takes in the runs that wait once more, by their ids.
+        """
+        over: str | None = None
+        for place, leg in enumerate(self.legs):
+            if leg.run_id == over:
+                continue
+            if place:
+                self.stream = leg.begin()
+            yield self.begun
+            status = self.begun.status
+            waits.pop(leg.run_id, None)
+            if self.controller.signal.aborted or status not in _IN_ORDER:
+                waits.clear()
+                return
+            if status == "suspended":
+                waits[leg.run_id] = self.begun
+            else:
+                over = leg.run_id
+
     @property
-    def _begun_stream(self) -> AgentStream[Any]:
+    def begun(self) -> AgentStream[Any]:
+        """The run under way, or the last one."""
         return cast("AgentStream[Any]", self.stream)
 
 

@@ -114,7 +114,8 @@ async def test_notes_from_before_there_was_a_schema(http: httpx.AsyncClient, thr
 async def test_state_that_is_no_notes_changes_nothing(http: httpx.AsyncClient, thread: str) -> None:
     page = Page(http, "noting", thread)
     await page.ask("I am Ann")
-    for state in ("text", [1], {}, page.state):
+    states: list[Any] = ["text", [1], {}, page.state]
+    for state in states:
         await page.ask("hello", state=state)
         assert page.of("STATE_SNAPSHOT")[0]["snapshot"] == {"name": "Ann", "likes": []}
 

@@ -409,3 +409,55 @@ async def test_answers_that_were_kept_for_long_are_deleted() -> None:
     kept = [head.run_id for head in (await store.list_runs(place)).runs]
     assert "old" not in kept
     assert len(kept) == 3  # the fresh one, and the two answers of this page
+
+
+# -- several runs of one thread --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_runs_that_two_windows_began_are_answered_together(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str, agent: str
+) -> None:
+    """Neither waited when the other began, and a page has to answer all that waits on its thread."""
+    pages = [Page(http, agent, thread) for _ in range(2)]
+    for place, page in enumerate(pages):
+        page.messages.append({"id": f"{thread}-{place}", "role": "user", "content": "single"})
+    await asyncio.gather(*(page.send() for page in pages))
+    page = pages[1]
+    refused = await page.send(resume=[])
+    assert refused["code"] == "OPEN_INTERRUPTS"
+    named = refused["message"].split("'")[1::2]
+    assert len({one.partition("::")[0] for one in named}) == 2
+    resume = [
+        {"interruptId": one, "status": "resolved", "payload": {"approved": place == 0}}
+        for place, one in enumerate(named)
+    ]
+    ended = await page.send(resume=resume)
+    assert ended["outcome"] == {"type": "success"}
+    assert deeds.paid == ["ann"]
+    results = [one["content"].partition(":")[0] for one in page.of("TOOL_CALL_RESULT")]
+    assert results == ["paid ann", "Refused"]
+    assert (await page.send(resume=resume))["type"] == "RUN_FINISHED"
+    page.messages.append({"id": f"{thread}-hello", "role": "user", "content": "hello"})
+    assert (await page.send())["outcome"] == {"type": "success"}
+    assert page.text == "You said: hello"
+
+
+async def test_of_several_runs_one_may_ask_again(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str
+) -> None:
+    """A durable agent asks for one call after the other."""
+    pages = [Page(http, "durable", thread) for _ in range(2)]
+    for place, page in enumerate(pages):
+        said = {"id": f"{thread}-{place}", "role": "user", "content": ("pay", "single")[place]}
+        page.messages.append(said)
+    await asyncio.gather(*(page.send() for page in pages))
+    page = pages[0]
+    named = (await page.send(resume=[]))["message"].split("'")[1::2]
+    resume = [{"interruptId": one, "status": "resolved", "payload": YES} for one in named]
+    ended = await page.send(resume=resume)
+    [one] = ended["outcome"]["interrupts"]
+    assert one["toolCallId"] == "call_2"
+    assert sorted(deeds.paid) == ["ann", "ann"]
+    await settle(page, ended, YES)
+    assert sorted(deeds.paid) == ["ann", "ann", "bob"]
