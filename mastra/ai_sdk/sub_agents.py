@@ -102,6 +102,9 @@ class SubAgents:
                     "usage": payload["usage"],
                     "status": "finished",
                 }
+            case "tripwire":
+                # A processor refused its answer, and no `finish` comes.
+                data |= {"finishReason": "other", "status": "finished"}
             case _:
                 return False
         return True

@@ -95,6 +95,11 @@ def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
                 return ["I will. ", *calls, ToolCall("pay", {"to": "bob"})]
             case "delegate":
                 return ToolCall("agent-payer", {"prompt": "single"})
+            case "exactly":
+                parts = [1, {"a": None}]
+                return ToolCall("pay", {"to": "ann", "sum": 2.0, "now": True, "parts": parts})
+            case "two":
+                return [ToolCall("ask", {"question": "which?"}), ToolCall("locate", {})]
             case "single":
                 return ToolCall("pay", {"to": "ann"})
             case "both":

@@ -318,3 +318,89 @@ async def test_what_a_sub_agent_asks_is_asked_of_the_page(
     assert ("too dear" in page.text) is not approved
     assert deeds.paid == (["ann"] if approved else [])
     assert (await http.post(page.path, json=sent)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "is_same"),
+    [
+        ("sum", 2, True),
+        ("parts", [1.0, {"a": None}], True),
+        ("sum", True, False),
+        ("sum", 10**400, False),
+        ("sum", -(10**400), False),
+        ("now", 1, False),
+        ("parts", [1, {"a": None}, 3], False),
+        ("parts", [1, {"b": None}], False),
+        ("parts", [1, {"a": 0}], False),
+        ("to", ["ann"], False),
+        ("more", None, False),
+    ],
+)
+async def test_arguments_are_compared_as_a_page_has_them(
+    http: httpx.AsyncClient, deeds: Deeds, key: str, value: Any, is_same: bool
+) -> None:
+    page = Page(http, "plain", f"exactly {key} {str(value)[:9]}")
+    await page.ask("exactly")
+    page.answer()
+    [part] = [part for part in page.messages[-1]["parts"] if "toolCallId" in part]
+    part["input"][key] = value
+    assert (await page.post()).status_code == (200 if is_same else 409)
+    assert deeds.paid == (["ann"] if is_same else [])
+
+
+@pytest.mark.parametrize("agent", ["plain", "durable"])
+async def test_what_a_tool_waits_for_may_be_answered_without_the_conversation(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
+) -> None:
+    page = Page(http, agent, f"{chat} {agent}")
+    await page.ask("ask")
+    message_id = page.messages[-1]["id"]
+    [data] = [c["data"] for c in page.chunks if c["type"] == "data-tool-call-suspended"]
+    shown = await page.send(messages=[], runId=data["runId"], resumeData={"answer": "that"})
+    assert shown["id"] == message_id
+    assert page.text == "The tools said: answered that."
+
+
+async def test_a_run_that_waits_again_stays_the_message_that_it_was(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str
+) -> None:
+    page = Page(http, "durable", chat)
+    await page.ask("pay")
+    data, *_ = [c["data"] for c in page.chunks if c["type"] == "data-tool-call-approval"]
+    body = {"messages": [], "runId": data["runId"], "resumeData": {"approved": True}}
+    assert chunks_of(await page.post(**body))[-1]["type"] == "finish"
+    assert deeds.paid == ["ann"]
+    shown = put_together({}, chunks_of(await page.go_on()))
+    assert shown["id"] == page.messages[-1]["id"]
+
+
+@pytest.mark.parametrize("agent", ["plain", "remembering", "durable"])
+async def test_a_page_that_looks_at_an_older_state_of_a_run_goes_on_all_the_same(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
+) -> None:
+    """Somebody has agreed in another window meanwhile; this one still shows the question."""
+    here, there = (Page(http, agent, f"{chat} {agent}") for _ in range(2))
+    await here.ask("both")
+    there.messages = copy.deepcopy(here.messages)
+    there.answer()
+    await there.send()
+    assert deeds.paid == ["ann"]
+    located(here)
+    await here.send()
+    assert deeds.paid == ["ann"]
+    assert "Oslo" in told(deeds)
+
+
+@pytest.mark.parametrize("agent", ["plain", "durable"])
+async def test_a_step_may_wait_for_an_answer_and_for_the_page(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
+) -> None:
+    page = Page(http, agent, f"{chat} {agent}")
+    await page.ask("two")
+    [data] = [c["data"] for c in page.chunks if c["type"] == "data-tool-call-suspended"]
+    located(page)
+    await page.send()
+    assert len(deeds.requests) == 1
+    await page.send(runId=data["runId"], resumeData={"answer": "that"})
+    assert sorted(told(deeds)) == ["Oslo", "answered that"]
+    assert page.text.startswith("The tools said: ")

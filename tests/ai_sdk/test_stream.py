@@ -20,7 +20,9 @@ from mastra.models.chunks import (
     ReasoningDelta,
     SourceChunk,
     TextDelta,
+    ToolCallDelta,
     ToolCallEnd,
+    ToolCallStart,
 )
 from mastra.processors import Processor
 from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn
@@ -150,6 +152,7 @@ async def test_what_tools_write_is_data() -> None:
         await ctx.writer.write("a word")
         await ctx.writer.write({"n": 1})
         await ctx.writer.custom({"type": "data-own", "data": {"n": 2}, "id": "x"})
+        await ctx.writer.write({"type": "data-own", "data": {"n": 3}, "id": "y"})
         return "done"
 
     shown, _ = await message_of(agent(ToolCall("noisy"), "ok", tools=[noisy]).stream("q"))
@@ -159,6 +162,7 @@ async def test_what_tools_write_is_data() -> None:
         {"type": "data-tool-output", "data": {**place, "output": "a word"}},
         {"type": "data-tool-output", "data": {**place, "output": {"n": 1}}},
         {"type": "data-own", "data": {"n": 2}, "id": "x"},
+        {"type": "data-own", "data": {"n": 3}, "id": "y"},
     ]
 
 
@@ -252,3 +256,146 @@ async def test_a_durable_agent_takes_back_the_calls_that_it_has_not_come_to() ->
         ("call_1", "approval-requested")
     ]
     assert [part["text"] for part in shown["parts"] if part["type"] == "text"] == ["I will. "]
+
+
+async def test_what_is_approved_of_a_stream_that_the_page_has_is_not_told_again() -> None:
+    deeds = Deeds()
+    async with build(deeds, pause_s=0) as mastra:
+        plain = mastra.get_agent("plain")
+        asking = plain.stream("single")
+        shown, _ = await message_of(asking)
+        going_on = plain.approve_tool_call(asking.run_id, "call_1")
+        chunks = [chunk async for chunk in to_ui_message_stream(going_on, send_start=False)]
+    assert [kind for kind in kinds(chunks) if kind.startswith("tool-input")] == []
+    put_together(shown, chunks)
+    [call] = [part for part in shown["parts"] if "toolCallId" in part]
+    assert (call["state"], call["output"]) == ("output-available", "paid ann")
+
+
+class Filter(Processor):
+    """Drops chunks."""
+
+    id = "filter"
+
+    def __init__(self, dropped: str) -> None:
+        self.dropped = dropped.split()
+
+    def process_output_stream(self, ctx: Any) -> Any:
+        return None if ctx.part.type in self.dropped else ctx.part
+
+
+@pytest.mark.parametrize(
+    ("dropped", "said"),
+    [
+        ("text-start reasoning-start", ["Hm.", "Four."]),
+        ("text-end reasoning-end", ["Hm.", "Four."]),
+        ("text-start text-delta reasoning-start reasoning-delta", []),
+    ],
+)
+async def test_a_processor_may_drop_what_opens_and_closes(dropped: str, said: list[str]) -> None:
+    filtered = agent(Turn("Four.", reasoning="Hm."), output_processors=[Filter(dropped)])
+    shown, _ = await message_of(filtered.stream("q"), send_reasoning=True)
+    texts = [(part["text"], part["state"]) for part in shown["parts"] if "text" in part]
+    assert texts == [(text, "done") for text in said]
+
+
+async def test_the_answer_in_place_of_one_that_did_not_stand_has_the_id_that_is_told() -> None:
+    for durable in (False, True):
+        memory = Memory()
+        strict = agent(
+            "bad", "good", memory=memory, durable=durable, output_processors=[Strict(retry=True)]
+        )
+        async with Mastra(agents={"a": strict}):
+            stream = strict.stream("q", memory={"thread": "t", "resource": "r"})
+            shown, _ = await message_of(stream)
+            stored = await memory.list_messages(thread_id="t", resource_id="r")
+        assert [one.id for one in stored.messages][1:] == [shown["id"]]
+
+
+async def test_an_agent_that_an_agent_asks_asks_another() -> None:
+    other = Turn("deep.", reasoning="Hm.", tool_calls=[ToolCall("broken"), ToolCall("look")])
+    tools = [
+        create_tool("look", "Look", dict, execute=look),
+        create_tool("broken", "Broken", dict, execute=broken),
+    ]
+    inner = agent(other, "end", tools=tools)
+    middle = agent(ToolCall("agent-inner", {"prompt": "go"}), "mid", agents={"inner": inner})
+    outer = agent(ToolCall("agent-middle", {"prompt": "go"}), "ok", agents={"middle": middle})
+    shown, _ = await message_of(outer.stream("q"))
+    first, second = [part for part in shown["parts"] if part["type"] == "data-tool-agent"]
+    assert (first["depth"], first["data"]["text"], "parentAgentId" in first) == (1, "mid", False)
+    assert (second["depth"], second["parentAgentId"]) == (2, "middle")
+    assert [place["agentId"] for place in second["ancestry"]] == ["middle", "inner"]
+    data = second["data"]
+    assert (data["text"], data["reasoning"]) == ("deep.end", ["Hm."])
+    assert [one["errorText"] for one in data["toolErrors"]] == ["the tool is out of order"]
+    assert (data["pendingToolCalls"], data["status"]) == ([], "finished")
+
+
+async def broken(given: dict[str, Any], ctx: ToolContext) -> None:
+    raise RuntimeError("the tool is out of order")
+
+
+async def test_arguments_that_a_sub_agent_writes_together_are_told_apart() -> None:
+    turn = Turn(
+        chunks=[
+            ToolCallStart("a", "look"),
+            ToolCallStart("b", "look"),
+            ToolCallDelta("b", '{"b"'),
+            ToolCallDelta("a", '{"a"'),
+            TextDelta("So."),
+            FinishChunk("stop"),
+        ]
+    )
+    other = agent(turn, tools=[create_tool("look", "Look", dict, execute=look)])
+    stream = agent(ToolCall("agent-other", {"prompt": "go"}), "ok", agents={"other": other})
+    shown, _ = await message_of(stream.stream("q"))
+    [part] = [part for part in shown["parts"] if part["type"] == "data-tool-agent"]
+    written = {call["toolCallId"]: call["argsText"] for call in part["data"]["pendingToolCalls"]}
+    assert written == {"a": '{"a"', "b": '{"b"'}
+
+
+async def test_a_sub_agent_that_fails_does_not_stay_under_way() -> None:
+    half = Turn("Half an ", error=RuntimeError("the model is out of order"))
+    refused = agent("bad", output_processors=[Strict(retry=False)])
+    for other, reason, text in ((agent(half), "error", "Half an "), (refused, "other", "bad")):
+        stream = agent(ToolCall("agent-other", {"prompt": "go"}), "ok", agents={"other": other})
+        shown, _ = await message_of(stream.stream("q"))
+        [part] = [part for part in shown["parts"] if part["type"] == "data-tool-agent"]
+        assert (part["data"]["status"], part["data"]["finishReason"]) == ("finished", reason)
+        assert part["data"]["text"] == text
+
+
+async def test_a_tool_may_suspend_with_a_text() -> None:
+    async def ask(given: dict[str, Any], ctx: ToolContext) -> Any:
+        return await ctx.suspend("Which?")
+
+    asking = agent(ToolCall("ask"), tools=[create_tool("ask", "Ask", dict, execute=ask)])
+    async with Mastra(agents={"a": asking}):
+        shown, chunks = await message_of(asking.stream("q"))
+    [part] = [part for part in shown["parts"] if part["type"] == "data-tool-call-suspended"]
+    assert part["data"]["suspendPayload"] == "Which?"
+    assert "tool-approval-request" not in kinds(chunks)
+
+
+async def test_what_an_agent_of_an_agent_of_an_agent_asks_is_asked_of_the_page() -> None:
+    paid: list[str] = []
+
+    async def pay(given: dict[str, Any], ctx: ToolContext) -> str:
+        paid.append("ann")
+        return "paid"
+
+    paying = create_tool("pay", "Pay", dict, execute=pay, require_approval=True)
+    inner = agent(ToolCall("pay"), "inner", tools=[paying])
+    middle = agent(ToolCall("agent-inner", {"prompt": "go"}), "mid", agents={"inner": inner})
+    outer = agent(ToolCall("agent-middle", {"prompt": "go"}), "ok", agents={"middle": middle})
+    async with Mastra(agents={"a": outer}):
+        stream = outer.stream("q")
+        shown, _ = await message_of(stream)
+        [call] = [part for part in shown["parts"] if "toolCallId" in part and "state" in part]
+        assert call["state"] == "approval-requested"
+        going_on = outer.resume_stream(
+            {"approved": True}, run_id=stream.run_id, tool_call_id=call["toolCallId"]
+        )
+        assert await going_on.text() == "ok"
+    assert paid == ["ann"]
