@@ -96,18 +96,22 @@ class SubAgents:
                 data["toolErrors"].append({**payload, "errorText": error.get("message")})
             case "step-finish":
                 pass  # what was held back of its text is shown
-            case "finish":
-                data |= {
-                    "finishReason": payload["reason"],
-                    "usage": payload["usage"],
-                    "status": "finished",
-                }
-            case "tripwire":
-                # A processor refused its answer, and no `finish` comes.
-                data |= {"finishReason": "other", "status": "finished"}
+            case "finish" | "tripwire":
+                data |= _ended(kind, payload)
             case _:
                 return False
         return True
+
+
+def _ended(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how an agent has ended; where a processor refused its answer, no `finish` comes."""
+    if kind == "tripwire":
+        return {"finishReason": "other", "status": "finished"}
+    return {
+        "finishReason": payload["reason"],
+        "usage": payload["usage"],
+        "status": "finished",
+    }
 
 
 def _wrote(pending: list[dict[str, Json]], payload: Mapping[str, Any]) -> bool:
