@@ -166,7 +166,11 @@ def check_size(record: StepRecord, given: int) -> int:
     if size <= MAX_OUTPUT_BYTES and total <= MAX_LEG_BYTES:
         return total
     record.output = record.suspend_payload = record.state = None
-    advice = "put large data into a storage of your own and give a reference to it."
+    advice = (
+        "put large data into a storage of your own and give a reference to it. Where all processes "
+        "have one storage (SQLite in a file, or PostgreSQL) and the run was begun by this library, "
+        "that has what the server does not take."
+    )
     details: dict[str, Json] = {"stepId": record.step_id, "bytes": size}
     if size > MAX_OUTPUT_BYTES:
         raise SerializationError(

@@ -26,7 +26,7 @@ from mastra.inngest.checkpoints import Checkpoints
 from mastra.inngest.continuation import LegFull
 from mastra.inngest.limits import MAX_SLEEP_S, check_operations, check_size
 from mastra.inngest.wire.api import Checkpoint
-from mastra.inngest.wire.envelope import decode_memo, encode_memo
+from mastra.inngest.wire.envelope import decode_memo
 from mastra.inngest.wire.names import step_hash, step_name
 from mastra.inngest.wire.request import RequestFacts
 from mastra.inngest.work import WorkClaim
@@ -117,8 +117,9 @@ class FrontierOps:
     # -- what the walker calls -----------------------------------------------------------------
 
     def admit(self, record: StepRecord) -> None:
-        """Refuse what the server would not take; see `check_size`."""
-        self._leg.given_bytes = check_size(record, self._leg.given_bytes)
+        """Refuse what nobody could keep; see `check_size`. What storage has, the server need not."""
+        if not self._leg.goes_on:
+            self._leg.given_bytes = check_size(record, self._leg.given_bytes)
 
     def admit_items(self, unit: Unit, step_id: str, count: int) -> None:
         """Refuse more than the server would take; see `check_operations`."""
@@ -351,7 +352,7 @@ class FrontierOps:
             self._wake(parked, record)
             return
         record = await self._finish(parked)
-        answer = await self._checkpoints.keep(parked.op_id, encode_memo(record), started_ns)
+        answer = await self._checkpoints.keep(parked.op_id, self._leg.memo_of(record), started_ns)
         if answer is Checkpoint.GONE:
             raise LegGone
         if answer is Checkpoint.FAILED:
@@ -470,7 +471,7 @@ class FrontierOps:
             record = await self._finish(parked)
             if self._leg.is_canceled:
                 raise LegCanceled  # the server would not ask for anything after it
-            return encode_memo(record)
+            return self._leg.memo_of(record, at_once=1 + len(self._parked))
 
         await step.run(name, run)
 
@@ -479,7 +480,7 @@ class FrontierOps:
         workflow_id = self._leg.workflow_id
         for op_id, record in self._leg.run.journal.items():
             if step_hash(workflow_id, op_id) == target:
-                await self._tell(op_id, encode_memo(record))
+                await self._tell(op_id, self._leg.memo_of(record))
         raise RunError("The server asked for an operation that this run does not have.")
 
     async def _tell(self, op_id: str, memo: Json) -> None:

@@ -11,7 +11,13 @@ from mastra.clock import sleep
 from mastra.errors import RunClaimedError
 from mastra.inngest.publisher import WRITTEN, Publisher
 from mastra.inngest.wire.api import InngestApi
-from mastra.jsonable import Json
+from mastra.inngest.wire.envelope import (
+    MAX_LEG_BYTES,
+    MAX_OUTPUT_BYTES,
+    encode_memo,
+    memo_elsewhere,
+)
+from mastra.jsonable import Json, dump_json
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, Pending
@@ -80,7 +86,7 @@ class WorkerLeg:
     position: int = -1
     """Up to where in the stored journal it is known what others have done."""
     given_bytes: int = 0
-    """How much JSON the steps of the leg have given so far."""
+    """How much JSON of the steps of the leg the server keeps so far."""
     has_aborted: bool = False
     """Whether storage knows that a step asked for the end of the run."""
     goes_on: bool = False
@@ -116,6 +122,25 @@ class WorkerLeg:
         if context != self.stored_context:
             self.stored_context = context
             await self._write(RunChanges(request_context=context))
+
+    def memo_of(self, record: StepRecord, *, at_once: int = 1) -> dict[str, Json]:
+        """Return what the server is to keep of an operation that storage has.
+
+        Where the leg may go on elsewhere, no walk needs it, and the server gets what it has room for.
+
+        Args:
+            record: The operation.
+            at_once: How many requests may each be telling of one.
+        """
+        memo = encode_memo(record)
+        if not self.goes_on:
+            return memo
+        size = len(dump_json(memo, what=f"Record of step {record.step_id!r}"))
+        room = (MAX_LEG_BYTES - self.given_bytes) // at_once
+        if size > min(MAX_OUTPUT_BYTES, room):
+            return memo_elsewhere(record)
+        self.given_bytes += size
+        return memo
 
     async def note(self, facts: dict[str, Json]) -> None:
         """Store facts about the leg that another request for it needs.

@@ -110,11 +110,6 @@ class WorkflowRuns(Generic[In, Out]):
         return self._spec.output_schema
 
     @property
-    def is_committed(self) -> bool:
-        """Whether `commit()` was called."""
-        return self._is_committed
-
-    @property
     def spec(self) -> WorkflowSpec:
         """The committed graph, which is all that engines see.
 

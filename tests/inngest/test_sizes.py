@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mastra import StepContext, create_step
-from mastra.inngest import limits
+from mastra import SQLStorage, StepContext, create_step
+from mastra.inngest import limits, worker_leg
 from mastra.inngest.wire import request
 from tests.inngest import flows
 from tests.inngest.flows import Value
 from tests.support.inngest_env import DevServer, Host, inngest_host
+from tests.support.inngest_server import FakeInngest
 
 
 def giving(name: str, size: int) -> Any:
@@ -66,6 +69,35 @@ async def test_outputs_that_are_too_large_together_name_step_and_size(
     assert result.steps["s2"].status == "success"
 
 
+def wide(count: int, size: int) -> Any:
+    """Return steps side by side that each give a text, and one that counts them."""
+    workflow = flows.begin(output=Any).parallel([giving(f"p{i}", size) for i in range(count)])
+    return workflow.map(lambda ctx: sum(map(len, ctx.input_data.values()))).commit()
+
+
+async def kept(host: Host, workflow: Any, url: str) -> Any:
+    """Run a workflow with a storage that all processes share; return what comes out."""
+    async with flows.on(host, workflow, storage=SQLStorage(url)) as mastra:
+        await host.sync()
+        run = await mastra.get_workflow("w").create_run()
+        return (await run.start({"value": 0})).unwrap()
+
+
+@pytest.mark.parametrize("shape", [line, wide])
+async def test_a_shared_storage_has_what_the_server_does_not_take(
+    host: Host, fake: FakeInngest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shape: Any
+) -> None:
+    monkeypatch.setattr(worker_leg, "MAX_OUTPUT_BYTES", 15_000)
+    monkeypatch.setattr(worker_leg, "MAX_LEG_BYTES", 50_000)
+    url = f"sqlite:///{tmp_path}/runs.db"
+    assert await kept(host, shape(10, 10_000), url) in ("x" * 10_000, 100_000)
+    assert await kept(host, shape(1, 20_000), url) in ("x" * 20_000, 20_000)
+    for run in fake.runs.values():
+        sizes = [len(json.dumps(memo)) for memo in run.memos.values()]
+        assert max(sizes) < 16_000
+        assert sum(sizes) < 52_000
+
+
 async def test_what_a_leg_before_gave_does_not_count(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +141,19 @@ async def test_the_limits_of_a_real_server(dev_server: DevServer, checkpoint: bo
         assert result.error.code == "RUN_OUTPUTS_TOO_LARGE"
         assert result.error.details["stepId"] == "s8"
         assert "'s8' gave 4,000,0" in result.error.message
+
+
+@pytest.mark.devserver
+@pytest.mark.parametrize("checkpoint", [True, False], ids=["checkpointed", "sdk"])
+@pytest.mark.timeout(240)
+async def test_a_real_server_keeps_less_than_a_run_gives(
+    dev_server: DevServer, tmp_path: Path, checkpoint: bool
+) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    async with inngest_host(dev_server, checkpoint=checkpoint) as host:
+        assert await kept(host, line(1, 9_000_000), url) == "x" * 9_000_000
+        assert await kept(host, line(10, 4_000_000), url) == "x" * 4_000_000
+        assert await kept(host, wide(10, 4_000_000), url) == 40_000_000
 
 
 @pytest.mark.soak

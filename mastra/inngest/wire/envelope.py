@@ -20,6 +20,7 @@ __all__ = [
     "decode_memo",
     "encode_exact",
     "encode_memo",
+    "memo_elsewhere",
 ]
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024 - 64 * 1024
@@ -62,6 +63,11 @@ def encode_memo(record: StepRecord) -> dict[str, Json]:
     stored.pop("p", None)
     value, is_text = encode_exact(stored, what=f"Record of step {record.step_id!r}")
     return {"mastra": 1, "text": value} if is_text else {"mastra": 1, **stored}
+
+
+def memo_elsewhere(record: StepRecord) -> dict[str, Json]:
+    """Return what the server keeps of an operation that it is too small for: where it is."""
+    return {"mastra": "in storage", "op": record.op_id}
 
 
 def decode_memo(memo: Any, op_id: str, payload: Json) -> StepRecord | None:
