@@ -22,8 +22,9 @@ FLOORS = {
     "agents": 89.0,
     "cli": 95.0,
     "mcp": 78.0,
-    "memory": 93.0,
-    "models": 84.0,
+    "memory": 98.0,
+    "models": 98.0,
+    "observability": 97.0,
     "processors": 95.0,
     "schedules": 95.0,
 }

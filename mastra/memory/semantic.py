@@ -61,8 +61,6 @@ class SemanticRecall:
         check_given("SemanticRecall", vars(self), _FORMS)
         if self.scope not in ("resource", "thread"):
             raise ConfigError(f"The scope of recall is 'resource' or 'thread', not {self.scope!r}.")
-        if self.top_k < 1:
-            raise ConfigError(f"top_k is {self.top_k}: give 1 or more.")
         odd = {} if isinstance(self.message_range, int) else dict(self.message_range)
         if odd.keys() - {"before", "after"} or min(self.before, self.after) < 0:
             raise ConfigError(

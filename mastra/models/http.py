@@ -367,7 +367,7 @@ class HttpSource:
             return
         if not self._decoder.done:
             response.close()
-        elif not self._content.is_eof():
+        else:  # its end mark is still to come
             from mastra.models.sessions import let_end  # noqa: PLC0415 - imports aiohttp
 
             let_end(response)

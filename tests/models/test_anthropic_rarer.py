@@ -313,3 +313,9 @@ def test_examples_of_a_tool_s_input_keep_the_names_of_its_fields() -> None:
     [sent] = body_of("q", tools=(spec,))["tools"]
     assert sent["input_examples"] == [{"cityName": "Rome"}]
     assert sent["defer_loading"] is True
+
+
+def test_what_stands_around_a_thought_that_leads_nowhere_is_one_turn(checked: Any) -> None:
+    body = body_of("q", Message.assistant(ReasoningPart("Hm.", "c2ln")), "and?")
+    checked(body)
+    assert blocks(body) == [[text("q"), text("and?")]]

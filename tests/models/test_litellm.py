@@ -16,7 +16,7 @@ from mastra.models.messages import Message
 from mastra.models.settings import ModelSettings
 from mastra.tools.tool import tool
 from tests.support.anthropic_replies import reply, text
-from tests.support.openai_server import OpenAIServer, error_reply, text_reply, tool_reply
+from tests.support.openai_server import OpenAIServer, Reply, error_reply, text_reply, tool_reply
 
 # Its import warns, and so does what it imports; the warnings are litellm's own.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -112,3 +112,21 @@ async def test_thoughts_and_raw_fields_go_through_it(server: OpenAIServer) -> No
     assert "".join(thoughts) == "Hm."
     assert kinds[FinishChunk].reason == "stop"
     assert server.requests[0]["metadata"] == {"user_id": "u"}
+
+
+@pytest.mark.timeout(120)
+async def test_a_provider_that_is_silent_may_answer_later(server: OpenAIServer) -> None:
+    server.queue(Reply(hang=True))
+    model = LiteLLMModel("m", provider="anthropic", api_key="k", base_url=server.url)
+    settings = ModelSettings(extra_body={"timeout": 0.03})
+    with pytest.raises(ModelError, match="Could not reach") as caught:
+        _ = [chunk async for chunk in model.stream(replace(ASKED, settings=settings))]
+    assert caught.value.is_retryable
+
+
+@pytest.mark.timeout(120)
+async def test_a_chunk_without_a_choice_says_nothing(server: OpenAIServer) -> None:
+    """Azure begins with one, of what its filter found."""
+    said = text_reply("ok")
+    server.queue(replace(said, events=[{**said.events[0], "choices": []}, *said.events]))
+    assert (await agent(server).generate("q")).text == "ok"

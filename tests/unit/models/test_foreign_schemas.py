@@ -111,8 +111,8 @@ def test_a_described_reference_leads_back_to_what_it_is_in(more: dict[str, Any])
 
 def test_definitions_of_one_name_stay_apart() -> None:
     schema = {
-        **object_of(a={"$ref": "#/$defs/a b"}, b={"$ref": "#/$defs/a~1b"}),
-        "$defs": {"a b": {"enum": ["one"]}, "a/b": {"enum": ["two"]}},
+        **object_of(a={"$ref": "#/$defs/a b"}, b={"$ref": "#/$defs/a+b"}),
+        "$defs": {"a b": {"enum": ["one"]}, "a+b": {"enum": ["two"]}},
     }
     made = strict_form(schema)
     assert takes(made, {"a": "one", "b": "two"})
@@ -161,20 +161,33 @@ def test_null_stands_for_what_is_left_out_in_alternatives_only_the_values_tell_a
     cat["properties"]["size"] = INTEGER
     dog = {**object_of(kind={"enum": ["dog", "hound"]}), "additionalProperties": False}
     dog["properties"]["size"] = {"type": ["integer", "null"]}
+    bird = {**object_of(kind={"const": "bird"}, size=INTEGER), "required": ["kind"]}
     lists = {"anyOf": [{"type": "array", "items": INTEGER}, {"type": "array", "items": cat}]}
-    schema = object_of(pets={"type": "array", "items": {"anyOf": [cat, dog]}}, lists=lists)
+    schema = object_of(pets={"type": "array", "items": {"anyOf": [cat, dog, bird]}}, lists=lists)
     read = without_nulls(
         {
-            "pets": [{"kind": "hound", "size": None}, {"kind": "cat", "size": None}],
+            "pets": [{"kind": kind, "size": None} for kind in ("hound", "cat", "bird")],
             "lists": [{"kind": "cat", "size": None}],
         },
         schema,
         schema,
     )
     assert read == {
-        "pets": [{"kind": "hound", "size": None}, {"kind": "cat"}],
+        "pets": [{"kind": "hound", "size": None}, {"kind": "cat"}, {"kind": "bird"}],
         "lists": [{"kind": "cat"}],
     }
+
+
+def test_null_that_a_reference_allows_beside_itself_stays() -> None:
+    field = {"$ref": "#/$defs/A", "nullable": True}
+    schema = {
+        "type": "object",
+        "properties": {"a": field, "b": {"$ref": "#/$defs/A"}},
+        "$defs": {"A": TEXT},
+    }
+    assert without_nulls({"a": None, "b": None}, schema, schema) == {"a": None}
+    made = strict_form(schema)
+    assert takes(made, {"a": None, "b": None})
 
 
 def test_whether_fields_may_be_left_out_of_what_holds_itself() -> None:
