@@ -13,6 +13,7 @@ import pytest
 from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
+from mcp_types import HEADER_MISMATCH
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
@@ -414,6 +415,32 @@ async def test_lists_are_read_to_their_last_page() -> None:
         assert [one.name for one in (await client.prompts.list())["s"]] == ["x", "y"]
         with pytest.raises(ToolError, match=r"There is no MCP server 'nope'\. Known: s"):
             await client.resources.read("nope", "n://x")
+
+
+async def test_a_tool_that_has_changed_is_looked_up_and_called_once_more() -> None:
+    read: list[str | None] = []
+    names = ["x", "t", "y"]
+
+    async def list_tools(_context: Any, params: Any) -> types.ListToolsResult:
+        cursor = None if params is None else params.cursor
+        read.append(cursor)
+        place = int(cursor or 0)
+        tools = [types.Tool(name=names[place], input_schema=NOTHING)]
+        following = str(place + 1) if place < 2 else None
+        return types.ListToolsResult(tools=tools, next_cursor=following)
+
+    async def call(_context: Any, _params: Any) -> Any:
+        if len(read) == 3:
+            raise MCPError(HEADER_MISMATCH, "a header is missing")
+        return text("called")
+
+    server = serving(call, on_list_tools=list_tools)
+    async with MCPClient({"s": {"server": server}}) as client:
+        tools = await client.list_tools()
+        assert read == [None, "1", "2"]
+        assert await tools["s_t"].execute({}) == "called"
+        # As far as the tool, and no further.
+        assert read[3:] == [None, "1"]
 
 
 async def test_a_server_that_falls_silent_is_waited_for_no_longer_than_was_said() -> None:

@@ -259,3 +259,40 @@ async def test_values_of_a_get_are_base64_of_an_object() -> None:
             base64.b64encode(b"{").decode(),
         ):
             assert (await asked(wrong)).status_code == 400, wrong
+
+
+# -- what goes away in between -----------------------------------------------------------------
+
+
+async def test_a_thread_that_is_deleted_while_it_is_changed_is_not_found() -> None:
+    mastra = application()
+    async with served(mastra) as client:
+        await client.post("/memory/threads", json={"threadId": "t", "resourceId": "ann"})
+        store = mastra.storage.memory
+        read = store.get_thread
+
+        async def read_and_deleted(thread_id: str) -> Any:
+            found = await read(thread_id)
+            await store.delete_thread(thread_id)
+            return found
+
+        store.get_thread = read_and_deleted
+        answer = await client.patch("/memory/threads/t", json={"title": "Late"})
+        assert (answer.status_code, answer.json()["error"]) == (404, "Thread not found")
+
+
+async def test_a_run_that_is_deleted_while_it_is_read_is_not_found() -> None:
+    mastra = application()
+    async with served(mastra) as client:
+        await client.post("/workflows/flow/start-async?runId=r", json={"inputData": 1})
+        store: Any = mastra.storage.workflows
+        read = store.get_run
+
+        async def read_and_deleted(workflow_id: str, run_id: str) -> Any:
+            found = await read(workflow_id, run_id)
+            await store.delete_run(workflow_id, run_id)
+            return found
+
+        store.get_run = read_and_deleted
+        answer = await client.get("/workflows/flow/runs/r")
+        assert (answer.status_code, answer.json()["error"]) == (404, "Workflow run not found")
