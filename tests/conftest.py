@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -24,3 +27,15 @@ def pytest_configure() -> None:
 def anyio_backend() -> str:
     """Async tests run on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_server_has_stopped() -> Generator[None]:
+    """Let servers of a test send streams, though one of another test was told to stop.
+
+    What the MCP SDK sends streams with notes that in the process, and takes it back never.
+    """
+    yield
+    streams: Any = sys.modules.get("sse_starlette.sse")
+    if streams is not None:
+        streams.AppStatus.should_exit = False

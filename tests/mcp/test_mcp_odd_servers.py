@@ -109,9 +109,13 @@ async def test_a_model_that_may_not_be_asked_or_fails_ends_the_call() -> None:
         ToolError, match=r"'s' asks for a model's answer\. The model failed: .*turns"
     ):
         await called(wanting(MODEL), sampling=ScriptedModel())
-    model = ScriptedModel("yes")
+    model = ScriptedModel("yes", "no")
     assert "'text': 'yes'" in await called(wanting(MODEL), sampling=model)
-    (asked,) = model.requests
+    plain = types.CreateMessageRequestParams(messages=[HM], max_tokens=3)
+    bare = types.CreateMessageRequest(params=plain)
+    assert "'text': 'no'" in await called(wanting(bare), sampling=model)
+    asked, other = model.requests
+    assert [one.role for one in other.messages] == ["user"]
     said = [(one.role, one.text) for one in asked.messages]
     assert said == [("system", "Be brief."), ("user", "Hm?")]
     assert (asked.settings.max_output_tokens, asked.settings.stop) == (3, ("!",))
@@ -321,9 +325,11 @@ async def test_a_call_that_is_not_answered_in_time_is_stopped() -> None:
         finally:
             was_stopped.set()
 
-    async with MCPClient({"s": {"server": serving(call)}}, timeout_s=0.05) as client:
-        with pytest.raises(ToolError, match=r"did not answer tool 't' within 0\.05 s") as raised:
-            await (await client.list_tools())["s_t"].execute({})
+    async with MCPClient({"s": {"server": serving(call)}}) as client:
+        tools = await client.list_tools()
+        client._runs._timeout_s = 0.01  # of the call alone, and not of what comes before
+        with pytest.raises(ToolError, match=r"did not answer tool 't' within 0\.01 s") as raised:
+            await tools["s_t"].execute({})
         assert raised.value.code == "MCP_TIMEOUT"
         await asyncio.wait_for(was_stopped.wait(), 5)
 
@@ -448,7 +454,7 @@ async def test_a_server_that_falls_silent_is_waited_for_no_longer_than_was_said(
         await asyncio.Event().wait()
 
     server = serving(never, on_read_resource=read)
-    async with MCPClient({"s": {"server": server, "mode": "legacy"}}, timeout_s=0.05) as client:
+    async with MCPClient({"s": {"server": server, "mode": "legacy"}}, timeout_s=0.5) as client:
         with pytest.raises(
             ToolError, match="'s' did not answer resource 'n://x' in time"
         ) as raised:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 
 from mastra import Mastra
 from mastra.server import ApiRoute, BearerAuth, ServerConfig
+from mastra.server.arrivals import timed_protocol
 from mastra.server.runner import uvicorn_config
 from tests.server.live import running
 from tests.server.wire_app import build
@@ -218,7 +219,13 @@ async def test_the_name_on_a_real_connection(target: str, host: str, status: byt
 
 
 async def test_a_connection_that_became_a_socket_is_waited_for_no_longer() -> None:
-    """The time for headers ran out long ago, and they had come."""
+    """The time for headers runs out, and they had come."""
+    timed: Any = timed_protocol(60)
+    kept: list[Any] = []
+
+    def protocol(**given: Any) -> Any:
+        kept.append(timed(**given))
+        return kept[-1]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "websocket"
@@ -228,14 +235,17 @@ async def test_a_connection_that_became_a_socket_is_waited_for_no_longer() -> No
         await send({"type": "websocket.send", "text": said["text"]})
         await send({"type": "websocket.close"})
 
-    config = ServerConfig(receive_timeout=0.05)
-    settings: dict[str, Any] = {"lifespan": "off", "ws": "websockets-sansio"}
-    server = uvicorn.Server(uvicorn_config(app, config, **settings))
+    settings: dict[str, Any] = {"lifespan": "off", "ws": "websockets-sansio", "http": timed}
+    config = uvicorn_config(app, ServerConfig(), **settings)
+    config.load()
+    config.http_protocol_class = cast("Any", protocol)
+    server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.ensure_future(server.serve([listener]))
     try:
         async with connect(f"ws://127.0.0.1:{listener.getsockname()[1]}") as opened:
-            await asyncio.sleep(0.15)
+            (before,) = kept
+            before._give_up()
             await opened.send("still here")
             assert await opened.recv() == "still here"
     finally:
