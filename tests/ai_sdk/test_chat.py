@@ -7,8 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from mastra import Agent, Mastra
 from mastra.ai_sdk import chat_route
 from mastra.errors import ConfigError
+from mastra.memory import Memory
+from mastra.models.messages import Message
+from mastra.server import ServerConfig, create_app
+from mastra.testing import ScriptedModel
 from tests.ai_sdk.app import AGENTS, Deeds
 from tests.ai_sdk.wire import Page, chunks_of
 
@@ -281,3 +286,69 @@ async def test_the_routes_are_under_the_prefix_too(http: httpx.AsyncClient, chat
     answer = await http.post("/api/chat/plain", json={"id": chat, "messages": [message]})
     assert chunks_of(answer)[-1]["type"] == "finish"
     assert (await http.get("/api/chat/plain/x/stream")).status_code == 204
+
+
+async def test_what_was_said_may_be_a_text(
+    http: httpx.AsyncClient, chat: str, deeds: Deeds
+) -> None:
+    page = Page(http, "plain", chat)
+    assert chunks_of(await page.post(messages="hello"))[-1]["finishReason"] == "stop"
+    older = {"id": "u", "role": "user", "content": "in the older form"}
+    assert chunks_of(await page.post(messages=[older]))[-1]["finishReason"] == "stop"
+    assert chunks_of(await page.post(messages=older))[-1]["finishReason"] == "stop"
+    asked = [said(request) for request in deeds.requests]
+    assert asked == [[("user", "hello")], *[[("user", "in the older form")]] * 2]
+    assert (await page.post(messages="")).status_code == 400
+
+
+async def test_what_a_page_says_of_a_message_is_kept(http: httpx.AsyncClient, chat: str) -> None:
+    page = Page(http, "remembering", chat)
+    page.said("hello")
+    page.messages[-1]["metadata"] = {"mood": "good"}
+    await page.send()
+    found = await http.get(
+        f"/api/memory/threads/{chat}/messages", params={"agentId": "remembering"}
+    )
+    first = found.json()["messages"][0]
+    assert first["content"]["metadata"] == {"mood": "good"}
+
+
+async def test_what_is_steered_with_may_be_anything(
+    http: httpx.AsyncClient, chat: str, deeds: Deeds
+) -> None:
+    page = Page(http, "plain", chat)
+    page.said("begin")
+    steered = ["text", {"no": "type"}, {"type": "file"}, {"type": "text", "text": 1}]
+    parts: list[Any] = [
+        {"type": "text", "text": "Well"},
+        {
+            "type": "steering-message",
+            "id": "m",
+            "parts": [*steered, {"type": "text", "text": "ha"}],
+        },
+        {"type": "steering-message", "id": "n"},
+    ]
+    page.messages.append({"id": "a", "role": "assistant", "parts": parts})
+    await page.ask("now")
+    assert said(deeds.requests[-1]) == [
+        ("user", "begin"), ("assistant", "Well"), ("user", "ha"), ("user", "now")
+    ]  # fmt: skip
+
+
+async def test_of_a_long_conversation_the_first_question_may_be_asked_anew() -> None:
+    """More came of it than is read of a thread at once."""
+    memory = Memory(last_messages=4)
+    answering = Agent(id="a", model=ScriptedModel("Well."), memory=memory)
+    mastra = Mastra(agents={"a": answering}, server=ServerConfig(api_routes=chat_route()))
+    bound = memory.bound_to(mastra)
+    thread = {"thread_id": "thread", "resource_id": "thread"}
+    await bound.create_thread(**thread)
+    earlier = [Message("user", f"said {place}", id=f"m-{place}") for place in range(60)]
+    await bound.save_messages(earlier, **thread)
+    transport = httpx.ASGITransport(create_app(mastra))
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+        page = Page(http, "a", "thread")
+        page.said("anew", "m-2")
+        await page.send()
+        found = await stored(http, "a", "thread")
+    assert [text for _, _, text in found] == ["said 0", "said 1", "anew", "Well."]
