@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -28,7 +27,8 @@ class RunTeller:
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
         self._outbox = telling.outbox
-        self._steps: Counter[str] = Counter()
+        self._steps: dict[str, None] = {}
+        """Those that run, in order. Each has a name of its own, also where one runs many times."""
         self._agents: dict[str, AgentTeller] = {}
         self.usage: list[TokenUsage] = []
         """What the models of its steps have used."""
@@ -47,9 +47,9 @@ class RunTeller:
             self._output(str(payload.get("stepName")), payload.get("output"))
         elif kind == "workflow-step-start":
             name = str(payload["id"])
-            self._steps[name] += 1
-            if self._steps[name] == 1:
-                self._outbox.put(StepStartedEvent(step_name=name))
+            self._end_step(name, {})  # of a step that begins again without having ended
+            self._steps[name] = None
+            self._outbox.put(StepStartedEvent(step_name=name))
         elif kind in _ENDED_STEP:
             self.has_new_state = True
             self._end_step(str(payload["id"]), payload)
@@ -63,18 +63,13 @@ class RunTeller:
             self.usage += agent.usage
         self._agents.clear()
         for name in [*self._steps]:
-            self._steps[name] = 1
             self._end_step(name, {})
 
     def _end_step(self, name: str, payload: Mapping[str, Any]) -> None:
-        if name not in self._steps:
-            return
-        self._steps[name] -= 1
-        if self._steps[name]:
-            return  # it runs elsewhere in the run, too
-        del self._steps[name]
-        told = {key: payload[key] for key in ("status", "output", "error") if key in payload}
-        self._outbox.put(StepFinishedEvent(step_name=name, metadata=told or None))
+        if name in self._steps:
+            del self._steps[name]
+            told = {key: payload[key] for key in ("status", "output", "error") if key in payload}
+            self._outbox.put(StepFinishedEvent(step_name=name, metadata=told or None))
 
     def _output(self, step_id: str, output: Any) -> None:
         known = cast("Mapping[str, Any]", output if isinstance(output, Mapping) else {})

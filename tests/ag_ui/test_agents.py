@@ -186,8 +186,9 @@ async def test_state_is_the_agents_notes(http: httpx.AsyncClient, thread: str) -
     page.state = {**page.state, "likes": ["tea"]}
     await page.ask("hello")
     assert page.of("STATE_SNAPSHOT")[0]["snapshot"] == {"name": "Ann", "likes": ["tea"]}
-    page.state = {"likes": "tea"}
-    assert (await page.post()).status_code == 400
+    more = {"id": "more", "role": "user", "content": "hello"}
+    answer = await page.post(state={"likes": "tea"}, messages=[*page.messages, more])
+    assert (answer.status_code, "likes" in answer.json()["error"]) == (400, True)
 
 
 async def test_a_sub_agents_events_carry_its_run(http: httpx.AsyncClient, thread: str) -> None:

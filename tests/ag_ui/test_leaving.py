@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 
+from mastra.pages.chats import Chat, ChatNote
 from tests.ag_ui.app import build
 from tests.ag_ui.wire import Page
 from tests.ai_sdk.app import MIDDLE, Deeds
@@ -58,3 +60,29 @@ async def test_a_workflows_run_is_cancelled(http: httpx.AsyncClient) -> None:
             if found.json()["total"] == 1:
                 return
             await asyncio.sleep(0.01)
+
+
+async def test_what_waits_is_found_again_by_a_page_that_left_before_it_was_told(
+    http: httpx.AsyncClient, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, entered = Chat.note, asyncio.Event()
+
+    async def endless(chat: Chat, told: ChatNote) -> None:
+        monkeypatch.setattr(Chat, "note", note)
+        entered.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Chat, "note", endless)
+    page = Page(http, "plain", "thread")
+    page.messages.append({"id": "u", "role": "user", "content": "single"})
+    async with page.http.stream("POST", page.path, json=page.body()):
+        await entered.wait()
+    ended: dict[str, Any] = {}
+    async with asyncio.timeout(5):
+        while ended.get("code") != "OPEN_INTERRUPTS":
+            ended = await page.send(messages=[{"id": "h", "role": "user", "content": "hello"}])
+    [waits] = ended["message"].split("'")[1::2]
+    await page.send(
+        resume=[{"interruptId": waits, "status": "resolved", "payload": {"approved": True}}]
+    )
+    assert deeds.paid == ["ann"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from mastra import Agent, Mastra, ToolContext, create_tool, create_workflow, tool
 from mastra.ag_ui import ag_ui_route
+from mastra.errors import MastraError
 from mastra.memory import Memory
 from mastra.models.chunks import (
     FileChunk,
@@ -24,7 +26,7 @@ from mastra.models.chunks import (
 )
 from mastra.processors import Processor
 from mastra.server import ServerConfig
-from mastra.testing import ScriptedModel, ToolCall, Turn
+from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn
 from tests.ag_ui.wire import Page, asking
 from tests.ai_sdk.app import step
 
@@ -124,6 +126,39 @@ async def test_an_error_is_told_as_the_application_says() -> None:
     assert ended["message"] == "Sorry (ModelError)."
 
 
+async def test_tools_that_cannot_be_found_end_the_run_with_an_error() -> None:
+    def out_of_order(ctx: Any) -> Any:
+        raise MastraError("the tools are out of order", code="TOOLS")
+
+    async with page_of(Agent(id="a", model=ScriptedModel("hi"), tools=out_of_order)) as page:
+        ended = await page.ask("go")
+    assert ended == {"type": "RUN_ERROR", "message": "the tools are out of order", "code": "TOOLS"}
+
+
+@pytest.mark.parametrize(("version", "outcome"), [("1.0", {"type": "cancelled"}), ("0.9", None)])
+async def test_a_run_that_somebody_else_cancels(version: str, outcome: Any) -> None:
+    held = asyncio.Event()
+
+    async def slowly() -> Any:
+        yield "One "
+        held.set()
+        await asyncio.Event().wait()
+
+    lasting = Agent(id="a", model=FunctionModel(lambda _: slowly()), durable=True)
+    mastra = Mastra(agents={"a": lasting}, server=ServerConfig(api_routes=[ag_ui_route()]))
+    async with asking(mastra) as http:
+        page = Page(http, "a", "thread")
+        sent = asyncio.ensure_future(page.ask("go", protocolVersion=version))
+        async with asyncio.timeout(10):
+            await held.wait()
+        runs = mastra.get_agent("a").stored_runs
+        [run] = (await runs.list_runs()).runs
+        await (await runs.create_run(run.run_id)).cancel()
+        ended = await sent
+    assert (ended["type"], ended.get("outcome")) == ("RUN_FINISHED", outcome)
+    assert page.text == "One "
+
+
 # -- processors ------------------------------------------------------------------------------------
 
 
@@ -147,7 +182,7 @@ def without(kinds: str) -> Any:
 
 
 def emptied(part: Any) -> Any:
-    if part.type.endswith("-delta"):
+    if part is not None and part.type.endswith("-delta"):
         part.payload.text = ""
     return part
 
@@ -182,8 +217,9 @@ async def test_a_processor_may_drop_what_opens_and_closes(dropped: str) -> None:
 
 
 async def test_a_page_is_sent_no_empty_pieces() -> None:
-    dropped = "text-start text-delta reasoning-start reasoning-delta"
-    for change in (emptied, without(dropped)):
+    dropped = without("text-start text-delta reasoning-start reasoning-delta")
+    unopened = without("text-start reasoning-start")
+    for change in (emptied, dropped, lambda part: emptied(unopened(part))):
         async with page_of(agent(THOUGHTFUL, output_processors=[Filter(change)])) as page:
             ended = await page.ask("go")
         assert ended["outcome"] == {"type": "success"}

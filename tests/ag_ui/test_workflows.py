@@ -10,10 +10,11 @@ import pytest
 
 from mastra import Agent, Mastra, StepContext, create_step, create_workflow
 from mastra.ag_ui import ag_ui_route
+from mastra.errors import StorageError
 from mastra.server import ServerConfig
 from mastra.testing import ScriptedModel, Turn
 from tests.ag_ui.wire import Page, asking
-from tests.ai_sdk.app import Deeds, step
+from tests.ai_sdk.app import Deeds, nap, step
 
 pytestmark = pytest.mark.anyio
 OSLO = {"inputData": {"city": "Oslo"}}
@@ -150,7 +151,7 @@ async def test_what_a_step_writes(thread: str) -> None:
     assert (own["messageId"], own["content"]) == ("x", {"n": 1})
 
 
-async def test_a_step_that_runs_several_times_at_once_is_told_once(thread: str) -> None:
+async def test_steps_that_run_at_once_are_told_apart(thread: str) -> None:
     both = asyncio.Barrier(2)
 
     async def meet(ctx: StepContext[Any]) -> dict[str, Any]:
@@ -161,13 +162,34 @@ async def test_a_step_that_runs_several_times_at_once_is_told_once(thread: str) 
         return [{"n": 1}, {"n": 2}]
 
     listing = create_step(id="cities", input_schema=Any, output_schema=list[Any], execute=cities)
+    inner: Any = create_workflow(id="inner", **ANY)
+    inner = inner.then(step("meet", meet)).commit()
     flow: Any = create_workflow(id="w", **ANY)
-    flow = flow.then(listing).foreach(step("meet", meet), concurrency=2).sleep(0.001)
-    page, ended = await run_of(flow, thread)
+    page, ended = await run_of(
+        flow.then(listing).foreach(inner, concurrency=2).sleep(0.001), thread
+    )
     assert ended["result"] == [{}, {}]
-    told = [one["stepName"] for one in page.of("STEP_STARTED")]
-    assert told == ["cities", "meet"]
-    assert [one["stepName"] for one in page.of("STEP_FINISHED")] == told
+    told = ["cities", "inner", "inner[0].meet", "inner[1].meet"]
+    for kind in ("STEP_STARTED", "STEP_FINISHED"):
+        assert sorted(one["stepName"] for one in page.of(kind)) == told
+
+
+async def test_a_storage_that_fails_in_the_middle_ends_the_run(
+    thread: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing more can be told of the steps that ran then."""
+
+    async def out_of_order(*_: Any, **__: Any) -> Any:
+        raise StorageError("the disk is out of order")
+
+    async def spoil(ctx: StepContext[Any]) -> dict[str, Any]:
+        monkeypatch.setattr(ctx.mastra.storage.workflows, "append", out_of_order)
+        return {}
+
+    flow: Any = create_workflow(id="w", **ANY)
+    page, ended = await run_of(flow.parallel([step("nap", nap), step("spoil", spoil)]), thread)
+    assert (ended["type"], ended["code"]) == ("RUN_ERROR", "STORAGE_ERROR")
+    assert "nap" in [one["stepName"] for one in page.of("STEP_FINISHED")]
 
 
 async def test_an_agent_that_fails_in_a_step_does_not_end_the_run(thread: str) -> None:

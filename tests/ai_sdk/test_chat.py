@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from mastra.memory import Memory
 from mastra.models.messages import Message
 from mastra.server import ServerConfig, create_app
 from mastra.testing import ScriptedModel
-from tests.ai_sdk.app import AGENTS, Deeds
+from tests.ai_sdk.app import AGENTS, MIDDLE, PIECES, Deeds, build
 from tests.ai_sdk.wire import Page, chunks_of
 
 pytestmark = pytest.mark.anyio
@@ -352,3 +353,30 @@ async def test_of_a_long_conversation_the_first_question_may_be_asked_anew() -> 
         await page.send()
         found = await stored(http, "a", "thread")
     assert [text for _, _, text in found] == ["said 0", "said 1", "anew", "Well."]
+
+
+async def test_a_run_that_somebody_else_cancels_is_told_as_stopped() -> None:
+    deeds = Deeds()
+    deeds.held = asyncio.Event()
+    mastra = build(deeds, pause_s=0)
+    transport = httpx.ASGITransport(create_app(mastra))
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+        page = Page(http, "lasting", "chat")
+        sent = asyncio.ensure_future(page.ask("long"))
+        async with asyncio.timeout(10):
+            while deeds.pieces < MIDDLE:
+                await asyncio.sleep(0.001)
+        runs = mastra.get_agent("lasting").stored_runs
+        [run] = (await runs.list_runs()).runs
+        await (await runs.create_run(run.run_id)).cancel()
+        await sent
+    assert page.kinds[-4:] == ["text-end", "finish-step", "abort", "finish"]
+    assert page.chunks[-1]["finishReason"] == "interrupted"
+
+
+async def test_many_answers_at_once_take_turns_and_are_whole(http: httpx.AsyncClient) -> None:
+    pages = [Page(http, "plain", f"turn {place}") for place in range(5)]
+    messages = await asyncio.gather(*(page.ask("long") for page in pages))
+    whole = "".join(f"word{place} " for place in range(PIECES))
+    assert [page.text for page in pages] == [whole] * 5
+    assert len({message["id"] for message in messages}) == 5

@@ -9,10 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
+from mastra import Agent, Mastra, StepContext, create_workflow
+from mastra.ai_sdk import to_ui_message_stream
 from mastra.server import create_app
 from mastra.testing import ScriptedModel
-from tests.ai_sdk.app import Deeds, build
+from tests.ai_sdk.app import Deeds, build, step
 from tests.ai_sdk.wire import chunks_of, put_together
 from tests.server.live import running
 
@@ -104,3 +107,76 @@ async def test_the_example_answers_its_page() -> None:
         put_together(message, chunks_of(await http.post("/workflow/days", json=answer)))
     [text] = [part["text"] for part in message["parts"] if part["type"] == "text"]
     assert text == "Rain, then ducks."
+
+
+# -- what steps write ------------------------------------------------------------------------------
+
+
+class Total(BaseModel):
+    total: int
+
+
+async def shown_of(execute: Any, *, agent: Agent | None = None, **options: Any) -> list[Any]:
+    """Return the chunks of a run of one step."""
+    data = dict[str, Any]
+    made: Any = create_workflow(id="w", input_schema=data, output_schema=data)
+    flow = made.then(step("one", execute)).commit()
+    agents = {} if agent is None else {"a": agent}
+    async with Mastra(workflows={"w": flow}, agents=agents):
+        run = await flow.create_run()
+        stream = to_ui_message_stream(run.stream(input_data={}), **options)
+        return [chunk async for chunk in stream]
+
+
+async def pipe(ctx: StepContext[Any]) -> dict[str, Any]:
+    async with ctx.mastra.get_agent("a").stream("q", structured_output=Total) as stream:
+        await stream.pipe_to(ctx.writer)
+    return {}
+
+
+async def test_what_a_step_writes_is_data() -> None:
+    async def write(ctx: StepContext[Any]) -> dict[str, Any]:
+        await ctx.writer.write("a word")
+        await ctx.writer.write({"type": "text-delta", "n": 1})
+        await ctx.writer.write({"type": "data-own", "id": "x", "data": {"n": 2}})
+        return {}
+
+    chunks = await shown_of(write)
+    message = put_together({}, chunks)
+    data = [part for part in message["parts"] if "workflow" not in part["type"]]
+    assert data == [
+        *(
+            {"type": "data-step-output", "data": {"stepId": "one", "output": output}}
+            for output in ("a word", {"type": "text-delta", "n": 1})
+        ),
+        {"type": "data-own", "id": "x", "data": {"n": 2}},
+    ]
+
+
+async def test_an_agents_structured_output_in_a_step_is_a_part() -> None:
+    chunks = await shown_of(pipe, agent=Agent(id="a", model=ScriptedModel('{"total": 3}')))
+    [part] = [c for c in chunks if c["type"] == "data-structured-output"]
+    assert part["data"] == {"object": {"total": 3}}
+    assert chunks[-1]["finishReason"] == "stop"
+
+
+async def test_start_and_finish_of_a_run_may_be_left_out() -> None:
+    async def nothing(ctx: StepContext[Any]) -> dict[str, Any]:
+        return {}
+
+    kinds = [c["type"] for c in await shown_of(nothing, send_start=False, send_finish=False)]
+    assert set(kinds) == {"data-workflow", "data-workflow-step"}
+    chunks = await shown_of(nothing, message_metadata=lambda chunk: {"at": chunk["type"]})
+    assert [chunks[0]["messageMetadata"]["at"], chunks[-1]["messageMetadata"]["at"]] == [
+        "start",
+        "finish",
+    ]
+
+
+async def test_a_step_to_resume_has_a_name(http: httpx.AsyncClient, chat: str) -> None:
+    body = {"id": chat, "inputData": {"city": "Oslo"}}
+    await http.post("/workflow/trip", json=body)
+    answer = {"id": chat, "resumeData": {"sure": True}}
+    assert (await http.post("/workflow/trip", json={**answer, "step": []})).status_code == 400
+    chunks = chunks_of(await http.post("/workflow/trip", json={**answer, "step": ["confirm"]}))
+    assert chunks[-1]["finishReason"] == "stop"
