@@ -31,7 +31,7 @@ from mastra.jsonable import (
 from mastra.late import LateModule
 from mastra.likeness import Difference, difference
 from mastra.logs import get_logger
-from mastra.type_facts import TypeFacts, exact_form, facts_of
+from mastra.type_facts import TypeFacts, allows_extra, exact_form, facts_of, parts_of
 
 if TYPE_CHECKING:
     import pydantic
@@ -382,23 +382,25 @@ def _not_kept(found: Difference, what: str) -> SerializationError:
     )
 
 
-_UNTOUCHED = frozenset({"any", "is-instance", "function-plain"})
-_NOT_SCHEMAS = frozenset({"cls", "config", "default", "metadata", "ref", "serialization"})
+_UNTOUCHED = frozenset({"any", "is-instance", "function-plain", "function-wrap"})
+"""What gives the value itself, or may: one that wraps another validator need not call it."""
+
+_INNER = {"dict": "values_schema"} | dict.fromkeys(
+    ("list", "set", "frozenset", "generator"), "items_schema"
+)
+"""By kind what is not there where parts are passed through as they are."""
 
 
 def _may_alias(core: Any) -> bool:
     """Return whether part of what a core schema validates is passed through as it is."""
     if isinstance(core, dict):
         schema = cast("dict[str, Any]", core)
-        kind = schema.get("type")
-        if kind in _UNTOUCHED or (kind == "list" and "items_schema" not in schema):
+        kind: str = schema.get("type", "")
+        if kind in _UNTOUCHED or (kind in _INNER and _INNER[kind] not in schema):
             return True
-        if "allow" in (schema.get("extra_behavior"), schema.get("extra_fields_behavior")):
+        if allows_extra(schema):
             return True
-        config: Any = schema.get("config") or {}
-        if config.get("extra_fields_behavior") == "allow":
-            return True
-        return any(_may_alias(part) for key, part in schema.items() if key not in _NOT_SCHEMAS)
+        return any(map(_may_alias, parts_of(schema)))
     if isinstance(core, (list, tuple)):
         return any(_may_alias(part) for part in cast("list[Any]", core))
     return False

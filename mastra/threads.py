@@ -56,6 +56,9 @@ class _Threads:
         except RuntimeError:  # the machine gives no more threads
             with self._lock:
                 self._count -= 1
+                if self._idle:  # since then; it would not look at what waits
+                    self._idle.pop().put(job)
+                    return
                 if not self._count:
                     raise
                 self._waiting.append(job)

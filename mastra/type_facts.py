@@ -9,13 +9,26 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-__all__ = ["TypeFacts", "exact_form", "facts_of"]
+__all__ = ["TypeFacts", "allows_extra", "exact_form", "facts_of", "parts_of"]
 
-_LEFT_ALONE = frozenset({"cls", "config", "metadata", "ref", "schema_ref", "default", "cls_name"})
+_LEFT_ALONE = frozenset(
+    {
+        "cls",
+        "cls_name",
+        "config",
+        "default",
+        "expected",
+        "members",
+        "metadata",
+        "ref",
+        "schema_ref",
+    }
+)
+_BY_NAME = frozenset({"fields", "choices"})
 _SAFE_KEYS = frozenset(
     {"str", "int", "float", "bool", "decimal", "date", "datetime", "time", "timedelta", "uuid"}
 )
@@ -62,18 +75,38 @@ def _walk(core: Any, facts: TypeFacts) -> None:
     if not isinstance(core, Mapping):
         return
     node = cast("Mapping[str, Any]", core)
-    kind = node.get("type")
-    look = _LOOK.get(kind) if isinstance(kind, str) else None
+    kind: str = node.get("type", "")
+    look = _LOOK.get(kind)
     if look is not None:
         look(node, facts)
-    elif isinstance(kind, str) and (kind.startswith("function-") or kind in _DOUBTFUL):
+    elif kind.startswith("function-") or kind in _DOUBTFUL:
         facts.is_doubtful = True
     if node.get("serialization") is not None:
         facts.is_doubtful = True
+    for part in parts_of(node):
+        _walk(part, facts)
+
+
+def parts_of(node: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what may hold the schemas in a node of a core schema, and none of its other facts."""
     for key, part in node.items():
         if key == "serialization" or key in _LEFT_ALONE:
             continue
-        _walk(part, facts)
+        if key in _BY_NAME and isinstance(part, Mapping):
+            # By names of the author's, which may be those of a node's own facts: `type`, `config`.
+            yield from cast("Mapping[Any, Any]", part).values()
+        else:
+            yield part
+
+
+def allows_extra(node: Mapping[str, Any]) -> bool:
+    """Return whether a node of a core schema takes fields that it does not know."""
+    config: Mapping[str, Any] = node.get("config") or {}
+    return "allow" in (
+        node.get("extra_behavior"),
+        node.get("extra_fields_behavior"),
+        config.get("extra_fields_behavior"),
+    )
 
 
 def _any(_: Mapping[str, Any], facts: TypeFacts) -> None:
@@ -163,12 +196,7 @@ def _dataclass(node: Mapping[str, Any], facts: TypeFacts) -> None:
 
 def _extra(node: Mapping[str, Any], facts: TypeFacts) -> None:
     config: Mapping[str, Any] = node.get("config") or {}
-    allowed = (
-        node.get("extra_behavior"),
-        node.get("extra_fields_behavior"),
-        config.get("extra_fields_behavior"),
-    )
-    if "allow" in allowed:
+    if allows_extra(node):
         facts.has_any = True
         facts.is_ambiguous = True
     if config.get("ser_json_timedelta") or config.get("ser_json_bytes"):
@@ -261,6 +289,9 @@ def exact_form(core: Any) -> Any:
             kept = ("ser_json_timedelta", "ser_json_bytes", "val_json_bytes")
             config = cast("Mapping[str, Any]", part)
             made[key] = {name: value for name, value in config.items() if name not in kept}
+        elif key in _BY_NAME and isinstance(part, Mapping):
+            named = cast("Mapping[Any, Any]", part)
+            made[key] = {name: exact_form(value) for name, value in named.items()}
         else:
             made[key] = part if key in _LEFT_ALONE else exact_form(part)
     functions = _EXACT.get(made.get("type", ""))

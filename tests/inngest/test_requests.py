@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mastra import create_workflow
+from mastra import StepContext, create_step, create_workflow
 from mastra.inngest.ops import FrontierOps
 from tests.inngest import flows
 from tests.support.inngest_env import DevServer, Host, inngest_host
@@ -102,3 +102,47 @@ async def test_a_suspended_and_resumed_run_costs_two_on_a_real_server(
             result = await run.resume({"add": 5})
         assert result.unwrap().value == 6
         assert host.requests == 2
+
+
+ENDS = {"fail": "failed", "bail": "success", "abort": "canceled", "suspend": "suspended"}
+
+
+def ending(how: str) -> Any:
+    async def execute(ctx: StepContext[Any]) -> Any:
+        match how:
+            case "fail":
+                raise ValueError("no")
+            case "bail":
+                ctx.bail("all")
+            case "abort":
+                ctx.abort()
+            case _:
+                await ctx.suspend({})
+        return 0
+
+    return create_step(id="ending", execute=execute)
+
+
+@pytest.mark.parametrize("order", ["in turn", "reversed"])
+@pytest.mark.parametrize("how", ENDS)
+async def test_what_was_planned_runs_whatever_one_of_it_has_said(
+    host: Host, fake: FakeInngest, how: str, order: Any
+) -> None:
+    fake.order = order
+    ran: list[str] = []
+
+    def noting(name: str) -> Any:
+        async def execute(ctx: StepContext[Any]) -> int:
+            ran.append(name)
+            return 1
+
+        return create_step(id=name, execute=execute)
+
+    inner = create_workflow(id="inner", input_schema=Any, output_schema=Any)
+    inner.parallel([noting("c"), noting("d")]).commit()
+    workflow = flows.begin(output=Any)
+    workflow.parallel([noting("a"), ending(how), noting("b"), inner]).then(noting("after")).commit()
+    async with flows.on(host, workflow) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        assert (await run.start({"value": 0})).status == ENDS[how]
+    assert sorted(ran) == ["a", "b", "c", "d"]
