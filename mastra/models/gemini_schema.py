@@ -132,6 +132,8 @@ class _Dialect:
                 made[key] = part if isinstance(part, bool) else self._node(part, inside)
         if "prefixItems" in found:
             made["prefixItems"] = [self._node(part, inside) for part in found.pop("prefixItems")]
+        if "array" in kinds_of(made) and not {"items", "prefixItems"} & set(made):
+            made["items"] = {}  # what a list holds has to be said, though it is anything
 
     def _leads_back(self, schema: Any, inside: str) -> bool:
         return any(inside in self._reached(ref) for ref in _references(schema))

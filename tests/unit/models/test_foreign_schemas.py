@@ -294,6 +294,20 @@ def test_gemini_can_say_every_value_that_is_listed(field: Any, values: list[Any]
         assert "true" in sent["description"], "what cannot be listed is told"
 
 
+def test_gemini_is_told_that_a_list_may_hold_anything() -> None:
+    """It refuses the whole request for a list that does not say what it holds: servers send such."""
+    pair = {"type": "array", "prefixItems": [INTEGER, INTEGER]}
+    given = object_of(
+        a={"type": "array"},
+        b={"type": ["array", "null"]},
+        c=pair,
+        d={"type": "array", "items": TEXT},
+    )
+    fields: Any = function_schema(given)["properties"]
+    assert (fields["a"], fields["b"]["items"]) == ({"type": "array", "items": {}}, {})
+    assert (fields["c"], fields["d"]) == (pair, {"type": "array", "items": TEXT})
+
+
 def test_gemini_is_held_to_a_type_that_is_only_referred_to() -> None:
     node = object_of(name=TEXT, next={"$ref": "#/$defs/Node"})
     schema = {"$ref": "#/$defs/Node", "$defs": {"Node": node}}
