@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from mastra.late import LateModule
 from mastra.schema import Schema
+from mastra.type_facts import parts_of
 
 if TYPE_CHECKING:
     import pydantic
@@ -154,9 +155,8 @@ def _parts_of(core: Any) -> Iterator[dict[str, Any]]:
     if isinstance(core, dict):
         schema = cast("dict[str, Any]", core)
         yield schema
-        for key, part in schema.items():
-            if key not in ("metadata", "serialization", "cls", "default"):
-                yield from _parts_of(part)
+        for part in parts_of(schema):
+            yield from _parts_of(part)
     elif isinstance(core, (list, tuple)):
         for part in cast("Sequence[Any]", core):
             yield from _parts_of(part)
