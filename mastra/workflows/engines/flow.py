@@ -73,7 +73,7 @@ async def run_step(
     run = walk.run
     record = run.journal.get(op_id)
     if record is None or record.status == "retry" or op_id in run.open_ops:
-        if run.stop.is_thrown:
+        if run.stop.is_thrown and not walk.ops.seeks_one:
             raise Halt("canceled")
         if run.per_step:
             pause_before(run, op_id, claims=True)

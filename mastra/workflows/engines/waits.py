@@ -31,7 +31,7 @@ async def run_sleep(walk: Walk, scope: Scope, node: SleepNode, value: Json) -> J
     op_id = scope.prefix + node.op
     record = run.journal.get(op_id)
     if record is None or record.status != "success":
-        if run.stop.is_thrown:
+        if run.stop.is_thrown and not walk.ops.seeks_one:
             raise Halt("canceled")
         if record is None:
             if run.per_step:

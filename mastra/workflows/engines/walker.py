@@ -64,6 +64,6 @@ async def _walk_nodes(
                 path.append(node.id)
             value = await flow.run_block(walk, scope, node, value, decision)
             decision = None
-        if run.stop.is_thrown:
+        if run.stop.is_thrown and not walk.ops.seeks_one:
             raise Halt("canceled")
     return value
