@@ -111,7 +111,7 @@ def _shape(node: Any, note: str) -> str:
     match node["type"]:
         case "sleep" | "sleepUntil":
             return f"{{{{{_quoted(name, note)}}}}}"
-        case "mapping":
+        case "step" if "mapConfig" in node["step"]:
             return f"[/{_quoted(name, note)}/]"
         case "foreach":
             return f"[[{_quoted(f'for each: {name}', note)}]]"
