@@ -39,4 +39,4 @@ class MCPServerPrompts:
     dicts with `name`, `description`, `required`."""
     get_prompt_messages: Callable[[str, dict[str, str], ToolContext], Any]
     """`(name, args, ctx)`: the prompt filled in: `Message`s, texts of the user's, or dicts with `role`
-    and `content` as the protocol has them."""
+    and `content` as the protocol has them; one of these alone, or a list."""

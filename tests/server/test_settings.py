@@ -55,6 +55,8 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: ApiRoute(path="/x", handler=keep, create_handler=str), "not both"),
     (lambda: ServerConfig(api_prefix="api"), "api_prefix must begin"),
     (lambda: ServerConfig(api_prefix="/api/"), "api_prefix must begin"),
+    (lambda: ServerConfig(allowed_hosts=["https://a.example"]), "without a scheme"),
+    (lambda: ServerConfig(push_origins=["https://a.example/path"]), "without a path"),
     (lambda: CorsConfig(credentials=True), "exact origins"),
     (lambda: BearerAuth([]), "tokens that are not empty"),
     (lambda: BearerAuth("secret"), "tokens that are not empty"),
@@ -207,6 +209,24 @@ async def test_an_unexpected_error_is_reported_from_wherever_it_comes(
         assert (answer.status_code, answer.json()) == (500, {"error": "Internal server error"})
     assert seen == [("password=hunter2", path)]
     assert f"GET {path} failed" in caplog.text
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_a_report_that_fails_changes_no_answer(
+    is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def report(error: Exception, request: Request) -> None:
+        raise ValueError(f"nobody hears of {error} at {request.url.path}")
+
+    async def broken() -> str:
+        raise RuntimeError("password=hunter2")
+
+    routes = [ApiRoute(path="/broken", method="GET", handler=broken)]
+    async with served(Mastra(), api_routes=routes, on_error=report if is_told else None) as client:
+        answer = await client.get("/broken")
+        assert (answer.status_code, answer.json()) == (500, {"error": "Internal server error"})
+    assert "GET /broken failed" in caplog.text
+    assert ("on_error raised" in caplog.text) is is_told
 
 
 @step(suspend_schema=str, resume_schema=int)
