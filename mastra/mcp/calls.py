@@ -219,10 +219,9 @@ class HeldCall:
 
     async def stop(self) -> None:
         """Stop the call, which tells the server."""
-        task = self.task
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+        task = cast("asyncio.Task[Any]", self.task)
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def asking_call(connection: Connection) -> HeldCall | None:

@@ -238,13 +238,20 @@ async def test_an_answer_without_a_place_to_go_to_stays_as_it_is() -> None:
     async def elsewhere() -> Response:
         return Response(status_code=307, headers={"location": "http://[bad/x"})
 
+    async def away() -> Response:
+        return Response(status_code=307, headers={"location": "https://docs.example.com/x"})
+
     routes = [
+        ApiRoute(path="/away", method="GET", handler=away),
         ApiRoute(path="/same", method="GET", handler=unchanged),
         ApiRoute(path="/odd", method="GET", handler=elsewhere),
     ]
     async with served(Mastra(), api_routes=routes) as client:
         same = await client.get("/same")
         assert (same.status_code, same.headers["etag"], same.content) == (304, '"x"', b"")
+        # To another host only the application sends a caller.
+        far = await client.get("/away")
+        assert (far.status_code, far.headers["location"]) == (307, "https://docs.example.com/x")
         odd = await client.get("/odd")
         assert (odd.status_code, odd.headers["location"]) == (307, "http://[bad/x")
 

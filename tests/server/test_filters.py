@@ -103,6 +103,28 @@ async def test_threads_belong_to_somebody() -> None:
         assert (await client.get(f"{threads}/t/messages")).json()["total"] == 0
 
 
+async def test_messages_are_deleted_by_whoever_they_belong_to() -> None:
+    auth = ServerConfig(auth=BearerAuth({"a": "alice", "b": "bob"}))
+    alice, bob = ({"authorization": f"Bearer {name}"} for name in "ab")
+    async with served(application(), auth) as client:
+        await client.post("/memory/threads", json={"threadId": "t"}, headers=alice)
+        said = [
+            {"id": name, "threadId": "t", "role": "user", "content": name} for name in ("m", "n")
+        ]
+        await client.post("/memory/save-messages", json={"messages": said}, headers=alice)
+        for ids, headers, status in (
+            (["m"], bob, 403),
+            (["m", "never"], alice, 403),
+            ("m", alice, 200),
+            (["n"], alice, 200),
+        ):
+            body = {"messageIds": ids}
+            answer = await client.post("/memory/messages/delete", json=body, headers=headers)
+            assert answer.status_code == status, (ids, answer.text)
+        left = await client.get("/memory/threads/t/messages", headers=alice)
+        assert left.json()["total"] == 0
+
+
 async def test_notes_have_the_form_that_the_author_gave_them() -> None:
     async with served(application()) as client:
         where = {"agentId": "noting", "resourceId": "ann"}

@@ -102,7 +102,9 @@ async def test_the_form_of_an_answer_and_the_choice_of_a_tool(path: str) -> None
         asked = {"response_format": form} if is_chat else {"text": {"format": form}}
         answer = await client.post(path, json={**body, **asked, "tool_choice": "none"})
         assert answer.status_code == 200, answer.text
-        answer = await client.post(path, json={**body, "tool_choice": chosen})
+        plain = {"type": "text"}
+        asked = {"response_format": plain} if is_chat else {"text": {"format": plain}}
+        answer = await client.post(path, json={**body, **asked, "tool_choice": chosen})
         assert answer.status_code == 200, answer.text
         odd = await client.post(path, json={**body, "tool_choice": {"type": "function"}})
         assert (odd.status_code, "tool_choice is auto" in odd.text) == (400, True)
