@@ -7,6 +7,7 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
+from weakref import WeakSet
 
 from mastra.errors import ConfigError
 from mastra.given import FLAG, SECONDS, check_given, having
@@ -66,19 +67,27 @@ class Observability:
         self.retention_s = retention_s
         self._provider = tracer_provider
         self._buffer: TelemetryBuffer | None = None
+        self._bound = WeakSet[Observability]()
         self._tracer: Tracer | None = None
         self._seen: Any = None
 
     def kept_in(self, storage: Any) -> Observability:
         """Return a copy for an application with this storage."""
         bound = copy.copy(self)
+        bound._bound = WeakSet()  # noqa: SLF001
+        self._bound.add(bound)
         bound._buffer = TelemetryBuffer(storage, retention_s=self.retention_s)  # noqa: SLF001
         return bound
 
     async def flush(self) -> None:
-        """Have stored what has ended so far; otherwise that takes about a second."""
+        """Have stored what has ended so far; otherwise that takes about a second.
+
+        Of what was given to several applications, the spans and records of all of them.
+        """
         if self._buffer is not None:
             await self._buffer.flush()
+        for bound in list(self._bound):
+            await bound.flush()
 
     async def aclose(self) -> None:
         """Store what has ended, and end what would store more."""

@@ -50,13 +50,16 @@ ENDS = {
 }
 
 
-def application(storage: Any, **options: Any) -> Mastra:
+def flow_of() -> Any:
     @step
     async def double(n: int) -> int:
         return 2 * n
 
-    flow = create_workflow(id="flow", input_schema=int, output_schema=int).then(double).commit()
-    return Mastra(workflows=[flow], storage=storage, observability=Observability(**options))
+    return create_workflow(id="flow", input_schema=int, output_schema=int).then(double).commit()
+
+
+def application(storage: Any, **options: Any) -> Mastra:
+    return Mastra(workflows=[flow_of()], storage=storage, observability=Observability(**options))
 
 
 async def play(mastra: Mastra, run_id: str = "r") -> None:
@@ -214,3 +217,15 @@ def test_a_retention_of_nothing_is_refused() -> None:
         Observability(retention_s=0)
     with pytest.raises(ConfigError, match="takes an Observability"):
         Mastra(observability=True)  # type: ignore[arg-type]
+
+
+async def test_what_was_given_to_applications_flushes_what_they_have_seen() -> None:
+    given = Observability()
+    for count in (1, 2):
+        storage = SQLStorage("sqlite:///:memory:")
+        async with storage:
+            mastra = Mastra(workflows=[flow_of()], storage=storage, observability=given)
+            await play(mastra, f"r{count}")
+            await given.flush()
+            assert len((await storage.observability.list_traces(limit=9)).roots) == 1
+            await mastra.aclose()
