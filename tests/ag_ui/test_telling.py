@@ -219,7 +219,11 @@ async def test_a_processor_may_drop_what_opens_and_closes(dropped: str) -> None:
 async def test_a_page_is_sent_no_empty_pieces() -> None:
     dropped = without("text-start text-delta reasoning-start reasoning-delta")
     unopened = without("text-start reasoning-start")
-    for change in (emptied, dropped, lambda part: emptied(unopened(part))):
+
+    def unopened_and_emptied(part: Any) -> Any:
+        return emptied(unopened(part))
+
+    for change in (emptied, dropped, unopened_and_emptied):
         async with page_of(agent(THOUGHTFUL, output_processors=[Filter(change)])) as page:
             ended = await page.ask("go")
         assert ended["outcome"] == {"type": "success"}

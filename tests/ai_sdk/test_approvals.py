@@ -367,7 +367,11 @@ async def test_a_run_that_waits_again_stays_the_message_that_it_was(
     page = Page(http, "durable", chat)
     await page.ask("pay")
     data, *_ = [c["data"] for c in page.chunks if c["type"] == "data-tool-call-approval"]
-    body = {"messages": [], "runId": data["runId"], "resumeData": {"approved": True}}
+    body: dict[str, Any] = {
+        "messages": [],
+        "runId": data["runId"],
+        "resumeData": {"approved": True},
+    }
     assert chunks_of(await page.post(**body))[-1]["type"] == "finish"
     assert deeds.paid == ["ann"]
     shown = put_together({}, chunks_of(await page.go_on()))

@@ -342,7 +342,7 @@ async def test_of_a_long_conversation_the_first_question_may_be_asked_anew() -> 
     answering = Agent(id="a", model=ScriptedModel("Well."), memory=memory)
     mastra = Mastra(agents={"a": answering}, server=ServerConfig(api_routes=chat_route()))
     bound = memory.bound_to(mastra)
-    thread = {"thread_id": "thread", "resource_id": "thread"}
+    thread: dict[str, Any] = {"thread_id": "thread", "resource_id": "thread"}
     await bound.create_thread(**thread)
     earlier = [Message("user", f"said {place}", id=f"m-{place}") for place in range(60)]
     await bound.save_messages(earlier, **thread)

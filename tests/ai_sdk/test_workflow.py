@@ -164,9 +164,12 @@ async def test_start_and_finish_of_a_run_may_be_left_out() -> None:
     async def nothing(ctx: StepContext[Any]) -> dict[str, Any]:
         return {}
 
+    def at(chunk: dict[str, Any]) -> dict[str, Any]:
+        return {"at": chunk["type"]}
+
     kinds = [c["type"] for c in await shown_of(nothing, send_start=False, send_finish=False)]
     assert set(kinds) == {"data-workflow", "data-workflow-step"}
-    chunks = await shown_of(nothing, message_metadata=lambda chunk: {"at": chunk["type"]})
+    chunks = await shown_of(nothing, message_metadata=at)
     assert [chunks[0]["messageMetadata"]["at"], chunks[-1]["messageMetadata"]["at"]] == [
         "start",
         "finish",
