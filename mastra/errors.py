@@ -261,6 +261,13 @@ ROW_UNREADABLE: Final = "ROW_UNREADABLE"
 """The code of a `StorageError` about something stored that cannot be read."""
 
 
+_STORAGE_SAYS: Final = {
+    VALUE_NOT_STORABLE: "The request holds a text, a number or a date that cannot be stored.",
+    ROW_UNREADABLE: "What is stored under this id cannot be read. It is damaged, or of another "
+    "program.",
+}
+
+
 class StorageError(RunError):
     """The storage refused a call or could not be reached.
 
@@ -270,6 +277,15 @@ class StorageError(RunError):
 
     code = "STORAGE_ERROR"
     is_lasting: bool = False
+
+    @staticmethod
+    def told(code: str) -> str:
+        """Return what callers are told: neither which database it is, nor what its driver said.
+
+        Args:
+            code: The error's.
+        """
+        return _STORAGE_SAYS.get(code, "The storage cannot be used at the moment.")
 
 
 class StreamOverflowError(RunError):

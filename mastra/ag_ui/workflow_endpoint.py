@@ -43,8 +43,6 @@ __all__ = ["workflow_endpoint"]
 
 _BATCH = 64
 _ENDED = frozenset(("success", "failed", "tripwire", "canceled", "bailed"))
-_IN_ORDER = frozenset(("suspended", "success"))
-"""How a run ends that another may follow."""
 _TAKEN = (ResumeClaimedError, RunClaimedError, RunStateError)
 
 AnyWorkflow = Workflow[Any, Any, Any]
@@ -225,16 +223,13 @@ class _Running:
             async for made in self._leg_frames(events, teller):
                 yield made
             for one, entry in others:
-                status = await events.status()
-                if status not in _IN_ORDER:
-                    break
-                if one.run_id == events.run_id and status != "suspended":
-                    continue
-                if one.run_id != events.run_id and status == "suspended":
+                status, is_same = await events.status(), one.run_id == events.run_id
+                if status == "suspended" and not is_same:
                     waits = events  # it asks for more
-                events = await self._leg(one, entry)
-                async for made in self._leg_frames(events, teller):
-                    yield made
+                if status == "suspended" or (status == "success" and not is_same):
+                    events = await self._leg(one, entry)
+                    async for made in self._leg_frames(events, teller):
+                        yield made
             teller.close()
             is_success = await events.status() == "success"
             await self._end(waits if waits is not None and is_success else events, teller)

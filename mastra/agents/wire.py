@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mastra.errors import StepError
+from mastra.errors import StepError, StorageError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
 
@@ -33,12 +33,15 @@ def plain(value: Any) -> Json:
 
 
 def error_to_wire(error: BaseException) -> dict[str, Json]:
-    """Return an error as Mastra sends it."""
+    """Return an error as Mastra sends it; of the storage only what callers are told."""
     if isinstance(error, StepError) and "name" in error.details:
         # Made from what was stored of another error, as which it is sent.
-        known = error.details
-        return {key: known[key] for key in ("message", "name", "code", "details") if key in known}
-    wire: dict[str, Json] = error_to_json(error)
+        known: dict[str, Json] = error.details
+    else:
+        known = error_to_json(error)
+    wire = {key: known[key] for key in ("message", "name", "code", "details") if key in known}
     if "code" in wire:
         wire["code"] = str(wire["code"])
-    return {key: wire[key] for key in ("message", "name", "code", "details") if key in wire}
+    if isinstance(error, StorageError) or wire.get("name") == StorageError.__name__:
+        wire["message"] = StorageError.told(str(wire.get("code")))
+    return wire

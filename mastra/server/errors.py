@@ -109,18 +109,10 @@ def answer_to(error: BaseException) -> Response | None:
 
 
 def _mastra_error(error: MastraError) -> Response:
-    status, message = status_of(error), error.message
-    if isinstance(error, StorageError):
-        # It says which database, and what its driver said.
-        message = _STORAGE_SAYS.get(status, "The storage cannot be used at the moment.")
+    status = status_of(error)
+    message = error.told(error.code) if isinstance(error, StorageError) else error.message
     # The original's answers have the message alone, so the code travels beside them.
     return error_response(status, message, {CODE_HEADER: error.code})
-
-
-_STORAGE_SAYS = {
-    400: "The request holds a text, a number or a date that cannot be stored.",
-    500: "What is stored under this id cannot be read. It is damaged, or of another program.",
-}
 
 
 _PARTS = {"body": "request body", "query": "query parameters", "path": "path parameters"}

@@ -189,6 +189,7 @@ async def test_a_storage_that_fails_in_the_middle_ends_the_run(
     flow: Any = create_workflow(id="w", **ANY)
     page, ended = await run_of(flow.parallel([step("nap", nap), step("spoil", spoil)]), thread)
     assert (ended["type"], ended["code"]) == ("RUN_ERROR", "STORAGE_ERROR")
+    assert ended["message"] == "The storage cannot be used at the moment."
     assert "nap" in [one["stepName"] for one in page.of("STEP_FINISHED")]
 
 

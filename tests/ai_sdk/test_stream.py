@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -399,3 +400,18 @@ async def test_what_an_agent_of_an_agent_of_an_agent_asks_is_asked_of_the_page()
         )
         assert await going_on.text() == "ok"
     assert paid == ["ann"]
+
+
+async def test_a_stream_that_the_application_closes_ends_as_stopped() -> None:
+    async def endless() -> Any:
+        yield "One "
+        await asyncio.Event().wait()
+
+    stream = Agent(id="a", model=FunctionModel(lambda _: endless())).stream("q")
+    chunks: list[dict[str, Any]] = []
+    async for chunk in to_ui_message_stream(stream):
+        chunks.append(chunk)
+        if chunk["type"] == "text-delta":
+            await stream.aclose()
+    assert kinds(chunks)[-4:] == ["text-end", "finish-step", "abort", "finish"]
+    assert chunks[-1]["finishReason"] == "interrupted"

@@ -14,10 +14,12 @@ from mastra.errors import (
     IdTakenError,
     ModelError,
     RunNotFoundError,
+    StorageError,
     UsageLimitError,
     ValidationError,
 )
 from mastra.failures import Guard
+from mastra.logs import get_logger
 from mastra.processors.base import TripwireSignal
 
 __all__ = ["conclude", "out_of_time"]
@@ -66,6 +68,9 @@ async def _fail(run: AgentRun, recorder: StepRecorder | None, error: Exception) 
     """Stream that the run failed."""
     run.error = error
     run.status = "failed"
+    if isinstance(error, StorageError):
+        # Those who read the run are not told what it says.
+        get_logger({"agent": run.spec.id, "run": run.run_id}).error("The run failed: %s", error)
     run.emit("error", ErrorPayload(error))
     await _end_early(run, recorder, "error")
     if isinstance(error, UsageLimitError) and error.result is None:
