@@ -67,7 +67,7 @@ class Observability:
         self.retention_s = retention_s
         self._provider = tracer_provider
         self._buffer: TelemetryBuffer | None = None
-        self._bound = WeakSet[Observability]()
+        self._bound: WeakSet[Observability] = WeakSet()
         self._tracer: Tracer | None = None
         self._seen: Any = None
 
