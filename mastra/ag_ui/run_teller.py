@@ -73,7 +73,7 @@ class RunTeller:
 
     def _output(self, step_id: str, output: Any) -> None:
         known = cast("Mapping[str, Any]", output if isinstance(output, Mapping) else {})
-        kind, is_agents = str(known.get("type") or ""), known.get("from") in {"AGENT", "USER"}
+        kind, is_agents = str(known.get("type") or ""), known.get("from") in ("AGENT", "USER")
         if kind.startswith("data-") and "data" in known:
             put_data(self._outbox, kind, known)
         elif kind and is_agents and "runId" in known:

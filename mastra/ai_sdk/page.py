@@ -214,7 +214,8 @@ def results_of_page(message: PageMessage, own: Collection[str]) -> list[dict[str
     """
     found: list[dict[str, Any]] = []
     for name, part in _calls(_last_step(message)):
-        is_done = part.get("state") in _OUTPUT and part.get("preliminary") is not True
+        # Text, or something else in its place, which is no state.
+        is_done = str(part.get("state")) in _OUTPUT and part.get("preliminary") is not True
         is_ours = name in own or name.startswith(_OURS)
         if not is_done or is_ours or part.get("providerExecuted"):
             continue

@@ -97,7 +97,7 @@ class RunTranslator:
     def _output(self, step_id: str, output: Any) -> list[UIChunk]:
         """Show what a step wrote: its own data, or the stream of an agent."""
         known = cast("Mapping[str, Any]", output if isinstance(output, Mapping) else {})
-        kind, is_agents = str(known.get("type") or ""), known.get("from") in {"AGENT", "USER"}
+        kind, is_agents = str(known.get("type") or ""), known.get("from") in ("AGENT", "USER")
         if kind.startswith("data-") and "data" in known:
             return [custom_chunk(kind, known)]
         if not kind or not is_agents or "runId" not in known:

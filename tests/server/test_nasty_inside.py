@@ -13,9 +13,18 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from mastra import Agent, Mastra, ServerConfig, create_workflow, step, tool
+from mastra import (
+    Agent,
+    Mastra,
+    ServerConfig,
+    StepContext,
+    create_step,
+    create_workflow,
+    step,
+    tool,
+)
 from mastra.ag_ui import ag_ui_route
-from mastra.ai_sdk import chat_route
+from mastra.ai_sdk import chat_route, workflow_route
 from mastra.memory import Memory
 from mastra.observability import Observability
 from mastra.server import create_app, openai_route
@@ -162,6 +171,24 @@ BODIES: dict[str, Any] = {
             {"id": "o", "role": "user", "parts": [{"type": "text", "text": "x"}]},
         ],
         "trigger": "submit-message",
+    },
+    "/chat/a?": {
+        "id": "u",
+        "messages": [
+            {
+                "id": "z",
+                "role": "assistant",
+                "parts": [
+                    {
+                        "type": "tool-t",
+                        "toolCallId": "c",
+                        "state": "output-available",
+                        "input": {"n": 1},
+                        "output": {"a": 1},
+                    }
+                ],
+            }
+        ],
     },
     "/ag-ui/a": {
         "threadId": "t",
@@ -317,6 +344,36 @@ async def test_it_is_said_what_is_wrong(
 ) -> None:
     answer = await client.post(path, json={"messages": "x", **body})
     assert (answer.status_code, says in answer.json()["error"]) == (400, True), answer.text
+
+
+@pytest.mark.parametrize("said", [["x"], {"a": 1}, 5, None])
+async def test_what_a_step_writes_ends_no_stream(said: Any) -> None:
+    """A step writes what it likes, also under names that mean something elsewhere."""
+
+    async def tell(ctx: StepContext[Any]) -> int:
+        await ctx.writer.write({"type": "note", "from": said, "runId": said, "payload": said})
+        return 1
+
+    telling = create_step(id="tell", input_schema=Any, output_schema=int, execute=tell)
+    flow = create_workflow(id="w", input_schema=Any, output_schema=int).then(telling).commit()
+    routes = [workflow_route("/flow/{workflow_id}"), ag_ui_route("/ag-ui/{workflow_id}")]
+    app = create_app(Mastra(workflows={"w": flow}), ServerConfig(api_routes=routes))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        page = await client.post("/flow/w", json={"inputData": 1})
+        assert '"finishReason":"stop"' in page.text
+        assert page.text.endswith("data: [DONE]\n\n")
+        given: dict[str, Any] = {
+            "threadId": "t",
+            "runId": "r",
+            "state": {},
+            "messages": [],
+            "tools": [],
+            "context": [],
+            "forwardedProps": {"inputData": 1},
+        }
+        events = await client.post("/ag-ui/w", json=given)
+        assert '"type":"RUN_FINISHED"' in events.text, events.text
 
 
 RESPONSES: list[tuple[dict[str, Any], str]] = [
