@@ -19,12 +19,15 @@ WANTED = 95.0
 
 FLOORS = {
     "a2a": 98.0,
+    "ag_ui": 99.0,
     "agents": 89.0,
+    "ai_sdk": 99.0,
     "cli": 95.0,
     "mcp": 99.0,
     "memory": 98.0,
     "models": 98.0,
     "observability": 97.0,
+    "pages": 96.0,
     "processors": 95.0,
     "schedules": 95.0,
     "server": 99.0,
