@@ -73,7 +73,7 @@ def described() -> Iterator[schemathesis.BaseSchema]:
     while not server.started:
         time.sleep(0.01)
     port = listener.getsockname()[1]
-    made = schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/api/openapi.json")
+    made = schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/api/openapi.json", timeout=60)
     made.config.phases.coverage.enabled = False
     # One workflow of its own stands for all: they share the code. It ends, whatever its input. Of
     # routes that are at two places, those at one do.
