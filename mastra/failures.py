@@ -176,8 +176,6 @@ def contained(error: BaseException) -> Exception:
     So it does for one that raises, or lies, when it is asked about itself: `isinstance`, logging
     and tracebacks ask.
     """
-    if _is_ordinary(error):
-        return cast("Exception", error)
     name, text = name_of(error), text_of(error)
     if issubclass(type(error), asyncio.CancelledError):
         text = "it awaited something that was cancelled, and nobody had cancelled the run"

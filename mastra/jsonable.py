@@ -344,7 +344,9 @@ def unserializable(value: object, what: str, error: BaseException) -> Serializat
 
 def _raised_by_serializer(error: BaseException) -> str | None:
     """Return the name of what code of the user's raised while a value was written."""
-    if isinstance(error, (ValueError, RecursionError)):  # pydantic's own errors are of these
+    if isinstance(error, pydantic_core.PydanticSerializationError) and error.__cause__ is not None:
+        error = error.__cause__
+    elif isinstance(error, (ValueError, RecursionError)):  # pydantic's own errors are of these
         return None
     return _named(type(error)).rpartition(".")[2]
 

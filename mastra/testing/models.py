@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
 from mastra.clock import sleep
-from mastra.errors import MastraError, ModelError
+from mastra.errors import ConfigError, MastraError, ModelError
+from mastra.given import shown
 from mastra.models.base import ModelRequest
 from mastra.models.chunks import (
     FinishChunk,
@@ -24,6 +35,9 @@ from mastra.models.chunks import (
     Usage,
 )
 from mastra.models.guard import RequestBlock
+from mastra.models.http_errors import may_pass
+from mastra.models.messages import ToolCallPart
+from mastra.names import hint
 
 __all__ = ["FunctionModel", "ScriptedModel", "ToolCall", "Turn", "block_model_requests"]
 
@@ -42,7 +56,8 @@ class ToolCall:
     name: str
     args: Any = None
     id: str | None = None
-    """Default: `call_1`, `call_2`, … in the order of the script."""
+    """Default: `call_1`, `call_2`, … in the order of the script; of a
+    `FunctionModel` after those of the request's messages."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +100,25 @@ def _turn(value: TurnInput) -> Turn:
         case BaseException():
             return Turn(error=value)
         case Mapping():
+            unknown = value.keys() - _FIELDS
+            if unknown:
+                raise ConfigError(
+                    f"A turn has {', '.join(map(repr, sorted(map(str, unknown))))}, which no turn "
+                    f"has.{hint(unknown, _FIELDS)}"
+                )
             return Turn(**value)
-        case _:
+        case list() | tuple() if all(isinstance(item, (str, ToolCall)) for item in value):
             texts = tuple(item for item in value if isinstance(item, str))
             calls = tuple(item for item in value if isinstance(item, ToolCall))
             return Turn(texts, calls)
+        case _:
+            raise ConfigError(
+                f"A turn is {shown(value)}. It takes text, a ToolCall, an error to raise, a Turn, a "
+                "dict of what a Turn takes, or a list of texts and ToolCalls."
+            )
+
+
+_FIELDS = frozenset(Turn.__dataclass_fields__)
 
 
 def _pieces(text: str | Sequence[str]) -> Sequence[str]:
@@ -119,7 +148,7 @@ class ScriptedModel:
         self.turns = [_turn(turn) for turn in turns]
         self.requests: list[ModelRequest] = []
         """What was asked, call by call."""
-        self._calls = 0
+        self._numbers = itertools.count(1)
 
     @property
     def calls(self) -> int:
@@ -138,29 +167,9 @@ class ScriptedModel:
                 f"ScriptedModel was called {self.calls} times and has {len(self.turns)} turns.",
                 code="SCRIPT_EXHAUSTED",
             )
-        turn = self.turns[self.calls - 1]
-        for chunk in self._play(turn):
-            if turn.delay:
-                await sleep(turn.delay)
-            yield chunk
-        if turn.error is not None:
-            if turn.delay:
-                await sleep(turn.delay)
-            raise turn.error
-        if turn.chunks is None:
-            reason: FinishReason = "tool-calls" if turn.tool_calls else "stop"
-            yield FinishChunk(turn.finish_reason or reason, None, turn.usage)
-
-    def _play(self, turn: Turn) -> list[ModelChunk]:
-        if turn.chunks is not None:
-            return list(turn.chunks)
-        chunks: list[ModelChunk] = [ReasoningDelta(piece) for piece in _pieces(turn.reasoning)]
-        chunks += [TextDelta(piece) for piece in _pieces(turn.text)]
-        for given in turn.tool_calls:
-            call = given if isinstance(given, ToolCall) else ToolCall(**given)
-            self._calls += 1
-            chunks += _call_chunks(call, call.id or f"call_{self._calls}")
-        return chunks
+        async with aclosing(_played(self.turns[self.calls - 1], self._numbers)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def assert_done(self) -> None:
         """Check that the whole script was played.
@@ -197,6 +206,33 @@ class ScriptedModel:
             self.assert_done()
 
 
+async def _played(turn: Turn, numbers: Iterator[int]) -> AsyncGenerator[ModelChunk]:
+    """Stream a turn; calls without an id of their own get the next number."""
+    for chunk in _chunks_of(turn, numbers):
+        if turn.delay:
+            await sleep(turn.delay)
+        yield chunk
+    if turn.error is not None:
+        if turn.delay:
+            await sleep(turn.delay)
+        raise turn.error
+    if turn.chunks is None:
+        reason: FinishReason = "tool-calls" if turn.tool_calls else "stop"
+        yield FinishChunk(turn.finish_reason or reason, None, turn.usage)
+
+
+def _chunks_of(turn: Turn, numbers: Iterator[int]) -> list[ModelChunk]:
+    if turn.chunks is not None:
+        return list(turn.chunks)
+    chunks: list[ModelChunk] = [ReasoningDelta(piece) for piece in _pieces(turn.reasoning)]
+    chunks += [TextDelta(piece) for piece in _pieces(turn.text)]
+    for given in turn.tool_calls:
+        call = given if isinstance(given, ToolCall) else ToolCall(**given)
+        number = next(numbers)
+        chunks += _call_chunks(call, call.id or f"call_{number}")
+    return chunks
+
+
 def _call_chunks(call: ToolCall, call_id: str) -> list[ModelChunk]:
     args = call.args if isinstance(call.args, str) else json.dumps(call.args or {})
     half = len(args) // 2
@@ -231,16 +267,22 @@ class FunctionModel:
         answer = self._function(request)
         if inspect.isasyncgen(answer):
             last: Any = None
-            async for chunk in answer:
-                last = TextDelta(chunk) if isinstance(chunk, str) else chunk
-                yield last
+            async with aclosing(answer) as chunks:
+                async for chunk in chunks:
+                    last = TextDelta(chunk) if isinstance(chunk, str) else chunk
+                    yield last
             if not isinstance(last, FinishChunk):
                 yield FinishChunk("stop", None, _USAGE)
             return
         if inspect.isawaitable(answer):
             answer = await answer
-        async for chunk in ScriptedModel(_turn(answer)).stream(request):
-            yield chunk
+        # By what it is shown, so that the calls of a conversation differ and those of two are alike.
+        made = sum(
+            isinstance(part, ToolCallPart) for one in request.messages for part in one.content
+        )
+        async with aclosing(_played(_turn(answer), itertools.count(made + 1))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 def block_model_requests(*, allow_loopback: bool = True) -> RequestBlock:
@@ -255,5 +297,5 @@ def block_model_requests(*, allow_loopback: bool = True) -> RequestBlock:
 def model_failure(message: str = "the model failed", *, status: int | None = None) -> ModelError:
     """Return an error as a provider's, for a script."""
     return ModelError(
-        message, status_code=status, is_retryable=status is not None and status >= 500
+        message, status_code=status, is_retryable=status is not None and may_pass(status)
     )

@@ -46,6 +46,7 @@ T = TypeVar("T")
 
 _FORMAT: Final = 1
 _COLUMNS: Final = ("status", "input", "result", "error", "state", "request_context", "data")
+_NAMES: Final = ("workflowId", "runId", "operations", "blocks")
 _ENDED_BY_ITSELF: Final = ("success", "failed", "tripwire", "suspended")
 
 
@@ -82,10 +83,10 @@ class RecordedRun:
         Raises:
             ConfigError: It is nothing that `to_json` gives.
         """
-        if data.get("format") != _FORMAT or not isinstance(data.get("operations"), list):
-            raise ConfigError(
-                f"This is no recorded run of format {_FORMAT}: record it anew with `record_run`."
-            )
+        found: Any = data
+        is_one = isinstance(found, dict) and data.get("format") == _FORMAT
+        if not is_one or any(name not in data for name in (*_NAMES, *_COLUMNS)):
+            raise _no_recorded_run("This")
         self._data = data
 
     def to_json(self) -> dict[str, Any]:
@@ -106,7 +107,10 @@ class RecordedRun:
         Raises:
             ConfigError: It is something else.
         """
-        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+        try:
+            return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, ConfigError):
+            raise _no_recorded_run(str(path)) from None
 
     def _loaded(self) -> LoadedRun:
         data = self._data
@@ -187,6 +191,12 @@ async def record_run(run: Run[Any]) -> RecordedRun:
         "blocks": _stored(loaded.blocks.values()),
     }
     return RecordedRun(cast("dict[str, Any]", to_jsonable(data, what="The run")))
+
+
+def _no_recorded_run(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what} is no recorded run of format {_FORMAT}: record it anew with `record_run`."
+    )
 
 
 def _stored(records: Iterable[StepRecord]) -> list[Json]:

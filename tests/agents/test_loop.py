@@ -19,6 +19,7 @@ from mastra.errors import (
     ModelError,
     RunStateError,
 )
+from mastra.models.chunks import FinishChunk
 from mastra.models.messages import Message
 from mastra.registry import Mastra
 from mastra.request_context import RequestContext
@@ -202,8 +203,9 @@ async def test_a_tool_starts_while_the_model_streams() -> None:
         if any(message.role == "tool" for message in request.messages):
             yield "end"
             return
-        for chunk in ScriptedModel()._play(Turn(tool_calls=[ToolCall("work")])):
-            yield chunk
+        async for chunk in ScriptedModel(ToolCall("work")).stream(request):
+            if not isinstance(chunk, FinishChunk):
+                yield chunk
         await asyncio.wait_for(started.wait(), 50)
         yield "and more"
 

@@ -85,6 +85,11 @@ def test_what_is_no_expression_is_refused(expression: str) -> None:
         Cron(expression)
 
 
+def test_what_never_comes_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'0 0 \*/31 \* MON#5' never comes"):
+        Cron("0 0 */31 * MON#5")  # the first of a month is no fifth Monday
+
+
 def test_a_zone_that_is_none_is_refused() -> None:
     for zone in ("Europe/Atlantis", "../etc", ""):
         with pytest.raises(ConfigError, match="time zone"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -133,3 +134,52 @@ async def test_two_programs_with_fake_ids_give_the_same_ones() -> None:
     first = await program()
     assert first == await program()
     assert first[0] == "00000000-0000-4000-8000-000000000001"
+
+
+async def test_a_sleep_of_nothing_gives_others_their_turn() -> None:
+    seen: list[str] = []
+    with FakeClock(auto=False) as clock:
+        other = asyncio.ensure_future(noted(seen))
+        await sleep(0)
+        await sleep(-1)
+        assert seen == ["other"]
+        assert (clock.sleeping, clock.monotonic()) == (0, 0)
+    await other
+
+
+async def noted(seen: list[str]) -> None:
+    seen.append("other")
+
+
+async def test_who_sleeps_in_another_thread_is_woken_there() -> None:
+    clock = FakeClock(auto=False)
+    woken: list[int] = []
+
+    async def nap() -> None:
+        await clock.sleep(3600)
+        woken.append(threading.get_ident())
+
+    thread = threading.Thread(target=asyncio.run, args=(nap(),))
+    thread.start()
+    while not clock.sleeping:
+        await asyncio.sleep(0.001)
+    await clock.advance(timedelta(hours=1))
+    thread.join(5)
+    assert woken == [thread.ident]
+    assert (clock.sleeping, clock.monotonic()) == (0, 3600)
+
+
+def test_what_waited_on_a_loop_that_has_closed_is_forgotten() -> None:
+    clock = FakeClock(auto=False)
+    called: list[str] = []
+
+    async def leave() -> None:
+        clock.call_later(10, lambda: called.append("left"))
+
+    async def wait() -> None:
+        clock.call_later(20, lambda: called.append("here"))
+        await clock.advance(30)
+
+    asyncio.run(leave())
+    asyncio.run(wait())
+    assert called == ["here"]

@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     InstanceOf,
+    PlainSerializer,
     PydanticUserError,
     SkipValidation,
     Tag,
@@ -311,3 +312,77 @@ def test_an_after_validator_may_give_what_it_likes() -> None:
     schema: Schema[list[int]] = Schema(Annotated[list[int], AfterValidator(sorted)])
     assert schema.load([3, 1]) == [1, 3]
     assert not schema.may_alias
+
+
+def gives(value: Any) -> Any:
+    """Return a type of anything that is written as some value."""
+    return Annotated[Any, PlainSerializer(lambda _: value)]
+
+
+class Colour(str, enum.Enum):  # noqa: UP042
+    RED = "red"
+
+
+class Held(BaseModel):
+    x: Any
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "packed"),
+    [
+        (Any, {"a": Colour.RED, 2: (1, {3})}, {"a": "red", "2": [1, [3]]}),
+        (Any, deque([Colour.RED]), ["red"]),
+        (Held, Held(x={1: {2: b"a"}}), {"x": {"1": {"2": "a"}}}),
+        (Held, Held(x=[dt.date(2020, 1, 2), Later(raw=b"b")]), {"x": ["2020-01-02", {"raw": "b"}]}),
+        (gives(1), 1.0, 1),
+    ],
+)
+def test_what_is_of_no_declared_type_is_kept_by_its_own(
+    type_: Any, value: Any, packed: Any
+) -> None:
+    assert Schema(type_).pack(value) == packed
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "told"),
+    [
+        (Any, {1: 2, "1": 3}, "has keys that JSON cannot tell apart"),
+        (gives("text"), [1, 2], r"reads back as another value \(list as str\)"),
+        (gives({"a": 1}), [1], r"reads back as another value \(list as dict\)"),
+        (gives([1]), {"a": 2}, "cannot be read back"),
+        (gives([1, 2]), (1,), "has 1 items and reads back with 2"),
+        (gives({"a": 1, "b": 2}), {"a": 1}, "has more in it when it is read"),
+        (gives({"b": 2}), {"a": 1}, "a is not there when it is read"),
+        (gives({"a": 2}), {"a": 1}, "a reads back as another value"),
+        (Annotated[dict, AfterValidator(lambda v: {**v, "b": 1})], {"a": 2}, "has more in it"),
+        (Annotated[dict, AfterValidator(lambda _: {"b": 1})], {"a": 2}, "a is not there"),
+    ],
+)
+def test_what_reads_back_otherwise_is_told_with_its_place(
+    type_: Any, value: Any, told: str
+) -> None:
+    with pytest.raises(SerializationError, match=told):
+        Schema(type_).pack(value)
+
+
+class Plain:
+    """A class without a comparison of its own, made by what its attributes are."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+def of_plain(read: Any) -> Any:
+    return bare(
+        core_schema.no_info_plain_validator_function(
+            lambda given: given if isinstance(given, Plain) else read(given),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda one: one.x),
+        )
+    )
+
+
+def test_objects_without_a_comparison_are_told_apart_by_their_attributes() -> None:
+    schema = Schema(of_plain(Plain))
+    assert schema.unpack(schema.pack(Plain(3))).x == 3
+    with pytest.raises(SerializationError, match="reads back as another value"):
+        Schema(of_plain(lambda x: Plain(x + 1))).pack(Plain(3))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mastra import ConfigError, StepContext, create_step, create_workflow
+from mastra import ConfigError, RunNotFoundError, StepContext, create_step, create_workflow
 from mastra.testing import record_run
 from mastra.testing.recording import RecordedRun
 from tests.support.engines import Calls, Env
@@ -106,6 +107,60 @@ async def test_what_a_changed_definition_does_otherwise_is_told(env: Env, calls:
     assert calls.names == ["a", "b", "c"]
 
 
-def test_what_is_no_recording_is_refused() -> None:
-    with pytest.raises(ConfigError, match="record it anew"):
+@pytest.mark.parametrize(
+    "found", ['{"format": 0}', '{"format": 1, "operations": []}', "[]", "7", "{", "\udcff"]
+)
+def test_what_is_no_recording_is_refused(found: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_bytes(found.encode("utf-8", "surrogateescape"))
+    with pytest.raises(
+        ConfigError, match=r"run\.json is no recorded run of format 1: record it anew"
+    ):
+        RecordedRun.load(path)
+    with pytest.raises(ConfigError, match="This is no recorded run"):
         RecordedRun({"format": 0})
+
+
+async def test_a_run_that_is_not_there_has_no_records(env: Env, calls: Calls) -> None:
+    workflow = env.workflow(plan(calls))
+    run = await workflow.create_run("gone")
+    await workflow.delete_run("gone")
+    with pytest.raises(RunNotFoundError, match="gone"):
+        await record_run(run)
+
+
+@pytest.mark.parametrize("ends", ["no stock", "no money"])
+async def test_another_end_is_told(env: Env, calls: Calls, ends: str) -> None:
+    def chain(end: str) -> Any:
+        def last(ctx: Any) -> Any:
+            raise ValueError(end)
+
+        flow = create_workflow(id="w", input_schema=Number, output_schema=Any)
+        flow.then(adding("a", 1, calls))
+        step = create_step(id="b", input_schema=Number, output_schema=Any, execute=last)
+        return flow.then(step).commit()
+
+    run = await env.workflow(chain("no stock")).create_run()
+    assert (await run.start({"value": 1})).status == "failed"
+    recording = await record_run(run)
+    data = json.loads(json.dumps(recording.to_json()))
+    data["error"]["message"] = ends
+    replayed = await RecordedRun(data).replay(chain("no stock"))
+    assert replayed.is_same == (ends == "no stock")
+    if ends == "no money":
+        assert replayed.changes == ("The error was 'no money', and is 'no stock'.",)
+    data = json.loads(json.dumps(recording.to_json()))
+    data["status"], data["error"] = "success", None
+    replayed = await RecordedRun(data).replay(chain("no stock"))
+    assert replayed.changes == ("The run was success, and is failed.",)
+
+
+async def test_another_result_is_told(env: Env, calls: Calls) -> None:
+    flow = create_workflow(id="w", input_schema=Number, output_schema=Number)
+    flow.then(adding("a", 1, calls)).commit()
+    run = await env.workflow(flow).create_run()
+    await run.start({"value": 1})
+    data = json.loads(json.dumps((await record_run(run)).to_json()))
+    data["result"] = {"value": 3}
+    replayed = await RecordedRun(data).replay(flow)
+    assert replayed.changes == ("The result was {'value': 3}, and is {'value': 2}.",)
