@@ -193,8 +193,8 @@ class AgentTeller:
         if payload["reason"] == "retry" and self._current is not None:
             # A processor did not let it stand. What comes in its place has its id, by which a
             # conversation that comes back is known.
-            self._outbox.forget(self._current)
-            self._messages -= 1
+            if self._outbox.forget(self._current):
+                self._messages -= 1
             self.pending.clear()
 
     def _message(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import jsonpatch
 from ag_ui.core import (
     PROTOCOL_VERSION,
     AssistantMessage,
     BaseEvent,
+    EventType,
     FunctionCall,
     Message,
     MessagesSnapshotEvent,
@@ -34,6 +35,14 @@ from mastra.jsonable import Json, dump_wire
 __all__ = ["Outbox", "json_text", "tool_call"]
 
 
+_OPENS: Final[dict[EventType, int]] = {
+    EventType.TEXT_MESSAGE_START: 1,
+    EventType.TEXT_MESSAGE_END: -1,
+    EventType.TOOL_CALL_START: 1,
+    EventType.TOOL_CALL_END: -1,
+}
+
+
 class Outbox:
     """Encodes events, and keeps what the page makes of them.
 
@@ -51,12 +60,16 @@ class Outbox:
         """The calls of which the page has brought the results."""
         self._encoder = encoder
         self._made: list[bytes] = []
+        self._open = 0
+        """How many texts and calls have begun and not ended: a page drops those that a snapshot of
+        its messages leaves out."""
         self._state: dict[str, Json] | None = None
 
     # -- sending -------------------------------------------------------------------------------
 
     def put(self, event: BaseEvent) -> None:
         """Send an event."""
+        self._open += _OPENS.get(event.type, 0)
         self._made.append(self._encoder.encode(event).encode())
 
     def put_encoded(self, frame: bytes) -> None:
@@ -145,29 +158,40 @@ class Outbox:
     def result(self, event: ToolCallResultEvent) -> None:
         """Send what came of a call, which the page puts right after the call's message.
 
-        What the page's own tool gave it has as a message of its own.
+        What the page's own tool gave it has as a message of its own. Some models give several calls
+        the same id; the page would put the result after the first of them, so it is sent the
+        conversation.
         """
         if event.tool_call_id in self.brought:
             self.brought.discard(event.tool_call_id)
             return
-        self.put(event)
         made = ToolMessage(
             id=event.message_id,
             content=event.content,
             tool_call_id=event.tool_call_id,
             subagent_run_id=event.subagent_run_id,
         )
-        place = len(self.messages)
-        for at, message in enumerate(self.messages):
-            calls = message.tool_calls if isinstance(message, AssistantMessage) else None
-            if any(call.id == event.tool_call_id for call in calls or ()):
-                place = at + 1
+        callers = [
+            at
+            for at, message in enumerate(self.messages)
+            if isinstance(message, AssistantMessage)
+            and any(call.id == event.tool_call_id for call in message.tool_calls or ())
+        ]
+        place = callers[-1] + 1 if callers else len(self.messages)
         while place < len(self.messages) and isinstance(self.messages[place], ToolMessage):
             place += 1
         self.messages.insert(place, made)
+        if len(callers) < 2 or self._open:
+            self.put(event)
+        else:
+            self.put(MessagesSnapshotEvent(messages=self.messages))
 
-    def forget(self, message_id: str) -> None:
-        """Take a message back with what came of its calls: the page drops it at once."""
+    def forget(self, message_id: str) -> bool:
+        """Take a message back with what came of its calls.
+
+        Returns:
+            Whether the page drops it at once; otherwise it does at the end of the run.
+        """
         calls = {call.id for call in self._assistant(message_id, None).tool_calls or ()}
         self.messages = [
             message
@@ -175,7 +199,10 @@ class Outbox:
             if message.id != message_id
             and not (isinstance(message, ToolMessage) and message.tool_call_id in calls)
         ]
+        if self._open:
+            return False
         self.put(MessagesSnapshotEvent(messages=self.messages))
+        return True
 
     def free_id(self, wanted: str) -> str:
         """Return an id that no message of the conversation has yet: the wanted one, if it is so."""

@@ -6,11 +6,27 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mastra import Agent, Mastra, StepContext, create_step, create_workflow
+from mastra import (
+    Agent,
+    Mastra,
+    StepContext,
+    ToolContext,
+    create_step,
+    create_tool,
+    create_workflow,
+)
 from mastra.ag_ui import ag_ui_route
 from mastra.memory import Memory, WorkingMemory
+from mastra.models.chunks import (
+    FinishChunk,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from mastra.processors import Processor
 from mastra.server import ServerConfig
-from mastra.testing import FunctionModel, ToolCall
+from mastra.testing import FunctionModel, ToolCall, Turn
 from tests.ai_sdk.app import Deeds, asked_of, confirm, fail, look, model_of, nap, step, tools_of
 
 ROUTES = [ag_ui_route(), ag_ui_route("/ag-ui/workflows/{workflow_id}")]
@@ -67,6 +83,43 @@ def boss_model() -> FunctionModel:
     return FunctionModel(answer)
 
 
+def muddled_model() -> FunctionModel:
+    """Goes on talking while it writes what it calls with, and gives each step's call the same id."""
+    chunks = [
+        TextDelta("One "),
+        ToolCallStart("0", "locked"),
+        ToolCallDelta("0", "{"),
+        TextDelta("two"),
+        ToolCallDelta("0", "}"),
+        ToolCallEnd("0", "locked", "{}"),
+        FinishChunk("tool-calls"),
+    ]
+
+    def answer(request: Any) -> Any:
+        results = sum(message.role == "tool" for message in request.messages)
+        return (Turn(chunks=chunks), ToolCall("locked", {}, id="0"), "done")[results]
+
+    return FunctionModel(answer)
+
+
+def strict_model() -> FunctionModel:
+    return FunctionModel(
+        lambda request: "good" if "not like this" in str(request.messages) else ["bad ", "one"]
+    )
+
+
+class Strict(Processor):
+    id = "strict"
+
+    def process_output_step(self, ctx: Any) -> None:
+        if ctx.text.startswith("bad"):
+            ctx.abort("not like this", retry=True)
+
+
+async def locked(given: dict[str, Any], ctx: ToolContext) -> str:
+    return "locked"
+
+
 def chain(name: str, *steps: Any, **options: Any) -> Any:
     data = dict[str, Any]
     made: Any = create_workflow(id=name, input_schema=data, output_schema=data, **options)
@@ -103,6 +156,14 @@ def build(deeds: Deeds, storage: Any = None, pause_s: float = 0, **config: Any) 
                 name: Agent(id=name, model=blinking_model(), durable=name == "lasting")
                 for name in ("blinking", "lasting")
             },
+            "strict": Agent(
+                id="strict", model=strict_model(), memory=Memory(), output_processors=[Strict()]
+            ),
+            "muddled": Agent(
+                id="muddled",
+                model=muddled_model(),
+                tools={"locked": create_tool("locked", "Try", dict, execute=locked)},
+            ),
             "boss": Agent(id="boss", model=boss_model(), agents={"worker": worker}),
         },
         workflows={

@@ -48,6 +48,11 @@ async def test_a_page_of_ag_ui_talks_to_agents_and_workflows() -> None:
     assert "SUBAGENT_FINISHED" in told["sub-agent"]["kinds"]
     assert said(told["sub-agent"]) == "They are done."
     assert [one["role"] for one in told["thought"]["messages"]][1] == "reasoning"
+    assert [one["content"] for one in told["strict"]["messages"]] == ["go", "good"]
+    roles = [one["role"] for one in told["muddled"]["messages"]]
+    assert roles == ["user", "assistant", "tool", "assistant", "tool", "assistant"]
+    assert told["muddled"]["messages"][1]["content"] == "One two"
+    assert [told[name]["most"] for name in ("strict", "muddled")] == [2, 6]
     assert said(told["told"]) == "The tools said: answered this."
     for name in ("plain", "durable"):
         assert told[f"aborted {name}"]["ended"]["code"] == "abort"

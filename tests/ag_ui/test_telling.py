@@ -45,8 +45,8 @@ async def page_of(answering: Agent, **options: Any) -> AsyncGenerator[Page]:
         yield Page(http, "a", "thread")
 
 
-def texts(page: Page) -> list[str]:
-    return [one["content"] for one in page.messages if one["role"] == "assistant"]
+def texts(page: Page) -> list[Any]:
+    return [one.get("content") for one in page.messages if one["role"] == "assistant"]
 
 
 # -- text, thoughts, calls -------------------------------------------------------------------------
@@ -406,3 +406,32 @@ async def test_an_agent_of_an_agent_of_an_agent() -> None:
     assert second["parentSubagentRunId"] == first["subagentRunId"]
     said = {one.get("subagentRunId"): one["delta"] for one in page.of("TEXT_MESSAGE_CONTENT")}
     assert said == {first["subagentRunId"]: "mid", second["subagentRunId"]: "deep", None: "top"}
+
+
+async def test_what_is_taken_back_takes_nothing_of_others_along() -> None:
+    """Of two sub-agents at once one is asked again, while the other is in the middle of a text."""
+    is_begun, is_refused = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> Any:
+        yield "One "
+        is_begun.set()
+        await is_refused.wait()
+        yield "two"
+
+    class Waiting(Processor):
+        id = "waiting"
+
+        async def process_output_step(self, ctx: Any) -> None:
+            if ctx.text == "bad":
+                await is_begun.wait()
+                ctx.abort("not like this", retry=True)
+            is_refused.set()
+
+    refused = Agent(id="r", model=ScriptedModel("bad", "good"), output_processors=[Waiting()])
+    slow = Agent(id="s", model=FunctionModel(lambda _: slowly()))
+    calls = [ToolCall(f"agent-{name}", {"prompt": "go"}) for name in ("refused", "slow")]
+    agents = {"refused": refused, "slow": slow}
+    async with page_of(agent(Turn(tool_calls=calls), "ok", agents=agents)) as page:
+        await page.ask("go")
+    assert len(page.of("MESSAGES_SNAPSHOT")) == 1
+    assert sorted(text for text in texts(page) if text) == ["One two", "good", "ok"]

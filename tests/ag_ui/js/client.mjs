@@ -81,6 +81,15 @@ const think = page('plain', 'think')
 think.say('think')
 tell('thought', await run(think))
 
+for (const name of ['strict', 'muddled']) {
+  const asked = page(name, name)
+  asked.say('go')
+  // What the page has of the conversation just before it is sent all of it.
+  let most = 0
+  const counted = { onMessagesChanged() { most = Math.max(most, asked.messages.length) } }
+  tell(name, { ...await run(asked, {}, counted), most })
+}
+
 const asking = page('plain', 'ask')
 asking.say('ask')
 const question = await run(asking)
