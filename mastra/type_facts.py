@@ -176,9 +176,8 @@ def _json_kind(core: Any) -> str | None:
 
 
 def _model(node: Mapping[str, Any], facts: TypeFacts) -> None:
-    cls: Any = node.get("cls")
-    if isinstance(cls, type):
-        facts.classes.append(cls)
+    cls: Any = node["cls"]
+    facts.classes.append(cls)
     if getattr(cls, "__private_attributes__", None) or node.get("custom_init"):
         facts.is_doubtful = True
     if node.get("post_init"):
@@ -187,8 +186,7 @@ def _model(node: Mapping[str, Any], facts: TypeFacts) -> None:
 
 
 def _dataclass(node: Mapping[str, Any], facts: TypeFacts) -> None:
-    if isinstance(node.get("cls"), type):
-        facts.classes.append(node["cls"])
+    facts.classes.append(node["cls"])
     if node.get("post_init"):
         facts.is_doubtful = True
     _extra(node, facts)

@@ -318,8 +318,8 @@ def _add(
     attribute = name
     if name.startswith("_") or hasattr(pydantic.BaseModel, name):
         attribute = f"{name.strip('_') or 'field'}_"
-        while attribute in fields or hasattr(pydantic.BaseModel, attribute):
-            attribute += "_"
+    while attribute in fields or hasattr(pydantic.BaseModel, attribute):
+        attribute += "_"  # another parameter is called so, or stands for one
     changes: dict[str, Any] = {}
     if name in described and not _has_description(hint, default):
         changes["description"] = described[name]

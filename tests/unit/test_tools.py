@@ -1,0 +1,153 @@
+"""Tools at their edges: what they give, what they are called with, how those end that they run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mastra import Agent, create_step, create_tool, create_workflow
+from mastra.errors import ConfigError, ToolError
+from mastra.models.messages import FilePart, ImagePart, TextPart, ToolResultPart
+from mastra.stream.abort import AbortSignal
+from mastra.testing import ScriptedModel, ToolCall
+from mastra.tools.content import File, Image, content_to_json
+from mastra.tools.tool import as_tool
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("given", "blocks"),
+    [
+        (Image(b"a"), [{"type": "media", "mediaType": "image/png", "data": "YQ=="}]),
+        (
+            Image(url="http://a/b"),
+            [{"type": "media", "mediaType": "image/png", "url": "http://a/b"}],
+        ),
+        (
+            ["see", File("YQ==", "text/plain", "a.txt")],
+            [
+                {"type": "text", "text": "see"},
+                {"type": "media", "mediaType": "text/plain", "filename": "a.txt", "data": "YQ=="},
+            ],
+        ),
+        ((TextPart("a"),), [{"type": "text", "text": "a"}]),
+        ([Image(b"a"), 7], None),
+        (["a", "b"], None),
+        ([], None),
+        ("a", None),
+    ],
+)
+def test_what_a_tool_shows_is_told_apart_from_data(given: Any, blocks: Any) -> None:
+    found = content_to_json(given)
+    assert found == (None if blocks is None else {"type": "content", "value": blocks})
+
+
+@pytest.mark.parametrize("part", [ImagePart(b"a", "image/png"), FilePart(b"a", "text/plain")])
+def test_parts_of_messages_are_content_too(part: Any) -> None:
+    (block,) = content_to_json(part)["value"]  # type: ignore[index]
+    assert block["mediaType" if "mediaType" in block else "mimeType"] == part.media_type
+
+
+def of_client() -> Any:
+    return create_tool("ask", description="Ask.", input_schema=dict)
+
+
+async def test_a_tool_of_the_client_cannot_be_called_here() -> None:
+    tool = of_client()
+    with pytest.raises(ConfigError, match="'ask' has no function: its client runs it"):
+        tool()
+    with pytest.raises(ConfigError, match="'ask' has no function: its client runs it"):
+        await tool.execute({})
+
+
+@pytest.mark.parametrize("given", [7, "look", None])
+def test_what_is_no_tool_is_refused(given: Any) -> None:
+    with pytest.raises(
+        ConfigError, match="is not a tool: give a tool made by create_tool or @tool"
+    ):
+        as_tool(given)
+
+
+def test_a_parameter_may_be_called_as_a_models_own_method() -> None:
+    def look(_copy: int, copy: str, json_: str, json: int = 1) -> str:
+        """Look.
+
+        Args:
+            _copy: How often.
+            copy:
+            json: Which.
+        """
+        return f"{_copy}{copy}{json_}{json}"
+
+    tool = as_tool(look)
+    schema = tool.input_json_schema
+    assert set(schema["properties"]) == {"_copy", "copy", "json_", "json"}
+    assert schema["required"] == ["_copy", "copy", "json_"]
+    told = {name: one.get("description") for name, one in schema["properties"].items()}
+    assert told == {"_copy": "How often.", "copy": None, "json_": None, "json": "Which."}
+
+
+async def test_no_parameter_takes_the_place_of_another() -> None:
+    def look(json: int, json_: str, _a: int, a_: int = 3, __a: int = 4) -> str:
+        """Look."""
+        return f"{json}{json_}{_a}{a_}{__a}"
+
+    tool = as_tool(look)
+    assert set(tool.input_json_schema["properties"]) == {"json", "json_", "_a", "a_", "__a"}
+    assert await tool.execute({"json": 5, "json_": "c", "_a": 1}) == "5c134"
+    assert await tool.execute({"json_": "c", "a_": 7, "_a": 1, "json": 5, "__a": 8}) == "5c178"
+
+
+async def test_such_parameters_get_what_they_are_called_with() -> None:
+    def look(_copy: int, copy: str, json: int = 1) -> str:
+        """Look."""
+        return f"{_copy}{copy}{json}"
+
+    assert await as_tool(look).execute({"_copy": 1, "copy": "b"}) == "1b1"
+    assert await as_tool(look).execute({"_copy": 1, "copy": "b", "json": 3}) == "1b3"
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ("abort", "Workflow 'flow' ended as 'canceled'"),
+        ("fail", "Workflow 'flow' failed: kaputt"),
+        ("tell", "Workflow 'flow' failed: say it"),
+    ],
+)
+async def test_how_a_workflow_ended_is_what_the_model_is_told(ends: str, told: str) -> None:
+    class City(BaseModel):
+        city: str
+
+    def end(ctx: Any) -> Any:
+        if ends == "abort":
+            ctx.abort()
+        raise ToolError("say it") if ends == "tell" else ValueError("kaputt")
+
+    step = create_step(id="end", input_schema=City, output_schema=str, execute=end)
+    flow = create_workflow(id="flow", description="Flows.", input_schema=City, output_schema=str)
+    flow.then(step).commit()
+    model = ScriptedModel(ToolCall("workflow-flow", {"city": "Rome"}), "so")
+    agent = Agent(id="a", model=model, workflows={"flow": flow})
+    assert (await agent.generate("?")).text == "so"
+    results = [
+        part
+        for message in model.requests[1].messages
+        for part in message.content
+        if isinstance(part, ToolResultPart)
+    ]
+    assert told in str(results[0].result)
+
+
+async def test_who_waits_for_an_abort_that_has_been_does_not_wait() -> None:
+    signal = AbortSignal()
+    signal._abort("why")
+    await signal.wait()
+    assert (signal.aborted, signal.reason) == (True, "why")
+    called: list[int] = []
+    remove = signal.add_listener(lambda: called.append(1))
+    remove()
+    assert called == [1]
