@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -17,8 +19,11 @@ from mastra.errors import RunError
 from mastra.models.base import ModelRequest
 from mastra.models.settings import ModelSettings, Timeouts
 from mastra.schedules import SchedulerConfig
+from mastra.storage.flow import Ticket
+from mastra.storage.in_process import InMemoryStorage
 from mastra.testing import FunctionModel
 from mastra.workflows.engines import inprocess_ops
+from mastra.workflows.engines.admission import _OfStore
 
 HOURS = 3600.0
 
@@ -233,6 +238,30 @@ async def test_what_is_scheduled_starts_when_the_clock_is_put_forward_to_it(
         machine.wall = 366 * 24 * HOURS
         async with asyncio.timeout(10):
             await ran.wait()
+
+
+async def test_a_ticket_that_somebody_else_has_moved_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    admissions = _OfStore(InMemoryStorage().workflows)
+    flow, now = admissions.flow, 1_000_000
+    ticket = Ticket(
+        "w", "r", "w", "local", now + 9000, now + 9000, now + 9000, lane_a="a", limit_a=1
+    )
+    key = ("w", "r")
+    admissions._waiters[key] = (ticket, asyncio.get_running_loop().create_future())
+    await flow.put(replace(ticket, state="in"))
+    await admissions._follow_clock(now)
+    assert admissions._waiters[key][0] is ticket  # it was called
+    await flow.put(ticket)
+    with monkeypatch.context() as patch:
+        patch.setattr(flow, "write", AsyncMock(return_value=False))
+        await admissions._follow_clock(now)  # somebody was let in meanwhile
+    assert admissions._waiters[key][0] is ticket
+    await admissions._follow_clock(now)
+    moved = admissions._waiters[key][0]
+    assert (moved.rank, moved.due_at, moved.first_at) == (now, now, now)
+    assert await flow.waiting("w", now=now, without=(), limit=1) == [moved]
 
 
 @pytest.mark.parametrize("hours", [5, -5])
