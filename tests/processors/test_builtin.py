@@ -8,6 +8,7 @@ import pytest
 
 from mastra.agents.agent import Agent
 from mastra.errors import ConfigError
+from mastra.models.messages import Message, ToolResultPart
 from mastra.processors import (
     Moderation,
     PIIDetector,
@@ -16,6 +17,9 @@ from mastra.processors import (
     TokenLimiter,
     UnicodeNormalizer,
 )
+from mastra.processors.base import text_of_last_user
+from mastra.processors.tokens import RequestSize, shortened
+from mastra.processors.turns import fitted, last_asked, units_of
 from mastra.testing.models import ScriptedModel
 
 
@@ -132,3 +136,57 @@ async def test_nothing_is_judged_where_nothing_is_said() -> None:
     subject, _ = agent("ok", input_processors=[Moderation(judge)])
     assert (await subject.generate("  ")).text == "ok"
     assert judge.requests == []
+
+
+@pytest.mark.parametrize(
+    "pieces", [["it is X", "123"], ["it is X1", "23 "], ["it is ", "X123\n\n"]]
+)
+async def test_a_filter_that_warns_changes_nothing_wherever_the_answer_ends(
+    pieces: list[str],
+) -> None:
+    rule = RegexFilter({"code": r"X\d{3}"}, strategy="warn")
+    seen: list[Any] = []
+    rule.on_violation = seen.append
+    subject, _ = agent({"text": pieces}, output_processors=[rule])
+    stream = subject.stream("q")
+    text = "".join([text async for text in stream.text_stream])
+    assert text == "".join(pieces)
+    assert (await stream.result()).messages[-1].text == text
+    assert [one["detail"] for one in seen] == [["code"]]
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def test_a_text_is_shortened_to_what_there_is_room_for() -> None:
+    text = " ".join(map(str, range(100)))
+    assert shortened(text, 100, words) == text
+    short = shortened(text, 20, words)
+    assert words(short) <= 20
+    assert short.startswith("0 1 2")
+    assert short.endswith("98 99")
+    for limit in (0, -1, 1):  # what says that something is left out takes more
+        assert shortened(text, limit, words) == ""
+
+
+def said(role: Any, text: str) -> Message:
+    return Message(role, text)
+
+
+def test_a_conversation_is_taken_apart_by_turns() -> None:
+    result = Message("tool", [ToolResultPart("c", "look", "sunny")])
+    asked, answer, again = said("user", "a"), said("assistant", "b"), said("user", "c")
+    assert units_of([result, asked, result, answer, result, result]) == [
+        [asked],
+        [answer, result, result],
+    ]
+    assert last_asked([answer, asked, again, answer]) == 1
+    assert last_asked([asked, answer, again]) == 2
+    assert last_asked([asked, again]) == 0
+    assert last_asked([answer]) == last_asked([]) == 0
+    assert text_of_last_user([asked, again, answer]) == "c"
+    assert text_of_last_user([answer]) == text_of_last_user([]) == ""
+    size = RequestSize(words)
+    everything = [said("system", "s"), asked, answer, again]
+    assert fitted(everything, 1000, size) == everything

@@ -247,6 +247,25 @@ async def test_a_provider_s_error() -> None:
     assert asked(subject, 1) == ["Be brief.", "please"]
 
 
+@pytest.mark.parametrize(("answer", "said"), [(True, "yes"), (False, None), (None, None)])
+async def test_a_provider_s_error_may_be_answered_with_a_word(
+    answer: Any, said: str | None
+) -> None:
+    class Word(Processor):
+        id = "word"
+
+        def process_api_error(self, ctx: Any) -> Any:
+            return answer
+
+    workflow = guard().then(create_step(Word())).commit()
+    subject = agent(ModelError("busy", status_code=400), "yes", error_processors=[workflow])
+    if said is None:
+        with pytest.raises(ModelError, match="busy"):
+            await subject.generate("q")
+    else:
+        assert (await subject.generate("q")).text == said
+
+
 async def test_a_processor_that_raises_fails_the_run_with_its_error() -> None:
     class Broken(Processor):
         def process_input(self, ctx: Any) -> None:

@@ -224,11 +224,14 @@ async def test_an_answer_that_is_cut_off_is_noted_as_such() -> None:
     assert fired.outcome == "aborted"
 
 
-async def test_a_start_that_fails_is_noted_and_told_and_the_next_one_comes() -> None:
+@pytest.mark.parametrize("error", [ValueError("not today"), ConfigError("not today")])
+async def test_a_start_that_fails_is_noted_and_told_and_the_next_one_comes(
+    error: Exception,
+) -> None:
     told: list[tuple[str, str]] = []
 
     def refuse(_: Any) -> None:
-        raise ValueError("not today")
+        raise error
 
     clock = hand_clock()
     config = SchedulerConfig(on_error=lambda error, name: told.append((name, str(error))))
@@ -240,6 +243,53 @@ async def test_a_start_that_fails_is_noted_and_told_and_the_next_one_comes() -> 
         found = await fires(mastra, "wf_flow", 2)
     assert [(one.outcome, "not today" in str(one.error)) for one in found] == [("failed", True)] * 2
     assert [name for name, _ in told] == ["wf_flow", "wf_flow"]
+
+
+async def test_what_another_process_has_taken_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, storage = hand_clock(), InMemoryStorage()
+    reserve, asked = storage.schedules.reserve, list[int]()
+
+    async def late(*given: Any, **options: Any) -> list[Any]:
+        asked.append(1)
+        return await reserve(*given, **options) if len(asked) > 2 else []
+
+    monkeypatch.setattr(storage.schedules, "reserve", late)
+    seen: list[Any] = []
+    config = SchedulerConfig(tick_interval=0.01)
+    workflow = flow(seen, schedule=HOURLY)
+    async with Mastra(
+        workflows=[workflow], clock=clock, storage=storage, scheduler=config
+    ) as mastra:
+        await clock.advance(1800)
+        await fires(mastra, "wf_flow", 1)
+    assert (len(asked), len(seen)) == (3, 1)
+
+
+async def test_what_was_paused_while_it_became_due_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, storage = hand_clock(), InMemoryStorage()
+    reserve, paused = storage.schedules.reserve, asyncio.Event()
+    model = ScriptedModel()
+    agent = Agent(id="a", model=model)
+    async with Mastra(agents=[agent], clock=clock, storage=storage) as mastra:
+        made = await mastra.schedules.create(agent_id="a", cron="@hourly", prompt="?")
+
+        async def pausing(*given: Any, **options: Any) -> list[Any]:
+            found = await reserve(*given, **options)
+            if found:
+                await mastra.schedules.pause(made.id)
+                paused.set()
+            return found
+
+        monkeypatch.setattr(storage.schedules, "reserve", pausing)
+        await clock.advance(1800)
+        await asyncio.wait_for(paused.wait(), 30)
+        await clock.advance(10)
+        assert await mastra.schedules.list_triggers(made.id) == []
+    assert model.calls == 0
 
 
 async def test_an_agent_that_a_processor_stops_has_not_answered() -> None:
