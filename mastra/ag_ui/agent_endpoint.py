@@ -27,8 +27,7 @@ from mastra.agents.loop.recall import UPDATE_TOOL
 from mastra.agents.waiting.suspended import SuspendedRun
 from mastra.errors import MastraError
 from mastra.ids import new_id
-from mastra.jsonable import Json
-from mastra.pages.chats import Chat, ChatNote, cancel, status_of
+from mastra.pages.chats import Chat, cancel, status_of
 from mastra.pages.conversation import Conversation, tool_message
 from mastra.pages.facts import APPROVAL
 from mastra.pages.turns import Leg, Taken, Turn
@@ -218,12 +217,12 @@ class _Asking:
 
     async def _note(self, run_id: str) -> None:
         """Keep a note of a run that may wait, for pages that come later."""
-        known = await self._noted()
-        if run_id in known:
-            return
-        waits = [one for one in known if await find_suspended(self.agent, one) is not None]
-        runs: list[dict[str, Json]] = [{"id": one} for one in [*waits, run_id]]
-        await self.chat.note(ChatNote(run_id, runs))
+        await self.chat.add_run(run_id, self._is_live)
+
+    async def _is_live(self, run_id: str) -> bool:
+        if await find_suspended(self.agent, run_id) is not None:
+            return True
+        return self.agent.spec.durable and await status_of(self.agent, run_id) in _UNDER_WAY
 
     async def _answered(
         self,

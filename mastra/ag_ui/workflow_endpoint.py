@@ -28,7 +28,7 @@ from mastra.agents.chunks import error_to_wire
 from mastra.errors import MastraError, ResumeClaimedError, RunClaimedError, RunStateError
 from mastra.ids import new_id
 from mastra.jsonable import Json
-from mastra.pages.chats import Chat, ChatNote
+from mastra.pages.chats import Chat
 from mastra.pages.who import workflow_key_of
 from mastra.schema import Schema, SchemaMismatch
 from mastra.server.context import ServerDep, load_strict
@@ -118,9 +118,7 @@ class _Running:
         async with starting(server, self.request, self.key, run_id, body) as (run, options):
             events = run.stream(**options)
             await events.__aenter__()
-        noted = await self.chat.noted() or ChatNote(run_id)
-        kept = [known for known in noted.runs if await self._is_live(str(known["id"]))]
-        await self.chat.note(ChatNote(run_id, [*kept, {"id": run_id}]))
+        await self.chat.add_run(run_id, self._is_live)
         return self._frames(events, [], body.initial_state or {})
 
     def _input(self) -> Any:

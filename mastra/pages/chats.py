@@ -6,7 +6,7 @@ keeps a note of each such chat, in a head without a journal.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import Request
 
 from mastra.agents.agent import Agent
-from mastra.ids import stable_id
+from mastra.ids import new_id, stable_id
 from mastra.jsonable import Json
 from mastra.server.context import Server
 from mastra.server.leftovers import LEFT, forget_old
@@ -87,6 +87,36 @@ class Chat:
         head = RunHead(workflow_id, run_id, LEFT, self.owner, data=data)
         if not await store.create_run(head):
             await store.update_run(workflow_id, run_id, RunChanges(data=data))
+        await forget_old(self.server, workflow_id)
+
+    async def add_run(self, run_id: str, is_live: Callable[[str], Awaitable[bool]]) -> None:
+        """Add a run to the note, of a chat of which several runs may be under way.
+
+        Those who do so at once, also in other processes, lose nothing of each other.
+
+        Args:
+            run_id: The run.
+            is_live: Whether another of the note's runs is under way or waits; others are left out.
+        """
+        workflow_id, place = self._place
+        store = self.server.mastra.storage.workflows
+        is_done = False
+        while not is_done:
+            head = await store.get_run(workflow_id, place)
+            known: list[dict[str, Json]] = [] if head is None else head.data.get("runs", [])
+            if any(run["id"] == run_id for run in known):
+                return
+            runs = [run for run in known if await is_live(str(run["id"]))]
+            data: dict[str, Json] = {"messageId": run_id, "runs": [*runs, {"id": run_id}]}
+            claim = new_id()
+            if head is None:
+                made = RunHead(workflow_id, place, LEFT, self.owner, owner=claim, data=data)
+                is_done = await store.create_run(made)
+            else:
+                changes = RunChanges(data=data, owner=claim)
+                is_done = await store.update_run(
+                    workflow_id, place, changes, expected_owner=head.owner
+                )
         await forget_old(self.server, workflow_id)
 
     async def noted(self) -> ChatNote | None:

@@ -15,7 +15,7 @@ from mastra.clock import now_ms
 from mastra.server import create_app
 from mastra.storage.base import RunChanges, RunHead
 from tests.ag_ui.app import build
-from tests.ag_ui.wire import Page, events_of
+from tests.ag_ui.wire import Page, asking, events_of
 from tests.ai_sdk.app import Deeds
 
 pytestmark = pytest.mark.anyio
@@ -461,3 +461,21 @@ async def test_of_several_runs_one_may_ask_again(
     assert sorted(deeds.paid) == ["ann", "ann"]
     await settle(page, ended, YES)
     assert sorted(deeds.paid) == ["ann", "ann", "bob"]
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("path", [*AGENTS, "workflows/trip"])
+async def test_no_run_is_lost_of_those_that_windows_at_two_processes_began(
+    path: str, tmp_path: Path
+) -> None:
+    url, deeds = f"sqlite:///{tmp_path / 'runs.db'}", Deeds()
+    first, second = (build(deeds, SQLStorage(url)) for _ in range(2))
+    async with asking(first) as here, asking(second) as there:
+        pages = [Page(http, path, "thread") for http in (here, there, here, there)]
+        props = {"inputData": {"city": "Oslo"}}
+        for place, page in enumerate(pages):
+            page.messages.append({"id": f"u{place}", "role": "user", "content": "single"})
+        await asyncio.gather(*(page.send(forwardedProps=props) for page in pages))
+        refused = await pages[0].send(forwardedProps=props)
+    named = refused["message"].split("'")[1::2]
+    assert len({one.partition("::")[0] for one in named}) == 4

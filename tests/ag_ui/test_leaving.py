@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mastra.pages.chats import Chat, ChatNote
+from mastra.pages.chats import Chat
 from tests.ag_ui.app import build
 from tests.ag_ui.wire import Page
 from tests.ai_sdk.app import MIDDLE, Deeds
@@ -65,14 +65,14 @@ async def test_a_workflows_run_is_cancelled(http: httpx.AsyncClient) -> None:
 async def test_what_waits_is_found_again_by_a_page_that_left_before_it_was_told(
     http: httpx.AsyncClient, deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note, entered = Chat.note, asyncio.Event()
+    add_run, entered = Chat.add_run, asyncio.Event()
 
-    async def endless(chat: Chat, told: ChatNote) -> None:
-        monkeypatch.setattr(Chat, "note", note)
+    async def endless(*_: Any) -> None:
+        monkeypatch.setattr(Chat, "add_run", add_run)
         entered.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Chat, "note", endless)
+    monkeypatch.setattr(Chat, "add_run", endless)
     page = Page(http, "plain", "thread")
     page.messages.append({"id": "u", "role": "user", "content": "single"})
     async with page.http.stream("POST", page.path, json=page.body()):
