@@ -37,7 +37,7 @@ from mastra.inngest.wire.request import RequestMiddleware, current_request
 from mastra.inngest.wire.transport import NotReached
 from mastra.inngest.work import AskAgain, WorkClaim, WorkClaims
 from mastra.inngest.worker_leg import LegCanceled, LegGone, LegSuperseded, WorkerLeg
-from mastra.jsonable import Json
+from mastra.jsonable import Json, dump_json
 from mastra.logs import get_logger
 from mastra.services import Services, surroundings
 from mastra.storage.base import WorkflowStore
@@ -314,6 +314,7 @@ def _answer_of(run_id: str, result: WorkflowResult[Any]) -> dict[str, Json]:
         if name in wire:
             answer[name] = wire[name]
     value, is_text = encode_exact(answer)
-    if len(str(value)) > MAX_OUTPUT_BYTES:
+    told: Json = {"runId": run_id, "status": result.status, "text": value} if is_text else answer
+    if len(dump_json(told, what="What the server shows of a run")) > MAX_OUTPUT_BYTES:
         return {"runId": run_id, "status": result.status, "isTooLarge": True}
-    return {"runId": run_id, "status": result.status, "text": value} if is_text else answer
+    return told

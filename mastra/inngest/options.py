@@ -7,13 +7,15 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
 
 import inngest
+from pydantic import BaseModel
 
 from mastra.errors import ConfigError
+from mastra.failures import text_of
 from mastra.workflows.flow_control import duration_s
 
 __all__ = ["OPTIONS", "function_options", "starts_only"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=BaseModel)
 
 OPTIONS: Final = (
     "concurrency",
@@ -54,11 +56,20 @@ def _build(kind: type[T], value: Any, what: str) -> T:
         value = {"mode": value}
     if not isinstance(value, Mapping):
         raise ConfigError(f"{what} must be a mapping or {kind.__name__}, not {value!r}.")
+    given = cast("Mapping[str, Any]", value)
+    # The SDK passes over a name that it does not know, such as one that is misspelt.
+    known = sorted(kind.model_fields)
+    if unknown := sorted(set(given) - set(known)):
+        raise ConfigError(f"{what} has no {', '.join(unknown)}. Known: {', '.join(known)}.")
     fields: dict[str, Any] = {
         name: timedelta(seconds=duration_s(part, f"{what}.{name}")) if name in _DURATIONS else part
-        for name, part in cast("Mapping[str, Any]", value).items()
+        for name, part in given.items()
+        if part is not None
     }
-    return kind(**fields)
+    try:
+        return kind(**fields)
+    except Exception as error:  # the SDK does not export its errors
+        raise ConfigError(f"{what} is not of its form: {text_of(error)}") from error
 
 
 _GOES_ON: Final = 'event.data.mastra.kind in ["resume", "restart", "travel"]'

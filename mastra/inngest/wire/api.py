@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
@@ -121,14 +121,24 @@ class InngestApi:
             headers["x-inngest-env"] = self.client.env
         return headers
 
-    async def _post(self, path: str, content: bytes, query: dict[str, str] | None = None) -> Answer:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        query: Callable[[], dict[str, str]] | None = None,
+    ) -> Answer:
+        """Send a request; again with the other signing key where the first is not taken."""
         client, send = self.client, self.transport.send
-        headers = self._headers(client.signing_key)
-        answer = await send("POST", path, body=content, query=query, headers=headers)
+        headers, asked = self._headers(client.signing_key), query or dict[str, str]
+        answer = await send(method, path, body=body, query=asked(), headers=headers)
         if answer.status in (401, 403) and client.signing_key_fallback:
             headers = self._headers(client.signing_key_fallback)
-            answer = await send("POST", path, body=content, query=query, headers=headers)
+            answer = await send(method, path, body=body, query=asked(), headers=headers)
         return answer
+
+    async def _post(self, path: str, content: bytes, query: dict[str, str] | None = None) -> Answer:
+        return await self._send("POST", path, content, lambda: query or {})
 
     async def checkpoint(self, facts: RequestFacts, steps: list[bytes]) -> Checkpoint:
         """Give the server the results of steps while its request is still open.
@@ -186,11 +196,8 @@ class InngestApi:
             NotReached: It could not be reached.
         """
         # Answers are cached by address, so each question has its own.
-        answer = await self.transport.send(
-            "GET",
-            path,
-            query={"_": f"{time.time_ns()}{next(_count)}"},
-            headers=self._headers(self.client.signing_key),
+        answer = await self._send(
+            "GET", path, query=lambda: {"_": f"{time.time_ns()}{next(_count)}"}
         )
         found = answer.json()
         if answer.status >= 300 or not isinstance(found, dict):
@@ -238,15 +245,20 @@ class InngestApi:
         """Subscribe to a topic of a channel. What is sent after this returns arrives.
 
         Raises:
+            NotReached: The server could not be reached, or went away meanwhile.
             RunError: The server refused.
         """
         ask = [{"channel": channel, "name": topic, "kind": "run"}]
         answer = await self._post("/v1/realtime/token", dump_wire(ask))
         if answer.status >= 300:
             raise RunError(f"Inngest answered {answer.status} to a realtime subscription.")
+        given = answer.json()
+        if not isinstance(given, dict) or "jwt" not in given:
+            raise RunError("Inngest gave no token for a realtime subscription.")
+        token = str(cast("dict[str, Any]", given)["jwt"])
         stream = await self.transport.open(
             "/v1/realtime/sse",
-            query={"token": answer.json()["jwt"]},
+            query={"token": token},
             headers={"accept": "text/event-stream"},
         )
         if stream.status >= 300:
@@ -255,8 +267,11 @@ class InngestApi:
         try:
             lines = stream.lines()
             await anext(lines)  # a comment that says that the subscription stands
-        except BaseException:
+        except BaseException as error:
             await stream.aclose()
+            if isinstance(error, Exception):  # the server, or the network, went away meanwhile
+                text = "The realtime stream ended before it stood"
+                raise NotReached(f"{text}: {text_of(error)}") from error
             raise
         return Subscription(stream, lines)
 

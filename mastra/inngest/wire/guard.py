@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+from starlette.requests import ClientDisconnect
+
 from mastra.inngest.wire.signature import Signatures, read_signature
 from mastra.logs import get_logger
 
@@ -59,7 +61,10 @@ class Guard:
         status = self._refusal(scope, headers)
         body = b""
         if status is None:
-            read = await _read(receive)
+            try:
+                read = await _read(receive)
+            except ClientDisconnect:
+                return  # part of a request is none, and nobody is there to be told
             if read is None:
                 status = 413
             elif not await self._is_signed(scope["method"], headers, read):
@@ -131,12 +136,16 @@ def _is_local_origin(origin: str | None) -> bool:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Return the body, or `None` where it is too large."""
+    """Return the body, or `None` where it is too large.
+
+    Raises:
+        ClientDisconnect: It broke off.
+    """
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return bytes(body)
+            raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             return None
