@@ -246,3 +246,95 @@ async def test_a_connection_that_breaks_off_is_made_again(
         result = await run.start(Value(value=1))
     assert broken
     assert (result.status, result.result) == ("success", Value(value=3))
+
+
+def step(kind: str, id: str, **facts: Any) -> dict[str, Any]:
+    return {"type": f"workflow-step-{kind}", "payload": {"id": id, **facts}}
+
+
+def finish(**facts: Any) -> dict[str, Any]:
+    return {"type": "workflow-finish", "payload": facts}
+
+
+BEGUN = step("start", "a", payload={"value": 1}, startedAt=1000)
+ENDED = step("result", "a", status="success", output={"value": 2}, endedAt=2000)
+
+
+async def test_what_steps_write_and_sleeps_are_put_down(checkpointed: Host, storage: Any) -> None:
+    told = [
+        {"type": "data-early", "data": 0},
+        {"type": "watch-of-tomorrow", "payload": {"id": "a"}},
+        BEGUN,
+        {"type": "workflow-step-output", "payload": {"stepName": "a", "output": {"text": "x"}}},
+        {"type": "data-note", "data": {"n": 1}},
+        ENDED,
+        {"type": "data-late", "data": 2},
+        step("waiting", "nap", startedAt=3000),
+        step("result", "nap", status="success", output={"value": 2}, endedAt=4000),
+        finish(status="success", result={"value": 2}),
+    ]
+    Worker(checkpointed, {"chain": [told]})
+    async with calling(checkpointed, storage) as mastra:
+        run = await mastra.get_workflow("chain").create_run()
+        events = [event async for event in run.stream(Value(value=1))]
+        result = await run.result()
+    assert (result.status, result.result) == ("success", Value(value=2))
+    assert [event.type.removeprefix("workflow-") for event in events] == [
+        "start",
+        "step-start",
+        "step-output",
+        "data-note",
+        "step-result",
+        "data-late",
+        "step-waiting",
+        "step-result",
+        "finish",
+    ]
+    wires = [event.to_wire() for event in events]
+    assert wires[2]["payload"]["output"] == {"text": "x"}
+    assert [wire["data"] for wire in wires if wire["type"].startswith("data-")] == [{"n": 1}, 2]
+    nap = result.steps["nap"]
+    assert nap.ended_at is not None
+    assert nap.ended_at.timestamp() == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ({"message": "no luck"}, "no luck"),
+        ("a text", "a text"),
+        (None, "The step failed."),
+        ({}, "The step failed."),
+    ],
+)
+async def test_an_error_is_told_in_any_form(checkpointed: Host, error: Any, message: str) -> None:
+    failed = step("result", "a", status="failed", error=error, endedAt=2000)
+    Worker(checkpointed, {"chain": [[BEGUN, failed, finish(status="failed")]]})
+    async with calling(checkpointed) as mastra:
+        run = await mastra.get_workflow("chain").create_run()
+        result = await run.start(Value(value=1))
+    assert (result.status, str(result.error)) == ("failed", message)
+    assert str(result.steps["a"].error) == message
+
+
+async def test_a_tripwire_says_why(checkpointed: Host) -> None:
+    why = {"reason": "not that", "retry": False}
+    Worker(checkpointed, {"chain": [[BEGUN, finish(status="tripwire", tripwire=why)]]})
+    async with calling(checkpointed) as mastra:
+        run = await mastra.get_workflow("chain").create_run()
+        result = await run.start(Value(value=1))
+    assert result.status == "tripwire"
+    assert result.to_wire()["tripwire"]["reason"] == "not that"
+
+
+@pytest.mark.parametrize("per_step", [True, False])
+async def test_step_by_step_is_passed_on(checkpointed: Host, per_step: bool) -> None:
+    worker = Worker(checkpointed, {"chain": [[BEGUN, ENDED, finish(status="paused")]]})
+    async with calling(checkpointed) as mastra:
+        run = await mastra.get_workflow("chain").create_run()
+        result = await run.start(Value(value=1), per_step=per_step)
+        assert result.status == "paused"
+        assert list(result.steps) == ["a"]
+        with pytest.raises(RunStateError, match="step by step there"):
+            await run.resume({})
+    assert [asked.get("perStep", False) for asked in worker.asked] == [per_step]
