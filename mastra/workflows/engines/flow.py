@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast, overload
 from mastra.clock import now_ms
 from mastra.errors import RunError, StepValidationError
 from mastra.jsonable import Json
-from mastra.workflows.active import Scope
+from mastra.workflows.active import ActiveRun, Scope, TimeTravel
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.blocks import end_block, end_halted, open_block, start_block
 from mastra.workflows.engines.conditions import (
@@ -157,7 +157,7 @@ def run_block(walk: Walk, scope: Scope, node: Block, value: Json, decision: Any)
             return run_parallel(walk, scope, node, value)
         case WorkflowNode():
             return run_workflow(walk, scope, node, scope.prefix + node.op, node.id, value)
-        case SleepNode():
+        case _:  # a sleep
             return run_sleep(walk, scope, node, value)
 
 
@@ -204,8 +204,9 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
         value: What flows in.
         outcome: Ids of the arms to take, where the step before has them in its record.
     """
-    if walk.run.reopening.travel is not None:
-        outcome = _forced_arms(walk, scope, node) or outcome
+    travel = walk.run.reopening.travel
+    if travel is not None:
+        outcome = _forced_arms(walk.run, travel, scope, node) or outcome
     if outcome is None:
         decide = partial(decide_branch, walk, scope, node)
         outcome = await decision(walk, scope, f"{scope.prefix}{node.op}?", value, decide)
@@ -231,11 +232,8 @@ def _arm_of(node: BranchNode, arm: str | int) -> Unit:
     raise LookupError(f"The branch has no arm {arm!r}.")
 
 
-def _forced_arms(walk: Walk, scope: Scope, node: BranchNode) -> list[str]:
+def _forced_arms(run: ActiveRun, travel: TimeTravel, scope: Scope, node: BranchNode) -> list[str]:
     """Return the arm that a run goes back into, whatever its condition says, and those known."""
-    run, travel = walk.run, walk.run.reopening.travel
-    if travel is None:
-        return []
     stems = {unit.id: scope.prefix + unit.op for _, unit in node.arms}
     entered = {
         arm

@@ -148,7 +148,7 @@ def locate(spec: WorkflowSpec, names: list[str], prefix: str) -> str:
             if isinstance(unit, WorkflowNode):
                 return locate(unit.spec, names[1:], f"{stem}{turn}/")
     raise NotFoundError(
-        f"Workflow {spec.id!r} has no step {names[0]!r}. It has {', '.join(map(repr, known))}.",
+        f"Workflow {spec.id!r} has no step {'.'.join(names)!r}. It has {', '.join(map(repr, known))}.",
         code="STEP_NOT_FOUND",
     )
 
@@ -168,7 +168,10 @@ def _is_dropped(spec: WorkflowSpec, op: str, op_id: str) -> bool:
         return True
     if op_id.startswith((f"{op}/", f"{op}[")):
         return True
-    for part, target in zip(op.split("/"), op_id.split("/"), strict=False):
+    # Neither is the other or inside it, so that their ways part somewhere.
+    parts = zip(op.split("/"), op_id.split("/"), strict=False)
+    while True:
+        part, target = next(parts)
         place, index = place_of(spec, part), place_of(spec, target)
         if place is None or index is None:
             return True  # of a definition before this one, which says no more where it stood
@@ -178,7 +181,6 @@ def _is_dropped(spec: WorkflowSpec, op: str, op_id: str) -> bool:
         if part != target or not isinstance(unit, WorkflowNode):
             return False
         spec = unit.spec
-    return False
 
 
 def _results_given(
