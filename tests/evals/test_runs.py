@@ -648,6 +648,23 @@ async def test_rows_that_cannot_be_stored_are_told_to_all_who_wait_for_them() ->
     assert [str(error) for error in told] == ["The disk is full."] * 3
 
 
+async def test_rows_that_come_meanwhile_are_stored_together() -> None:
+    batches: list[int] = []
+
+    class Slow(InMemoryEvals):
+        async def save(self, records: Any, **options: Any) -> bool:
+            batches.append(len(records))
+            await asyncio.sleep(0)
+            return await super().save(records, **options)
+
+    store = Slow()
+    queue = RowQueue(store)
+    rows = [EvalRecord("experiment_result", str(at)) for at in range(4)]
+    await asyncio.gather(*(queue.put([row]) for row in rows))
+    assert batches == [1, 3]
+    assert (await store.list("experiment_result")).total == 4
+
+
 async def test_two_experiments_are_compared() -> None:
     storage = InMemoryStorage()
     dataset = Dataset("d", [{"input": str(at), "ground_truth": str(at)} for at in range(20)])
