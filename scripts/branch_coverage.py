@@ -23,14 +23,16 @@ FLOORS = {
     "agents": 89.0,
     "ai_sdk": 99.0,
     "cli": 95.0,
+    "evals": 99.0,
     "mcp": 99.0,
     "memory": 98.0,
     "models": 98.0,
     "observability": 97.0,
     "pages": 96.0,
-    "processors": 95.0,
-    "schedules": 95.0,
+    "processors": 98.0,
+    "schedules": 97.0,
     "server": 99.0,
+    "testing": 95.0,
 }
 """What was measured of each, by a part of the fast tests. Raise them with what is measured."""
 
