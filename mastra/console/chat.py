@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -82,7 +83,8 @@ class Chat:
         self._button.set_visibility(False)
 
     async def _read(self, path: str, body: dict[str, Any], turn: _Turn) -> None:
-        drawn_s, run_id = 0.0, ""
+        run_id = ""
+        drawing = self._look.keep(turn.keep_drawn)
         try:
             async with aclosing(self._look.api.events(path, body)) as events:
                 async for event in events:
@@ -90,19 +92,17 @@ class Chat:
                     turn.take(event)
                     if event["type"] in {"tool-call-approval", "tool-call-suspended"}:
                         self._ask(turn, run_id, event["payload"])
-                    began = time.monotonic()
-                    if began > drawn_s:
-                        turn.draw()
-                        # Drawing takes a quarter of the time at most, however much is said.
-                        drawn_s = began + max(_DRAW_S, 4 * (time.monotonic() - began))
         finally:
             self._answer = None
+            drawing.cancel(with_current_invocation=True)
             if not self._look.client.is_deleted:
                 turn.end()
                 self._stop.set_visibility(False)
                 self._button.set_visibility(True)
-            if turn.text:
-                self._said.append({"role": "assistant", "content": turn.text})
+            # A turn that waited for an answer goes on where it was: it is one message all the same.
+            turn.said["content"] = turn.text
+            if turn.text and all(one is not turn.said for one in self._said):
+                self._said.append(turn.said)
         if self.on_end is not None:
             await self.on_end()
 
@@ -119,6 +119,8 @@ class _Turn:
 
     def __init__(self, *, is_mine: bool) -> None:
         self.text: str = ""
+        self.said = {"role": "assistant", "content": ""}
+        """The message that it is for an agent without memory."""
         self.box = ui.column().classes("rounded q-pa-md gap-2 max-w-full")
         self.box.classes("self-end bg-blue-500/15" if is_mine else "w-full bg-gray-500/10")
         self._in = self._out = 0
@@ -127,6 +129,7 @@ class _Turn:
         self._open: dict[str, tuple[Any, list[str]]] = {}
         """What is being said: its element, and its pieces."""
         self._calls: dict[str, ui.expansion] = {}
+        self._grown = asyncio.Event()
         with self.box:
             ui.label("You" if is_mine else "Agent").classes("text-xs font-semibold opacity-80")
 
@@ -142,6 +145,7 @@ class _Turn:
                             self._open[kind] = (ui.markdown().classes("w-full"), [])
                     self._open[kind][1].append(payload["text"])
                     self.text += payload["text"] if is_text else ""
+                    self._grown.set()
                 case "text-end" | "reasoning-end":
                     self._close()
                 case "tool-call":
@@ -174,12 +178,22 @@ class _Turn:
                 self.take({"type": "tool-result", "payload": call})
         self._close()
 
-    def draw(self) -> None:
+    async def keep_drawn(self) -> None:
+        """Draw what is said soon after it is, also where nothing follows it for long."""
+        while True:
+            await self._grown.wait()
+            self._grown.clear()
+            began = time.monotonic()
+            self._draw()
+            # Drawing takes a quarter of the time at most, however much is said.
+            await asyncio.sleep(max(_DRAW_S, 3 * (time.monotonic() - began)))
+
+    def _draw(self) -> None:
         for element, pieces in self._open.values():
             element.set_content("".join(pieces))
 
     def _close(self) -> None:
-        self.draw()
+        self._draw()
         self._open.clear()
 
     def end(self) -> None:

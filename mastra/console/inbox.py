@@ -111,11 +111,7 @@ def answer_step(
     """Show what a suspended step (`orders.check`) says, and the form that answers it."""
     with ui.card().classes("w-full") as card:
         ui.label(f"{path} waits for an answer").classes("font-semibold")
-        said = step.get("suspendPayload")
-        if isinstance(said, dict):
-            said = {key: item for key, item in facts(said).items() if key != "__workflow_meta"}
-        if said is not None:
-            show_json(said)
+        _show_said(step.get("suspendPayload"))
 
         async def send(answer: Any) -> None:
             body = {"step": path, "resumeData": answer}
@@ -139,7 +135,7 @@ def answer_tool(
         ui.label(f"‖ {call['toolName']} waits for an answer").classes("font-semibold")
         show_json(call.get("args"))
         if "suspendPayload" in call:
-            show_json(call["suspendPayload"], "It says")
+            _show_said(call["suspendPayload"], "It says")
             schema = schema_of(call.get("resumeSchema"))
             _answer(schema, lambda answer: send("resume-stream", resumeData=answer))
             return
@@ -149,6 +145,14 @@ def answer_tool(
             await send("decline-tool-call", **{"reason": reason.value} if reason.value else {})
 
         _two_buttons(lambda: send("approve-tool-call"), decline)
+
+
+def _show_said(said: Any, what: str = "") -> None:
+    """Show what somebody is asked: nothing where the step or tool said nothing."""
+    if isinstance(said, dict):
+        said = {key: item for key, item in facts(said).items() if key != "__workflow_meta"}
+    if said is not None and said != {}:
+        show_json(said, what)
 
 
 def _answer(schema: dict[str, Any], send: Callable[[Any], Awaitable[None]]) -> None:

@@ -175,11 +175,14 @@ class Graph:
             return
 
         def clicked(event: Any) -> None:
-            if on_step is not None and event.node_id in steps:
-                on_step(steps[event.node_id])
+            # Versions of Mermaid differ in what they put before the name that a node has in the text.
+            path = steps.get(event.node_id.rpartition("-")[2])
+            if path is not None and on_step is not None:
+                on_step(path)
 
+        choose = None if on_step is None else clicked  # else what does nothing looks as if it did
         with ui.element("figure").classes("graph w-full rounded bg-white text-black q-pa-sm"):
-            self._drawing = ui.mermaid(text, config=_CONFIG, on_node_click=clicked)
+            self._drawing = ui.mermaid(text, config=_CONFIG, on_node_click=choose)
 
     def show(self, states: Mapping[str, tuple[str, str]]) -> None:
         """Write into the nodes of steps, by path, their status and what else is to be read."""

@@ -79,6 +79,16 @@ async def test_whoever_has_a_token_signs_in_and_out() -> None:
         refused = await client.post("/sign-in", data={"token": "wrong"})
         assert (refused.status_code, "set-cookie" in refused.headers) == (401, False)
         assert "Authentication required" in refused.text
+        long = await client.post("/sign-in", data={"token": "x" * 20_000})
+        assert (long.status_code, "That is too long for a token." in long.text) == (401, True)
+        # Who follows a link to it has the form; who is sent from another place signs nobody in or out.
+        linked = await client.get("/sign-in")
+        assert (linked.status_code, "set-cookie" in linked.headers) == (401, False)
+        assert 'action="/console/sign-in?next=/console/"' in linked.text
+        for what in ("sign-in", "sign-out"):
+            elsewhere = {"origin": "http://example.com"}
+            answer = await client.post(f"/{what}", data={"token": "of-ann"}, headers=elsewhere)
+            assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
         away = await client.post("/sign-in?next=https://example.com", data={"token": "of-ann"})
         assert away.headers["location"] == "/console/"
 

@@ -1,0 +1,174 @@
+"""What a person does where it is not the usual way: says nothing, stops, leaves, chooses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from nicegui import Client
+
+from mastra import Agent, Mastra, StepContext, create_workflow, step, tool
+from mastra.evals import Dataset
+from mastra.memory import Memory
+from mastra.observability import Observability
+from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn
+from tests.console.live import console
+from tests.support.browser import Browser, browser
+
+pytestmark = [pytest.mark.anyio, pytest.mark.every_engine, pytest.mark.timeout(400)]
+
+
+@tool(require_approval=True)
+async def pay(amount: int) -> str:
+    """Pay."""
+    return f"paid {amount}"
+
+
+@step
+async def double(n: int, ctx: StepContext[int]) -> int:
+    """Double it."""
+    ctx.logger.warning("doubling %d", n)
+    return 2 * n
+
+
+@step
+async def halve(n: int) -> int:
+    """Halve it."""
+    return n // 2
+
+
+both = (
+    create_workflow(id="both", input_schema=int, output_schema=int)
+    .then(double)
+    .then(halve)
+    .commit()
+)
+
+
+CLICK_NODE = """
+const found = [...document.querySelectorAll('.graph .node')].find(
+  one => one.textContent.includes(arguments[0]));
+return found?.dispatchEvent(new MouseEvent('click', {bubbles: true}));
+"""
+
+
+def said(model: ScriptedModel) -> list[tuple[str, str]]:
+    """Return what a model was asked last: who said what."""
+    told = model.requests[-1].messages
+    return [(one.role, one.text) for one in told if one.role in {"user", "assistant"} and one.text]
+
+
+async def say(window: Browser, text: str) -> None:
+    await window.type("Message", text)
+    await window.click("button", "Send")
+
+
+async def test_an_agent_without_memory_is_told_all_that_was_said_once() -> None:
+    pays = Turn("Let me see.", tool_calls=[ToolCall("pay", {"amount": 3})])
+    model = ScriptedModel(pays, "It is paid.", RuntimeError("no more"), "You are welcome.")
+    agent = Agent(id="plain", model=model, tools=[pay], max_retries=0)
+    async with console(Mastra(agents=[agent])) as url, browser() as window:
+        await window.open(f"{url}/agents/plain")
+        await window.type("Message", "  ")
+        await window.press("\ue007")
+        await say(window, "Pay three.")  # what was empty was not sent before it
+        await window.reads("pay waits for an answer")
+        assert said(model) == [("user", "Pay three.")]
+        await window.click("button", "APPROVE")
+        await window.reads("It is paid.")
+        await say(window, "Thanks!")
+        await window.reads("no more")  # an answer that failed is told of, and nothing is said by it
+        await say(window, "Once more: thanks!")
+        await window.reads("You are welcome.")
+        assert said(model) == [
+            ("user", "Pay three."),
+            ("assistant", "Let me see.It is paid."),
+            ("user", "Thanks!"),
+            ("user", "Once more: thanks!"),
+        ]
+
+
+async def test_an_answer_is_stopped_by_who_reads_it_and_by_leaving() -> None:
+    ended = asyncio.Event()
+
+    async def talk(_: Any) -> AsyncIterator[str]:
+        try:
+            yield "I could go on "
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def is_ended() -> None:
+        await asyncio.wait_for(ended.wait(), 60)
+        ended.clear()
+
+    agent = Agent(id="talker", model=FunctionModel(talk))
+    async with console(Mastra(agents=[agent])) as url, browser() as window:
+        others = set(Client.instances)
+        await window.open(f"{url}/agents/talker")
+        await say(window, "Talk.")
+        await window.reads("I could go on")
+        await window.click("button", "Stop")
+        await is_ended()
+        await say(window, "Again.")
+        await window.until("return document.body.innerText.split('I could go on').length === 3")
+        for left in set(Client.instances) - others:
+            Client.instances[left].delete()
+        await is_ended()
+
+
+async def test_the_inbox_answers_agents_and_tells_what_came_of_it() -> None:
+    asks = ToolCall("pay", {"amount": 3})
+    model = ScriptedModel(asks, asks, "Paid.", RuntimeError("the bank is closed"))
+    agent = Agent(id="payer", model=model, tools=[pay], memory=Memory(), max_retries=0)
+    mastra = Mastra(agents=[agent])
+    async with console(mastra) as url, browser() as window:
+        for thread in ("one", "two"):
+            memory: Any = {"thread": thread, "resource": "console"}
+            await mastra.get_agent("payer").generate("Pay.", memory=memory)
+        await window.open(f"{url}/inbox")
+        waits = "document.body.innerText.split('pay waits for an answer').length - 1"
+        await window.until(f"return {waits} === 2")
+        fields = """[...document.querySelectorAll('[aria-label="Reason, where declined"]')]"""
+        await window.type("Reason, where declined", "too much")  # into the last of them
+        await window.js("""[...document.querySelectorAll('button')].find(
+            one => one.innerText.includes('APPROVE')).click()""")
+        # The other card stays as it is, with what was typed.
+        await window.until(f"return {fields}.length === 1 && {fields}[0].value === 'too much'")
+        await window.until(f"return {waits} === 1")
+        await window.click("button", "DECLINE")
+        await window.reads("the bank is closed")
+        await window.reads("Nothing waits.")
+
+
+async def test_what_is_not_chosen_is_asked_for() -> None:
+    mastra = Mastra(workflows=[both], observability=Observability())
+    async with console(mastra) as url, browser() as window:
+        await Dataset("numbers", [{"input": 1}]).save(mastra)
+        await window.open(f"{url}/evals/datasets/numbers")
+        await window.click("button", "START")
+        await window.reads("Say what is to be run on it.")
+        await window.open(f"{url}/workflows/both")
+        await window.click("button", "Compare two")
+        await window.reads("Choose two of them.")
+        await window.click("button", "START")
+        await window.reads("Value is needed.")
+        await window.type("Value *", "4")
+        await window.click("button", "START")
+        await window.reads("Result\n4")
+
+        await window.reads("halve: ✓ success")
+        for name in ("double", "halve", "start"):  # a step is chosen in the drawing
+            await window.until(CLICK_NODE, name)
+            chosen = "halve" if name == "start" else name  # where a run begins there is no step
+            await window.reads(f"{chosen}: ✓ success")
+
+        assert mastra.observability is not None
+        await mastra.observability.flush()
+        await window.open(f"{url}/traces")
+        await window.click("a.mono", "workflow run: 'both'")
+        await window.reads("Its run")
+        await window.click("button div", "✓ workflow step: 'double'")
+        await window.reads("doubling 4")
