@@ -135,7 +135,7 @@ class RunLegs(RunView[Out]):
         What is to be written before is written together with the claim, in an expected status.
         """
         engine, store = self._runtime.engine, self._runtime.store
-        hold = None if store.drivers is None else await engine.hold(store)
+        hold = await engine.hold(store)
         try:
             if changes is not None:
                 if hold is not None:

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Coroutine, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias
 from weakref import WeakValueDictionary
 
 from mastra.clock import Clock
@@ -44,7 +44,8 @@ from mastra.workflows.versions.graph import is_current, note_of
 
 __all__ = ["InProcessEngine"]
 
-T = TypeVar("T")
+Begun: TypeAlias = tuple[ActiveRun, BaseException | None]
+"""A run as a leg finds it, and why it is to fail without another step."""
 
 LOOKS_IN_A_LEASE: Final = 6
 DRAIN_POLL_S: Final = 0.02
@@ -99,26 +100,25 @@ class InProcessEngine:
 
     # -- claiming ------------------------------------------------------------------------------
 
-    def _driver(self, store: WorkflowStore) -> Driver | None:
+    async def hold(self, store: WorkflowStore) -> Hold | None:
+        """Return a claim of this process; `None` where nobody else sees the runs."""
         drivers = store.drivers
         if drivers is None:
             return None
         driver = self._drivers.get(id(store))
         if driver is None or driver.is_copy:
             driver = self._drivers[id(store)] = driver_of(drivers)
-        return driver
+        return await driver.hold()
 
-    async def hold(self, store: WorkflowStore) -> Hold | None:
-        """Return a claim of this process; `None` where nobody else sees the runs."""
-        driver = self._driver(store)
-        return None if driver is None else await driver.hold()
-
-    async def _claim(self, target: RunTarget, hold: Hold) -> str | None:
+    async def _claim(self, command: Command) -> str | None:
         """Take over a run that nobody drives; return under which claim it was.
 
         Raises:
             RunClaimedError: Somebody drives it, and may be alive.
         """
+        target, hold = command.target, command.hold
+        if hold is None:
+            return None
         store, key = target.store, (target.workflow_id, target.run_id)
         head = await store.get_run(*key)
         owner = None if head is None else head.owner
@@ -156,8 +156,10 @@ class InProcessEngine:
             )
         self._launching.add(key)
         try:
+            # Before it asks for a place: a run has one, which is whose claim it is.
+            owner_before = await self._claim(command) if command.kind == "restart" else None
             begin_leg = self._with_place if target.spec.flow_control else self._take_up
-            run, failure = await begin_leg(command)
+            run, failure = await begin_leg(command, owner_before)
         finally:
             self._launching.discard(key)
         leg = self._legs[key] = Leg(command, run, failure)
@@ -171,10 +173,10 @@ class InProcessEngine:
             self._watch(target.store)
         return leg
 
-    async def _with_place(self, command: Command) -> tuple[ActiveRun, BaseException | None]:
+    async def _with_place(self, command: Command, owner_before: str | None) -> Begun:
         place = await self._admissions.ask(command, self._cancel_other)
         try:
-            run, failure = await self._take_up(command)
+            run, failure = await self._take_up(command, owner_before)
         except BaseException:
             if place is not None:
                 await place.leave()
@@ -182,11 +184,8 @@ class InProcessEngine:
         run.place = place
         return run, failure
 
-    async def _take_up(self, command: Command) -> tuple[ActiveRun, BaseException | None]:
+    async def _take_up(self, command: Command, owner_before: str | None) -> Begun:
         target, hold = command.target, command.hold
-        owner_before = None
-        if command.kind == "restart" and hold is not None:
-            owner_before = await self._claim(target, hold)
         loaded = failure = None
         if command.kind != "start":
             loaded = await load_run(target.store, target.workflow_id, target.run_id)
