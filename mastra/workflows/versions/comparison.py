@@ -7,7 +7,7 @@ order. What stands behind that may differ, and so may the arms of a branch that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import field
 from typing import Any, cast
 
@@ -172,34 +172,44 @@ class _Comparison:
         if reached < 0:
             return 0 if self._has_begun and old else -1
         if reached + 1 < len(old):
-            records = self._records(old[reached], known, prefix)
-            is_decided = any(record.decision is not None for record in records)
-            if is_decided and old[reached + 1].kind == "branch":
+            is_branch = old[reached + 1].kind == "branch"
+            if is_branch and self._decided(old, reached + 1, known, prefix) is not None:
                 return reached + 1
-            if self._has_begun and self._is_over(old[reached], known, prefix):
+            if self._has_begun and self._is_over(old, reached, known, prefix):
                 return reached + 1
         return reached
 
     def _records(self, part: Part, known: dict[str, list[str]], prefix: str) -> list[StepRecord]:
-        """Return the records of a step's tries, or of the turns of a loop."""
+        """Return the records of a step's tries, or of the turns of a loop and their ends.
+
+        None of what was waited for between tries, nor of a state that was given.
+        """
         journal = self._loaded.journal
         found = (journal.get(prefix + segment) for segment in known.get(part.op, ()))
-        return [record for record in found if record is not None]
+        return [
+            record
+            for record in found
+            if record is not None and (record.kind != "decision" or record.decision is not None)
+        ]
 
-    def _is_over(self, part: Part, known: dict[str, list[str]], prefix: str) -> bool:
+    def _is_over(
+        self, parts: list[Part], place: int, known: dict[str, list[str]], prefix: str
+    ) -> bool:
         """Return whether a node has ended well, so that the next may have begun."""
+        part = parts[place]
         if part.kind in ("dowhile", "dountil"):
             ends_on = part.kind == "dountil"
             return any(r.decision is ends_on for r in self._records(part, known, prefix))
         if part.kind == "foreach":
             return self._has_ended(prefix + part.op)
-        begun = [unit for unit in part.units if unit.op in known]
-        if part.kind == "parallel" and len(begun) < len(part.units):
-            return False
+        units = part.units
+        if part.kind == "branch":
+            chosen = self._decided(parts, place, known, prefix) or ()
+            units = [unit for unit in units if unit.id in chosen or unit.op in known]
         return all(
             self._has_ended(prefix + unit.op)
             or any(r.status == "success" for r in self._records(unit, known, prefix))
-            for unit in begun
+            for unit in units
         )
 
     def _has_ended(self, op_id: str) -> bool:
@@ -226,21 +236,29 @@ class _Comparison:
         """Return whether the first nodes are the same ones; note what differs if they are not."""
         pairs = zip(old[:end], new[:kept], strict=False)
         if end == kept and len(new) >= kept and all(_is_same(a, b) for a, b in pairs):
-            fits = [self._arms(old[i], new[i], known, prefix, names) for i in range(end)]
+            fits = [self._arms(old, i, new[i], known, prefix, names) for i in range(end)]
             return all(fits)
         self._name_changes(old, new, end, kept, names)
         return False
 
     def _arms(
-        self, old: Part, new: Part, known: dict[str, list[str]], prefix: str, names: str
+        self,
+        parts: list[Part],
+        place: int,
+        new: Part,
+        known: dict[str, list[str]],
+        prefix: str,
+        names: str,
     ) -> bool:
         """Return whether a node holds what it held, as far as the run has entered that."""
+        old = parts[place]
         before = {unit.id: unit for unit in old.units}
         now = {unit.id: unit for unit in new.units}
         changes = len(self.changes.added) + len(self.changes.removed) + len(self.changes.moved)
         is_branch = old.kind == "branch"
+        chosen = (self._decided(parts, place, known, prefix) or ()) if is_branch else ()
         for name, unit in before.items():
-            is_entered = unit.op in known or not is_branch or name in self._decided(old, prefix)
+            is_entered = unit.op in known or not is_branch or name in chosen
             if not is_entered:
                 continue
             if name not in now:
@@ -254,10 +272,19 @@ class _Comparison:
             map(len, (self.changes.added, self.changes.removed, self.changes.moved))
         )
 
-    def _decided(self, branch: Part, prefix: str) -> Sequence[Any]:
-        record = self._loaded.journal.get(f"{prefix}{branch.op}?")
-        decision: Any = None if record is None else record.decision
-        return cast("list[Any]", decision) if isinstance(decision, list) else ()
+    def _decided(
+        self, parts: list[Part], place: int, known: dict[str, list[str]], prefix: str
+    ) -> list[Any] | None:
+        """Return the arms that a branch has chosen, `None` where it has not chosen yet.
+
+        It says so itself, or the step before it does.
+        """
+        records = self._records(parts[place - 1], known, prefix) if place else []
+        own = self._loaded.journal.get(f"{prefix}{parts[place].op}?")
+        records += [] if own is None else [own]
+        # A loop's turns have decisions, too: whether it goes on.
+        found = [cast("Any", r.decision) for r in records if isinstance(r.decision, list)]
+        return found[-1] if found else None
 
     def _name_changes(
         self, old: list[Part], new: list[Part], end: int, kept: int, names: str
@@ -328,7 +355,7 @@ class _Comparison:
         unit = unit_at(spec, new.op)
         if isinstance(unit, StepNode):
             record = self._loaded.journal.get(op_id)
-            if record is not None and old.kind == "step":
+            if record is not None and record.kind != "decision" and old.kind == "step":
                 self._step(old, new, spec, unit, record, name)
         elif isinstance(unit, WorkflowNode) and old.kind == "workflow":
             inner, block = unit.spec, self._loaded.blocks.get(op_id)
@@ -346,7 +373,7 @@ class _Comparison:
         return (
             bool(old)
             and any(op in known for op in old[-1].ops())
-            and self._is_over(old[-1], known, prefix)
+            and self._is_over(old, len(old) - 1, known, prefix)
         )
 
     def _step(
@@ -418,19 +445,16 @@ class _Comparison:
         stem = stem_in(dict.fromkeys(new.ops(), 0), segment)
         before = {unit.id: unit for unit in old.units}
         for now in new.units:
-            was = before.get(now.id)
+            was, unit = before.get(now.id), unit_at(spec, now.op)
             if was is None or was.op not in known:
                 continue
             if now.op != stem:  # beside it, so its result is kept
                 for each in known[was.op]:
                     self._unit(was, now, spec, prefix + each, names, is_passed=True)
-            elif slash and was.kind == now.kind == "workflow":
-                unit = unit_at(spec, now.op)
-                if isinstance(unit, WorkflowNode):
-                    inner = f"{prefix}{segment}/"
-                    self.block(
-                        was.parts, now.parts, unit.spec, inner, f"{names}{now.id}.", goes_back_to
-                    )
+            elif slash and isinstance(unit, WorkflowNode) and was.kind == now.kind == "workflow":
+                inner = f"{prefix}{segment}/"
+                names_in = f"{names}{now.id}."
+                self.block(was.parts, now.parts, unit.spec, inner, names_in, goes_back_to)
 
 
 def _is_same(old: Part, new: Part) -> bool:
