@@ -176,6 +176,9 @@ class _Turn:
             self.take({"type": "tool-call", "payload": call})
             if call.get("state") == "result":
                 self.take({"type": "tool-result", "payload": call})
+        elif part["type"] == "file":
+            with self.box:
+                ui.label(f"A file: {part.get('mimeType') or part.get('mediaType')}")
         self._close()
 
     async def keep_drawn(self) -> None:

@@ -6,16 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import inngest
 import pytest
 from nicegui import Client
 
 from mastra import Agent, Mastra, StepContext, create_workflow, step, tool
 from mastra.evals import Dataset
+from mastra.inngest import InngestEngine
 from mastra.memory import Memory
 from mastra.observability import Observability
 from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn
+from mastra.workflows import event_log
 from tests.console.live import console
 from tests.support.browser import Browser, browser
+from tests.support.inngest_env import free_ports
 
 pytestmark = [pytest.mark.anyio, pytest.mark.every_engine, pytest.mark.timeout(400)]
 
@@ -112,8 +116,12 @@ async def test_an_answer_is_stopped_by_who_reads_it_and_by_leaving() -> None:
         await window.reads("I could go on")
         await window.click("button", "Stop")
         await is_ended()
+        await window.find("button", "Send")
+        late = """document.querySelector('[aria-label="Stop"]').click()"""
+        await window.js(late)  # a click that was on its way when there was nothing left to stop
         await say(window, "Again.")
         await window.until("return document.body.innerText.split('I could go on').length === 3")
+        assert "That failed" not in await window.text()
         for left in set(Client.instances) - others:
             Client.instances[left].delete()
         await is_ended()
@@ -164,6 +172,9 @@ async def test_what_is_not_chosen_is_asked_for() -> None:
             await window.until(CLICK_NODE, name)
             chosen = "halve" if name == "start" else name  # where a run begins there is no step
             await window.reads(f"{chosen}: ✓ success")
+        await window.until(CLICK_NODE, "double")
+        await window.reads("double: ✓ success")
+        assert "That failed" not in await window.text()
 
         assert mastra.observability is not None
         await mastra.observability.flush()
@@ -172,3 +183,58 @@ async def test_what_is_not_chosen_is_asked_for() -> None:
         await window.reads("Its run")
         await window.click("button div", "✓ workflow step: 'double'")
         await window.reads("doubling 4")
+
+
+async def test_the_trace_of_a_model_tells_that_prompts_are_not_kept() -> None:
+    agent = Agent(id="says", model=ScriptedModel("Hello."))
+    mastra = Mastra(agents=[agent], observability=Observability())
+    async with console(mastra) as url, browser() as window:
+        await mastra.get_agent("says").generate("Say hello.")
+        assert mastra.observability is not None
+        await mastra.observability.flush()
+        await window.open(f"{url}/traces")
+        await window.click("a.mono", "agent run: 'says'")
+        await window.click("button div", "✓ llm: 'scripted/model'")
+        await window.reads("Prompts are kept with Observability(capture_content=True).")
+
+
+async def test_home_tells_that_the_server_of_inngest_does_not_answer() -> None:
+    [port] = free_ports(1)
+    nowhere = f"http://127.0.0.1:{port}"
+    client = inngest.Inngest(
+        app_id="shop", is_production=False, api_base_url=nowhere, event_api_base_url=nowhere
+    )
+    engine = InngestEngine(client)
+    async with console(Mastra(workflows=[both], engine=engine)) as url, browser() as window:
+        await window.open(url)
+        await window.reads(f"✗ {nowhere} does not answer")
+        await window.reads("shop-workflow.both\t• unknown")
+
+
+async def test_a_page_that_comes_too_late_for_what_was_written_shows_what_came_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_log, "KEPT_OUTPUTS", 10)
+    gate = asyncio.Event()
+
+    @step
+    async def recite(n: int, ctx: StepContext[int]) -> int:
+        for number in range(n):
+            await ctx.writer.write(f"line {number}\n")
+        await gate.wait()
+        return n
+
+    long = create_workflow(id="long", input_schema=int, output_schema=int).then(recite).commit()
+    mastra = Mastra(workflows=[long])
+    async with console(mastra) as url, browser() as window:
+        await window.open(f"{url}/workflows/long")
+        await window.type("Value *", "500")
+        await window.click("button", "START")
+        await window.reads("recite: ▶ running")
+        run = await window.address()
+        await window.open("about:blank")
+        await window.open(run)
+        await window.reads("recite: ▶ running")
+        gate.set()
+        await window.reads("Result\n500")
+        assert "no longer kept" not in await window.text()

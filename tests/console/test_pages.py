@@ -23,7 +23,8 @@ from mastra import (
     tool,
 )
 from mastra.agents.options import MemoryOption
-from mastra.memory import Memory
+from mastra.evals import create_scorer
+from mastra.memory import Memory, WorkingMemory
 from mastra.observability import Observability
 from mastra.testing import ScriptedModel, ToolCall
 from tests.console.live import console
@@ -183,3 +184,48 @@ async def test_the_pages_are_at_no_address_but_the_console_s() -> None:
             answer = await around.get("/_mastra_console/workflows")
         assert answer.status_code == 404
         assert "What it is for" not in answer.text
+
+
+async def test_a_thread_shows_files_and_calls_that_nobody_has_answered() -> None:
+    model = ScriptedModel(ToolCall("look", {"where": "outside"}))
+    async with pages(Mastra(agents=[Agent(id="a", model=model, memory=Memory())])) as client:
+        file = {"type": "file", "data": "aGk=", "mediaType": "text/plain", "filename": "hi.txt"}
+        says = [{"type": "text", "text": "What of this?"}, file]
+        asked = {
+            "messages": [{"role": "user", "content": says}],
+            "memory": {"thread": "t", "resource": "console"},
+            "clientTools": {"look": {"description": "Look.", "inputSchema": {"type": "object"}}},
+        }
+        answer = await client.post("/api/agents/a/generate", json=asked)
+        assert answer.status_code == 200, answer.text
+        told = (await client.get("/agents/a?thread=t")).text
+        assert "What of this?" in told
+        assert "A file: text/plain" in told
+        # The page that called the agent has that tool: until it answers, there is no result.
+        assert ("▶ look" in told, "outside" in told, "It gave" in told) == (True, True, False)
+
+
+async def test_working_memory_is_shown_where_there_is_some_or_a_form_of_it() -> None:
+    notes = WorkingMemory(template="# Name:")
+    keeps = [("free", Memory()), ("formed", Memory(working_memory=notes))]
+    agents = [Agent(id=key, model=ScriptedModel("Yes."), memory=one) for key, one in keeps]
+    mastra = Mastra(agents=agents)
+    async with pages(mastra) as client:
+        for key, _ in keeps:
+            memory = MemoryOption(thread=f"t-{key}", resource="console")
+            await mastra.get_agent(key).generate("Are you there?", memory=memory)
+            told = (await client.get(f"/agents/{key}?thread=t-{key}")).text
+            assert ("Are you there?" in told, "Working memory" in told) == (True, key == "formed")
+
+
+async def test_a_scorer_tells_what_it_is_and_gave() -> None:
+    exact = create_scorer(id="exact", description="Whether it says just that.").generate_score(
+        lambda _: 0.25
+    )
+    mastra = Mastra()
+    mastra.add_scorer(exact, key="exact")
+    async with pages(mastra) as client:
+        told = (await client.get("/evals/scorers/exact")).text
+        assert "Whether it says just that." in told
+        assert "Scores (0 in all)" in told
+        assert "There is no scorer 'none'. (404)" in (await client.get("/evals/scorers/none")).text
