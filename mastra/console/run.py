@@ -108,7 +108,9 @@ class _RunView:
             seen = self._found["updatedAt"]
             while self._found["updatedAt"] == seen:
                 await asyncio.sleep(_LOOK_S)
-                await self._ask(fields="result")
+                # A run at work whose events end is too far ahead of this page: no more are to come.
+                is_ahead = self._found["status"] == "running"
+                await self._ask(_FIELDS if is_ahead else "result")
 
     async def _ask(self, fields: str = _FIELDS) -> None:
         """Ask what is stored of the run: that is what counts, whatever events told."""

@@ -215,26 +215,29 @@ async def test_a_page_that_comes_too_late_for_what_was_written_shows_what_came_o
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_log, "KEPT_OUTPUTS", 10)
-    gate = asyncio.Event()
+    gates = [asyncio.Event(), asyncio.Event()]
 
     @step
     async def recite(n: int, ctx: StepContext[int]) -> int:
         for number in range(n):
             await ctx.writer.write(f"line {number}\n")
-        await gate.wait()
+        await gates[0].wait()
         return n
 
-    long = create_workflow(id="long", input_schema=int, output_schema=int).then(recite).commit()
-    mastra = Mastra(workflows=[long])
+    @step
+    async def rest(n: int) -> int:
+        await gates[1].wait()
+        return n
+
+    long = create_workflow(id="long", input_schema=int, output_schema=int).then(recite).then(rest)
+    mastra = Mastra(workflows=[long.commit()])
     async with console(mastra) as url, browser() as window:
-        await window.open(f"{url}/workflows/long")
-        await window.type("Value *", "500")
-        await window.click("button", "START")
+        run = mastra.get_workflow("long").create_run("r")
+        task = asyncio.ensure_future((await run).start(500))
+        await window.open(f"{url}/workflows/long/runs/r")
         await window.reads("recite: ▶ running")
-        run = await window.address()
-        await window.open("about:blank")
-        await window.open(run)
-        await window.reads("recite: ▶ running")
-        gate.set()
-        await window.reads("Result\n500")
+        for gate, told in zip(gates, ("rest: ▶ running", "Result\n500"), strict=True):
+            gate.set()
+            await window.reads(told)
+        assert (await task).status == "success"
         assert "no longer kept" not in await window.text()
