@@ -22,9 +22,11 @@ from mastra import (
     create_workflow,
 )
 from mastra.storage.base import RunChanges
+from mastra.storage.damage import unreadable
 from mastra.storage.drivers import DRIVER_ID_LENGTH
 from mastra.workflows.engines import inprocess
 from tests.support.engines import Calls
+from tests.support.storage import head
 from tests.support.waiting import Gate, asking, blocking, plus
 
 ELSEWHERE = "e" * DRIVER_ID_LENGTH
@@ -282,3 +284,86 @@ async def test_a_run_that_the_storage_refuses_counts_as_one_whose_driver_died(
         store.append = append
         assert (await (await run_of(mastra)).restart()).unwrap() == 2
         assert calls.names == ["a", "a"]
+
+
+@pytest.mark.parametrize("name", ["append", "update_run"])
+async def test_what_the_storage_refuses_at_any_time_is_asked_once(
+    application: Application, calls: Calls, name: str
+) -> None:
+    async with application(plus(calls, "a")) as mastra:
+        store: Any = mastra.storage.workflows
+        run = await run_of(mastra)
+        real, asked = getattr(store, name), list[str]()
+
+        async def refuse(*given: Any, **options: Any) -> Any:
+            if name == "update_run" and not calls.names:
+                return await real(*given, **options)  # the start
+            asked.append(name)
+            raise RefusedError("The row is too long.")
+
+        setattr(store, name, refuse)
+        with pytest.raises(RefusedError, match="too long"):
+            await run.start(1)
+        # The last is the try to say who may go on.
+        assert asked == (["append"] if name == "append" else ["update_run"] * 2)
+
+
+async def test_an_append_that_fails_at_once_is_made_again(
+    application: Application, calls: Calls
+) -> None:
+    async with application(plus(calls, "a"), plus(calls, "b")) as mastra:
+        store: Any = mastra.storage.workflows
+        append, failures = store.append, [StorageError("The connection was lost.")]
+
+        def fail(*given: Any, **options: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return append(*given, **options)
+
+        store.append = fail
+        assert (await (await run_of(mastra)).start(1)).unwrap() == 3
+        rows = await store.load_rows("w", "r")
+        assert [row.key for row in rows if row.key] == ["a", "b"]
+        assert calls.names == ["a", "b"]
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_run_that_cannot_be_taken_up_now_is_taken_up_later(
+    application: Application, calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with application(plus(calls, "a")) as mastra:
+        store: Any = mastra.storage.workflows
+        claim, failures = store.claim, [StorageError("The connection was lost.")] * 2
+
+        async def fail(*given: Any, **options: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await claim(*given, **options)
+
+        store.claim = fail
+        await store.create_run(head("r", status="running", input=1))
+        assert (await (await run_of(mastra)).result()).unwrap() == 2
+    assert caplog.text.count("A run that nobody drives could not be taken up") == 2
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_run_that_cannot_be_read_is_tried_once_and_keeps_up_no_other(
+    application: Application, calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with application(plus(calls, "a")) as mastra:
+        store: Any = mastra.storage.workflows
+        load_rows, looks = store.load_rows, list[str]()
+
+        async def damaged(workflow_id: str, run_id: str, *more: Any) -> Any:
+            looks.append(run_id)
+            if run_id == "bad":
+                raise unreadable("Row 3 of run 'bad'")
+            return await load_rows(workflow_id, run_id, *more)
+
+        store.load_rows = damaged
+        await store.create_run(head("bad", status="running", input=1))
+        for run_id in ("first", "second"):
+            await store.create_run(head(run_id, status="running", input=1))
+            assert (await (await run_of(mastra, run_id)).result()).unwrap() == 2
+        assert looks.count("bad") == 1
+    assert caplog.text.count("A run that nobody drives could not be taken up") == 1

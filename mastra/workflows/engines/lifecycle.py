@@ -63,8 +63,11 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
     run.log.forms = forms_of(target.spec)
     if loaded is None or not _goes_on(command, run):
         run.note(Kind.START)
-    if tracer_of(target.services) is not None:
-        open_run_span(command, run, None if loaded is None else loaded.head.data.get("trace"))
+    tracer = tracer_of(target.services)
+    if tracer is not None:
+        open_run_span(
+            tracer, command, run, None if loaded is None else loaded.head.data.get("trace")
+        )
     return run
 
 

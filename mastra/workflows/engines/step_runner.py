@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from mastra.clock import now_ms, now_s, sleep
 from mastra.errors import (
@@ -375,10 +375,10 @@ class StepTask:
         bailed = group.subgroup(Bail)
         if suspended is None and bailed is None:
             raise group
-        signal = _first(suspended if bailed is None else bailed)
+        signal = cast("Suspend | Bail", _first(suspended if bailed is None else bailed))
         if isinstance(signal, Suspend):
             self._suspend(record, signal)
-        elif isinstance(signal, Bail):
+        else:
             self._bail(record, signal)
 
     def _give_answer(self, ctx: StepContext[Any], record: StepRecord) -> None:

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 from mastra.errors import StorageError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
-from mastra.observability.config import tracer_of
-from mastra.observability.spans import Span, SpanRef
+from mastra.observability.spans import Span, SpanRef, Tracer
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.commands import Command
@@ -29,17 +28,15 @@ __all__ = [
 T = TypeVar("T")
 
 
-def open_run_span(command: Command, run: ActiveRun, stored: Any) -> Span | None:
-    """Begin the span of a leg of a run, if anybody traces.
+def open_run_span(tracer: Tracer, command: Command, run: ActiveRun, stored: Any) -> None:
+    """Begin the span of a leg of a run.
 
     Args:
+        tracer: Who traces.
         command: What the engine was told to do.
         run: The run.
         stored: What the leg before kept of its trace, which this one goes on with.
     """
-    tracer = tracer_of(command.target.services)
-    if tracer is None:
-        return None
     name = run.workflow_id
     span = tracer.start(
         "workflow_run",
@@ -58,7 +55,6 @@ def open_run_span(command: Command, run: ActiveRun, stored: Any) -> Span | None:
     if tracer.captures_content:
         span.input = run.input
     run.span = span
-    return span
 
 
 def trace_data(run: ActiveRun) -> dict[str, Json]:

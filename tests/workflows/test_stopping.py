@@ -1,0 +1,92 @@
+"""Steps that stop their run in the middle of a block, a retry or a clause that catches all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mastra import Mastra, StepContext, create_step, create_workflow
+from tests.support.engines import Calls
+from tests.support.waiting import plus
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+def flow(id: str = "w", output: Any = Any) -> Any:
+    return create_workflow(id=id, input_schema=int, output_schema=output)
+
+
+def aborting(calls: Calls) -> Any:
+    async def execute(ctx: StepContext[int]) -> int:
+        calls.add("abort")
+        ctx.abort()
+        return ctx.input_data
+
+    return create_step(id="abort", execute=execute)
+
+
+async def ended(workflow: Any) -> Any:
+    async with Mastra(workflows=[workflow.commit()]) as mastra:
+        return await (await mastra.get_workflow("w").create_run("r")).start(1)
+
+
+async def test_an_abort_in_an_arm_begins_no_sleep_and_no_step_of_the_others(calls: Calls) -> None:
+    sleeps = flow("sleeps", int).sleep(3600).then(plus(calls, "a")).commit()
+    works = flow("works", int).then(plus(calls, "b")).commit()
+
+    async def last(ctx: StepContext[Any]) -> str:
+        calls.add("c")
+        return "end"
+
+    workflow = (
+        flow().parallel([aborting(calls), sleeps, works]).then(create_step(id="c", execute=last))
+    )
+    result = await ended(workflow)
+    assert result.status == "canceled"
+    assert calls.names == ["abort"]
+    assert result.steps["abort"].output == 1
+    assert {result.steps[name].status for name in ("sleeps", "works")} == {"canceled"}
+
+
+async def test_a_step_that_aborts_and_fails_is_not_tried_again(calls: Calls) -> None:
+    async def execute(ctx: StepContext[int]) -> int:
+        calls.add("s")
+        ctx.abort()
+        raise ValueError("no more")
+
+    result = await ended(flow().then(create_step(id="s", execute=execute, retries=3)))
+    assert (result.status, result.steps["s"].status) == ("canceled", "failed")
+    assert "no more" in str(result.steps["s"].error)
+    assert calls.names == ["s"]
+
+
+async def test_a_step_that_catches_its_own_bail_has_bailed_all_the_same(
+    calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def execute(ctx: StepContext[int]) -> int:
+        try:
+            ctx.bail({"enough": ctx.input_data})
+        except BaseException:  # noqa: BLE001 - what it must not do
+            return 5
+
+    result = await ended(flow().then(create_step(id="s", execute=execute)).then(plus(calls, "a")))
+    assert result.unwrap() == {"enough": 1}
+    assert "Step 's' caught what `bail` raises" in caplog.text
+    assert calls.names == []
+
+
+async def test_a_foreach_in_which_an_item_aborts_is_cancelled_and_gives_nothing(
+    calls: Calls,
+) -> None:
+    item = flow("item", int).then(aborting(calls)).then(plus(calls, "a")).commit()
+    workflow = create_workflow(id="w", input_schema=list[int], output_schema=Any)
+    workflow.foreach(item, concurrency=2)
+    async with Mastra(workflows=[workflow.commit()]) as mastra:
+        result = await (await mastra.get_workflow("w").create_run("r")).start([1, 2])
+    assert (result.status, result.steps["item"].status) == ("canceled", "canceled")
+    assert result.steps["item"].output is None
+    assert "a" not in calls.names
