@@ -149,7 +149,7 @@ class InngestEngine:
         """Take what came for a run: what its worker tells, or who wants to be told."""
         key = (str(message.get("workflowId")), str(message.get("runId")))
         if message.get("type") == READ:
-            self.legs.add_reader(key, str(message.get("inbox")))
+            await self.legs.add_reader(key, str(message.get("inbox")))
             return
         for feed in self._feeds_of(key):
             await feed.take(message)

@@ -323,8 +323,10 @@ class Feed:
                 continue
             if asks or gaps != self._gaps:
                 asks, gaps = False, self._gaps
-                if await self._fill(seq) and seq not in self._events:
+                place = await self._fill(seq)
+                if place is None:
                     return
+                seq = place
             elif self._events.newest > seq or self._held:
                 # Something is late or was lost; what storage does not have yet may still come.
                 asks = not await self._wait_for(seq) or self._held.waits_s > GAP_S
@@ -368,8 +370,12 @@ class Feed:
             await self._wait(GAP_S)
         return seq in self._events
 
-    async def _fill(self, seq: int) -> bool:
-        """Take what storage has from a seq on; return whether the run has ended there."""
+    async def _fill(self, seq: int) -> int | None:
+        """Take what storage has from a seq on.
+
+        Returns:
+            Where to read on; `None` if the run has ended there.
+        """
         loaded = await self._load()
         if loaded is None:
             if self.is_attached and not self._events:
@@ -377,7 +383,8 @@ class Feed:
             # A run that is not stored: what is missing is not to be had.
             for told in self._held.give_up():
                 self.push(told.events, told.by, told.ops)
-            return self.has_ended
+            later = [place for place in self._events if place >= seq] if self.has_ended else [seq]
+            return min(later, default=None)
         await self._ask_worker(loaded.head)
         self._take_stored(loaded, seq)
         if loaded.head.status in ACTIVE:
@@ -391,7 +398,8 @@ class Feed:
                 "result.",
                 details={"seq": seq, "newest": self._events.newest},
             )
-        return loaded.head.status not in ACTIVE and seq >= len(loaded.entries)
+        has_ended = loaded.head.status not in ACTIVE and seq >= len(loaded.entries)
+        return None if has_ended and seq not in self._events else seq
 
     def _take_stored(self, loaded: LoadedRun, seq: int) -> None:
         """Take what storage has that may stand at a place or after it."""

@@ -70,12 +70,13 @@ class LegTable:
         """Return the legs that are being driven here."""
         return [leg for leg in self._open.values() if leg.requests]
 
-    def add_reader(self, key: tuple[str, str], inbox: str) -> None:
+    async def add_reader(self, key: tuple[str, str], inbox: str) -> None:
         """Tell of a run in the inbox of another process, if the run is driven here."""
         for leg in self.all():
             if (leg.workflow_id, leg.run.run_id) == key:
-                leg.publisher.collect()  # what was told before is in storage
+                leg.publisher.collect()
                 leg.publisher.readers.inboxes.add(inbox)
+                await leg.flush_begun()  # it takes what was told before from storage
 
     async def open(self, target: RunTarget, event: LegEvent, facts: RequestFacts) -> WorkerLeg:
         """Return the leg that a request is for.

@@ -202,12 +202,32 @@ class WorkerLeg:
         if stored is not None:
             await stored
 
+    async def flush_begun(self) -> None:
+        """Store what was logged, and the starts of all steps under way.
+
+        A reader elsewhere that comes in the middle of a step takes from storage what was told before.
+        """
+        begun: dict[str, Pending] = {}
+        for seq, entry in enumerate(self.run.log.entries):
+            kind, record, _ = entry or (Kind.START, None, None)
+            if record is None:
+                continue
+            if kind is Kind.STEP_END:
+                begun.pop(record.op_id, None)
+            elif kind in (Kind.STEP_START, Kind.WAITING):
+                begun[record.op_id] = (seq, kind, record, None)
+        starts = [one for op_id, one in begun.items() if op_id not in self._announced]
+        self._announced |= set(begun)
+        outbox = self.run.outbox
+        outbox.pending = [*starts, *outbox.take(self.run.log)]
+        await self.flush()
+
     def _add_starts(self, ended: StepRecord | None = None) -> None:
         """Have nothing stored that a step has written without the step's start before it.
 
-        Readers that have missed what several workers told take it from storage, step by step.
+        Readers elsewhere that have missed what was told take it from storage, step by step.
         """
-        if not self.publisher.names_ops:
+        if not self.publisher.names_ops and not self.publisher.readers.inboxes:
             return
         outbox = self.run.outbox
         pending: list[Pending] = []
