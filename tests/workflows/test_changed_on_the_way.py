@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from mastra import (
     InMemoryStorage,
     Mastra,
     Run,
+    Step,
     StepContext,
     create_step,
     create_workflow,
@@ -271,7 +273,10 @@ def taking(calls: Calls, id: str, kind: Any, gate: Gate) -> Any:
         await gate.pass_through()
         return amount_of(ctx)
 
-    return create_step(id=id, input_schema=kind, output_schema=int, execute=execute)
+    taken: Step[Any, Any] = create_step(
+        id=id, input_schema=kind, output_schema=int, execute=execute
+    )
+    return taken
 
 
 async def test_the_first_step_takes_another_schema(place: Place, calls: Calls) -> None:
@@ -454,3 +459,33 @@ async def test_back_into_a_workflow_that_was_a_step(place: Place, calls: Calls) 
     run = await place.deploy(flow().then(flow("a").then(x).then(y).commit()))
     assert (await run.time_travel(step="a.y", input_data=5)).unwrap() == 15
     assert calls.names == ["a", "y"]
+
+
+async def test_a_run_that_went_back_has_reached_the_step(place: Place, calls: Calls) -> None:
+    gate = Gate()
+    a, b, n = asking(calls, "a"), blocking(calls, "b", gate), plus(calls, "n", 10)
+    await place.begin(flow().then(a).then(b))
+    run = await place.deploy(flow().then(a).then(b))
+    going = asyncio.create_task(run.time_travel(step="b", input_data=5))
+    await gate.reached.wait()
+    inserted = await place.deploy(flow().then(a).then(n).then(b))
+    going.cancel()
+    gate.opened.set()
+    assert await told(inserted.restart()) == {"added": ["n"]}
+    run = await place.deploy(flow().then(a).then(b).then(n))
+    assert (await run.restart()).unwrap() == 16
+    assert calls.names == ["a", "b", "b", "b:done", "n"]
+
+
+async def test_a_run_that_went_back_and_waits_has_reached_the_step(
+    place: Place, calls: Calls
+) -> None:
+    a, b, n = asking(calls, "a"), asking(calls, "b"), plus(calls, "n", 10)
+    await place.begin(flow().then(a).then(b))
+    run = await place.deploy(flow().then(a).then(b))
+    assert (await run.time_travel(step="b", input_data=5)).status == "suspended"
+    inserted = await place.deploy(flow().then(a).then(n).then(b))
+    assert await told(inserted.resume({"add": 1}, step="b")) == {"added": ["n"]}
+    run = await place.deploy(flow().then(a).then(b).then(n))
+    assert (await run.resume({"add": 1}, step="b")).unwrap() == 16
+    assert calls.names == ["a", "b", "b", "b:done", "n"]

@@ -117,9 +117,11 @@ class _Comparison:
             for segment in op_id.split("/"):
                 self._segments[before][segment] = None
                 before += f"{segment}/"
-        travel: Any = loaded.head.data.get("travel")
-        if travel:
-            self._segments[""].setdefault(travel["op"].partition("/")[0])
+        # Where it went back to: in an earlier leg, or in the one that was cut off.
+        for key in ("travel", "reopening"):
+            stored = cast("dict[str, Any]", loaded.head.data.get(key) or {})
+            if "op" in stored:
+                self._segments[""].setdefault(stored["op"].partition("/")[0])
 
     # -- blocks ----------------------------------------------------------------------------------
 
