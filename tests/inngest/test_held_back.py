@@ -92,3 +92,14 @@ def test_not_more_than_so_many_are_held() -> None:
     assert len(told) == HELD
     assert told[-1].events[0].seq == HELD + 2
     assert not reader.held
+
+
+def test_the_wait_counts_from_the_log_that_was_held_up_first() -> None:
+    reader = Reader()
+    reader.hear(message("a", 1, (0, "a")))
+    since = reader.held._since
+    reader.hear(message("b", 1, (0, "b"), log="other"))
+    assert reader.held._since == since
+    reader.find_stored("b", 0)
+    assert (reader.names, bool(reader.held)) == (["b0", "b1"], True)
+    assert [told.by for told in reader.held.give_up()] == ["log"]

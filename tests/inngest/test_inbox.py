@@ -89,3 +89,9 @@ async def test_what_was_begun_before_a_subscription_broke_off_is_let_go() -> Non
     whole = await pieces(0)
     taken, inbox, gaps = await hear([whole[:-1]], [await pieces(1)])
     assert (taken, held(inbox), gaps) == ([1], 0, 1)
+
+
+async def test_what_is_no_message_costs_no_other() -> None:
+    one, two = await pieces(1), await pieces(2)
+    taken, _, _ = await hear([*one, "text", None, ["text", 7], *two])
+    assert taken == [1, 2]
