@@ -367,3 +367,47 @@ async def test_a_run_that_cannot_be_read_is_tried_once_and_keeps_up_no_other(
             assert (await (await run_of(mastra, run_id)).result()).unwrap() == 2
         assert looks.count("bad") == 1
     assert caplog.text.count("A run that nobody drives could not be taken up") == 1
+
+
+async def test_a_restart_that_fails_after_its_claim_gives_its_place_back(
+    application: Application, calls: Calls
+) -> None:
+    async with application(plus(calls, "a"), concurrency=1) as mastra:
+        store: Any = mastra.storage.workflows
+        await store.create_run(head("r", status="running", input=1))
+        run, load_rows, claim = await run_of(mastra), store.load_rows, store.claim
+
+        async def fail(*_: Any, **__: Any) -> Any:
+            raise StorageError("The connection was lost.")
+
+        async def claimed(*given: Any, **options: Any) -> bool:
+            is_claimed = await claim(*given, **options)
+            store.load_rows = fail
+            return bool(is_claimed)
+
+        store.claim = claimed
+        with pytest.raises(StorageError, match="connection was lost"):
+            await run.restart()
+        store.load_rows, store.claim = load_rows, claim
+        assert await store.flow.waiting("w", now=1 << 60, without=(), limit=9) == []
+        assert (await (await begun(mastra, "s"))).unwrap() == 2
+        assert (await run.restart()).unwrap() == 2
+
+
+async def test_a_run_that_ended_just_before_it_was_claimed_is_not_restarted(
+    application: Application, calls: Calls
+) -> None:
+    async with application(plus(calls, "a")) as mastra:
+        store: Any = mastra.storage.workflows
+        await store.create_run(head("r", status="running", input=1))
+        run, claim = await run_of(mastra), store.claim
+
+        async def claimed(*given: Any, **options: Any) -> bool:
+            is_claimed = await claim(*given, **options)
+            await store.update_run("w", "r", RunChanges(status="suspended"))
+            return bool(is_claimed)
+
+        store.claim = claimed
+        with pytest.raises(RunStateError, match="is suspended: somebody else went on with it"):
+            await run.restart()
+        assert calls.names == []

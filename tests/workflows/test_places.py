@@ -22,6 +22,7 @@ from mastra import (
 from mastra.storage.flow import DoorView, InMemoryFlow, Ticket
 from mastra.testing import FakeClock
 from mastra.workflows.engines.admission import LeftOutError
+from mastra.workflows.engines.door import let_in
 from mastra.workflows.engines.journal_writer import SnapshotQuestion
 from tests.support.engines import Calls
 from tests.support.waiting import Gate, blocking, plus
@@ -269,3 +270,31 @@ async def test_those_that_wait_are_told_that_the_storage_is_away() -> None:
         assert (await first).unwrap() == 2
         again = await mastra.get_workflow("w").create_run("waiting")
         assert (await again.restart()).unwrap() == 2
+
+
+async def test_who_need_not_wait_begins_though_a_hundred_before_it_are_throttled() -> None:
+    flow, now = InMemoryFlow(), 1_000_000
+    second = 1_000_000
+    await flow.write("w", 0, marks={"w/throttle/ada": (now * 1000) + 60 * second})
+
+    def ticket(number: int, user: str) -> Ticket:
+        return Ticket(
+            workflow_id="w",
+            run_id=f"r{number}",
+            door="w",
+            owner="local",
+            rank=number,
+            due_at=now,
+            first_at=now,
+            lane_t=f"w/throttle/{user}",
+            emission_us=second,
+            tolerance_us=61 * second,
+        )
+
+    for number in range(150):
+        await flow.put(ticket(number, "ada"))
+    await flow.put(ticket(150, "bob"))
+    again = await let_in(flow, "w", now)
+    # Ada's mark is 60 s ahead and may be 61: one of hers begins, the next a second later.
+    assert sorted(one.run_id for one in await flow.called("")) == ["r0", "r150"]
+    assert again == now + 1000
