@@ -267,16 +267,13 @@ async def test_the_input_of_the_run_as_stored(place: Place, calls: Calls) -> Non
     assert (await run.resume({"add": 1})).unwrap() == 6
 
 
-def taking(calls: Calls, id: str, kind: Any, gate: Gate) -> Any:
+def taking(calls: Calls, id: str, kind: type[BaseModel], gate: Gate) -> Step[Any, Any]:
     async def execute(ctx: StepContext[Any]) -> int:
         calls.add(id)
         await gate.pass_through()
         return amount_of(ctx)
 
-    taken: Step[Any, Any] = create_step(
-        id=id, input_schema=kind, output_schema=int, execute=execute
-    )
-    return taken
+    return create_step(id=id, input_schema=kind, output_schema=int, execute=execute)
 
 
 async def test_the_first_step_takes_another_schema(place: Place, calls: Calls) -> None:
