@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -226,3 +226,15 @@ async def test_all_who_wait_are_told_that_there_is_nothing_to_wait_for(
     async with asyncio.timeout(20):
         found = await asyncio.gather(*(run.result() for _ in range(3)), return_exceptions=True)
     assert [getattr(error, "code", None) for error in found] == ["INNGEST_RUN_NOT_BEGUN"] * 3
+
+
+async def test_a_message_for_this_process_itself_takes_no_way_round(
+    mastra: Mastra, fake: FakeInngest
+) -> None:
+    feed, engine = feed_of(mastra), cast("Any", mastra.engine)
+    mail = engine.mail
+    names = {"workflowId": "w", "runId": "r", "from": "WORKFLOW", "by": "log"}
+    end = {"type": "workflow-finish", "seq": 0, "payload": FINISH, **names}
+    await mail.send(mail.inbox.channel, end)
+    assert feed.has_ended
+    assert fake.messages == []

@@ -52,6 +52,19 @@ async def test_what_comes_meanwhile_goes_with_the_next_post() -> None:
     assert wire.took == [[{"n": 1}, {"n": 2}], [{"n": 3}, {"n": 4}]]
 
 
+async def test_one_who_no_longer_waits_holds_nothing_up() -> None:
+    wire = Wire()
+    outbox = Outbox(cast("InngestApi", wire))
+    let_go = outbox.put(PLACE, {"n": 1})
+    await wire.is_asked()
+    later = outbox.put(PLACE, {"n": 2})
+    let_go.cancel()
+    wire.is_open.set()
+    async with asyncio.timeout(20):
+        await later
+    assert wire.took == [[{"n": 1}], [{"n": 2}]]
+
+
 async def test_a_server_that_takes_nothing_is_told_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
