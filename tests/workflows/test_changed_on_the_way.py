@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NotRequired
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from mastra import (
     DefinitionChangedError,
@@ -70,6 +71,10 @@ def flow(id: str = "trip", takes: Any = int) -> Any:
 
 def first_value(ctx: StepContext[Any]) -> Any:
     return next(iter(ctx.input_data.values()))
+
+
+def five(_: Any) -> int:
+    return 5
 
 
 def always(_: Any) -> bool:
@@ -397,6 +402,32 @@ async def test_a_step_that_is_tried_again_is_not_over(place: Place, calls: Calls
     run = await place.deploy(tried(n, plus(calls, "last")))
     assert (await run.restart()).unwrap() == 13
     assert (calls["n"], calls["last"]) == (1, 1)
+
+
+class Told(TypedDict):
+    amount: int
+
+
+class ToldOfMore(TypedDict):
+    amount: int
+    note: NotRequired[str]
+
+
+class ToldInMoney(TypedDict):
+    amount: int
+    currency: str
+
+
+async def test_keys_of_a_dict_that_a_step_gives(place: Place, calls: Calls) -> None:
+    def given(kind: Any) -> Any:
+        one = flow().then(giving(calls, kind)).map(five, id="five")
+        return one.then(asking(calls, "wait"))
+
+    await place.begin(given(Told))
+    refused = await place.deploy(given(ToldInMoney))
+    assert await told(refused.resume({"add": 1})) == {"changed": ["give"]}
+    run = await place.deploy(given(ToldOfMore))
+    assert (await run.resume({"add": 1})).unwrap() == 6
 
 
 # -- back in time ------------------------------------------------------------------------------------
