@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from mastra import Mastra, StepContext, create_step
+from mastra import Mastra, RunStateError, StepContext, create_step, create_workflow
 from mastra.inngest import init
 from tests.inngest import flows
 from tests.inngest.flows import Value
@@ -129,6 +130,46 @@ async def test_the_dashboards_button_starts_a_run(host: Host, fake: FakeInngest)
         await stored(mastra, run.run_id, "success")
         (info,) = (await mastra.get_workflow("w").list_runs()).runs
         assert info.result.value == 7
+
+
+class Count(BaseModel):
+    """A state with a default."""
+
+    n: int
+    more: int = 2
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_the_dashboards_button_asks_on_start_and_gives_a_state(
+    host: Host, fake: FakeInngest, refuses: bool
+) -> None:
+    asked: list[Any] = []
+
+    def on_start(start: Any) -> None:
+        asked.append(start)
+        if refuses:
+            raise RunStateError("not today")
+
+    async def add(ctx: StepContext[Value]) -> Value:
+        state: Any = ctx.state
+        return Value(value=ctx.input_data.value + state.n + state.more)
+
+    workflow = create_workflow(
+        id="w", input_schema=Value, output_schema=Value, state_schema=Count, on_start=on_start
+    )
+    workflow.then(create_step(id="a", execute=add)).commit()
+    async with flows.on(host, workflow) as mastra:
+        await host.sync()
+        run = fake.invoke("workflow.w", {"inputData": {"value": 5}, "initialState": {"n": "10"}})
+        if refuses:
+            await until(lambda: run.status != "Running")
+            assert run.status == "Failed"
+            assert "not today" in str(run.output)
+            assert (await mastra.get_workflow("w").list_runs()).runs == []
+        else:
+            info = await stored(mastra, run.run_id, "success")
+            assert info.result.value == 17
+        assert len(asked) == 1
 
 
 @pytest.mark.parametrize("how", ["event", "invoked"])
