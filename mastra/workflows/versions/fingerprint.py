@@ -14,6 +14,8 @@ import inspect
 import typing
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import typing_extensions
+
 from mastra.late import LateModule
 from mastra.schema import Schema
 
@@ -76,7 +78,7 @@ def _described_class(kind: type[Any], inner: tuple[Any, ...]) -> str:
             for field in dataclasses.fields(kind)
         }
         return f"fields{_described_hints(kind, inner)}{fields!r}"
-    if typing.is_typeddict(kind):
+    if typing_extensions.is_typeddict(kind):  # those of `typing`, too
         required = sorted(cast("Any", kind).__required_keys__)
         return f"dict{_described_hints(kind, inner)}{required!r}"
     return f"{kind.__module__}.{kind.__qualname__}"
