@@ -9,9 +9,15 @@ from typing import Any, cast
 
 import pytest
 
+from mastra import StepContext, create_step, create_workflow
 from mastra.inngest.checkpoints import Checkpoints
 from mastra.inngest.wire.api import Checkpoint, InngestApi
 from mastra.inngest.wire.request import RequestFacts
+from tests.inngest import flows
+from tests.inngest.flows import Value
+from tests.inngest.test_server_side import until
+from tests.support.inngest_env import Host
+from tests.support.inngest_server import FakeInngest
 
 FACTS = RequestFacts("run", "fn", "qi", "request", 1, 0, 4, must_plan=False, target="step")
 
@@ -77,3 +83,44 @@ async def test_what_nobody_waited_for_is_told_of_where_it_was_refused() -> None:
     assert [(op_id, memo["n"]) for op_id, memo in lacking] == [("a", "a"), ("b", "b")]
     assert await keep(checkpoints, "c") is Checkpoint.FAILED
     assert len(server.posts) == 1
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_run_that_is_gone_goes_no_further(
+    checkpointed: Host, fake: FakeInngest, is_cancelled: bool, wide: bool
+) -> None:
+    gate, ran = asyncio.Event(), list[str]()
+
+    async def first(ctx: StepContext[Value]) -> Value:
+        ran.append("a")
+        await gate.wait()
+        return ctx.input_data
+
+    async def second(ctx: StepContext[Any]) -> int:
+        ran.append("b")
+        return 1
+
+    begun = create_workflow(id="w", input_schema=Value, output_schema=int)
+    a, b = create_step(id="a", execute=first), create_step(id="b", execute=second)
+    workflow = (begun.parallel([a]) if wide else begun.then(a)).then(b).commit()
+    async with flows.on(checkpointed, workflow) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        await run.start_async({"value": 1})
+        await until(lambda: ran == ["a"])
+        (server_run,) = fake.runs.values()
+        if is_cancelled:
+            server_run.status = "Cancelled"
+        else:
+            fake.runs.clear()
+        gate.set()
+        engine: Any = mastra.engine
+        await until(lambda: engine.legs.are_idle)
+        assert ran == ["a"]
+        found = await mastra.get_workflow("w").get_run(run.run_id)
+        assert found is not None
+        assert found.status == ("canceled" if is_cancelled else "running")
+        if not is_cancelled:  # the server forgot it; storage brings it back
+            again = await mastra.get_workflow("w").create_run(run.run_id)
+            assert (await again.restart()).unwrap() == 1
+            assert ran[-1] == "b"
