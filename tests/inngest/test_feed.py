@@ -39,7 +39,8 @@ class Gates:
             await ctx.writer.write("late")
             return ctx.input_data
 
-        self.workflow = flows.begin().then(create_step(id="a", execute=speak)).commit()
+        a = create_step(id="a", execute=speak)
+        self.workflow = flows.begin().then(flows.plus_one("before")).then(a).commit()
 
 
 async def read(run: Any, events: list[Any]) -> None:
@@ -107,14 +108,16 @@ async def test_one_who_comes_later_is_told_by_the_worker(
     assert [event.type for event in events] == [
         "workflow-start",
         "workflow-step-start",
+        "workflow-step-result",
+        "workflow-step-start",
         "workflow-step-output",
         "data-note",
         "workflow-step-output",
         "workflow-step-result",
         "workflow-finish",
     ]
-    assert events[3].to_wire()["data"] == {"n": 1}
-    assert [event.seq for event in events] == list(range(7))
+    assert events[5].to_wire()["data"] == {"n": 1}
+    assert [event.seq for event in events] == list(range(9))
 
 
 @pytest.fixture
