@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mastra import create_step, create_workflow
 from mastra.errors import StorageError
 from mastra.storage.sql import SQLStorage
-from mastra.testing.recording import RecordedRun
+from mastra.testing.recording import RecordedRun, record_run
 from tests.support.storage import TestRow, append, head
 
 pytestmark = [
@@ -55,8 +56,11 @@ async def test_what_a_link_leads_to_is_the_owner_s_alone(tmp_path: Path) -> None
     assert (tmp_path / "data" / "kept.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_recorded_run_is_the_owner_s_alone(tmp_path: Path) -> None:
-    recorded = RecordedRun({"format": 1, "operations": []})
+async def test_a_recorded_run_is_the_owner_s_alone(tmp_path: Path) -> None:
+    flow = create_workflow(id="flow", input_schema=int, output_schema=int)
+    run = await flow.then(create_step(id="same", execute=lambda value: value)).commit().create_run()
+    await run.start(1)
+    recorded = await record_run(run)
     shared = tmp_path / "shared.json"
     shared.touch()
     shared.chmod(0o644)
