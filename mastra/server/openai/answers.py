@@ -79,7 +79,7 @@ async def answered(
         client_tools: The tools that the client runs.
         form: Makes of its pieces what is sent.
     """
-    see, take = _Seen(client_tools).of, form.take
+    seen, take = _Seen(client_tools), form.take
     failure: tuple[str, str | None] | None = None
     try:
         if form.begin:
@@ -89,14 +89,13 @@ async def answered(
                 async for batch in batches:
                     made = b""
                     for chunk in batch:
-                        if chunk.type == "error":
-                            told = error_to_wire(chunk.payload.error)
-                            failure = str(told.get("message")), told.get("code")
-                        said = see(chunk)
-                        if said is not None:
+                        if chunk.type == "text-delta":  # nearly all of them
+                            made += take(Said("text", chunk.payload.id, chunk.payload.text))
+                        elif (said := seen.of(chunk)) is not None:
                             made += take(said)
                     if made:
                         yield made
+            failure = seen.failure
         except MastraError as error:
             failure = error.message, error.code
         if failure is None and stream.status == "suspended":
@@ -122,13 +121,17 @@ class _Seen:
     def __init__(self, client_tools: Collection[str]) -> None:
         self._client_tools = client_tools
         self._calls: dict[str, list[str]] = {}
+        self.failure: tuple[str, str | None] | None = None
+        """What went wrong, and its code."""
 
     def of(self, chunk: AgentChunk) -> Said | None:
-        """Return what a client sees of a chunk."""
+        """Return what a client sees of a chunk, but for a piece of the text."""
         payload = chunk.payload
         match chunk.type:
-            case "text-delta":
-                return Said("text", payload.id, payload.text)
+            case "error":
+                told = error_to_wire(payload.error)
+                self.failure = str(told.get("message")), told.get("code")
+                return None
             case "text-end":
                 return Said("text-end", payload.id)
             case "tool-call-input-streaming-start" if payload.tool_name in self._client_tools:
