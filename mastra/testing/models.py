@@ -276,11 +276,13 @@ class FunctionModel:
             return
         if inspect.isawaitable(answer):
             answer = await answer
-        # By what it is shown, so that the calls of a conversation differ and those of two are alike.
-        made = sum(
-            isinstance(part, ToolCallPart) for one in request.messages for part in one.content
-        )
-        async with aclosing(_played(_turn(answer), itertools.count(made + 1))) as chunks:
+        turn, made = _turn(answer), 0
+        if any(isinstance(call, Mapping) or not call.id for call in turn.tool_calls):
+            # By what it is shown, so that the calls of a conversation differ and those of two are
+            # alike. It takes longer with each turn, so only where it is asked for.
+            parts = (part for one in request.messages for part in one.content)
+            made = sum(isinstance(part, ToolCallPart) for part in parts)
+        async with aclosing(_played(turn, itertools.count(made + 1))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
