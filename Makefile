@@ -125,7 +125,7 @@ cov: ## Run all but the longest tests and print how many branches they reach (PA
 .PHONY: measure
 measure: install
 	@$(PY) scripts/branch_coverage.py --check-python
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup -p tests.support.keep_tracing --cov --cov-report= \
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report= \
 		-m 'not soak and not network and not npm' || failed=1; \
 	$(PY) scripts/branch_coverage.py $(PACKAGES) && exit $${failed:-0}
 
