@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
+from tests.support import hard_limit
 from tests.support.postgres import own_postgres_server, postgres_server, postgres_url
 
 __all__ = ["anyio_backend", "own_postgres_server", "postgres_server", "postgres_url"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C reach the programs that tests start.
 
     A shell that runs the tests in the background has them ignore it, and so what they start.
     """
+    config.pluginmanager.register(hard_limit)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ending import end_process
+
 ROOT = Path(__file__).parents[2]
 
 NOWHERE = {
@@ -55,9 +57,7 @@ async def running(
         yield process
     finally:
         # A test that fails leaves nothing that goes on, or that a later test is warned of.
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+        await end_process(process, what=" ".join([*what, *args]))
 
 
 async def run(*args: str, env: Mapping[str, str], program: str | None = None) -> Ended:

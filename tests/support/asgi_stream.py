@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.ending import end_tasks
+
 __all__ = ["StreamingASGITransport"]
 
 
@@ -22,7 +24,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks([self._task], what="the app's answer to a request")
 
 
 class StreamingASGITransport(httpx.AsyncBaseTransport):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.ending import end_process
 from tests.support.inngest_env import free_ports
 
 __all__ = ["Browser", "browser"]
@@ -133,6 +135,15 @@ class Browser:
         return [one["message"] for one in found if one["level"] == "SEVERE"]
 
 
+async def _answers(client: httpx.AsyncClient) -> None:
+    """Wait until a driver does."""
+    while True:
+        with suppress(httpx.ConnectError):
+            await client.get("/status")
+            return
+        await asyncio.sleep(0.05)
+
+
 @asynccontextmanager
 async def browser(width: int = 1400, height: int = 900) -> AsyncIterator[Browser]:
     """Give a window of a new Chromium; skip the test where there is none."""
@@ -149,12 +160,8 @@ async def browser(width: int = 1400, height: int = 900) -> AsyncIterator[Browser
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False
             ) as client:
-                while True:
-                    try:
-                        await client.get("/status")
-                        break
-                    except httpx.ConnectError:
-                        await asyncio.sleep(0.05)
+                async with asyncio.timeout(20):
+                    await _answers(client)
                 options = {
                     "binary": chromium,
                     "args": [
@@ -169,5 +176,4 @@ async def browser(width: int = 1400, height: int = 900) -> AsyncIterator[Browser
                 yield Browser(client, session)
                 await client.delete(f"/session/{session}")
     finally:
-        process.terminate()
-        await process.wait()
+        await end_process(process, signal.SIGTERM, what=driver)

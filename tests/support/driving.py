@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from mastra import SQLStorage
 from mastra.storage.base import RunHead
+from tests.support.ending import end
 from tests.support.postgres import PostgresServer
 from tests.support.serving import FIRST, Shape, build, written
 
@@ -62,8 +63,7 @@ class Server:
 
     def end(self) -> None:
         """Kill it."""
-        self.process.kill()
-        self.process.communicate()
+        end(self.process)
 
 
 class Note(NamedTuple):

