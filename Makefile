@@ -6,6 +6,8 @@ SHELL := /bin/bash
 CITY ?= New York
 # One more than two cores: some tests wait for a process or a clock.
 WORKERS ?= 3
+# A worker that dies is not replaced: its test would be run again, which may be what it died of.
+AT_ONCE := -n $(WORKERS) --dist loadgroup --max-worker-restart 0
 REPEAT ?= 50
 FILES ?= $(wildcard tests/conformance/engines/test_*.py)
 export CITY
@@ -76,7 +78,7 @@ imports: install ## Check the layers
 
 .PHONY: test
 test: install ## Run the fast tests (under 5 minutes)
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup
+	@$(PY) -m pytest $(AT_ONCE)
 
 .PHONY: test-pythons
 test-pythons: ## Run the fast tests on every Python from 3.11 on that this machine has
@@ -89,7 +91,7 @@ test-pythons: ## Run the fast tests on every Python from 3.11 on that this machi
 
 .PHONY: test-engines
 test-engines: install ## Run the conformance cases on the engines that the fast tests leave out
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup \
+	@$(PY) -m pytest $(AT_ONCE) \
 		-m 'every_engine and not soak and not network and not npm'
 
 # What npm brings is resolved on the day, so nothing that has to pass in a year depends on it.
@@ -109,7 +111,7 @@ soak: install ## Run the tests that take minutes, and repeat the conformance cas
 repeat: install ## Run each conformance file 50 times in random order (FILES=... REPEAT=... for others)
 	@failed=; for file in $(FILES); do \
 		seed=$$RANDOM; echo "$$file, $(REPEAT) times, order $$seed"; \
-		$(PY) -m pytest -q -n $(WORKERS) --count $(REPEAT) --random-order --random-order-seed $$seed \
+		$(PY) -m pytest -q -n $(WORKERS) --max-worker-restart 0 --count $(REPEAT) --random-order --random-order-seed $$seed \
 			-m 'not network and not soak and not npm' $$file || failed="$$failed $$file"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "Not every time:$$failed" >&2; exit 1; fi
@@ -125,7 +127,7 @@ cov: ## Run all but the longest tests and print how many branches they reach (PA
 .PHONY: measure
 measure: install
 	@$(PY) scripts/branch_coverage.py --check-python
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report= \
+	@$(PY) -m pytest $(AT_ONCE) --cov --cov-report= \
 		-m 'not soak and not network and not npm' || failed=1; \
 	$(PY) scripts/branch_coverage.py $(PACKAGES) && exit $${failed:-0}
 

@@ -3,7 +3,8 @@
 pytest-timeout raises in a test that takes too long, once. What catches that, or waits in tidying up
 afterwards, would hold the whole run for ever. So the process ends, with the stacks of all threads on
 stderr, when a test and its fixtures have taken `GRACE_S` longer than the test's limit. Under xdist
-the test has then failed, and another worker goes on with the rest.
+the test has then failed. No other worker is started for the dead one (`--max-worker-restart 0` in the
+Makefile): it would be given the same test again, and where two have died xdist waits for ever.
 """
 
 from __future__ import annotations
