@@ -17,6 +17,7 @@ from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, RunHead, StoredRow
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.journal import LoadedRun, LogRow, fold_rows, load_run
+from mastra.workflows.engines.lifecycle import head_of
 from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.engines.stored import no_such_run
 from mastra.workflows.events import Event, EventPayload, Kind, LegEnd, to_event
@@ -291,6 +292,10 @@ class Feed:
         head = await self._head()
         if head is None and self.is_attached:
             raise no_such_run(self.target)
+        sent, spec = self.inquiry.sent, self.target.spec
+        if head is None and sent is not None and spec.should_persist_snapshot is None:
+            # It was stored before its event was sent, and has been deleted since.
+            return result_from_storage(spec, LoadedRun(head_of(sent.command, "canceled")))
         if head is not None and head.status not in ACTIVE:
             loaded = await self._load()
             if loaded is not None:

@@ -298,7 +298,11 @@ class WorkerLeg:
             except Exception as error:  # noqa: BLE001 - asked again in a second
                 get_logger().warning("Storage could not be asked about a run: %s", error)
                 continue
-            if self.is_ending or head is None:
+            if self.is_ending:
+                return
+            if head is None:
+                if target.spec.should_persist_snapshot is None:  # it was deleted
+                    self.cancel()
                 return
             if head.owner != self.owner or head.status == "canceled":
                 self.is_superseded = head.owner != self.owner

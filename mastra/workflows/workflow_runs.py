@@ -292,7 +292,10 @@ class WorkflowRuns(Generic[In, Out]):
         return info
 
     async def delete_run(self, run_id: str) -> bool:
-        """Remove a run from storage, cancelling it where it is under way here.
+        """Remove a run from storage, cancelling it where it is under way.
+
+        Here it has ended when this returns. Another process that drives it sees within a lease
+        that it is gone; there, too, it ends as `canceled`.
 
         Returns:
             Whether it was there.

@@ -175,6 +175,20 @@ async def test_who_waits_for_a_run_that_was_taken_over_is_told(
             await first
 
 
+@pytest.mark.usefixtures("soon")
+async def test_a_run_that_is_deleted_elsewhere_is_stopped_where_it_is_driven(
+    application: Application, calls: Calls, gate: Gate
+) -> None:
+    steps = [blocking(calls, "hold", gate), plus(calls, "after")]
+    async with application(*steps) as here, application(*steps) as there:
+        first = await begun(here)
+        await gate.reached.wait()
+        assert await there.get_workflow("w").delete_run("r")
+        assert (await first).status == "canceled"
+        assert calls.names == ["hold"]
+        assert await here.storage.workflows.get_run("w", "r") is None
+
+
 async def test_who_looks_at_a_run_that_is_deleted_sees_its_end(
     application: Application, calls: Calls, gate: Gate
 ) -> None:
@@ -200,7 +214,7 @@ async def test_who_looks_at_a_run_that_is_deleted_sees_its_end(
         with pytest.raises(RunNotFoundError, match="has no run 'r'"):
             [event async for event in run.observe_stream()]
         gate.opened.set()
-        assert (await first).unwrap() == 3
+        assert (await first).status == "canceled"
         assert await there.storage.workflows.get_run("w", "r") is None
 
 

@@ -401,12 +401,13 @@ class InProcessEngine:
     async def _look_after(self, leg: Leg) -> None:
         target, task = leg.command.target, leg.task
         head = await target.store.get_run(target.workflow_id, target.run_id)
-        if head is None or task is None or leg.is_ending:
+        is_deleted = head is None and leg.command.is_created  # else it may not be stored yet
+        if task is None or leg.is_ending or (head is None and not is_deleted):
             return
-        if head.owner not in (None, leg.run.owner):
+        if head is not None and head.owner not in (None, leg.run.owner):
             lose(leg)
             task.cancel()
-        elif head.status == "canceled":
+        elif head is None or head.status == "canceled":
             self._begin(self._stop(leg))  # a step may take its time
         elif leg.run.outbox.tell is not None:
             await leg.run.outbox.tell()

@@ -297,7 +297,8 @@ async def _save(
     if head is not None and head.status == "canceled":
         await target.store.update_run(*key, RunChanges(owner=None, lease_until=0))
         return Outcome("canceled")
-    return outcome  # deleted meanwhile
+    # Deleted meanwhile: nothing of it is kept, so it has come to nothing.
+    return outcome if head is not None else Outcome("canceled")
 
 
 def head_data(command: Command, run: ActiveRun, outcome: Outcome) -> dict[str, Json]:
