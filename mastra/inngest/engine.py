@@ -33,6 +33,7 @@ from mastra.inngest.limits import check_engine, check_limits
 from mastra.inngest.mail import READ, Mail, RunKey
 from mastra.inngest.originals import Originals
 from mastra.inngest.publisher import Publisher
+from mastra.inngest.server_endings import keep_changed
 from mastra.inngest.wire.api import InngestApi, not_sent
 from mastra.inngest.wire.leg_event import encode_leg
 from mastra.inngest.wire.names import cancel_event, function_id
@@ -43,15 +44,15 @@ from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.base import RunChanges, RunHead, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.base import Recoverable, RunHandle
+from mastra.workflows.engines.base import Recoverable, RunHandle, check_open
 from mastra.workflows.engines.commands import Command, RunTarget
-from mastra.workflows.engines.journal import LoadedRun, load_run
+from mastra.workflows.engines.journal import load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import begin
 from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.engines.recovery import take_answer
 from mastra.workflows.spec import WorkflowSpec
-from mastra.workflows.versions.choice import check_definition, spec_for
+from mastra.workflows.versions.choice import spec_for
 
 __all__ = ["InngestEngine"]
 
@@ -115,6 +116,8 @@ class InngestEngine:
         """The latest leg that was begun through this engine, of runs that have not ended."""
         self._ends = 0
         """How many runs are being ended that nobody drives."""
+        self.closings = 0
+        """How often it was closed."""
         self.mail = Mail(
             self.api,
             listeners=self._feeds_of,
@@ -192,12 +195,14 @@ class InngestEngine:
         A run that is to be restarted and that the server has not forgotten goes on by itself.
 
         Raises:
-            RunStateError: The run is to be restarted, and a step of it runs here.
+            RunStateError: The run is to be restarted, and a step of it runs here; or the engine was
+                closed since the leg was asked for.
             RunError: The server could not be reached.
             WorkflowDefinitionError: The server could not run the workflow to its end.
         """
         target, store = command.target, command.target.store
         await self._check(command)
+        check_open(self, command)
         key = key_of(target)
         # One that the server sent here by itself, after a crash, is what the caller asks for.
         if command.kind == "restart" and self.legs.get(key) and key[1:] in self._sent:
@@ -230,6 +235,7 @@ class InngestEngine:
             )
         feed = self._feed(target, first_seq)
         try:
+            check_open(self, command)
             encode = partial(encode_leg, command, token, number, reopening)
             await self._send_leg(feed, command, token, encode, event_id)
         except Exception as error:
@@ -426,7 +432,7 @@ class InngestEngine:
             return False
         target = replace(target, spec=spec_for(target.spec, loaded.head))
         if outcome.status == "failed":
-            await self._keep_changed(target, loaded, outcome.error or {})
+            await keep_changed(target, loaded, outcome.error or {})
         command = Command(
             kind="restart",
             target=target,
@@ -452,31 +458,6 @@ class InngestEngine:
                 run.span.end()
         return True
 
-    async def _keep_changed(
-        self, target: RunTarget, loaded: LoadedRun, error: dict[str, Json]
-    ) -> None:
-        """Leave a run alone that failed on the server because its workflow was changed.
-
-        It may be back by now, so that what the server was told decides, too.
-        """
-        told = str(error.get("message"))
-        refused: DefinitionChangedError | None = None
-        if str(DefinitionChangedError.code) in told:
-            refused = DefinitionChangedError(told)
-        try:
-            check_definition(target.spec, loaded)
-        except DefinitionChangedError as changed:
-            refused = changed
-        if refused is not None:
-            await target.store.update_run(
-                target.workflow_id,
-                target.run_id,
-                RunChanges(owner=None),
-                expected_status=ACTIVE,
-                expected_owner=loaded.head.owner,
-            )
-            raise refused
-
     async def drain(self, time_limit_s: float) -> int:
         """Wait for nothing: what is cut off here the server sends again, here or elsewhere."""
         del time_limit_s
@@ -484,6 +465,7 @@ class InngestEngine:
 
     async def aclose(self) -> None:
         """Stop what goes on in this process; the server sends it again, here or elsewhere."""
+        self.closings += 1  # whoever is about to begin a leg finds that it must not
         self.legs.is_closed = True
         for leg in self.legs.all():
             leg.stop()

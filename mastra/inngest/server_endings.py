@@ -11,15 +11,20 @@ from typing import Any, Protocol, cast
 
 import inngest
 
-from mastra.inngest.inquiry import given_up
+from mastra.errors import DefinitionChangedError
+from mastra.inngest.inquiry import ACTIVE, given_up
 from mastra.inngest.wire.leg_event import read_leg
 from mastra.inngest.wire.names import FUNCTION_RETRIES, RUN_ENDED, function_id
 from mastra.inngest.worker_leg import owner_of, token_of
+from mastra.jsonable import Json
+from mastra.storage.base import RunChanges
 from mastra.workflows.engines.commands import RunTarget
+from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.outcome import Outcome
 from mastra.workflows.spec import WorkflowSpec
+from mastra.workflows.versions.choice import check_definition
 
-__all__ = ["Ender", "Served", "ended_function"]
+__all__ = ["Ender", "Served", "ended_function", "keep_changed"]
 
 FAILED = "inngest/function.failed"
 CANCELLED = "inngest/function.cancelled"
@@ -73,3 +78,27 @@ def ended_function(client: inngest.Inngest, served: Mapping[str, Served]) -> inn
         ],
         retries=FUNCTION_RETRIES,
     )(run_ended)
+
+
+async def keep_changed(target: RunTarget, loaded: LoadedRun, error: dict[str, Json]) -> None:
+    """Leave a run alone that failed on the server because its workflow was changed.
+
+    It may be back by now, so that what the server was told decides, too.
+    """
+    told = str(error.get("message"))
+    refused: DefinitionChangedError | None = None
+    if str(DefinitionChangedError.code) in told:
+        refused = DefinitionChangedError(told)
+    try:
+        check_definition(target.spec, loaded)
+    except DefinitionChangedError as changed:
+        refused = changed
+    if refused is not None:
+        await target.store.update_run(
+            target.workflow_id,
+            target.run_id,
+            RunChanges(owner=None),
+            expected_status=ACTIVE,
+            expected_owner=loaded.head.owner,
+        )
+        raise refused

@@ -14,7 +14,7 @@ from mastra.schema import ANY
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import Reopening
 from mastra.workflows.answer import Answer, first_kept, kept_beside
-from mastra.workflows.engines.base import RunHandle
+from mastra.workflows.engines.base import RunHandle, check_open
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.lifecycle import call_on_start
@@ -86,6 +86,7 @@ class RunLegs(RunView[Out]):
         per_step: bool,
     ) -> RunHandle:
         spec, is_stored = self._spec, self._is_stored
+        closings = self._runtime.engine.closings
         if self._may_be_started:
             head = await self._runtime.store.get_run(spec.id, self.run_id)
             if head is not None and head.status != "pending":
@@ -105,6 +106,7 @@ class RunLegs(RunView[Out]):
             context,
             per_step=per_step,
             is_created=is_stored,
+            closings=closings,
         )
         if spec.on_start is not None:
             await call_on_start(command)
@@ -137,6 +139,7 @@ class RunLegs(RunView[Out]):
         engine, store = self._runtime.engine, self._runtime.store
         hold = await engine.hold(store)
         try:
+            check_open(engine, command)
             if changes is not None:
                 if hold is not None:
                     changes["owner"], changes["lease_until"] = hold.owner, 0
@@ -297,6 +300,7 @@ class RunLegs(RunView[Out]):
             request_context=context,
             reopening=reopening,
             per_step=per_step,
+            closings=loaded.closings,
         )
         changes = None
         if kind != "restart":

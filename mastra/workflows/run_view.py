@@ -80,9 +80,11 @@ class RunView(Generic[Out]):
     # -- look --------------------------------------------------------------------------------
 
     async def _loaded(self) -> LoadedRun:
+        closings = self._runtime.engine.closings
         loaded = await load_run(self._runtime.store, self._spec.id, self.run_id)
         if loaded is None:
             raise no_such_run(self._target)
+        loaded.closings = closings
         self._go_by(loaded.head)
         return loaded
 

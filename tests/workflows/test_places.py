@@ -39,6 +39,14 @@ class Flow(InMemoryFlow):
         """What happens, once each, between somebody's look at a door and what comes of it."""
         self.before_called: Callable[[], None] | None = None
         self.written: list[bool] = []
+        self.leaving: tuple[asyncio.Event, asyncio.Event] | None = None
+        """Told that somebody gives a place back, and until when that takes."""
+
+    async def remove(self, workflow_id: str, run_id: str, owner: str | None = None) -> None:
+        if self.leaving is not None:
+            self.leaving[0].set()
+            await self.leaving[1].wait()
+        await super().remove(workflow_id, run_id, owner)
 
     async def read(self, door: str, *, lane: str | None = None) -> DoorView:
         view = await super().read(door, lane=lane)
@@ -270,6 +278,20 @@ async def test_those_that_wait_are_told_that_the_storage_is_away() -> None:
         assert (await first).unwrap() == 2
         again = await mastra.get_workflow("w").create_run("waiting")
         assert (await again.restart()).unwrap() == 2
+
+
+async def test_an_engine_that_is_closed_while_a_place_is_given_back_leaves_nobody_waiting() -> None:
+    flow = Flow()
+    workflow = declared(plus(Calls(), "a"), concurrency=1).commit()
+    async with Mastra(workflows=[workflow], storage=with_flow(flow)) as mastra:
+        flow.leaving = (asyncio.Event(), asyncio.Event())
+        ending = await begun(mastra, "r", 1)
+        await flow.leaving[0].wait()
+        await mastra.engine.aclose()
+        async with asyncio.timeout(30):
+            with pytest.raises(RunError, match="no longer driven here"):
+                await ending
+        flow.leaving[1].set()
 
 
 async def test_who_need_not_wait_begins_though_a_hundred_before_it_are_throttled() -> None:

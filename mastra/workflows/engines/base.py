@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from mastra.clock import Clock
 from mastra.dataclass import dataclass
+from mastra.errors import RunStateError
 from mastra.jsonable import Json
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.active import ActiveRun, Scope
@@ -29,7 +30,9 @@ __all__ = [
     "Recoverable",
     "RunHandle",
     "Walk",
+    "check_open",
     "one_by_one",
+    "run_stopped",
 ]
 
 T = TypeVar("T")
@@ -208,6 +211,11 @@ class Engine(Protocol):
         """Whether a server of its own starts runs by `cron` and keeps to their flow control."""
         ...
 
+    @property
+    def closings(self) -> int:
+        """How often it was closed. What was asked for before the last time does not begin."""
+        ...
+
     async def hold(self, store: WorkflowStore) -> Hold | None:
         """Return a claim under which a run may be put that is then launched.
 
@@ -229,7 +237,11 @@ class Engine(Protocol):
         ...
 
     async def launch(self, command: Command) -> RunHandle:
-        """Begin a leg of a run; return when it is under way or durably queued."""
+        """Begin a leg of a run; return when it is under way or durably queued.
+
+        Raises:
+            RunStateError: The engine was closed since the leg was asked for (`RUN_STOPPED`).
+        """
         ...
 
     def attach(self, target: RunTarget) -> RunHandle:
@@ -258,3 +270,25 @@ class Engine(Protocol):
     async def aclose(self) -> None:
         """Stop what the engine drives in this process, leaving it to be restarted."""
         ...
+
+
+def run_stopped(workflow_id: str, run_id: str, what: str = "driven") -> RunStateError:
+    """Return the error for whoever waits for a run when its engine is closed."""
+    return RunStateError(
+        f"Run {run_id!r} of workflow {workflow_id!r} is no longer {what} here: its engine was "
+        "closed.",
+        code="RUN_STOPPED",
+        details={"runId": run_id},
+    )
+
+
+def check_open(engine: Engine, command: Command) -> None:
+    """Refuse to begin a leg that was asked for before its engine was closed.
+
+    Nobody would stop it any more, so that whoever waits for it would wait until its end.
+
+    Raises:
+        RunStateError: It was (`RUN_STOPPED`).
+    """
+    if engine.closings != command.closings:
+        raise run_stopped(command.target.workflow_id, command.target.run_id)

@@ -50,3 +50,5 @@ class Command:
     """Whether the run's head is in storage yet."""
     hold: Hold | None = None
     """Under which claim the run is to be driven, where others have to be kept out."""
+    closings: int = 0
+    """How often its engine had been closed when it was asked for."""

@@ -18,11 +18,11 @@ from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun
 from mastra.workflows.engines.admission import Admissions, LeftOutError, take_back
-from mastra.workflows.engines.base import Halt, Recoverable, RunHandle
+from mastra.workflows.engines.base import Halt, Recoverable, RunHandle, check_open
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
 from mastra.workflows.engines.inprocess_ops import OF_ENGINE, OpsFactory, make_ops
-from mastra.workflows.engines.journal import LoadedRun, load_run
+from mastra.workflows.engines.journal import load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.leg import Leg, confirm, lose, running_loop
 from mastra.workflows.engines.lifecycle import begin, conclude, head_of
@@ -33,14 +33,13 @@ from mastra.workflows.engines.outcome import (
     outcome_of_value,
 )
 from mastra.workflows.engines.patience import is_passing
-from mastra.workflows.engines.recovery import Lookout, Recoveries, try_to_take_answer
+from mastra.workflows.engines.recovery import Lookout, note_recovery, try_to_take_answer
 from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
 from mastra.workflows.engines.travel import go_back
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.versions.choice import check_definition
-from mastra.workflows.versions.graph import is_current, note_of
 
 __all__ = ["InProcessEngine"]
 
@@ -94,6 +93,8 @@ class InProcessEngine:
         self._restarts = True
         self._admissions = Admissions()
         self._beside: set[asyncio.Task[None]] = set()
+        self.closings = 0
+        """How often it was closed."""
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
         return (id(target.store), target.spec.id, target.run_id)
@@ -141,6 +142,7 @@ class InProcessEngine:
             RunStateError: The run is being driven here already.
             RunClaimedError: Another process drives it.
         """
+        check_open(self, command)
         target = command.target
         key = self._key(target)
         self._forget_stranded(key)
@@ -160,6 +162,9 @@ class InProcessEngine:
             owner_before = await self._claim(command) if command.kind == "restart" else None
             begin_leg = self._with_place if target.spec.flow_control else self._take_up
             run, failure = await begin_leg(command, owner_before)
+            if self.closings != command.closings and run.place is not None:
+                await run.place.leave()
+            check_open(self, command)
         finally:
             self._launching.discard(key)
         leg = self._legs[key] = Leg(command, run, failure)
@@ -198,38 +203,13 @@ class InProcessEngine:
                 )
             # Whoever drove it may have got further since the caller looked.
             check_definition(target.spec, loaded)
-            failure = await self._note(command, loaded, owner_before)
+            most = self._max_recoveries
+            failure = await note_recovery(command, loaded, owner_before, most)
         run = begin(command, loaded)
         run.owner = None if hold is None else hold.owner
         if run.span is not None and command.is_created:
             await keep_trace(command, run, None if loaded is None else loaded.head.data)
         return run, failure
-
-    async def _note(
-        self, command: Command, loaded: LoadedRun, owner_before: str | None
-    ) -> BaseException | None:
-        """Note that a run is taken up, and by which definition.
-
-        Returns:
-            Why it must fail, where that was too often.
-        """
-        target, hold, data = command.target, command.hold, loaded.head.data
-        failure = None
-        if hold is not None:
-            recoveries = Recoveries(loaded, owner_before)
-            data["recoveries"] = recoveries.to_stored()
-            failure = recoveries.error_over(self._max_recoveries, loaded)
-        elif is_current(target.spec, loaded.head):
-            return None
-        if not is_current(target.spec, loaded.head):
-            data |= note_of(target.spec)
-        await target.store.update_run(
-            target.workflow_id,
-            target.run_id,
-            RunChanges(data=data),
-            expected_owner=None if hold is None else hold.owner,
-        )
-        return failure
 
     def _forget_stranded(self, key: tuple[int, str, str]) -> None:
         """Forget a leg whose event loop was closed under it, or that was stopped as it began."""
@@ -265,13 +245,15 @@ class InProcessEngine:
                 self._look_for_answers(target)
             return result
         finally:
-            if run.place is not None:
-                await run.place.leave()
-            if not run.log.is_closed:
-                run.log.close()
-            if self._legs.get(key) is leg:
-                del self._legs[key]
-            leg.end()
+            try:
+                if run.place is not None:
+                    await run.place.leave()
+            finally:  # also where the storage is away, or the engine is closed just now
+                if not run.log.is_closed:
+                    run.log.close()
+                if self._legs.get(key) is leg:
+                    del self._legs[key]
+                leg.end()
 
     def _look_for_answers(self, target: RunTarget) -> None:
         workflow = self._workflows.get((id(target.store), target.workflow_id))
@@ -416,7 +398,7 @@ class InProcessEngine:
         """Return the leg that runs here, or what storage tells of it."""
         leg = self._legs.get(self._key(target))
         is_here = leg is not None and leg.loop is running_loop()
-        return leg if leg is not None and is_here else StoredHandle(target)
+        return leg if leg is not None and is_here else StoredHandle(target, self)
 
     def active(self, target: RunTarget) -> ActiveRun | None:
         """Return the run if this process drives it."""
@@ -487,6 +469,7 @@ class InProcessEngine:
 
     async def aclose(self) -> None:
         """Stop every run of this process where it is; with a shared storage it can be restarted."""
+        self.closings += 1  # whoever is about to begin a leg finds that it must not
         await self._end_watches()
         loop = asyncio.get_running_loop()
         legs = list(self._legs.values())

@@ -115,6 +115,8 @@ class LoadedRun:
     order: int = 0
     legs: int = 0
     last_position: int = -1
+    closings: int = 0
+    """How often its engine had been closed when it was asked for, by whom a leg is to begin."""
 
     @property
     def suspended(self) -> list[StepRecord]:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from mastra.errors import RunClaimedError, RunStateError
+from mastra.errors import RunClaimedError
 from mastra.logs import get_logger
 from mastra.workflows.active import ActiveRun
+from mastra.workflows.engines.base import run_stopped
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inprocess_ops import LegOps
 from mastra.workflows.events import Event
@@ -105,11 +106,7 @@ class Leg:
                     "life for too long. Get the run anew to wait for its end.",
                     details=details,
                 ) from None
-            raise RunStateError(
-                f"{name} is no longer driven here: its engine was closed.",
-                code="RUN_STOPPED",
-                details=details,
-            ) from None
+            raise run_stopped(self.run.workflow_id, self.run.run_id) from None
 
     def events(self, start: int) -> AsyncIterator[Event]:
         """Yield the run's events from a seq on."""

@@ -10,15 +10,17 @@ from mastra.clock import steady_s
 from mastra.errors import DefinitionChangedError, RunError
 from mastra.jsonable import Json
 from mastra.logs import get_logger
-from mastra.storage.base import UnledRun, WorkflowStore
+from mastra.storage.base import RunChanges, UnledRun, WorkflowStore
 from mastra.storage.damage import is_unreadable
 from mastra.storage.drivers import DRIVER_ID_LENGTH, DriverStore
 from mastra.workflows.engines.base import Recoverable
+from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.drivers import silence_s
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.engines.processes import has_ended
+from mastra.workflows.versions.graph import is_current, note_of
 
-__all__ = ["Lookout", "Recoveries", "take_answer", "try_to_take_answer"]
+__all__ = ["Lookout", "Recoveries", "note_recovery", "take_answer", "try_to_take_answer"]
 
 _AT_A_TIME: Final = 200
 
@@ -138,3 +140,36 @@ class Recoveries:
             code="RECOVERY_LIMIT",
             details={"runId": head.run_id, "recoveries": limit},
         )
+
+
+async def note_recovery(
+    command: Command, loaded: LoadedRun, owner_before: str | None, most: int
+) -> BaseException | None:
+    """Note that a run is taken up, and by which definition.
+
+    Args:
+        command: The leg that takes it up.
+        loaded: The run, as it was found.
+        owner_before: Who drove it.
+        most: How often it may be taken up without having got any further.
+
+    Returns:
+        Why it must fail, where that was too often.
+    """
+    target, hold, data = command.target, command.hold, loaded.head.data
+    failure = None
+    if hold is not None:
+        recoveries = Recoveries(loaded, owner_before)
+        data["recoveries"] = recoveries.to_stored()
+        failure = recoveries.error_over(most, loaded)
+    elif is_current(target.spec, loaded.head):
+        return None
+    if not is_current(target.spec, loaded.head):
+        data |= note_of(target.spec)
+    await target.store.update_run(
+        target.workflow_id,
+        target.run_id,
+        RunChanges(data=data),
+        expected_owner=None if hold is None else hold.owner,
+    )
+    return failure

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from mastra.errors import RunNotFoundError
-from mastra.workflows.engines.base import one_by_one
+from mastra.workflows.engines.base import Engine, one_by_one, run_stopped
 from mastra.workflows.engines.commands import RunTarget
 from mastra.workflows.engines.journal import LoadedRun, check_head, fold_rows, load_run
 from mastra.workflows.engines.outcome import result_from_storage
@@ -36,8 +36,26 @@ class StoredHandle:
     first_seq = 0
     has_given_up = False
 
-    def __init__(self, target: RunTarget) -> None:
+    def __init__(self, target: RunTarget, engine: Engine) -> None:
+        """Prepare to read.
+
+        Args:
+            target: The run.
+            engine: Through which it is looked at: once that is closed, nobody waits any more.
+        """
         self._target = target
+        self._engine = engine
+        self._closings = engine.closings
+
+    async def _pause(self) -> None:
+        """Wait a moment for what others do.
+
+        Raises:
+            RunStateError: The engine was closed.
+        """
+        await asyncio.sleep(POLL_S)
+        if self._engine.closings != self._closings:
+            raise run_stopped(self._target.workflow_id, self._target.run_id, "followed")
 
     async def _load(self) -> LoadedRun:
         target = self._target
@@ -47,7 +65,12 @@ class StoredHandle:
         return loaded
 
     async def result(self) -> WorkflowResult[Any]:
-        """Wait until the run is no longer under way and return its result."""
+        """Wait until the run is no longer under way and return its result.
+
+        Raises:
+            RunNotFoundError: There is no such run, or not any more.
+            RunStateError: The engine was closed.
+        """
         target = self._target
         while True:
             head = await target.store.get_run(target.workflow_id, target.run_id)
@@ -59,7 +82,7 @@ class StoredHandle:
                 result = result_from_storage(spec_for(target.spec, loaded.head), loaded)
                 if result is not None:
                     return result
-            await asyncio.sleep(POLL_S)
+            await self._pause()
 
     def batches(self, start: int, limit: int) -> AsyncIterator[Sequence[Event]]:
         """Yield what `events` does, one by one."""
@@ -80,7 +103,7 @@ class StoredHandle:
                 seq += 1
             if loaded.head.status not in ("pending", "running", "waiting"):
                 return
-            await asyncio.sleep(POLL_S)
+            await self._pause()
             head = await target.store.get_run(target.workflow_id, target.run_id)
             if head is None:
                 return
