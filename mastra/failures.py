@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from types import CodeType, TracebackType
 from typing import Any, Final, TypeVar, cast
 
-from mastra.errors import MastraError, StepError, UserCodeError
+from mastra.errors import MastraError, StepError, StorageError, UserCodeError
 from mastra.jsonable import Json, dump_json, load_json
 
 __all__ = [
@@ -274,22 +274,28 @@ def _clean(text: str) -> str:
     return plain
 
 
-def error_to_json(error: BaseException) -> dict[str, Json]:
+def error_to_json(error: BaseException, *, to_callers: bool = False) -> dict[str, Json]:
     """Return an exception as Mastra writes it: `message`, `name`, and what else it tells.
 
     That is its `code`, its `details`, the `issues` of a validation, its `cause`; of a group its
     members as `details.errors`, and its notes as `details.notes`. No other attribute is told:
     it may hold a key or a customer's data. Never raises.
+
+    Args:
+        error: The exception.
+        to_callers: Whether callers read it: of the storage, wherever in it that is, they are told
+            neither which database it is nor what its driver said, which is for the log.
     """
-    return _Teller().tell(error, 0)
+    return _Teller(to_callers=to_callers).tell(error, 0)
 
 
 class _Teller:
     """Tells of one failure: how much of it is left to tell, and what has been told."""
 
-    __slots__ = ("_left", "_told")
+    __slots__ = ("_left", "_to_callers", "_told")
 
-    def __init__(self) -> None:
+    def __init__(self, *, to_callers: bool) -> None:
+        self._to_callers = to_callers
         self._left = MAX_ERRORS
         self._told: set[int] = set()
 
@@ -299,6 +305,9 @@ class _Teller:
             error = error.raised
         self._left -= 1
         self._told.add(id(error))
+        if self._to_callers and issubclass(type(error), StorageError):
+            code = str(_quietly(lambda: _code_of(error)))
+            return {"message": StorageError.told(code), "name": name_of(error), "code": code}
         details = details_of(error)
         if issubclass(type(error), StepError) and "name" in details:
             return details  # made from what was stored of its cause, and that is all of it

@@ -30,7 +30,15 @@ from mastra.errors import (
 )
 from mastra.storage.damage import is_unreadable
 
-__all__ = ["CODE_HEADER", "Refusal", "answer_to", "error_response", "not_found_page", "status_of"]
+__all__ = [
+    "CODE_HEADER",
+    "Refusal",
+    "answer_to",
+    "error_response",
+    "message_of",
+    "not_found_page",
+    "status_of",
+]
 
 CODE_HEADER = "x-mastra-error-code"
 """Where an answer says which error it is, for programs."""
@@ -109,10 +117,13 @@ def answer_to(error: BaseException) -> Response | None:
 
 
 def _mastra_error(error: MastraError) -> Response:
-    status = status_of(error)
-    message = error.told(error.code) if isinstance(error, StorageError) else error.message
     # The original's answers have the message alone, so the code travels beside them.
-    return error_response(status, message, {CODE_HEADER: error.code})
+    return error_response(status_of(error), message_of(error), {CODE_HEADER: error.code})
+
+
+def message_of(error: MastraError | Refusal) -> str:
+    """Return what callers are told of an error: of the storage no more than that it is away."""
+    return error.told(error.code) if isinstance(error, StorageError) else error.message
 
 
 _PARTS = {"body": "request body", "query": "query parameters", "path": "path parameters"}

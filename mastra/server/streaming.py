@@ -22,6 +22,7 @@ from mastra.errors import MastraError
 from mastra.jsonable import Json, dump_wire
 from mastra.logs import get_logger
 from mastra.server.context import Server
+from mastra.server.errors import message_of
 from mastra.server.hanging_up import gone
 from mastra.workflows.events import Event
 from mastra.workflows.run import Run
@@ -207,7 +208,7 @@ def error_chunk(run_id: str, error: MastraError) -> Json:
         "type": "error",
         "runId": run_id,
         "from": "AGENT",
-        "payload": {"error": {"message": error.message, "name": type(error).__name__}},
+        "payload": {"error": {"message": message_of(error), "name": type(error).__name__}},
     }
 
 

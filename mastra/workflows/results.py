@@ -306,7 +306,7 @@ class WorkflowFailed(_Result[Out]):
         self._refuse(f"failed: {self.error.message}", self.error)
 
     def _own_wire(self) -> dict[str, Json]:
-        return {"error": error_to_json(self.error)}
+        return {"error": error_to_json(self.error, to_callers=True)}
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import httpx
 import pytest
 
-from mastra import Agent, Mastra
+from mastra import Agent, Mastra, StepContext, create_step, create_workflow
 from mastra.ag_ui import ag_ui_route
 from mastra.ai_sdk import chat_route
 from mastra.errors import StorageError
 from mastra.memory import Memory
-from mastra.server import ServerConfig, create_app
+from mastra.server import ServerConfig, create_app, openai_route
 from mastra.testing import ScriptedModel
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +25,10 @@ DOORS: dict[str, dict[str, Any]] = {
     "/api/agents/{}/generate": {"messages": [SAID], **OF},
     "/chat/{}": {"id": "t", "messages": [SAID]},
     "/ag-ui/{}": {"threadId": "t", "runId": "r", "messages": [SAID]},
+}
+OF_OPENAI: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "hello"}]},
+    "/v1/responses": {"input": "hello"},
 }
 
 
@@ -49,3 +54,106 @@ async def test_an_answer_that_the_storage_fails(
     assert "secret.db" not in answer.text
     assert "The storage cannot be used at the moment." in answer.text
     assert "secret.db" in caplog.text or answer.status_code == 503
+
+
+@pytest.mark.parametrize("agent", ["plain", "durable"])
+@pytest.mark.parametrize("door", {**DOORS, **OF_OPENAI})
+async def test_an_answer_that_the_storage_fails_before_it_begins(door: str, agent: str) -> None:
+    async def instructions(_: Any) -> str:
+        raise StorageError("Could not read notes in secret.db: disk I/O error.")
+
+    agents = {
+        name: Agent(
+            id=name,
+            model=ScriptedModel(),
+            memory=Memory(),
+            instructions=instructions,
+            durable=name == "durable",
+        )
+        for name in ("plain", "durable")
+    }
+    routes = [*chat_route(), ag_ui_route(), *openai_route()]
+    mastra = Mastra(agents=agents, server=ServerConfig(api_routes=routes))
+    transport = httpx.ASGITransport(create_app(mastra))
+    body = DOORS.get(door) or {**OF_OPENAI[door], "model": agent}
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+        answer = await http.post(door.format(agent), json=body)
+    assert "secret.db" not in answer.text
+    assert "The storage cannot be used at the moment." in answer.text
+
+
+async def _raises(ctx: StepContext[Any]) -> None:
+    raise StorageError("Could not read secret.db: disk I/O error.")
+
+
+async def _raises_from(ctx: StepContext[Any]) -> None:
+    try:
+        await _raises(ctx)
+    except StorageError as error:
+        raise ValueError("There is no plan.") from error
+
+
+async def _raises_a_group(ctx: StepContext[Any]) -> None:
+    try:
+        await _raises(ctx)
+    except StorageError as error:
+        raise ExceptionGroup("Two went wrong", [error, ValueError("So did this.")]) from None
+
+
+async def _raises_what_a_driver_says(ctx: StepContext[Any]) -> None:
+    raise StorageError("The storage is away.") from OSError("secret.db is locked")
+
+
+STEPS: dict[str, Any] = {
+    "raises": create_step(id="raises", execute=_raises),
+    "from": create_step(id="from", execute=_raises_from),
+    "group": create_step(id="group", execute=_raises_a_group),
+    "driver": create_step(id="driver", execute=_raises_what_a_driver_says),
+    "retried": create_step(id="retried", execute=_raises, retries=1),
+}
+
+
+@pytest.mark.parametrize("kind", ["plain", "durable", *STEPS])
+async def test_a_step_that_the_storage_fails(
+    kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it raised is told as far as it is not the storage's, live and of what was stored."""
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise StorageError("Could not add messages in secret.db: disk I/O error.")
+
+    step = STEPS.get(kind)
+    if step is None:
+        agent = Agent(
+            id="a", model=ScriptedModel("Hi.", "Hi."), memory=Memory(), durable=kind == "durable"
+        )
+        step = agent.as_step(**OF)
+    workflow: Any = create_workflow(id="w", input_schema=dict[str, Any], output_schema=Any)
+    mastra = Mastra(workflows=[workflow.then(step).commit()])
+    for name in ("save_messages", "add_messages"):
+        monkeypatch.setattr(mastra.storage.memory, name, refuse)
+    transport = httpx.ASGITransport(create_app(mastra))
+    one, body = "/api/workflows/w", {"inputData": {"prompt": "hello"}}
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+        answers = [
+            await http.post(f"{one}/start-async?runId=r", json=body),
+            await http.get(f"{one}/runs/r"),
+            await http.post(f"{one}/observe?runId=r"),
+            await http.post(f"{one}/stream?runId=s", json=body),
+            await http.get(f"{one}/runs"),
+        ]
+    for answer in answers:
+        assert answer.status_code == 200
+        assert "secret.db" not in answer.text
+        assert "The storage cannot be used at the moment." in answer.text
+    logged = [getattr(one, "cause", None) for one in caplog.records]
+    assert all(
+        "secret.db" in "".join(traceback.format_exception(one)) for one in logged if one is not None
+    )
+    result = answers[0].json()
+    assert result["status"] == "failed"
+    if kind in {"from", "group"}:
+        assert result["error"]["message"] in {
+            "There is no plan.",
+            "Two went wrong (2 sub-exceptions)",
+        }

@@ -42,7 +42,7 @@ class Flow(InMemoryFlow):
         self.leaving: tuple[asyncio.Event, asyncio.Event] | None = None
         """Told that somebody gives a place back, and until when that takes."""
 
-    async def remove(self, workflow_id: str, run_id: str, owner: str | None = None) -> None:
+    async def remove(self, workflow_id: str, run_id: str, owner: str) -> None:
         if self.leaving is not None:
             self.leaving[0].set()
             await self.leaving[1].wait()

@@ -196,7 +196,7 @@ class HeldRun:
             status=status,
             owner=None,
             result=output if is_success else None,
-            error=None if run.error is None else error_to_json(run.error),
+            error=None if run.error is None else error_to_json(run.error, to_callers=True),
             data=data,
         )
         await self._update(changes)

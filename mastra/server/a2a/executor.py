@@ -26,7 +26,7 @@ from mastra.jsonable import Json
 from mastra.models.messages import Message
 from mastra.server.caller_options import call_options
 from mastra.server.context import Server, load_strict
-from mastra.server.errors import Refusal
+from mastra.server.errors import Refusal, message_of
 from mastra.server.payloads import AgentAnswerBody, AgentBody
 
 __all__ = ["REQUEST", "AgentTasks"]
@@ -59,7 +59,7 @@ class AgentTasks(AgentExecutor):
                 await task.follow(stream)
                 await self._conclude(stream, context, task)
         except (Refusal, MastraError) as error:
-            await task.updater.failed(task.said(error.message))
+            await task.updater.failed(task.said(message_of(error)))
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Stop a task: an answer under way has been stopped, a run that waits is cancelled."""

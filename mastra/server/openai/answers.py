@@ -14,6 +14,7 @@ from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk, error_to_wire
 from mastra.errors import MastraError
 from mastra.models.chunks import Usage
+from mastra.server.errors import message_of
 
 __all__ = ["Ended", "Form", "Said", "answered"]
 
@@ -97,7 +98,7 @@ async def answered(
                         yield made
             failure = seen.failure
         except MastraError as error:
-            failure = error.message, error.code
+            failure = message_of(error), error.code
         if failure is None and stream.status == "suspended":
             failure = _WAITS.format(run_id=stream.run_id, agent=agent_id), "run_suspended"
         if failure is not None:

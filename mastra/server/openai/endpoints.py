@@ -16,7 +16,7 @@ from mastra.jsonable import Json
 from mastra.server.caller_messages import plain_messages
 from mastra.server.caller_options import call_options
 from mastra.server.context import Server, ServerDep
-from mastra.server.errors import Refusal, status_of
+from mastra.server.errors import Refusal, message_of, status_of
 from mastra.server.handling import WireResponse
 from mastra.server.hanging_up import unless_gone
 from mastra.server.openai.answers import Ended, answered
@@ -153,7 +153,7 @@ def _unknown(model: str) -> Response:
 def _refused(error: Refusal | MastraError) -> Response:
     if isinstance(error, Refusal):
         return _answer(error.status, error.message)
-    return _answer(status_of(error), error.message, error.code)
+    return _answer(status_of(error), message_of(error), error.code)
 
 
 def _failed(ended: Ended) -> Response:

@@ -106,7 +106,7 @@ def _gives_as_kept(spec: WorkflowSpec) -> bool:
 
 def _failed(run: ActiveRun, error: BaseException) -> Outcome:
     run.causes[""] = error
-    return Outcome("failed", error=error_to_json(error))
+    return Outcome("failed", error=error_to_json(error, to_callers=True))
 
 
 def outcome_of_fault(run: ActiveRun, error: BaseException) -> Outcome:

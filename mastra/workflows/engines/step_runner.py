@@ -46,7 +46,7 @@ _STEP_START, _STEP_END = Kind.STEP_START, Kind.STEP_END
 def fail_record(run: ActiveRun, record: StepRecord, error: BaseException) -> StepRecord:
     """Mark a record as failed by an exception, or as stopped by a processor."""
     record.status = "failed"
-    record.error = error_to_json(error)
+    record.error = error_to_json(error, to_callers=True)
     if isinstance(error, TripwireError):
         record.tripwire = {"reason": text_of(error), **details_of(error)}
     cause: BaseException | None = error
@@ -221,7 +221,7 @@ class StepTask:
         if delay > self.ops.inline_delay_s:
             # The wait is an operation of its own, and so is the next try.
             record.status = "retry"
-            record.error = error_to_json(error)
+            record.error = error_to_json(error, to_callers=True)
             record.wake_at = now_s() + delay
             return None
         if self.run.stop.is_thrown:
