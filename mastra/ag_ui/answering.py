@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from mastra.ag_ui.outbox import Outbox
 from mastra.server.context import Server
-from mastra.server.streaming import EventStreamResponse
+from mastra.server.streaming import OPENED, EventStreamResponse
 
 __all__ = ["answer_frames", "encoder_of", "event_response", "text_of_error"]
 
@@ -43,6 +43,7 @@ async def answer_frames(
         error: What was wrong; `None` where it is an answer that was given before.
         code: The same, for programs.
     """
+    yield OPENED
     outbox.start()
     if error is None:
         outbox.finish()

@@ -35,6 +35,7 @@ from mastra.server.context import ServerDep, load_strict
 from mastra.server.errors import Refusal
 from mastra.server.payloads import StartBody
 from mastra.server.routes.runs import starting
+from mastra.server.streaming import OPENED
 from mastra.workflows.engines.resume import resume_schema_of
 from mastra.workflows.run_stream import RunStream
 from mastra.workflows.workflow import Workflow
@@ -215,6 +216,7 @@ class _Running:
         outbox, teller = self.telling.outbox, RunTeller(self.telling)
         waits: RunStream[Any] | None = None
         try:
+            yield OPENED
             outbox.start()
             outbox.show_state(state)
             yield outbox.taken()
@@ -285,6 +287,7 @@ class _Running:
 
 
 async def _cancelled_frames(outbox: Outbox) -> AsyncGenerator[bytes, None]:
+    yield OPENED
     outbox.start()
     outbox.finish(RunFinishedCancelledOutcome())
     yield outbox.taken()

@@ -22,6 +22,7 @@ from mastra.pages.chats import Chat, ChatNote, cancel, status_of
 from mastra.pages.facts import framed
 from mastra.pages.who import agent_of
 from mastra.server.context import Server, ServerDep
+from mastra.server.streaming import OPENED
 
 __all__ = ["chat_endpoints"]
 
@@ -92,6 +93,7 @@ async def _replayed(
 ) -> AsyncGenerator[bytes, None]:
     translator = AgentTranslator(replace(options, message_id=note.message_id))
     ended: list[UIChunk] = []
+    yield OPENED
     try:
         for run in note.runs:
             for result in run.get("results") or ():

@@ -23,6 +23,7 @@ from mastra.pages.who import workflow_key_of
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.routes.runs import starting
+from mastra.server.streaming import OPENED
 from mastra.workflows.run_info import RunInfo
 from mastra.workflows.run_stream import RunStream
 from mastra.workflows.workflow import Workflow
@@ -138,6 +139,7 @@ async def _frames(
     server: Server, events: RunStream[Any], options: StreamOptions, known: RunInfo | None = None
 ) -> AsyncGenerator[bytes, None]:
     translator = RunTranslator(options)
+    yield OPENED
     if known is not None:
         steps = known.to_wire(frozenset({"steps"}))["steps"]
         translator.parts.know(known.run_id, known.workflow_id, steps)

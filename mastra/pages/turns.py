@@ -16,6 +16,7 @@ from mastra.errors import MastraError, ResumeClaimedError, RunClaimedError, RunN
 from mastra.server.context import Server
 from mastra.server.errors import Refusal
 from mastra.server.hanging_up import unless_gone
+from mastra.server.streaming import OPENED
 from mastra.stream.abort import AbortController
 
 __all__ = ["Display", "Leg", "Taken", "Turn"]
@@ -123,6 +124,7 @@ class Turn:
         display, turns = self.display, self.server.turns
         self.stack.enter_context(turns.among())
         try:
+            yield OPENED
             opened = await display.begin()
             if opened:
                 yield opened

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -29,6 +29,7 @@ from mastra.workflows.run import Run
 from mastra.workflows.run_stream import RunStream
 
 __all__ = [
+    "OPENED",
     "EventStreamResponse",
     "agent_response",
     "last_event_id",
@@ -61,6 +62,21 @@ def last_event_id(request: Request) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
+OPENED: Final = b""
+"""The first piece of every stream. It is taken before anything is sent: closing a generator that has
+not begun runs nothing of it, so that what it holds would stay open where its reader has gone."""
+
+
+def _opened(content: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Return a stream that has begun, by its first piece, for which it waits for nothing."""
+    try:
+        content.__anext__().send(None)
+    except StopIteration as first:
+        if first.value == OPENED:
+            return content
+    raise RuntimeError("A stream of the server's must begin with OPENED.")
+
+
 class StreamResponse(StreamingResponse):
     """A stream that ends when its reader hangs up, sent by the task of its request.
 
@@ -69,8 +85,14 @@ class StreamResponse(StreamingResponse):
     """
 
     def __init__(self, content: AsyncGenerator[bytes, None], headers: dict[str, str]) -> None:
+        """Prepare to send.
+
+        Args:
+            content: What is sent. Its first piece is `OPENED`, inside of what closes its source.
+            headers: The answer's.
+        """
         super().__init__(content, headers=headers)
-        self._content = content
+        self._content = _opened(content)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream, and close its source whatever happens."""
@@ -186,6 +208,7 @@ def agent_response(server: Server, stream: Any) -> StreamingResponse:
 
     async def frames() -> AsyncGenerator[bytes, None]:
         try:
+            yield OPENED
             async with aclosing(stream.batches(_BATCH)) as batches:
                 async for batch in batches:
                     await server.turns.next()
@@ -239,6 +262,7 @@ def run_response(
     async def frames() -> AsyncGenerator[bytes, None]:
         leg: RunStream[Any] | None = stream
         try:
+            yield OPENED
             while leg is not None:
                 seq = 0
                 async for batch in leg.batches(_BATCH):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from mastra import Agent, Mastra, tool
+from mastra.ag_ui import ag_ui_route
+from mastra.ai_sdk import chat_route
 from mastra.memory import Memory
+from mastra.server import ServerConfig, create_app, openai_route
 from mastra.testing import FunctionModel, ToolCall
 from tests.server.live import running
 
@@ -86,3 +92,60 @@ async def test_a_durable_answer_goes_on_without_its_client() -> None:
         result: Any = await run.result()
         assert (result.status, result.unwrap()["text"]) == ("success", "Booked.")
         assert not slow.left.is_set()
+
+
+SAID = {"id": "u", "role": "user", "content": "hello"}
+STREAMS: dict[str, dict[str, Any]] = {
+    "/api/agents/a/stream": {"messages": [SAID]},
+    "/chat/a": {"id": "t", "messages": [SAID]},
+    "/ag-ui/a": {"threadId": "t", "runId": "r", "messages": [SAID]},
+    "/v1/chat/completions": {
+        "model": "a",
+        "stream": True,
+        "messages": [{"role": "user", "content": "hello"}],
+    },
+    "/v1/responses": {"model": "a", "stream": True, "input": "hello"},
+}
+
+
+@pytest.mark.parametrize("is_passed", [False, True], ids=["alone", "behind a middleware"])
+@pytest.mark.parametrize("door", STREAMS)
+async def test_a_client_who_is_gone_before_the_first_byte_stops_the_answer(
+    door: str, is_passed: bool
+) -> None:
+    left = asyncio.Event()
+
+    async def answer(_: Any) -> AsyncGenerator[str]:
+        try:
+            yield "Well"
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    async def passing(request: Request, call_next: Any) -> Any:
+        return await call_next(request)
+
+    # A page of AG-UI is opened before its model is asked, so here something goes on by itself.
+    agent = Agent(id="a", model=FunctionModel(answer), durable=door == "/ag-ui/a")
+    routes = [*chat_route(), ag_ui_route(), *openai_route()]
+    config = ServerConfig(api_routes=routes, middleware=[passing] if is_passed else [])
+    mastra = Mastra(agents={"a": agent}, server=config)
+    app = create_app(mastra)
+    body = [{"type": "http.request", "body": json.dumps(STREAMS[door]).encode()}]
+    headers = [(b"content-type", b"application/json"), (b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": door, "raw_path": door.encode()}
+    scope |= {"query_string": b"", "headers": headers, "http_version": "1.1", "scheme": "http"}
+    scope |= {"server": ("localhost", 80), "client": ("127.0.0.1", 1), "root_path": ""}
+
+    async def receive() -> Any:
+        if body:
+            return body.pop()
+        return await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        raise OSError("The client is gone.")
+
+    async with mastra:
+        with suppress(OSError):
+            await app(scope, receive, send)
+        await asyncio.wait_for(left.wait(), 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from mastra import Agent, Mastra, SQLStorage, create_step, create_workflow
 from mastra.server import ServerConfig, create_app
-from mastra.server.streaming import EventStreamResponse, _Ticks
+from mastra.server.streaming import OPENED, EventStreamResponse, _Ticks
 from mastra.testing import FunctionModel
 from tests.server.live import running
 from tests.server.wire_app import Value, build
@@ -269,6 +270,7 @@ async def test_a_reader_that_takes_nothing_gets_no_comment_upon_the_other() -> N
     tried: list[bytes] = []
 
     async def content() -> AsyncGenerator[bytes]:
+        yield OPENED
         yield b"first"
         begun.set()
         await done.wait()
@@ -313,6 +315,7 @@ async def test_a_socket_that_times_out_is_no_reader_that_hung_up() -> None:
 
     async def content() -> AsyncGenerator[bytes]:
         try:
+            yield OPENED
             yield b"first"
         finally:
             closed.set()
@@ -324,6 +327,29 @@ async def test_a_socket_that_times_out_is_no_reader_that_hung_up() -> None:
     with pytest.raises(TimeoutError, match="the socket"):
         await EventStreamResponse(content(), {}, keep_alive=1)({"type": "http"}, never, send)
     assert closed.is_set()
+
+
+async def test_a_stream_that_nobody_sends_is_closed_all_the_same() -> None:
+    closed = asyncio.Event()
+
+    async def content() -> AsyncGenerator[bytes]:
+        try:
+            yield OPENED
+        finally:
+            closed.set()
+
+    response = EventStreamResponse(content(), {}, keep_alive=1)
+    del response
+    gc.collect()
+    await asyncio.wait_for(closed.wait(), 20)
+
+
+async def test_a_stream_that_does_not_begin_with_its_opening_is_refused() -> None:
+    async def content() -> AsyncGenerator[bytes]:
+        yield b"first"
+
+    with pytest.raises(RuntimeError, match="must begin with OPENED"):
+        EventStreamResponse(content(), {}, keep_alive=1)
 
 
 async def test_a_run_that_is_not_over_is_restarted_and_one_that_is_stays() -> None:

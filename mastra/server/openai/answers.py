@@ -15,6 +15,7 @@ from mastra.agents.chunks import AgentChunk, error_to_wire
 from mastra.errors import MastraError
 from mastra.models.chunks import Usage
 from mastra.server.errors import message_of
+from mastra.server.streaming import OPENED
 
 __all__ = ["Ended", "Form", "Said", "answered"]
 
@@ -83,6 +84,7 @@ async def answered(
     seen, take = _Seen(client_tools), form.take
     failure: tuple[str, str | None] | None = None
     try:
+        yield OPENED
         if form.begin:
             yield form.begin
         try:
