@@ -19,7 +19,7 @@ from mastra.testing import ScriptedModel
 pytestmark = pytest.mark.anyio
 
 SAID = {"id": "u", "role": "user", "content": "hello"}
-OF = {"memory": {"thread": "t", "resource": "t"}}
+OF: dict[str, Any] = {"memory": {"thread": "t", "resource": "t"}}
 DOORS: dict[str, dict[str, Any]] = {
     "/api/agents/{}/stream": {"messages": [SAID], **OF},
     "/api/agents/{}/generate": {"messages": [SAID], **OF},
