@@ -10,7 +10,7 @@ from typing import Final
 from mastra.errors import ConfigError
 from mastra.extras import needs
 
-__all__ = ["Cron", "cron_of"]
+__all__ = ["Cron", "cron_of", "plain_fields"]
 
 _NAMED: Final[Mapping[str, str]] = {
     "@yearly": "0 0 1 1 *",
@@ -44,9 +44,8 @@ class Cron:
         with needs("schedules", "A schedule"):
             from cronsim import CronSim, CronSimError  # noqa: PLC0415 - an extra
         self.expression = expression
-        zone, fields = _split(expression)
+        zone, self._fields = plain_fields(expression)
         self._zone = _zone_of(timezone or zone)
-        self._fields = _NAMED.get(fields.lower(), fields)
         self._moments = CronSim
         try:
             self.next_after(0)
@@ -73,27 +72,42 @@ class Cron:
         raise ConfigError(f"The cron expression {self.expression!r} never comes.")
 
 
-@lru_cache(maxsize=256)
 def cron_of(expression: str, timezone: str | None = None) -> Cron:
     """Return an expression that has been looked at before, or look at it.
 
     Raises:
         ConfigError: It is none.
     """
+    is_text = isinstance(expression, str) and isinstance(timezone, str | None)
+    return _known(expression, timezone) if is_text else Cron(expression, timezone)
+
+
+@lru_cache(maxsize=256)
+def _known(expression: str, timezone: str | None) -> Cron:
     return Cron(expression, timezone)
 
 
-def _split(expression: str) -> tuple[str | None, str]:
-    """Return the zone that an expression begins with, and the rest."""
+def plain_fields(expression: str) -> tuple[str | None, str]:
+    """Return the zone that an expression begins with, and its fields without a name for them.
+
+    Raises:
+        ConfigError: It is no text.
+    """
     if not isinstance(expression, str) or not expression.strip():
         raise ConfigError(f"A cron expression is a text such as '0 9 * * *', not {expression!r}.")
     first, _, rest = expression.strip().partition(" ")
     name, _, zone = first.partition("=")
-    return (zone, rest.strip()) if name in ("TZ", "CRON_TZ") else (None, expression.strip())
+    is_zone = name in ("TZ", "CRON_TZ")
+    fields = (rest if is_zone else expression).strip()
+    return (zone if is_zone else None), _NAMED.get(fields.lower(), fields)
 
 
 def _zone_of(name: str | None) -> tzinfo:
-    if name is None or name.upper() == "UTC":
+    if name is None:
+        return UTC
+    if not isinstance(name, str):
+        raise ConfigError(f"A time zone is a name such as 'Europe/Berlin', not {name!r}.")
+    if name.upper() == "UTC":
         return UTC
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only where a zone is named
 

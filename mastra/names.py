@@ -95,16 +95,17 @@ def snake(name: str) -> str:
     return "".join("_" + char.lower() if char.isupper() else char for char in name)
 
 
-def hint(unknown: Iterable[str], known: Iterable[str]) -> str:
+def hint(unknown: Iterable[object], known: Iterable[str]) -> str:
     """Return what unknown names may stand for: TypeScript's, or misspelled ones; else nothing."""
     names = list(known)
-    found = [(name, python_name(name, names)) for name in sorted(unknown)]
+    wrong = sorted(name for name in unknown if isinstance(name, str))
+    found = [(name, python_name(name, names)) for name in wrong]
     told = [f"{name!r} is {python!r}" for name, python in found if python is not None]
     if told:
         return f" In Python {', '.join(told)}."
     from difflib import get_close_matches  # noqa: PLC0415 - only for whoever has made a mistake
 
-    near = [repr(name) for wrong, _ in found for name in get_close_matches(wrong, names, 1, 0.7)]
+    near = [repr(name) for one in wrong for name in get_close_matches(one, names, 1, 0.7)]
     return f" Did you mean {', '.join(near)}?" if near else ""
 
 

@@ -111,10 +111,10 @@ class WorkflowFunctions:
                 *(spec.id, f"{least:,}", MAX_OPERATIONS - 1),
             )
         options = dict(spec.flow_control)
-        cron = options.pop("cron", None)
         cron_input = options.pop("input_data", None)
         cron_state = options.pop("initial_state", None)
         common = function_options(options)
+        cron: str | None = common.pop("cron", None)
         retries: int = options.get("retries", FUNCTION_RETRIES)
         common["retries"] = retries
         common["middleware"] = [RequestMiddleware]
@@ -126,7 +126,10 @@ class WorkflowFunctions:
 
         async def run_workflow(ctx: inngest.Context) -> Json:
             _refuse_others(ctx.event, f"{self._client.app_id}-{name}", name)
-            event = read_leg(ctx.event.data)
+            try:
+                event = read_leg(ctx.event.data)
+            except ConfigError as error:  # it will not be another one when it comes again
+                raise inngest.NonRetriableError(text_of(error)) from error
             with surroundings(services, self._clock):
                 return await self._answer(ctx, target, event)
 
@@ -155,7 +158,7 @@ class WorkflowFunctions:
             found.append(
                 self._client.create_function(
                     fn_id=cron_id(spec.id),
-                    trigger=inngest.TriggerCron(cron=str(cron)),
+                    trigger=inngest.TriggerCron(cron=cron),
                     cancel=[inngest.Cancel(event=cancel_event(spec.id))],
                     **common,
                 )(run_on_schedule)

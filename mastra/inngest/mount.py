@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import fastapi
@@ -43,7 +44,8 @@ def app_functions(
     One more hears of runs that the server ends by itself.
 
     A workflow that is registered to run elsewhere, such as in process, is served too: an event
-    runs it here. Of the agents those are served that are durable and run on Inngest.
+    runs it here. Of the agents those are served that are durable and run on Inngest. The server
+    keeps the schedules of workflows that are registered to run there, and no other ones.
     """
     others = engine
     found: dict[str, inngest.Function[Any]] = {}
@@ -60,11 +62,13 @@ def app_functions(
             continue
         top, *inner = workflow.spec.with_nested()
         served[top.id] = (own, top, runtime)
-        for function in own.functions(top, runtime.store, runtime.services):
+        # Runs of a workflow in process are begun by the application itself when they are due.
+        asked = top if isinstance(runtime.engine, InngestEngine) else _unscheduled(top)
+        for function in own.functions(asked, runtime.store, runtime.services):
             found[function.id] = function
         nested += [(own, runtime, spec) for spec in inner]
     for own, runtime, spec in nested:
-        for function in own.functions(spec, runtime.store, runtime.services):
+        for function in own.functions(_unscheduled(spec), runtime.store, runtime.services):
             found.setdefault(function.id, function)
         served.setdefault(spec.id, (own, spec, runtime))
     if served:
@@ -75,6 +79,11 @@ def app_functions(
             raise ConfigError(f"Inngest function {function.id!r} has the id of a workflow's.")
         found[function.id] = function
     return list(found.values())
+
+
+def _unscheduled(spec: WorkflowSpec) -> WorkflowSpec:
+    flow = {name: value for name, value in spec.flow_control.items() if name != "cron"}
+    return replace(spec, flow_control=flow)
 
 
 def serving_app(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
 
 import inngest
 from pydantic import BaseModel
 
+from mastra.cron import plain_fields
 from mastra.errors import ConfigError
 from mastra.failures import text_of
-from mastra.workflows.flow_control import duration_s
+from mastra.workflows.flow_control import FlowControl, duration_s
 
 __all__ = ["OPTIONS", "function_options", "starts_only"]
 
@@ -35,17 +37,44 @@ OPTIONS: Final = (
 
 MAX_CONCURRENCIES: Final = 2
 MAX_RETRIES: Final = 20
-DEBOUNCE: Final = (timedelta(seconds=1), timedelta(days=7))
-"""What the server takes; where more is asked for it would refuse all functions of the app at once."""
+PERIODS: Final = {
+    "debounce": (timedelta(days=7), "7 days"),
+    "rate_limit": (timedelta(days=1), "1 day"),
+}
+"""How long they may be. A function that the server does not take costs the app all its functions."""
 
 _DURATIONS = ("period", "timeout", "start", "finish")
 
 
-def _is_within(value: timedelta, bounds: tuple[timedelta, timedelta]) -> bool:
-    return bounds[0] <= value <= bounds[1]
-
-
 def _build(kind: type[T], value: Any, what: str) -> T:
+    built = _built(kind, value, what)
+    exact: dict[str, timedelta] = {}
+    for name in _DURATIONS:
+        given: Any = getattr(built, name, None)
+        if given is None:
+            continue
+        duration = given if isinstance(given, timedelta) else timedelta(milliseconds=given)
+        if name == "period":
+            _check_period(what, duration)
+        if duration < timedelta(seconds=1) or duration.microseconds:
+            raise ConfigError(
+                f"{what}.{name} must be of whole seconds, 1 or more, on Inngest, not "
+                f"{duration.total_seconds():g}."
+            )
+        exact[name] = duration
+    return built.model_copy(update=exact)
+
+
+def _check_period(what: str, period: timedelta) -> None:
+    longest, words = PERIODS.get(what, (timedelta.max, ""))
+    if words and not timedelta(seconds=1) <= period <= longest:
+        raise ConfigError(
+            f"Inngest takes a `{what}` of 1 second to {words}, not "
+            f"{period.total_seconds():,.1f} seconds."
+        )
+
+
+def _built(kind: type[T], value: Any, what: str) -> T:
     if isinstance(value, kind):
         return value
     if isinstance(value, int) and kind is inngest.Concurrency:
@@ -117,34 +146,106 @@ def function_options(options: Mapping[str, Any]) -> dict[str, Any]:
             f"{', '.join(OPTIONS)}."
         )
     found: dict[str, Any] = {}
-    concurrency = options.get("concurrency")
-    if concurrency is not None:
-        several = cast("list[Any]", concurrency if isinstance(concurrency, list) else [concurrency])
-        found["concurrency"] = [_build(inngest.Concurrency, one, "concurrency") for one in several]
-        if len(several) > MAX_CONCURRENCIES:
-            raise ConfigError(
-                f"Inngest takes at most {MAX_CONCURRENCIES} limits of `concurrency` for a workflow, "
-                f"not {len(several)}."
-            )
-    kinds: dict[str, type[Any]] = {
-        "throttle": inngest.Throttle,
-        "rate_limit": inngest.RateLimit,
-        "debounce": inngest.Debounce,
-        "priority": inngest.Priority,
-        "timeouts": inngest.Timeouts,
-        "singleton": inngest.Singleton,
-    }
-    for name, kind in kinds.items():
+    if options.get("concurrency") is not None:
+        found["concurrency"] = _concurrency(options["concurrency"])
+    for name, kind in _KINDS.items():
         if options.get(name) is not None:
             found[name] = _build(kind, options[name], name)
-    if options.get("debounce") is not None and not _is_within(found["debounce"].period, DEBOUNCE):
-        raise ConfigError(
-            "Inngest takes a `debounce` of 1 second to 7 days, not "
-            f"{found['debounce'].period.total_seconds():,.1f} seconds."
-        )
     retries = options.get("retries", 0)
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
         raise ConfigError(f"Inngest takes `retries` of 0 to {MAX_RETRIES}, not {retries!r}.")
     if options.get("idempotency") is not None:
-        found["idempotency"] = str(options["idempotency"])
+        found["idempotency"] = _idempotency(options["idempotency"])
+    if options.get("cron") is not None:
+        found["cron"] = _cron(options["cron"])
+    FlowControl.of(options)  # what no engine takes
     return found
+
+
+_KINDS: Final[dict[str, type[Any]]] = {
+    "throttle": inngest.Throttle,
+    "rate_limit": inngest.RateLimit,
+    "debounce": inngest.Debounce,
+    "priority": inngest.Priority,
+    "timeouts": inngest.Timeouts,
+    "singleton": inngest.Singleton,
+}
+
+
+def _concurrency(given: Any) -> list[inngest.Concurrency]:
+    several = cast("list[Any]", given if isinstance(given, list) else [given])
+    if len(several) > MAX_CONCURRENCIES:
+        raise ConfigError(
+            f"Inngest takes at most {MAX_CONCURRENCIES} limits of `concurrency` for a workflow, "
+            f"not {len(several)}."
+        )
+    limits = [_build(inngest.Concurrency, one, "concurrency") for one in several]
+    for one in limits:
+        if one.scope in ("env", "account") and not one.key:
+            raise ConfigError(
+                f"A limit of `concurrency` of scope {one.scope!r} needs a `key`, by which it is "
+                "shared with other workflows, such as key='\"name\"'."
+            )
+    return limits
+
+
+def _idempotency(given: Any) -> str:
+    if isinstance(given, str) and given.strip():
+        return given
+    raise ConfigError(
+        f"idempotency must be an expression such as 'event.data.inputData.id', not {given!r}."
+    )
+
+
+# -- schedules ---------------------------------------------------------------------------------
+
+_MONTHS: Final = (
+    *("jan", "feb", "mar", "apr", "may", "jun"),
+    *("jul", "aug", "sep", "oct", "nov", "dec"),
+)
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_FIELDS: Final = (
+    (range(60), ()),
+    (range(24), ()),
+    (range(1, 32), ()),
+    (range(1, 13), _MONTHS),
+    (range(7), _DAYS),
+)
+"""The numbers of each field and the names of them, of a server that knows no seconds."""
+
+_PART: Final = re.compile(r"(?:[*?]|(\w+)(?:-(\w+))?)(?:/0*[1-9]\d*)?", re.ASCII)
+
+
+def _cron(expression: Any) -> str:
+    """Return an expression as the server reads it.
+
+    Raises:
+        ConfigError: The server would refuse it, and with it all functions of the app.
+    """
+    zone, text = plain_fields(expression)
+    fields = text.split()
+    if len(fields) != len(_FIELDS) or not all(map(_is_field, fields, *zip(*_FIELDS, strict=True))):
+        raise ConfigError(
+            f"{expression!r} is no cron expression that Inngest takes. Use five fields (minute, "
+            "hour, day of month, month, day of week from 0 for Sunday to 6), such as "
+            "'0 9 * * MON-FRI', or a name such as '@daily'."
+        )
+    return " ".join(fields if zone is None else (f"TZ={zone}", *fields))
+
+
+def _is_field(field: str, numbers: range, names: Sequence[str]) -> bool:
+    """Return whether each part of a field is one of its numbers, or reaches from one to another."""
+    for part in field.split(","):
+        form = _PART.fullmatch(part)
+        if form is None:
+            return False
+        ends = [_number(end, numbers, names) for end in form.groups() if end is not None]
+        if any(end not in numbers for end in ends) or ends != sorted(ends):
+            return False
+    return True
+
+
+def _number(text: str, numbers: range, names: Sequence[str]) -> int:
+    if text.lower() in names:
+        return numbers[names.index(text.lower())]
+    return int(text) if text.isdigit() else -1

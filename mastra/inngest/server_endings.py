@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 import inngest
 
-from mastra.errors import DefinitionChangedError
+from mastra.errors import ConfigError, DefinitionChangedError
 from mastra.inngest.inquiry import ACTIVE, given_up
 from mastra.inngest.wire.leg_event import read_leg
 from mastra.inngest.wire.names import FUNCTION_RETRIES, RUN_ENDED, function_id
@@ -63,7 +63,10 @@ def ended_function(client: inngest.Inngest, served: Mapping[str, Served]) -> inn
         engine, spec, runtime = known
         server_run = str(data["run_id"])
         first = cast("dict[str, Any]", data["event"])
-        event = read_leg(cast("dict[str, Any]", first.get("data") or {}))
+        try:
+            event = read_leg(cast("dict[str, Any]", first.get("data") or {}))
+        except ConfigError:
+            return  # it has begun no run
         target = RunTarget(spec, runtime.store, event.run_id or server_run, runtime.services)
         outcome = Outcome("canceled")
         if ctx.event.name == FAILED:

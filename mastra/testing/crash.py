@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextvars import Token
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
+from mastra.given import TEXT, check_given, one_of
 from mastra.workflows.engines.base import Body
 from mastra.workflows.engines.inprocess_ops import LegOps, ops_around
 from mastra.workflows.records import StepRecord
 
 __all__ = ["crash_at"]
+
+_FORMS: Final = {"op": TEXT, "when": one_of("before", "after")}
 
 
 class crash_at:  # noqa: N801 - read as what it does: `with crash_at("charge"):`
@@ -26,9 +29,13 @@ class crash_at:  # noqa: N801 - read as what it does: `with crash_at("charge"):`
             `try[2]`; of a durable agent such as `planner/0.model[1]`.
         when: `before` its record is stored, when the step has run and nobody will know, or `after`
             that, before anything else happens.
+
+    Raises:
+        ConfigError: One of them is something else, at which no driver would ever die.
     """
 
     def __init__(self, op: str, when: Literal["before", "after"] = "before") -> None:
+        check_given("crash_at", {"op": op, "when": when}, _FORMS)
         self.op = op
         self.when = when
         self.has_crashed = False

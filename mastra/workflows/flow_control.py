@@ -270,6 +270,8 @@ def _rate(what: str, given: Any) -> Rate:
     burst = found.get("burst")
     # As on Inngest: where it is left out, one more than the limit may begin at once.
     at_once = 1 if burst is None and what == "throttle" else burst or 0
+    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 0:
+        raise ConfigError(f"{what}.burst must be a whole number of 0 or more, not {burst!r}.")
     return Rate(_count(f"{what}.limit", found["limit"]), period, at_once, found["key"])
 
 

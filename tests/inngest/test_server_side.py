@@ -11,6 +11,7 @@ import pytest
 
 from mastra import Mastra, StepContext, clone_step, create_step, create_workflow
 from mastra.inngest import init
+from mastra.inngest.mount import app_functions
 from tests.inngest import flows
 from tests.inngest.flows import Value
 from tests.support.inngest_env import Host
@@ -104,6 +105,34 @@ async def test_the_same_event_again_changes_nothing(host: Host, fake: FakeInnges
         await ended(again)
         assert again.steps == []
         assert again.output == {"runId": run.run_id, "status": "success", "isRepeated": True}
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"requestContext": "ada"}, "requestContext is 'ada'. It takes a dict"),
+        ({"requestContext": [1]}, "requestContext is [1]. It takes a dict"),
+        ({"resourceId": 5}, "resourceId is 5. It takes text"),
+        ({"resume": {"steps": 5}}, "steps is 5. It takes a list"),
+        ({"mastra": "x"}, "mastra is 'x'. It takes a dict"),
+        ({"mastra": {"n": "x"}}, "n is 'x'. It takes a whole number"),
+        ({"initialState": "x"}, "initialState is 'x'. It takes a dict"),
+    ],
+)
+async def test_an_event_of_another_form_is_refused_for_good(
+    host: Host, fake: FakeInngest, data: dict[str, Any], says: str
+) -> None:
+    async with flows.on(host, flows.chain(1)) as mastra:
+        await host.sync()
+        (begun,) = fake.send({"name": "workflow.w", "data": {"inputData": {"value": 1}, **data}})
+        await ended(begun)
+        assert begun.status == "Failed"
+        assert says in str(begun.output)
+        # It comes again neither as itself nor as the end that is told of.
+        assert len(begun.requests) == 1
+        await until(lambda: all(one.status != "Running" for one in fake.others))
+        assert [one.status for one in fake.others] == ["Completed"] * len(fake.others)
+        assert (await mastra.get_workflow("w").list_runs()).total == 0
 
 
 async def test_a_failed_run_is_shown_as_failed(host: Host, fake: FakeInngest) -> None:
@@ -208,8 +237,6 @@ async def test_the_functions_of_an_app(fake: FakeInngest, host: Host) -> None:
         return None
 
     own = host.client.create_function(fn_id="mine", trigger=inngest.TriggerEvent(event="x"))(custom)
-    from mastra.inngest.mount import app_functions
-
     mastra = Mastra(workflows={"flow": workflow})
     configs = {
         f.id: f.get_config("http://x").main for f in app_functions(mastra, host.client, [own])
@@ -243,6 +270,26 @@ async def test_the_functions_of_an_app(fake: FakeInngest, host: Host) -> None:
     cron = configs["conformance-workflow.flow.cron"].to_dict()
     assert isinstance(cron, dict)
     assert cron["triggers"] == [{"cron": "0 0 * * *", "jitter": None}]
+    await mastra.aclose()
+
+
+async def test_no_schedule_is_told_of_where_another_engine_or_workflow_starts_the_runs(
+    host: Host,
+) -> None:
+    # A workflow in process is started by the application, one that is nested by the other one.
+    inner = create_workflow(id="inner", input_schema=int, output_schema=int, cron="@daily")
+    inner.map(lambda ctx: ctx.input_data).commit()
+    outer = create_workflow(id="outer", input_schema=int, output_schema=int)
+    outer.then(inner).commit().use_engine(host.make_engine())
+    own = create_workflow(id="own", input_schema=int, output_schema=int, cron="0 0 9 * * *")
+    own.map(lambda ctx: ctx.input_data).commit()
+    mastra = Mastra(workflows=[outer, own])
+    assert {f.id.removeprefix("conformance-") for f in app_functions(mastra, host.client)} == {
+        "workflow.outer",
+        "workflow.inner",
+        "workflow.own",
+        "mastra.run-ended",
+    }
     await mastra.aclose()
 
 

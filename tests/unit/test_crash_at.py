@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mastra import InProcessEngine, Mastra, RunStateError, SQLStorage, create_workflow
+from mastra import ConfigError, InProcessEngine, Mastra, RunStateError, SQLStorage, create_workflow
 from mastra.testing import FakeClock, ReplayEngine, crash_at
 from tests.support.engines import Calls
 from tests.support.flows import Number, adding
@@ -70,3 +70,15 @@ async def test_what_the_run_never_comes_to_does_not_crash_it() -> None:
         result = await (await workflow.create_run()).start({"value": 1})
     assert result.status == "success"
     assert not crash.has_crashed
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"op": 5}, "crash_at: op is 5. It takes text"),
+        ({"op": "a", "when": "befor"}, "when is 'befor'. It takes one of 'before', 'after'"),
+    ],
+)
+def test_what_no_driver_would_die_at_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        crash_at(**options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastra import ConfigError
-from mastra.cron import Cron
+from mastra.cron import Cron, cron_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -110,3 +111,17 @@ def test_the_next_moment_is_after_and_the_first(expression: str, zone: str, at: 
     # From anywhere before it, it is the same moment.
     assert cron.next_after((at + following) // 2) == following
     assert cron.next_after(following - 1) == following
+
+
+@pytest.mark.parametrize("expression", [5, None, ["0 9 * * *"], ""])
+def test_an_expression_that_is_no_text_is_refused(expression: Any) -> None:
+    for make in (Cron, cron_of):
+        with pytest.raises(ConfigError, match="A cron expression is a text"):
+            make(expression)
+
+
+@pytest.mark.parametrize("zone", [5, ["UTC"], ZoneInfo("Europe/Berlin")])
+def test_a_zone_that_is_no_name_is_refused(zone: Any) -> None:
+    for make in (Cron, cron_of):
+        with pytest.raises(ConfigError, match="A time zone is a name such as 'Europe/Berlin', not"):
+            make("0 9 * * *", zone)

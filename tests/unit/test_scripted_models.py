@@ -58,6 +58,10 @@ async def test_a_turn_has_many_forms(turn: Any, text: str, calls: list[str]) -> 
         (({"name": "look"},), "A turn is ({'name': 'look'},). It takes"),
         ({"txt": "a"}, "A turn has 'txt', which no turn has. Did you mean 'text'?"),
         ({"toolCalls": []}, "A turn has 'toolCalls', which no turn has."),
+        (
+            {1: "a", None: "b", "txt": "c"},
+            "A turn has '1', 'None', 'txt', which no turn has. Did you",
+        ),
     ],
 )
 async def test_what_is_no_turn_is_refused(turn: Any, told: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from mastra.given import COUNT, LIST, MAPPING, TEXT, TEXTS, check_given
 from mastra.inngest.wire.envelope import decode_exact, encode_exact
 from mastra.inngest.wire.names import PROCESS
 from mastra.jsonable import Json
@@ -110,18 +111,39 @@ def encode_leg(
     return data
 
 
+_TAKEN: Final = {
+    "initialState": MAPPING,
+    "requestContext": MAPPING,
+    "resourceId": TEXT,
+    "steps": LIST,
+    "mastra": MAPPING,
+    "leg": TEXT,
+    "n": COUNT,
+    "reopening": MAPPING,
+    "dropped": TEXTS,
+    "given": LIST,
+}
+
+
 def read_leg(data: Mapping[str, Any]) -> LegEvent:
-    """Return the leg that an event begins, whoever sent it."""
+    """Return the leg that an event begins, whoever sent it.
+
+    Raises:
+        ConfigError: Part of its data is of another form.
+    """
+    check_given("The event's data", data, _TAKEN)
     ours = cast("dict[str, Any]", data.get("mastra") or {})
     facts: dict[str, Any] = {**ours, **data}
     if "exact" in ours:
         facts |= decode_exact(ours["exact"], is_text=True)
+    check_given("The event's data", facts, _TAKEN)
     reopening = cast("dict[str, Json] | None", facts.get("reopening"))
     is_resume = reopening is not None and "ops" in reopening
     if reopening is not None and is_resume:
         reopening = {**reopening, "data": facts.get("inputData")}
     resume: Any = data.get("resume")
     asked = cast("dict[str, Any]", resume) if isinstance(resume, dict) else {}
+    check_given("The event's data, resume", asked, _TAKEN)
     steps = cast("list[Any] | None", asked.get("steps"))
     run_id = data.get("runId")
     return LegEvent(
