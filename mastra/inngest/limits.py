@@ -19,6 +19,7 @@ from mastra.errors import (
     WorkflowDefinitionError,
 )
 from mastra.given import CLOCK, COUNT, DURATION, FLAG, check_given, having
+from mastra.inngest.wire.api import signing_bytes
 from mastra.inngest.wire.envelope import MAX_LEG_BYTES, MAX_OUTPUT_BYTES
 from mastra.inngest.wire.names import cancel_event
 from mastra.jsonable import Json, dump_json
@@ -219,5 +220,15 @@ def check_engine(options: Mapping[str, Any]) -> float:
         ConfigError: It cannot be meant.
     """
     check_given("InngestEngine", options, _OF_ENGINE)
+    for name in ("signing_key", "signing_key_fallback"):
+        key: str | None = getattr(options["client"], name, None)
+        try:
+            signing_bytes(key or "")
+        except ValueError:
+            raise ConfigError(
+                f"InngestEngine: the client's {name} is none. Take the one that your server shows "
+                "or was started with: hexadecimal digits, behind such as `signkey-prod-`. A dev "
+                "server needs none: unset INNGEST_SIGNING_KEY."
+            ) from None
     given = options["max_request"]
     return given.total_seconds() if isinstance(given, timedelta) else float(given)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from mastra.clock import Clock
+from mastra.failures import one_error
 from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
 from mastra.workflows.engines.inprocess import InProcessEngine
@@ -51,9 +52,10 @@ class _ReplayOps:
             try:
                 return await walk()
             except _Interrupt:
-                async with asyncio.TaskGroup() as group:
-                    for operation in self._planned.values():
-                        group.create_task(_awaited(operation))
+                with one_error():
+                    async with asyncio.TaskGroup() as group:
+                        for operation in self._planned.values():
+                            group.create_task(_awaited(operation))
 
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Plan an operation and end this branch of the walk."""

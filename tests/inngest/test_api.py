@@ -11,7 +11,8 @@ import inngest
 import pytest
 from aiohttp import web
 
-from mastra import RunError
+from mastra import ConfigError, RunError
+from mastra.inngest.engine import InngestEngine
 from mastra.inngest.wire.api import Checkpoint, InngestApi, ServerRun
 from mastra.inngest.wire.request import RequestFacts
 from mastra.inngest.wire.transport import NotReached
@@ -49,6 +50,20 @@ async def answering(
         yield InngestApi(client), asked
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("name", ["INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK"])
+@pytest.mark.parametrize("key", ["secret!", "signkey-test-secret!", "signkey-prod-abc"])
+def test_what_is_no_signing_key_is_refused_and_not_shown(
+    name: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, key)
+    client = inngest.Inngest(app_id="app", is_production=False)
+    with pytest.raises(ConfigError, match=f"client's {name.lower()[8:]} is none") as caught:
+        InngestEngine(client)
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv(name, f"signkey-prod-{OLD}")
+    assert InngestEngine(inngest.Inngest(app_id="app", is_production=False))
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -84,7 +84,9 @@ class Inner:
             await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
-async def ask(inner: Inner, *messages: dict[str, Any], type_: str = "http") -> list[Any]:
+async def ask(
+    inner: Inner, *messages: dict[str, Any], type_: str = "http", length: str | None = None
+) -> list[Any]:
     """Send messages through a guard; return what it answers."""
     guard, waiting, sent = Guard(inner, path="/api", signing_keys=None), [*messages], list[Any]()
 
@@ -95,6 +97,8 @@ async def ask(inner: Inner, *messages: dict[str, Any], type_: str = "http") -> l
         sent.append(message)
 
     scope: dict[str, Any] = {"type": type_, "method": "POST", "headers": [], "path": "/elsewhere"}
+    if length is not None:
+        scope["headers"] = [(b"content-length", length.encode("latin-1"))]
     await guard(scope, receive, send)
     return sent
 
@@ -113,6 +117,17 @@ async def test_a_request_that_breaks_off_calls_nothing() -> None:
     inner = Inner()
     part = {"type": "http.request", "body": b"{}", "more_body": True}
     assert await ask(inner, part, GONE) == []
+    assert inner.heard == []
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [("", 400), ("-1", 400), ("2\u00b2", 400), ("99999999", 413), ("9" * 5000, 413)],
+)
+async def test_a_length_that_is_none_or_too_large_is_refused(length: str, status: int) -> None:
+    inner = Inner()
+    answer = await ask(inner, length=length)
+    assert answer[0]["status"] == status
     assert inner.heard == []
 
 

@@ -22,7 +22,15 @@ from mastra.inngest.wire.request import RequestFacts
 from mastra.inngest.wire.transport import Answer, LoopTransport, NotReached, Stream, Transport
 from mastra.jsonable import Json, dump_wire, load_json
 
-__all__ = ["Checkpoint", "InngestApi", "ServerRun", "Subscription", "checkpoint_of", "not_sent"]
+__all__ = [
+    "Checkpoint",
+    "InngestApi",
+    "ServerRun",
+    "Subscription",
+    "checkpoint_of",
+    "not_sent",
+    "signing_bytes",
+]
 
 _count = itertools.count(1)
 
@@ -58,9 +66,17 @@ def _reason_of(output: Any) -> str:
     return str(told.get("message") or "")
 
 
+def signing_bytes(signing_key: str) -> bytes:
+    """Return what a signing key says.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return bytes.fromhex(re.sub(r"^signkey-\w+-", "", signing_key))
+
+
 def _bearer(signing_key: str) -> str:
-    plain = re.sub(r"^signkey-\w+-", "", signing_key)
-    return f"Bearer {hashlib.sha256(bytes.fromhex(plain)).hexdigest()}"
+    return f"Bearer {hashlib.sha256(signing_bytes(signing_key)).hexdigest()}"
 
 
 def checkpoint_of(

@@ -89,9 +89,9 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> int | None:
         length = headers.get(b"content-length", "0")
-        if not length.isdigit():
+        if not (length.isascii() and length.isdigit()):
             return 400
-        if int(length) > MAX_BODY_BYTES:
+        if len(length) > 12 or int(length) > MAX_BODY_BYTES:
             return 413
         if self._signatures is not None:
             return None if read_signature(headers.get(b"x-inngest-signature")) else 401
