@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from mastra.agents.agent import Agent
-from mastra.errors import ConfigError, InputValidationError
+from mastra.agents.agent_step import refuse_tripped
+from mastra.agents.results import AgentResult
+from mastra.errors import ConfigError, InputValidationError, RunStateError
 from mastra.evals.datasets import DatasetItem
 from mastra.evals.outcomes import ScorerResult, ScorerRun
 from mastra.evals.scorer import Scorer
@@ -158,6 +160,7 @@ class Target:
             "scorers": {},
         }
         result = await agent.generate(messages, **options)
+        _check_answered(agent, result)
         seen = cast("Fields", result.scoring_data)
         value: Any = result.text if result.object is None else to_jsonable(result.object)
         return Answer(
@@ -193,6 +196,34 @@ class Target:
     async def _call(self, item: DatasetItem) -> Answer:
         value = to_jsonable(await call_user(self._given, item.input), what="What the target gave")
         return Answer(item.input, value, value)
+
+
+def _check_answered(agent: Agent, result: AgentResult[Any]) -> None:
+    """Refuse what is no answer: its text would be scored as if it were one.
+
+    Raises:
+        TripwireError: A processor refused.
+        RunStateError: The agent waits for a person, or was told to stop.
+    """
+    refuse_tripped(result)
+    facts = {"runId": result.run_id, "agentId": agent.id}
+    if result.finish_reason == "suspended":
+        answered = {one.payload.tool_call_id for one in result.tool_results}
+        open_calls = [one.payload for one in result.tool_calls]
+        names = [one.tool_name for one in open_calls if one.tool_call_id not in answered]
+        waits = ", ".join(map(repr, names)) or "a call"
+        raise RunStateError(
+            f"Agent {agent.id!r} waits for a person's answer to {waits}, which an evaluation gives "
+            "none: give it tools that do not ask, or no input that leads there.",
+            code="RUN_SUSPENDED",
+            details=facts,
+        )
+    if result.finish_reason == "aborted":
+        raise RunStateError(
+            f"Agent {agent.id!r} was told to stop before it had answered.",
+            code="RUN_ABORTED",
+            details=facts,
+        )
 
 
 def _messages(given: Any) -> list[Any]:

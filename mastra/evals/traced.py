@@ -24,6 +24,10 @@ _ENTITIES: Final[dict[SpanKind, Literal["AGENT", "WORKFLOW", "STEP", "TOOL"]]] =
 }
 
 
+_UNANSWERED: Final = frozenset({"aborted", "suspended", "tripwire"})
+"""How a run of an agent ends that gives no answer: what it had said by then is none."""
+
+
 def scorable_of(spans: Sequence[SpanRecord], span: SpanRecord, *, is_of_agent: bool) -> Scorable:
     """Return what is scored of a span.
 
@@ -34,7 +38,7 @@ def scorable_of(spans: Sequence[SpanRecord], span: SpanRecord, *, is_of_agent: b
             outermost agent of the trace, as in the original.
 
     Raises:
-        InputValidationError: The trace has no agent, or holds no content.
+        InputValidationError: The trace has no agent, or holds no content or no answer.
     """
     if is_of_agent and span.kind != "agent_run":
         agents = [one for one in spans if one.kind == "agent_run"]
@@ -48,6 +52,7 @@ def scorable_of(spans: Sequence[SpanRecord], span: SpanRecord, *, is_of_agent: b
         )
     given, output = span.input, span.output
     if span.kind == "agent_run":
+        _check_answered(span)
         given, output = _heard(spans, span), _said(spans, span)
     return Scorable(
         _ENTITIES[span.kind],
@@ -59,6 +64,15 @@ def scorable_of(spans: Sequence[SpanRecord], span: SpanRecord, *, is_of_agent: b
         thread_id=span.thread_id,
         trace={"traceId": span.trace_id, "spanId": span.span_id},
     )
+
+
+def _check_answered(agent: SpanRecord) -> None:
+    status = agent.attributes.get("mastra.run.status")
+    if status in _UNANSWERED:
+        raise InputValidationError(
+            f"Span {agent.span_id} of trace {agent.trace_id} has no answer to score: the agent's run "
+            f"ended as {status!r}."
+        )
 
 
 def _of(spans: Sequence[SpanRecord], agent: SpanRecord, kind: SpanKind) -> list[SpanRecord]:

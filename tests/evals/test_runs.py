@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mastra import Agent, InMemoryStorage, Mastra, SQLStorage, create_step, create_workflow
+from mastra import (
+    Agent,
+    InMemoryStorage,
+    Mastra,
+    SQLStorage,
+    ToolContext,
+    create_step,
+    create_workflow,
+    tool,
+)
 from mastra.errors import (
     ConfigError,
     InputValidationError,
@@ -33,7 +42,9 @@ from mastra.evals.catalogue import Datasets
 from mastra.evals.comparison import paired_test
 from mastra.evals.workers import RowQueue
 from mastra.observability import Observability
+from mastra.processors import RegexFilter
 from mastra.storage.evals import EvalFilter, EvalRecord, InMemoryEvals
+from mastra.stream.abort import AbortController
 from mastra.testing import FunctionModel, ScriptedModel, ToolCall
 
 pytestmark = pytest.mark.anyio
@@ -352,6 +363,74 @@ async def test_an_agent_that_ends_with_an_error_fails_its_item() -> None:
     assert len(told) == 2
     assert all("no such questions" in text for text in told), told
     assert summary.turn_results == []  # no turn of it gave an answer
+
+
+def stopped(how: str) -> tuple[Agent, Any]:
+    """Return an agent that ends without an answer, and the options that it is asked with."""
+    controller = AbortController()
+
+    async def answer(_: Any) -> Any:
+        if how == "aborted":
+            controller.abort()
+        return ToolCall("pay" if how == "approval" else "ask", {"what": "shoes"})
+
+    @tool
+    async def ask(what: str, ctx: ToolContext) -> str:
+        """Ask."""
+        await ctx.suspend({"question": what})
+        return what
+
+    @tool(require_approval=True)
+    async def pay(what: str) -> str:
+        """Pay."""
+        return what
+
+    processors = [RegexFilter({"goods": "shoes"}, strategy="block")]
+    agent = Agent(
+        id="a",
+        model=FunctionModel(answer),
+        tools={"pay": pay, "ask": ask},
+        input_processors=processors if how == "tripwire" else [],
+    )
+    return agent, {"abort_signal": controller.signal} if how == "aborted" else {}
+
+
+STOPPED = {
+    "tripwire": ("TRIPWIRE", "goods"),
+    "approval": ("RUN_SUSPENDED", "'pay'"),
+    "suspended": ("RUN_SUSPENDED", "'ask'"),
+    "aborted": ("RUN_ABORTED", "'a'"),
+}
+
+
+@pytest.mark.parametrize("how", STOPPED)
+async def test_an_agent_that_gave_no_answer_has_no_score(how: str) -> None:
+    code, says = STOPPED[how]
+    seen: list[Any] = []
+    never = create_scorer(id="never", description="Must not be asked.").generate_score(
+        lambda ctx: seen.append(ctx.run.output) or 1.0
+    )
+    agent, options = stopped(how)
+    summary = await run_evals(
+        data=[{"input": "Buy shoes."}],
+        target=agent,
+        scorers=[{"scorer": never, "threshold": 0.5}],
+        target_options=options,
+    )
+    [item] = summary.items
+    assert getattr(item.error, "code", None) == code
+    assert says in str(item.error)
+    assert (item.scores, summary.verdict) == ({"never": None}, "failed")
+
+    agent, options = stopped(how)
+    dataset = Dataset("d", [{"input": "Buy shoes."}])
+    result = await Experiment(
+        "e", dataset=dataset, target=agent, scorers=[never], target_options=options
+    ).run()
+    [row] = result.items
+    assert (row.error or {})["code"] == code
+    assert (row.scores, result.failed_count) == ({}, 1)
+    assert seen == []
 
 
 async def test_what_cannot_be_evaluated_is_refused() -> None:

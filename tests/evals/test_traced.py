@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mastra import Agent, Mastra, create_step, create_workflow
+from mastra import Agent, Mastra, create_step, create_workflow, tool
 from mastra.errors import InputValidationError
 from mastra.evals.messages import assistant_text, tool_calls, user_text
 from mastra.evals.traced import scorable_of
@@ -38,6 +38,23 @@ async def spans_of(mastra: Mastra) -> dict[str, SpanRecord]:
     page = await mastra.storage.observability.list_traces(limit=1)
     found = await mastra.storage.observability.get_spans([page.roots[0].trace_id])
     return {span.kind: span for span in found}
+
+
+async def test_a_run_that_gave_no_answer_is_not_scored() -> None:
+    @tool(require_approval=True)
+    async def pay(what: str) -> str:
+        """Pay."""
+        return what
+
+    model = ScriptedModel(ToolCall("pay", {"what": "shoes"}))
+    mastra = Mastra(
+        agents=[Agent(id="a", model=model, tools=[pay])],
+        observability=Observability(capture_content=True),
+    )
+    assert (await mastra.get_agent("a").generate("Pay.")).finish_reason == "suspended"
+    spans = await spans_of(mastra)
+    with pytest.raises(InputValidationError, match="ended as 'suspended'"):
+        scorable_of([*spans.values()], spans["agent_run"], is_of_agent=True)
 
 
 async def test_a_scorer_of_agents_sees_the_agent_of_whatever_span() -> None:
