@@ -32,6 +32,7 @@ class AgentDisplay:
     notes: SharedNotes | None
     opens: Callable[[str], Awaitable[list[Open]]]
     """Gives what waits on the thread once a run does."""
+    goes_on: bool = False
 
     @property
     def is_behind(self) -> bool:

@@ -20,6 +20,7 @@ from mastra.ai_sdk.chunks import (
 )
 from mastra.ai_sdk.sub_agents import SubAgents
 from mastra.jsonable import Json, dump_wire
+from mastra.models.chunks import Usage
 from mastra.pages.facts import approval_id, facts_of, framed, without_none
 from mastra.pages.workflow_parts import WorkflowParts
 
@@ -39,6 +40,10 @@ class AgentTranslator:
         self._has_started = False
         self.is_over = False
         """Whether the message has been finished."""
+        self.goes_on = False
+        """Whether it goes on where its run ends well: another run follows."""
+        self._used = Usage()
+        """What the runs before have used."""
         self._open: dict[str, str] = {}
         self._heads: dict[str, bytes] = {}
         self._in_step = False
@@ -196,13 +201,18 @@ class AgentTranslator:
         shown = reason if reason in _REASONS else "other"
         if reason == "aborted" and self._options.version == "v7":
             shown = "interrupted"
+        if usage and self._used != Usage():
+            usage = (self._used + Usage.from_wire(usage)).to_wire()
         metadata = {"usage": without_none(**usage)} if usage else {}
         finish: UIChunk = {"type": "finish", "finishReason": shown}
         self._put(self._with_metadata(finish, metadata))
 
     def _finished(self, _: str, payload: Mapping[str, Any]) -> None:
         self._close()
-        self._finish(payload["reason"], payload["usage"])
+        if self.goes_on:
+            self._used += Usage.from_wire(payload["usage"] or {})
+        else:
+            self._finish(payload["reason"], payload["usage"])
 
     # -- steps ---------------------------------------------------------------------------------
 

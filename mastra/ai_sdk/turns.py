@@ -59,6 +59,15 @@ class _Display:
     translator: AgentTranslator
     is_behind: bool = False
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the message goes on where its run has ended."""
+        return self.translator.goes_on
+
+    @goes_on.setter
+    def goes_on(self, goes_on: bool) -> None:
+        self.translator.goes_on = goes_on
+
     async def begin(self) -> bytes:
         return b"".join(map(framed, self.translator.begin()))
 
@@ -193,12 +202,19 @@ class _Asking:
     async def _approved(
         self, approvals: list[Approval], going_on: PageMessage, results: list[dict[str, Any]]
     ) -> list[Leg]:
-        run_id = approvals[0].run_id
-        if not self.stack.enter_context(self.chat.answering(run_id)):
+        runs = list(dict.fromkeys(approval.run_id for approval in approvals))
+        if not all(self.stack.enter_context(self.chat.answering(run_id)) for run_id in runs):
             raise Taken
-        options = await self._answer_options(run_id, results)
-        await self._note(run_id, going_on.get("id"))
-        return [self._answered(approval, options) for approval in approvals]
+        options = await self._answer_options(runs[0], results)
+        for run_id in runs:
+            await self._note(run_id, going_on.get("id"))
+        # One run after the other, each with all that is answered of it.
+        return [
+            self._answered(approval, options)
+            for run_id in runs
+            for approval in approvals
+            if approval.run_id == run_id
+        ]
 
     def _answered(self, approval: Approval, options: Mapping[str, Any]) -> Leg:
         agent, run_id, call_id = self.agent, approval.run_id, approval.call_id
@@ -206,12 +222,13 @@ class _Asking:
             said = {"approved": approval.approved, "reason": approval.reason}
             data = {key: value for key, value in said.items() if value is not None}
             return Leg(
-                lambda: agent.resume_stream(data, run_id=run_id, tool_call_id=call_id, **options)
+                lambda: agent.resume_stream(data, run_id=run_id, tool_call_id=call_id, **options),
+                run_id,
             )
         if approval.approved:
-            return Leg(lambda: agent.approve_tool_call(run_id, call_id, **options))
+            return Leg(lambda: agent.approve_tool_call(run_id, call_id, **options), run_id)
         why = approval.reason
-        return Leg(lambda: agent.decline_tool_call(run_id, call_id, reason=why, **options))
+        return Leg(lambda: agent.decline_tool_call(run_id, call_id, reason=why, **options), run_id)
 
     async def _waits_still(self, going_on: PageMessage) -> str | None:
         """Return the run of a message that waits for a person, whose answer is not there yet."""

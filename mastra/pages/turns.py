@@ -57,6 +57,9 @@ class Taken(Refusal):
 class Display(Protocol):
     """Shows runs to a page: each gives what is sent, or nothing."""
 
+    goes_on: bool
+    """Whether another run follows once the one that is shown has ended well."""
+
     async def begin(self) -> bytes:
         """Open what is shown."""
         ...
@@ -159,6 +162,7 @@ class Turn:
                 continue
             if place:
                 self.stream = leg.begin()
+            self.display.goes_on = any(one.run_id != leg.run_id for one in self.legs[place:])
             yield self.begun
             status = self.begun.status
             waits.pop(leg.run_id, None)

@@ -95,6 +95,8 @@ def model_of(deeds: Deeds, pause_s: float = PAUSE_S) -> FunctionModel:
                 return ["I will. ", *calls, ToolCall("pay", {"to": "bob"})]
             case "delegate":
                 return ToolCall("agent-payer", {"prompt": "single"})
+            case "another":
+                return ToolCall("pay", {"to": "cid"}, id="call_of_another")
             case "exactly":
                 parts = [1, {"a": None}]
                 return ToolCall("pay", {"to": "ann", "sum": 2.0, "now": True, "parts": parts})

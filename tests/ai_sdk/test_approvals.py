@@ -61,6 +61,29 @@ async def test_a_refusal_tells_the_model_why(
     assert "tool-input-available" not in page.kinds
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_one_message_answers_what_two_runs_wait_for(
+    http: httpx.AsyncClient, deeds: Deeds, chat: str, agent: str
+) -> None:
+    page, other = Page(http, agent, chat), Page(http, agent, chat)
+    await page.ask("pay")
+    await other.ask("another")
+    shown = page.messages[-1]
+    shown["parts"] += other.messages[-1]["parts"]
+    for _ in range(4):  # one that asks for one call after the other shows the next later
+        if "approval-requested" not in {part.get("state") for part in shown["parts"]}:
+            break
+        page.answer()
+        await page.send(messageId=shown["id"])
+        ends = [kind for kind in page.kinds if kind in {"start", "finish", "error"}]
+        assert (ends, page.kinds[-1]) == (["start", "finish"], "finish")
+    assert sorted(deeds.paid) == ["ann", "bob", "cid"]
+    assert set(page.states.values()) == {"output-available"}
+    assert page.text.count("The tools said") == 2
+    [usage] = [one["messageMetadata"]["usage"] for one in page.chunks if one["type"] == "finish"]
+    assert usage["totalTokens"] > 0
+
+
 def made_up(part: dict[str, Any]) -> None:
     part["toolCallId"] = "call_9"
     part["approval"]["id"] = part["approval"]["id"].replace("call_1", "call_9")
