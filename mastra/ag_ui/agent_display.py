@@ -12,7 +12,8 @@ from ag_ui.core import (
     RunFinishedSuccessOutcome,
 )
 
-from mastra.ag_ui.agent_teller import AgentTeller, Telling, usage_of_model
+from mastra.ag_ui.agent_teller import AgentTeller, Telling
+from mastra.ag_ui.usage import usage_of_model
 from mastra.ag_ui.interrupts import Open
 from mastra.ag_ui.state import SharedNotes
 from mastra.agents.agent_stream import AgentStream

@@ -33,6 +33,7 @@ from ag_ui.core import (
 )
 
 from mastra.ag_ui.outbox import Outbox, json_text, tool_call
+from mastra.ag_ui.usage import usage_of_model, usage_within
 from mastra.agents.chunks import AgentChunk
 from mastra.agents.loop.recall import UPDATE_TOOL
 from mastra.agents.wire import plain
@@ -41,7 +42,7 @@ from mastra.jsonable import Json, dump_wire
 from mastra.pages.facts import facts_of
 from mastra.pages.workflow_parts import WorkflowParts
 
-__all__ = ["AgentTeller", "Telling", "put_data", "usage_of_model"]
+__all__ = ["AgentTeller", "Telling", "put_data"]
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class AgentTeller:
         self.has_new_notes = False
         """Whether the agent's notes were rewritten since somebody looked."""
         self.usage: list[TokenUsage] = []
-        """What the steps of this run have used."""
+        """What the steps of this run have used, and those of the agents that it asked."""
         self.result: Json = None
         """The structured output."""
         self._subagents: dict[str, tuple[str, AgentTeller]] = {}
@@ -148,6 +149,8 @@ class AgentTeller:
         kind, run_id, payload = facts_of(chunk)
         if isinstance(chunk, AgentChunk) and kind == "step-finish" and self._has_begun_step:
             self.usage += usage_of_model(chunk.payload.metadata, payload["usage"])
+        elif kind == "tool-output":
+            self.usage += usage_within(payload["output"])
         self.take_facts(kind, run_id, payload)
 
     def take_facts(self, kind: str, run_id: str, payload: Any) -> None:
@@ -445,21 +448,3 @@ def put_data(
             replace=True,
         )
     )
-
-
-def usage_of_model(
-    metadata: Mapping[str, Any], usage: Mapping[str, Any] | None
-) -> list[TokenUsage]:
-    """Return what a model has used, as AG-UI has it; nothing where nobody knows."""
-    counts: dict[str, Any] = {
-        "input_tokens": (usage or {}).get("inputTokens"),
-        "output_tokens": (usage or {}).get("outputTokens"),
-        "total_tokens": (usage or {}).get("totalTokens"),
-        "reasoning_tokens": (usage or {}).get("reasoningTokens"),
-        "cached_input_tokens": (usage or {}).get("cachedInputTokens"),
-        "cache_write_input_tokens": (usage or {}).get("cacheCreationInputTokens"),
-    }
-    if all(count is None for count in counts.values()):
-        return []
-    who: Any = metadata.get("modelMetadata") or {}
-    return [TokenUsage(provider=who.get("modelProvider"), model=who.get("modelId"), **counts)]

@@ -7,7 +7,8 @@ from typing import Any, Final, cast
 
 from ag_ui.core import CustomEvent, StepFinishedEvent, StepStartedEvent, TokenUsage
 
-from mastra.ag_ui.agent_teller import AgentTeller, Telling, put_data, usage_of_model
+from mastra.ag_ui.agent_teller import AgentTeller, Telling, put_data
+from mastra.ag_ui.usage import usage_of_model
 from mastra.jsonable import Json
 from mastra.workflows.events import Event
 

@@ -193,7 +193,9 @@ async def test_state_is_the_agents_notes(http: httpx.AsyncClient, thread: str) -
 
 async def test_a_sub_agents_events_carry_its_run(http: httpx.AsyncClient, thread: str) -> None:
     page = Page(http, "boss", thread)
-    await page.ask("weather")
+    ended = await page.ask("weather")
+    # Two calls of its own, and two of the agent that it asked.
+    assert [one["inputTokens"] for one in ended["usage"]] == [40]
     (begun,) = page.of("SUBAGENT_STARTED")
     assert (begun["name"], begun["parentToolCallId"]) == ("worker", "call_1")
     inside = [event for event in page.events if event.get("subagentRunId")]

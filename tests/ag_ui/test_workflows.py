@@ -12,7 +12,7 @@ from mastra import Agent, Mastra, StepContext, create_step, create_workflow
 from mastra.ag_ui import ag_ui_route
 from mastra.errors import StorageError
 from mastra.server import ServerConfig
-from mastra.testing import ScriptedModel, Turn
+from mastra.testing import ScriptedModel, ToolCall, Turn
 from tests.ag_ui.wire import Page, asking
 from tests.ai_sdk.app import Deeds, nap, step
 
@@ -87,6 +87,21 @@ async def test_a_run_that_fails(http: httpx.AsyncClient, thread: str) -> None:
     page = Page(http, "workflows/failing", thread)
     ended = await page.send(forwardedProps=OSLO)
     assert (ended["type"], ended["message"]) == ("RUN_ERROR", "the step is out of order")
+
+
+async def test_what_agents_of_a_steps_agent_have_used_counts(thread: str) -> None:
+    third = Agent(id="third", model=ScriptedModel("Three."))
+    second = Agent(
+        id="second",
+        model=ScriptedModel(ToolCall("agent-third", {"prompt": "?"}), "Two."),
+        agents={"third": third},
+    )
+    model = ScriptedModel(ToolCall("agent-second", {"prompt": "?"}), "One.")
+    first = Agent(id="first", model=model, agents={"second": second})
+    flow: Any = create_workflow(id="w", **ANY)
+    flow = flow.map(lambda ctx: {"prompt": "?"}).then(first.as_step())
+    _, ended = await run_of(flow, thread)
+    assert [one["inputTokens"] for one in ended["usage"]] == [50]
 
 
 async def test_what_an_agent_says_in_a_step(http: httpx.AsyncClient, thread: str) -> None:
