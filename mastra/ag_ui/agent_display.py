@@ -13,9 +13,9 @@ from ag_ui.core import (
 )
 
 from mastra.ag_ui.agent_teller import AgentTeller, Telling
-from mastra.ag_ui.usage import usage_of_model
 from mastra.ag_ui.interrupts import Open
 from mastra.ag_ui.state import SharedNotes
+from mastra.ag_ui.usage import usage_of_model
 from mastra.agents.agent_stream import AgentStream
 from mastra.agents.chunks import AgentChunk, error_to_wire
 from mastra.agents.records.client_tools import unanswered
