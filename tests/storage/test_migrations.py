@@ -133,6 +133,34 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
     await storage.aclose()
 
 
+async def test_a_migration_that_fails_leaves_the_server_as_it_was(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    await postgres.upgrade(connection, to=1)
+    broken = (MIGRATIONS[0], Migration(2, lambda _: ["CREATE TABLE half (x int)", "nonsense"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", broken)
+        storage = SQLStorage(postgres_url)
+        with pytest.raises(StorageError, match=r"Could not open .*nonsense"):
+            await storage.open()
+        await storage.aclose()
+    assert await connection.fetchval("SELECT to_regclass('half')") is None
+    assert await connection.fetchval("SELECT max(version) FROM mastra_schema_version") == 1
+    await connection.close()
+    async with SQLStorage(postgres_url) as storage:
+        await storage.workflows.create_run(head())
+
+
+async def test_a_server_is_not_asked_for_each_statement(postgres_url: str) -> None:
+    asked: list[str] = []
+    connection = await asyncpg.connect(postgres_url)
+    with connection.query_logger(lambda record: asked.append(record.query)):
+        await postgres.upgrade(connection)
+    await connection.close()
+    assert len(asked) < len(MIGRATIONS), asked
+
+
 async def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/runs.db"
     await (opened := SQLStorage(url)).open()

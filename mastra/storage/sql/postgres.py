@@ -34,7 +34,7 @@ from mastra.storage.sql.journal import (
     OWNED_IN_POSTGRES,
     already_there,
 )
-from mastra.storage.sql.migrations import LATEST, VERSION_TABLE, pending
+from mastra.storage.sql.migrations import LATEST, VERSION_TABLE, pending, sql_of
 from mastra.storage.sql.postgres_pool import RETRY_S, Connection, ConnectionPool, is_lost
 from mastra.storage.sql.statements import Statement
 
@@ -265,16 +265,17 @@ async def upgrade(connection: Connection, *, to: int = LATEST) -> None:
         return
     async with connection.transaction():
         # Whoever else is doing the same waits here, and then finds nothing to do.
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        await connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         await connection.execute(VERSION_TABLE)
-        for step in pending(await _version(connection), to=to):
-            for statement in step.statements(POSTGRES_DIALECT):
-                await connection.execute(statement)
-            await connection.execute(
-                "INSERT INTO mastra_schema_version (version, applied_at) VALUES ($1, $2)",
-                step.version,
-                now_ms(),
-            )
+        steps = pending(await _version(connection), to=to)
+        # At once: each statement by itself is a way to the server and back.
+        sql = [statement for step in steps for statement in sql_of(step, POSTGRES_DIALECT)]
+        if sql:
+            await connection.execute(";\n".join(sql))
+        await connection.executemany(
+            "INSERT INTO mastra_schema_version (version, applied_at) VALUES ($1, $2)",
+            [[step.version, now_ms()] for step in steps],
+        )
 
 
 async def _version(connection: Connection) -> int:

@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from mastra.clock import now_ms
 from mastra.errors import StorageError
 from mastra.storage.sql.database import Durability
-from mastra.storage.sql.migrations import LATEST, VERSION_TABLE, pending
+from mastra.storage.sql.migrations import LATEST, VERSION_TABLE, pending, sql_of
 
 __all__ = [
     "REFUSED",
@@ -253,7 +253,7 @@ def upgrade(connection: sqlite3.Connection, *, to: int = LATEST) -> None:
         connection.execute(VERSION_TABLE)
         # Read again: another process may have been faster.
         for step in pending(_version(connection), to=to):
-            for statement in step.statements(SQLITE_DIALECT):
+            for statement in sql_of(step, SQLITE_DIALECT):
                 connection.execute(statement)
             connection.execute(
                 "INSERT INTO mastra_schema_version (version, applied_at) VALUES (?, ?)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy.engine import Dialect
 
@@ -25,7 +26,7 @@ from mastra.storage.sql.migrations.v14_json_fields import json_fields
 from mastra.storage.sql.migrations.v15_work import work_table
 from mastra.storage.sql.migrations.v16_lease_lengths import lease_lengths
 
-__all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending"]
+__all__ = ["LATEST", "MIGRATIONS", "VERSION_TABLE", "Migration", "pending", "sql_of"]
 
 VERSION_TABLE = """
 CREATE TABLE IF NOT EXISTS mastra_schema_version (
@@ -64,6 +65,16 @@ MIGRATIONS = (
     Migration(16, lease_lengths),
 )
 LATEST = MIGRATIONS[-1].version
+
+
+@cache
+def sql_of(step: Migration, dialect: Dialect) -> tuple[str, ...]:
+    """Return the statements of a migration, in order.
+
+    They are put together once: that takes longer than SQLite takes to run them, and a program may
+    open many databases, such as one for each of its tests.
+    """
+    return tuple(step.statements(dialect))
 
 
 def pending(version: int, *, to: int = LATEST) -> list[Migration]:
