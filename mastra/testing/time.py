@@ -46,7 +46,7 @@ class FakeClock:
 
     Args:
         start: What time it is at first, as a moment or in seconds since 1970; left out, the
-            machine's.
+            machine's, without what is less than a millisecond: dates would lose a part of it.
         auto: Whether it jumps by itself. Otherwise only `advance` moves it.
         settle: For how many seconds of the machine's nothing must have asked it for anything before
             it jumps. Give more where steps really wait beside a sleep, such as for a network.
@@ -60,7 +60,7 @@ class FakeClock:
         settle: float = 0.005,
     ) -> None:
         seconds = start.timestamp() if isinstance(start, datetime) else start
-        self._now = time.time() if seconds is None else float(seconds)
+        self._now = round(time.time(), 3) if seconds is None else float(seconds)
         self._begun = self._now
         self._auto = auto
         self._settle_s = settle

@@ -183,3 +183,10 @@ def test_what_waited_on_a_loop_that_has_closed_is_forgotten() -> None:
     asyncio.run(leave())
     asyncio.run(wait())
     assert called == ["here"]
+
+
+def test_its_moments_are_the_same_as_dates() -> None:
+    # A date has whole microseconds: what was rounded is before the moment that somebody sleeps until.
+    for clock in [FakeClock() for _ in range(20)]:
+        moment = datetime.fromtimestamp(clock.now() + 60, UTC)
+        assert moment.timestamp() == clock.now() + 60
