@@ -184,6 +184,7 @@ class Env:
 
     async def aclose(self) -> None:
         """Close every `Mastra` that was built, and the storage."""
+        self.let_time_go()  # a test that fails leaves it standing, and what closes may wait for it
         for mastra in self.opened:
             await mastra.aclose()
         await self.storage.aclose()

@@ -48,6 +48,25 @@ def test_after():
     pass
 """
 
+WAITING = """
+import asyncio, pytest
+
+@pytest.fixture
+async def opened():
+    yield
+    await asyncio.sleep(0)
+    print("tidied up")
+
+@pytest.mark.anyio
+@pytest.mark.timeout(1)
+async def test_waiting(opened):
+    await asyncio.sleep(600)
+
+@pytest.mark.anyio
+async def test_after(opened):
+    pass
+"""
+
 HUNG_TEARDOWN = """
 import time, pytest
 
@@ -150,12 +169,29 @@ async def test_a_server_that_does_not_begin_to_listen_is_named() -> None:
 def test_a_test_that_does_not_let_itself_be_ended_ends_the_process(
     program: str, seconds: int, tmp_path: Path
 ) -> None:
+    ended = _run_tests(program, tmp_path)
+    assert ended.returncode == 1, ended.stdout
+    assert ended.stderr.startswith(f"Timeout (0:00:0{seconds})!\nThread "), ended.stderr
+
+
+def test_an_async_test_that_waits_for_ever_is_cancelled_and_tidied_up_after(tmp_path: Path) -> None:
+    ended = _run_tests(WAITING, tmp_path)
+    assert ended.returncode == 1, ended.stdout
+    assert ended.stderr == ""
+    assert "The test and its fixtures took longer than its limit" in ended.stdout
+    assert "await asyncio.sleep(600)" in ended.stdout, "where it waited"
+    assert "tidied up" in ended.stdout
+    assert "1 failed, 1 passed" in ended.stdout
+
+
+def _run_tests(program: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a file of tests in a process of its own, with a grace of a second."""
     (tmp_path / "test_hung.py").write_text(program)
     (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n")
     command = "import sys, pytest; from tests.support import hard_limit; hard_limit.GRACE_S = 1.0;"
     command += "sys.exit(pytest.main(sys.argv[1:], plugins=[hard_limit]))"
     options = ["-q", "-p", "no:cacheprovider", "-p", "anyio", "-p", "pytest_timeout", str(tmp_path)]
-    ended = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", command, *options],
         cwd=ROOT,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -164,5 +200,3 @@ def test_a_test_that_does_not_let_itself_be_ended_ends_the_process(
         text=True,
         timeout=50,
     )
-    assert ended.returncode == 1, ended.stdout
-    assert ended.stderr.startswith(f"Timeout (0:00:0{seconds})!\nThread "), ended.stderr
