@@ -36,7 +36,7 @@ def end(
         why = _why(process.poll(), how, within_s)
         process.kill()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(within_s)
+            process.wait(PATIENCE_S)
         raise RuntimeError(f"Process {process.pid} {process.args!r} {why}.") from None
 
 
@@ -73,6 +73,8 @@ async def end_process(
         why = _why(process.returncode, how, within_s)
         if process.returncode is None:
             process.kill()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), PATIENCE_S)
         raise RuntimeError(f"Process {process.pid} ({what}) {why}.") from None
 
 
