@@ -21,6 +21,7 @@ __all__ = [
     "current_clock",
     "datetime_from_ms",
     "iso_from_ms",
+    "ms_from_datetime",
     "ms_from_iso",
     "now_ms",
     "now_s",
@@ -155,6 +156,17 @@ def steady_s() -> float:
 def datetime_from_ms(ms: float) -> datetime:
     """Return a time in milliseconds as a date and time in UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def ms_from_datetime(moment: datetime) -> int:
+    """Return a date and time in milliseconds since 1970; one without a zone is of this machine's.
+
+    At the ends of the calendar, where the machine's time is in no year, it is taken for UTC.
+    """
+    try:
+        return int(moment.timestamp() * 1000)
+    except (OverflowError, ValueError, OSError):
+        return int(moment.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def ms_from_iso(stamp: str) -> int:

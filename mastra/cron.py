@@ -22,6 +22,8 @@ _NAMED: Final[Mapping[str, str]] = {
     "@hourly": "0 * * * *",
 }
 
+_FIRST_MS: Final = int(datetime(1, 1, 2, tzinfo=UTC).timestamp() * 1000)
+
 
 class Cron:
     """An expression of five fields, or of six with seconds first, in a time zone.
@@ -63,12 +65,19 @@ class Cron:
         Raises:
             ConfigError: There is none.
         """
-        start = datetime.fromtimestamp(ms / 1000, self._zone)
-        for found in self._moments(self._fields, start):
-            # Of a time of day that is there twice it names the first, from the second hour too.
-            at = round(found.timestamp() * 1000)
-            if at > ms:
-                return at
+        try:
+            # A day in from the first year, since zones are up to a day away from UTC.
+            start = datetime.fromtimestamp(max(ms, _FIRST_MS) / 1000, self._zone)
+            for found in self._moments(self._fields, start):
+                # Of a time of day that is there twice it names the first, from the second hour too.
+                at = round(found.timestamp() * 1000)
+                if at > ms:
+                    return at
+        except (OverflowError, ValueError, OSError):
+            raise ConfigError(
+                f"The cron expression {self.expression!r} comes no more: the calendar ends with the "
+                "year 9999."
+            ) from None
         raise ConfigError(f"The cron expression {self.expression!r} never comes.")
 
 

@@ -25,6 +25,7 @@ from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.wait import Resume
 from mastra.agents.waiting.stored_runs import StoredRuns, stored_runs
 from mastra.agents.waiting.suspended import SuspendedRuns
+from mastra.clock import ms_from_datetime
 from mastra.errors import ConfigError
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
@@ -489,8 +490,8 @@ class Agent:
             for run in await self.waiting_runs.list_suspended(resource_id)
             if thread_id in {None, run.thread_id}
             and resource_id in {None, run.resource_id}
-            and (from_date is None or run.created_at >= from_date.timestamp() * 1000)
-            and (to_date is None or run.created_at <= to_date.timestamp() * 1000)
+            and (from_date is None or run.created_at >= ms_from_datetime(from_date))
+            and (to_date is None or run.created_at <= ms_from_datetime(to_date))
         ]
         total = len(found)
         if per_page is not None:

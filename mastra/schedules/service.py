@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict, Unpack
 
-from mastra.clock import now_ms
+from mastra.clock import ms_from_datetime, now_ms
 from mastra.cron import cron_of
 from mastra.errors import ConfigError, IdTakenError, NotFoundError
 from mastra.ids import new_id
@@ -299,8 +299,8 @@ class Schedules:
         """
         found = await self._firing.store.list_triggers(
             schedule_id,
-            from_ms=None if from_date is None else int(from_date.timestamp() * 1000),
-            to_ms=None if to_date is None else int(to_date.timestamp() * 1000),
+            from_ms=None if from_date is None else ms_from_datetime(from_date),
+            to_ms=None if to_date is None else ms_from_datetime(to_date),
             limit=limit,
         )
         return [ScheduleTrigger.of(one) for one in found]

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Self, get_args
 
 from typing_extensions import TypeVar
 
-from mastra.clock import now_ms
+from mastra.clock import ms_from_datetime, now_ms
 from mastra.errors import (
     ConfigError,
     DefinitionChangedError,
@@ -232,8 +232,8 @@ class WorkflowRuns(Generic[In, Out]):
             spec.id,
             status=(status,) if isinstance(status, str) else status,
             resource_id=resource_id,
-            from_ms=None if from_date is None else int(from_date.timestamp() * 1000),
-            to_ms=None if to_date is None else int(to_date.timestamp() * 1000),
+            from_ms=None if from_date is None else ms_from_datetime(from_date),
+            to_ms=None if to_date is None else ms_from_datetime(to_date),
             offset=page * per_page if per_page else 0,
             limit=per_page,
         )

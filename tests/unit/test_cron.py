@@ -91,6 +91,24 @@ def test_what_never_comes_is_refused() -> None:
         Cron("0 0 */31 * MON#5")  # the first of a month is no fifth Monday
 
 
+LAST = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp() * 1000)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
+@pytest.mark.parametrize("expression", ["0 9 * * *", "@yearly", "* * * * * *", "*/5 * * * *"])
+def test_what_comes_no_more_before_the_end_of_the_calendar_says_so(
+    expression: str, zone: str
+) -> None:
+    cron = Cron(expression, zone)
+    for at in (LAST, LAST + 1000, 10**17):
+        with pytest.raises(ConfigError, match="comes no more: the calendar ends"):
+            cron.next_after(at)
+
+
+def test_the_first_moment_of_all_is_after_any_time_before_it() -> None:
+    assert Cron("0 9 * * *").next_after(-(10**17)) == ms(datetime(1, 1, 2, 9, tzinfo=UTC))
+
+
 def test_a_zone_that_is_none_is_refused() -> None:
     for zone in ("Europe/Atlantis", "../etc", ""):
         with pytest.raises(ConfigError, match="time zone"):

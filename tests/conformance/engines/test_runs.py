@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -398,6 +398,14 @@ async def test_active_runs(env: Env, calls: Calls) -> None:
     gate.opened.set()
     await run.result()
     assert (await workflow.list_active_runs()).total == 0
+
+
+async def test_runs_are_listed_between_the_ends_of_the_calendar(env: Env, calls: Calls) -> None:
+    workflow = await several(env, calls)
+    for zone in (None, UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))):
+        first, last = datetime.min.replace(tzinfo=zone), datetime.max.replace(tzinfo=zone)
+        assert (await workflow.list_runs(from_date=first, to_date=last)).total == 5
+        assert (await workflow.list_runs(to_date=first)).total == 0
 
 
 # -- deleting ----------------------------------------------------------------------------------
