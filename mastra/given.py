@@ -110,13 +110,12 @@ def _is_function(value: Any) -> bool:
 
 
 _OF_TYPES: Final = frozenset(("typing", "types", "typing_extensions", "mastra.schema"))
-_TAKEN: Final = (type, Mapping)
 
 
 def _is_schema(value: Any) -> bool:
     kind = cast("type[object]", type(value))
     return (
-        isinstance(value, _TAKEN)
+        isinstance(value, type)
         or get_origin(value) is not None
         or kind.__module__ in _OF_TYPES
         or (hasattr(value, "__get_pydantic_core_schema__") and not hasattr(kind, "model_fields"))

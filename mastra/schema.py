@@ -11,7 +11,7 @@ steps pays only for those it runs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -461,7 +461,12 @@ def schema_of(type_: Any) -> Schema[Any]:
         found = None
     if found is None:
         if not SCHEMA.holds(type_):
-            raise ConfigError(f"{shown(type_)} is no schema. A schema is {SCHEMA.words}.")
+            hint = (
+                ": it is not read as a JSON Schema here, since nothing would be checked by it"
+                if isinstance(type_, Mapping)
+                else ""
+            )
+            raise ConfigError(f"{shown(type_)} is no schema. A schema is {SCHEMA.words}{hint}.")
         found = cast("Schema[Any]", Schema(type_))
         # Only classes that a module names live as long as the program; others are not kept.
         if isinstance(type_, type) and "<locals>" not in type_.__qualname__:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 from mastra.errors import ConfigError
-from mastra.given import FLAG, TEXT, check_given, one_of
+from mastra.given import FLAG, SCHEMA, TEXT, check_given, one_of
 from mastra.names import hint
 
 __all__ = ["DEFAULT_TEMPLATE", "WorkingMemory", "laid_over", "partial_form", "working_memory_of"]
@@ -27,7 +27,12 @@ DEFAULT_TEMPLATE: Final = """
 """What working memory looks like before anything is noted."""
 
 
-_FORMS: Final = {"template": TEXT, "scope": one_of("resource", "thread"), "enabled": FLAG}
+_FORMS: Final = {
+    "template": TEXT,
+    "schema": SCHEMA,
+    "scope": one_of("resource", "thread"),
+    "enabled": FLAG,
+}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from mastra import (
     create_step,
     create_tool,
     create_workflow,
+    step,
+    tool,
 )
 from mastra.evals import Dataset, Experiment, Judge, create_scorer
 from mastra.inngest import InngestEngine
@@ -345,6 +347,46 @@ def test_what_can_be_meant_is_taken() -> None:
     workflow(version=2, retry_config={"attempts": 1}, state_schema=dict[str, Any])
     agent(instructions=["a", "b"], tools=[lambda: 1], model=["openai/x", Fallback("openai/y")])
     assert RequestContext({"a": 1}).get("a") == 1
+
+
+JSON_SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
+NO_JSON_SCHEMA: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "a tool": (
+        lambda **options: create_tool("t", "T.", execute=lambda data: data, **options),
+        ("output_schema", "suspend_schema", "resume_schema", "request_context_schema"),
+    ),
+    "@tool": (
+        lambda **options: tool(**options)(lambda n: n),
+        ("output_schema", "suspend_schema", "resume_schema"),
+    ),
+    "a step": (
+        a_step,
+        ("input_schema", "output_schema", "suspend_schema", "resume_schema", "state_schema"),
+    ),
+    "@step": (lambda **options: step(**options)(lambda ctx: 1), ("resume_schema",)),
+    "a workflow": (
+        workflow,
+        ("input_schema", "output_schema", "state_schema", "request_context_schema"),
+    ),
+    "an agent": (agent, ("request_context_schema",)),
+    "notes": (WorkingMemory, ("schema",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [(made, name) for made, (_, names) in NO_JSON_SCHEMA.items() for name in names],
+)
+def test_a_json_schema_that_nothing_would_be_checked_by_is_refused(made: str, name: str) -> None:
+    make, _ = NO_JSON_SCHEMA[made]
+    for given in (JSON_SCHEMA, {}):
+        with pytest.raises(MastraError, match="type that pydantic can validate"):
+            make(**{name: given})
+
+
+def test_a_tool_may_show_a_json_schema_of_its_input() -> None:
+    made = create_tool("t", "T.", JSON_SCHEMA, execute=lambda data: data)
+    assert made.input_json_schema == JSON_SCHEMA
 
 
 def test_types_are_schemas() -> None:
