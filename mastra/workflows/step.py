@@ -118,7 +118,33 @@ class StepOptions(TypedDict, total=False):
 
 
 @overload
+def create_step(
+    source: Step[In, Out],
+    /,
+    *,
+    input_schema: None = None,
+    output_schema: None = None,
+    **options: Unpack[StepOptions],
+) -> Step[In, Out]: ...
+@overload
+def create_step(
+    source: Step[In, Out], /, *, output_schema: type[R], **options: Unpack[StepOptions]
+) -> Step[In, R]: ...
+@overload
+def create_step(
+    source: StepSource[In, Any], /, *, structured_output: type[Out], **options: Any
+) -> Step[In, Out]: ...
+@overload
 def create_step(source: StepSource[In, Out], /, **options: Any) -> Step[In, Out]: ...
+@overload
+def create_step(
+    source: Callable[..., Any],
+    /,
+    *,
+    input_schema: Any = None,
+    output_schema: Any = None,
+    **options: Unpack[StepOptions],
+) -> Step[Any, Any]: ...
 @overload
 def create_step(
     *,
@@ -242,7 +268,7 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
             return cast("Step[Any, Any]", source.as_step(**options))
         if isinstance(source, Step):
             found = cast("Step[Any, Any]", source)
-            return replace(found, **options) if options else found
+            return _remade(found, options) if options else found
         if callable(source):
             return _make(source, options, caller_namespace())
         kind: str = type(source).__name__
@@ -414,21 +440,25 @@ def check_id(value: Any, what: str) -> None:
 _FORMS: Final = {"description": TEXT, "metadata": MAPPING, "scorers": MAPPING, "retries": COUNT}
 
 
-def _make(
-    function: Callable[..., Any], options: dict[str, Any], namespace: Mapping[str, Any]
-) -> Step[Any, Any]:
+def _check_options(step_id: Any, options: Mapping[str, Any]) -> None:
     unknown = options.keys() - _OPTIONS
     if unknown:
         raise WorkflowDefinitionError(
             f"create_step has no option {', '.join(map(repr, sorted(unknown)))}."
             f"{hint(unknown, _OPTIONS)}"
         )
+    check_id(step_id, "Step")
+    check_given(f"Step {step_id!r}", options, _FORMS, WorkflowDefinitionError)
+
+
+def _make(
+    function: Callable[..., Any], options: dict[str, Any], namespace: Mapping[str, Any]
+) -> Step[Any, Any]:
     named: Any = function
     while isinstance(named, functools.partial):
         named = named.func
     step_id = options.get("id") or getattr(named, "__name__", "step")
-    check_id(step_id, "Step")
-    check_given(f"Step {step_id!r}", options, _FORMS, WorkflowDefinitionError)
+    _check_options(step_id, options)
     call, takes, gives = adapt(function, step_id, namespace)
     given_in, given_out = options.get("input_schema"), options.get("output_schema")
     doc = inspect.getdoc(named) if not isinstance(named, type) else None
@@ -447,6 +477,17 @@ def _make(
         component=options.get("component"),
         scorers=options.get("scorers"),
     )
+
+
+def _remade(source: Step[Any, Any], options: Mapping[str, Any]) -> Step[Any, Any]:
+    """Return a step with some of its options changed; those that are `None` stay."""
+    _check_options(options.get("id") or source.id, options)
+    changes = {
+        name: schema_of(given) if name.endswith("_schema") else given
+        for name, given in options.items()
+        if given is not None
+    }
+    return replace(source, **changes)
 
 
 def _optional(type_: Any) -> Schema[Any] | None:

@@ -172,7 +172,21 @@ def mixed(agent: Agent) -> None:
     begun.then(get_rain).then(plan)
     begun.parallel([agent, get_rain, fetch])
     begun.branch([(lambda ctx: True, agent), (lambda ctx: False, get_rain)])
-    create_step(agent, structured_output=Plan)
+    assert_type(create_step(agent, structured_output=Plan), Step[Any, Plan])
+    assert_type(create_step(agent), Step[Any, Any])
+    assert_type(create_step(get_rain), Step[Any, Any])
+
+
+# A step is made of what is one, under another id or with other options.
+
+assert_type(create_step(plan, id="again", retries=1), Step[Forecast, Plan])
+assert_type(create_step(fetch), Step[City, Forecast])
+assert_type(create_step(fetch, output_schema=DetailedForecast), Step[City, DetailedForecast])
+assert_type(create_step(whole), Step[City, Plan])
+assert_type(create_step(fetch_function, id="again"), Step[Any, Any])
+begun.then(create_step(fetch, id="again")).then(create_step(plan))
+begun.then(create_step(plan))  # pyright: ignore[reportArgumentType]
+create_step(fetch, retires=2)  # pyright: ignore[reportArgumentType]
 
 
 # What the checker knows too little of is taken, and checked when it is there.
