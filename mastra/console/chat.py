@@ -35,7 +35,7 @@ class Chat:
         self._agent = agent
         self._memory = memory
         self._said: list[dict[str, Any]] = []
-        self._answer: ui.timer | None = None
+        self._answers: set[ui.timer] = set()
         self._messages = ui.column().classes("w-full gap-3").props('role=log aria-label="Messages"')
         with ui.row().classes("w-full items-end no-wrap"):
             self._field = ui.textarea(placeholder="Say something").classes("grow")
@@ -63,7 +63,7 @@ class Chat:
 
     def _send(self) -> None:
         text = str(self._field.value).strip()
-        if not text or self._answer is not None:
+        if not text or self._answers:
             return
         self._field.set_value("")
         self._turn("user").show_part({"type": "text", "text": text})
@@ -74,13 +74,28 @@ class Chat:
         self._go_on(f"{at('agents', self._agent)}/stream", body, self._turn("assistant"))
 
     def _cut(self) -> None:
-        if self._answer is not None:
-            self._answer.cancel(with_current_invocation=True)
+        for answer in [*self._answers]:
+            answer.cancel(with_current_invocation=True)
 
     def _go_on(self, path: str, body: dict[str, Any], turn: _Turn) -> None:
-        self._answer = self._look.keep(lambda: self._read(path, body, turn))
-        self._stop.set_visibility(True)
-        self._button.set_visibility(False)
+        async def read() -> None:
+            try:
+                await self._read(path, body, turn)
+            finally:
+                self._answers.discard(answer)
+                self._show_buttons()
+            if self.on_end is not None:
+                await self.on_end()
+
+        answer = self._look.keep(read)
+        self._answers.add(answer)
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        """Show what may be done: stop what is said, what several runs say at once too, or say more."""
+        if not self._look.client.is_deleted:
+            self._stop.set_visibility(bool(self._answers))
+            self._button.set_visibility(not self._answers)
 
     async def _read(self, path: str, body: dict[str, Any], turn: _Turn) -> None:
         run_id = ""
@@ -93,18 +108,13 @@ class Chat:
                     if event["type"] in {"tool-call-approval", "tool-call-suspended"}:
                         self._ask(turn, run_id, event["payload"])
         finally:
-            self._answer = None
             drawing.cancel(with_current_invocation=True)
             if not self._look.client.is_deleted:
                 turn.end()
-                self._stop.set_visibility(False)
-                self._button.set_visibility(True)
             # A turn that waited for an answer goes on where it was: it is one message all the same.
             turn.said["content"] = turn.text
             if turn.text and all(one is not turn.said for one in self._said):
                 self._said.append(turn.said)
-        if self.on_end is not None:
-            await self.on_end()
 
     def _ask(self, turn: _Turn, run_id: str, call: dict[str, Any]) -> None:
         async def go_on(path: str, body: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from mastra import Agent, Mastra, StepContext, create_workflow, step, tool
 from mastra.evals import Dataset
 from mastra.inngest import InngestEngine
 from mastra.memory import Memory
+from mastra.models.chunks import FinishChunk, ToolCallEnd, ToolCallStart
 from mastra.observability import Observability
 from mastra.testing import FunctionModel, ScriptedModel, ToolCall, Turn
 from mastra.workflows import event_log
@@ -125,6 +126,47 @@ async def test_an_answer_is_stopped_by_who_reads_it_and_by_leaving() -> None:
         for left in set(Client.instances) - others:
             Client.instances[left].delete()
         await is_ended()
+
+
+async def test_stop_ends_every_answer_that_is_under_way() -> None:
+    talking, ended = 0, 0
+    both_talk, both_ended = asyncio.Event(), asyncio.Event()
+
+    async def talk(request: Any) -> AsyncIterator[Any]:
+        nonlocal talking, ended
+        if request.messages[-1].role != "tool":
+            yield ToolCallStart("call", "pay")
+            yield ToolCallEnd("call", "pay", '{"amount": 3}')
+            yield FinishChunk("tool-calls")
+            return
+        talking += 1
+        if talking == 2:
+            both_talk.set()
+        try:
+            yield f"I could go on {talking} "
+            await asyncio.Event().wait()
+        finally:
+            ended += 1
+            if ended == 2:
+                both_ended.set()
+
+    agent = Agent(id="payer", model=FunctionModel(talk), tools=[pay], memory=Memory())
+    mastra = Mastra(agents=[agent])
+    async with console(mastra) as url, browser() as window:
+        for _ in range(2):
+            memory: Any = {"thread": "t", "resource": "console"}
+            await mastra.get_agent("payer").generate("Pay.", memory=memory)
+        await window.open(f"{url}/agents/payer?thread=t")
+        await window.until(
+            "return document.body.innerText.split('pay waits for an answer').length === 3"
+        )
+        for place in (1, 2):
+            await window.click("button", "APPROVE")
+            await window.reads(f"I could go on {place}")
+        await asyncio.wait_for(both_talk.wait(), 60)
+        await window.click("button", "Stop")
+        await asyncio.wait_for(both_ended.wait(), 60)
+        await window.find("button", "Send")
 
 
 async def test_the_inbox_answers_agents_and_tells_what_came_of_it() -> None:
