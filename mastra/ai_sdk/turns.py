@@ -58,20 +58,13 @@ class _Display:
 
     translator: AgentTranslator
     is_behind: bool = False
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether the message goes on where its run has ended."""
-        return self.translator.goes_on
-
-    @goes_on.setter
-    def goes_on(self, goes_on: bool) -> None:
-        self.translator.goes_on = goes_on
+    goes_on: bool = False
 
     async def begin(self) -> bytes:
         return b"".join(map(framed, self.translator.begin()))
 
     def frames(self, chunks: Sequence[AgentChunk]) -> bytes:
+        self.translator.goes_on = self.goes_on
         return self.translator.frames(chunks)
 
     async def catch_up(self) -> bytes:
