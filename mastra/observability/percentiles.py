@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["between", "percentile"]
+__all__ = ["between", "percentiles"]
 
 
-def percentile(values: list[float], share: float) -> float:
-    """Return the value below which a share of the values lies, between the two nearest.
+def percentiles(values: Sequence[float], shares: Iterable[float]) -> list[float]:
+    """Return the values below which some shares of the values lie, between the two nearest.
 
     Args:
         values: At least one.
-        share: From 0 to 1.
+        shares: Each from 0 to 1.
     """
-    return between(len(values), share, sorted(values).__getitem__)
+    ordered = sorted(values)
+    return [between(len(ordered), share, ordered.__getitem__) for share in shares]
 
 
 def between(count: int, share: float, nth: Callable[[int], float]) -> float:

@@ -16,7 +16,7 @@ from mastra.clock import now_ms
 from mastra.errors import IdTakenError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, dump_json, load_json
-from mastra.observability.percentiles import percentile
+from mastra.observability.percentiles import percentiles
 from mastra.storage.damage import unreadable
 from mastra.storage.limits import check_columns
 
@@ -350,10 +350,7 @@ class InMemoryEvals:
                 if isinstance(number, int | float) and not isinstance(number, bool):
                     begin = one.created_at // interval_ms * interval_ms
                     stretches.setdefault(begin, []).append(float(number))
-        return [
-            (begin, [percentile(values, share) for share in shares])
-            for begin, values in sorted(stretches.items())
-        ]
+        return [(begin, percentiles(values, shares)) for begin, values in sorted(stretches.items())]
 
     async def delete(
         self,

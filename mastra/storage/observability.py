@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Final, Literal, Protocol, TypeAlias
@@ -24,6 +24,9 @@ __all__ = [
 
 MAX_SPANS: Final = 5_000
 """How many spans of one trace are read at once, the first first."""
+
+FIGURES_AT_ONCE: Final = 2_000
+"""How many spans are read at once where all of a time are."""
 
 SpanColumn: TypeAlias = Literal[
     "trace_id", "thread_id", "resource_id", "run_id", "kind", "name", "entity_id", "entity_name",
@@ -131,8 +134,11 @@ class ObservabilityStore(Protocol):
         """Return the spans of traces in the order in which they began."""
         ...
 
-    async def list_figures(self, where: SpanFilter) -> list[SpanRecord]:
-        """Return spans in the order in which they ended, without attributes and content."""
+    def figures(self, where: SpanFilter) -> AsyncIterator[list[SpanRecord]]:
+        """Yield spans in the order in which they ended, without attributes and content.
+
+        They come some at a time, so that however many there are, few are in memory.
+        """
         ...
 
     async def count_values(
@@ -220,11 +226,13 @@ class InMemoryObservability:
         found = [kept for trace_id in trace_ids for kept in self._traces.get(trace_id, ())]
         return [_read(kept) for kept in sorted(found, key=_began)]
 
-    async def list_figures(self, where: SpanFilter) -> list[SpanRecord]:
-        """Return spans in the order in which they ended, without attributes and content."""
+    async def figures(self, where: SpanFilter) -> AsyncIterator[list[SpanRecord]]:
+        """Yield spans in the order in which they ended."""
         spans = (span for kept in self._traces.values() for span, _ in kept)
         found = [span for span in spans if _is_asked(span, where)]
-        return sorted(found, key=lambda span: span.ended_ms)
+        found.sort(key=lambda span: (span.ended_ms, span.trace_id, span.span_id))
+        for place in range(0, len(found), FIGURES_AT_ONCE):
+            yield found[place : place + FIGURES_AT_ONCE]
 
     async def count_values(
         self,

@@ -14,21 +14,26 @@ import pytest
 
 from mastra import (
     Agent,
+    InMemoryStorage,
     Mastra,
     ModelConfig,
     ServerConfig,
+    SQLStorage,
     StepContext,
     create_step,
     create_workflow,
     step,
 )
 from mastra import __file__ as package
+from mastra.clock import iso_from_ms, now_ms
 from mastra.evals import Dataset, Experiment
 from mastra.evals.experiment_results import result_id
 from mastra.observability import Observability
 from mastra.observability.logs import CALLERS_MESSAGE, LogCollector
-from mastra.observability.records import LogRecord
+from mastra.observability.records import LogRecord, SpanRecord
 from mastra.server import BearerAuth, create_app
+from mastra.storage import observability as kept_spans
+from mastra.storage.sql import observability as kept_in_sql
 from mastra.testing import ScriptedModel
 from tests.server.wire_app import build
 from tests.support.openai_server import openai_server, text_reply
@@ -270,6 +275,50 @@ async def test_metrics_are_counted_from_the_spans() -> None:
             interval="1d",
         )
         assert [item["percentile"] for item in shares["series"]] == [0.5, 0.95]
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "sqlite"])
+async def test_percentiles_are_of_all_spans_and_few_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    for module in (kept_spans, kept_in_sql):
+        monkeypatch.setattr(module, "FIGURES_AT_ONCE", 7)
+    storage = SQLStorage(f"sqlite:///{tmp_path}/spans.db") if stored else InMemoryStorage()
+    hour = 3_600_000.0
+    start = now_ms() // hour * hour
+    took = {0: [float(n) for n in range(101)][::-1], 2: [5.0], 3: [3.0, 1.0]}
+    spans = [
+        SpanRecord(
+            f"t{at}-{n}", "s", None, "tool_call", "tool", ended - ms, ended, entity_name="look"
+        )
+        for at, values in took.items()
+        for n, ms in enumerate(values)
+        for ended in [start + at * hour + n * 1000 + 500]
+    ]
+    mastra = Mastra(storage=storage, observability=Observability())
+    async with served(mastra) as client:
+        await storage.observability.save(spans, [])
+        read: list[int] = []
+        figures = storage.observability.figures
+
+        async def counted(where: Any) -> AsyncIterator[Any]:
+            async for page in figures(where):
+                read.append(len(page))
+                yield page
+
+        monkeypatch.setattr(storage.observability, "figures", counted)
+        given = {"name": "mastra_tool_duration_ms", "percentiles": [0.0, 0.5, 1.0]}
+        found = await ask(client, "percentiles", **given, interval="1h")
+        moments = [iso_from_ms(start + at * hour) for at in took]
+        for series, values in zip(
+            found["series"], ([0.0, 5.0, 1.0], [50.0, 5.0, 2.0], [100.0, 5.0, 3.0]), strict=True
+        ):
+            assert [one["timestamp"] for one in series["points"]] == moments
+            assert [round(one["value"], 6) for one in series["points"]] == values
+        assert (sum(read), max(read)) == (len(spans), 7)
+        early = {"timestamp": {"end": iso_from_ms(start + hour)}}
+        found = await ask(client, "percentiles", **given, interval="1h", filters=early)
+        assert [len(one["points"]) for one in found["series"]] == [1, 1, 1]
 
 
 async def test_metrics_of_an_experiment_are_those_of_its_items() -> None:

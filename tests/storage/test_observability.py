@@ -10,8 +10,10 @@ import pytest
 
 from mastra.errors import ROW_UNREADABLE
 from mastra.observability.records import LogRecord, SpanRecord
+from mastra.storage import observability
 from mastra.storage.observability import LogFilter, ObservabilityStore, SpanFilter
 from mastra.storage.sql import SQLStorage
+from mastra.storage.sql import observability as sql_observability
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +88,32 @@ async def test_what_is_stored_is_read_back(kept: ObservabilityStore) -> None:
     assert (await kept.list_traces(limit=9)).roots == [whole]
     assert (await kept.list_logs(limit=9)).records == [said]
     figures = replace(whole, attributes={}, input=None, output=None, error=None)
-    assert await kept.list_figures(SpanFilter(kinds=("model_generation",))) == [figures]
+    assert [page async for page in kept.figures(SpanFilter(kinds=("model_generation",)))] == [
+        [figures]
+    ]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7, 100])
+async def test_figures_come_some_at_a_time_each_once_in_the_order_of_their_ends(
+    kept: ObservabilityStore, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    for module in (observability, sql_observability):
+        monkeypatch.setattr(module, "FIGURES_AT_ONCE", at_once)
+    made = [
+        span(f"t{number % 4}", f"s{number:02}", 1, ended_ms=10.5 + number // 5, kind="tool_call")
+        for number in range(21)  # five end at once
+    ]
+    await kept.save([*made, span("o", "other", 1, ended_ms=11, kind="agent_run")], [])
+    wanted = sorted(made, key=lambda one: (one.ended_ms, one.trace_id, one.span_id))
+    where = SpanFilter(kinds=("tool_call",), ended_from=11.0, ended_before=14.0)
+    for asked, found in (
+        (SpanFilter(kinds=("tool_call",)), wanted),
+        (where, [one for one in wanted if 11 <= one.ended_ms < 14]),
+        (SpanFilter(kinds=()), []),
+    ):
+        pages = [page async for page in kept.figures(asked)]
+        assert [one.span_id for page in pages for one in page] == [one.span_id for one in found]
+        assert all(0 < len(page) <= at_once for page in pages)
 
 
 async def test_a_trace_is_known_by_the_span_that_began_first(kept: ObservabilityStore) -> None:

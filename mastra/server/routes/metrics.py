@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -22,7 +23,8 @@ from mastra.observability.metrics import (
     kinds_of,
     points,
 )
-from mastra.observability.percentiles import percentile
+from mastra.observability.percentiles import percentiles
+from mastra.observability.records import SpanRecord
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
@@ -122,6 +124,34 @@ async def _of_experiments(
     return {**others, "traceIds": frozenset(traces)}
 
 
+async def _pages(
+    server: Server,
+    request: Request,
+    names: list[str],
+    filters: dict[str, Any],
+    compare_period: str | None = None,
+) -> AsyncIterator[list[Point]]:
+    """Yield the points that are asked for, by their time, some at once."""
+    start, end = period_with_before(filters, compare_period)
+    store = await kept_in(server, "traces")
+    kinds = tuple(kinds_of(names))
+    if store is None or not kinds:
+        return
+    where = SpanFilter(
+        kinds=kinds, resource_id=server.owner(request), ended_from=start, ended_before=end
+    )
+    wanted = await _of_experiments(server, request, filters)
+    async for spans in store.figures(where):
+        # There may be many, and others are waiting.
+        yield await asyncio.to_thread(_chosen, spans, names, wanted)
+
+
+def _chosen(
+    spans: Sequence[SpanRecord], names: Collection[str], filters: dict[str, Any]
+) -> list[Point]:
+    return [one for one in points(spans) if one.name in names and fits(one, filters)]
+
+
 async def _selected(
     server: Server,
     request: Request,
@@ -129,20 +159,8 @@ async def _selected(
     filters: dict[str, Any],
     compare_period: str | None = None,
 ) -> list[Point]:
-    start, end = period_with_before(filters, compare_period)
-    store = await kept_in(server, "traces")
-    kinds = tuple(kinds_of(names))
-    if store is None or not kinds:
-        return []
-    where = SpanFilter(
-        kinds=kinds, resource_id=server.owner(request), ended_from=start, ended_before=end
-    )
-    spans = await store.list_figures(where)
-    filters = await _of_experiments(server, request, filters)
-    # There may be many, and others are waiting.
-    return await asyncio.to_thread(
-        lambda: [one for one in points(spans) if one.name in names and fits(one, filters)]
-    )
+    pages = _pages(server, request, names, filters, compare_period)
+    return [one async for page in pages for one in page]
 
 
 def _back_ms(compare_period: str, start: float, end: float) -> float:
@@ -262,10 +280,24 @@ async def metric_percentiles(
     server: ServerDep, request: Request, body: PercentilesBody
 ) -> dict[str, Json]:
     """Return percentiles of a metric over time."""
-    found = within(
-        await _selected(server, request, [body.name], body.filters), *period(body.filters)
-    )
-    return percentiles_over_time(found, body.percentiles, body.interval)
+    length = INTERVALS_MS[body.interval]
+    stretches: list[tuple[float, list[float]]] = []
+    begin, values = 0.0, array("d")
+
+    async def close() -> None:
+        if values:
+            shares = await asyncio.to_thread(percentiles, values, body.percentiles)
+            stretches.append((begin, shares))
+
+    # By their time, so that of all the points the values of one stretch are kept at a time.
+    async for page in _pages(server, request, [body.name], body.filters):
+        for point in page:
+            if (at := point.at_ms // length * length) != begin:
+                await close()
+                begin, values = at, array("d")
+            values.append(point.value)
+    await close()
+    return _percentiles(body.percentiles, stretches)
 
 
 def percentiles_over_time(
@@ -273,19 +305,24 @@ def percentiles_over_time(
 ) -> dict[str, Json]:
     """Return each percentile over time."""
     buckets = _buckets(found, interval)
+    return _percentiles(
+        shares, [(at, percentiles([one.value for one in bucket], shares)) for at, bucket in buckets]
+    )
+
+
+def _percentiles(
+    shares: list[float], stretches: list[tuple[float, list[float]]]
+) -> dict[str, Json]:
     return {
         "series": [
             {
                 "percentile": share,
                 "points": [
-                    {
-                        "timestamp": iso_from_ms(at),
-                        "value": percentile([point.value for point in bucket], share),
-                    }
-                    for at, bucket in buckets
+                    {"timestamp": iso_from_ms(begin), "value": values[place]}
+                    for begin, values in stretches
                 ],
             }
-            for share in shares
+            for place, share in enumerate(shares)
         ]
     }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from sqlalchemy.types import Text
@@ -14,6 +15,7 @@ from mastra.observability.records import LogRecord, SpanRecord
 from mastra.observability.spans import SpanKind
 from mastra.storage.damage import RowReader
 from mastra.storage.observability import (
+    FIGURES_AT_ONCE,
     MAX_SPANS,
     LogFilter,
     LogPage,
@@ -113,16 +115,28 @@ class SQLObservability:
             found += map(_span, rows)
         return found
 
-    async def list_figures(self, where: SpanFilter) -> list[SpanRecord]:
-        """Return spans in the order in which they ended, without attributes and content."""
-        if where.kinds == ():
-            return []
-        shape, values = _asked(where)
-        statement = self._statements.get(
-            ("figures", shape), functools.partial(build.figures, shape)
-        )
-        rows = await self._database.fetch(statement, values, what="read figures of spans")
-        return [_figure(row) for row in rows]
+    async def figures(self, where: SpanFilter) -> AsyncIterator[list[SpanRecord]]:
+        """Yield spans in the order in which they ended, without attributes and content."""
+        last: SpanRecord | None = None
+        while where.kinds != ():
+            shape, values = _asked(where)
+            statement = self._statements.get(
+                ("figures", shape, last is not None),
+                functools.partial(build.figures, shape, goes_on=last is not None),
+            )
+            values["limit"] = FIGURES_AT_ONCE
+            if last is not None:
+                place = {"ended_ms": last.ended_ms, "trace_id": last.trace_id}
+                values |= {f"last_{name}": value for name, value in place.items()}
+                values["last_span_id"] = last.span_id
+            rows = await self._database.fetch(statement, values, what="read figures of spans")
+            found = [_figure(row) for row in rows]
+            if found:
+                yield found
+            if len(found) < FIGURES_AT_ONCE:
+                return
+            last = found[-1]
+            where = replace(where, ended_from=last.ended_ms)
 
     async def count_values(
         self,

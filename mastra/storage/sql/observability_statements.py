@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import BigInteger, Text
@@ -127,10 +128,20 @@ def spans_of(count: int) -> Select[Any]:
     )
 
 
-def figures(shape: Shape) -> Select[Any]:
-    """Build the query for spans without their content, in the order in which they ended."""
-    columns = [spans.c[name] for name in FIGURES]
-    return select(*columns).where(*_conditions(spans, shape)).order_by(spans.c.ended_ms)
+def figures(shape: Shape, *, goes_on: bool) -> Select[Any]:
+    """Build the query for spans without their content, in the order in which they ended.
+
+    Args:
+        shape: What is asked for.
+        goes_on: Whether those up to one of them (`last_…`) are left out. Where it goes on, `shape`
+            has its moment as a bound, which is what the index is for.
+    """
+    order = (spans.c.ended_ms, spans.c.trace_id, spans.c.span_id)
+    query = select(*(spans.c[name] for name in FIGURES)).where(*_conditions(spans, shape))
+    if goes_on:
+        last = [named(f"last_{column.name}", column) for column in order]
+        query = query.where(tuple_(*order) > tuple_(*last))
+    return query.order_by(*order).limit(bindparam("limit", type_=BigInteger))
 
 
 def count_values(
