@@ -14,17 +14,19 @@ import inspect
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from types import CodeType, TracebackType
 from typing import Any, Final, TypeVar, cast
 
 from mastra.errors import MastraError, StepError, StorageError, UserCodeError
 from mastra.jsonable import Json, dump_json, load_json
+from mastra.logs import get_logger
 
 __all__ = [
     "Guard",
     "Signal",
     "Told",
+    "call_all",
     "call_user",
     "cancel_requests",
     "contained",
@@ -168,6 +170,24 @@ def one_error() -> Generator[None]:
     else:
         return
     raise first
+
+
+async def call_all(*calls: Callable[[], Awaitable[object]]) -> None:
+    """Await one call after the other, whatever one of them raises.
+
+    Raises:
+        Exception: The first that one raised; the log has the others.
+    """
+    raised: list[Exception] = []
+    for call in calls:
+        try:
+            await call()
+        except Exception as error:  # noqa: BLE001 - raised, or told of, when all were made
+            raised.append(error)
+    for error in raised[1:]:
+        get_logger().error("This failed, too: %s", text_of(error), exc_info=error)
+    if raised:
+        raise raised[0]
 
 
 def contained(error: BaseException) -> Exception:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from mastra.clock import Clock
 from mastra.errors import ConfigError, NotFoundError
+from mastra.failures import call_all
 from mastra.ids import IdSource
 from mastra.logs import get_logger
 from mastra.names import python_names, python_options
@@ -369,11 +371,18 @@ class Mastra:
         Args:
             restart_runs: Whether runs whose process has died elsewhere go on here, when it has
                 given no sign of life for the time that the storage says.
+
+        Raises:
+            ConfigError: A workflow's schedule is none. Nothing is left open then.
+            StorageError: The storage cannot be used.
         """
-        await self._storage.open()
-        for engine in self._engines():
-            await engine.open(self._storage.workflows, restarts=restart_runs)
-        await self.schedules.open()
+        async with AsyncExitStack() as opened:
+            opened.push_async_callback(self.aclose)
+            await self._storage.open()
+            for engine in self._engines():
+                await engine.open(self._storage.workflows, restarts=restart_runs)
+            await self.schedules.open()
+            opened.pop_all()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -387,19 +396,18 @@ class Mastra:
 
         With a storage that outlives the process, they can be restarted.
         """
-        if self._schedules is not None:
-            await self._schedules.aclose()
-        for engine in self._engines():
-            await engine.aclose()
+        parts = [] if self._schedules is None else [self._schedules.aclose]
+        parts += [engine.aclose for engine in self._engines()]
+        parts.append(self._end_scoring)
+        closes = (getattr(agent, "aclose", None) for agent in self._agents.values())
+        parts += [close for close in closes if close is not None]
+        if self._observability is not None:
+            parts.append(self._observability.aclose)
+        await call_all(*parts, self._storage.aclose)
+
+    async def _end_scoring(self) -> None:
         if self._live is not None:
             await self._live.drain(timeout_s=_LAST_SCORES_S)
-        for agent in self._agents.values():
-            close = getattr(agent, "aclose", None)
-            if close is not None:
-                await close()
-        if self._observability is not None:
-            await self._observability.aclose()
-        await self._storage.aclose()
 
     def _engines(self) -> list[Engine]:
         engines = {id(self._engine): self._engine}

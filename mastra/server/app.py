@@ -171,17 +171,9 @@ def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[Non
             server.logger.warning(warning)
         server.draining = asyncio.Event()
         await mastra.open(restart_runs=config.restart_runs)
-        if config.restart_runs:
-            restarted = await mastra.restart_all_active_workflow_runs()
-            for workflow_id, run_ids in restarted.items():
-                server.logger.info("%d runs of %r go on", len(run_ids), workflow_id)
-            recovered = await mastra.recover_all_durable_agents()
-            for agent_id, run_ids in recovered.items():
-                server.logger.info("%d runs of agent %r go on", len(run_ids), agent_id)
-            experiments = await runner_of(server).go_on()
-            if experiments:
-                server.logger.info("%d experiments go on", len(experiments))
         try:
+            if config.restart_runs:
+                await _go_on(server)
             with collecting_logs(mastra.observability, mastra.logger):
                 yield
         finally:
@@ -190,6 +182,20 @@ def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[Non
             await mastra.aclose()
 
     return life
+
+
+async def _go_on(server: Server) -> None:
+    """Go on with what was cut off when the process before ended."""
+    mastra = server.mastra
+    restarted = await mastra.restart_all_active_workflow_runs()
+    for workflow_id, run_ids in restarted.items():
+        server.logger.info("%d runs of %r go on", len(run_ids), workflow_id)
+    recovered = await mastra.recover_all_durable_agents()
+    for agent_id, run_ids in recovered.items():
+        server.logger.info("%d runs of agent %r go on", len(run_ids), agent_id)
+    experiments = await runner_of(server).go_on()
+    if experiments:
+        server.logger.info("%d experiments go on", len(experiments))
 
 
 def _middleware(config: ServerConfig) -> list[Middleware]:

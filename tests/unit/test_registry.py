@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mastra import Agent, Mastra, RequestContext, create_workflow
+from mastra import (
+    Agent,
+    InMemoryStorage,
+    InProcessEngine,
+    Mastra,
+    RequestContext,
+    SQLStorage,
+    create_workflow,
+)
 from mastra.clock import SystemClock, sleep_until
 from mastra.errors import ConfigError, MissingDependencyError
 from mastra.evals import Dataset, create_scorer
@@ -134,3 +144,61 @@ async def test_a_sleep_until_a_moment_goes_by_the_clock_that_is_set(
         await sleep_until(3600)
         await sleep_until(10)
         assert fake.now() == 3600
+
+
+class Noting(InMemoryStorage):
+    """Notes how often it was closed."""
+
+    closings = 0
+
+    async def aclose(self) -> None:
+        self.closings += 1
+        await super().aclose()
+
+
+async def test_an_application_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
+    own = create_workflow(
+        id="w", input_schema=int, output_schema=int, cron="every day", input_data=1
+    )
+    own.map(lambda ctx: ctx.input_data).commit()
+    before, threads = asyncio.all_tasks(), threading.active_count()
+    for storage in (Noting(), SQLStorage(f"sqlite:///{tmp_path / 'runs.db'}")):
+        with pytest.raises(ConfigError, match="'every day' is no cron expression"):
+            async with Mastra(workflows=[own], storage=storage):
+                raise AssertionError("it is not open")
+        assert asyncio.all_tasks() == before
+        assert not isinstance(storage, Noting) or storage.closings == 1
+        # What it was made of is not used up.
+        async with Mastra(workflows=[flow("w")], storage=storage) as mastra:
+            run = await mastra.get_workflow("w").create_run()
+            assert (await run.start(1)).unwrap() == 1
+    assert threading.active_count() <= threads + 1  # the loop's own
+
+
+async def test_a_part_that_fails_to_close_keeps_no_other_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(InProcessEngine):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise RuntimeError("the engine's own")
+
+    storage = Noting()
+    closed = list[str]()
+
+    class Remote:
+        name = id = "remote"
+        spec = Agent(id="a", model=ScriptedModel()).spec
+
+        def bound_to(self, _: Any) -> Any:
+            return self
+
+        async def aclose(self) -> None:
+            closed.append("agent")
+            raise OSError("the network")
+
+    mastra = Mastra(agents={"remote": Remote()}, engine=Failing(), storage=storage)  # type: ignore[dict-item]
+    with pytest.raises(RuntimeError, match="the engine's own"):
+        await mastra.aclose()
+    assert "This failed, too: the network" in caplog.text
+    assert (closed, storage.closings) == (["agent"], 1)
