@@ -390,8 +390,8 @@ class InngestEngine:
                 head = await target.store.get_run(target.workflow_id, target.run_id)
             else:
                 return True
-        if head is None:
-            return False
+        if head is None:  # what is not stored is only here, and ends once its step does
+            return leg is not None
         return await self.end(target, head, Outcome("canceled"))
 
     async def take_end(self, target: RunTarget, owner: str, outcome: Outcome) -> None:
