@@ -171,18 +171,35 @@ def _moved(node: Any) -> Any:
     return found
 
 
+_GROWTH: Final = 64
+
+
 class OutputReader:
     """Reads the object out of a text that is still arriving."""
 
-    __slots__ = ("_last", "_output", "_wraps")
+    __slots__ = ("_due", "_last", "_looked", "_output", "_wraps")
 
     def __init__(self, output: StructuredOutput[Any]) -> None:
         self._output = output
         self._wraps = output.wraps
         self._last: Any = _NOTHING
+        self._looked = self._due = 0
+        """How long the text was that was looked at last, and how long the next is to be."""
+
+    def is_due(self, length: int) -> bool:
+        """Return whether a text of this length has grown enough to be looked at again.
+
+        Each partial object is all of it, so that one for each piece would be as much as the square
+        of the text. With one for each 64th by which that grows, all together are about 64
+        times the text, and no reader misses more than it could tell from the rest. Texts that are
+        shorter than that, and pieces that are longer, are looked at each time.
+        """
+        return length >= self._due or length < self._looked
 
     def partial(self, text: str) -> Any:
         """Return the object as far as it goes; `None` where there is nothing new."""
+        self._looked = len(text)
+        self._due = self._looked + max(self._looked // _GROWTH, 1)
         text = without_thoughts(text)
         start = json_start(text)
         if start < 0:

@@ -4,6 +4,7 @@ with an answer that does not fit."""
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from mastra.agents.agent import Agent
 from mastra.agents.output import StructuredOutput
 from mastra.errors import ModelError
+from mastra.jsonable import dump_json
 from mastra.models.resolve import ModelConfig
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool import tool
@@ -59,6 +61,34 @@ async def test_partial_objects_are_streamed() -> None:
     chunks = [chunk async for chunk in stream if chunk.type == "object-result"]
     assert "payload" not in chunks[0].to_wire()
     assert chunks[0].to_wire()["object"]["city"] == "Rome"
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["its own", "a second model's"])
+async def test_partial_objects_of_single_letters_are_not_the_square_of_the_text(
+    second: bool,
+) -> None:
+    def told(count: int) -> list[Any]:
+        return [f"stop {place} is worth a look" for place in range(count)]
+
+    sizes: dict[int, int] = {}
+    for count in (60, 600):
+        whole = {"city": "Rome", "stops": told(count)}
+        text = dump_json(whole).decode()
+        output: Any = Plan
+        model: Any = ScriptedModel({"text": [*text]})
+        if second:
+            output, model = StructuredOutput(Plan, model=model), ScriptedModel("We go to Rome.")
+        stream = Agent(id="a", model=model).stream("q", structured_output=output)
+        seen = [chunk.to_wire() async for chunk in stream if chunk.type == "object"]
+        objects: list[Any] = [one["object"] for one in seen]
+        assert all(one != other for one, other in pairwise(objects))
+        assert objects[0] == {}
+        assert {"city": "R"} in objects  # of what is short each letter is shown
+        assert len(dump_json(objects[-1])) > 0.95 * len(text)
+        assert await stream.object() == Plan(city="Rome", stops=told(count))
+        sizes[len(text)] = sum(len(dump_json(one)) for one in seen)
+    # One for each letter would be 8,000 times the longer text.
+    assert all(size < 2 * 64 * length for length, size in sizes.items()), sizes
 
 
 async def test_elements() -> None:

@@ -51,7 +51,7 @@ async def structure(run: AgentRun, output: StructuredOutput[Any]) -> AsyncGenera
                 elif isinstance(chunk, FinishChunk):
                     run.transcript.usage = run.transcript.usage + chunk.usage
                     run.meter.answered(answer.entry.name, chunk.usage)
-            found = reader.partial(text)
+            found = reader.partial(text) if reader.is_due(len(text)) else None
             if found is not None:
                 run.emit("object", found)
                 yield

@@ -90,7 +90,7 @@ class StepRecorder:
         self._signature: str | None = None
         self._signer: str | None = None
         self._names: dict[str, str] = {}
-        self._seen = 0
+        self._seen = self._length = 0
 
     @classmethod
     def resumed(
@@ -124,10 +124,12 @@ class StepRecorder:
             else:
                 self._other(chunk)
         if self._reader is not None and len(self._texts) > self._seen:
+            self._length += sum(map(len, self._texts[self._seen :]))
             self._seen = len(self._texts)
-            found = self._reader.partial("".join(self._texts))
-            if found is not None:
-                run.emit("object", found)
+            if self._reader.is_due(self._length):
+                found = self._reader.partial("".join(self._texts))
+                if found is not None:
+                    run.emit("object", found)
 
     @property
     def text(self) -> str:
@@ -277,7 +279,7 @@ class StepRecorder:
         self._text_id = None
         text = "".join(self._texts)
         self._texts.clear()
-        self._seen = 0
+        self._seen = self._length = 0
         self.result.text += text
         if text or own:
             self.result.content.append(TextPart(text, provider_metadata=own))
