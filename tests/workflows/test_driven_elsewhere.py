@@ -189,6 +189,27 @@ async def test_a_run_that_is_deleted_elsewhere_is_stopped_where_it_is_driven(
         assert await here.storage.workflows.get_run("w", "r") is None
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_run_that_vanishes_from_the_storage_has_come_to_nothing(
+    application: Application, calls: Calls, gate: Gate, shared: bool, waits: bool
+) -> None:
+    steps = [blocking(calls, "hold", gate), *([asking(calls, "ask")] if waits else [])]
+    mastra = application(*steps)
+    if not shared:
+        workflow: Any = create_workflow(id="w", input_schema=int, output_schema=int)
+        for step in steps:
+            workflow.then(step)
+        mastra = Mastra(workflows=[workflow.commit()])
+    async with mastra:
+        first = await begun(mastra)
+        await gate.reached.wait()
+        assert await mastra.storage.workflows.delete_run("w", "r")
+        gate.opened.set()
+        assert (await first).status == "canceled"
+        assert await mastra.get_workflow("w").get_run("r") is None
+
+
 async def test_who_looks_at_a_run_that_is_deleted_sees_its_end(
     application: Application, calls: Calls, gate: Gate
 ) -> None:

@@ -461,30 +461,6 @@ async def test_a_run_that_is_deleted_while_it_is_driven_is_cancelled_for_its_hol
     assert (result.status, calls["after"]) == ("canceled", 0)
 
 
-async def test_a_run_that_vanishes_from_the_storage_is_no_success(env: Env, calls: Calls) -> None:
-    gate = Gate()
-    workflow = env.workflow(flow().then(blocking(calls, "b", gate)).commit())
-    run = await workflow.create_run("r")
-    ending = asyncio.ensure_future(run.start(1))
-    await gate.reached.wait()
-    assert await workflow.runtime.store.delete_run("w", "r")  # as another process does
-    gate.opened.set()
-    assert (await ending).status == "canceled"
-    assert await workflow.get_run("r") is None
-
-
-async def test_a_run_that_vanishes_and_then_waits_is_cancelled(env: Env, calls: Calls) -> None:
-    gate = Gate()
-    asks = flow().then(blocking(calls, "b", gate)).then(asking(calls, "ask")).commit()
-    workflow = env.workflow(asks)
-    run = await workflow.create_run("r")
-    ending = asyncio.ensure_future(run.start(1))
-    await gate.reached.wait()
-    assert await workflow.runtime.store.delete_run("w", "r")
-    gate.opened.set()
-    assert (await ending).status == "canceled"
-
-
 async def test_a_deleted_id_can_be_used_again(env: Env, calls: Calls) -> None:
     workflow = env.workflow(flow().then(plus(calls, "a")).commit())
     await (await workflow.create_run("r")).start(1)
