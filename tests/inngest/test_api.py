@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -182,3 +183,39 @@ async def test_a_stream_that_ends_before_it_stands_is_a_server_not_reached() -> 
     async with answering(streaming("")) as (api, _):
         with pytest.raises(NotReached, match="ended before it stood"):
             await api.subscribe("channel", "topic")
+
+
+async def test_a_subscription_that_is_given_up_before_it_stands_leaves_no_stream() -> None:
+    asked = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("token"):
+            return web.json_response({"jwt": "t"})
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        asked.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            left.set()
+        return stream
+
+    left = asyncio.Event()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        client = inngest.Inngest(app_id="app", api_base_url=site.name, is_production=False)
+        subscribing = asyncio.create_task(InngestApi(client).subscribe("c", "t"))
+        async with asyncio.timeout(20):
+            await asked.wait()
+            await asyncio.sleep(0.05)
+            subscribing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await subscribing
+            await left.wait()
+    finally:
+        await runner.cleanup()

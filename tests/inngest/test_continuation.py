@@ -14,7 +14,9 @@ from mastra import ConfigError, Mastra, SQLStorage, StepContext, create_step, cr
 from mastra.clock import SystemClock
 from mastra.inngest import InngestEngine, MastraInngest, limits
 from mastra.inngest.mount import serving_app
+from mastra.storage.base import RunChanges
 from tests.inngest import flows
+from tests.inngest.test_server_side import until
 from tests.inngest.test_workers_at_once import ByTurns
 from tests.support.engines import Calls
 from tests.support.inngest_env import DevServer, Host, inngest_host
@@ -330,3 +332,32 @@ async def test_more_items_than_a_real_server_takes_steps(
 ) -> None:
     async with inngest_host(dev_server, checkpoint=checkpoint) as host:
         await many_items(host, storage, 1100, 1100 if checkpoint else 200)
+
+
+@pytest.mark.parametrize("change", ["deleted", "taken over"])
+async def test_a_run_that_is_somebody_elses_by_then_is_not_handed_on(
+    fake: FakeInngest, storage: SQLStorage, calls: Calls, change: str
+) -> None:
+    ids: list[str] = []
+
+    async def last(data: int) -> int:
+        calls.add("last")
+        if change == "deleted":
+            await storage.workflows.delete_run("w", ids[0])
+        else:
+            changes = RunChanges(status="running", owner="inngest:another")
+            await storage.workflows.update_run("w", ids[0], changes, expected_status=("running",))
+        return data
+
+    flow = create_workflow(id="w", input_schema=int, output_schema=int)
+    flow.then(plus(calls, "a")).then(create_step(id="last", execute=last)).then(plus(calls, "c"))
+    async with inngest_host(fake, checkpoint=True, steps_per_run=2) as host:
+        async with flows.on(host, flow.commit(), storage=storage) as mastra:
+            run = await mastra.get_workflow("w").create_run()
+            ids.append(run.run_id)
+            await run.start_async(1)
+            await until(lambda: any(one.status != "Running" for one in fake.runs.values()))
+            head = await storage.workflows.get_run("w", run.run_id)
+            assert (head and head.owner) == (None if change == "deleted" else "inngest:another")
+    assert calls.names == ["a", "last"]
+    assert len(fake.runs) == 1

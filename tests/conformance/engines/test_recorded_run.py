@@ -164,3 +164,33 @@ async def test_another_result_is_told(env: Env, calls: Calls) -> None:
     data["result"] = {"value": 3}
     replayed = await RecordedRun(data).replay(flow)
     assert replayed.changes == ("The result was {'value': 3}, and is {'value': 2}.",)
+
+
+def line(calls: Calls) -> Any:
+    """A workflow of three steps."""
+    flow = create_workflow(id="w", input_schema=Number, output_schema=Number)
+    for name in ("a", "b", "c"):
+        flow.then(adding(name, 1, calls))
+    return flow.commit()
+
+
+async def test_a_run_that_went_back_is_the_same(env: Env, calls: Calls) -> None:
+    run = await env.workflow(line(calls)).create_run()
+    await run.start({"value": 1})
+    assert (await run.time_travel(step="c", input_data={"value": 10})).unwrap().value == 11
+    ran = [*calls.names]
+    replayed = await (await record_run(run)).replay(line(calls))
+    replayed.check()
+    assert replayed.result.unwrap().value == 11
+    assert calls.names == ran
+
+
+async def test_a_run_that_did_not_end_by_itself_is_asked_for_no_more_than_it_did(
+    env: Env, calls: Calls
+) -> None:
+    run = await env.workflow(line(calls)).create_run()
+    assert (await run.start({"value": 1}, per_step=True)).status == "paused"
+    replayed = await (await record_run(run)).replay(line(calls))
+    replayed.check()
+    assert replayed.result.status == "paused"
+    assert calls.names == ["a"]
