@@ -10,9 +10,20 @@ from typing import Any
 import pytest
 
 from tests.support import hard_limit
-from tests.support.postgres import own_postgres_server, postgres_server, postgres_url
+from tests.support.databases import sqlite_template, sqlite_url
+from tests.support.postgres import own_postgres_server, postgres_server
+from tests.support.postgres_schemas import empty_postgres_url, postgres_schemas, postgres_url
 
-__all__ = ["anyio_backend", "own_postgres_server", "postgres_server", "postgres_url"]
+__all__ = [
+    "anyio_backend",
+    "empty_postgres_url",
+    "own_postgres_server",
+    "postgres_schemas",
+    "postgres_server",
+    "postgres_url",
+    "sqlite_template",
+    "sqlite_url",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -186,11 +186,15 @@ async def running(built: Built, port: int, env: dict[str, str]) -> AsyncIterator
         await process.wait()
 
 
-async def planned(built: Built, port: int, server: str, postgres_url: str) -> list[str]:
+async def planned(built: Built, port: int, server: str, empty_postgres_url: str) -> list[str]:
     """Run the planner on an Inngest server; return which of its steps are stored."""
     async with chat_server() as chat, openmeteo_server() as weather:
         env = {**chat.environment, **weather.environment}
-        env |= {"INNGEST_DEV": server, "INNGEST_BASE_URL": server, "DATABASE_URL": postgres_url}
+        env |= {
+            "INNGEST_DEV": server,
+            "INNGEST_BASE_URL": server,
+            "DATABASE_URL": empty_postgres_url,
+        }
         async with running(built, port, env) as http:
             assert (await http.put("/api/inngest")).status_code == 200
             answer = await http.post(
@@ -204,7 +208,7 @@ async def planned(built: Built, port: int, server: str, postgres_url: str) -> li
         {"activities": "A walk in the park.\n"},
     )
     assert len(chat.requests) == 1
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     rows = await connection.fetch("SELECT key FROM mastra_workflow_journal WHERE key <> ''")
     await connection.close()
     return [row["key"] for row in rows]
@@ -213,12 +217,14 @@ async def planned(built: Built, port: int, server: str, postgres_url: str) -> li
 STEPS = {"fetch-weather", "plan-activities"}
 
 
-async def test_the_planner_runs_through_the_small_server(built: Built, postgres_url: str) -> None:
+async def test_the_planner_runs_through_the_small_server(
+    built: Built, empty_postgres_url: str
+) -> None:
     fake, [port] = FakeInngest(), free_ports(1)
     fake.app = Forward(f"http://127.0.0.1:{port}")
     await fake.start()
     try:
-        stored = await planned(built, port, fake.url, postgres_url)
+        stored = await planned(built, port, fake.url, empty_postgres_url)
     finally:
         await fake.stop()
     assert set(stored) >= STEPS
@@ -231,9 +237,11 @@ async def test_the_planner_runs_through_the_small_server(built: Built, postgres_
 
 @pytest.mark.devserver
 async def test_the_planner_runs_through_a_real_server(
-    built: Built, postgres_url: str, dev_server: DevServer
+    built: Built, empty_postgres_url: str, dev_server: DevServer
 ) -> None:
-    assert set(await planned(built, dev_server.app_port, dev_server.url, postgres_url)) >= STEPS
+    assert (
+        set(await planned(built, dev_server.app_port, dev_server.url, empty_postgres_url)) >= STEPS
+    )
 
 
 async def test_the_images_entry_starts_out_of_its_folder_alone(

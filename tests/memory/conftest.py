@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from mastra.storage.conversations import MemoryStore
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MemoryStore]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStore]:
     """Each of the stores there are."""
     storage: Any
     match request.param:
@@ -22,6 +21,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         case "postgres":
             storage = SQLStorage(request.getfixturevalue("postgres_url"))
         case _:
-            storage = SQLStorage(f"sqlite:///{tmp_path}/memory.db")
+            storage = SQLStorage(request.getfixturevalue("sqlite_url"))
     yield storage.memory
     await storage.aclose()

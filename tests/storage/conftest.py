@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,9 +25,7 @@ def storage_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def storage(
-    storage_name: str, clock: SettableClock, tmp_path: Path, request: pytest.FixtureRequest
-) -> Any:
+def storage(storage_name: str, clock: SettableClock, request: pytest.FixtureRequest) -> Any:
     """A storage that nobody has opened yet."""
     match storage_name:
         case "memory":
@@ -39,7 +36,8 @@ def storage(
             return SQLStorage("sqlite:///:memory:", clock=clock)
         case _:
             durability: Any = "full" if storage_name == "sqlite-full" else "normal"
-            return SQLStorage(f"sqlite:///{tmp_path}/runs.db", durability=durability, clock=clock)
+            url = request.getfixturevalue("sqlite_url")
+            return SQLStorage(url, durability=durability, clock=clock)
 
 
 @pytest.fixture

@@ -62,9 +62,9 @@ def test_processes_open_an_empty_file_at_once(tmp_path: Path) -> None:
     assert asyncio.run(runs_in(url)) == ["r0", "r1", "r2", "r3"]
 
 
-def test_processes_open_an_empty_server_at_once(postgres_url: str) -> None:
-    open_at_once(postgres_url)
-    assert asyncio.run(runs_in(postgres_url)) == ["r0", "r1", "r2", "r3"]
+def test_processes_open_an_empty_server_at_once(empty_postgres_url: str) -> None:
+    open_at_once(empty_postgres_url)
+    assert asyncio.run(runs_in(empty_postgres_url)) == ["r0", "r1", "r2", "r3"]
 
 
 def test_versions_follow_each_other() -> None:
@@ -104,14 +104,14 @@ async def test_a_file_of_an_old_version_is_brought_up_to_date(tmp_path: Path, ve
 
 @pytest.mark.parametrize("version", range(1, LATEST + 1))
 async def test_a_server_of_an_old_version_is_brought_up_to_date(
-    postgres_url: str, version: int
+    empty_postgres_url: str, version: int
 ) -> None:
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     await postgres.upgrade(connection, to=version)
     for row in OLD_ROWS:
         await connection.execute(row)
     await connection.close()
-    async with SQLStorage(postgres_url) as storage:
+    async with SQLStorage(empty_postgres_url) as storage:
         await check_old_data(storage)
 
 
@@ -134,27 +134,27 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
 
 
 async def test_a_migration_that_fails_leaves_the_server_as_it_was(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     await postgres.upgrade(connection, to=1)
     broken = (MIGRATIONS[0], Migration(2, lambda _: ["CREATE TABLE half (x int)", "nonsense"]))
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "MIGRATIONS", broken)
-        storage = SQLStorage(postgres_url)
+        storage = SQLStorage(empty_postgres_url)
         with pytest.raises(StorageError, match=r"Could not open .*nonsense"):
             await storage.open()
         await storage.aclose()
     assert await connection.fetchval("SELECT to_regclass('half')") is None
     assert await connection.fetchval("SELECT max(version) FROM mastra_schema_version") == 1
     await connection.close()
-    async with SQLStorage(postgres_url) as storage:
+    async with SQLStorage(empty_postgres_url) as storage:
         await storage.workflows.create_run(head())
 
 
-async def test_a_server_is_not_asked_for_each_statement(postgres_url: str) -> None:
+async def test_a_server_is_not_asked_for_each_statement(empty_postgres_url: str) -> None:
     asked: list[str] = []
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     with connection.query_logger(lambda record: asked.append(record.query)):
         await postgres.upgrade(connection)
     await connection.close()

