@@ -11,7 +11,7 @@ from typing import Any
 from mastra import Step, StepContext, create_step
 from tests.support.engines import Calls
 
-__all__ = ["Gate", "asking", "blocking", "failing", "plus"]
+__all__ = ["Gate", "asking", "blocking", "failing", "plus", "until_stored"]
 
 
 def plus(calls: Calls, step_id: str, amount: int = 1) -> Step[Any, Any]:
@@ -52,6 +52,16 @@ def failing(calls: Calls, step_id: str, *, times: int = 10**6, **options: Any) -
         return ctx.input_data
 
     return create_step(id=step_id, input_schema=int, output_schema=int, execute=execute, **options)
+
+
+async def until_stored(workflow: Any, *names: str, statuses: Any = ("success",)) -> None:
+    """Wait until the storage has a record of some steps of the run `r`."""
+    for name in names:
+        while True:
+            info = await workflow.get_run("r")
+            if name in info.steps and info.steps[name].status in statuses:
+                break
+            await asyncio.sleep(0.005)
 
 
 class Gate:

@@ -99,7 +99,7 @@ async def test_the_arm_that_was_taken_and_is_gone(waiting: Waiting, calls: Calls
 @pytest.mark.every_engine
 async def test_units_of_a_parallel_in_another_order(waiting: Waiting, calls: Calls) -> None:
     a, beside, unit = plus(calls, "a"), plus(calls, "beside", 10), a_unit(waiting)
-    await waiting.begin(trip([a, side_by_side(beside, unit)]))
+    await waiting.begin(trip([a, side_by_side(beside, unit)]), "beside")
     run = await waiting.deploy(trip([a, side_by_side(unit, beside)]))
     result = await waiting.go_on(run)
     assert result.status == "success", result

@@ -10,7 +10,7 @@ import pytest
 
 from mastra import DefinitionChangedError, Run, RunStateError, Step, create_workflow
 from tests.support.engines import Calls, Env
-from tests.support.waiting import Gate, asking, blocking, plus
+from tests.support.waiting import Gate, asking, blocking, plus, until_stored
 
 Nodes = list[Any]
 SLEEP_S = 1.2
@@ -42,13 +42,14 @@ class Waiting:
             "crashed": blocking(calls, "wait", self.gate),
         }[way]
 
-    async def begin(self, workflow: Any) -> None:
-        """Start a run and wait until it waits."""
+    async def begin(self, workflow: Any, *beside: str) -> None:
+        """Start a run and wait until it waits, and steps beside that are stored."""
         registered = self.env.workflow(workflow)
         run = await registered.create_run("r")
         await run.start_async(1)
         if self.way == "crashed":
             await self.gate.reached.wait()
+            await until_stored(registered, *beside)
             return
         wanted = "suspended" if self.way == "suspended" else "waiting"
         while await run.status() != wanted:

@@ -20,7 +20,7 @@ from mastra import (
 )
 from mastra.testing import FakeClock
 from tests.support.engines import Calls, Env
-from tests.support.waiting import Gate, asking, blocking, plus
+from tests.support.waiting import Gate, asking, blocking, plus, until_stored
 
 
 def flow(id: str = "w", output: Any = int, **options: Any) -> Any:
@@ -33,16 +33,6 @@ async def crashed(env: Env, workflow: Any, gate: Gate, value: Any = 1) -> Run[An
     await run.start_async(value)
     await gate.reached.wait()
     return await next_process(env, gate)
-
-
-async def until_stored(workflow: Any, *names: str, statuses: Any = ("success",)) -> None:
-    """Wait until the storage has a record of some steps."""
-    for name in names:
-        while True:
-            info = await workflow.get_run("r")
-            if name in info.steps and info.steps[name].status in statuses:
-                break
-            await asyncio.sleep(0.005)
 
 
 async def asleep(env: Env, workflow: Any) -> Any:
