@@ -140,6 +140,8 @@ class Host:
         self.client = client_of(url)
         self.fake = fake
         self.transport: MemoryTransport | None = None
+        self._http: net.ThreadAwareAsyncHTTPClient | None = None
+        """The SDK's own, while it is called in memory."""
         self.port = 0
         self.requests = 0
         self._options = options
@@ -181,12 +183,16 @@ class Host:
     def connect_in_memory(self, fake: FakeInngest) -> None:
         """Have the SDK's client and the engine call the small server without a network."""
         self.transport = MemoryTransport(fake.asgi(), fake.url)
-        http = net.ThreadAwareAsyncHTTPClient(transport=self.transport.asgi).initialize()
-        self.client._http_client._http_client = http
+        http = net.ThreadAwareAsyncHTTPClient(transport=self.transport.asgi, trust_env=False)
+        self._http = self.client._http_client._http_client
+        self.client._http_client._http_client = http.initialize()
 
     async def aclose(self) -> None:
         """Close the SDK's connections."""
-        await let_go(self.client)
+        if self._http is None:
+            await let_go(self.client)
+        else:  # none were made
+            self.client._http_client._http_client = self._http
 
     async def sync(self) -> None:
         """Have the server know the functions."""

@@ -31,7 +31,7 @@ class MemoryTransport:
 
     def __init__(self, app: Any, origin: str) -> None:
         self.asgi = StreamingASGITransport(app)
-        self._http = httpx.AsyncClient(transport=self.asgi, base_url=origin)
+        self._http = httpx.AsyncClient(transport=self.asgi, base_url=origin, trust_env=False)
 
     async def send(
         self,

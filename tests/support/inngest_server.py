@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -204,10 +205,17 @@ class FakeInngest:
 
             headers["x-inngest-server-kind"] = "cloud"
             headers["x-inngest-signature"] = str(net.sign_request(body, self.signing_key))
-        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
         url = f"http://127.0.0.1{self.path}?{urlencode(query)}"
-        async with httpx.AsyncClient(transport=transport, timeout=None) as http:
-            return await http.request(method, url, content=body, headers=headers)
+        return await self._http.request(method, url, content=body, headers=headers)
+
+    @cached_property
+    def _http(self) -> httpx.AsyncClient:
+        # One for all requests: to make it takes longer than a request.
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await self.app(scope, receive, send)
+
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, timeout=None, trust_env=False)
 
     def _start_run(self, function: dict[str, Any], event: dict[str, Any]) -> FakeRun:
         run = FakeRun(f"01FAKE{new_id().replace('-', '')[:20].upper()}", function, event)
