@@ -12,9 +12,8 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,48 +29,38 @@ def node_of(folder: Path) -> Path:
     return folder / "node_modules" / "node" / "bin" / "node"
 
 
-def fetch(folder: Path) -> None:
+async def install(folder: Path) -> None:
     """Fetch the packages of a folder, once for what its `package.json` lists.
 
-    Raises:
-        subprocess.CalledProcessError: npm failed; what it said is in `stdout`.
-        subprocess.TimeoutExpired: It took minutes.
+    The test is skipped, with the reason, where that cannot be done. A test that waits no longer ends
+    the install.
     """
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
     wanted = (folder / "package.json").read_text()
     done = folder / _DONE
-    with _locked(folder):
+    async with _locked(folder):
         # An install that was cut off is made again, and so is one of another list.
         if done.exists() and done.read_text() == wanted:
             return
-        subprocess.run(
-            ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"],
-            cwd=folder,
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=400,
-        )
+        options = ["--no-package-lock", "--no-audit", "--no-fund"]
+        code, said, errors = await _run("npm", "install", *options, folder=folder)
+        if code != 0:
+            pytest.skip(f"npm cannot be reached: {(said + errors)[-300:]}")
         done.write_text(wanted)
 
 
-@contextmanager
-def _locked(folder: Path) -> Generator[None]:
+@asynccontextmanager
+async def _locked(folder: Path) -> AsyncGenerator[None]:
     """Keep other processes from installing into a folder. The lock ends with the process too."""
     (folder / "node_modules").mkdir(exist_ok=True)
     with (folder / "node_modules" / ".lock-of-tests").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            await asyncio.sleep(0.1)
         yield
-
-
-async def install(folder: Path) -> None:
-    """Fetch the packages of a folder, or skip the test with the reason."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    try:
-        await asyncio.to_thread(fetch, folder)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"npm cannot be reached: {error.stdout[-300:]}")
 
 
 async def _run(
