@@ -24,6 +24,8 @@ FLOORS = {
     "ai_sdk": 99.0,
     "cli": 95.0,
     "evals": 99.0,
+    "inngest": 96.0,
+    "mastra": 96.0,
     "mcp": 99.0,
     "memory": 98.0,
     "models": 98.0,
@@ -32,7 +34,7 @@ FLOORS = {
     "processors": 98.0,
     "schedules": 97.0,
     "server": 99.0,
-    "testing": 95.0,
+    "testing": 97.0,
 }
 """What was measured of each, by a part of the fast tests. Raise them with what is measured."""
 

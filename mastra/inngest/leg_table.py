@@ -217,6 +217,7 @@ class LegTable:
             "runId": facts.run_id,
             "fnId": facts.function_uuid,
             "qiId": facts.queue_item,
+            "owner": leg.owner,
             **self._mail.noted(leg.publisher.readers),
         }
         if isinstance(known, dict):

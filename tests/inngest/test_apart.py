@@ -16,7 +16,7 @@ from mastra import (
     create_step,
     create_workflow,
 )
-from mastra.inngest import worker_leg
+from mastra.inngest import feed, inquiry, worker_leg
 from mastra.processors import Processor
 from mastra.storage.base import RunChanges
 from mastra.testing import ScriptedModel
@@ -175,11 +175,13 @@ async def test_a_worker_stops_where_its_run_has_been(
     change: str,
 ) -> None:
     monkeypatch.setattr(worker_leg, "WATCH_S", 0.02)
+    monkeypatch.setattr(feed, "QUIET_S", 0.05)
+    monkeypatch.setattr(inquiry, "SOON_S", 0.02)
     began, ran = asyncio.Event(), list[str]()
     storage = SQLStorage(f"sqlite:///{tmp_path / 'runs.db'}")
     async with flows.on(checkpointed, holding(began, ran), storage=storage) as mastra:
         run = await mastra.get_workflow("w").create_run()
-        await run.start_async({"value": 0})
+        waiting = asyncio.create_task(run.start({"value": 0}))
         await began.wait()
         (begun,) = fake.runs.values()
         store = mastra.storage.workflows
@@ -201,3 +203,11 @@ async def test_a_worker_stops_where_its_run_has_been(
             assert head is not None
             assert (head.status, head.owner) == (status, owner)
             assert begun.output["isRepeated"] is True
+        if change == "taken over":
+            await asyncio.sleep(0.3)  # its caller asks, and is told of the other one
+            assert not waiting.done()
+            await store.update_run(
+                "w", run.run_id, RunChanges(status="canceled"), expected_status=("running",)
+            )
+        async with asyncio.timeout(20):
+            assert (await waiting).status == "canceled"
