@@ -12,12 +12,22 @@ from datetime import datetime, timedelta
 from typing import Final, Self
 
 from mastra.clock import Clock, current_clock
+from mastra.given import FLAG, SECONDS, Form, check_given
 from mastra.ids import IdSource, current_ids
 
 __all__ = ["FakeClock", "FakeIds", "fake_ids"]
 
 _LOOKS: Final = 5
 """How often, in the time that a clock takes to see that nothing goes on, it looks."""
+
+_FORMS: Final = {
+    "start": Form(
+        "a datetime, or seconds since 1970",
+        lambda value: isinstance(value, datetime) or SECONDS.holds(value),
+    ),
+    "auto": FLAG,
+    "settle": SECONDS,
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +60,9 @@ class FakeClock:
         auto: Whether it jumps by itself. Otherwise only `advance` moves it.
         settle: For how many seconds of the machine's nothing must have asked it for anything before
             it jumps. Give more where steps really wait beside a sleep, such as for a network.
+
+    Raises:
+        ConfigError: One of them is of another kind.
     """
 
     def __init__(
@@ -59,6 +72,8 @@ class FakeClock:
         auto: bool = True,
         settle: float = 0.005,
     ) -> None:
+        given = {"start": start, "auto": auto, "settle": settle}
+        check_given("FakeClock", given, _FORMS)
         seconds = start.timestamp() if isinstance(start, datetime) else start
         self._now = round(time.time(), 3) if seconds is None else float(seconds)
         self._begun = self._now

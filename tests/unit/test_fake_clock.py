@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from mastra import Agent, InProcessEngine, Mastra, ModelError, create_step, create_workflow
+from mastra import (
+    Agent,
+    ConfigError,
+    InProcessEngine,
+    Mastra,
+    ModelError,
+    create_step,
+    create_workflow,
+)
 from mastra.clock import now_s, sleep, timeout
 from mastra.ids import new_id
 from mastra.testing import FakeClock, ReplayEngine, ScriptedModel, Turn, fake_ids
@@ -190,3 +199,20 @@ def test_its_moments_are_the_same_as_dates() -> None:
     for clock in [FakeClock() for _ in range(20)]:
         moment = datetime.fromtimestamp(clock.now() + 60, UTC)
         assert moment.timestamp() == clock.now() + 60
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"start": "2026-01-01"},
+            "FakeClock: start is '2026-01-01'. It takes a datetime, or seconds",
+        ),
+        ({"start": float("nan")}, "FakeClock: start is nan"),
+        ({"auto": "yes"}, "FakeClock: auto is 'yes'. It takes True or False"),
+        ({"settle": -1}, "FakeClock: settle is -1. It takes a number of seconds from 0"),
+    ],
+)
+def test_what_is_no_time_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        FakeClock(**options)
