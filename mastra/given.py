@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, cast, get_origin
 
 from mastra.errors import ConfigError
 
 __all__ = [
+    "AGE",
     "CLOCK",
     "COUNT",
     "COUNT_FROM_1",
@@ -22,9 +23,11 @@ __all__ = [
     "FUNCTION",
     "IDS",
     "LIST",
+    "LISTING",
     "LIST_OR_FUNCTION",
     "MAPPING",
     "MAPPING_OR_FUNCTION",
+    "MOMENT",
     "SCHEMA",
     "SECONDS",
     "TEXT",
@@ -74,6 +77,8 @@ def check_given(
 
 def shown(value: Any) -> str:
     """Return a value as it is told of in an error: short, whatever it is."""
+    if value is None:
+        return "None"
     if isinstance(value, type):
         return f"the class {value.__name__}"
     kind = type(value).__name__
@@ -159,6 +164,9 @@ DURATION: Final = Form(
     "a number of seconds from 0, or a timedelta",
     lambda value: value >= timedelta(0) if isinstance(value, timedelta) else _is_seconds(value),
 )
+MOMENT: Final = Form("a datetime", lambda value: isinstance(value, datetime))
+AGE: Final = Form("a timedelta", lambda value: isinstance(value, timedelta))
+"""How long ago something was, where seconds are not taken."""
 MAPPING: Final = Form("a dict", lambda value: isinstance(value, Mapping))
 FUNCTION: Final = Form("a function", _is_function)
 MAPPING_OR_FUNCTION: Final = either(MAPPING, FUNCTION)
@@ -172,4 +180,14 @@ SCHEMA: Final = Form("a type that pydantic can validate, such as a model's class
 CLOCK: Final = having("a clock, such as mastra.testing.FakeClock()", "now", "sleep")
 TIME: Final = having("a clock, such as mastra.testing.FakeClock()", "now")
 """For whoever reads the time and waits for nothing."""
+LISTING: Final = {
+    "thread_id": TEXT,
+    "resource_id": TEXT,
+    "from_date": MOMENT,
+    "to_date": MOMENT,
+    "page": COUNT,
+    "per_page": COUNT,
+    "limit": COUNT,
+}
+"""Which of many things are listed."""
 IDS: Final = having("a source of ids, such as mastra.testing.fake_ids()", "new_id")

@@ -11,6 +11,7 @@ from typing import Any, Final, TypedDict, Unpack
 from mastra.clock import ms_from_datetime, now_ms
 from mastra.cron import cron_of
 from mastra.errors import ConfigError, IdTakenError, NotFoundError
+from mastra.given import AGE, LISTING, check_given
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.names import hint, python_names
@@ -296,7 +297,11 @@ class Schedules:
             limit: How many at most.
             from_date: Only from then on.
             to_date: Only before then.
+
+        Raises:
+            ConfigError: An option is of another kind.
         """
+        check_given(f"Triggers of schedule {schedule_id!r}", locals(), LISTING)
         found = await self._firing.store.list_triggers(
             schedule_id,
             from_ms=None if from_date is None else ms_from_datetime(from_date),
@@ -306,7 +311,12 @@ class Schedules:
         return [ScheduleTrigger.of(one) for one in found]
 
     async def delete_triggers_older_than(self, age: timedelta) -> int:
-        """Forget when schedules started things longer ago than this. Return how many."""
+        """Forget when schedules started things longer ago than this. Return how many.
+
+        Raises:
+            ConfigError: It is no length of time.
+        """
+        check_given("Triggers of schedules", {"age": age}, {"age": AGE})
         with surroundings(self._mastra):
             before = now_ms() - int(age.total_seconds() * 1000)
         return await self._firing.store.delete_triggers_before(before)

@@ -9,9 +9,11 @@ told no.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mastra.logs import get_logger
+from mastra.tools.signature import CONTEXT_NAMES
 
 if TYPE_CHECKING:
     from mastra.tools.tool import Tool
@@ -25,15 +27,32 @@ async def asks_approval(tool: Tool[Any, Any], value: Any, context: Any) -> bool:
     Args:
         tool: The tool.
         value: Its input, validated.
-        context: What a policy that takes two arguments is given beside the input.
+        context: What a policy that needs two arguments is given beside the input.
     """
     policy = tool.require_approval
     if not callable(policy):
         return bool(policy)
     try:
-        takes_both = len(inspect.signature(policy).parameters) > 1
-        answer = policy(value, context) if takes_both else policy(value)
+        answer = policy(value, context) if _takes_context(policy) else policy(value)
         return bool(await answer if inspect.isawaitable(answer) else answer)
     except Exception as error:  # noqa: BLE001 - whatever the policy raises, a person decides
         get_logger({"tool": tool.id}).warning("approval policy raised; asking", exc_info=error)
         return True
+
+
+def _takes_context(policy: Callable[..., Any]) -> bool:
+    """Return whether a policy is given the context too.
+
+    A second argument with a default keeps that, as in `lambda value, limit=10: …`, unless it is
+    said to be the context.
+    """
+    by_place = [
+        item
+        for item in inspect.signature(policy).parameters.values()
+        if item.kind not in (item.KEYWORD_ONLY, item.VAR_KEYWORD)
+    ]
+    if len(by_place) < 2:
+        return False
+    second = by_place[1]
+    is_context = second.name in CONTEXT_NAMES or "ToolContext" in str(second.annotation)
+    return is_context or second.default is second.empty

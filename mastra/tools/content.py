@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from mastra.errors import ConfigError
 from mastra.jsonable import Json
 from mastra.models.message_wire import part_to_wire
 from mastra.models.messages import FilePart, ImagePart, TextPart
@@ -29,6 +30,10 @@ class Image:
     url: str | None = None
     """In place of the bytes: where it is."""
 
+    def __post_init__(self) -> None:
+        """Check that there is one of the two."""
+        _check_source(self)
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -42,6 +47,19 @@ class File:
     """The name to show the model."""
     url: str | None = None
     """In place of the bytes: where it is."""
+
+    def __post_init__(self) -> None:
+        """Check that there is one of the two."""
+        _check_source(self)
+
+
+def _check_source(shown: Image | File) -> None:
+    if (shown.data is None) == (shown.url is None):
+        what = "neither" if shown.data is None else "both"
+        raise ConfigError(
+            f"{type(shown).__name__} takes its bytes as `data`, or the `url` where it is, and was "
+            f"given {what}."
+        )
 
 
 _SHOWN = (Image, File, ImagePart, FilePart, TextPart)

@@ -23,12 +23,21 @@ from mastra.threads import run_in_thread
 from mastra.tools.docstrings import describe, inner_of
 from mastra.tools.tool_context import ToolContext
 
-__all__ = ["Call", "Signature", "describe", "hints_of", "name_of", "read_signature"]
+__all__ = [
+    "CONTEXT_NAMES",
+    "Call",
+    "Signature",
+    "describe",
+    "hints_of",
+    "name_of",
+    "read_signature",
+]
 
 Call: TypeAlias = Callable[[Any, ToolContext], Awaitable[Any]]
 """Runs the user's function with a validated input and a context."""
 
-_CONTEXT_NAMES: Final = frozenset(("ctx", "context"))
+CONTEXT_NAMES: Final = frozenset(("ctx", "context"))
+"""What a parameter is called that is given the context, where no annotation says so."""
 _UNPACK: Final = (typing.Unpack, typing_extensions.Unpack)
 
 
@@ -137,7 +146,7 @@ def _contexts(
     annotated = [item for item in single if _is_context(hints.get(item.name))]
     if annotated:
         return annotated
-    return [item for item in single if item.name in _CONTEXT_NAMES and item.name not in hints]
+    return [item for item in single if item.name in CONTEXT_NAMES and item.name not in hints]
 
 
 def _is_context(hint: Any) -> bool:
@@ -291,9 +300,10 @@ def _keys_of(kind: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Yield the keys of a `TypedDict`, each with its type and default."""
     for name, hint in typing_extensions.get_type_hints(kind, include_extras=True).items():
         needed = name in kind.__required_keys__
-        while typing.get_origin(hint) in _MARKS:
+        while (mark := typing.get_origin(hint)) in _MARKS:
             # The class itself knows nothing of marks in annotations that are text.
-            needed = typing.get_origin(hint) in _REQUIRED
+            if mark is not typing_extensions.ReadOnly:
+                needed = mark in _REQUIRED
             hint = typing.get_args(hint)[0]  # noqa: PLW2901
         yield name, (hint, ... if needed else pydantic.Field(default_factory=_nothing))
 
@@ -303,7 +313,12 @@ def _nothing() -> None:
 
 
 _REQUIRED: Final = (typing.Required, typing_extensions.Required)
-_MARKS: Final = (*_REQUIRED, typing.NotRequired, typing_extensions.NotRequired)
+_MARKS: Final = (
+    *_REQUIRED,
+    typing.NotRequired,
+    typing_extensions.NotRequired,
+    typing_extensions.ReadOnly,
+)
 
 
 def _add(

@@ -93,10 +93,15 @@ class Entries(Sequence[Entry | None]):
     def __getitem__(self, index: slice) -> list[Entry | None]: ...
     def __getitem__(self, index: int | slice) -> Entry | list[Entry | None] | None:
         if isinstance(index, slice):
-            start, end, step = index.indices(len(self.items))
-            return self._between(start, end, self.floor)[::step]
+            return self.at(range(len(self.items))[index])
         seq = range(len(self.items))[index]
         return self._between(seq, seq + 1, self.floor)[0]
+
+    def at(self, seqs: range) -> list[Entry | None]:
+        """Return the entries of some seqs, in the order in which those are given."""
+        if seqs.step < 0:
+            return self.at(seqs[::-1])[::-1]
+        return self._between(seqs.start, seqs.stop, self.floor)[:: seqs.step]
 
     def written(self, start: int) -> list[tuple[int, Kind, StepRecord, Any]]:
         """Return what steps wrote from a seq on, with its seq; also what readers no longer get."""
@@ -332,8 +337,7 @@ class Batch(Sequence[Event]):
         return self._event(seq, self._log.entries[seq])
 
     def __iter__(self) -> Iterator[Event]:
-        entries = self._log.entries[self._seqs.start : self._seqs.stop : self._seqs.step]
-        return map(self._event, self._seqs, entries)
+        return map(self._event, self._seqs, self._log.entries.at(self._seqs))
 
     def _event(self, seq: int, entry: Entry | None) -> Event:
         if entry is None:

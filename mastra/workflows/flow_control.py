@@ -7,6 +7,7 @@ the event that begins a leg: `event.data.inputData`, `resourceId`, `requestConte
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
@@ -15,6 +16,7 @@ from typing import Any, Final, TypedDict, cast
 from mastra.dataclass import dataclass
 from mastra.errors import ConfigError
 from mastra.extras import needs
+from mastra.given import COUNT, SECONDS, shown
 from mastra.jsonable import Json, dump_json
 
 __all__ = [
@@ -43,6 +45,7 @@ _MAX_CONCURRENCIES: Final = 2
 _FURTHEST_S: Final = 600
 _REMEMBERED_S: Final = 86_400.0
 """For how long an idempotency key is remembered."""
+_DURATION: Final = re.compile(r"([0-9]{1,12})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -139,7 +142,8 @@ class FlowControl:
             else []
         )
         if "idempotency" in given:
-            rates.append(("idempotency", Rate(1, _REMEMBERED_S, 0, str(given["idempotency"]))))
+            key = _text("idempotency", given["idempotency"])
+            rates.append(("idempotency", Rate(1, _REMEMBERED_S, 0, key)))
         return cls(
             tuple(map(_limit, several)),
             _rate("throttle", given["throttle"]) if "throttle" in given else None,
@@ -219,16 +223,15 @@ def duration_s(value: Any, what: str) -> float:
     Raises:
         ConfigError: It is no number of seconds, `timedelta` or text such as "10s".
     """
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    text = str(value)
-    if text[:-1].isdigit() and text[-1:] in _UNITS:
-        return float(int(text[:-1]) * _UNITS[text[-1]])
-    raise ConfigError(
-        f"{what} must be seconds, a timedelta or a text such as '10s', not {value!r}."
-    )
+    seconds: Any = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(value, str) and (told := _DURATION.fullmatch(value)) is not None:
+        seconds = int(told[1]) * _UNITS[told[2]]
+    # More is no time that anybody waits for, and none that a calendar has.
+    if not SECONDS.holds(seconds) or seconds > timedelta.max.total_seconds():
+        raise ConfigError(
+            f"{what} must be seconds, a timedelta or a text such as '10s', not {shown(value)}."
+        )
+    return float(seconds)
 
 
 def _fields(
@@ -242,10 +245,24 @@ def _fields(
         given = {name: getattr(given, name) for name in known if hasattr(given, name)} or given
     if not isinstance(given, Mapping):
         raise ConfigError(f"{what} must be a mapping with {', '.join(known)}, not {given!r}.")
-    found = dict(cast("Mapping[str, Any]", given))
+    found = {str(name): value for name, value in cast("Mapping[Any, Any]", given).items()}
     if unknown := sorted(set(found) - set(known)):
         raise ConfigError(f"{what} has no {', '.join(unknown)}. Known: {', '.join(known)}.")
+    for name in known:
+        if name in _EXPRESSIONS:
+            _text(f"{what}.{name}", found.get(name))
     return {name: found.get(name) for name in known}
+
+
+_EXPRESSIONS: Final = ("key", "run")
+
+
+def _text(what: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(
+            f"{what} must be an expression, such as 'event.data.inputData.user', not {shown(value)}."
+        )
+    return value
 
 
 def _count(what: str, value: Any) -> int:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from mastra.errors import MastraError, WorkflowDefinitionError
 from mastra.failures import call_user
+from mastra.given import FUNCTION, SCHEMA, TEXT, Form, check_given
 from mastra.jsonable import to_kept
 from mastra.late import LateModule
-from mastra.schema import schema_of
+from mastra.names import hint
+from mastra.schema import SchemaMismatch, schema_of
 from mastra.workflows.step import Step
 from mastra.workflows.step_context import StepContext
 
@@ -28,6 +30,22 @@ __all__ = ["map_function"]
 
 _KINDS = ("step", "init_data", "value", "request_context_path", "template", "fn")
 _CAMEL = {"initData": "init_data", "requestContextPath": "request_context_path"}
+
+
+def _names_steps(value: Any) -> bool:
+    several = cast("Sequence[Any]", value if isinstance(value, (list, tuple)) else [value])
+    return bool(several) and all(isinstance(getattr(one, "id", one), str) for one in several)
+
+
+_FORMS: Final = {"path": TEXT, "schema": SCHEMA}
+"""What a source may have beside what it names."""
+_NAMED: Final = {
+    "step": Form("a step, its id, or a list of them", _names_steps),
+    "request_context_path": TEXT,
+    "template": TEXT,
+    "fn": FUNCTION,
+}
+"""What the kinds of sources name that do not take any value."""
 _PLACE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -69,22 +87,15 @@ def _reader(source: Any, map_id: str, key: str) -> Callable[[StepContext[Any]], 
     if not isinstance(source, Mapping):
         raise WorkflowDefinitionError(f"{where}: a source is a dict or a function.")
     plain = {_CAMEL.get(str(k), str(k)): v for k, v in cast("Mapping[Any, Any]", source).items()}
-    kinds = [kind for kind in _KINDS if kind in plain]
-    if len(kinds) != 1:
-        raise WorkflowDefinitionError(
-            f"{where}: a source names exactly one of {', '.join(map(repr, _KINDS))}, not "
-            f"{sorted(plain)}."
-        )
-    kind = kinds[0]
-    given, path = plain[kind], plain.get("path", ".")
-    schema = None if plain.get("schema") is None else schema_of(plain["schema"])
+    kind = _kind_of(plain, where)
+    given, path, type_ = plain[kind], plain.get("path") or ".", plain.get("schema")
     match kind:
         case "step":
             return lambda ctx: _dig(_first_result(ctx, given), path, where)
         case "init_data":
             return lambda ctx: _dig(ctx.get_init_data(), path, where)
         case "value":
-            value = given if schema is None else schema.load(given)
+            value = given if type_ is None else _checked(given, type_, where)
             return lambda _: value
         case "request_context_path":
             return lambda ctx: _dig(ctx.request_context.to_dict(), given, where)
@@ -92,6 +103,36 @@ def _reader(source: Any, map_id: str, key: str) -> Callable[[StepContext[Any]], 
             return lambda ctx: _fill(given, ctx, where)
         case _:
             return given
+
+
+def _kind_of(source: Mapping[str, Any], where: str) -> str:
+    """Return what a source is of, once all that it says can be meant."""
+    kinds = [kind for kind in _KINDS if kind in source]
+    if len(kinds) != 1:
+        raise WorkflowDefinitionError(
+            f"{where}: a source names exactly one of {', '.join(map(repr, _KINDS))}, not "
+            f"{sorted(source)}."
+        )
+    kind = kinds[0]
+    unknown = source.keys() - {kind, *_FORMS}
+    if unknown:
+        raise WorkflowDefinitionError(
+            f"{where}: a source has no {min(unknown)!r}: beside {kind!r} it may have "
+            f"{', '.join(map(repr, _FORMS))}.{hint(unknown, _FORMS)}"
+        )
+    check_given(where, source, {**_FORMS, **_NAMED}, WorkflowDefinitionError)
+    if source[kind] is None and kind in _NAMED:
+        raise WorkflowDefinitionError(f"{where}: {kind} takes {_NAMED[kind].words}, not None.")
+    return kind
+
+
+def _checked(value: Any, type_: Any, where: str) -> Any:
+    try:
+        return schema_of(type_).load(value)
+    except SchemaMismatch as mismatch:
+        raise WorkflowDefinitionError(
+            f"{where}: the value is not of its schema: {mismatch}."
+        ) from None
 
 
 def _first_result(ctx: StepContext[Any], steps: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from mastra.cron import cron_of
 from mastra.errors import ConfigError
+from mastra.given import MAPPING, Form, check_given
 from mastra.jsonable import Json
 from mastra.names import hint, python_name
 from mastra.request_context import RequestContext
@@ -66,14 +67,21 @@ def schedules_of(given: Any, spec: WorkflowSpec) -> tuple[WorkflowSchedule, ...]
     return found
 
 
+_FORMS: Final = {
+    "id": Form("text that is not empty", lambda value: isinstance(value, str) and value != ""),
+    "metadata": MAPPING,
+}
+
+
 def _schedule(given: Any, spec: WorkflowSpec) -> WorkflowSchedule:
     if not isinstance(given, WorkflowSchedule):
         given = _from_mapping(given, spec)
+    what = f"A schedule of workflow {spec.id!r}"
+    check_given(what, {"id": given.id, "metadata": given.metadata}, _FORMS)
     cron_of(given.cron, given.timezone)
     if given.catch_up not in CATCH_UP:
         raise ConfigError(
-            f"A schedule of workflow {spec.id!r} has catch_up={given.catch_up!r}. Use one of "
-            f"{', '.join(map(repr, CATCH_UP))}."
+            f"{what} has catch_up={given.catch_up!r}. Use one of {', '.join(map(repr, CATCH_UP))}."
         )
     target_values(spec, given.input_data, given.initial_state, given.request_context)
     return given
@@ -83,7 +91,7 @@ def _from_mapping(given: Any, spec: WorkflowSpec) -> WorkflowSchedule:
     known = [one.name for one in fields(WorkflowSchedule)]
     named = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
     options: dict[str, Any] = {
-        python_name(name, known) or name: value for name, value in named.items()
+        python_name(str(name), known) or str(name): value for name, value in named.items()
     }
     unknown = options.keys() - set(known)
     if unknown or "cron" not in options:

@@ -107,10 +107,11 @@ class RetryConfig:
 
     def delay_before(self, retry: int) -> float:
         """Return the seconds to wait before a retry, the first being 1."""
+        delay = seconds_of(self.delay, "delay")
         try:
-            delay = seconds_of(self.delay, "delay") * self.factor ** (retry - 1)
+            delay = delay * self.factor ** (retry - 1) if delay else 0.0
         except OverflowError:  # so often multiplied that there is no such number
-            delay = math.inf if self.delay else 0.0
+            delay = math.inf
         if self.max_delay is not None:
             delay = min(delay, seconds_of(self.max_delay, "max_delay"))
         return delay

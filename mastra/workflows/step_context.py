@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Coroutine, Mapping
+from dataclasses import fields, is_dataclass
 from time import monotonic
 from typing import Any, Generic, NoReturn, cast
 
@@ -15,6 +16,7 @@ from typing_extensions import TypeVar
 
 from mastra.errors import ConfigError, NotFoundError, RunStateError, StepValidationError
 from mastra.errors import ValidationError as MastraValidationError
+from mastra.given import shown
 from mastra.jsonable import Json, to_jsonable
 from mastra.logs import BoundLogger, get_logger
 from mastra.names import python_names
@@ -275,18 +277,15 @@ class StepContext(Generic[In]):
         The call is all it takes, in a plain function too: what it gives need not be awaited.
 
         Args:
-            values: A mapping, or a pydantic model of which the fields that were set count.
+            values: A mapping, a pydantic model of which the fields that were set count, or a
+                dataclass of which all count.
 
         Raises:
-            StepValidationError: The merged state does not meet the state schema.
+            StepValidationError: It is none of these, or the merged state does not meet the state
+                schema.
             SerializationError: A value cannot be JSON.
         """
-        set_ones: set[str] | None = getattr(values, "model_fields_set", None)
-        plain: dict[str, Any] = (
-            dict(cast("Mapping[str, Any]", values))
-            if set_ones is None
-            else {name: part for name, part in cast("Any", values) if name in set_ones}
-        )
+        plain = self._plain_state(values)
         what = f"State set by step {self._record.step_id!r}"
         schema = self._state_schema()
         if schema:
@@ -301,6 +300,21 @@ class StepContext(Generic[In]):
             delta = {key: checked.get(key, value) for key, value in delta.items()}
         self._delta = {**(self._delta or {}), **delta}
         return DONE
+
+    def _plain_state(self, values: Any) -> dict[str, Any]:
+        if isinstance(values, Mapping):
+            return dict(cast("Mapping[str, Any]", values))
+        set_ones: set[str] | None = getattr(values, "model_fields_set", None)
+        if set_ones is not None:
+            return {name: part for name, part in values if name in set_ones}
+        if is_dataclass(values) and not isinstance(values, type):
+            return {one.name: getattr(values, one.name) for one in fields(values)}
+        raise StepValidationError(
+            f"State set by step {self._record.step_id!r} is {shown(values)}: give a dict of what is "
+            "to be changed, or a pydantic model or a dataclass.",
+            code="WORKFLOW_STEP_STATE_VALIDATION_FAILED",
+            details={"stepId": self._record.step_id},
+        )
 
     def _bad_state(self, what: str, mismatch: SchemaMismatch) -> MastraValidationError:
         step_id = self._record.step_id

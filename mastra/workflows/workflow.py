@@ -277,7 +277,13 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             id: Its id; by default `sleep_<workflow id>_<n>`.
         """
         if not callable(duration):
-            seconds_of(duration, f"Sleep in workflow {self.id!r}")
+            what = f"Sleep in workflow {self.id!r}"
+            if seconds_of(duration, what) > timedelta.max.total_seconds():
+                raise WorkflowDefinitionError(
+                    f"{what} has no end. To wait for something to happen, suspend the run in a step "
+                    "and resume it when it is time.",
+                    code="SLEEP_TOO_LONG",
+                )
         return self._sleep("sleep", duration, id)
 
     def sleep_until(self, moment: datetime | Dynamic, *, id: str | None = None) -> Self:

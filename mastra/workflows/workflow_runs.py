@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, Self, get_args
@@ -20,6 +20,7 @@ from mastra.errors import (
     WorkflowDefinitionError,
 )
 from mastra.failures import error_to_json
+from mastra.given import AGE, LISTING, Form, check_given
 from mastra.ids import new_id
 from mastra.logs import get_logger
 from mastra.names import hint, python_names
@@ -53,7 +54,13 @@ def _check_id(name: str, given: Any) -> None:
         raise ConfigError(f"{name} is {given!r}: give text that is not empty, or leave it out.")
 
 
-def _check_listing(status: Any, page: Any, per_page: Any) -> None:
+_STATUS: Final = Form(
+    "a status, or several of them",
+    lambda value: isinstance(value, Collection) and not isinstance(value, bytes),
+)
+
+
+def _check_statuses(status: Any) -> None:
     known = get_args(RunStatus)
     wanted = [status] if isinstance(status, str) else [*(status or ())]
     unknown = [item for item in wanted if item not in known]
@@ -62,9 +69,6 @@ def _check_listing(status: Any, page: Any, per_page: Any) -> None:
             f"Runs have no status {unknown[0]!r}. There are: {', '.join(known)}."
             f"{hint(map(str, unknown[:1]), known)}"
         )
-    for name, number in (("page", page), ("per_page", per_page)):
-        if number is not None and (not isinstance(number, int) or number < 0):
-            raise ConfigError(f"{name} is {number!r}: give a number from 0.")
 
 
 @python_names
@@ -224,10 +228,11 @@ class WorkflowRuns(Generic[In, Out]):
             per_page: How many a page has; `None` for all.
 
         Raises:
-            ConfigError: There is no such state or page.
+            ConfigError: There is no such state or page, or an option is of another kind.
         """
         spec, store = self.spec, self.runtime.store
-        _check_listing(status, page, per_page)
+        check_given(f"Runs of workflow {spec.id!r}", locals(), {**LISTING, "status": _STATUS})
+        _check_statuses(status)
         found = await store.list_runs(
             spec.id,
             status=(status,) if isinstance(status, str) else status,
@@ -305,7 +310,12 @@ class WorkflowRuns(Generic[In, Out]):
         return await runtime.store.delete_run(spec.id, run_id)
 
     async def delete_runs_older_than(self, age: timedelta) -> int:
-        """Remove runs that ended longer ago than this. Return how many."""
+        """Remove runs that ended longer ago than this. Return how many.
+
+        Raises:
+            ConfigError: It is no length of time.
+        """
+        check_given(f"Runs of workflow {self.spec.id!r}", {"age": age}, {"age": AGE})
         with self.runtime.surroundings():
             before = now_ms() - int(age.total_seconds() * 1000)
         ended = ("success", "failed", "tripwire", "canceled")

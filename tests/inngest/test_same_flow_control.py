@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,23 @@ async def test_workflows_of_one_key_share_a_limit_where_they_say_so() -> None:
         ({"rate_limit": {"limit": 1, "period": 1, "burst": 2}}, "has no burst"),
         ({"debounce": 5}, "must be a mapping"),
         ({"singleton": "sometimes"}, "skip"),
+        ({"singleton": {"mode": "skip", "key": 5}}, "singleton.key must be an expression"),
+        ({"singleton": True}, "must be a mapping"),
+        ({"concurrency": {"limit": 1, "key": ["user"]}}, "concurrency.key must be an expression"),
+        ({"concurrency": {1: 2}}, "has no 1"),
+        ({"priority": {"run": 5}}, "priority.run must be an expression"),
+        ({"idempotency": {"key": "event.data.n"}}, "idempotency must be an expression"),
+        ({"throttle": {"limit": 1, "period": 1, "burst": -1}}, "burst must be a whole number"),
+        ({"throttle": {"limit": 1, "period": 1, "burst": "2"}}, "burst must be a whole number"),
+        ({"throttle": {"limit": 1, "period": "10 s"}}, "such as '10s', not '10 s'"),
+        ({"debounce": {"period": -5}}, "must be seconds"),
+        ({"debounce": {"period": float("nan")}}, "must be seconds"),
+        ({"debounce": {"period": float("inf")}}, "must be seconds"),
+        ({"debounce": {"period": 10**400}}, "must be seconds"),
+        ({"debounce": {"period": True}}, "must be seconds"),
+        ({"debounce": {"period": "²s"}}, "must be seconds"),
+        ({"debounce": {"period": "999999999999w"}}, "must be seconds"),
+        ({"debounce": {"period": "5s", "timeout": timedelta(-1)}}, "debounce.timeout must be"),
     ],
 )
 def test_what_is_no_flow_control_is_refused_where_it_is_declared(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -355,6 +355,13 @@ async def test_old_fires_are_forgotten() -> None:
         ([HOURLY, {**HOURLY, "id": "a"}], "an id of its own"),
         ([{**HOURLY, "id": "a"}, {**HOURLY, "id": "a"}], "an id of its own"),
         ("@daily", "'cron'"),
+        ({**HOURLY, 1: 2}, "'cron'"),
+        ({**HOURLY, "id": 5}, "id is 5"),
+        ({**HOURLY, "id": ""}, "not empty"),
+        ([{**HOURLY, "id": ["a"]}], r"id is \['a'\]"),
+        ({**HOURLY, "metadata": 5}, "metadata is 5"),
+        ({**HOURLY, "timezone": 5}, "time zone"),
+        ({"cron": ["0 9 * * *"]}, "a text such as"),
     ],
 )
 def test_what_is_no_schedule_is_refused_where_it_is_declared(schedule: Any, message: str) -> None:
@@ -367,6 +374,17 @@ def test_an_input_that_the_workflow_does_not_take_is_refused() -> None:
         create_workflow(
             id="w", input_schema=int, output_schema=int, schedule={**HOURLY, "input_data": "x"}
         )
+
+
+async def test_triggers_are_listed_and_forgotten_by_moments_and_ages() -> None:
+    async with Mastra(workflows=[flow([], schedule=HOURLY)]) as mastra:
+        first, last = datetime.min, datetime.max  # noqa: DTZ901 - local time has no such dates
+        between = mastra.schedules.list_triggers("wf_flow", from_date=first, to_date=last)
+        assert await between == []
+        with pytest.raises(ConfigError, match=r"from_date is '2026-01-01'.*a datetime"):
+            await mastra.schedules.list_triggers("wf_flow", from_date=cast("Any", "2026-01-01"))
+        with pytest.raises(ConfigError, match=r"age is 30.*a timedelta"):
+            await mastra.schedules.delete_triggers_older_than(cast("Any", 30))
 
 
 @pytest.mark.parametrize(

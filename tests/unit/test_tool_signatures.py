@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired, Optional, Unpack
 
 import pytest
 from pydantic import BaseModel, Field
-from typing_extensions import TypedDict
+from typing_extensions import ReadOnly, TypedDict
 
 from mastra import Agent, ToolContext, create_tool, tool
 from mastra.errors import ConfigError
@@ -164,6 +164,22 @@ async def test_named_ones_by_a_typed_dict() -> None:
     given = {"what": "a", "size": 1, "colour": "red"}
     assert await paint.execute(given) == "a/{'size': 1, 'colour': 'red'}"
     assert (await paint.execute({**given, "other": 1}))["error"] is True
+
+
+class Fixed(TypedDict):
+    size: ReadOnly[int]
+    colour: NotRequired[ReadOnly[str]]
+    shape: ReadOnly[NotRequired[str]]
+
+
+async def test_a_typed_dict_may_say_that_nobody_changes_it() -> None:
+    @tool
+    def paint(**options: Unpack[Fixed]) -> str:
+        return f"{options}"
+
+    assert required(paint) == ["size"]
+    assert await paint.execute({"size": 1, "shape": "round"}) == "{'size': 1, 'shape': 'round'}"
+    assert (await paint.execute({"colour": "red"}))["error"] is True
 
 
 async def test_names_that_models_have_for_themselves() -> None:

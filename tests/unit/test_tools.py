@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from mastra import Agent, create_step, create_tool, create_workflow
+from mastra import Agent, RequestContext, ToolContext, create_step, create_tool, create_workflow
 from mastra.errors import ConfigError, ToolError
 from mastra.models.messages import FilePart, ImagePart, TextPart, ToolResultPart
 from mastra.stream.abort import AbortSignal
 from mastra.testing import ScriptedModel, ToolCall
+from mastra.tools.approval import asks_approval
 from mastra.tools.content import File, Image, content_to_json
 from mastra.tools.tool import as_tool
 
@@ -43,6 +46,69 @@ pytestmark = pytest.mark.anyio
 def test_what_a_tool_shows_is_told_apart_from_data(given: Any, blocks: Any) -> None:
     found = content_to_json(given)
     assert found == (None if blocks is None else {"type": "content", "value": blocks})
+
+
+@pytest.mark.parametrize("kind", [Image, File])
+@pytest.mark.parametrize(
+    ("given", "said"), [({}, "neither"), ({"data": b"a", "url": "http://a/b"}, "both")]
+)
+def test_a_picture_or_a_file_is_its_bytes_or_where_it_is(
+    kind: Any, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{kind.__name__} takes its bytes.*given {said}"):
+        kind(**given)
+
+
+def asked_with_default(value: dict[str, int], limit: int = 10) -> bool:
+    return value["amount"] > limit
+
+
+def asked_with_name(value: dict[str, int], *, limit: int = 10) -> bool:
+    return value["amount"] > limit
+
+
+def asked_with_context(value: dict[str, int], ctx: ToolContext) -> bool:
+    return value["amount"] > ctx.request_context.get("limit")
+
+
+def asked_with_optional_context(value: dict[str, int], where: ToolContext | None = None) -> bool:
+    return where is None or value["amount"] > where.request_context.get("limit")
+
+
+def asked_with_named_context(value: Any, context: Any = None) -> bool:
+    return value["amount"] > context.request_context.get("limit")
+
+
+def asked_with_rest(value: Any, *rest: Any) -> bool:
+    return value["amount"] > rest[0].request_context.get("limit")
+
+
+def asked_with_all(*given: Any) -> bool:
+    return given[0]["amount"] > 10 and len(given) == 1
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        asked_with_default,
+        asked_with_name,
+        partial(asked_with_default, limit=10),
+        asked_with_context,
+        asked_with_optional_context,
+        asked_with_all,
+        asked_with_named_context,
+        asked_with_rest,
+    ],
+)
+@pytest.mark.parametrize(("amount", "asks"), [(5, False), (15, True)])
+async def test_a_policy_is_called_with_what_it_takes(
+    policy: Any, amount: int, asks: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    spend = create_tool("spend", "Spend.", dict, execute=lambda given: given["amount"])
+    context = ToolContext(request_context=RequestContext({"limit": 10}))
+    asked = asks_approval(replace(spend, require_approval=policy), {"amount": amount}, context)
+    assert await asked is asks
+    assert not caplog.records  # one that raises is taken for a yes
 
 
 @pytest.mark.parametrize("part", [ImagePart(b"a", "image/png"), FilePart(b"a", "text/plain")])

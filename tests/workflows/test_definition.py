@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -222,6 +223,14 @@ def test_a_backoff_multiplies_the_delay_up_to_its_limit() -> None:
     assert [config.delay_before(retry) for retry in (1, 2, 3, 4)] == [1, 2, 4, 5]
 
 
+def test_no_delay_stays_none_however_it_is_multiplied() -> None:
+    config = RetryConfig(attempts=3, backoff=math.inf)
+    assert [config.delay_before(retry) for retry in (1, 2, 3)] == [0, 0, 0]
+    often = RetryConfig(attempts=5000, delay=1, backoff=2.0, max_delay=60)
+    assert often.delay_before(5000) == 60
+    assert RetryConfig(attempts=5000, delay=1, backoff=2.0).delay_before(5000) == math.inf
+
+
 @pytest.mark.parametrize("retries", [-1, 1.5, "2"])
 def test_retries_are_a_number_of_extra_tries(retries: Any) -> None:
     with pytest.raises(WorkflowDefinitionError, match="retries"):
@@ -304,3 +313,26 @@ def test_the_input_type_may_stand_in_the_context() -> None:
 def test_a_map_names_exactly_one_source_for_each_key(source: Any) -> None:
     with pytest.raises(WorkflowDefinitionError, match="Map 'turn'"):
         start().map(source, id="turn")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"step": "a", "path": 5}, "path is 5"),
+        ({"step": "a", "pth": "total"}, "no 'pth'.*Did you mean 'path'"),
+        ({"step": []}, "a step, its id, or a list"),
+        ({"step": 5}, "a step, its id, or a list"),
+        ({"step": None}, "a step, its id, or a list"),
+        ({"template": 5}, "template is 5"),
+        ({"request_context_path": None}, "takes text, not None"),
+        ({"requestContextPath": ["user"]}, "takes text"),
+        ({"fn": "ctx.input_data"}, "It takes a function"),
+        ({"value": "many", "schema": int}, "not of its schema"),
+        ({"value": 1, "schema": 5}, "schema is 5"),
+    ],
+)
+def test_what_a_source_of_a_map_names_is_looked_at_where_it_is_written(
+    source: Any, said: str
+) -> None:
+    with pytest.raises(WorkflowDefinitionError, match=f"Map 'turn', key 'x'.*{said}"):
+        start().map({"x": source}, id="turn")

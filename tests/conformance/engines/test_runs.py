@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel, Field
 
 from mastra import (
+    ConfigError,
     InputValidationError,
     RunNotFoundError,
     RunStateError,
@@ -398,6 +399,26 @@ async def test_active_runs(env: Env, calls: Calls) -> None:
     gate.opened.set()
     await run.result()
     assert (await workflow.list_active_runs()).total == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"status": 5}, "status is 5"),
+        ({"status": ["done"]}, "no status 'done'"),
+        ({"resource_id": 5}, "resource_id is 5"),
+        ({"from_date": "2026-01-01"}, "from_date is '2026-01-01'"),
+        ({"to_date": date(2026, 1, 1)}, "to_date is an object of class date"),
+        ({"page": -1}, "page is -1"),
+        ({"per_page": True}, "per_page is True"),
+    ],
+)
+async def test_what_no_listing_can_be_asked_for(env: Env, options: Any, said: str) -> None:
+    workflow = env.workflow(flow().then(plus(Calls(), "a")).commit())
+    with pytest.raises(ConfigError, match=said):
+        await workflow.list_runs(**options)
+    with pytest.raises(ConfigError, match="age is 30"):
+        await workflow.delete_runs_older_than(cast("Any", 30))
 
 
 async def test_runs_are_listed_between_the_ends_of_the_calendar(env: Env, calls: Calls) -> None:

@@ -208,6 +208,13 @@ def test_what_is_never_a_length_of_time_is_refused_where_it_is_written(seconds: 
         start().sleep(seconds)
 
 
+@pytest.mark.parametrize("seconds", [float("inf"), 10**400, 1e307])
+def test_a_sleep_without_an_end_is_refused_where_it_is_written(seconds: float) -> None:
+    with pytest.raises(WorkflowDefinitionError, match="has no end") as refused:
+        start().sleep(seconds)
+    assert refused.value.code == "SLEEP_TOO_LONG"
+
+
 async def test_weeks_of_sleep_and_days_between_retries_take_no_time(env: Env, calls: Calls) -> None:
     if not isinstance(env.clock, FakeClock):
         pytest.skip("a real server sleeps in real time")

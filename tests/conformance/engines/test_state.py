@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -133,6 +134,35 @@ async def test_a_model_sets_the_fields_that_it_was_given(env: Env) -> None:
     workflow = chain("w", create_step(execute=execute), state_schema=State)
     result = await env.start(workflow, {"value": 1}, initial_state={"names": ["a"]})
     assert result.state == {"total": 3, "names": ["a"]}
+
+
+@dataclass(frozen=True)
+class Count:
+    total: int = 0
+    names: tuple[str, ...] = ()
+
+
+async def test_a_dataclass_sets_all_of_its_fields(env: Env) -> None:
+    async def execute(ctx: StepContext[Number]) -> Number:
+        await ctx.set_state(replace(ctx.state, total=ctx.state.total + 3))
+        return ctx.input_data
+
+    workflow = chain("w", create_step(execute=execute), state_schema=Count)
+    result = await env.start(workflow, {"value": 1}, initial_state=Count(1, ("a",)))
+    assert result.state == {"total": 4, "names": ["a"]}
+
+
+@pytest.mark.parametrize("given", [5, "total", None, [1], Count])
+async def test_what_is_no_state_fails_the_step_in_plain_words(env: Env, given: Any) -> None:
+    def execute(ctx: StepContext[Number]) -> Number:
+        ctx.set_state(given)
+        return ctx.input_data
+
+    result = await env.start(chain("w", create_step(id="s", execute=execute)), {"value": 1})
+    assert isinstance(result, WorkflowFailed)
+    assert result.error.code == "WORKFLOW_STEP_STATE_VALIDATION_FAILED"
+    assert "State set by step 's' is" in result.error.message
+    assert "give a dict" in result.error.message
 
 
 async def test_changing_the_object_itself_changes_nothing(env: Env) -> None:
