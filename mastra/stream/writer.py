@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Generator, Mapping
 from typing import Any, Protocol
 
 from mastra.errors import ValidationError
+from mastra.given import shown
 
 __all__ = ["DONE", "Done", "NullWriter", "Writer", "custom_type"]
 
@@ -72,6 +73,12 @@ def custom_type(chunk: Mapping[str, Any], who: str) -> str:
     Raises:
         ValidationError: The type does not begin with `data-`, or there is no `data`.
     """
+    given: Any = chunk
+    if not isinstance(given, Mapping):
+        raise ValidationError(
+            f'{who} wrote {shown(given)} as a custom chunk: it is a dict, {{"type": "data-…", "data": …}}.',
+            code="CUSTOM_CHUNK_INVALID",
+        )
     kind = chunk.get("type")
     if isinstance(kind, str) and kind.startswith("data-") and "data" in chunk:
         return kind

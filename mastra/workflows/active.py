@@ -6,6 +6,7 @@ to it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
 from typing import Any, Final, Protocol, TypeAlias
@@ -382,4 +383,9 @@ class ActiveRun:
 
     def add_usage(self, usage: Mapping[str, Any]) -> None:
         """Add the tokens that an agent used to the run's."""
-        self.usage = {key: total + int(usage.get(key) or 0) for key, total in self.usage.items()}
+        self.usage = {key: total + _tokens(usage.get(key)) for key, total in self.usage.items()}
+
+
+def _tokens(said: Any) -> int:
+    # What a step writes may look like an agent's chunk and be none.
+    return int(said) if isinstance(said, (int, float)) and math.isfinite(said) else 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from time import monotonic
 from typing import Any, Generic, NoReturn, cast
@@ -129,10 +129,12 @@ def count_usage(run: ActiveRun, value: Any) -> None:
     if isinstance(value, Written):
         run.add_usage(value.usage)
     elif isinstance(value, dict) and cast("dict[str, Json]", value).get("type") == "finish":
-        chunk = cast("dict[str, Any]", value)
-        payload = cast("dict[str, Any]", chunk.get("payload") or {})
-        output = cast("dict[str, Any]", payload.get("output") or {})
-        run.add_usage(output.get("usage") or {})
+        usage: Any = cast("dict[str, Any]", value)
+        for part in ("payload", "output", "usage"):
+            # It may be something of the user's own that is called so.
+            usage = cast("dict[str, Any]", usage).get(part) if isinstance(usage, dict) else None
+        if isinstance(usage, dict):
+            run.add_usage(cast("dict[str, Any]", usage))
 
 
 @python_names
@@ -333,9 +335,12 @@ class StepContext(Generic[In]):
             step: The step or its id; inside a nested workflow, one of that workflow.
 
         Raises:
+            ConfigError: It is neither.
             NotFoundError: The workflow has no such step.
         """
-        step_id: str = step if isinstance(step, str) else step.id
+        step_id: Any = step if isinstance(step, str) else getattr(step, "id", None)
+        if not isinstance(step_id, str):
+            raise ConfigError(f"get_step_result takes a step or its id, not {shown(step)}.")
         record = self._run.latest.get(self._scope.names + step_id)
         if record is None or record.status not in ("success", "bailed"):
             if record is None and step_id.partition(".")[0] not in self._scope.spec.steps:
@@ -365,10 +370,12 @@ class StepContext(Generic[In]):
         Args:
             payload: What whoever resumes needs to know.
             resume_label: One or more names by which the run can be resumed here.
+
+        Raises:
+            ConfigError: A name is no text.
         """
         self._refuse_outside_a_step("suspend")
-        labels = (resume_label,) if isinstance(resume_label, str) else tuple(resume_label or ())
-        raise self._ended_with(Suspend(payload, labels))
+        raise self._ended_with(Suspend(payload, _labels(resume_label)))
 
     def bail(self, result: Any = None) -> NoReturn:
         """End the workflow that the step is in, in success, with this result.
@@ -394,3 +401,12 @@ class StepContext(Generic[In]):
     def abort(self) -> None:
         """Cancel the run once this step has ended."""
         self._run.stop.is_thrown = True
+
+
+def _labels(given: Any) -> tuple[str, ...]:
+    if given is None or isinstance(given, str):
+        return () if given is None else (given,)
+    several = tuple(cast("Iterable[Any]", given)) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(label, str) for label in several):
+        raise ConfigError(f"resume_label is {shown(given)}. It takes text, or a list of texts.")
+    return several

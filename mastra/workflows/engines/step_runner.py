@@ -7,6 +7,7 @@ exception or signal of the user's leaves it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -400,7 +401,9 @@ class StepTask:
                 raise _BadInput(self._mismatch("Resume data", mismatch)) from None
         ctx.resume_data = data
         if step.suspend_schema is not None and payload is not None:
-            payload = step.suspend_schema.unpack(payload)
+            # Of another type where a definition before this one asked: the step is to go on.
+            with contextlib.suppress(SchemaMismatch):
+                payload = step.suspend_schema.unpack(payload)
         ctx.suspend_data = payload
 
     def _mismatch(self, what: str, mismatch: SchemaMismatch) -> StepValidationError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast, get_args
 
 from mastra.clock import now_ms
-from mastra.errors import NotFoundError, RunStateError
+from mastra.errors import ConfigError, NotFoundError, RunStateError
+from mastra.given import shown
 from mastra.jsonable import Json
 from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.storage.base import JournalRow
@@ -15,7 +16,7 @@ from mastra.workflows.engines.base import Walk
 from mastra.workflows.engines.journal import DropRow, LoadedRun
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.places import place_of, unit_at
-from mastra.workflows.records import StepRecord
+from mastra.workflows.records import StepRecord, StepStatus
 from mastra.workflows.spec import (
     ForeachNode,
     LoopNode,
@@ -38,6 +39,9 @@ __all__ = [
 ]
 
 
+_STATUSES: Final = get_args(StepStatus)
+
+
 # -- what is gone back to ------------------------------------------------------------------------
 
 
@@ -55,10 +59,13 @@ def travel_to(
     """Return where to go back to, what to forget, and what is given from outside.
 
     Raises:
+        ConfigError: What is given for a step is no result of one.
         NotFoundError: The workflow has no such step.
         RunStateError: The step is one of a workflow that is an item of a foreach.
     """
     names = path_given(step)
+    if not names:
+        raise ConfigError("time_travel takes the step to go back to: `step=` is an empty list.")
     op_id = locate(spec, names, "")
     given = list(_results_given(spec, context or {}, nested_context or {}, "", ""))
     known = loaded.journal.get(op_id)
@@ -196,9 +203,19 @@ def _results_given(
                 schema = unit.step.output_schema if isinstance(unit, StepNode) else None
                 yield _record_given(prefix + unit.op, names + unit.id, context[unit.id], schema)
             if isinstance(unit, WorkflowNode) and unit.id in nested:
+                given: Any = nested[unit.id]
+                if not isinstance(given, Mapping):
+                    raise ConfigError(
+                        f"Results given for the steps of workflow {unit.id!r} are {shown(given)}: "
+                        "give a dict of them by step."
+                    )
                 inner = f"{names}{unit.id}."
                 yield from _results_given(
-                    unit.spec, nested[unit.id], nested, f"{prefix}{unit.op}/", inner
+                    unit.spec,
+                    cast("Mapping[str, Any]", given),
+                    nested,
+                    f"{prefix}{unit.op}/",
+                    inner,
                 )
 
 
@@ -208,7 +225,12 @@ def _record_given(op_id: str, step_id: str, given: Any, schema: Schema[Any] | No
     is_whole = "output" in data or "status" in data
     payload = ANY.pack(data.get("payload"), what=what) if is_whole else None
     record = StepRecord(op_id, step_id, payload, now_ms())
-    record.status = data.get("status", "success") if is_whole else "success"
+    status: Any = data.get("status", "success") if is_whole else "success"
+    if status not in _STATUSES:
+        raise ConfigError(
+            f"{what} has the status {status!r}. Use one of {', '.join(map(repr, _STATUSES))}."
+        )
+    record.status = status
     record.output = _kept(schema, data.get("output") if is_whole else given, what)
     record.ended_at = record.started_at
     if record.status == "suspended":
@@ -218,11 +240,21 @@ def _record_given(op_id: str, step_id: str, given: Any, schema: Schema[Any] | No
 
 
 def path_given(step: Any) -> list[str]:
-    """Return the ids that lead to a step, from the outside in."""
+    """Return the ids that lead to a step, from the outside in.
+
+    Raises:
+        ConfigError: It is no step, nor the id of one.
+    """
     parts: list[Any] = list(cast("list[Any]", step)) if isinstance(step, (list, tuple)) else [step]
     path: list[str] = []
     for part in parts:
-        path.extend(str(part if isinstance(part, str) else part.id).split("."))
+        name = part if isinstance(part, str) else getattr(part, "id", None)
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"step is {shown(step)}. It takes a step, its id, or a list of those that lead to "
+                "it, from the outside in."
+            )
+        path.extend(name.split("."))
     return path
 
 
