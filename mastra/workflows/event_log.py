@@ -222,9 +222,10 @@ class EventLog:
         self._forget()
 
     def take_outputs(self) -> list[tuple[int, Kind, StepRecord, Any]]:
-        """Return what steps have written since the last call. It is the caller's to store."""
-        if not self.untaken:
-            return []
+        """Return what steps have written since the last call. It is the caller's to store.
+
+        Who calls has looked whether there is any (`untaken`).
+        """
         taken = self.entries.written(self._first_untaken)
         self.untaken = 0
         self._forget()

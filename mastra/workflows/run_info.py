@@ -15,7 +15,7 @@ from mastra.names import python_names
 from mastra.schema import SchemaMismatch
 from mastra.workflows.describe import describe_nodes
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.engines.outcome import path_of
+from mastra.workflows.engines.outcome import item_of, labels_of, path_of
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.places import index_path
 from mastra.workflows.records import StepRecord
@@ -117,7 +117,7 @@ class RunInfo:
             "suspendedPaths": {
                 path_of(record)[0]: self._place(record) for record in self._suspended()
             },
-            "resumeLabels": self._labels(),
+            "resumeLabels": {**labels_of(self._suspended())},
             "waitingPaths": self._paths("waiting"),
         }
         left_out = {"initialState", "result", "error"}
@@ -137,15 +137,10 @@ class RunInfo:
             if record.status == status and not (status == "waiting" and self.status in _ENDED)
         }
 
-    def _labels(self) -> dict[str, Json]:
-        labels: dict[str, Json] = {}
-        for record in self._suspended():
-            for label in record.labels:
-                found: dict[str, Json] = {"stepId": ".".join(path_of(record))}
-                if record.index is not None:
-                    found["foreachIndex"] = record.index
-                labels[label] = found
-        return labels
+    def _items(self, record: StepRecord) -> list[int | None]:
+        """Return which item of a foreach something suspended stands in, or which ones it waits for."""
+        inside = (one for one in self._suspended() if one.op_id.startswith(f"{record.op_id}["))
+        return [item_of(record), *(item_of(one) for one in inside)]
 
     def to_snapshot(self) -> dict[str, Json]:
         """Return the run as Mastra's stored snapshot."""
@@ -156,8 +151,9 @@ class RunInfo:
             context[name] = step_to_wire(shown)
             if record.status == "suspended":
                 meta: dict[str, Json] = {"runId": head.run_id, "path": path_of(record)[1:]}
-                if record.index is not None:
-                    meta["foreachIndex"] = record.index
+                items = [item for item in self._items(record) if item is not None]
+                if items:
+                    meta["foreachIndex"] = min(items)
                 payload = shown.suspend_payload
                 if isinstance(payload, dict):
                     context[name]["suspendPayload"] = {
@@ -176,7 +172,7 @@ class RunInfo:
                 path_of(record)[0]: self._place(record) for record in self._suspended()
             },
             "waitingPaths": self._paths("waiting"),
-            "resumeLabels": self._labels(),
+            "resumeLabels": {**labels_of(self._suspended())},
             "stepExecutionPath": head.data.get("path") or [],
             "serializedStepGraph": describe_nodes(self._spec),
             "requestContext": head.request_context,

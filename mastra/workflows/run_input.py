@@ -120,16 +120,23 @@ def check_same_start(target: RunTarget, known: tuple[Json, Json], given: tuple[A
 
 def _agree(new: Json, again: Json, old: Json) -> bool:
     """Return whether a value is what was stored, but for what differs each time it is made."""
-    if new == again:
-        return new == old or dump_json(new) == dump_json(old)  # as texts, since NaN is not NaN
-    if type(new) is not type(old) or type(new) is not type(again):
-        return False
-    if isinstance(new, dict):
-        parts = cast("dict[str, Json]", new)
-        return parts.keys() == old.keys() == again.keys() and all(
-            _agree(part, again[key], old[key]) for key, part in parts.items()
-        )
-    if isinstance(new, list):
-        items = cast("list[Json]", new)
-        return len(items) == len(old) == len(again) and all(map(_agree, items, again, old))
-    return True
+    if _is_same(new, again):
+        return _is_same(new, old)
+    made, remade = _parts(new), _parts(again)
+    if not made or made.keys() != remade.keys():
+        return True
+    stored = _parts(old)
+    return made.keys() == stored.keys() and all(
+        _agree(part, remade[key], stored[key]) for key, part in made.items()
+    )
+
+
+def _parts(value: Any) -> dict[Any, Json]:
+    """Return what a value holds by key or place; nothing where it holds nothing."""
+    if isinstance(value, list):
+        return dict(enumerate(cast("list[Json]", value)))
+    return cast("dict[Any, Json]", value) if isinstance(value, dict) else {}
+
+
+def _is_same(one: Json, other: Json) -> bool:
+    return one == other or dump_json(one) == dump_json(other)  # as texts, since NaN is not NaN

@@ -83,10 +83,9 @@ class RunStream(Generic[Out]):
 
     async def usage(self) -> dict[str, int]:
         """Return the tokens that agents used whose streams were written to steps' writers."""
-        last: Event | None = None
+        usage: dict[str, int] = {}
         async for event in self:
-            last = event
-        if last is None or last.payload is None:
-            return {}
-        output: Any = last.payload.output or {}
-        return dict(output.get("usage") or {})
+            if event.type == "workflow-finish" and event.payload is not None:
+                output: Any = event.payload.output or {}  # of another release or language
+                usage = dict(output.get("usage") or {})
+        return usage

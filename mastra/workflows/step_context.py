@@ -118,7 +118,7 @@ def _look_at(telling: asyncio.Future[None]) -> None:
 
 def _wire_of(value: Any, record: StepRecord) -> Json:
     to_wire = getattr(value, "to_wire", None)
-    if to_wire is not None:
+    if callable(to_wire):
         value = to_wire()
     return to_jsonable(value, what=f"What step {record.step_id!r} wrote")
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from typing_extensions import TypedDict
 
 from mastra.errors import WorkflowDefinitionError, WorkflowOutputWarning
-from mastra.schema import ANY, Schema, schema_of
+from mastra.schema import Schema, schema_of
 from mastra.workflows.arity import check_functions
 from mastra.workflows.compatibility import Clash, Flow, Keyed, Listed, find_clash
 from mastra.workflows.spec import LoopNode, Node, Unit, WorkflowSpec
@@ -20,15 +20,11 @@ __all__ = ["check_spec", "flow_of", "outputs_of"]
 def flow_of(nodes: Sequence[Node], before: Schema[Any]) -> Schema[Any]:
     """Return what flows out of a chain of nodes, given what flows in."""
     for node in reversed(nodes):
-        match node.shape:
-            case "keyed":
-                return _keyed({unit.id: unit.gives for unit in node.units})
-            case "list":
-                return schema_of(list[node.units[0].gives.type])
-            case "one":
-                return node.units[0].gives
-            case "none":
-                continue
+        if node.shape == "keyed":
+            return _keyed({unit.id: unit.gives for unit in node.units})
+        if node.shape != "none":
+            gives = node.units[0].gives
+            return gives if node.shape == "one" else schema_of(list[gives.type])
     return before
 
 
@@ -121,20 +117,16 @@ def _check_chain(spec: WorkflowSpec, where: str, stacklevel: int) -> None:
 
 
 def _after(node: Node) -> tuple[Flow, str]:
-    """Return what flows out of a node, and how to name where it comes from."""
+    """Return what flows out of a node that holds something, and how to name where it comes from."""
     units = node.units
-    match node.shape:
-        case "one":
-            return _flow(units[0]), _named(units[0])
-        case "keyed":
-            names = ", ".join(repr(unit.id) for unit in units)
-            parts = {unit.id: _flow(unit) for unit in units}
-            # Of a branch only what ran is there.
-            return Keyed(parts, is_complete=node.kind != "branch"), f"the {node.kind} of {names}"
-        case "list":
-            return Listed(_flow(units[0])), f"the {node.kind} over {_named(units[0])}"
-        case "none":
-            return None, ""
+    if node.shape == "keyed":
+        names = ", ".join(repr(unit.id) for unit in units)
+        parts = {unit.id: _flow(unit) for unit in units}
+        # Of a branch only what ran is there.
+        return Keyed(parts, is_complete=node.kind != "branch"), f"the {node.kind} of {names}"
+    if node.shape == "list":
+        return Listed(_flow(units[0])), f"the {node.kind} over {_named(units[0])}"
+    return _flow(units[0]), _named(units[0])
 
 
 def _check_node(node: Node, value: Flow, source: str, where: str) -> None:
@@ -154,12 +146,9 @@ def _check_unit(unit: Unit, value: Flow, source: str, where: str) -> None:
 
 
 def _check_items(node: Node, unit: Unit, value: Flow, source: str, where: str) -> None:
-    wanted = unit.takes
     if value is None:
         return
-    if wanted.is_any:
-        wanted = ANY
-    listed = schema_of(list[wanted.type])
+    listed = schema_of(list[unit.takes.type])
     _refuse(find_clash(value, listed), f"the {node.kind} over {_named(unit)}", source, where)
 
 

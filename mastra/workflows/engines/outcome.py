@@ -31,6 +31,8 @@ from mastra.workflows.spec_forms import forms_of
 
 __all__ = [
     "Outcome",
+    "item_of",
+    "labels_of",
     "outcome_of_fault",
     "outcome_of_halt",
     "outcome_of_value",
@@ -165,25 +167,47 @@ def path_of(record: StepRecord) -> list[str]:
     return [part.partition("[")[0] for part in record.step_id.split(".")]
 
 
+def item_of(record: StepRecord) -> int | None:
+    """Return the place in a foreach, also of a step of a workflow that is its item."""
+    if record.index is not None:
+        return record.index
+    for part in record.step_id.split("."):
+        _, bracket, rest = part.partition("[")
+        if bracket:
+            return int(rest.rstrip("]"))
+    return None
+
+
+def labels_of(records: list[StepRecord]) -> dict[str, dict[str, Json]]:
+    """Return where each label of what is suspended leads: all that it takes to resume there."""
+    labels: dict[str, dict[str, Json]] = {}
+    for record in records:
+        for label in record.labels:
+            place: dict[str, Json] = {"stepId": ".".join(path_of(record))}
+            item = item_of(record)
+            if item is not None:
+                place["foreachIndex"] = item
+            labels[label] = place
+    return labels
+
+
 def _suspension(
     records: list[StepRecord],
 ) -> tuple[list[list[str]], dict[str, Json], dict[str, dict[str, Json]]]:
     paths: list[list[str]] = []
     payloads: dict[str, Json] = {}
-    labels: dict[str, dict[str, Json]] = {}
     tops = [path_of(record)[0] for record in records]
     for record in records:
         path = path_of(record)
         if path not in paths:
             paths.append(path)
+    # Of items, in whichever order they got there, the first: so says their block, too.
+    for record in sorted(records, key=lambda one: item_of(one) or 0):
+        path = path_of(record)
         payloads.setdefault(path[0], record.suspend_payload)
         if len(path) > 1 and tops.count(path[0]) > 1:
             payloads.setdefault(".".join(path), record.suspend_payload)
-        for label in record.labels:
-            labels[label] = {"stepId": ".".join(path)}
-            if record.index is not None:
-                labels[label]["foreachIndex"] = record.index
-    return paths, payloads, labels
+    return paths, payloads, labels_of(records)
 
 
 def result_from_storage(spec: WorkflowSpec, loaded: LoadedRun) -> WorkflowResult[Any] | None:

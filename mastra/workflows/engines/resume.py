@@ -11,7 +11,7 @@ from mastra.jsonable import Json
 from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.workflows.active import Reopening, Target, TimeTravel
 from mastra.workflows.engines.journal import LoadedRun
-from mastra.workflows.engines.outcome import path_of
+from mastra.workflows.engines.outcome import item_of, path_of
 from mastra.workflows.engines.travel import dropped_by, has_step, locate, path_given
 from mastra.workflows.records import StepRecord, decode_record
 from mastra.workflows.spec import (
@@ -65,9 +65,9 @@ def find_targets(
                 details={"runId": run_id},
             )
     if for_each_index is not None:
-        at = [record for record in chosen if _item_of(record) == for_each_index]
+        at = [record for record in chosen if item_of(record) == for_each_index]
         if not at:
-            known = sorted({i for record in chosen if (i := _item_of(record)) is not None})
+            known = sorted({i for record in chosen if (i := item_of(record)) is not None})
             raise RunStateError(
                 f"Item {for_each_index} is not suspended in run {run_id!r}. Suspended items: {known}.",
                 code="RESUME_TARGET_NOT_FOUND",
@@ -107,17 +107,6 @@ def _at_step(run_id: str, suspended: list[StepRecord], path: list[str]) -> list[
             details={"stepId": name, "runId": run_id},
         )
     return chosen
-
-
-def _item_of(record: StepRecord) -> int | None:
-    """Return the place in a foreach, also of a step of a workflow that is its item."""
-    if record.index is not None:
-        return record.index
-    for part in record.step_id.split("."):
-        _, bracket, rest = part.partition("[")
-        if bracket:
-            return int(rest.rstrip("]"))
-    return None
 
 
 def _checked(spec: WorkflowSpec, record: StepRecord, data: Any) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -118,6 +118,51 @@ async def test_labels_tell_the_index(env: Env, calls: Calls) -> None:
         "item-1": {"stepId": "item", "foreachIndex": 0},
         "item-3": {"stepId": "item", "foreachIndex": 1},
     }
+
+
+def labelled() -> Any:
+    async def execute(ctx: StepContext[int]) -> int:
+        if ctx.resume_data is None:
+            await ctx.suspend({"n": ctx.input_data}, resume_label=f"item-{ctx.input_data}")
+        return ctx.input_data + ctx.resume_data["add"]
+
+    return create_step(id="ask", input_schema=int, output_schema=int, execute=execute)
+
+
+async def test_labels_tell_the_index_of_an_item_that_is_a_workflow(env: Env) -> None:
+    inner = create_workflow(id="inner", input_schema=int, output_schema=int).then(labelled())
+    workflow = create_workflow(id="w", input_schema=list[int], output_schema=list[int])
+    workflow = env.workflow(workflow.foreach(inner.commit(), concurrency=3).commit())
+    run = await workflow.create_run("r")
+    result = await run.start([1, 2, 3])
+    assert isinstance(result, WorkflowSuspended)
+    expected = {f"item-{n + 1}": {"stepId": "inner.ask", "foreachIndex": n} for n in range(3)}
+    assert result.resume_labels == expected
+    assert result.suspend_payload["inner"] == {"n": 1}
+
+    found = (await workflow.get_run("r")).to_snapshot()
+    assert found["resumeLabels"] == expected
+    about = {
+        name: step["suspendPayload"]["__workflow_meta"].get("foreachIndex")
+        for name, step in found["context"].items()
+        if name != "input"
+    }
+    assert about == {"inner": 0, "inner[0].ask": 0, "inner[1].ask": 1, "inner[2].ask": 2}
+
+    # As clients do that go by what a label says.
+    place = result.resume_labels["item-2"]
+    result = await run.resume(
+        {"add": 10}, step=place["stepId"], for_each_index=cast("int", place["foreachIndex"])
+    )
+    assert isinstance(result, WorkflowSuspended)
+    assert set(result.resume_labels) == {"item-1", "item-3"}
+
+
+async def test_the_snapshot_tells_which_item_waits_first(env: Env, calls: Calls) -> None:
+    workflow = env.workflow(each(odd_asks(calls), 2))
+    await (await workflow.create_run("r")).start([2, 3])
+    found = (await workflow.get_run("r")).to_snapshot()
+    assert found["context"]["item"]["suspendPayload"]["__workflow_meta"]["foreachIndex"] == 1
 
 
 async def test_an_index_that_does_not_wait_is_refused(env: Env, calls: Calls) -> None:
