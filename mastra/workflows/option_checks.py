@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
 from typing import Any, Final, cast
 
 from mastra.errors import ConfigError, WorkflowDefinitionError
@@ -19,9 +21,10 @@ from mastra.given import (
     either,
     having,
 )
-from mastra.workflows.spec import RetryConfig
+from mastra.names import hint, python_name
+from mastra.workflows.spec import RetryConfig, seconds_of
 
-__all__ = ["check_application", "check_call", "check_workflow"]
+__all__ = ["check_application", "check_call", "check_sleep", "check_workflow", "retry_of"]
 
 _OF_WORKFLOW: Final = {
     "version": either(TEXT, COUNT),
@@ -57,6 +60,40 @@ def check_workflow(workflow_id: str, options: Mapping[str, Any]) -> None:
         WorkflowDefinitionError: One of them cannot be meant.
     """
     check_given(f"Workflow {workflow_id!r}", options, _OF_WORKFLOW, WorkflowDefinitionError)
+
+
+def retry_of(given: Any) -> RetryConfig:
+    """Return a `RetryConfig`, given as one or as a dict of its options in either language's names.
+
+    Raises:
+        WorkflowDefinitionError: There is no such option, or one makes no sense.
+    """
+    if isinstance(given, RetryConfig):
+        return given
+    known = [one.name for one in fields(RetryConfig)]
+    options = cast("Mapping[Any, Any]", given or {}).items()
+    named = {python_name(str(name), known) or str(name): value for name, value in options}
+    if unknown := sorted(named.keys() - set(known)):
+        raise WorkflowDefinitionError(
+            f"RetryConfig has no {', '.join(map(repr, unknown))}. It takes {', '.join(known)}."
+            f"{hint(unknown, known)}"
+        )
+    return RetryConfig(**named)
+
+
+def check_sleep(workflow_id: str, duration: float | timedelta) -> None:
+    """Refuse a sleep that is no length of time, or has no end.
+
+    Raises:
+        WorkflowDefinitionError: It is one.
+    """
+    what = f"Sleep in workflow {workflow_id!r}"
+    if seconds_of(duration, what) > timedelta.max.total_seconds():
+        raise WorkflowDefinitionError(
+            f"{what} has no end. To wait for something to happen, suspend the run in a step and "
+            "resume it when it is time.",
+            code="SLEEP_TOO_LONG",
+        )
 
 
 def check_call(run_id: str, **options: Any) -> None:

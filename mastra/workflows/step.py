@@ -23,7 +23,7 @@ from typing import (
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
-from mastra.given import COUNT, MAPPING, TEXT, check_given
+from mastra.given import COUNT, MAPPING, TEXT, check_given, shown
 from mastra.names import caller_namespace, hint, python_names
 from mastra.schema import Schema, schema_of
 from mastra.workflows.adapt import Execute, adapt
@@ -398,8 +398,17 @@ class _StepDecorator(Protocol):
 
 
 def clone_step(source: Step[In, Out], *, id: str) -> Step[In, Out]:
-    """Return the same step under another id."""
+    """Return the same step under another id.
+
+    Raises:
+        WorkflowDefinitionError: It is no step, or the id cannot be one.
+    """
     check_id(id, "Step")
+    given: Any = source
+    if not isinstance(given, Step):
+        raise WorkflowDefinitionError(
+            f"clone_step takes a step, not {shown(given)}: of an agent or a tool, its `as_step()`."
+        )
     return replace(source, id=id)
 
 

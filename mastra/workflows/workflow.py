@@ -12,11 +12,11 @@ from typing_extensions import TypeVar
 
 from mastra.errors import WorkflowDefinitionError
 from mastra.failures import call_user
-from mastra.given import COUNT_FROM_1
+from mastra.given import COUNT_FROM_1, shown
 from mastra.names import python_names, python_options
 from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
-from mastra.workflows.option_checks import check_workflow
+from mastra.workflows.option_checks import check_sleep, check_workflow, retry_of
 from mastra.workflows.places import OpNames
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import (
@@ -34,7 +34,6 @@ from mastra.workflows.spec import (
     Unit,
     WorkflowNode,
     WorkflowSpec,
-    seconds_of,
 )
 from mastra.workflows.step import Step, StepLike, check_id, create_step
 from mastra.workflows.step_context import StepContext
@@ -277,13 +276,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             id: Its id; by default `sleep_<workflow id>_<n>`.
         """
         if not callable(duration):
-            what = f"Sleep in workflow {self.id!r}"
-            if seconds_of(duration, what) > timedelta.max.total_seconds():
-                raise WorkflowDefinitionError(
-                    f"{what} has no end. To wait for something to happen, suspend the run in a step "
-                    "and resume it when it is time.",
-                    code="SLEEP_TOO_LONG",
-                )
+            check_sleep(self.id, duration)
         return self._sleep("sleep", duration, id)
 
     def sleep_until(self, moment: datetime | Dynamic, *, id: str | None = None) -> Self:
@@ -447,9 +440,6 @@ def create_workflow(
     """
     check_id(id, "Workflow")
     check_workflow(id, locals())
-    retry = retry_config
-    if isinstance(retry, Mapping):
-        retry = RetryConfig(**dict(retry))
     flow: dict[str, Any] = {}
     if flow_control:
         from mastra.workflows.workflow_options import checked_options  # noqa: PLC0415 - likewise
@@ -468,7 +458,7 @@ def create_workflow(
         description=description,
         metadata=metadata,
         scorers=scorers,
-        retry=retry or RetryConfig(),
+        retry=retry_of(retry_config),
         validate_inputs=validate_inputs,
         validate_outputs=validate_outputs,
         strict=strict,
@@ -486,8 +476,15 @@ def create_workflow(
 
 
 def clone_workflow(workflow: Workflow[In, Out, Value], *, id: str) -> Workflow[In, Out, Value]:
-    """Return the same workflow under another id, committed if the original is."""
+    """Return the same workflow under another id, committed if the original is.
+
+    Raises:
+        WorkflowDefinitionError: It is no workflow, or the id cannot be one.
+    """
     check_id(id, "Workflow")
+    given: Any = workflow
+    if not isinstance(given, Workflow):
+        raise WorkflowDefinitionError(f"clone_workflow takes a workflow, not {shown(given)}.")
     cloned = copy.copy(workflow)
     cloned._spec = replace(workflow._spec, id=id)  # noqa: SLF001
     cloned._nodes = list(workflow._nodes)  # noqa: SLF001

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
 
 from mastra import Agent, RequestContext, ToolContext, create_step, create_tool, create_workflow
-from mastra.errors import ConfigError, ToolError
+from mastra.errors import ConfigError, ToolApprovalError, ToolError, ValidationError
 from mastra.models.messages import FilePart, ImagePart, TextPart, ToolResultPart
 from mastra.stream.abort import AbortSignal
 from mastra.testing import ScriptedModel, ToolCall
@@ -217,3 +217,72 @@ async def test_who_waits_for_an_abort_that_has_been_does_not_wait() -> None:
     remove = signal.add_listener(lambda: called.append(1))
     remove()
     assert called == [1]
+
+
+# -- forms -------------------------------------------------------------------------------------
+
+
+class Folder(BaseModel):
+    name: str
+    folders: list[Folder] = []
+
+
+async def test_a_type_that_holds_itself_is_shown_as_an_object() -> None:
+    def count(folder: Folder) -> int:
+        return 1 + sum(map(count, folder.folders))
+
+    tool = create_tool("count", "Count.", execute=count)
+    assert tool.input_json_schema["type"] == "object"
+    assert set(tool.input_json_schema["properties"]) == {"name", "folders"}
+    assert "Folder" in tool.input_json_schema["$defs"]
+    assert await tool.execute({"name": "a", "folders": [{"name": "b"}]}) == 2
+
+
+async def test_one_parameter_of_several_types_is_a_field() -> None:
+    def count(folder: Folder | None, at: Literal["top"] = "top") -> str:
+        return f"{at}: {folder and folder.name}"
+
+    tool = as_tool(count)
+    assert set(tool.input_json_schema["properties"]) == {"folder", "at"}
+    assert await tool.execute({"folder": {"name": "b"}}) == "top: b"
+
+    def only(folder: Folder | None) -> str:
+        return str(folder)
+
+    assert set(as_tool(only).input_json_schema["properties"]) == {"folder"}
+    assert await as_tool(only).execute({"folder": None}) == "None"
+
+
+class Tier(BaseModel):
+    tier: Literal["gold"]
+
+
+async def test_the_values_of_the_request_are_what_a_tool_needs() -> None:
+    tool = create_tool("look", "Look.", dict, execute=lambda _: "seen", request_context_schema=Tier)
+    assert await tool.execute({}) == "seen"
+    gold = ToolContext(request_context=RequestContext({"tier": "gold"}))
+    assert await tool.execute({}, gold) == "seen"
+    with pytest.raises(ValidationError, match="The request context of tool 'look'"):
+        await tool.execute({}, ToolContext())
+
+
+async def test_a_tool_that_asks_by_itself_needs_no_schemas_for_that() -> None:
+    def pay(given: dict[str, Any], ctx: ToolContext) -> str:
+        if ctx.resume_data is None:
+            ctx.suspend({"for": given["to"]})
+        return f"{ctx.suspend_data['for']} was paid by {ctx.resume_data}"
+
+    tool = create_tool("pay", "Pay.", dict, execute=pay, require_approval=True)
+    workflow = create_workflow(id="w", input_schema=dict, output_schema=Any).then(tool).commit()
+    run = await workflow.create_run()
+    await run.start({"to": "ann"})
+    waits: Any = await run.resume({"approved": True})
+    assert waits.suspend_payload == {"pay": {"for": "ann"}}
+    assert (await run.resume("ben")).unwrap() == "ann was paid by ben"
+
+
+async def test_who_needs_approval_and_cannot_ask_is_told() -> None:
+    tool = create_tool("pay", "Pay.", dict, execute=lambda _: "paid", require_approval=True)
+    with pytest.raises(ToolApprovalError, match="cannot be asked for here"):
+        await tool.execute({}, ToolContext())
+    assert await tool.execute({}, ToolContext(is_approved=True)) == "paid"

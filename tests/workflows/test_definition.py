@@ -223,6 +223,27 @@ def test_a_backoff_multiplies_the_delay_up_to_its_limit() -> None:
     assert [config.delay_before(retry) for retry in (1, 2, 3, 4)] == [1, 2, 4, 5]
 
 
+def test_a_retry_config_may_be_a_dict_by_either_languages_names() -> None:
+    def retries(options: Any) -> RetryConfig:
+        return create_workflow(
+            id="w", input_schema=Number, output_schema=Number, retry_config=options
+        )._spec.retry
+
+    assert retries({"attempts": 2, "maxDelay": 3}) == RetryConfig(attempts=2, max_delay=3)
+    assert retries({}) == retries(None) == RetryConfig()
+    for wrong, hint in (({"attempt": 2}, "'attempts'"), ({1: 2}, "It takes attempts")):
+        with pytest.raises(WorkflowDefinitionError, match=f"RetryConfig has no .*{hint}"):
+            retries(wrong)
+
+
+@pytest.mark.parametrize("given", [5, None, lambda ctx: ctx])
+def test_what_is_no_step_or_workflow_is_not_cloned(given: Any) -> None:
+    with pytest.raises(WorkflowDefinitionError, match="clone_step takes a step, not"):
+        clone_step(given, id="a")
+    with pytest.raises(WorkflowDefinitionError, match="clone_workflow takes a workflow, not"):
+        clone_workflow(given, id="a")
+
+
 def test_no_delay_stays_none_however_it_is_multiplied() -> None:
     config = RetryConfig(attempts=3, backoff=math.inf)
     assert [config.delay_before(retry) for retry in (1, 2, 3)] == [0, 0, 0]

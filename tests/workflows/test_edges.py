@@ -31,10 +31,13 @@ from mastra import (
     step,
 )
 from mastra.errors import InputValidationError
+from mastra.evals import create_scorer
+from mastra.storage.in_process import InMemoryWorkflowStore
 from mastra.workflows.engines.inprocess import InProcessEngine
 from mastra.workflows.event_log import EventLog
 from mastra.workflows.events import Kind
 from mastra.workflows.records import StepRecord
+from mastra.workflows.runtime import Runtime
 from tests.support.engines import Calls
 from tests.support.waiting import Gate, asking, blocking, plus
 
@@ -368,3 +371,65 @@ async def test_a_type_that_holds_itself_may_be_what_a_step_takes() -> None:
     await run.start({"name": "a", "parts": [{"name": "b"}]})
     run = await application().get_workflow("w").create_run("r")
     assert (await run.resume({"go": 1})).unwrap() == "a"
+
+
+# -- runs of another release -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_versions", [False, True])
+async def test_a_run_whose_definition_a_later_release_noted_goes_on(
+    has_versions: bool, calls: Calls
+) -> None:
+    def inner(version: str) -> Any:
+        return flow("inner", version=version).then(plus(calls, "a")).commit()
+
+    outer = flow().then(inner("2")).then(asking(calls, "ask")).commit()
+    given: dict[str, Any] = {"w": outer}
+    if has_versions:
+        given["inner"] = [inner("1"), inner("2")]
+    app = Mastra(workflows=given, storage=InMemoryStorage())
+    workflow = app.get_workflow("w")
+    run = await workflow.create_run("r")
+    await run.start(1)
+    store = workflow.runtime.store
+    head = await store.get_run("w", "r")
+    assert head is not None
+    graph = head.data["graph"].replace("[1,", "[99,", 1)
+    changed = {**head.data, "graph": graph}
+    assert await store.update_run("w", "r", {"data": changed}, expected_status=("suspended",))
+    assert (await (await workflow.create_run("r")).resume({"add": 1})).unwrap() == 3
+
+
+# -- what is scored ----------------------------------------------------------------------------
+
+
+async def test_what_is_not_registered_is_not_scored_and_gives_what_it_gives(calls: Calls) -> None:
+    def score(_: Any) -> float:
+        raise AssertionError("nobody keeps scores of it")
+
+    scorer = create_scorer(id="s", description="One.").generate_score(score)
+    scorers = {"s": {"scorer": scorer}}
+    one = create_step(id="one", execute=lambda value: value, scorers=scorers)
+    inner = flow("inner", scorers=scorers).then(one).commit()
+    run = await flow(scorers=scorers).then(inner).commit().create_run()
+    assert (await run.start(1)).unwrap() == 1
+
+
+# -- lists that change while they are read -----------------------------------------------------
+
+
+class Forgetful(InMemoryWorkflowStore):
+    """Has a run deleted by somebody between the listing and the look at it."""
+
+    async def list_runs(self, workflow_id: str, **options: Any) -> Any:
+        found = await super().list_runs(workflow_id, **options)
+        await self.delete_run(workflow_id, "gone")
+        return found
+
+
+async def test_a_run_that_is_deleted_while_it_is_listed_is_left_out(calls: Calls) -> None:
+    workflow = flow().then(plus(calls, "a")).commit()
+    workflow.bind(Runtime(InProcessEngine(), Forgetful(), None))
+    for name in ("kept", "gone"):
+        await (await workflow.create_run(name)).start(1)
+    assert [info.run_id for info in (await workflow.list_runs()).runs] == ["kept"]
