@@ -16,7 +16,7 @@ from typing import Any, Final, TypedDict, cast
 from mastra.dataclass import dataclass
 from mastra.errors import ConfigError
 from mastra.extras import needs
-from mastra.given import COUNT, SECONDS, shown
+from mastra.given import SECONDS, shown
 from mastra.jsonable import Json, dump_json
 
 __all__ = [

@@ -398,11 +398,7 @@ class _StepDecorator(Protocol):
 
 
 def clone_step(source: Step[In, Out], *, id: str) -> Step[In, Out]:
-    """Return the same step under another id.
-
-    Raises:
-        WorkflowDefinitionError: It is no step, or the id cannot be one.
-    """
+    """Return the same step under another id (a `WorkflowDefinitionError` where that cannot be)."""
     check_id(id, "Step")
     given: Any = source
     if not isinstance(given, Step):
