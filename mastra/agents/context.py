@@ -53,6 +53,22 @@ async def resolve_dynamic(value: Any, context: AgentContext) -> Any:
 
 def _takes_argument(function: Callable[..., Any]) -> bool:
     code = getattr(function, "__code__", None)
-    if code is not None and not inspect.ismethod(function):
-        return bool(code.co_argcount or code.co_flags & inspect.CO_VARARGS)
-    return bool(inspect.signature(function).parameters)
+    if code is not None and not inspect.ismethod(function):  # once a setting and call: no signature
+        needed = code.co_argcount - len(getattr(function, "__defaults__", None) or ())
+        if needed > 0 or not code.co_argcount:
+            return needed > 0 or bool(code.co_flags & inspect.CO_VARARGS)
+    by_place = [
+        item
+        for item in inspect.signature(function).parameters.values()
+        if item.kind not in (item.KEYWORD_ONLY, item.VAR_KEYWORD)
+    ]
+    return bool(by_place) and _may_be_context(by_place[0])
+
+
+def _may_be_context(parameter: inspect.Parameter) -> bool:
+    """Return whether a parameter is given the context.
+
+    One with a default keeps that, as in `lambda name=name: …`, unless it is said to be the context.
+    """
+    is_said = parameter.name in ("ctx", "context") or "AgentContext" in str(parameter.annotation)
+    return is_said or parameter.default is parameter.empty

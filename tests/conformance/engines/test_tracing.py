@@ -9,7 +9,7 @@ from mastra.observability import Observability
 from mastra.observability.records import SpanRecord
 from tests.support.engines import Calls, Env
 from tests.support.tracing import kept_spans, kept_traces
-from tests.support.waiting import Gate, asking, blocking, plus
+from tests.support.waiting import Gate, asking, blocking, failing, plus
 
 
 def flow(*steps: Any) -> Any:
@@ -78,3 +78,15 @@ async def test_the_span_of_a_leg_that_was_cut_off_ends(env: Env, calls: Calls) -
     assert [leg.parent_id for leg in legs].count(None) == 1
     assert legs[0].parent_id is None
     assert legs[0].span_id in {leg.parent_id for leg in legs}
+
+
+async def test_a_step_that_was_tried_again_says_how_often(env: Env, calls: Calls) -> None:
+    workflow = flow(failing(calls, "flaky", times=2, retries=3))
+    registered = env.workflow(workflow, observability=Observability())
+    assert (await (await registered.create_run("r")).start(1)).unwrap() == 1
+    tried = [
+        span.attributes.get("mastra.step.retry_count")
+        for span in await kept_spans(*env.opened)
+        if span.kind == "workflow_step"
+    ]
+    assert tried[-1] == 2
