@@ -34,7 +34,10 @@ FLOORS = {
     "processors": 98.0,
     "schedules": 97.0,
     "server": 99.0,
+    "stream": 100.0,
     "testing": 97.0,
+    "tools": 99.0,
+    "workflows": 95.0,
 }
 """What was measured of each, by a part of the fast tests. Raise them with what is measured."""
 

@@ -43,6 +43,8 @@ def _lambda_source(code: CodeType) -> str:
         if _holds(node.body, places)
     ]
     if not within:
+        if code.co_filename == "<string>":  # the text of `python -c`, and not what was evaluated
+            return code.co_qualname
         return inspect.getsource(code).strip()
     innermost = max(within, key=lambda node: node.col_offset)
     return ast.get_source_segment(text, innermost) or inspect.getsource(code).strip()

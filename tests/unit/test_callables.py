@@ -114,11 +114,8 @@ async def test_a_decorator_does_not_lose_the_type() -> None:
 
 
 async def test_a_sleep_of_more_seconds_than_there_are_ends_with_an_error() -> None:
-    flow = create_workflow(id="w", input_schema=None, output_schema=None).sleep(10**400).commit()
-    result: Any = await (await flow.create_run()).start()
-    assert (result.status, result.error.code) == ("failed", "SLEEP_TOO_LONG")
     late = create_workflow(id="w", input_schema=None, output_schema=None)
-    result = await (await late.sleep(lambda _: 10**400).commit().create_run()).start()
+    result: Any = await (await late.sleep(lambda _: 10**400).commit().create_run()).start()
     assert (result.status, result.error.code) == ("failed", "SLEEP_TOO_LONG")
 
 
