@@ -53,7 +53,7 @@ async def test_a_turn_has_many_forms(turn: Any, text: str, calls: list[str]) -> 
     ("turn", "told"),
     [
         (7, "A turn is 7. It takes text, a ToolCall"),
-        (None, "A turn is an object of class NoneType"),
+        (None, "A turn is None"),
         (("a", 7), "A turn is ('a', 7). It takes"),
         (({"name": "look"},), "A turn is ({'name': 'look'},). It takes"),
         ({"txt": "a"}, "A turn has 'txt', which no turn has. Did you mean 'text'?"),
