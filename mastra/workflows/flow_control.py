@@ -229,7 +229,8 @@ def duration_s(value: Any, what: str) -> float:
     # More is no time that anybody waits for, and none that a calendar has.
     if not SECONDS.holds(seconds) or seconds > timedelta.max.total_seconds():
         raise ConfigError(
-            f"{what} must be seconds, a timedelta or a text such as '10s', not {shown(value)}."
+            f"{what} must be seconds (0 or more), a timedelta or a text such as '10s', not "
+            f"{shown(value)}."
         )
     return float(seconds)
 

@@ -83,7 +83,7 @@ def test_the_sdks_own_may_count_milliseconds(name: str, given: Any) -> None:
         ({"throttle": {"limit": 3, "period": 0.5}}, "throttle.period .*whole seconds.*not 0.5"),
         ({"throttle": {"limit": 3, "period": 1.5}}, "throttle.period .*whole seconds.*not 1.5"),
         ({"debounce": {"period": 5, "timeout": 5.5}}, "debounce.timeout .*whole seconds.*not 5.5"),
-        ({"timeouts": {"finish": -1}}, "timeouts.finish .*whole seconds.*not -1"),
+        ({"timeouts": {"finish": -1}}, "timeouts.finish must be seconds.*0 or more.*not -1"),
         ({"timeouts": inngest.Timeouts(start=10)}, "timeouts.start .*whole seconds.*not 0.01"),
         ({"rate_limit": {"limit": 3, "period": "2d"}}, "`rate_limit` of 1 second to 1 day"),
         ({"debounce": {"period": "8d"}}, "`debounce` of 1 second to 7 days"),
