@@ -53,9 +53,7 @@ class Run(RunLegs[Out], Generic[Out, In]):
                 run stays pending.
             RunStateError: The run was started before, with another input or initial state.
         """
-        handle = await self._start(
-            input_data, initial_state, request_context, per_step=per_step, is_awaited=True
-        )
+        handle = await self._start(input_data, initial_state, request_context, per_step=per_step)
         return await handle.result()
 
     start_sync = sync_twin(start)

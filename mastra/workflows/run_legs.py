@@ -55,7 +55,6 @@ class RunLegs(RunView[Out]):
         request_context: RequestContext | Mapping[str, Any] | None,
         *,
         per_step: bool,
-        is_awaited: bool = False,
     ) -> RunHandle:
         if per_step is not False:
             check_call(self.run_id, per_step=per_step)
@@ -70,7 +69,7 @@ class RunLegs(RunView[Out]):
         self._is_starting = True
         try:
             return await self._start_alone(
-                input_data, initial_state, request_context, per_step=per_step, is_awaited=is_awaited
+                input_data, initial_state, request_context, per_step=per_step
             )
         finally:
             self._is_starting = False
@@ -85,7 +84,6 @@ class RunLegs(RunView[Out]):
         request_context: RequestContext | Mapping[str, Any] | None,
         *,
         per_step: bool,
-        is_awaited: bool,
     ) -> RunHandle:
         spec, is_stored = self._spec, self._is_stored
         closings = self._runtime.engine.closings
@@ -109,7 +107,6 @@ class RunLegs(RunView[Out]):
             per_step=per_step,
             is_created=is_stored,
             closings=closings,
-            is_awaited=is_awaited,
         )
         if spec.on_start is not None:
             await call_on_start(command)

@@ -48,8 +48,6 @@ class Command:
     per_step: bool = False
     is_created: bool = True
     """Whether the run's head is in storage yet."""
-    is_awaited: bool = False
-    """Whether who begins it does nothing before it has ended."""
     hold: Hold | None = None
     """Under which claim the run is to be driven, where others have to be kept out."""
     closings: int = 0

@@ -24,7 +24,7 @@ from mastra.workflows.engines.drivers import Driver, Hold, driver_of
 from mastra.workflows.engines.inprocess_ops import OF_ENGINE, OpsFactory, make_ops
 from mastra.workflows.engines.journal import load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
-from mastra.workflows.engines.leg import Leg, confirm, log_stop, lose, running_loop
+from mastra.workflows.engines.leg import Leg, confirm, lose, running_loop
 from mastra.workflows.engines.lifecycle import begin, conclude, head_of
 from mastra.workflows.engines.outcome import (
     Outcome,
@@ -33,7 +33,6 @@ from mastra.workflows.engines.outcome import (
     outcome_of_value,
 )
 from mastra.workflows.engines.patience import is_passing
-from mastra.workflows.engines.prompt_task import Turns
 from mastra.workflows.engines.recovery import Lookout, note_recovery, try_to_take_answer
 from mastra.workflows.engines.stored import StoredHandle
 from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
@@ -96,7 +95,6 @@ class InProcessEngine:
         self._beside: set[asyncio.Task[None]] = set()
         self.closings = 0
         """How often it was closed."""
-        self._turns = Turns()
 
     def _key(self, target: RunTarget) -> tuple[int, str, str]:
         return (id(target.store), target.spec.id, target.run_id)
@@ -147,8 +145,7 @@ class InProcessEngine:
         check_open(self, command)
         target = command.target
         key = self._key(target)
-        if key in self._legs:
-            self._forget_stranded(key)
+        self._forget_stranded(key)
         known = self._legs.get(key)
         if known is not None or key in self._launching:
             if command.kind == "restart" and command.hold is not None:
@@ -174,13 +171,9 @@ class InProcessEngine:
         driving = self._drive(key, leg)
         if run.span is not None:
             driving = traced_leg(run.span, driving)
-        # No task group's: a run outlives whoever started it. One in a storage that others see waits
-        # for that at once, so it need not begin now.
-        is_now = command.is_awaited and command.hold is None
-        task = self._turns.begin(leg.loop, driving, f"mastra run {target.run_id}", is_now=is_now)
-        if leg.task is None:
-            leg.task = task
-            leg.watch()
+        # No task group's: a run outlives whoever started it.
+        leg.task = leg.loop.create_task(driving, name=f"mastra run {target.run_id}")
+        leg.watch()
         if command.hold is not None:
             self._watch(target.store)
         return leg
@@ -305,7 +298,13 @@ class InProcessEngine:
         elif isinstance(error, RunClaimedError):
             lose(leg)
         elif isinstance(error, Exception):
-            log_stop(leg, error)
+            get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
+                "Run %r of workflow %r stopped and goes on later: %s: %s",
+                run.run_id,
+                run.workflow_id,
+                type(error).__name__,
+                error,
+            )
         if hold is None:
             return
         if leg.is_lost:

@@ -15,7 +15,7 @@ from mastra.workflows.engines.inprocess_ops import LegOps
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 
-__all__ = ["Leg", "confirm", "log_stop", "lose", "running_loop"]
+__all__ = ["Leg", "confirm", "lose", "running_loop"]
 
 
 class Leg:
@@ -63,10 +63,8 @@ class Leg:
 
     def begun(self) -> None:
         """Take note that the task runs: it ends the leg itself, a turn of the loop sooner."""
-        if self.task is None:  # it runs before its caller has it
-            self.task = asyncio.current_task(self.loop)
-        else:
-            self.task.remove_done_callback(self.end)
+        assert self.task is not None  # noqa: S101 - set before anyone gets the leg
+        self.task.remove_done_callback(self.end)
 
     def end(self, task: asyncio.Task[Any] | None = None) -> None:
         """Wake those who wait for the result.
@@ -148,18 +146,6 @@ def lose(leg: Leg) -> None:
         "too long.",
         run.run_id,
         run.workflow_id,
-    )
-
-
-def log_stop(leg: Leg, error: Exception) -> None:
-    """Log that a run has stopped in the middle, and why."""
-    run = leg.run
-    get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
-        "Run %r of workflow %r stopped and goes on later: %s: %s",
-        run.run_id,
-        run.workflow_id,
-        type(error).__name__,
-        error,
     )
 
 
