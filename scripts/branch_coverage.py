@@ -20,26 +20,28 @@ WANTED = 95.0
 FLOORS = {
     "a2a": 98.0,
     "ag_ui": 99.0,
-    "agents": 89.0,
+    "agents": 95.0,
     "ai_sdk": 99.0,
     "cli": 95.0,
+    "console": 97.0,
     "evals": 99.0,
     "inngest": 96.0,
     "mastra": 96.0,
     "mcp": 99.0,
-    "memory": 98.0,
+    "memory": 97.0,
     "models": 98.0,
     "observability": 97.0,
     "pages": 96.0,
     "processors": 98.0,
     "schedules": 97.0,
     "server": 99.0,
+    "storage": 97.0,
     "stream": 100.0,
     "testing": 97.0,
     "tools": 99.0,
     "workflows": 95.0,
 }
-"""What was measured of each, by a part of the fast tests. Raise them with what is measured."""
+"""What was measured of each, by the tests of its own folders. Raise them with what is measured."""
 
 
 def measured() -> dict[str, Any]:
