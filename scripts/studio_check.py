@@ -25,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import pytest  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
 from mastra import Mastra  # noqa: E402 - found through the path above
@@ -34,7 +35,7 @@ from mastra.server import CorsConfig, ServerConfig  # noqa: E402
 from mastra.storage.evals import EvalFilter  # noqa: E402
 from tests.server.live import running  # noqa: E402 - found through the path above
 from tests.server.wire_app import answer, build  # noqa: E402
-from tests.support.npm import fetch, node_of  # noqa: E402
+from tests.support.npm import install, node_of  # noqa: E402
 
 PACKAGES = ROOT / "scripts" / "studio"
 
@@ -321,7 +322,10 @@ def main() -> None:
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be repeated")
     parser.add_argument("--lie", choices=LIES, help="have the server tell something else")
     options = parser.parse_args()
-    fetch(PACKAGES)
+    try:
+        asyncio.run(install(PACKAGES))
+    except pytest.skip.Exception as missing:
+        raise SystemExit(str(missing)) from None
     options.out.mkdir(parents=True, exist_ok=True)
     facts = asyncio.run(
         check(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import timedelta
 from typing import Any, Final, cast
 
 from mastra.errors import ConfigError, WorkflowDefinitionError
@@ -22,9 +21,9 @@ from mastra.given import (
     having,
 )
 from mastra.names import hint, python_name
-from mastra.workflows.spec import RetryConfig, seconds_of
+from mastra.workflows.spec import RetryConfig
 
-__all__ = ["check_application", "check_call", "check_sleep", "check_workflow", "retry_of"]
+__all__ = ["check_application", "check_call", "check_workflow", "retry_of"]
 
 _OF_WORKFLOW: Final = {
     "version": either(TEXT, COUNT),
@@ -79,21 +78,6 @@ def retry_of(given: Any) -> RetryConfig:
             f"{hint(unknown, known)}"
         )
     return RetryConfig(**named)
-
-
-def check_sleep(workflow_id: str, duration: float | timedelta) -> None:
-    """Refuse a sleep that is no length of time, or has no end.
-
-    Raises:
-        WorkflowDefinitionError: It is one.
-    """
-    what = f"Sleep in workflow {workflow_id!r}"
-    if seconds_of(duration, what) > timedelta.max.total_seconds():
-        raise WorkflowDefinitionError(
-            f"{what} has no end. To wait for something to happen, suspend the run in a step and "
-            "resume it when it is time.",
-            code="SLEEP_TOO_LONG",
-        )
 
 
 def check_call(run_id: str, **options: Any) -> None:

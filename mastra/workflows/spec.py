@@ -408,8 +408,9 @@ class SleepNode:
         elif isinstance(duration, datetime):
             described["date"] = duration.isoformat()
         else:
-            seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-            described["duration"] = round(float(seconds) * 1000)
+            length_ms = seconds_of(duration, f"Sleep {self.id!r}") * 1000
+            # What JSON has no number for is `null` there, as JavaScript writes it.
+            described["duration"] = round(length_ms) if math.isfinite(length_ms) else None
         return described
 
 

@@ -16,7 +16,7 @@ from mastra.given import COUNT_FROM_1, shown
 from mastra.names import python_names, python_options
 from mastra.schema import ANY, schema_of
 from mastra.workflows.mapping import map_function
-from mastra.workflows.option_checks import check_sleep, check_workflow, retry_of
+from mastra.workflows.option_checks import check_workflow, retry_of
 from mastra.workflows.places import OpNames
 from mastra.workflows.runtime import Runtime
 from mastra.workflows.spec import (
@@ -34,6 +34,7 @@ from mastra.workflows.spec import (
     Unit,
     WorkflowNode,
     WorkflowSpec,
+    seconds_of,
 )
 from mastra.workflows.step import Step, StepLike, check_id, create_step
 from mastra.workflows.step_context import StepContext
@@ -276,7 +277,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
             id: Its id; by default `sleep_<workflow id>_<n>`.
         """
         if not callable(duration):
-            check_sleep(self.id, duration)
+            seconds_of(duration, f"Sleep in workflow {self.id!r}")
         return self._sleep("sleep", duration, id)
 
     def sleep_until(self, moment: datetime | Dynamic, *, id: str | None = None) -> Self:
