@@ -12,9 +12,10 @@ import re
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from types import CodeType, CoroutineType, FunctionType
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 __all__ = [
+    "CONTEXT_NAMES",
     "caller_namespace",
     "hint",
     "missing_attribute",
@@ -22,6 +23,7 @@ __all__ = [
     "python_names",
     "python_options",
     "snake",
+    "takes_context",
 ]
 
 T = TypeVar("T")
@@ -278,3 +280,29 @@ def defining_namespace(function: object) -> Mapping[str, Any]:
             return frame.f_locals
         frame = frame.f_back
     return {}
+
+
+CONTEXT_NAMES: Final = frozenset(("ctx", "context"))
+"""What a parameter is called that is given the context, where no annotation says so."""
+
+
+def takes_context(function: Callable[..., Any], place: int, kind: str) -> bool:
+    """Return whether a function is given the context as the argument at a place.
+
+    One with a default keeps that, as in `lambda name=name: …`, unless it is said to be the context.
+
+    Args:
+        function: The user's.
+        place: Which of the arguments that are given by place, from 0.
+        kind: The name of the context's class, as an annotation has it.
+    """
+    by_place = [
+        item
+        for item in inspect.signature(function).parameters.values()
+        if item.kind not in (item.KEYWORD_ONLY, item.VAR_KEYWORD)
+    ]
+    if len(by_place) <= place:
+        return False
+    found = by_place[place]
+    is_said = found.name in CONTEXT_NAMES or kind in str(found.annotation)
+    return is_said or found.default is found.empty

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mastra.failures import call_user
-from mastra.names import python_names
+from mastra.names import python_names, takes_context
 from mastra.request_context import RequestContext
 from mastra.services import Services
 
@@ -57,18 +57,4 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
         needed = code.co_argcount - len(getattr(function, "__defaults__", None) or ())
         if needed > 0 or not code.co_argcount:
             return needed > 0 or bool(code.co_flags & inspect.CO_VARARGS)
-    by_place = [
-        item
-        for item in inspect.signature(function).parameters.values()
-        if item.kind not in (item.KEYWORD_ONLY, item.VAR_KEYWORD)
-    ]
-    return bool(by_place) and _may_be_context(by_place[0])
-
-
-def _may_be_context(parameter: inspect.Parameter) -> bool:
-    """Return whether a parameter is given the context.
-
-    One with a default keeps that, as in `lambda name=name: …`, unless it is said to be the context.
-    """
-    is_said = parameter.name in ("ctx", "context") or "AgentContext" in str(parameter.annotation)
-    return is_said or parameter.default is parameter.empty
+    return takes_context(function, 0, "AgentContext")

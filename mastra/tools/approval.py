@@ -9,11 +9,10 @@ told no.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mastra.logs import get_logger
-from mastra.tools.signature import CONTEXT_NAMES
+from mastra.names import takes_context
 
 if TYPE_CHECKING:
     from mastra.tools.tool import Tool
@@ -33,26 +32,10 @@ async def asks_approval(tool: Tool[Any, Any], value: Any, context: Any) -> bool:
     if not callable(policy):
         return bool(policy)
     try:
-        answer = policy(value, context) if _takes_context(policy) else policy(value)
+        answer = (
+            policy(value, context) if takes_context(policy, 1, "ToolContext") else policy(value)
+        )
         return bool(await answer if inspect.isawaitable(answer) else answer)
     except Exception as error:  # noqa: BLE001 - whatever the policy raises, a person decides
         get_logger({"tool": tool.id}).warning("approval policy raised; asking", exc_info=error)
         return True
-
-
-def _takes_context(policy: Callable[..., Any]) -> bool:
-    """Return whether a policy is given the context too.
-
-    A second argument with a default keeps that, as in `lambda value, limit=10: …`, unless it is
-    said to be the context.
-    """
-    by_place = [
-        item
-        for item in inspect.signature(policy).parameters.values()
-        if item.kind not in (item.KEYWORD_ONLY, item.VAR_KEYWORD)
-    ]
-    if len(by_place) < 2:
-        return False
-    second = by_place[1]
-    is_context = second.name in CONTEXT_NAMES or "ToolContext" in str(second.annotation)
-    return is_context or second.default is second.empty

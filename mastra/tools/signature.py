@@ -18,13 +18,12 @@ from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
 from mastra.errors import ConfigError
-from mastra.names import defining_namespace
+from mastra.names import CONTEXT_NAMES, defining_namespace
 from mastra.threads import run_in_thread
 from mastra.tools.docstrings import describe, inner_of
 from mastra.tools.tool_context import ToolContext
 
 __all__ = [
-    "CONTEXT_NAMES",
     "Call",
     "Signature",
     "describe",
@@ -36,8 +35,6 @@ __all__ = [
 Call: TypeAlias = Callable[[Any, ToolContext], Awaitable[Any]]
 """Runs the user's function with a validated input and a context."""
 
-CONTEXT_NAMES: Final = frozenset(("ctx", "context"))
-"""What a parameter is called that is given the context, where no annotation says so."""
 _UNPACK: Final = (typing.Unpack, typing_extensions.Unpack)
 
 
