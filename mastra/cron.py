@@ -10,7 +10,7 @@ from typing import Final
 from mastra.errors import ConfigError
 from mastra.extras import needs
 
-__all__ = ["Cron", "cron_of", "plain_fields"]
+__all__ = ["Cron", "check_zone", "cron_of", "plain_fields"]
 
 _NAMED: Final[Mapping[str, str]] = {
     "@yearly": "0 0 1 1 *",
@@ -109,6 +109,21 @@ def plain_fields(expression: str) -> tuple[str | None, str]:
     is_zone = name in ("TZ", "CRON_TZ")
     fields = (rest if is_zone else expression).strip()
     return (zone if is_zone else None), _NAMED.get(fields.lower(), fields)
+
+
+def check_zone(name: str) -> None:
+    """Refuse a time zone that there is not, where this machine knows any.
+
+    Raises:
+        ConfigError: There is no such zone.
+    """
+    try:
+        _zone_of(name)
+    except ConfigError:
+        from zoneinfo import available_timezones  # noqa: PLC0415 - reads a folder
+
+        if available_timezones():
+            raise
 
 
 def _zone_of(name: str | None) -> tzinfo:

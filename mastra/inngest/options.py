@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 import inngest
 from pydantic import BaseModel
 
-from mastra.cron import plain_fields
+from mastra.cron import check_zone, plain_fields
 from mastra.errors import ConfigError
 from mastra.failures import text_of
 from mastra.workflows.flow_control import FlowControl, duration_s
@@ -158,7 +158,9 @@ def function_options(options: Mapping[str, Any]) -> dict[str, Any]:
         found["idempotency"] = _idempotency(options["idempotency"])
     if options.get("cron") is not None:
         found["cron"] = _cron(options["cron"])
-    FlowControl.of(options)  # what no engine takes
+    flow = FlowControl.of(options)  # what no engine takes
+    if flow is not None:
+        flow.check_names()
     return found
 
 
@@ -230,7 +232,11 @@ def _cron(expression: Any) -> str:
             "hour, day of month, month, day of week from 0 for Sunday to 6), such as "
             "'0 9 * * MON-FRI', or a name such as '@daily'."
         )
-    return " ".join(fields if zone is None else (f"TZ={zone}", *fields))
+    if zone is None:
+        return " ".join(fields)
+    check_zone(zone)
+    # The server knows it by that name alone.
+    return " ".join((f"TZ={'UTC' if zone.upper() == 'UTC' else zone}", *fields))
 
 
 def _is_field(field: str, numbers: range, names: Sequence[str]) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final, TypedDict, cast
 
 from mastra.dataclass import dataclass
@@ -159,20 +160,46 @@ class FlowControl:
         """Look whether its keys can be evaluated here.
 
         Raises:
-            ConfigError: One is no expression.
+            ConfigError: One is no expression, or names what there is not.
             MissingDependencyError: The extra `schedules` is not installed.
         """
-        parts = [
-            *self.concurrency,
-            self.throttle,
-            self.debounce,
-            *(rate for _, rate in self.rate_limits),
+        for what, expression in self._expressions():
+            _check_names(what, expression)
+            unknown = sorted(
+                name
+                for name in _program(expression, what).functions()
+                if name.isidentifier() and name not in _FUNCTIONS
+            )
+            if unknown:
+                raise ConfigError(
+                    f"{what}: {expression!r} calls {', '.join(map(repr, unknown))}, which there is "
+                    f"not in process. Use {', '.join(sorted(_FUNCTIONS))}."
+                )
+
+    def check_names(self) -> None:
+        """Look whether its keys are expressions about the event, where that can be told here.
+
+        Raises:
+            ConfigError: One is none.
+        """
+        if find_spec("cel") is not None:
+            for what, expression in self._expressions():
+                _check_names(what, expression)
+
+    def _expressions(self) -> list[tuple[str, str]]:
+        """Return its keys by what they are called."""
+        parts: list[tuple[str, Any]] = [
+            *(("concurrency.key", one.key) for one in self.concurrency),
+            ("throttle.key", self.throttle and self.throttle.key),
+            ("debounce.key", self.debounce and self.debounce.key),
+            *(
+                (name if name == "idempotency" else f"{name}.key", rate.key)
+                for name, rate in self.rate_limits
+            ),
+            ("priority.run", self.priority),
+            ("singleton.key", self.singleton and self.singleton[1]),
         ]
-        keys = [None if part is None else part.key for part in parts]
-        keys += [self.priority, None if self.singleton is None else self.singleton[1]]
-        for key in keys:
-            if key is not None:
-                _program(key)
+        return [(what, expression) for what, expression in parts if expression is not None]
 
     def offset_ms(self, event: Mapping[str, Json]) -> int:
         """Return by how much a leg goes before others: it is as if it had come so much earlier."""
@@ -198,23 +225,50 @@ def key_of(expression: str | None, event: Mapping[str, Json]) -> str | None:
 
 def _value(expression: str, event: Mapping[str, Json]) -> Any:
     try:
-        return _program(expression)({"event": event})
-    except (KeyError, RuntimeError, TypeError, ValueError):
+        return _program(expression).execute({"event": event})
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
         return None  # what the event does not have
 
 
+_FUNCTIONS: Final = frozenset(
+    (
+        *("bytes", "contains", "double", "duration", "dyn", "endsWith", "int", "matches", "size"),
+        *("startsWith", "string", "timestamp", "type", "uint"),
+        *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours"),
+        *("getMilliseconds", "getMinutes", "getMonth", "getSeconds"),
+    )
+)
+"""What expressions may call in process."""
+_TYPES: Final = frozenset(
+    ("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint")
+)
+_BOUND: Final = re.compile(r"(\w+)\s*,")
+"""A name that a macro such as `map(x, …)` may have given to each item."""
+
+
+def _check_names(what: str, expression: str) -> None:
+    """Refuse an expression that is about anything but the event."""
+    program = _program(expression, what)
+    bound = _BOUND.findall(expression)
+    unknown = sorted({*program.variables()} - {"event", *_TYPES, *bound})
+    if unknown:
+        raise ConfigError(
+            f"{what}: {expression!r} is about {', '.join(map(repr, unknown))}. All that there is is "
+            "`event`, such as in 'event.data.inputData.user'; text stands in quotes: '\"all\"'."
+        )
+
+
 @functools.lru_cache(maxsize=256)
-def _program(expression: str) -> Callable[[dict[str, Any]], Any]:
+def _program(expression: str, what: str = "A key") -> Any:
     with needs("schedules", f"The key {expression!r}"):
         cel: Any = import_module("cel")
     try:
-        compiled: Any = cel.compile(expression)
+        return cel.compile(expression)
     except ValueError as error:
         raise ConfigError(
-            f"{expression!r} is no expression. Use the Common Expression Language, such as "
+            f"{what}: {expression!r} is no expression. Use the Common Expression Language, such as "
             "'event.data.inputData.user'."
         ) from error
-    return compiled.execute
 
 
 def duration_s(value: Any, what: str) -> float:
@@ -259,7 +313,7 @@ _EXPRESSIONS: Final = ("key", "run")
 
 
 def _text(what: str, value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
+    if value is not None and not (isinstance(value, str) and value.strip()):
         raise ConfigError(
             f"{what} must be an expression, such as 'event.data.inputData.user', not {shown(value)}."
         )

@@ -48,5 +48,7 @@ def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:
             f"{hint(unknown, (*_REQUIRED, *WorkflowOptions.__annotations__))}"
         )
     options = {name: value for name, value in given.items() if value is not None}
-    FlowControl.of(options)
+    flow = FlowControl.of(options)
+    if flow is not None:
+        flow.check_names()
     return options

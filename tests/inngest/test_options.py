@@ -45,6 +45,12 @@ def test_a_short_form_is_the_sdks_own(name: str, short: Any, whole: Any) -> None
         ({"rate_limit": {"limit": 3, "period": "soon"}}, "rate_limit.period must be seconds"),
         ({"idempotency": " "}, "idempotency must be an expression.*not ' '"),
         ({"idempotency": 5}, "idempotency must be an expression.*not 5"),
+        ({"priority": "event.data.a +"}, "priority.run: 'event.data.a \\+' is no expression"),
+        (
+            {"concurrency": inngest.Concurrency(limit=1, key="{{user}}")},
+            "concurrency.key: '{{user}}' is no expression",
+        ),
+        ({"singleton": {"mode": "skip", "key": "data.user"}}, "singleton.key: .*is about 'data'"),
     ],
 )
 def test_what_has_another_form_is_refused(options: dict[str, Any], says: str) -> None:
@@ -100,6 +106,10 @@ def test_the_sdks_own_may_count_milliseconds(name: str, given: Any) -> None:
         ({"cron": "*/0 9 * * *"}, "no cron expression"),
         ({"cron": ""}, "A cron expression is a text"),
         ({"cron": 5}, "A cron expression is a text"),
+        ({"cron": "TZ=Mars/Base 0 9 * * *"}, "There is no time zone 'Mars/Base'"),
+        ({"cron": "TZ=europe/berlin 0 9 * * *"}, "There is no time zone 'europe/berlin'"),
+        ({"cron": "TZ=UTC+2 0 9 * * *"}, "There is no time zone 'UTC\\+2'"),
+        ({"cron": "TZ= 0 9 * * *"}, "There is no time zone ''"),
     ],
 )
 def test_what_would_keep_the_whole_app_from_being_registered_is_refused(
@@ -120,8 +130,16 @@ def test_what_would_keep_the_whole_app_from_being_registered_is_refused(
         ("@Hourly", "0 * * * *"),
         ("TZ=Europe/Berlin @weekly", "TZ=Europe/Berlin 0 0 * * 0"),
         ("CRON_TZ=Europe/Berlin  0 9 * * 1", "TZ=Europe/Berlin 0 9 * * 1"),
+        ("TZ=utc 0 9 * * *", "TZ=UTC 0 9 * * *"),
         ("*/15 9-17 ? jan-MAR,12 Mon-fri/2", "*/15 9-17 ? jan-MAR,12 Mon-fri/2"),
     ],
 )
 def test_a_schedule_is_told_in_words_that_the_server_knows(given: str, told: str) -> None:
     assert function_options({"cron": given})["cron"] == told
+
+
+def test_a_machine_that_knows_no_zones_leaves_them_to_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zoneinfo.available_timezones", set)
+    assert function_options({"cron": "TZ=Mars/Base 0 9 * * *"})["cron"] == "TZ=Mars/Base 0 9 * * *"
