@@ -12,7 +12,8 @@ from mastra.storage.base import RunHead
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.places import followed, positional, with_units
 from mastra.workflows.spec import StepNode, Unit, WorkflowSpec
-from mastra.workflows.versions.comparison import Changes, compare, unknown_to
+from mastra.workflows.versions.changes import Changes
+from mastra.workflows.versions.comparison import compare, unknown_to
 from mastra.workflows.versions.graph import Part, is_current, read_graph
 
 __all__ = ["check_definition", "spec_for"]

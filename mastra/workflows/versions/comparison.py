@@ -8,50 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import field
 from typing import Any, cast
 
-from mastra.dataclass import dataclass
 from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.places import place_of, stem_in, unit_at
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import StepNode, WorkflowNode, WorkflowSpec
+from mastra.workflows.versions.changes import Changes
 from mastra.workflows.versions.graph import Graph, Part, graph_of
 
-__all__ = ["Changes", "compare", "unknown_to"]
-
-
-@dataclass(slots=True)
-class Changes:
-    """What differs in what a run has passed, by the ids of steps as results name them."""
-
-    added: list[str] = field(default_factory=list[str])
-    removed: list[str] = field(default_factory=list[str])
-    moved: list[str] = field(default_factory=list[str])
-    changed: dict[str, str] = field(default_factory=dict[str, str])
-    """How, by id."""
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.moved or self.changed)
-
-    def __str__(self) -> str:
-        told: list[str] = []
-        for what, ids in (("added", self.added), ("removed", self.removed), ("moved", self.moved)):
-            if ids:
-                told.append(f"{what} {', '.join(map(repr, ids))}")
-        told += [f"changed {name!r} ({how})" for name, how in self.changed.items()]
-        return "; ".join(told)
-
-    def to_json(self) -> dict[str, Json]:
-        """Return the ids as JSON data."""
-        return {
-            "added": [*self.added],
-            "removed": [*self.removed],
-            "moved": [*self.moved],
-            "changed": [*self.changed],
-        }
+__all__ = ["compare", "unknown_to"]
 
 
 def unknown_to(spec: WorkflowSpec, loaded: LoadedRun) -> Changes:
@@ -65,7 +33,8 @@ def unknown_to(spec: WorkflowSpec, loaded: LoadedRun) -> Changes:
         name = record.step_id.rpartition("/")[2]
         if record.kind == "decision" or _has(spec, record.op_id):
             continue
-        is_there = any(unit.id == name for node in spec.nodes for unit in node.units)
+        nodes = (node for one in spec.with_nested() for node in one.nodes)
+        is_there = any(unit.id == name for node in nodes for unit in node.units)
         found = changes.moved if is_there else changes.removed
         if name not in found:
             found.append(name)
@@ -100,6 +69,7 @@ def compare(
     comparison.block(old.parts, new.parts, spec, "", "", goes_back_to)
     if old.takes != new.takes and spec.validate_inputs:
         comparison.value(spec.input_schema, loaded.head.input, "", "input")
+    comparison.changes.find_moved(_names(old.parts), _names(new.parts))
     return comparison.changes
 
 
@@ -472,6 +442,17 @@ def _kinds(parts: Iterable[Part]) -> dict[str, str]:
         for unit in part.units:
             kinds.setdefault(unit.id, part.kind if is_around else unit.kind)
     return kinds
+
+
+def _names(parts: Iterable[Part], before: str = "") -> dict[str, str]:
+    """Return the ids of all steps and workflows by the names that results give them."""
+    found: dict[str, str] = {}
+    for unit in (unit for part in parts for unit in part.units):
+        if unit.kind not in ("map", "sleep"):  # whose ids may be of our making
+            found[before + unit.id] = unit.id
+        if unit.kind == "workflow":
+            found |= _names(unit.parts, f"{before}{unit.id}.")
+    return found
 
 
 def _by_stem(parts: list[Part], segments: Iterable[str]) -> dict[str, list[str]]:

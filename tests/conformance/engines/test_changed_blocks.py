@@ -342,3 +342,62 @@ async def test_going_back_behind_what_has_changed_is_refused(env: Env, calls: Ca
         await run.time_travel(step="b")
     assert caught.value.details["added"] == ["n"]
     assert calls.names == ["a", "b", "wait"]
+
+
+# -- into a nested workflow, and out of one ------------------------------------------------------
+
+
+def inner(*steps: Any, id: str = "inner") -> Any:
+    nested = flow(id)
+    for step in steps:
+        nested = nested.then(step)
+    return nested.commit()
+
+
+@pytest.mark.parametrize("place", ["into", "out of", "from one to another", "deeper"])
+async def test_a_step_passed_that_has_gone_elsewhere_has_moved(
+    env: Env, calls: Calls, place: str
+) -> None:
+    a, b, waits = plus(calls, "a"), plus(calls, "b"), asking(calls, "wait")
+    before, now, name, added = {
+        "into": ([a, b], [inner(a), b], "a", ["inner"]),
+        "out of": ([inner(a, b)], [a, inner(b)], "inner.a", []),
+        "from one to another": (
+            [inner(a), inner(b, id="other")],
+            [inner(plus(calls, "c")), inner(a, b, id="other")],
+            "inner.a",
+            ["inner.c"],
+        ),
+        "deeper": ([inner(a, b)], [inner(inner(a, id="deep"), b)], "inner.a", ["inner.deep"]),
+    }[place]
+    first, second = flow(), flow()
+    for step in before:
+        first.then(step)
+    for step in now:
+        second.then(step)
+    await suspended(env, first.then(waits))
+    error = await refused(await after(env, second.then(waits)))
+    assert error.details["moved"] == [name]
+    assert error.details["removed"] == []
+    assert error.details["added"] == added
+    assert f"moved {name!r}" in str(error)
+
+
+async def test_a_step_passed_whose_workflow_is_gone_has_moved_out_of_it(
+    env: Env, calls: Calls
+) -> None:
+    a, waits = plus(calls, "a"), asking(calls, "wait")
+    await suspended(env, flow().then(inner(a)).then(waits))
+    error = await refused(await after(env, flow().then(a).then(waits)))
+    assert error.details["moved"] == ["inner.a"]
+    assert error.details["removed"] == ["inner"]
+    assert error.details["added"] == []
+
+
+async def test_a_step_of_the_same_id_that_was_there_before_has_not_moved(
+    env: Env, calls: Calls
+) -> None:
+    a, b, waits = plus(calls, "a"), plus(calls, "b"), asking(calls, "wait")
+    await suspended(env, flow().then(a).then(inner(a, b)).then(waits))
+    error = await refused(await after(env, flow().then(inner(a, b)).then(waits)))
+    assert (error.details["removed"], error.details["moved"]) == (["a"], [])
