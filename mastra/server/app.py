@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from html import escape
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -26,7 +27,7 @@ from mastra.server.draining import drain
 from mastra.server.errors import answer_to, not_found_page
 from mastra.server.gate import Gate
 from mastra.server.handling import WireResponse, bound, bound_route, unexpected
-from mastra.server.openapi import add_documentation
+from mastra.server.openapi import add_documentation, root_of
 from mastra.server.redirects import RelativeRedirects
 from mastra.server.routes.a2a import add_a2a_routes
 from mastra.server.routes.agents import add_agent_routes
@@ -96,7 +97,7 @@ def create_app(mastra: Mastra, config: ServerConfig | None = None) -> FastAPI:
         exception_handlers={404: _no_route, 405: _no_route, Exception: _last_resort(server)},
     )
     setattr(app.state, SERVER_STATE, server)
-    app.add_api_route("/health", _health, include_in_schema=False)
+    app.add_api_route("/health", _health, methods=["GET", "HEAD"], include_in_schema=False)
     own = APIRouter(route_class=bound_route(server))
     own.add_api_route("/", _welcome(settings), include_in_schema=False)
     app.include_router(own)
@@ -214,11 +215,11 @@ async def _health() -> dict[str, bool]:
     return {"success": True}
 
 
-def _welcome(config: ServerConfig) -> Callable[[], Any]:
-    docs = ', described at <a href="/docs">/docs</a>' if config.openapi else ""
-    page = _WELCOME.format(prefix=config.api_prefix or "/", docs=docs)
-
-    async def welcome() -> Response:
+def _welcome(config: ServerConfig) -> Callable[[Request], Any]:
+    async def welcome(request: Request) -> Response:
+        root = escape(root_of(request))
+        docs = f', described at <a href="{root}/docs">{root}/docs</a>' if config.openapi else ""
+        page = _WELCOME.format(prefix=f"{root}{config.api_prefix}" or "/", docs=docs)
         return HTMLResponse(page, headers={"content-type": "text/html"})
 
     return welcome

@@ -134,7 +134,15 @@ def _invalid_request(error: RequestValidationError) -> Response:
     part = "body"
     for item in error.errors():
         part, *path = item["loc"]
-        issues.append({"field": ".".join(map(str, path)), "message": item["msg"]})
+        message: str = item["msg"]
+        if item["type"] == "json_invalid":
+            # FastAPI says where instead of which field.
+            path, message = [], f"This is no JSON that is taken: {item['ctx']['error']}"
+        elif not path and isinstance(item.get("input"), bytes):
+            message = (
+                "The body was not read as JSON: send the header content-type: application/json"
+            )
+        issues.append({"field": ".".join(map(str, path)), "message": message})
     return error_response(400, f"Invalid {_PARTS.get(str(part), 'request')}", issues=issues)
 
 

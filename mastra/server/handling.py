@@ -19,13 +19,14 @@ from fastapi.routing import APIRoute, APIRouter, request_response
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from mastra.failures import Guard, call_user
 from mastra.jsonable import dump_wire
 from mastra.server.bodies import arriving
 from mastra.server.context import SERVER_KEY, Server, load_strict
 from mastra.server.errors import Refusal, answer_to, error_response
+from mastra.server.heads import as_get, without_body
 
 __all__ = ["GuardedRoute", "WireResponse", "add", "bound", "bound_route", "guarded", "unexpected"]
 
@@ -70,7 +71,9 @@ class StrictRequest(Request):
         try:
             return load_strict(body)
         except ValueError as error:
-            raise json.JSONDecodeError(str(error), "", 0) from None
+            coding = self.headers.get("content-encoding")
+            why = f"it came with content-encoding: {coding}" if coding else str(error)
+            raise json.JSONDecodeError(why, "", 0) from None
 
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -182,6 +185,8 @@ class GuardedRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether the route answers a request, and what its path says."""
+        if scope.get("method") == "HEAD" and "GET" in (self.methods or ()):
+            scope = as_get(scope)
         held = _with_slashes_held(scope) if scope["type"] == "http" else None
         if held is None:
             return super().matches(scope)
@@ -192,6 +197,13 @@ class GuardedRoute(APIRoute):
                 for name, value in found["path_params"].items()
             }
         return match, found
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; HEAD as GET."""
+        if scope["method"] == "HEAD" and "GET" in (self.methods or ()):
+            await without_body(super().handle)(as_get(scope), receive, send)
+        else:
+            await super().handle(scope, receive, send)
 
     server: ClassVar[Server]
     settings: ClassVar[Mapping[str, Any]] = {}
@@ -227,12 +239,26 @@ def add(router: APIRouter, method: str, path: str, endpoint: Callable[..., Any])
         call,
         methods=[method],
         response_model=None,
-        operation_id=name,
+        generate_unique_id_function=_named(name, router.prefix + path),
         responses=_RESPONSES,
         tags=[path.split("/")[1].capitalize()],
     )
 
 
+def _named(name: str, path: str) -> Callable[[APIRoute], str]:
+    """Return what names an operation: where a router is put elsewhere, by its place, too.
+
+    An application may have several of them, and no two of its operations may have one name.
+    """
+
+    def name_of(route: APIRoute) -> str:
+        place = route.path_format.removesuffix(path)
+        return name if place in {"", _USUAL_PLACE} else f"{name}_at{place.translate(_NAME)}"
+
+    return name_of
+
+
+_USUAL_PLACE: Final = "/api"
 _NAME = str.maketrans(dict.fromkeys("/{}-", "_"))
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}

@@ -8,6 +8,7 @@ from typing import Any, cast
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
 from starlette.responses import Response
 
 from mastra.jsonable import Json
@@ -17,7 +18,7 @@ from mastra.server.handling import WireResponse, bound_route
 from mastra.server.schemas import json_schema_of
 from mastra.workflows.workflow import Workflow
 
-__all__ = ["add_documentation", "describe_api"]
+__all__ = ["add_documentation", "describe_api", "root_of"]
 
 _STARTS = ("start", "start-async", "stream")
 _RESUMES = ("resume", "resume-async", "resume-no-wait", "resume-stream")
@@ -27,20 +28,27 @@ def add_documentation(app: FastAPI, server: Server) -> None:
     """Serve the description, and pages to read it."""
     prefix = server.config.api_prefix
 
-    async def description() -> Response:
+    async def description(request: Request) -> Response:
         known = server.facts.get("openapi")
         if known is None:
             known = server.facts["openapi"] = describe_api(app, server)
-        return WireResponse(known)
+        root = root_of(request)
+        return WireResponse({**known, "servers": [{"url": root}]} if root else known)
 
-    async def page() -> Response:
-        return get_swagger_ui_html(openapi_url=f"{prefix}/openapi.json", title="Mastra API")
+    async def page(request: Request) -> Response:
+        address = f"{root_of(request)}{prefix}/openapi.json"
+        return get_swagger_ui_html(openapi_url=address, title="Mastra API")
 
     own = APIRouter(route_class=bound_route(server))
     own.add_api_route(f"{prefix}/openapi.json", description, include_in_schema=False)
     for path in ("/docs", "/swagger-ui"):
         own.add_api_route(path, page, include_in_schema=False)
     app.include_router(own)
+
+
+def root_of(request: Request) -> str:
+    """Return the path that stands before the application's own: of a proxy, or of a mount."""
+    return str(request.scope.get("root_path", "")).rstrip("/")
 
 
 def describe_api(app: FastAPI, server: Server) -> dict[str, Json]:

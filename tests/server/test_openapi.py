@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 
 from mastra.ag_ui import ag_ui_route
 from mastra.ai_sdk import chat_route, workflow_route
 from mastra.memory import Memory
-from mastra.server import ServerConfig, create_app, openai_route
+from mastra.server import ServerConfig, create_app, openai_route, router
+from mastra.server.app import server_of
+from mastra.server.openapi import describe_api
 from tests.server.wire_app import build
 
 if TYPE_CHECKING:
@@ -116,3 +119,37 @@ def test_no_request_of_the_description_makes_the_server_fail(
         play(found.ok())
     assert failures == []
     assert count > 50 * examples
+
+
+@pytest.mark.anyio
+async def test_the_pages_behind_a_prefix_lead_to_where_they_are() -> None:
+    app = FastAPI()
+    app.mount("/inner", create_app(build()))
+    transport = httpx.ASGITransport(app, root_path="/outer")
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        assert "'/outer/inner/api/openapi.json'" in (await client.get("/outer/inner/docs")).text
+        described = (await client.get("/outer/inner/api/openapi.json")).json()
+        assert described["servers"] == [{"url": "/outer/inner"}]
+        welcome = (await client.get("/outer/inner/")).text
+        assert 'href="/outer/inner/docs"' in welcome
+        assert "<code>/outer/inner/api</code>" in welcome
+    transport = httpx.ASGITransport(create_app(build()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        assert "servers" not in (await client.get("/api/openapi.json")).json()
+
+
+@pytest.mark.filterwarnings("error")
+def test_two_of_them_in_one_application_have_operations_of_their_own() -> None:
+    app = FastAPI()
+    for prefix in ("/api", "/tenants/two"):
+        app.include_router(router(build()), prefix=prefix)
+    ids = [
+        operation["operationId"]
+        for path in app.openapi()["paths"].values()
+        for operation in path.values()
+    ]
+    assert len(ids) == len(set(ids))
+    alone = create_app(build(), ServerConfig(api_prefix="/x"))
+    described = describe_api(alone, server_of(alone))
+    assert described["paths"]["/x/agents"]["get"]["operationId"] == "get_list_agents__agents"
+    assert {"get_list_agents__agents", "get_list_agents__agents_at_tenants_two"} <= set(ids)

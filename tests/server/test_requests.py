@@ -175,3 +175,24 @@ async def test_a_request_begins_no_thread(client: httpx.AsyncClient) -> None:
     started = await client.post(START, json={"inputData": {"value": 1}})
     assert started.status_code == 200
     assert begun() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "told"),
+    [
+        (b'{"inputData": {"value": 1}}', {}, "content-type: application/json"),
+        (b"inputData=1", {"content-type": "application/x-www-form-urlencoded"}, "content-type"),
+        (b'{"inputData": {"value": 1,}}', JSON, "at line 1 column"),
+        (b"\xef\xbb\xbf{}", JSON, "at line 1 column"),
+        (b'{"inputData": {"value": "\\u0000"}}', JSON, "U+0000"),
+        (b"\x1f\x8b\x08", {**JSON, "content-encoding": "gzip"}, "content-encoding"),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_told_why(
+    client: httpx.AsyncClient, body: bytes, headers: dict[str, str], told: str
+) -> None:
+    answer = await client.post(START, content=body, headers=headers)
+    assert answer.status_code in {400, 415}
+    (issue,) = answer.json().get("issues") or [{"message": answer.json()["error"], "field": ""}]
+    assert told in issue["message"]
+    assert issue["field"] == ""
