@@ -60,7 +60,11 @@ class AgentStream(Generic[Obj]):
 
     @property
     def element_stream(self) -> AsyncGenerator[Any, None]:
-        """Of structured output that is a list: each element, once it is whole."""
+        """Of structured output that is a list: each element, once it is whole.
+
+        An answer that is not the last (it asks for tools as well, or a processor refuses it) has
+        been given by then; the elements of the next follow it.
+        """
         return self._elements()
 
     async def batches(self, limit: int = 64) -> AsyncGenerator[list[AgentChunk], None]:
@@ -117,7 +121,9 @@ class AgentStream(Generic[Obj]):
     async def _elements(self) -> AsyncGenerator[Any, None]:
         given = 0
         async for chunk in self._chunks():
-            if chunk.type in {"object", "object-result"} and isinstance(chunk.payload, list):
+            if chunk.type == "step-start":
+                given = 0  # what an earlier step said is not the answer
+            elif chunk.type in {"object", "object-result"} and isinstance(chunk.payload, list):
                 found = cast("list[Any]", chunk.payload)
                 # The last element of a partial list may still grow.
                 whole = len(found) if chunk.type == "object-result" else len(found) - 1

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
-from mastra.failures import Signal
+from mastra.failures import Signal, call_user
 from mastra.models.base import ModelRequest
 from mastra.models.messages import Message
 from mastra.request_context import RequestContext
@@ -50,6 +50,8 @@ class TripwireSignal(Signal):
         self.retry = retry
         self.metadata = metadata
         self.processor_id = processor_id
+        self.is_told = False
+        """Whether the processor's `on_violation` has been called."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -216,7 +218,8 @@ class Processor:
     id: str = ""
     """Its name, in tripwires; the class's name where it is left empty."""
     on_violation: Any = None
-    """Called with a dict of `processor_id`, `message` and `detail` where the processor refuses."""
+    """Called with a dict of `processor_id`, `message` and `detail` where the processor refuses; sync
+    or async."""
 
     def as_step(self, **options: Any) -> Step[Any, Any]:
         """Return it as a step of a workflow of processors, as `create_step(processor)` does."""
@@ -278,6 +281,36 @@ class Processor:
         Returns:
             `None`, or `{"retry": True}`, with `messages` where they are to be changed.
         """
+
+
+async def shown_to(processor: Any, method: Any, context: Any) -> Any:
+    """Call a processor's method, and its `on_violation` where it refuses.
+
+    Raises:
+        TripwireSignal: It refuses.
+    """
+    try:
+        return await call_user(method, context)
+    except TripwireSignal as signal:
+        if not signal.is_told:
+            signal.is_told = True
+            await tell_violation(processor, signal.reason, signal.metadata)
+        raise
+
+
+def refuse(ctx: ProcessorContext, reason: str, metadata: Any) -> NoReturn:
+    """Refuse, where the processor's `on_violation` has been called already."""
+    signal = TripwireSignal(reason, retry=False, metadata=metadata, processor_id=ctx.processor_id)
+    signal.is_told = True
+    raise signal
+
+
+async def tell_violation(processor: Any, message: str, detail: Any) -> None:
+    """Call a processor's `on_violation`, if it has one."""
+    hook = getattr(processor, "on_violation", None)
+    if hook is not None:
+        told = {"processor_id": processor_id(processor), "message": message, "detail": detail}
+        await call_user(hook, told)
 
 
 def processor_id(processor: Any) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
+from mastra.given import check_given, one_of
 from mastra.models.base import ModelRequest, ResponseFormat
 from mastra.models.calling import ModelEntry
 from mastra.models.collect import collect
@@ -17,6 +18,8 @@ from mastra.processors.base import (
     OutputStepContext,
     Processor,
     ProcessorContext,
+    refuse,
+    tell_violation,
     text_of_last_user,
 )
 from mastra.schema import SchemaMismatch, schema_of
@@ -46,8 +49,10 @@ class _Judge(Processor):
         *,
         categories: Sequence[str] | None = None,
         threshold: float | None = None,
-        strategy: str = "block",
+        strategy: Literal["block", "warn"] = "block",
     ) -> None:
+        given = {"strategy": strategy}
+        check_given(type(self).__name__, given, {"strategy": one_of("block", "warn")})
         self._model = model
         self._categories = tuple(self.categories if categories is None else categories)
         self._threshold = self.threshold if threshold is None else threshold
@@ -106,20 +111,15 @@ class _Judge(Processor):
             name for name in self._categories if verdict.scores.get(name, 0) >= self._threshold
         ]
         if found:
-            self._report(ctx, found, verdict)
+            await self._report(ctx, found, verdict)
         return found
 
-    def _report(self, ctx: ProcessorContext, found: list[str], verdict: Verdict) -> None:
+    async def _report(self, ctx: ProcessorContext, found: list[str], verdict: Verdict) -> None:
         reason = verdict.reason or ", ".join(found)
-        if self.on_violation is not None:
-            self.on_violation(
-                {"processor_id": self.id, "message": reason, "detail": verdict.scores}
-            )
+        await tell_violation(self, reason, verdict.scores)
         if self._strategy == "block":
-            ctx.abort(
-                f"Refused by {self.id}: {reason}",
-                metadata={"categories": found, "scores": verdict.scores},
-            )
+            told = {"categories": found, "scores": verdict.scores}
+            refuse(ctx, f"Refused by {self.id}: {reason}", told)
 
 
 def _verdict(text: str) -> Verdict | None:

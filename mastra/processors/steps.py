@@ -6,9 +6,10 @@ records are JSON. So a record holds a number, and the objects lie in a table of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
@@ -16,8 +17,7 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import SchemaSerializer, core_schema
 
 from mastra.errors import ConfigError, RunStateError, TripwireError
-from mastra.failures import call_user
-from mastra.models.message_forms import messages_from
+from mastra.models.message_forms import message_from, messages_from
 from mastra.models.messages import Message
 from mastra.processors.base import (
     METHODS,
@@ -26,6 +26,7 @@ from mastra.processors.base import (
     changed,
     method_of,
     processor_id,
+    shown_to,
 )
 from mastra.workflows.results import WorkflowFailed, WorkflowSuccess, WorkflowTripwire
 from mastra.workflows.spec import StepNode, WorkflowSpec
@@ -93,7 +94,7 @@ class ProcessorMoment:
     @property
     def is_settled(self) -> bool:
         """Whether there is nothing left to look at: the chunk is dropped, or an answer is there."""
-        is_dropped = self.phase == "output_stream" and self.part is None
+        is_dropped = self.phase == "output_stream" and self.part is None and not self.extra
         return is_dropped or self.response is not None
 
 
@@ -157,7 +158,10 @@ def processor_step(processor: Any, **options: Any) -> Step[Any, Any]:
     async def execute(ctx: StepContext[Any]) -> ProcessorMoment:
         moment: ProcessorMoment = ctx.input_data
         method = method_of(processor, f"process_{moment.phase}")
-        return moment if method is None or moment.is_settled else await _seen(moment, name, method)
+        if method is None or moment.is_settled:
+            return moment
+        see = partial(_seen, step_id=ctx.step_id, processor=processor, method=method)
+        return await (_seen_with_extra(moment, see) if moment.extra else see(moment))
 
     _processors[execute] = processor
     made: dict[str, Any] = {
@@ -170,14 +174,30 @@ def processor_step(processor: Any, **options: Any) -> Step[Any, Any]:
     return create_step(execute=execute, **made)
 
 
-async def _seen(moment: ProcessorMoment, name: str, method: Callable[..., Any]) -> ProcessorMoment:
+async def _seen_with_extra(
+    moment: ProcessorMoment, see: Callable[[ProcessorMoment], Awaitable[ProcessorMoment]]
+) -> ProcessorMoment:
+    """Show chunks that a step has put before the one that it gave, and that one."""
+    shown: list[Any] = []
+    for part in moment.extra:
+        one = await see(replace(moment, part=part, extra=[]))
+        shown += one.extra if one.part is None else [*one.extra, one.part]
+    after = replace(moment, extra=[])
+    if moment.part is not None:
+        after = await see(after)
+    return replace(after, extra=[*shown, *after.extra], origin=moment)
+
+
+async def _seen(
+    moment: ProcessorMoment, step_id: str, processor: Any, method: Callable[..., Any]
+) -> ProcessorMoment:
     """Show a moment to one processor, and return what it makes of it."""
     context: ProcessorContext = moment.context
     own: dict[str, Any] = {
-        "processor_id": name,
+        "processor_id": processor_id(processor),
         "messages": [*moment.messages],
         "system_messages": [*moment.system_messages],
-        "state": context.state.setdefault(name, {}),
+        "state": context.state.setdefault(step_id, {}),
     }
     given: dict[str, Any] = {
         "part": moment.part,
@@ -188,7 +208,7 @@ async def _seen(moment: ProcessorMoment, name: str, method: Callable[..., Any]) 
     own.update({key: value for key, value in given.items() if hasattr(context, key)})
     shown: Any = replace(context, **own)
     try:
-        answer = await call_user(method, shown)
+        answer = await shown_to(processor, method, shown)
     except TripwireSignal as signal:
         # A signal would end the engine's own task, so it crosses the workflow as an error.
         raise TripwireError(
@@ -217,7 +237,7 @@ def _apply(after: ProcessorMoment, shown: Any, answer: Any) -> None:
         case "tool_result":
             after.result = after.result if answer is None else answer
         case "input_step":
-            after.changes.update(changed(answer))
+            _change_step(after, changed(answer))
         case "llm_request":
             known = changed(answer)
             after.prompt = messages_from(known.get("prompt") or after.prompt)
@@ -233,6 +253,20 @@ def _apply(after: ProcessorMoment, shown: Any, answer: Any) -> None:
             _take(after, changed(answer))
         case _:
             pass
+
+
+def _change_step(after: ProcessorMoment, changes: Mapping[str, Any]) -> None:
+    after.changes.update(changes)
+    if "messages" in changes:
+        messages = messages_from(changes["messages"])
+        after.messages = [item for item in messages if item.role != "system"]
+    if "system" in changes:
+        given: Any = changes["system"]
+        told = cast("Sequence[Any]", given) if isinstance(given, (list, tuple)) else [given]
+        after.system_messages = [
+            Message("system", item) if isinstance(item, str) else message_from(item)
+            for item in told
+        ]
 
 
 def _take(after: ProcessorMoment, changes: Mapping[str, Any]) -> None:

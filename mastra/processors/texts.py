@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias
 
 from mastra.errors import ConfigError
+from mastra.given import check_given, one_of
 from mastra.models.messages import Message, MessagePart, TextPart
 from mastra.processors.base import (
     InputContext,
@@ -17,6 +18,8 @@ from mastra.processors.base import (
     OutputStreamContext,
     Processor,
     ProcessorContext,
+    refuse,
+    tell_violation,
 )
 
 __all__ = ["PIIDetector", "RegexFilter", "Strategy", "UnicodeNormalizer"]
@@ -52,10 +55,15 @@ def map_text(message: Message, change: Callable[[str], str]) -> Message:
     if isinstance(message.content, str):
         return replace(message, content=change(message.content))
     parts: list[MessagePart] = [
-        TextPart(change(part.text)) if isinstance(part, TextPart) else part
+        _with_text(part, change(part.text)) if isinstance(part, TextPart) else part
         for part in message.content
     ]
     return replace(message, content=tuple(parts))
+
+
+def _with_text(part: TextPart, text: str) -> TextPart:
+    # What the provider said of a text (its signature, what it cites) is not true of another.
+    return part if text == part.text else TextPart(text, cache=part.cache)
 
 
 class UnicodeNormalizer(Processor):
@@ -104,6 +112,8 @@ class _Filter(Processor):
         strategy: Strategy,
         mask: Callable[[str, str], str],
     ) -> None:
+        given = {"strategy": strategy}
+        check_given(type(self).__name__, given, {"strategy": one_of("block", "redact", "warn")})
         self._patterns = dict(patterns)
         self._strategy = strategy
         self._mask = mask
@@ -118,41 +128,39 @@ class _Filter(Processor):
             text = pattern.sub(lambda match, name=name: self._mask(name, match[0]), text)
         return text
 
-    def _judge(self, ctx: ProcessorContext, text: str) -> bool:
+    async def _judge(self, ctx: ProcessorContext, text: str) -> bool:
         """Refuse, or return whether a text is to be redacted."""
         found = self.find(text)
         if not found:
             return False
-        if self.on_violation is not None:
-            detail = {"processor_id": self.id, "message": f"found {found}", "detail": found}
-            self.on_violation(detail)
+        await tell_violation(self, f"found {found}", found)
         if self._strategy == "block":
-            ctx.abort(f"Refused: the text holds {', '.join(found)}.", metadata={"found": found})
+            refuse(ctx, f"Refused: the text holds {', '.join(found)}.", {"found": found})
         return self._strategy == "redact"
 
-    def process_input(self, ctx: InputContext) -> list[Message]:
+    async def process_input(self, ctx: InputContext) -> list[Message]:
         """Look at what the user says."""
         return [
             map_text(message, self.redact)
-            if message.role == "user" and self._judge(ctx, message.text)
+            if message.role == "user" and await self._judge(ctx, message.text)
             else message
             for message in ctx.messages
         ]
 
-    def process_output_stream(self, ctx: OutputStreamContext) -> Any:
+    async def process_output_stream(self, ctx: OutputStreamContext) -> Any:
         """Look at the answer. What may be the beginning of a match is held back until it is clear."""
         part = ctx.part
         if part.type == "text-delta":
-            return self._delta(ctx, part)
+            return await self._delta(ctx, part)
         if part.type == "text-end":
             held = ctx.state.pop("held", "")
             if held:
                 last = ctx.state["last"]
-                last.payload.text = self._checked(ctx, held)
+                last.payload.text = await self._checked(ctx, held)
                 ctx.extra.append(last)
         return part
 
-    def _delta(self, ctx: OutputStreamContext, part: Any) -> Any:
+    async def _delta(self, ctx: OutputStreamContext, part: Any) -> Any:
         held: str = ctx.state.get("held", "") + part.payload.text
         # A match never spans a blank line, so all before the last word can be judged.
         cut = max(held.rfind(" "), held.rfind("\n")) + 1 if len(held) < 512 else len(held)
@@ -162,11 +170,11 @@ class _Filter(Processor):
         ctx.state["last"] = shown
         if not ready:
             return None
-        shown.payload.text = self._checked(ctx, ready)
+        shown.payload.text = await self._checked(ctx, ready)
         return shown
 
-    def _checked(self, ctx: ProcessorContext, text: str) -> str:
-        return self.redact(text) if self._judge(ctx, text) else text
+    async def _checked(self, ctx: ProcessorContext, text: str) -> str:
+        return self.redact(text) if await self._judge(ctx, text) else text
 
     def process_output_result(self, ctx: OutputResultContext) -> list[Message] | None:
         """Redact what is kept of the answer."""

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from mastra.agents.agent import Agent
+from mastra.models.messages import ToolResultPart
+from mastra.processors import Processor
 from mastra.registry import Mastra
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool import create_tool, tool
@@ -160,3 +162,18 @@ async def test_an_agent_step_with_structured_output() -> None:
     )
     run = await workflow.create_run()
     assert (await run.start(input_data={"prompt": "q"})).unwrap() == Number(n=3)
+
+
+async def test_what_an_agent_refuses_is_no_empty_answer() -> None:
+    class Refuse(Processor):
+        def process_output_result(self, ctx: Any) -> None:
+            ctx.abort("not for you", metadata={"level": 2})
+
+    expert = Agent(id="expert", model=ScriptedModel("secret"), output_processors=[Refuse()])
+    model = ScriptedModel(ToolCall("agent-expert", {"prompt": "q"}), "sorry")
+    result = await Agent(id="boss", model=model, agents={"expert": expert}).generate("q")
+    assert (result.text, result.tripwire) == ("sorry", None)
+    told = model.requests[1].messages[-1].parts[0]
+    assert isinstance(told, ToolResultPart)
+    assert told.is_error
+    assert told.result == "Agent 'expert' refused: not for you"

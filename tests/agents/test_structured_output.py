@@ -15,7 +15,8 @@ from mastra.agents.output import StructuredOutput
 from mastra.errors import ModelError
 from mastra.jsonable import dump_json
 from mastra.models.resolve import ModelConfig
-from mastra.testing.models import ScriptedModel, ToolCall
+from mastra.processors import PIIDetector, Processor
+from mastra.testing.models import ScriptedModel, ToolCall, Turn
 from mastra.tools.tool import tool
 from tests.support.openai_server import OpenAIServer, text_reply
 
@@ -196,3 +197,26 @@ async def test_on_the_wire(server: OpenAIServer) -> None:
     assert sent["json_schema"]["strict"] is True
     assert sent["json_schema"]["name"] == "response"
     assert sent["json_schema"]["schema"]["properties"]["city"]["type"] == "string"
+
+
+async def test_no_part_of_an_object_is_shown_before_processors_have_looked() -> None:
+    told = Turn(['{"city": "ann@exam', 'ple.com", "stops": ["For', 'um", "b@c', '.example"]}'])
+    subject = agent(told, output_processors=[PIIDetector()])
+    stream = subject.stream("q", structured_output=Plan)
+    partial = [found async for found in stream.object_stream]
+    assert partial[-1] == Plan(city="[EMAIL]", stops=["Forum", "[EMAIL]"])
+    assert partial[-2] == {"city": "[EMAIL]", "stops": ["Forum", "[EMAIL]"]}
+    assert len(partial) > 2
+    assert not [found for found in partial if "@" in str(found)]
+
+
+async def test_elements_are_those_of_the_last_answer() -> None:
+    class Again(Processor):
+        def process_output_step(self, ctx: Any) -> None:
+            if "1" in ctx.text:
+                ctx.abort("again", retry=True)
+
+    subject = agent("[1, 2, 3]", "[4, 5, 6]", output_processors=[Again()])
+    stream = subject.stream("q", structured_output=list[int])
+    found = [element async for element in stream.element_stream]
+    assert found[-3:] == await stream.object() == [4, 5, 6]

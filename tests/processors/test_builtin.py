@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from mastra.agents.agent import Agent
 from mastra.errors import ConfigError
-from mastra.models.messages import Message, ToolResultPart
+from mastra.models.messages import Message, TextPart, ToolResultPart
 from mastra.processors import (
     Moderation,
     PIIDetector,
@@ -190,3 +191,39 @@ def test_a_conversation_is_taken_apart_by_turns() -> None:
     size = RequestSize(words)
     everything = [said("system", "s"), asked, answer, again]
     assert fitted(everything, 1000, size) == everything
+
+
+async def test_what_is_said_otherwise_keeps_what_else_its_part_says() -> None:
+    long = TextPart("write  to ann@example.com", cache=True, provider_metadata={"x": {"at": 9}})
+    short = TextPart("please", provider_metadata={"x": {"at": 1}})
+    subject, model = agent("ok", input_processors=[PIIDetector(), UnicodeNormalizer()])
+    await subject.generate([Message("user", (long, short))])
+    assert model.requests[0].messages[0].content == (
+        TextPart("write to [EMAIL]", cache=True),
+        short,
+    )
+
+
+async def test_whoever_is_told_of_a_violation_may_take_its_time() -> None:
+    told: list[str] = []
+
+    async def note(violation: Any) -> None:
+        await asyncio.sleep(0)
+        told.append(violation["processor_id"])
+
+    detector, rule = Moderation(ScriptedModel(HATE), strategy="warn"), PIIDetector(strategy="warn")
+    detector.on_violation = rule.on_violation = note
+    subject, _ = agent("ann@example.com ", input_processors=[detector], output_processors=[rule])
+    await subject.generate("awful")
+    assert told == ["moderation", "pii-detector"]
+
+
+def test_no_strategy_is_taken_for_another() -> None:
+    unknown: Any = "Block"
+    redact: Any = "redact"
+    with pytest.raises(ConfigError, match="strategy is 'Block'"):
+        PIIDetector(strategy=unknown)
+    with pytest.raises(ConfigError, match="strategy is 'Block'"):
+        RegexFilter(["x"], strategy=unknown)
+    with pytest.raises(ConfigError, match="strategy is 'redact'"):
+        Moderation(ScriptedModel(), strategy=redact)

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from mastra.agents.agent import Agent
+from mastra.agents.output import StructuredOutput
 from mastra.errors import ConfigError, ModelError
 from mastra.models.messages import Message
-from mastra.processors import Processor
+from mastra.processors import Processor, ProcessorStepData, RegexFilter
 from mastra.testing.models import ScriptedModel, ToolCall, Turn
 from mastra.tools.tool import tool
+from mastra.workflows.step import create_step
+from mastra.workflows.workflow import create_workflow
 
 
 def agent(*turns: Any, **options: Any) -> Agent:
@@ -240,3 +243,104 @@ async def test_a_tripwire_with_reasoning_and_structured_output_is_no_error() -> 
     result = await subject.generate("q", max_processor_retries=0)
     assert result.finish_reason == "other"
     assert result.error is None
+
+
+class Add(Processor):
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.seen: list[Any] = []
+
+    def process_input_step(self, ctx: Any) -> Any:
+        self.seen.append((ctx.model, list(ctx.tools)))
+        return {
+            "messages": [*ctx.messages, Message("user", self.text)],
+            "system": [*ctx.system_messages, Message("system", self.text)],
+        }
+
+
+async def test_each_sees_what_those_before_it_want_of_a_step() -> None:
+    other = ScriptedModel("ok")
+
+    class Choose(Processor):
+        def process_input_step(self, ctx: Any) -> Any:
+            return {"model": other, "active_tools": ["double"]}
+
+    first, last = Add("one"), Add("two")
+    subject = agent(input_processors=[first, Choose(), last], tools=[double, half])
+    prepared = {"messages": "prepared", "system": "So."}
+    result = await subject.generate("q", prepare_step=lambda _: prepared)
+    assert result.text == "ok"
+    assert [message.text for message in other.requests[0].messages] == [
+        *("So.", "one", "two"),
+        *("prepared", "one", "two"),
+    ]
+    assert first.seen == [("scripted/model", ["double", "half"])]
+    assert last.seen == [("scripted/model", ["double"])]
+
+
+@tool
+def double(n: int) -> int:
+    """Double a number."""
+    return n * 2
+
+
+@tool
+def half(n: int) -> float:
+    """Halve a number."""
+    return n / 2
+
+
+@pytest.mark.parametrize("is_mended", [False, True])
+async def test_what_is_asked_again_is_what_was_asked(is_mended: bool) -> None:
+    class Again(Processor):
+        def process_api_error(self, ctx: Any) -> Any:
+            if is_mended:
+                ctx.messages[:] = [Message("user", "mended")]
+            return True
+
+    injected = StructuredOutput(list[int], json_prompt_injection="inline")
+    subject = agent(ModelError("no"), '{"value": [1]}', error_processors=[Again()])
+    result = await subject.generate(
+        "q",
+        structured_output=injected,
+        prepare_step=lambda _: {"system": "Prepared.", "messages": "prepared"},
+    )
+    assert result.object == [1]
+    told = asked(subject, 1)
+    assert told[:2] == [("system", "Prepared."), ("user", "mended" if is_mended else "prepared")]
+    assert told[2][1].startswith("Answer with JSON")
+
+
+@pytest.mark.parametrize("as_steps", [False, True])
+async def test_two_of_one_id_have_states_of_their_own(as_steps: bool) -> None:
+    pieces = ["my na", "me is B", "ob, the k", "ey al", "pha"]
+    rules: list[Any] = [
+        RegexFilter([word], strategy="redact", replacement="_") for word in ("Bob", "alpha")
+    ]
+    if as_steps:
+        data: Any = ProcessorStepData
+        flow = create_workflow(id="rules", input_schema=data, output_schema=data)
+        for number, rule in enumerate(rules):
+            flow.then(create_step(rule, id=f"rule-{number}"))
+        rules = [flow.commit()]
+    subject = agent(Turn(pieces), output_processors=rules)
+    assert (await subject.generate("q")).text == "my name is _, the key _"
+
+
+@pytest.mark.parametrize("retry", [False, True])
+async def test_whoever_refuses_is_told_of(retry: bool) -> None:
+    told: list[Any] = []
+
+    class Watched(Processor):
+        id = "watched"
+
+        async def on_violation(self, violation: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+            told.append(violation)
+
+        def process_output_step(self, ctx: Any) -> None:
+            if not told:
+                ctx.abort("not that", retry=retry, metadata={"level": 1})
+
+    subject = agent("a", "b", output_processors=[Watched()])
+    assert (await subject.generate("q")).text == ("b" if retry else "")
+    assert told == [{"processor_id": "watched", "message": "not that", "detail": {"level": 1}}]

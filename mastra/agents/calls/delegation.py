@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, cast
 from pydantic import Field
 
 from mastra.agents.calls.outcomes import APPROVAL_SCHEMA
-from mastra.agents.chunks import AgentChunk, TextPayload
+from mastra.agents.chunks import AgentChunk, TextPayload, TripwirePayload
 from mastra.agents.delegation_hooks import (
     HOOK_ERRORS,
     DelegationComplete,
@@ -20,7 +20,7 @@ from mastra.agents.delegation_hooks import (
     DelegationVerdict,
     HookErrors,
 )
-from mastra.errors import ToolError
+from mastra.errors import ToolError, TripwireError
 from mastra.ids import new_id
 from mastra.models.messages import (
     Message,
@@ -236,6 +236,13 @@ class _Delegation:
                     await ctx.writer.write(chunk)
             result = await stream.result()
         messages += result.messages
+        refusal: TripwirePayload | None = getattr(result, "tripwire", None)
+        if refusal is not None:
+            # Else whoever asked would take it for an answer that says nothing.
+            raise TripwireError(
+                f"Agent {self._agent.id!r} refused: {refusal.reason}",
+                details={"metadata": refusal.metadata, "processorId": refusal.processor_id},
+            )
         if result.finish_reason == "suspended":
             place = {
                 "subAgentThreadId": self.thread_id,

@@ -228,7 +228,7 @@ class _Step:
         )
         if answer.first:
             self.absorb(answer.first)
-        await self.run.flush()
+        await self._flush()
 
     def resume(self, recorder: StepRecorder) -> None:
         """Go on in the step that a run stopped in."""
@@ -274,7 +274,12 @@ class _Step:
             if self._read.done():
                 read, self._read = self._read, None
                 self.absorb(read.result())
+        await self._flush()
+
+    async def _flush(self) -> None:
         await self.run.flush()
+        if self.recorder.show_published():
+            await self.run.flush()
 
     async def close_answer(self) -> bool:
         """Close the answer; return whether it stands: from here on there are only tools."""
@@ -288,7 +293,7 @@ class _Step:
         recorder.close()
         if self._span is not None:
             close_model_span(self._span, recorder.result)
-        await self.run.flush()
+        await self._flush()
         if recorder.finish is not None and not self.plan.is_cached:
             result = recorder.result
             self.run.meter.answered(result.model, result.usage, result.response.get("modelId"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.loop.ending import emit_step_finish
-from mastra.agents.loop.setup import StepPlan
+from mastra.agents.loop.setup import StepPlan, replanned
 from mastra.agents.results import StepOutcome
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.pipeline import Pipeline
@@ -15,7 +15,6 @@ from mastra.agents.run.recorder import StepRecorder
 from mastra.errors import ModelError
 from mastra.models.calling import Answer, IteratorSource, open_answer
 from mastra.models.chunks import FinishChunk, ModelChunk, TextDelta
-from mastra.models.history import acceptable
 from mastra.models.messages import Message, MessagePart, TextPart
 from mastra.processors.base import TripwireSignal
 
@@ -30,9 +29,10 @@ async def ask(run: AgentRun, plan: StepPlan) -> Answer:
     pipeline = run.pipeline
     if pipeline is None:
         return await _open(run, plan)
+    planned = plan.request
     while True:
-        prompt, cached = await pipeline.request(plan.request, plan.model_name)
-        plan.request = replace(plan.request, messages=prompt)
+        prompt, cached = await pipeline.request(planned, plan.model_name)
+        plan.request = replace(planned, messages=prompt)
         if cached is not None:
             plan.is_cached = True
             return Answer(plan.entries[0], IteratorSource(_said(cached)), [], is_resumable=False)
@@ -42,13 +42,13 @@ async def ask(run: AgentRun, plan: StepPlan) -> Answer:
             limit = run.spec.max_processor_retries
             if run.transcript.retry_count >= (_ERROR_RETRIES if limit is None else limit):
                 raise
+            system, messages = [*run.transcript.system], [*run.transcript.messages]
             if not await pipeline.api_error(error):
                 raise
             run.transcript.retry_count += 1
-            plan.request = replace(
-                plan.request,
-                messages=[*run.transcript.system, *acceptable(run.transcript.messages)],
-            )
+            is_told_anew = run.transcript.system != system
+            if is_told_anew or run.transcript.messages != messages:
+                planned = replanned(run, plan, is_told_anew=is_told_anew)
 
 
 async def _open(run: AgentRun, plan: StepPlan) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from mastra.agents.calls.delegation import Asking, agent_tool
@@ -23,7 +23,7 @@ from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.pipeline import Pipeline
 from mastra.errors import ConfigError, InputValidationError
 from mastra.failures import call_user
-from mastra.models.base import ModelRequest, ToolChoice
+from mastra.models.base import ModelRequest, ProviderTool, ToolChoice
 from mastra.models.calling import ModelEntry
 from mastra.models.history import acceptable
 from mastra.models.message_forms import messages_from
@@ -37,7 +37,7 @@ from mastra.schema import SchemaMismatch, schema_of
 from mastra.tools.named import add_tools, check_names, named_provider_tools, named_tools
 from mastra.tools.tool import Tool
 
-__all__ = ["StepPlan", "offered_tools", "plan_step", "plan_to_settle", "set_up"]
+__all__ = ["StepPlan", "offered_tools", "plan_step", "plan_to_settle", "replanned", "set_up"]
 
 
 @dataclass(slots=True)
@@ -58,6 +58,8 @@ class StepPlan:
     """Reads it."""
     is_cached: bool = False
     """Whether a processor answered in the model's place."""
+    changes: PreparedStep = field(default_factory=PreparedStep)
+    """What `prepare_step` and processors have changed for it."""
 
     @property
     def model_name(self) -> str:
@@ -193,21 +195,8 @@ async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
 async def plan_step(run: AgentRun) -> StepPlan:
     """Work out the next request."""
     options = run.options
-    changes = await _prepared(run)
-    if run.pipeline is not None:
-        more = await run.pipeline.input_step(run.entries[0].name, list(run.tools))
-        changes = cast("PreparedStep", {**changes, **more})
-    tools, elsewhere = run.tools, run.provider_tools
-    if "tools" in changes:
-        tools, elsewhere = named_tools(changes["tools"]), named_provider_tools(changes["tools"])
-        check_names(tools, elsewhere, f"agent {run.spec.id!r}")
-    active = changes.get("active_tools", options.get("active_tools"))
-    if active is not None:
-        _check_active(run, active, {**tools, **elsewhere})
-        tools = {name: tool for name, tool in tools.items() if name in active}
-        elsewhere = {name: tool for name, tool in elsewhere.items() if name in active}
-    model: ModelInput | None = changes.get("model")
-    entries = run.entries if model is None else await resolve_models(model, run.context)
+    changes, entries = await _changes(run)
+    tools, elsewhere = _tools_of_step(run, changes)
     settings = run.settings
     own_settings = changes.get("model_settings")
     if own_settings is not None:
@@ -237,7 +226,24 @@ async def plan_step(run: AgentRun) -> StepPlan:
         run.spec.max_retries if retries is None else retries,
         own_output,
         None if own_output is None else OutputReader(own_output),
+        changes=changes,
     )
+
+
+def replanned(run: AgentRun, plan: StepPlan, *, is_told_anew: bool) -> ModelRequest:
+    """Return the request of a step again, after the conversation was changed to mend it.
+
+    Args:
+        run: The run.
+        plan: The step's plan.
+        is_told_anew: Whether the instructions were changed, too.
+    """
+    changes = cast("dict[str, Any]", dict(plan.changes))
+    changes.pop("messages", None)
+    if is_told_anew:
+        changes.pop("system", None)
+    messages = _conversation(run, cast("PreparedStep", changes), plan.output)
+    return replace(plan.request, messages=messages)
 
 
 def plan_to_settle(run: AgentRun) -> StepPlan:
@@ -253,6 +259,41 @@ async def offered_tools(run: AgentRun, ledger: Ledger) -> Mapping[str, Tool[Any,
         # Given for this step alone, by `prepare_step` or a processor.
         found = (await plan_step(run)).tools
     return {name: found[name] for name in names if name in found}
+
+
+async def _changes(run: AgentRun) -> tuple[PreparedStep, Sequence[ModelEntry]]:
+    """Return what `prepare_step` and processors want changed for a step, and its models."""
+    changes = await _prepared(run)
+    model: ModelInput | None = changes.get("model")
+    entries = run.entries if model is None else await resolve_models(model, run.context)
+    pipeline = run.pipeline
+    if pipeline is None:
+        return changes, entries
+    for processor in pipeline.at_steps:
+        tools, _ = _tools_of_step(run, changes)
+        known = cast("Mapping[str, Any]", changes)
+        more = await pipeline.input_step(processor, known, entries[0].name, list(tools))
+        changes = cast("PreparedStep", cast("object", more))
+        if changes.get("model") is not model:
+            model = changes.get("model")
+            entries = run.entries if model is None else await resolve_models(model, run.context)
+    return changes, entries
+
+
+def _tools_of_step(
+    run: AgentRun, changes: PreparedStep
+) -> tuple[dict[str, Tool[Any, Any]], dict[str, ProviderTool]]:
+    """Return the tools that a step is offered: those that run here, and the provider's."""
+    tools, elsewhere = run.tools, run.provider_tools
+    if "tools" in changes:
+        tools, elsewhere = named_tools(changes["tools"]), named_provider_tools(changes["tools"])
+        check_names(tools, elsewhere, f"agent {run.spec.id!r}")
+    active = changes.get("active_tools", run.options.get("active_tools"))
+    if active is not None:
+        _check_active(run, active, {**tools, **elsewhere})
+        tools = {name: tool for name, tool in tools.items() if name in active}
+        elsewhere = {name: tool for name, tool in elsewhere.items() if name in active}
+    return tools, elsewhere
 
 
 async def _prepared(run: AgentRun) -> PreparedStep:

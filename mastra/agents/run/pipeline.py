@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mastra.agents.chunks import AgentChunk
+from mastra.agents.prompt import system_messages
 from mastra.agents.records.requested_call import RequestedCall
 from mastra.agents.records.transcript import Transcript
 from mastra.agents.run.chunk_log import ChunkLog
 from mastra.errors import ConfigError, SerializationError
-from mastra.failures import call_user
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ModelRequest
 from mastra.models.history import acceptable
@@ -30,6 +31,7 @@ from mastra.processors.base import (
     changed,
     method_of,
     processor_id,
+    shown_to,
 )
 from mastra.stream.writer import custom_type
 
@@ -72,6 +74,29 @@ class _StreamWriter:
         self._run.publish(AgentChunk(kind, self._run.run_id, payload, 0, "SYSTEM"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """One method of a processor."""
+
+    processor: Any
+    state_key: str
+    call: Any
+
+    async def show(self, context: Any) -> Any:
+        return await shown_to(self.processor, self.call, context)
+
+
+def _state_keys(processors: Sequence[Any]) -> list[str]:
+    """Return what the state of each is kept by: its id, with a number where others have it too."""
+    counts: dict[str, int] = {}
+    keys: list[str] = []
+    for item in processors:
+        name = processor_id(item)
+        counts[name] = counts.get(name, 0) + 1
+        keys.append(name if counts[name] == 1 else f"{name}#{counts[name]}")
+    return keys
+
+
 class Pipeline:
     """The processors of one run, in the order in which they look."""
 
@@ -80,13 +105,15 @@ class Pipeline:
         self._states: dict[str, dict[str, Any]] = {}
         self._writer = _StreamWriter(run)
         everything = [*inputs, *(item for item in outputs if item not in inputs)]
-        self._methods: dict[str, list[tuple[str, Any]]] = {name: [] for name in METHODS}
+        keys = _state_keys(everything)
+        self._methods: dict[str, list[_Method]] = {name: [] for name in METHODS}
         for name in METHODS:
             at_output = name.startswith(("process_output", "process_llm_response"))
             for item in everything if name in _BOTH else (outputs if at_output else inputs):
                 method = method_of(item, name)
                 if method is not None:
-                    self._methods[name].append((processor_id(item), method))
+                    key = keys[everything.index(item)]
+                    self._methods[name].append(_Method(item, key, method))
         self.sees_whole_thread = any(
             getattr(item, "sees_whole_thread", False) for item in everything
         )
@@ -115,11 +142,11 @@ class Pipeline:
                 ) from error
         return dumped
 
-    def _common(self, name: str) -> dict[str, Any]:
+    def _common(self, method: _Method) -> dict[str, Any]:
         return {
             **self._run.for_processors(),
-            "processor_id": name,
-            "state": self._states.setdefault(name, {}),
+            "processor_id": processor_id(method.processor),
+            "state": self._states.setdefault(method.state_key, {}),
             "writer": self._writer,
         }
 
@@ -138,33 +165,45 @@ class Pipeline:
 
     async def input(self) -> None:
         """Show the input, once."""
-        for name, method in self._methods["process_input"]:
-            self._take(await call_user(method, InputContext(**self._common(name))))
+        for method in self._methods["process_input"]:
+            self._take(await method.show(InputContext(**self._common(method))))
 
-    async def input_step(self, model: str, tools: Sequence[str]) -> dict[str, Any]:
-        """Show the next request; return what is to be changed for it."""
-        changes: dict[str, Any] = {}
+    @property
+    def at_steps(self) -> Sequence[_Method]:
+        """Those that see the next request, in order; each is shown what those before it want."""
+        return self._methods["process_input_step"]
+
+    async def input_step(
+        self, method: _Method, changes: Mapping[str, Any], model: str, tools: Sequence[str]
+    ) -> dict[str, Any]:
+        """Show the next request to one of `at_steps`; return what is to be changed for it."""
         run = self._run
-        for name, method in self._methods["process_input_step"]:
-            context = InputStepContext(
-                **self._common(name),
-                step_number=len(run.transcript.steps),
-                steps=run.transcript.steps,
-                model=model,
-                tools=tools,
-            )
-            changes.update(changed(await call_user(method, context)))
+        context = InputStepContext(
+            **self._common(method),
+            step_number=len(run.transcript.steps),
+            steps=run.transcript.steps,
+            model=model,
+            tools=tools,
+        )
+        changes = dict(changes)
+        if "messages" in changes:
+            messages = messages_from(changes["messages"])
+            context.messages = [item for item in messages if item.role != "system"]
+            changes["messages"] = context.messages
+        if "system" in changes:
+            context.system_messages = changes["system"] = system_messages(changes["system"])
+        changes.update(changed(await method.show(context)))
         return changes
 
     async def request(self, request: ModelRequest, model: str) -> tuple[list[Message], str | None]:
         """Show the whole prompt; return it, and an answer where a processor has one."""
         prompt = [*request.messages]
         is_changed = False
-        for name, method in self._methods["process_llm_request"]:
+        for method in self._methods["process_llm_request"]:
             context = RequestContextOfModel(
-                **self._common(name), prompt=prompt, model=model, request=request
+                **self._common(method), prompt=prompt, model=model, request=request
             )
-            given: Mapping[str, Any] = await call_user(method, context) or {}
+            given: Mapping[str, Any] = await method.show(context) or {}
             if given.get("response") is not None:
                 return prompt, str(given["response"])
             if given.get("prompt") is not None:
@@ -175,22 +214,22 @@ class Pipeline:
 
     async def response(self, prompt: list[Message], text: str, *, from_cache: bool) -> None:
         """Show the answer."""
-        for name, method in self._methods["process_llm_response"]:
+        for method in self._methods["process_llm_response"]:
             context = ResponseContext(
-                **self._common(name), text=text, prompt=prompt, from_cache=from_cache
+                **self._common(method), text=text, prompt=prompt, from_cache=from_cache
             )
-            await call_user(method, context)
+            await method.show(context)
 
     async def chunk(self, chunk: AgentChunk) -> list[AgentChunk]:
         """Show a chunk; return what is to be streamed in its place."""
         parts = [chunk]
-        for name, method in self._methods["process_output_stream"]:
+        for method in self._methods["process_output_stream"]:
             shown: list[AgentChunk] = []
             for part in parts:
                 context = OutputStreamContext(
-                    **self._common(name), part=part, stream_parts=self._run.chunks
+                    **self._common(method), part=part, stream_parts=self._run.chunks
                 )
-                given: AgentChunk | None = await call_user(method, context)
+                given: AgentChunk | None = await method.show(context)
                 shown += context.extra
                 if given is not None:
                     shown.append(given)
@@ -201,43 +240,43 @@ class Pipeline:
         self, text: str, tool_calls: Sequence[Any], finish_reason: str, usage: Any
     ) -> None:
         """Show what the model said, before its tools run."""
-        for name, method in self._methods["process_output_step"]:
+        for method in self._methods["process_output_step"]:
             context = OutputStepContext(
-                **self._common(name),
+                **self._common(method),
                 text=text,
                 tool_calls=tool_calls,
                 finish_reason=finish_reason,
                 usage=usage,
                 step_number=len(self._run.transcript.steps),
             )
-            await call_user(method, context)
+            await method.show(context)
 
     async def tool_result(self, call: RequestedCall, result: Json) -> Json:
         """Show a tool's result; return the one to use."""
-        for name, method in self._methods["process_tool_result"]:
+        for method in self._methods["process_tool_result"]:
             context = ToolResultContext(
-                **self._common(name),
+                **self._common(method),
                 tool_name=call.name,
                 tool_call_id=call.id,
                 args=call.args,
                 result=result,
             )
-            given = await call_user(method, context)
+            given = await method.show(context)
             result = result if given is None else given
         return result
 
     async def output_result(self) -> None:
         """Show the end, once."""
         run = self._run
-        for name, method in self._methods["process_output_result"]:
+        for method in self._methods["process_output_result"]:
             context = OutputResultContext(
-                **self._common(name),
+                **self._common(method),
                 text=run.transcript.text,
                 usage=run.transcript.usage,
                 finish_reason=run.finish_reason or "unknown",
                 steps=run.transcript.steps,
             )
-            self._take(await call_user(method, context))
+            self._take(await method.show(context))
 
     async def shown_result(self) -> list[Message]:
         """Show what there is so far as the end will be shown; return the messages to keep of it.
@@ -254,11 +293,11 @@ class Pipeline:
 
     async def api_error(self, error: BaseException) -> bool:
         """Show what a provider refused; return whether to ask it again."""
-        for name, method in self._methods["process_api_error"]:
+        for method in self._methods["process_api_error"]:
             context = ApiErrorContext(
-                **self._common(name), error=error, step_number=len(self._run.transcript.steps)
+                **self._common(method), error=error, step_number=len(self._run.transcript.steps)
             )
-            given = await call_user(method, context)
+            given = await method.show(context)
             if isinstance(given, Mapping):
                 self._take(given)
                 given = given.get("retry")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]

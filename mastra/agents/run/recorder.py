@@ -83,6 +83,8 @@ class StepRecorder:
         """Whether the model was asked, so that there is something to tell of the step."""
         self._on_call = on_call
         self._reader = reader
+        # Where processors see chunks first, the object is made of what they let through.
+        self._is_filtered = run.pipeline is not None and run.pipeline.sees_chunks
         self._texts: list[str] = []
         self._text_id: str | None = None
         self._thoughts: list[str] = []
@@ -123,13 +125,24 @@ class StepRecorder:
                 emit("text-delta", text_id, text)  # pyright: ignore[reportUnknownArgumentType]
             else:
                 self._other(chunk)
-        if self._reader is not None and len(self._texts) > self._seen:
-            self._length += sum(map(len, self._texts[self._seen :]))
-            self._seen = len(self._texts)
-            if self._reader.is_due(self._length):
-                found = self._reader.partial("".join(self._texts))
-                if found is not None:
-                    run.emit("object", found)
+        if not self._is_filtered:
+            self._show_object(self._texts)
+
+    def show_published(self) -> bool:
+        """Stream the object of what processors let through; return whether there was more of it."""
+        return self._is_filtered and self._show_object(self.run.published_text)
+
+    def _show_object(self, pieces: Sequence[str]) -> bool:
+        reader = self._reader
+        if reader is None or len(pieces) <= self._seen:
+            return False
+        self._length += sum(map(len, pieces[self._seen :]))
+        self._seen = len(pieces)
+        found = reader.partial("".join(pieces)) if reader.is_due(self._length) else None
+        if found is None:
+            return False
+        self.run.emit("object", found)
+        return True
 
     @property
     def text(self) -> str:
@@ -279,7 +292,8 @@ class StepRecorder:
         self._text_id = None
         text = "".join(self._texts)
         self._texts.clear()
-        self._seen = self._length = 0
+        if not self._is_filtered:
+            self._seen = self._length = 0
         self.result.text += text
         if text or own:
             self.result.content.append(TextPart(text, provider_metadata=own))
