@@ -22,6 +22,7 @@ from ag_ui.core import (
     ToolMessage,
     UserMessage,
 )
+from pydantic import model_validator
 
 from mastra.server.caller_messages import plain_messages
 from mastra.server.context import load_strict
@@ -38,6 +39,21 @@ class RunInput(RunAgentInput):
 
     thread_id: Identifier
     run_id: Identifier
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_files(cls, given: Any) -> Any:
+        """Read the files of clients before 1.0, whose form the protocol gave up."""
+        if not isinstance(given, dict):
+            return given
+        fields = cast("dict[str, Any]", given)
+        messages: Any = fields.get("messages")
+        if not isinstance(messages, list):
+            return fields
+        return {
+            **fields,
+            "messages": [_with_newer_files(one) for one in cast("list[Any]", messages)],
+        }
 
     @property
     def knows_outcomes(self) -> bool:
@@ -56,6 +72,33 @@ class RunInput(RunAgentInput):
         """Whose thread it is, as the application says."""
         given: Any = self.props.get("resourceId")
         return given if isinstance(given, str) and given else None
+
+
+def _with_newer_files(message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    fields = cast("dict[str, Any]", message)
+    content: Any = fields.get("content")
+    if not isinstance(content, list):
+        return fields
+    return {**fields, "content": [_newer_file(part) for part in cast("list[Any]", content)]}
+
+
+def _newer_file(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    old = cast("dict[str, Any]", part)
+    if old.get("type") != "binary":
+        return old
+    kind: Any = old.get("mimeType")
+    for name, source in (("data", "data"), ("url", "url"), ("id", "file")):
+        if isinstance(kind, str) and old.get(name):
+            family = kind.partition("/")[0]
+            return {
+                "type": family if family in {"image", "audio", "video"} else "document",
+                "source": {"type": source, "value": old[name], "mimeType": kind},
+            }
+    return old
 
 
 def agent_body(given: RunInput) -> AgentBody:

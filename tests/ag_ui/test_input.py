@@ -75,6 +75,37 @@ async def test_files_by_their_address(http: httpx.AsyncClient, deeds: Deeds, thr
     ]
 
 
+async def test_files_as_pages_of_before_1_0_send_them(
+    http: httpx.AsyncClient, deeds: Deeds, thread: str
+) -> None:
+    page = Page(http, "plain", thread)
+    parts: list[dict[str, Any]] = [
+        {"type": "text", "text": "hello"},
+        {"type": "binary", "mimeType": "image/png", "data": "aGk=", "filename": "a.png"},
+        {"type": "binary", "mimeType": "audio/wav", "url": "https://example.com/a.wav"},
+        {"type": "binary", "mimeType": "application/pdf", "id": "file-of-a-provider"},
+    ]
+    page.messages.append(said("user", parts))
+    await page.send()
+    _, *told = deeds.requests[-1].messages[-1].content
+    assert [(part.media_type, part.url) for part in told] == [
+        ("image/png", "data:image/png;base64,aGk="),
+        ("audio/wav", "https://example.com/a.wav"),
+    ]
+
+
+async def test_what_is_no_file_is_refused(http: httpx.AsyncClient, thread: str) -> None:
+    for part in (
+        {"type": "binary", "mimeType": "image/png"},
+        {"type": "binary", "data": "aGk="},
+        1,
+    ):
+        page = Page(http, "plain", thread)
+        page.messages.append(said("user", [part]))
+        answer = await page.post()
+        assert answer.status_code == 400, answer.text
+
+
 # -- state -----------------------------------------------------------------------------------------
 
 
