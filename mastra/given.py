@@ -7,6 +7,7 @@ error of something far inside a run, and not a value that is silently taken for 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast, get_origin
@@ -21,12 +22,14 @@ __all__ = [
     "DURATION",
     "FLAG",
     "FUNCTION",
+    "ID",
     "IDS",
+    "ID_PATTERN",
     "LIST",
-    "LISTING",
     "LIST_OR_FUNCTION",
     "MAPPING",
     "MAPPING_OR_FUNCTION",
+    "MAX_ID",
     "MOMENT",
     "SCHEMA",
     "SECONDS",
@@ -35,11 +38,18 @@ __all__ = [
     "TIME",
     "Form",
     "check_given",
+    "check_listing",
     "either",
     "having",
     "one_of",
     "shown",
 ]
+
+
+MAX_ID: Final = 255
+"""How many characters an id has at most."""
+ID_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$"
+"""What an id that a caller chooses looks like, in a schema too: no database takes more everywhere."""
 
 
 class Form:
@@ -75,6 +85,22 @@ def check_given(
             raise error(f"{owner}: {name} is {shown(value)}. It takes {form.words}.")
 
 
+def check_listing(
+    owner: str, given: Mapping[str, Any], forms: Mapping[str, Form] | None = None
+) -> None:
+    """Check the options of which of many things are listed; `forms` are what there is beside them.
+
+    Raises:
+        ConfigError: One of them is of another kind, or a page is asked for that has no size.
+    """
+    check_given(owner, given, _LISTING if forms is None else {**_LISTING, **forms})
+    if given.get("page") and given.get("per_page") is None:
+        raise ConfigError(
+            f"{owner}: page is {given['page']}, and per_page is not given, so all are on page 0. "
+            "Give per_page, such as per_page=100."
+        )
+
+
 def shown(value: Any) -> str:
     """Return a value as it is told of in an error: short, whatever it is."""
     if value is None:
@@ -97,6 +123,13 @@ def _is_number(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+_AN_ID: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+\Z")
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_ID and _AN_ID.match(value) is not None
 
 
 def _is_seconds(value: Any) -> bool:
@@ -154,6 +187,10 @@ def having(words: str, *members: str) -> Form:
 
 
 TEXT: Final = Form("text", lambda value: isinstance(value, str))
+ID: Final = Form(
+    f"text of 1 to {MAX_ID} characters, none of them a control character or half of one", _is_id
+)
+"""An id that a caller chooses: what the server and every database take, whoever is there today."""
 FLAG: Final = Form("True or False", lambda value: isinstance(value, bool))
 COUNT: Final = Form("a whole number from 0", lambda value: _is_whole(value) and value >= 0)
 COUNT_FROM_1: Final = Form(
@@ -180,9 +217,9 @@ SCHEMA: Final = Form("a type that pydantic can validate, such as a model's class
 CLOCK: Final = having("a clock, such as mastra.testing.FakeClock()", "now", "sleep")
 TIME: Final = having("a clock, such as mastra.testing.FakeClock()", "now")
 """For whoever reads the time and waits for nothing."""
-LISTING: Final = {
-    "thread_id": TEXT,
-    "resource_id": TEXT,
+_LISTING: Final = {
+    "thread_id": ID,
+    "resource_id": ID,
     "from_date": MOMENT,
     "to_date": MOMENT,
     "page": COUNT,

@@ -136,10 +136,16 @@ class Mastra:
     # -- registering ---------------------------------------------------------------------------
 
     def add_agent(self, agent: Agent, key: str | None = None) -> None:
-        """Register an agent, by default under its name."""
+        """Register an agent, by default under its name.
+
+        Raises:
+            ConfigError: It is no agent, or another one has its id.
+        """
         given: Any = agent
         if isinstance(given, (type, Workflow)) or not hasattr(given, "bound_to"):
             raise _no_member("Agent", key, agent)
+        others = {at: one for at, one in self._agents.items() if one.spec is not agent.spec}
+        _refuse_taken_id("Agents", key or agent.name, agent.id, others)
         bound = agent.bound_to(self)
         self._agents[key or agent.name] = (
             bound.kept_in(self._runtime) if bound.spec.durable else bound
@@ -164,15 +170,8 @@ class Mastra:
         for version in versions:
             if not isinstance(cast("Any", version), Workflow):
                 raise _no_member("Workflow", key, version)
-        last = last_version(versions, key)
-        spec = last.spec
-        for other_key, other in self._workflows.items():
-            if other.id == spec.id and other_key != (key or spec.id):
-                raise ConfigError(
-                    f"Workflows {other_key!r} and {key!r} have the same id {spec.id!r}, under which "
-                    "their runs are stored. Give one of them another id, or register them as "
-                    f"versions of one: `workflows={{{other_key!r}: [old, new]}}`."
-                )
+        spec = last_version(versions, key).spec
+        _refuse_taken_id("Workflows", key or spec.id, spec.id, self._workflows)
         kept = versions if len(versions) > 1 else ()
         if kept:
             self._runtime.versions[spec.id] = tuple(version.spec for version in kept)
@@ -455,6 +454,15 @@ def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterat
             )
         seen.add(key)
         yield key, item
+
+
+def _refuse_taken_id(kind: str, key: str, id: str, others: Mapping[str, Any]) -> None:
+    for at in (at for at, other in others.items() if other.id == id and at != key):
+        versions = f", or register versions of one: `workflows={{{at!r}: [old, new]}}`"
+        raise ConfigError(
+            f"{kind} {at!r} and {key!r} have the same id {id!r}, under which their runs are "
+            f"stored. Give one of them another id{versions if kind == 'Workflows' else ''}."
+        )
 
 
 def _no_member(kind: str, key: Any, given: Any) -> ConfigError:

@@ -27,7 +27,7 @@ from mastra.agents.waiting.stored_runs import StoredRuns, stored_runs
 from mastra.agents.waiting.suspended import SuspendedRuns
 from mastra.clock import ms_from_datetime
 from mastra.errors import ConfigError
-from mastra.given import LISTING, check_given
+from mastra.given import check_listing
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
 from mastra.names import python_names, python_options
@@ -486,7 +486,7 @@ class Agent:
         per_page: int | None = None,
     ) -> SuspendedRuns:
         """Return the runs of this agent that wait for somebody's answer, the latest first."""
-        check_given(f"Suspended runs of agent {self.id!r}", locals(), LISTING)
+        check_listing(f"Suspended runs of agent {self.id!r}", locals())
         found = [
             run
             for run in await self.waiting_runs.list_suspended(resource_id)

@@ -15,6 +15,7 @@ from mastra.given import (
     COUNT,
     FLAG,
     FUNCTION,
+    ID,
     LIST,
     MAPPING,
     MAPPING_OR_FUNCTION,
@@ -86,7 +87,7 @@ _OF_CALL: Final = {
     "hooks": MAPPING,
     "scorers": MAPPING,
     "return_scorer_data": FLAG,
-    "run_id": Form("text that is not empty", lambda value: isinstance(value, str) and value != ""),
+    "run_id": ID,
 }
 _CHOICES: Final = ("auto", "none", "required")
 _DATA: Final = (str, int, float, bool, "str", "int", "float", "bool")
@@ -94,13 +95,13 @@ _DATA: Final = (str, int, float, bool, "str", "int", "float", "bool")
 
 def _is_thread(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return isinstance(cast("Mapping[str, Any]", value).get("id"), str)
-    return isinstance(value, str)
+        return ID.holds(cast("Mapping[str, Any]", value).get("id"))
+    return ID.holds(value)
 
 
 _MEMORY: Final = {
-    "thread": Form("the thread's id, or a dict with its `id`", _is_thread),
-    "resource": TEXT,
+    "thread": Form(f"the thread's id, or a dict with its `id`: {ID.words}", _is_thread),
+    "resource": ID,
     "options": MAPPING,
     "save_per_step": FLAG,
 }

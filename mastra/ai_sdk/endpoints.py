@@ -13,6 +13,7 @@ from starlette.responses import Response
 from mastra.ai_sdk.chunks import StreamOptions
 from mastra.ai_sdk.ui_stream import HEADERS, version_of
 from mastra.errors import ConfigError
+from mastra.given import ID_PATTERN, MAX_ID
 from mastra.server.context import Server
 from mastra.server.errors import Refusal
 from mastra.server.streaming import EventStreamResponse
@@ -23,7 +24,7 @@ VERSION_HEADER = "x-ai-sdk-version"
 """By which a page says which AI SDK it has."""
 
 ChatId = Annotated[
-    str, Path(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$", description="The chat.")
+    str, Path(min_length=1, max_length=MAX_ID, pattern=ID_PATTERN, description="The chat.")
 ]
 
 

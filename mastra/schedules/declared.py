@@ -25,10 +25,17 @@ async def sync_declared(mastra: Registered, store: ScheduleStore) -> None:
     What is the same stays as it is, with its next moment and paused where somebody paused it.
 
     Raises:
-        ConfigError: A `cron` is no expression.
+        ConfigError: A `cron` is no expression, or two workflows' schedules are stored under one id.
     """
+    owners: dict[str, str] = {}
     for workflow in mastra.list_workflows().values():
         declared = {_id(workflow.id, one): one for one in _declared(workflow)}
+        for schedule_id in declared:
+            if owners.setdefault(schedule_id, workflow.id) != workflow.id:
+                raise ConfigError(
+                    f"Workflows {owners[schedule_id]!r} and {workflow.id!r} both declare a schedule "
+                    f"that is stored as {schedule_id!r}: give one of the schedules another id."
+                )
         target = f"workflow/{workflow.id}"
         for known in await store.list(target=target):
             if known.id.startswith(_PREFIX) and known.id not in declared:

@@ -9,6 +9,7 @@ before it begins) is the other way round: it is started at most once.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -17,6 +18,7 @@ from mastra.clock import now_ms
 from mastra.cron import cron_of
 from mastra.errors import ConfigError, MastraError, MissingDependencyError, StorageError
 from mastra.failures import text_of
+from mastra.given import MAX_ID
 from mastra.logs import get_logger
 from mastra.request_context import RESOURCE_ID
 from mastra.schedules.settings import SchedulerConfig
@@ -28,13 +30,21 @@ from mastra.storage.schedules import (
     TriggerRecord,
 )
 
-__all__ = ["Firing", "Registered"]
+__all__ = ["Firing", "Registered", "run_id_of"]
 
 GRACE_MS: Final = 60_000
 """A moment that passed less long ago than this is late; one that passed longer ago was missed."""
 
 _NOT_BEGUN: Final = ("RUN_NOT_BEGUN", "INNGEST_RUN_NOT_BEGUN")
 """Codes of runs that their workflow's flow control has left out."""
+
+
+def run_id_of(prefix: str, schedule_id: str, mark: object) -> str:
+    """Return the id of the run that a schedule starts; one that were too long has its digest."""
+    full = f"{prefix}_{schedule_id}_{mark}"
+    if len(full) <= MAX_ID:
+        return full
+    return f"{prefix}_{hashlib.sha256(schedule_id.encode()).hexdigest()}_{mark}"
 
 
 class Registered(Services, Protocol):
@@ -96,7 +106,7 @@ class Firing:
             self._tell(error, record.id)
             await self.store.update(record.id, {"status": "paused"}, expected_next=moment)
             return
-        run_id = f"sched_{record.id}_{moment}"
+        run_id = run_id_of("sched", record.id, moment)
         trigger = TriggerRecord(run_id, record.id, run_id, moment, now, "published")
         changes: ScheduleChanges = {"next_fire_at": next_at}
         if is_missed and catch_up == "none":

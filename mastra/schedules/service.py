@@ -6,17 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack, get_args
 
 from mastra.clock import ms_from_datetime, now_ms
 from mastra.cron import cron_of
 from mastra.errors import ConfigError, IdTakenError, NotFoundError
-from mastra.given import AGE, LISTING, check_given
+from mastra.given import AGE, ID, MAPPING, TEXT, Form, check_given, check_listing, one_of
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.names import hint, python_names
 from mastra.schedules.declared import sync_declared
-from mastra.schedules.firing import Firing, Registered
+from mastra.schedules.firing import Firing, Registered, run_id_of
 from mastra.schedules.settings import SchedulerConfig
 from mastra.schedules.ticker import Ticker
 from mastra.schedules.views import OF_AGENTS, OF_WORKFLOWS, Schedule, ScheduleTrigger, camel
@@ -50,6 +50,19 @@ class ScheduleOptions(TypedDict, total=False):
     name: str | None
     thread_id: str | None
     provider_options: Mapping[str, Any] | None
+
+
+_OPTIONS: Final[Mapping[str, Form]] = {
+    "timezone": TEXT,
+    "status": one_of(*get_args(ScheduleStatus)),
+    "resource_id": ID,
+    "metadata": MAPPING,
+    "catch_up": one_of(*CATCH_UP),
+    "request_context": MAPPING,
+    "name": TEXT,
+    "thread_id": ID,
+    "provider_options": MAPPING,
+}
 
 
 @python_names
@@ -141,8 +154,7 @@ class Schedules:
                 f"{', '.join(sorted(unknown))}. Known: {', '.join(sorted(known))}."
                 f"{hint(unknown, known)}"
             )
-        if (catch_up := options.get("catch_up", "one")) not in CATCH_UP:
-            raise ConfigError(f"catch_up is {catch_up!r}. Use one of {', '.join(CATCH_UP)}.")
+        check_given(f"Schedule {record.id!r}", options, _OPTIONS)
         old = Schedule.of(record)
         names = (OF_WORKFLOWS if kind == "workflow" else OF_AGENTS) + ("metadata", "catch_up")
         kept: dict[str, Any] = {name: options.get(name, getattr(old, name)) for name in names}
@@ -212,7 +224,7 @@ class Schedules:
                 record,
                 cron=record.cron if cron is None else cron,
                 timezone=options.get("timezone", record.timezone),
-                status=options.get("status", record.status),
+                status=options.get("status") or record.status,
                 resource_id=options.get("resource_id", record.resource_id),
             ),
             dict(options),
@@ -277,7 +289,7 @@ class Schedules:
         """
         record = await self._need(schedule_id)
         with surroundings(self._mastra):
-            run_id, now = f"manual_{schedule_id}_{new_id()}", now_ms()
+            run_id, now = run_id_of("manual", schedule_id, new_id()), now_ms()
             trigger = TriggerRecord(run_id, record.id, run_id, now, now, "published", "manual")
             await self._firing.start(record, trigger)
         return {"scheduleId": schedule_id, "claimId": run_id, "scheduledFireAt": now}
@@ -301,7 +313,7 @@ class Schedules:
         Raises:
             ConfigError: An option is of another kind.
         """
-        check_given(f"Triggers of schedule {schedule_id!r}", locals(), LISTING)
+        check_listing(f"Triggers of schedule {schedule_id!r}", locals())
         found = await self._firing.store.list_triggers(
             schedule_id,
             from_ms=None if from_date is None else ms_from_datetime(from_date),

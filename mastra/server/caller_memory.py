@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from mastra.agents.agent import Agent
 from mastra.agents.context import AgentContext, resolve_dynamic
+from mastra.given import ID
 from mastra.memory import Memory
 from mastra.memory.semantic import SemanticRecall
 from mastra.request_context import RequestContext
@@ -60,8 +61,8 @@ async def memory_options(
     memory = {**decided, **{key: value for key, value in given.items() if value is not None}}
     _check_thread(memory.get("thread"))
     named = given.get("resource")
-    if named is not None and not isinstance(named, str):
-        raise Refusal(400, "memory.resource must be text")
+    if named is not None and not ID.holds(named):
+        raise Refusal(400, f"memory.resource must be {ID.words}")
     owner = server.owner(request, named)
     if owner is not None:
         memory["resource"] = owner
@@ -85,14 +86,14 @@ def _check_thread(thread: Any) -> None:
     if isinstance(thread, dict):
         known = cast("dict[str, Any]", thread)
         thread = known.get("id")
-        if not isinstance(thread, str) or not known.keys() <= _THREAD:
+        if thread is None or not known.keys() <= _THREAD:
             raise Refusal(400, "memory.thread must be text, or an object with an id")
         if not isinstance(known.get("title") or "", str):
             raise Refusal(400, "memory.thread.title must be text")
         if not isinstance(known.get("metadata") or {}, dict):
             raise Refusal(400, "memory.thread.metadata must be an object")
-    if thread is not None and not isinstance(thread, str):
-        raise Refusal(400, "memory.thread must be text, or an object with an id")
+    if thread is not None and not ID.holds(thread):
+        raise Refusal(400, f"memory.thread must be {ID.words}, or an object with an id")
 
 
 def _options(

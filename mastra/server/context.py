@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from mastra.agents.agent import Agent
 from mastra.errors import NotFoundError
+from mastra.given import ID_PATTERN, MAX_ID
 from mastra.registry import Mastra
 from mastra.request_context import AUTH_TOKEN, RESOURCE_ID, THREAD_ID, RequestContext
 from mastra.server.auth import Caller
@@ -46,11 +47,10 @@ USER = "user"
 _RESERVED = frozenset({RESOURCE_ID, THREAD_ID, AUTH_TOKEN})
 WHO = _RESERVED | {USER}
 """What says who calls: nothing that is kept for later may."""
-_ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 
-RunId = Annotated[str, Query(alias="runId", min_length=1, max_length=255, pattern=_ID_PATTERN)]
+RunId = Annotated[str, Query(alias="runId", min_length=1, max_length=MAX_ID, pattern=ID_PATTERN)]
 """The `runId` of a query."""
-PathRunId = Annotated[str, Path(alias="runId", min_length=1, max_length=255)]
+PathRunId = Annotated[str, Path(alias="runId", min_length=1, max_length=MAX_ID)]
 WorkflowId = Annotated[str, Path(alias="workflowId", description="A workflow's key or id.")]
 AgentId = Annotated[str, Path(alias="agentId", description="An agent's key or id.")]
 ToolId = Annotated[str, Path(alias="toolId", description="A tool's key or id.")]

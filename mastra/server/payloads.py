@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from mastra.given import ID_PATTERN, MAX_ID
 from mastra.wire import WireModel
 
 __all__ = [
@@ -40,9 +41,7 @@ __all__ = [
     "TraceValuesBody",
 ]
 
-Identifier = Annotated[
-    str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, pattern=ID_PATTERN)]
 """An id: text without control characters."""
 
 

@@ -20,7 +20,7 @@ from mastra.errors import (
     WorkflowDefinitionError,
 )
 from mastra.failures import error_to_json
-from mastra.given import AGE, LISTING, Form, check_given
+from mastra.given import AGE, ID, Form, check_given, check_listing, shown
 from mastra.ids import new_id
 from mastra.logs import get_logger
 from mastra.names import hint, python_names
@@ -50,8 +50,8 @@ _AT_A_TIME: Final = 200
 
 
 def _check_id(name: str, given: Any) -> None:
-    if given is not None and (not isinstance(given, str) or not given):
-        raise ConfigError(f"{name} is {given!r}: give text that is not empty, or leave it out.")
+    if given is not None and not ID.holds(given):
+        raise ConfigError(f"{name} is {shown(given)}: give {ID.words}, or leave it out.")
 
 
 _STATUS: Final = Form(
@@ -231,7 +231,7 @@ class WorkflowRuns(Generic[In, Out]):
             ConfigError: There is no such state or page, or an option is of another kind.
         """
         spec, store = self.spec, self.runtime.store
-        check_given(f"Runs of workflow {spec.id!r}", locals(), {**LISTING, "status": _STATUS})
+        check_listing(f"Runs of workflow {spec.id!r}", locals(), {"status": _STATUS})
         _check_statuses(status)
         found = await store.list_runs(
             spec.id,

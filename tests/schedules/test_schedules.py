@@ -398,6 +398,10 @@ async def test_triggers_are_listed_and_forgotten_by_moments_and_ages() -> None:
         ({"agent_id": "a", "prompt": "?", "thread_id": "t"}, "resource_id"),
         ({"workflow_id": "flow", "id": "!"}, "no letter"),
         ({"workflow_id": "flow", "catch_up": "some"}, "catch_up"),
+        ({"workflow_id": "flow", "status": "pausd"}, "status is 'pausd'"),
+        ({"workflow_id": "flow", "resource_id": "a\0b"}, "resource_id is"),
+        ({"workflow_id": "flow", "metadata": ["x"]}, "metadata is"),
+        ({"agent_id": "a", "prompt": "?", "thread_id": "", "resource_id": "r"}, "thread_id is"),
     ],
 )
 async def test_what_no_schedule_can_have_is_refused(options: Any, message: str) -> None:
@@ -405,6 +409,28 @@ async def test_what_no_schedule_can_have_is_refused(options: Any, message: str) 
     mastra = Mastra(workflows=[flow([])], agents=[agent])
     with pytest.raises(ConfigError, match=message):
         await mastra.schedules.create(cron="@daily", **options)
+
+
+async def test_a_schedule_of_a_long_id_starts_runs_that_can_be_asked_for() -> None:
+    clock, seen = hand_clock(), list[Any]()
+    async with Mastra(workflows=[flow(seen)], clock=clock) as mastra:
+        made = await mastra.schedules.create(workflow_id="flow", cron="@hourly", id="x" * 240)
+        await mastra.schedules.run(made.id)
+        await clock.advance(3600)
+        found = await fires(mastra, made.id, 2)
+        assert [one.error for one in found] == [None, None]
+        for one in found:
+            run = await mastra.get_workflow("flow").get_run(one.run_id or "")
+            assert run is not None
+            assert len(run.run_id) <= 255
+
+
+async def test_two_schedules_that_would_be_stored_as_one_are_refused() -> None:
+    first = flow([], id="a", schedule=[{**HOURLY, "id": "b__c", "input_data": {}}])
+    second = flow([], id="a__b", schedule=[{**HOURLY, "id": "c", "input_data": {}}])
+    with pytest.raises(ConfigError, match=r"'a' and 'a__b' both declare.*'wf_a__b__c'"):
+        async with Mastra(workflows=[first, second]):
+            pass
 
 
 async def test_where_nothing_is_due_nothing_is_written(

@@ -293,7 +293,13 @@ CALLS = {
     "client_results": (TEXT, NUMBER),
     "model": (NUMBER, ODD),
     "instructions": (NUMBER,),
-    "memory": ("t1", {"thread": 5}, {"thread": {"title": "x"}}, {"thread": "t", "resource": 5}),
+    "memory": (
+        "t1",
+        {"thread": 5},
+        {"thread": {"title": "x"}},
+        {"thread": "t", "resource": 5},
+        {"thread": "", "resource": "r"},
+    ),
     "request_context": (TEXT, NUMBER, LIST, {1: 2}),
     "prepare_step": NO_FUNCTION,
     "on_finish": NO_FUNCTION,
@@ -302,7 +308,7 @@ CALLS = {
     "input_processors": (TEXT, ODD),
     "provider_options": NO_MAPPING,
     "include_raw_chunks": NO_FLAG,
-    "run_id": ("", NUMBER),
+    "run_id": ("", NUMBER, "a\0b", "\ud800", "x" * 256),
 }
 
 

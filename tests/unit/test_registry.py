@@ -37,11 +37,23 @@ def test_two_workflows_of_one_id_are_refused_and_one_takes_its_own_place() -> No
     mastra = Mastra(workflows={"first": flow("w")})
     with pytest.raises(ConfigError, match="Workflows 'first' and 'second' have the same id 'w'"):
         mastra.add_workflow(flow("w"), "second")
-    with pytest.raises(ConfigError, match="Workflows 'first' and None have the same id 'w'"):
+    with pytest.raises(ConfigError, match="Workflows 'first' and 'w' have the same id 'w'"):
         mastra.add_workflow(flow("w"))
     again = flow("w")
     mastra.add_workflow(again, "first")
     assert list(mastra.list_workflows()) == ["first"]
+
+
+def test_two_agents_of_one_id_are_refused_and_one_may_have_two_keys() -> None:
+    one, other = (Agent(id="a", model=ScriptedModel("x")) for _ in range(2))
+    mastra = Mastra(agents={"first": one, "second": one})
+    with pytest.raises(ConfigError, match="Agents 'first' and 'third' have the same id 'a'"):
+        mastra.add_agent(other, "third")
+    with pytest.raises(ConfigError, match="Agents 'x' and 'y' have the same id 'a'"):
+        Mastra(agents={"x": one, "y": other})
+    replaced = Mastra(agents={"first": one})
+    replaced.add_agent(other, "first")
+    assert list(replaced.list_agents()) == ["first"]
 
 
 @pytest.mark.parametrize("given", [7, "always", type(create_scorer(id="s", description=""))])

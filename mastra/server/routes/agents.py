@@ -230,7 +230,7 @@ async def list_suspended(
         thread_id=thread_id,
         resource_id=server.owner(request, resource_id),
         page=page,
-        per_page=per_page,
+        per_page=per_page or (100 if page else None),
     )
     return found.to_wire()
 

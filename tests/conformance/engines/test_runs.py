@@ -56,6 +56,20 @@ async def test_create_run_async_is_the_same(env: Env, calls: Calls) -> None:
     assert (await run.start(1)).unwrap() == 2
 
 
+@pytest.mark.parametrize("name", ["run_id", "resource_id"])
+async def test_an_id_is_one_that_every_database_takes(env: Env, calls: Calls, name: str) -> None:
+    workflow = env.workflow(flow().then(plus(calls, "a")).commit())
+    for wrong in ("", "a\0b", "\ud800", "x" * 256, "a\nb", 5):
+        with pytest.raises(ConfigError, match=f"{name} is "):
+            await workflow.create_run(**cast("Any", {name: wrong}))
+    # No database could press these into fewer bytes.
+    longest = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=255))
+    run = await workflow.create_run(**cast("Any", {name: longest}))
+    assert (await run.start(1)).unwrap() == 2
+    listed = await workflow.list_runs(resource_id=longest if name == "resource_id" else None)
+    assert [info.run_id for info in listed.runs] == [run.run_id]
+
+
 async def test_an_existing_id_gives_that_run(env: Env, calls: Calls) -> None:
     workflow = env.workflow(flow().then(asking(calls, "ask")).commit())
     await (await workflow.create_run("r", resource_id="ann")).start(1)
@@ -411,6 +425,7 @@ async def test_active_runs(env: Env, calls: Calls) -> None:
         ({"to_date": date(2026, 1, 1)}, "to_date is an object of class date"),
         ({"page": -1}, "page is -1"),
         ({"per_page": True}, "per_page is True"),
+        ({"page": 3}, "page is 3, and per_page is not given"),
     ],
 )
 async def test_what_no_listing_can_be_asked_for(env: Env, options: Any, said: str) -> None:
