@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mastra.ids import random_id
+from mastra.inngest.carried import KEPT_FACTS
 from mastra.inngest.inquiry import ACTIVE
 from mastra.inngest.publisher import ROWS, message_of, rows_of
 from mastra.inngest.wire.leg_event import LegEvent, store_identity
@@ -17,8 +18,6 @@ from mastra.workflows.events import Kind, to_event
 from mastra.workflows.spec_forms import forms_of
 
 __all__ = ["tell_again"]
-
-_KEPT_FACTS = ("initialState", "path", "tripwire", "hasResult", "graph", "version")
 
 
 async def tell_again(
@@ -54,7 +53,7 @@ async def tell_again(
         "result": head.result,
         "error": head.error,
         "state": head.state,
-        "data": {name: head.data[name] for name in _KEPT_FACTS if name in head.data},
+        "data": {name: head.data[name] for name in KEPT_FACTS if name in head.data},
     }
     event_told = to_event(run_id, workflow_id, seq, last, forms_of(target.spec))
     names: dict[str, Json] = {"runId": run_id, "workflowId": workflow_id}

@@ -24,6 +24,7 @@ from mastra.errors import (
 )
 from mastra.failures import error_to_json
 from mastra.ids import random_id
+from mastra.inngest.carried import run_to_carry
 from mastra.inngest.feed import Feed
 from mastra.inngest.functions import WorkflowFunctions
 from mastra.inngest.handle import InngestHandle
@@ -212,13 +213,14 @@ class InngestEngine:
             )
         self.legs.is_closed = False
         token, number, first_seq = random_id(), 0, 0
-        reopening: dict[str, Json] | None = None
+        reopening = carried = None
         event_id = f"{target.run_id}:{command.kind}:{token}"
         if command.kind != "start":
             loaded = await load_run(store, target.workflow_id, target.run_id)
             if loaded is not None:
                 number, first_seq = loaded.legs, len(loaded.entries)
                 reopening = cast("Any", loaded.head.data.get("reopening"))
+                carried = None if store.is_shared else run_to_carry(loaded)
                 if command.kind == "restart" and await self._is_known(loaded.head):
                     feed = self._feed(target, first_seq)
                     await self.mail.inbox.open()
@@ -236,7 +238,7 @@ class InngestEngine:
         feed = self._feed(target, first_seq)
         try:
             check_open(self, command)
-            encode = partial(encode_leg, command, token, number, reopening)
+            encode = partial(encode_leg, command, token, number, reopening, carried=carried)
             await self._send_leg(feed, command, token, encode, event_id)
         except Exception as error:
             self._drop(feed)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from mastra.errors import RunError, RunStateError, StreamOverflowError
+from mastra.inngest.carried import row_of
 from mastra.inngest.held_back import HeldBack, Told, read_after
 from mastra.inngest.inquiry import ACTIVE, Inquiry
 from mastra.inngest.kept_events import KEPT, KeptEvents, of_operation
@@ -16,12 +17,11 @@ from mastra.inngest.publisher import EVENTS, ROWS
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges, RunHead, StoredRow
 from mastra.workflows.engines.commands import RunTarget
-from mastra.workflows.engines.journal import LoadedRun, LogRow, fold_rows, load_run
+from mastra.workflows.engines.journal import LoadedRun, fold_rows, load_run
 from mastra.workflows.engines.lifecycle import head_of
 from mastra.workflows.engines.outcome import result_from_storage
 from mastra.workflows.engines.stored import no_such_run
-from mastra.workflows.events import Event, EventPayload, Kind, LegEnd, to_event
-from mastra.workflows.records import StepRecord, decode_record
+from mastra.workflows.events import Event, EventPayload, to_event
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.spec_forms import forms_of
 from mastra.workflows.versions.choice import spec_for
@@ -201,7 +201,7 @@ class Feed:
         target = self.target
         found = RunHead(workflow_id=target.workflow_id, run_id=target.run_id, **head)
         loaded = LoadedRun(found)
-        journal = [_row_of(row) for row in rows]
+        journal = [row_of(row) for row in rows]
         fold_rows(loaded, [StoredRow(i, row.key, row) for i, row in enumerate(journal)])
         own = await target.store.get_run(target.workflow_id, target.run_id)
         if own is not None and own.status not in ACTIVE:
@@ -431,19 +431,3 @@ def _event(seq: int, wire: dict[str, Any]) -> Event:
         return Event(name, wire["runId"], wire["from"], seq, EventPayload(wire["payload"]))
     data = {key: value for key, value in wire.items() if key not in ("runId", "from")}
     return Event(name, wire["runId"], wire["from"], seq, None, data)
-
-
-def _row_of(stored: dict[str, Any]) -> StepRecord | LogRow:
-    if "log" not in stored:
-        return decode_record(stored)
-    entries: list[tuple[int, int, StepRecord | None, Any]] = []
-    for seq, kind, about, value in stored["log"]:
-        record: StepRecord | None = None
-        if isinstance(about, dict):
-            record = decode_record(cast("dict[str, Any]", about))
-        elif about is not None:
-            op_id, step_id, started_at = about
-            record = StepRecord(op_id, step_id, None, started_at)
-        told = LegEnd.from_stored(value) if kind == Kind.FINISH else value
-        entries.append((seq, kind, record, told))
-    return LogRow(entries)

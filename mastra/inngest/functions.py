@@ -19,6 +19,7 @@ from mastra.inngest.limits import (
     check_limits,
     check_steps_per_run,
     least_operations,
+    may_wait,
     most_steps,
 )
 from mastra.inngest.mail import Mail
@@ -93,6 +94,7 @@ class WorkflowFunctions:
             most_steps() if steps_per_run is None else check_steps_per_run(steps_per_run)
         )
         self._clock = clock
+        self._warned = set[str]()
 
     def of(
         self, spec: WorkflowSpec, store: WorkflowStore, services: Services | None
@@ -110,6 +112,8 @@ class WorkflowFunctions:
                 "fails (RUN_TOO_LONG). With a storage that other processes see it would go on.",
                 *(spec.id, f"{least:,}", MAX_OPERATIONS - 1),
             )
+        if may_wait(spec):
+            self._warn_of_waiting(RunTarget(spec, store, "", services))
         options = dict(spec.flow_control)
         cron_input = options.pop("input_data", None)
         cron_state = options.pop("initial_state", None)
@@ -209,6 +213,7 @@ class WorkflowFunctions:
         finally:
             await self._legs.close(leg)
         if result is not None and result.status == "suspended":
+            self._warn_of_waiting(leg.command.target)
             # Before the server is told of the end: it sends the request again if this process dies.
             await self._take_answer(target(run_id))
         if result is None:
@@ -258,6 +263,20 @@ class WorkflowFunctions:
                 raise
             await claim.confirm()
             return await leg.conclude(outcome_of_fault(run, error))
+
+    def _warn_of_waiting(self, target: RunTarget) -> None:
+        """Say, once a workflow, that its suspended runs may be lost."""
+        workflow_id = target.workflow_id
+        if target.store.is_shared or not self._client.is_production or workflow_id in self._warned:
+            return
+        self._warned.add(workflow_id)
+        get_logger().warning(
+            "Runs of workflow %r may be suspended, and the storage of this worker is its own, in "
+            "memory: they are gone with the process, and another worker cannot go on with them. "
+            "Give all workers one storage: Mastra(storage=SQLStorage(...)), SQLite in a file or "
+            "PostgreSQL.",
+            workflow_id,
+        )
 
     async def _see_to_next(self, ctx: inngest.Context, target: RunTarget, event: LegEvent) -> None:
         """Look after the leg that goes on with this one, where there is to be one."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from mastra.errors import InputValidationError
+from mastra.inngest.carried import known_run
 from mastra.inngest.continuation import can_go_on
 from mastra.inngest.mail import Mail
 from mastra.inngest.publisher import Publisher, Readers
@@ -133,7 +134,7 @@ class LegTable:
         self, target: RunTarget, event: LegEvent, facts: RequestFacts, owner: str
     ) -> WorkerLeg:
         store = target.store
-        loaded = await load_run(store, target.workflow_id, target.run_id)
+        loaded = await known_run(target, event)
         head = None
         if loaded is None:
             head = await self._create(target, event, owner)

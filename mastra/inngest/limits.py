@@ -28,6 +28,7 @@ from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import (
     RetryConfig,
     SleepNode,
+    StepNode,
     Unit,
     WorkflowSpec,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "check_size",
     "check_steps_per_run",
     "least_operations",
+    "may_wait",
     "most_steps",
 ]
 
@@ -117,6 +119,19 @@ def least_operations(spec: WorkflowSpec) -> int:
 
 def _least(unit: Unit) -> int:
     return 1 if unit.inner is None else least_operations(unit.inner)
+
+
+def may_wait(spec: WorkflowSpec) -> bool:
+    """Return whether a workflow says that a step of it may be suspended. It need not say so."""
+    for one in spec.with_nested():
+        units = [unit for node in one.nodes for unit in node.units]
+        if any(
+            isinstance(unit, StepNode)
+            and (unit.step.resume_schema is not None or unit.step.suspend_schema is not None)
+            for unit in units
+        ):
+            return True
+    return False
 
 
 def check_operations(step_id: str, unit: Unit | None, before: int, count: int) -> None:

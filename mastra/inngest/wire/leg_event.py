@@ -52,6 +52,8 @@ class LegEvent:
     dropped: list[str] = field(default_factory=list[str])
     given: list[dict[str, Json]] = field(default_factory=list[dict[str, Any]])
     resume_steps: list[str] = field(default_factory=list[str])
+    carried: dict[str, Any] | None = None
+    """The run as far as it has come, of a sender whose storage is its own; see `carried`."""
 
 
 def encode_leg(
@@ -60,6 +62,8 @@ def encode_leg(
     number: int,
     reopening: dict[str, Json] | None,
     inbox: str,
+    *,
+    carried: dict[str, Json] | None = None,
 ) -> dict[str, Json]:
     """Return the data of the event that begins a leg.
 
@@ -69,6 +73,7 @@ def encode_leg(
         number: How many legs came before.
         reopening: What storage has of where the run goes on.
         inbox: The channel where the sender hears of the run.
+        carried: The run as far as it has come, for a worker that does not know it.
     """
     target, travel = command.target, command.reopening.travel
     stored = None if reopening is None else dict(reopening)
@@ -82,6 +87,7 @@ def encode_leg(
         "given": [] if travel is None else [record.to_stored() for record in travel.given],
         # A worker with a storage of its own may not have the run's first input.
         "input": command.input if is_resume else None,
+        "carried": carried,
     }
     value, is_text = encode_exact(exact, what=f"Input of run {target.run_id!r}")
     data: dict[str, Json] = {"runId": target.run_id, "workflowId": target.workflow_id}
@@ -98,7 +104,7 @@ def encode_leg(
     else:
         for name in ("inputData", "initialState", "requestContext"):
             data[name] = exact[name]
-        for name in ("reopening", "given", "input"):
+        for name in ("reopening", "given", "input", "carried"):
             if exact[name]:
                 ours[name] = exact[name]
     if command.resource_id is not None:
@@ -122,6 +128,7 @@ _TAKEN: Final = {
     "reopening": MAPPING,
     "dropped": TEXTS,
     "given": LIST,
+    "carried": MAPPING,
 }
 
 
@@ -162,5 +169,6 @@ def read_leg(data: Mapping[str, Any]) -> LegEvent:
         reopening=reopening or None,
         dropped=list(ours.get("dropped") or []),
         given=list(facts.get("given") or []),
+        carried=facts.get("carried") or None,
         resume_steps=[str(step) for step in steps or []],
     )
