@@ -162,6 +162,7 @@ class WorkflowStore(Protocol):
         *,
         expected_status: Collection[str] | None = None,
         expected_owner: str | None = None,
+        expected_updated_at: int | None = None,
     ) -> bool:
         """Rewrite columns, in one atomic step with the check.
 
@@ -171,6 +172,9 @@ class WorkflowStore(Protocol):
             changes: The columns. `updated_at` is set by the store where it is left out.
             expected_status: Change nothing unless the status is one of these.
             expected_owner: Change nothing unless this is the owner.
+            expected_updated_at: Change nothing unless this is when it was changed last, so unless
+                it is as whoever asks has read it: each change is later than the one before, by a
+                millisecond where the clock says otherwise.
 
         Returns:
             Whether the run was there and met the expectations.

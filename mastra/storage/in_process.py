@@ -94,6 +94,7 @@ class InMemoryWorkflowStore:
         *,
         expected_status: Collection[str] | None = None,
         expected_owner: str | None = None,
+        expected_updated_at: int | None = None,
     ) -> bool:
         """Rewrite columns if the expectations are met."""
         key = (workflow_id, run_id)
@@ -105,10 +106,12 @@ class InMemoryWorkflowStore:
             return False
         if expected_owner is not None and head.owner != expected_owner:
             return False
+        if expected_updated_at is not None and head.updated_at != expected_updated_at:
+            return False
         for name, value in changes.items():
             setattr(head, name, value)
         if "updated_at" not in changes:
-            head.updated_at = self._now()
+            head.updated_at = max(self._now(), head.updated_at + 1)
         if head.status in _ENDED or key in self._ended:
             self._keep_bound(key, head.status)
         return True

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError, StorageError
 from mastra.request_context import RequestContext
 from mastra.schema import ANY
-from mastra.storage.base import RunChanges
+from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import Reopening
 from mastra.workflows.answer import Answer, first_kept, kept_beside
 from mastra.workflows.engines.base import RunHandle, check_open
@@ -111,7 +111,7 @@ class RunLegs(RunView[Out]):
         if spec.on_start is not None:
             await call_on_start(command)
         changes = start_changes(command) if is_stored else None
-        handle = await self._launch(command, changes, "pending")
+        handle = await self._launch(command, changes)
         if handle is None:
             return await self._again(input_data, initial_state)
         self._began = (data, state)
@@ -130,11 +130,13 @@ class RunLegs(RunView[Out]):
         return self._handle or self._join(self._runtime.engine.attach(self._target))
 
     async def _launch(
-        self, command: Command, changes: RunChanges | None, expected_status: str
+        self, command: Command, changes: RunChanges | None, seen: RunHead | None = None
     ) -> RunHandle | None:
         """Put the run under a claim and launch a leg; `None` where somebody else was first.
 
-        What is to be written before is written together with the claim, in an expected status.
+        What is to be written before is written together with the claim, where the run is as it was
+        `seen`, or still pending: a whole leg of somebody else's may lie between, which leaves it
+        suspended too.
         """
         engine, store = self._runtime.engine, self._runtime.store
         hold = await engine.hold(store)
@@ -144,7 +146,11 @@ class RunLegs(RunView[Out]):
                 if hold is not None:
                     changes["owner"], changes["lease_until"] = hold.owner, 0
                 if not await store.update_run(
-                    self._spec.id, self.run_id, changes, expected_status=(expected_status,)
+                    self._spec.id,
+                    self.run_id,
+                    changes,
+                    expected_status=("pending" if seen is None else seen.status,),
+                    expected_updated_at=None if seen is None else seen.updated_at,
                 ):
                     if hold is not None:
                         hold.drop()
@@ -266,7 +272,11 @@ class RunLegs(RunView[Out]):
         kept = first_kept(loaded)
         if kept is None:
             await self._runtime.store.update_run(
-                self._spec.id, self.run_id, RunChanges(answers=[]), expected_status=("suspended",)
+                self._spec.id,
+                self.run_id,
+                RunChanges(answers=[]),
+                expected_status=("suspended",),
+                expected_updated_at=loaded.head.updated_at,
             )
             return False
         check_definition(self._spec, loaded)
@@ -316,7 +326,7 @@ class RunLegs(RunView[Out]):
             if head.answers:
                 changes["answers"] = kept_beside(loaded, reopening)
         try:
-            handle = await self._launch(command, changes, head.status)
+            handle = await self._launch(command, changes, head)
         except Exception:
             if head.answers:  # where the run is as it was, so are they
                 with contextlib.suppress(StorageError):

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     delete,
     false,
     func,
@@ -72,24 +73,26 @@ def select_run() -> Select[Any]:
     return select(*_HEAD).where(is_run())
 
 
-def update_run(names: Iterable[str], statuses: int | None, *, has_owner: bool) -> Update:
+def update_run(
+    names: Iterable[str], statuses: int | None, held: Iterable[str], *, is_now: bool
+) -> Update:
     """Build the statement that rewrites columns, given as `new_<column>`.
 
     Args:
         names: Which columns.
         statuses: How many statuses are fine, as `status_<n>`; `None` for any.
-        has_owner: Whether the owner must be `expected_owner`.
+        held: The columns that must be as `expected_<name>` says.
+        is_now: Whether `updated_at` is the clock's, so that it is to be later than the one before.
     """
     conditions = [is_run()]
     if statuses is not None:
         conditions.append(_is_one_of("status", statuses))
-    if has_owner:
-        conditions.append(_columns.owner == named("expected_owner", _columns.owner))
-    return (
-        update(runs)
-        .where(*conditions)
-        .values({name: named(f"new_{name}", _columns[name]) for name in names})
-    )
+    conditions += [_columns[name] == named(f"expected_{name}", _columns[name]) for name in held]
+    new: dict[str, Any] = {name: named(f"new_{name}", _columns[name]) for name in names}
+    if is_now:
+        before = _columns.updated_at
+        new["updated_at"] = case((before < new["updated_at"], new["updated_at"]), else_=before + 1)
+    return update(runs).where(*conditions).values(new)
 
 
 def keep_answer(statuses: int) -> Update:

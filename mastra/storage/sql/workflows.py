@@ -98,6 +98,7 @@ class SQLWorkflowStore:
         *,
         expected_status: Collection[str] | None = None,
         expected_owner: str | None = None,
+        expected_updated_at: int | None = None,
     ) -> bool:
         """Rewrite columns if the expectations are met, in one statement."""
         values = _encode({"updated_at": self._now(), **changes}, run_id)
@@ -106,13 +107,15 @@ class SQLWorkflowStore:
         if expected_status is not None:
             count, statuses = padded("status", list(expected_status))
             values |= statuses
-        has_owner = expected_owner is not None
+        is_now = "updated_at" not in changes
+        expected = {"owner": expected_owner, "updated_at": expected_updated_at}
+        held = tuple(name for name, value in expected.items() if value is not None)
         statement = self._statements.get(
-            ("update", names, count, has_owner),
-            functools.partial(build.update_run, names, count, has_owner=has_owner),
+            ("update", names, count, held, is_now),
+            functools.partial(build.update_run, names, count, held, is_now=is_now),
         )
         values |= _run(workflow_id, run_id)
-        values["expected_owner"] = expected_owner
+        values |= {f"expected_{name}": expected[name] for name in held}
         what = f"update {_name(workflow_id, run_id)}"
         return await self._database.change(statement, values, what=what) == 1
 

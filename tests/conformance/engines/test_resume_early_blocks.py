@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mastra import RunStateError, StepContext, create_step, create_workflow
+from mastra import ResumeClaimedError, RunStateError, StepContext, create_step, create_workflow
 from tests.conformance.engines.test_resume_early import Slow, asked, asking, parallel
 from tests.support.engines import Calls, Env
 
@@ -22,6 +22,45 @@ async def answered(run: Any, value: Any, **where: Any) -> Any:
                 return await run.resume(value, **where)
             except RunStateError:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("named", [1, 0])
+async def test_a_whole_leg_between_what_an_answer_saw_and_what_it_writes(
+    env: Env, calls: Calls, monkeypatch: pytest.MonkeyPatch, named: int
+) -> None:
+    async def execute(ctx: StepContext[int]) -> Any:
+        calls.add(f"item{ctx.input_data}")
+        if ctx.resume_data is None:
+            await ctx.suspend({})
+        return ctx.resume_data
+
+    item = create_step(id="item", input_schema=int, execute=execute)
+    workflow = create_workflow(id="w", input_schema=list[int], output_schema=None)
+    bound = env.workflow(workflow.foreach(item, concurrency=2).commit())
+    run, store = await bound.create_run(), bound.runtime.store
+    await run.start([0, 1])
+    update, held, may_write = store.update_run, asyncio.Event(), asyncio.Event()
+
+    async def late(*given: Any, **options: Any) -> bool:
+        if asyncio.current_task() is slow and not held.is_set():
+            held.set()
+            await may_write.wait()
+        return await update(*given, **options)
+
+    monkeypatch.setattr(store, "update_run", late)
+    slow = asyncio.ensure_future(
+        (await bound.create_run(run.run_id)).resume("late", for_each_index=named)
+    )
+    await held.wait()
+    await run.resume("first", for_each_index=0)
+    may_write.set()
+    if named:  # what it is for still waits, so it goes on from what is there now
+        assert (await slow).unwrap() == ["first", "late"]
+    else:
+        with pytest.raises(ResumeClaimedError):
+            await slow
+        assert (await run.resume("second", for_each_index=1)).unwrap() == ["first", "second"]
+    assert (calls["item0"], calls["item1"]) == (2, 2)
 
 
 async def test_in_a_nested_workflow(env: Env, calls: Calls) -> None:
