@@ -6,7 +6,6 @@ Every name is imported on its first use: a program pays only for what it touches
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -200,15 +199,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        msg = f"module 'mastra' has no attribute {name!r}"
-        if not name.startswith("_"):
-            from mastra.names import hint  # noqa: PLC0415 - only where a name is not there
+        from mastra.extras import missing_name  # noqa: PLC0415 - only where a name is not there
 
-            msg += f".{hint([name], __all__)}".rstrip(".")
-            # `from mastra import createStep` would hide what an AttributeError says.
-            if sys._getframe(1).f_globals.get("__name__") == "importlib._bootstrap" and "In" in msg:  # noqa: SLF001
-                raise ImportError(msg)
-        raise AttributeError(msg)
+        raise missing_name("mastra", name, __all__)
     # Names without a home of their own are errors.
     from mastra.extras import needs  # noqa: PLC0415 - only where a name is used
 

@@ -7,14 +7,15 @@ on comes with an extra, and where it is missing, whoever needs it first says whi
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Final
 
 from mastra.errors import MissingDependencyError
 
-__all__ = ["lazy_names", "needs"]
+__all__ = ["lazy_names", "missing_name", "needs"]
 
 
 @contextmanager
@@ -41,6 +42,40 @@ def needs(extra: str, what: str) -> Generator[None, None, None]:
         ) from error
 
 
+_PUBLIC: Final = (
+    *("mastra", "mastra.a2a", "mastra.ag_ui", "mastra.ai_sdk", "mastra.console", "mastra.evals"),
+    *("mastra.inngest", "mastra.mcp", "mastra.memory", "mastra.models", "mastra.observability"),
+    *("mastra.processors", "mastra.schedules", "mastra.server", "mastra.storage", "mastra.testing"),
+)
+"""Packages with public names."""
+
+
+def missing_name(package: str, name: str, known: Iterable[str]) -> Exception:
+    """Return what a package's `__getattr__` raises for a name that is not there.
+
+    It says where the name is, or which one may be meant.
+
+    Args:
+        package: Its `__name__`.
+        name: What it was asked for.
+        known: Its public names.
+    """
+    text = f"module {package!r} has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(text)
+    # Who asks the `__getattr__` that calls this: of `from mastra import x` it is the import, which
+    # hides what an AttributeError says, and which then looks for a module of that name.
+    is_import = sys._getframe(2).f_globals.get("__name__") == "importlib._bootstrap"  # noqa: SLF001
+    if find_spec(f"{package}.{name}") is not None:
+        return AttributeError(f"{text}. It is a module of its own: `import {package}.{name}`")
+    from mastra.names import hint  # noqa: PLC0415 - only where a name is not there
+
+    home = next((one for one in _PUBLIC if name in import_module(one).__all__), None)
+    told = f" Write `from {home} import {name}`" if home else hint([name], known)
+    made = f"{text}.{told}".rstrip(".")
+    return ImportError(made, name=package) if is_import and told else AttributeError(made)
+
+
 def lazy_names(
     package: str, homes: Mapping[str, str], *, extra: str | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -55,7 +90,7 @@ def lazy_names(
     def load(name: str) -> Any:
         home = homes.get(name)
         if home is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise missing_name(package, name, homes)
         if extra is None:
             module = import_module(home)
         else:

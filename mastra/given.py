@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast, get_origin
 
 from mastra.errors import ConfigError
 
 __all__ = [
+    "ADDRESS",
     "AGE",
     "CLOCK",
     "COUNT",
@@ -67,6 +68,8 @@ def check_given(
     given: Mapping[str, Any],
     forms: Mapping[str, Form],
     error: type[ConfigError] = ConfigError,
+    *,
+    needed: Collection[str] = (),
 ) -> None:
     """Check the options that are there; `None` is what is left out.
 
@@ -75,11 +78,18 @@ def check_given(
         given: The values by name.
         forms: What each takes; a name that is not there is not checked.
         error: What is raised.
+        needed: What nothing works without. It is often `None` because it was read from the
+            environment, where it is not set.
 
     Raises:
         ConfigError: One of them is of another kind.
     """
     for name, value in given.items():
+        if value is None and name in needed:
+            raise error(
+                f"{owner}: {name} is None. It takes {forms[name].words}. Where it is read from the "
+                "environment, the variable is not set."
+            )
         form = None if value is None else forms.get(name)
         if form is not None and not form.holds(value):
             raise error(f"{owner}: {name} is {shown(value)}. It takes {form.words}.")
@@ -191,6 +201,10 @@ ID: Final = Form(
     f"text of 1 to {MAX_ID} characters, none of them a control character or half of one", _is_id
 )
 """An id that a caller chooses: what the server and every database take, whoever is there today."""
+ADDRESS: Final = Form(
+    "an address that begins with http:// or https://",
+    lambda value: isinstance(value, str) and value.lower().startswith(("http://", "https://")),
+)
 FLAG: Final = Form("True or False", lambda value: isinstance(value, bool))
 COUNT: Final = Form("a whole number from 0", lambda value: _is_whole(value) and value >= 0)
 COUNT_FROM_1: Final = Form(

@@ -50,6 +50,12 @@ _OTHER = {
     "schema": "structured_output",
     "system_prompt": "instructions",
     "prompt": "messages",
+    "lib_sql_store": "SQLStorage",
+    "postgres_store": "SQLStorage",
+    "thread": "memory",
+    "thread_id": "memory",
+    "resource": "memory",
+    "resource_id": "memory",
 }
 """Names that differ by more than their spelling."""
 

@@ -31,6 +31,7 @@ from a2a.utils.errors import A2AError
 from mastra.a2a.parts import data_in, data_part, protocol_parts, text_in
 from mastra.errors import ModelError
 from mastra.failures import text_of
+from mastra.given import ADDRESS, check_given
 from mastra.ids import new_id
 from mastra.jsonable import dump_json, load_json
 from mastra.models.base import ModelRequest
@@ -57,6 +58,9 @@ class A2AModel:
         url: The agent's address, or that of its card.
         headers: What is sent with each request, such as `authorization`.
         timeout_s: How long the agent may say nothing.
+
+    Raises:
+        ConfigError: The address is none.
     """
 
     provider = _PROVIDER
@@ -64,6 +68,7 @@ class A2AModel:
     def __init__(
         self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 60.0
     ) -> None:
+        check_given("A2AAgent", {"url": url}, {"url": ADDRESS}, needed=["url"])
         self.model_name = url
         self._base, _, self._card_path = url.partition("/.well-known/")
         self._headers = dict(headers or {})

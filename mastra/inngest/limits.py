@@ -234,7 +234,7 @@ def check_engine(options: Mapping[str, Any]) -> float:
     Raises:
         ConfigError: It cannot be meant.
     """
-    check_given("InngestEngine", options, _OF_ENGINE)
+    check_given("InngestEngine", options, _OF_ENGINE, needed=["client"])
     for name in ("signing_key", "signing_key_fallback"):
         key: str | None = getattr(options["client"], name, None)
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from mastra.errors import ConfigError
+from mastra.given import ADDRESS, check_given
 
 __all__ = ["MCPServerConfig", "ServerInput", "config_of"]
 
@@ -71,14 +73,31 @@ def config_of(name: str, value: ServerInput) -> MCPServerConfig:
     places = [value.command, value.url, value.server]
     if sum(place is not None for place in places) != 1:
         raise ConfigError(f"MCP server {name!r} needs a command or a url, and one of them only.")
+    check_given(f"MCP server {name!r}", {"url": value.url}, {"url": ADDRESS})
     if value.url is None and (value.auth is not None or value.headers):
         raise ConfigError(f"MCP server {name!r} has headers or auth, which only a url can have.")
+    if value.command is not None and not value.args:
+        _check_command(name, value.command, Path(value.cwd or "."))
     return value
+
+
+def _check_command(name: str, command: str, folder: Path) -> None:
+    program, *rest = command.split()
+    if rest and shutil.which(command) is None and not (folder / command).exists():
+        raise ConfigError(
+            f"MCP server {name!r}: command names a program alone. Write "
+            f"{{'command': {program!r}, 'args': {rest!r}}}."
+        )
 
 
 def _from_fields(name: str, value: Mapping[str, Any]) -> MCPServerConfig:
     known = dict(value)
     unknown = sorted(set(known) - set(MCPServerConfig.__dataclass_fields__))
+    if name == "mcpServers" and not set(known) - set(unknown):
+        raise ConfigError(
+            "MCPClient takes the servers by name, without 'mcpServers' around them: "
+            "MCPClient(settings['mcpServers'])."
+        )
     if unknown:
         raise ConfigError(
             f"MCP server {name!r} has no setting {unknown[0]!r}. There are: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mastra.memory.memory import Memory as Memory
 from mastra.memory.notes import WorkingMemory as WorkingMemory
 from mastra.memory.semantic import SemanticRecall as SemanticRecall
@@ -17,6 +19,12 @@ __all__ = [
     "Vectors",
     "WorkingMemory",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    from mastra.extras import missing_name  # noqa: PLC0415 - only where a name is not there
+
+    raise missing_name(__name__, name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from mastra.errors import ConfigError, ModelError
 from mastra.extras import needs
+from mastra.given import ADDRESS
 from mastra.jsonable import Json
 from mastra.models.base import ModelRequest, drained
 from mastra.models.chunks import ModelChunk, ResponseMetadata
@@ -133,12 +134,25 @@ class HttpModel(ABC):
         found = next((name for name in self.key_names if os.environ.get(name)), self.key_names[0])
         return f"the environment variable {found}"
 
+    @property
+    def _url_source(self) -> str:
+        if self.base_url is not None:
+            return "its base URL"
+        found = next((name for name in self.url_names if os.environ.get(name)), self.url_names[0])
+        return f"the environment variable {found}"
+
     def check(self) -> None:
         """Find out, before any request, whether one could be made.
 
         Raises:
-            ConfigError: There is no key for it.
+            ConfigError: There is no key for it, or what should be its address is none.
         """
+        if not ADDRESS.holds(self.url):
+            raise ConfigError(
+                f"{self.model_id} is to be asked at {self.url!r}. An address begins with http:// "
+                f"or https://: look at {self._url_source}.",
+                details={"url": self.url, "model": self.model_id},
+            )
         if self.base_url is None and self.key is None:
             name = self.key_names[0]
             raise ConfigError(
@@ -286,7 +300,9 @@ class HttpModel(ABC):
 
 
 def _from_env(names: Sequence[str]) -> str | None:
-    return next((found for name in names if (found := os.environ.get(name))), None)
+    # A key out of a file often has its line's end, which no header may have.
+    found = (os.environ.get(name, "").strip() for name in names)
+    return next((value for value in found if value), None)
 
 
 class HttpSource:

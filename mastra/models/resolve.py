@@ -13,7 +13,18 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from mastra.errors import ConfigError
 from mastra.failures import call_user
-from mastra.given import COUNT, FLAG, MAPPING, TEXT, Form, check_given, either, having, one_of
+from mastra.given import (
+    ADDRESS,
+    COUNT,
+    FLAG,
+    MAPPING,
+    TEXT,
+    Form,
+    check_given,
+    either,
+    having,
+    one_of,
+)
 from mastra.models.base import Model
 from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
 from mastra.models.providers import PROVIDERS, provider_name
@@ -37,7 +48,7 @@ MODEL: Final = Form(
 
 _OF_CONFIG: Final = {
     "id": TEXT,
-    "url": TEXT,
+    "url": ADDRESS,
     "api_key": TEXT,
     "headers": MAPPING,
     "api": one_of("chat", "responses", "native"),
@@ -77,7 +88,7 @@ class ModelConfig:
     (Anthropic's and Gemini's). Default: the provider's own, and chat completions with a `url`."""
 
     def __post_init__(self) -> None:
-        check_given("ModelConfig", vars(self), _OF_CONFIG)
+        check_given("ModelConfig", vars(self), _OF_CONFIG, needed=["id"])
 
 
 OneModel: TypeAlias = "str | ModelConfig | Model | Fallback"

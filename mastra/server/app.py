@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
+from mastra.errors import ConfigError
+from mastra.given import shown
 from mastra.observability.config import collecting_logs
 from mastra.registry import Mastra
 from mastra.server.config import ServerConfig
@@ -67,6 +69,8 @@ def server_of(app: FastAPI) -> Server:
 
 
 def _config_of(mastra: Mastra, config: ServerConfig | None) -> ServerConfig:
+    if not isinstance(mastra, Mastra):
+        raise ConfigError(f"A server is made of a Mastra(agents=[…], …), not of {shown(mastra)}.")
     return config or mastra.server or ServerConfig()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -129,8 +130,16 @@ class CorsConfig:
             raise ConfigError(
                 "CORS with credentials needs exact origins: list them in CorsConfig(origins=[...])."
             )
+        for origin in () if callable(self.origins) else self.origins:
+            if origin not in {"*", "null"} and not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"CorsConfig: no browser calls itself {origin!r}. An origin is written as "
+                    "'https://app.example.com' or 'http://localhost:3000', in small letters and "
+                    "without a path; for patterns give a function of the origin."
+                )
 
 
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#*A-Z@]+")
 _OF_CORS: Final = {
     "origins": either(TEXTS, FUNCTION),
     "credentials": FLAG,

@@ -285,6 +285,12 @@ def test_settings_that_mean_nothing_are_refused() -> None:
         MCPClient({"w": {"command": "x", "url": "http://x"}})
     with pytest.raises(ConfigError, match="headers or auth"):
         MCPClient({"w": {"command": "x", "headers": {"a": "b"}}})
+    with pytest.raises(ConfigError, match="an address that begins with http"):
+        MCPClient({"w": "localhost:8000/mcp"})
+    with pytest.raises(ConfigError, match=r"'command': 'npx', 'args': \['-y', 'a-server'\]"):
+        MCPClient({"w": {"command": "npx -y a-server"}})
+    with pytest.raises(ConfigError, match="without 'mcpServers' around them"):
+        MCPClient({"mcpServers": {"w": {"command": "x"}}})
 
 
 async def test_resources_are_listed_read_and_watched(config: dict[str, Any]) -> None:

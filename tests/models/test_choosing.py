@@ -33,6 +33,30 @@ def test_what_is_no_model_is_refused_with_words(value: Any, words: str) -> None:
         resolve_model(value)
 
 
+async def test_an_address_without_a_scheme_is_told_of_where_it_was_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ConfigError, match="It takes an address that begins with http"):
+        ModelConfig("studio/m", url="localhost:1234/v1")
+    for provider in ("openai", "anthropic", "gemini"):
+        monkeypatch.setenv(f"{provider.upper()}_API_KEY", "key")
+        monkeypatch.setenv(f"{provider.upper()}_BASE_URL", "localhost:1234/v1")
+        with pytest.raises(ConfigError, match=f"variable {provider.upper()}_BASE_URL"):
+            await Agent(id="a", model=f"{provider}/m").generate("hi")
+
+
+async def test_a_key_out_of_a_file_is_taken_without_its_lines_end(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.queue(text_reply("hello"))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1\n")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url} ")
+    assert (await Agent(id="a", model="openai/m").generate("hi")).text == "hello"
+    monkeypatch.setenv("OPENAI_API_KEY", " ")
+    with pytest.raises(ConfigError, match="set the environment variable OPENAI_API_KEY"):
+        await Agent(id="a", model="openai/m").generate("hi")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

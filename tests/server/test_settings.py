@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 
 from mastra import Agent, Mastra, ServerConfig, SQLStorage, create_workflow, step
 from mastra.errors import ConfigError, StorageError
-from mastra.server import ApiRoute, BearerAuth, Caller, CorsConfig, JWTAuth, create_app
+from mastra.server import ApiRoute, BearerAuth, Caller, CorsConfig, JWTAuth, create_app, router
 from mastra.server.app import server_of
 from mastra.server.draining import begin_draining
 from mastra.server.runner import GracefulServer, uvicorn_config
@@ -49,6 +49,11 @@ async def served(mastra: Mastra, **config: Any) -> AsyncGenerator[httpx.AsyncCli
 # -- what cannot be ----------------------------------------------------------------------------
 
 
+def test_origins_are_taken_as_browsers_write_them() -> None:
+    own = ["null", "*", "http://localhost:3000", "http://[::1]:8080", "capacitor://localhost"]
+    assert CorsConfig(origins=own).origins == own
+
+
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: ApiRoute(path="x", handler=keep), "must begin with '/'"),
     (lambda: ApiRoute(path="/x"), "either handler or create_handler"),
@@ -58,6 +63,11 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: ServerConfig(allowed_hosts=["https://a.example"]), "without a scheme"),
     (lambda: ServerConfig(push_origins=["https://a.example/path"]), "without a path"),
     (lambda: CorsConfig(credentials=True), "exact origins"),
+    (lambda: CorsConfig(origins=["localhost:3000"]), "no browser calls itself"),
+    (lambda: CorsConfig(origins=["http://localhost:3000/"]), "no browser calls itself"),
+    (lambda: CorsConfig(origins=["https://*.example.com"]), "give a function"),
+    (lambda: create_app(cast("Any", None)), "made of a Mastra"),
+    (lambda: router(cast("Any", Mastra)), "made of a Mastra"),
     (lambda: BearerAuth([]), "tokens that are not empty"),
     (lambda: BearerAuth("secret"), "tokens that are not empty"),
     (lambda: BearerAuth({"": "ann"}), "tokens that are not empty"),

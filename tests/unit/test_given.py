@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any, Literal, NewType
+from typing import Annotated, Any, Literal, NewType, cast
 
 import inngest
 import pytest
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from mastra import (
     Agent,
+    ConfigError,
     Fallback,
     InMemoryStorage,
     InProcessEngine,
@@ -29,6 +30,7 @@ from mastra import (
     step,
     tool,
 )
+from mastra.a2a import A2AAgent
 from mastra.evals import Dataset, Experiment, Judge, create_scorer
 from mastra.inngest import InngestEngine
 from mastra.memory import Memory, WorkingMemory
@@ -284,6 +286,21 @@ def test_a_value_of_another_kind_is_refused(make: Any, name: str) -> None:
     for value in REFUSED[make][name]:
         with pytest.raises(MastraError):
             make(**{**NEEDED.get(make, {}), name: value})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SQLStorage(cast("Any", None)),
+        lambda: ModelConfig(cast("Any", None)),
+        lambda: A2AAgent(cast("Any", None), id="a"),
+        lambda: InngestEngine(cast("Any", None)),
+    ],
+    ids=["SQLStorage", "ModelConfig", "A2AAgent", "InngestEngine"],
+)
+def test_what_nothing_works_without_is_told_of_where_it_is_none(make: Any) -> None:
+    with pytest.raises(ConfigError, match=r"is None\. It takes .* the variable is not set"):
+        make()
 
 
 CALLS = {

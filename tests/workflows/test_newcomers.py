@@ -127,6 +127,7 @@ def _context(ctx: Any) -> Any:
         (lambda: agent().generate_sync("x", output=int), "structured_output"),
         (lambda: Agent(id="a", model=ScriptedModel("x"), system_prompt="x"), "instructions"),
         (lambda: agent().generate_sync(prompt="x"), "messages"),
+        (lambda: agent().generate_sync("x", thread_id="t"), "memory"),
         (lambda: agent().run, "generate"),
         (lambda: agent().invoke, "generate"),
         (lambda: flow().then(inc).commit().start, "create_run"),
@@ -143,6 +144,35 @@ def test_names_of_typescript_and_of_other_libraries_are_answered_with_pythons(
 ) -> None:
     with pytest.raises((AttributeError, ImportError, TypeError, ConfigError), match=rf"'{python}'"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("from mastra import Memory", "from mastra.memory import Memory"),
+        ("from mastra import create_app", "from mastra.server import create_app"),
+        ("from mastra.agents import Agent", "from mastra import Agent"),
+        ("from mastra.tools import create_tool", "from mastra import create_tool"),
+        ("from mastra.workflows import create_step", "from mastra import create_step"),
+        ("from mastra.memory import Mastra", "from mastra import Mastra"),
+        ("from mastra.server import createApp", "'create_app'"),
+        ("from mastra.testing import ScriptModel", "'ScriptedModel'"),
+        ("from mastra import LibSQLStore", "'SQLStorage'"),
+    ],
+)
+def test_a_name_that_is_elsewhere_is_shown_there(code: str, told: str) -> None:
+    with pytest.raises(ImportError, match=told):
+        exec(code, {})
+
+
+def test_modules_that_are_there_are_imported() -> None:
+    names: dict[str, Any] = {}
+    exec("from mastra import memory, tools; from mastra.agents import chunks, durable", names)
+    assert names["memory"].Memory is Memory
+    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
+        exec("from mastra import nothing", {})
+    with pytest.raises(AttributeError, match=r"no attribute 'studio'$"):
+        mastra.studio  # noqa: B018 # pyright: ignore[reportAttributeAccessIssue]
 
 
 async def test_typescript_names_on_a_run_and_its_context() -> None:

@@ -66,7 +66,8 @@ class SQLStorage:
         lease_s: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
-        check_given("SQLStorage", {"url": url, "lease_s": lease_s, "clock": clock}, _FORMS)
+        given = {"url": url, "lease_s": lease_s, "clock": clock}
+        check_given("SQLStorage", given, _FORMS, needed=["url"])
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {durability!r}. Use 'normal' or 'full'.")
         if lease_s <= 0:
