@@ -218,12 +218,13 @@ class Run(RunLegs[Out], Generic[Out, In]):
         Raises:
             RunNotFoundError: There is no such run.
         """
-        if await self._runtime.engine.cancel(self._target):
-            return
-        await self._loaded()
-        await self._runtime.store.update_run(
-            self._spec.id,
-            self.run_id,
-            RunChanges(status="canceled"),
-            expected_status=("pending", "running", "waiting", "suspended", "paused"),
-        )
+        engine, store = self._runtime.engine, self._runtime.store
+        # A leg that was ending already has left the run waiting.
+        states = ("suspended", "paused")
+        if not await engine.cancel(self._target):
+            await self._loaded()
+            states = ("pending", "running", "waiting", *states)
+        if await store.update_run(
+            self._spec.id, self.run_id, RunChanges(status="canceled"), expected_status=states
+        ):
+            await engine.cancel(self._target)  # a leg that has begun since

@@ -48,6 +48,7 @@ Begun: TypeAlias = tuple[ActiveRun, BaseException | None]
 
 LOOKS_IN_A_LEASE: Final = 6
 DRAIN_POLL_S: Final = 0.02
+LAUNCH_POLL_S: Final = 0.005
 CANCELED: Final = RunChanges(status="canceled")
 CANCEL_GRACE_S: Final = 1.0
 """How long a step that holds the abort signal may take to end by itself."""
@@ -86,7 +87,8 @@ class InProcessEngine:
         """What its runs go by, where it has a clock of its own."""
         self._make_ops = ops
         self._legs: dict[tuple[int, str, str], Leg] = {}
-        self._launching: set[tuple[int, str, str]] = set()
+        self._launching: dict[tuple[int, str, str], bool] = {}
+        """Legs that are about to begin, and whether they were cancelled before they have."""
         self._drivers: dict[int, Driver] = {}
         self._watches: dict[tuple[int, asyncio.AbstractEventLoop], asyncio.Task[None]] = {}
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
@@ -156,7 +158,7 @@ class InProcessEngine:
                 f"Run {target.run_id!r} of workflow {target.workflow_id!r} is being driven already.",
                 code="RUN_ALREADY_RUNNING",
             )
-        self._launching.add(key)
+        self._launching[key] = False
         try:
             # Before it asks for a place: a run has one, which is whose claim it is.
             owner_before = await self._claim(command) if command.kind == "restart" else None
@@ -165,8 +167,10 @@ class InProcessEngine:
             if self.closings != command.closings and run.place is not None:
                 await run.place.leave()
             check_open(self, command)
+            if self._launching[key]:
+                run.stop.throw()
         finally:
-            self._launching.discard(key)
+            del self._launching[key]
         leg = self._legs[key] = Leg(command, run, failure)
         driving = self._drive(key, leg)
         if run.span is not None:
@@ -270,6 +274,8 @@ class InProcessEngine:
         run = leg.run
         if leg.failure is not None:
             return outcome_of_fault(run, leg.failure)
+        if run.stop.is_thrown:  # before it had begun
+            return Outcome("canceled")
         try:
             outcome = await self._walk(leg, run, writer)
             if run.stop.is_thrown:
@@ -411,6 +417,9 @@ class InProcessEngine:
         """Stop a leg that runs here and wait until it has ended."""
         key = self._key(target)
         self._forget_stranded(key)
+        while key in self._launching:
+            self._launching[key] = True
+            await asyncio.sleep(LAUNCH_POLL_S)
         leg = self._legs.get(key)
         if leg is None:
             return False
@@ -422,7 +431,10 @@ class InProcessEngine:
         return True
 
     async def _cancel_other(self, other: RunTarget) -> None:
-        if not await self.cancel(other):
+        key = self._key(other)
+        if key in self._launching:  # it may wait for whoever asks here
+            self._launching[key] = True
+        elif not await self.cancel(other):
             key = (other.workflow_id, other.run_id)
             await other.store.update_run(*key, CANCELED, expected_status=("running", "waiting"))
 
@@ -432,7 +444,8 @@ class InProcessEngine:
         run.stop.throw()
         if run.stop.is_watched:
             await asyncio.wait({task}, timeout=CANCEL_GRACE_S)
-        if not leg.is_ending:
+        # One that has not begun ends by itself; cancelled, it would do nothing at all.
+        if leg.has_begun and not leg.is_ending:
             task.cancel()
         if task is not asyncio.current_task():
             await asyncio.wait({task})

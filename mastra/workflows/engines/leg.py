@@ -26,6 +26,7 @@ class Leg:
         "command",
         "failure",
         "first_seq",
+        "has_begun",
         "is_ending",
         "is_lost",
         "loop",
@@ -43,6 +44,8 @@ class Leg:
         self.loop = run.home.loop or asyncio.get_running_loop()
         """Where its task runs; another loop may only ask the storage about it."""
         self.task: asyncio.Task[WorkflowResult[Any]] | None = None
+        self.has_begun = False
+        """The task runs, so that cancelling it ends the leg as it should."""
         self.is_ending = False
         """The walk is over, so that there is nothing to cancel."""
         self.is_lost = False
@@ -64,6 +67,7 @@ class Leg:
     def begun(self) -> None:
         """Take note that the task runs: it ends the leg itself, a turn of the loop sooner."""
         assert self.task is not None  # noqa: S101 - set before anyone gets the leg
+        self.has_begun = True
         self.task.remove_done_callback(self.end)
 
     def end(self, task: asyncio.Task[Any] | None = None) -> None:
