@@ -147,6 +147,9 @@ class Mastra:
         others = {at: one for at, one in self._agents.items() if one.spec is not agent.spec}
         _refuse_taken_id("Agents", key or agent.name, agent.id, others)
         bound = agent.bound_to(self)
+        belong_to = getattr(agent.spec.memory, "belong_to", None)
+        if belong_to is not None:
+            belong_to(self)
         self._agents[key or agent.name] = (
             bound.kept_in(self._runtime) if bound.spec.durable else bound
         )

@@ -6,6 +6,7 @@ messages of the thread, and what it noted in its working memory.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -57,7 +58,8 @@ class Memory:
     """Threads, messages and notes over a store.
 
     Args:
-        store: Where they are kept. Left out: the application's storage, or this process.
+        store: Where they are kept. Left out: the storage of the application that its agent was
+            last registered with, or this process.
         last_messages: How many of the thread's messages the agent is shown; `False` for none.
         working_memory: Notes that the agent keeps: `True`, or how they look.
         generate_title: Give a thread a title after its first answer: `True` for the agent's own
@@ -89,6 +91,9 @@ class Memory:
     ) -> None:
         check_memory("Memory", locals())
         self._store = store
+        self._own_store: MemoryStore | None = None
+        self._home: weakref.ref[Services] | None = None
+        """The application that it was last registered with."""
         self.vectors = vectors
         """Where vectors of messages are kept, where that is not beside the messages."""
         self.embedder: Embedder | None = (
@@ -111,22 +116,28 @@ class Memory:
 
     def bound_to(self, services: Services | None) -> Memory:
         """Return the same memory over the application's storage, unless it has a store."""
-        if self._store is not None:
+        if self._store is not None or services is None:
             return self
-        if services is None:
-            # Kept here, so that the next call of the same agent finds what this one stored.
-            self._store = InMemoryMemoryStore()
-            return self
+        self.belong_to(services)
         bound = self.with_options({})
         bound._store = services.storage.memory  # noqa: SLF001 - our own copy
         return bound
 
+    def belong_to(self, services: Services) -> None:
+        """Take note of the application whose storage calls on this object are about."""
+        self._home = weakref.ref(services)
+
     @property
     def store(self) -> MemoryStore:
         """Where everything is kept."""
-        if self._store is None:
-            self._store = InMemoryMemoryStore()
-        return self._store
+        if self._store is not None:
+            return self._store
+        home = None if self._home is None else self._home()
+        if home is not None:
+            return home.storage.memory
+        if self._own_store is None:
+            self._own_store = InMemoryMemoryStore()
+        return self._own_store
 
     def to_wire(self) -> dict[str, Json]:
         """Return the configuration as Mastra's JSON."""

@@ -11,9 +11,10 @@ from mastra.agents.agent import Agent
 from mastra.errors import ConfigError, InputValidationError
 from mastra.memory import Memory, WorkingMemory
 from mastra.processors import Processor
+from mastra.registry import Mastra
 from mastra.request_context import RESOURCE_ID
 from mastra.storage.conversations import InMemoryMemoryStore, StoredMessage, ThreadRecord
-from mastra.testing.models import ScriptedModel, ToolCall
+from mastra.testing.models import FunctionModel, ScriptedModel, ToolCall
 from mastra.tools.tool import tool
 
 HERE: Any = {"thread": "t1", "resource": "ann"}
@@ -222,3 +223,32 @@ async def test_threads_by_hand() -> None:
     assert await memory.delete_thread(thread.id)
     assert await memory.update_thread(thread.id, title="x") is None
     assert memory.to_wire()["lastMessages"] == 10
+
+
+async def test_calls_on_the_object_reach_what_its_agent_keeps() -> None:
+    memory = Memory()
+    await memory.create_thread(resource_id="ann", thread_id="before")
+    agent = Agent(
+        id="a", model=FunctionModel(lambda asked: str(len(asked.messages))), memory=memory
+    )
+    one = {"thread": "t", "resource": "ann"}
+    mastra = Mastra(agents=[agent])
+    await memory.create_thread(resource_id="ann", thread_id="t", title="Given")
+    assert (await mastra.get_agent("a").generate("q", memory=one)).text == "1"
+    assert [thread.title for thread in (await memory.list_threads()).threads] == ["Given"]
+    assert (await mastra.get_agent("a").generate("q", memory=one)).text == "3"
+    assert (await mastra.storage.memory.list_messages(thread_id="t")).total == 4
+    assert len(await memory.recall(thread_id="t", resource_id="ann")) == 4
+    # Of several applications it is the last, and those before it have what they had.
+    other = Mastra(agents=[agent])
+    assert (await memory.list_threads()).total == 0
+    assert (await other.get_agent("a").generate("q", memory=one)).text == "1"
+    assert (await mastra.get_agent("a").generate("q", memory=one)).text == "5"
+
+
+async def test_a_memory_that_a_function_gives_belongs_where_it_was_last_used() -> None:
+    memory = Memory()
+    agent = Agent(id="a", model=ScriptedModel("b"), memory=lambda: memory)
+    mastra = Mastra(agents=[agent])
+    await mastra.get_agent("a").generate("q", memory={"thread": "t", "resource": "ann"})
+    assert (await memory.list_threads()).total == 1
