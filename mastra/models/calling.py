@@ -38,8 +38,8 @@ class ModelEntry:
 
     model: Model
     """What to call."""
-    max_retries: int = DEFAULT_RETRIES
-    """Retries before the next entry."""
+    max_retries: int | None = None
+    """Retries before the next entry, where they are its own."""
     settings: ModelSettings = NO_SETTINGS
     """Defaults for this model; what the call says goes first."""
     provider_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -107,6 +107,7 @@ async def open_answer(
     request: ModelRequest,
     *,
     max_retries: int | None = None,
+    default_retries: int | None = None,
     before: Callable[[], None] | None = None,
 ) -> Answer:
     """Return the answer of the first model that gives one.
@@ -115,19 +116,22 @@ async def open_answer(
         entries: Tried in order; at least one.
         request: What to ask; settings and options of an entry are added to it.
         max_retries: Holds for every entry in place of its own.
+        default_retries: Holds for those that have none of their own.
         before: Called before each model that is asked; what it raises ends the call.
 
     Raises:
         ModelError: None answered; the last one's failure.
     """
     failures: list[ModelError] = []
+    usual = DEFAULT_RETRIES if default_retries is None else default_retries
     for entry in entries:
+        own = usual if entry.max_retries is None else entry.max_retries
         if before is not None:
             before()
         try:
             return await with_retries(
                 lambda entry=entry: _open(entry, request),
-                entry.max_retries if max_retries is None else max_retries,
+                own if max_retries is None else max_retries,
             )
         except ModelError as error:
             if failures and error.__context__ is None:

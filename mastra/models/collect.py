@@ -59,15 +59,15 @@ async def collect(
     entries: Sequence[ModelEntry],
     request: ModelRequest,
     *,
-    max_retries: int | None = None,
+    default_retries: int | None = None,
     before: Callable[[], None] | None = None,
 ) -> ModelResponse:
-    """Ask and return the whole answer; see `open_answer` for `before`.
+    """Ask and return the whole answer; see `open_answer` for `default_retries` and `before`.
 
     Raises:
         ModelError: No model answered, or the answer broke off.
     """
-    answer = await open_answer(entries, request, max_retries=max_retries, before=before)
+    answer = await open_answer(entries, request, default_retries=default_retries, before=before)
     response = ModelResponse(model=answer.entry.name)
     batch: Sequence[ModelChunk] = answer.first
     try:

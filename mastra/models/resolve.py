@@ -26,7 +26,7 @@ from mastra.given import (
     one_of,
 )
 from mastra.models.base import Model
-from mastra.models.calling import DEFAULT_RETRIES, ModelEntry
+from mastra.models.calling import ModelEntry
 from mastra.models.providers import PROVIDERS, provider_name
 from mastra.models.settings import NO_SETTINGS, ModelSettings, SettingsInput
 from mastra.names import hint, python_names, python_options
@@ -111,7 +111,7 @@ class Fallback:
     model: ModelInput
     """What to call."""
     max_retries: int | None = None
-    """Retries of a call that failed before its first chunk. Default: 2."""
+    """Retries of a call that failed before its first chunk. Default: the agent's, or 2."""
     settings: SettingsInput | None = None
     """Model settings for this model; those of the call go first."""
     provider_options: Mapping[str, Any] | None = None
@@ -286,7 +286,7 @@ async def _from_fallback(value: Fallback, arguments: tuple[object, ...]) -> list
     return [
         ModelEntry(
             entry.model,
-            DEFAULT_RETRIES if retries is None else retries,
+            entry.max_retries if retries is None else retries,
             settings.over(entry.settings) if settings is not NO_SETTINGS else entry.settings,
             value.provider_options or {},
         )

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from mastra import Agent, Fallback, ModelConfig
-from mastra.errors import ConfigError
+from mastra.agents.output import StructuredOutput
+from mastra.errors import ConfigError, ModelError
 from mastra.models.resolve import resolve_model
 from mastra.models.settings import ModelSettings, Timeouts
+from mastra.registry import Mastra
+from mastra.testing import FakeClock, FunctionModel, ScriptedModel
+from mastra.testing.models import model_failure
 from tests.support.openai_server import OpenAIServer, text_reply
 
 
@@ -96,3 +100,41 @@ async def test_settings_of_a_model_in_a_list_lie_under_those_of_the_call(
     assert (sent["temperature"], sent["top_p"]) == (0.9, 0.2)
     assert (sent["user"], sent["tier"]) == ("u", "high")
     assert server.headers[0]["x-team"] == "blue"
+
+
+class Busy(FunctionModel):
+    def __init__(self) -> None:
+        super().__init__(self._fail)
+
+    def _fail(self, _: Any) -> str:
+        raise model_failure("busy", status=503)
+
+
+@pytest.mark.parametrize(
+    ("of_agent", "of_entry", "of_call", "calls"),
+    [
+        (None, None, None, 3),
+        (1, None, None, 2),
+        (3, 0, None, 1),
+        (0, 2, None, 3),
+        (3, 2, 0, 1),
+        (0, None, 1, 2),
+    ],
+)
+async def test_whoever_is_nearest_to_a_call_says_how_often_it_is_tried_again(
+    of_agent: int | None, of_entry: int | None, of_call: int | None, calls: int
+) -> None:
+    busy = Busy()
+    models = [Fallback(busy, max_retries=of_entry), ScriptedModel("ok")]
+    mastra = Mastra(agents=[Agent(id="a", model=models, max_retries=of_agent)], clock=FakeClock())
+    settings = {"max_retries": of_call}
+    result = await mastra.get_agent("a").generate("hi", model_settings=settings)
+    assert (result.text, len(busy.requests)) == ("ok", calls)
+
+
+async def test_an_agent_that_tries_once_has_its_second_model_tried_once() -> None:
+    busy = Busy()
+    agent = Agent(id="a", model=ScriptedModel("words"), max_retries=0)
+    with pytest.raises(ModelError, match="busy"):
+        await agent.generate("hi", structured_output=StructuredOutput(int, model=busy))
+    assert len(busy.requests) == 1

@@ -55,7 +55,8 @@ async def _open(run: AgentRun, plan: StepPlan) -> Answer:
     return await open_answer(
         plan.entries,
         plan.request,
-        max_retries=plan.max_retries,
+        max_retries=plan.request.settings.max_retries,
+        default_retries=run.spec.max_retries,
         before=run.meter.before_request,
     )
 

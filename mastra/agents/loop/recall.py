@@ -279,7 +279,9 @@ async def _title(run: AgentRun, memory: Memory, fresh: list[Message]) -> str:
     )
     try:
         answer = await collect(
-            entries, ModelRequest([Message("system", _TITLE), Message("user", said)])
+            entries,
+            ModelRequest([Message("system", _TITLE), Message("user", said)]),
+            default_retries=run.spec.max_retries,
         )
     except Exception as error:  # noqa: BLE001 - an answer is not lost for want of a title
         get_logger({"agent": run.spec.id, "thread": run.thread_id}).warning(

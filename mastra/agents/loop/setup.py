@@ -50,8 +50,6 @@ class StepPlan:
     """What to ask."""
     tools: dict[str, Tool[Any, Any]]
     """What may be called in this step."""
-    max_retries: int | None
-    """Retries of each model, where the call or the agent says."""
     output: StructuredOutput[Any] | None
     """What the answer must be, if the model itself is to answer so."""
     reader: OutputReader | None
@@ -218,12 +216,10 @@ async def plan_step(run: AgentRun) -> StepPlan:
         },
         include_raw=bool(options.get("include_raw_chunks")),
     )
-    retries = settings.max_retries
     return StepPlan(
         entries,
         request,
         tools,
-        run.spec.max_retries if retries is None else retries,
         own_output,
         None if own_output is None else OutputReader(own_output),
         changes=changes,
@@ -248,7 +244,7 @@ def replanned(run: AgentRun, plan: StepPlan, *, is_told_anew: bool) -> ModelRequ
 
 def plan_to_settle(run: AgentRun) -> StepPlan:
     """Return the plan of a step that has been asked, and only settles its calls."""
-    return StepPlan(run.entries, ModelRequest([]), run.tools, None, None, None)
+    return StepPlan(run.entries, ModelRequest([]), run.tools, None, None)
 
 
 async def offered_tools(run: AgentRun, ledger: Ledger) -> Mapping[str, Tool[Any, Any]]:

@@ -41,7 +41,12 @@ async def structure(run: AgentRun, output: StructuredOutput[Any]) -> AsyncGenera
     )
     reader = OutputReader(output)
     text = ""
-    answer = await open_answer(entries, request, before=run.meter.before_request)
+    answer = await open_answer(
+        entries,
+        request,
+        default_retries=run.spec.max_retries,
+        before=run.meter.before_request,
+    )
     batch: Sequence[ModelChunk] = answer.first
     try:
         while batch:

@@ -121,7 +121,7 @@ async def _ask(run: AgentRun, waiting: Sequence[WaitingCall]) -> tuple[str, Any]
     response = await collect(
         run.entries,
         request,
-        max_retries=run.spec.max_retries,
+        default_retries=run.spec.max_retries,
         before=run.meter.before_request,
     )
     usage = response.finish.usage
