@@ -126,6 +126,8 @@ async def _stopped(run: AgentRun, reading: Reading | None, error: BaseException)
             async with aclosing(_shown(run, reading, rest.full_stream)) as chunks:
                 async for _ in chunks:
                     pass
+            if not _restore(run, await reading.driven.journal()):
+                run.transcript.cut = _cut_off(run)
         if not any(chunk.type == "abort" for chunk in run.chunks):
             run.emit("abort", {})
         run.status, run.finish_reason = "aborted", "aborted"
@@ -140,8 +142,24 @@ async def _stopped(run: AgentRun, reading: Reading | None, error: BaseException)
     return True
 
 
-def _restore(run: AgentRun, journal: Journal) -> None:
-    """Take over what the run has come to, as far as it is recorded and as it was told here."""
+def _cut_off(run: AgentRun) -> str:
+    """Return what the step that was cut off had said."""
+    said: list[str] = []
+    for chunk in run.chunks:
+        if chunk.type in {"step-start", "step-finish"}:
+            said.clear()
+        elif chunk.type == "text-delta":
+            said.append(chunk.payload.text)
+    return "".join(said)
+
+
+def _restore(run: AgentRun, journal: Journal) -> bool:
+    """Take over what the run has come to, as far as it is recorded and as it was told here.
+
+    Returns:
+        Whether it is in a step that the model has answered and whose tools have not.
+    """
+    is_pending = False
     first = next((op for op in journal if op.endswith(f"/{model_op(1)}")), None)
     if first is not None:
         records = records_in(journal, first.removesuffix(model_op(1)))
@@ -153,6 +171,7 @@ def _restore(run: AgentRun, journal: Journal) -> None:
             state = ledger.state
             run.transcript = copy(state.transcript)
             run.meter.take(state.meter)
+            is_pending = state.pending is not None
             if state.pending is not None:
                 run.transcript.steps = [*run.transcript.steps, state.pending]
                 run.transcript.count([state.pending])
@@ -166,6 +185,7 @@ def _restore(run: AgentRun, journal: Journal) -> None:
                 run.tripwire = refusal
             case _:
                 pass
+    return is_pending
 
 
 def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:

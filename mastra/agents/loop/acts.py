@@ -22,7 +22,6 @@ from mastra.agents.waiting.resume import put_to_wait
 from mastra.logs import get_logger
 from mastra.memory.memory import Memory
 from mastra.models.messages import Message, ToolCallPart, ToolResultPart
-from mastra.processors.base import TripwireSignal
 from mastra.tools.tool import Tool
 
 __all__ = ["keep_acts", "keep_step", "leave_step", "log_unkept"]
@@ -46,6 +45,7 @@ async def leave_step(run: AgentRun, recorder: StepRecorder, runner: CallRunner) 
             return
         if not recorder.is_finished and not recorder.is_resumed:
             recorder.close()
+            recorder.keep_published()
         for call in recorder.calls:
             # Providers want a result for every call.
             if call.id not in outcomes and call.id in runner.tasks:
@@ -78,16 +78,21 @@ async def keep_acts(run: AgentRun, memory: Memory) -> None:
     fresh = _acts(run)
     if not fresh:
         return
-    if run.pipeline is not None and not run.state.get("judged"):
+    if run.pipeline is not None:
         # What processors do to a result they do to what is kept of it: they take secrets out.
-        run.state["judged"] = True
-        try:
-            await run.pipeline.output_result()
-        except TripwireSignal as refusal:
-            log_unkept(run, refusal)
-            return
+        is_let_through = await run.pipeline.judge()
         fresh = _acts(run)
+        if not is_let_through:
+            fresh = [acted for message in fresh if (acted := _without_words(message)) is not None]
     await _add(run, memory, fresh)
+
+
+def _without_words(message: Message) -> Message | None:
+    """Return what tools did of an answer that a processor refused."""
+    if message.role != "assistant":
+        return message
+    kept = tuple(part for part in message.parts if isinstance(part, ToolCallPart | ToolResultPart))
+    return replace(message, content=kept) if kept else None
 
 
 def _acts(run: AgentRun) -> list[Message]:

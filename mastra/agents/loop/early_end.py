@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mastra.agents.chunks import ErrorPayload
 from mastra.agents.loop.ending import call_at_end, emit_finish, emit_step_finish
-from mastra.agents.loop.model_guard import trip
+from mastra.agents.loop.model_guard import show_refusal, trip
 from mastra.agents.options import AbortEvent, ErrorEvent
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.recorder import StepRecorder
@@ -81,11 +81,11 @@ async def _fail(run: AgentRun, recorder: StepRecorder | None, error: Exception) 
 async def _cut(run: AgentRun, recorder: StepRecorder | None) -> None:
     """Stream that the run was told to stop."""
     reason = run.switch.reason
-    said = "" if recorder is None else recorder.text
+    said = "" if recorder is None or run.transcript.has(recorder.result) else recorder.text
     if reason == "abort":
         run.status = "aborted"
         run.emit("abort", {})
-        run.transcript.text += said
+        run.transcript.cut = said
         await _end_early(run, None, "aborted")
         await call_at_end(run, "on_abort", AbortEvent(run.transcript.steps, said))
         return
@@ -109,7 +109,17 @@ async def _end_early(run: AgentRun, recorder: StepRecorder | None, reason: str) 
     if recorder is not None and not recorder.is_finished:
         result = recorder.close()
         result.finish_reason = reason
+        await _flush(run)  # processors see what is left of it, too
+        recorder.keep_published()
         run.transcript.add(result)
         emit_step_finish(run, recorder, is_continued=False)
     await emit_finish(run)
-    await run.flush()
+    await _flush(run)
+
+
+async def _flush(run: AgentRun) -> None:
+    """Pass on what is left; whatever a processor refuses of it, the run has ended as it has."""
+    try:
+        await run.flush()
+    except TripwireSignal as refusal:
+        show_refusal(run, refusal)

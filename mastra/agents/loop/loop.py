@@ -95,7 +95,6 @@ async def _wind_up(run: AgentRun) -> AsyncGenerator[None, None]:
     """Do what is left after the last step, and stream the run's end."""
     if run.status == "running":
         if run.pipeline is not None:
-            run.state["judged"] = True
             await run.pipeline.output_result()
         if run.memory is not None:
             await keep(run, run.memory)

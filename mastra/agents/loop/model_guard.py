@@ -15,10 +15,10 @@ from mastra.agents.run.recorder import StepRecorder
 from mastra.errors import ModelError
 from mastra.models.calling import Answer, IteratorSource, open_answer
 from mastra.models.chunks import FinishChunk, ModelChunk, TextDelta
-from mastra.models.messages import Message, MessagePart, TextPart
+from mastra.models.messages import Message
 from mastra.processors.base import TripwireSignal
 
-__all__ = ["ask", "show_answer", "trip"]
+__all__ = ["ask", "show_answer", "show_refusal", "trip"]
 
 _ANSWER_RETRIES = 3
 _ERROR_RETRIES = 10
@@ -75,8 +75,7 @@ async def show_answer(
     a system message of the next one, and what was said is not part of the conversation.
     """
     result = recorder.result
-    if pipeline.sees_chunks:
-        _keep_published(run, recorder)
+    recorder.keep_published()
     await pipeline.response(list(plan.request.messages), result.text, from_cache=plan.is_cached)
     try:
         await pipeline.output_step(
@@ -105,20 +104,16 @@ async def show_answer(
     return True
 
 
-def _keep_published(run: AgentRun, recorder: StepRecorder) -> None:
-    """Let the step's text be what processors let through."""
-    result = recorder.result
-    text = "".join(run.published_text)
-    result.text = text
-    others: list[MessagePart] = [part for part in result.content if not isinstance(part, TextPart)]
-    result.content = [TextPart(text), *others] if text else others
-
-
 def trip(run: AgentRun, signal: TripwireSignal) -> None:
     """End the run as a processor's refusal."""
-    run.tripwire = _payload(signal)
     run.status = "tripwire"
     run.finish_reason = "other"
+    show_refusal(run, signal)
+
+
+def show_refusal(run: AgentRun, signal: TripwireSignal) -> None:
+    """Stream a processor's refusal, in place of what it has not seen yet."""
+    run.tripwire = _payload(signal)
     run.pending.clear()
     run.publish(AgentChunk("tripwire", run.run_id, run.tripwire))
 

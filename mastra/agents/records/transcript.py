@@ -20,6 +20,7 @@ class Transcript:
     """A run's conversation. A durable run hands it from one operation to the next."""
 
     __slots__ = (
+        "cut",
         "history",
         "input_count",
         "message_id",
@@ -51,6 +52,8 @@ class Transcript:
         self.steps: list[LLMStepResult] = []
         self.usage = Usage()
         self.text = ""
+        self.cut = ""
+        """What the step that was cut off has said, while it is none of the steps."""
         self.retry_count = 0
         """How often processors have asked the model again."""
         self.told: Message | None = None
@@ -60,9 +63,14 @@ class Transcript:
 
     def add(self, step: LLMStepResult) -> None:
         """Add a step that has ended, unless it is there."""
-        if not self.steps or self.steps[-1] is not step:
+        if not self.has(step):
             self.steps.append(step)
             self.count([step])
+            self.cut = ""
+
+    def has(self, step: LLMStepResult) -> bool:
+        """Return whether a step, which is the latest there can be, is among the steps."""
+        return bool(self.steps) and self.steps[-1] is step
 
     def count(self, steps: Iterable[LLMStepResult]) -> None:
         """Count in what steps have said and used."""

@@ -224,7 +224,7 @@ class AgentRun:
         transcript = self.transcript
         steps = transcript.steps
         return AgentResult(
-            text=transcript.text,
+            text=transcript.text + transcript.cut,
             usage=transcript.usage,
             steps=steps,
             finish_reason=self.finish_reason or "unknown",

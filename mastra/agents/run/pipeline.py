@@ -13,6 +13,7 @@ from mastra.agents.records.transcript import Transcript
 from mastra.agents.run.chunk_log import ChunkLog
 from mastra.errors import ConfigError, SerializationError
 from mastra.jsonable import Json, to_jsonable
+from mastra.logs import get_logger
 from mastra.models.base import ModelRequest
 from mastra.models.history import acceptable
 from mastra.models.message_forms import messages_from
@@ -28,6 +29,7 @@ from mastra.processors.base import (
     RequestContextOfModel,
     ResponseContext,
     ToolResultContext,
+    TripwireSignal,
     changed,
     method_of,
     processor_id,
@@ -86,6 +88,12 @@ class _Method:
         return await shown_to(self.processor, self.call, context)
 
 
+def _log_refusal(run: ShownRun, refusal: BaseException) -> None:
+    get_logger({"run": run.run_id}).warning(
+        "of a run that ended early, only what its tools did is kept, without words: %s", refusal
+    )
+
+
 def _state_keys(processors: Sequence[Any]) -> list[str]:
     """Return what the state of each is kept by: its id, with a number where others have it too."""
     counts: dict[str, int] = {}
@@ -104,6 +112,10 @@ class Pipeline:
         self._run = run
         self._states: dict[str, dict[str, Any]] = {}
         self._writer = _StreamWriter(run)
+        self._verdict: bool | None = None
+        """Whether all have let the end through; `None` where they have not been shown it."""
+        self._judges = 0
+        """How many have been shown the end."""
         everything = [*inputs, *(item for item in outputs if item not in inputs)]
         keys = _state_keys(everything)
         self._methods: dict[str, list[_Method]] = {name: [] for name in METHODS}
@@ -267,8 +279,34 @@ class Pipeline:
 
     async def output_result(self) -> None:
         """Show the end, once."""
+        try:
+            await self._show_result()
+        except (Exception, TripwireSignal):
+            self._verdict = False
+            raise
+        self._verdict = True
+
+    async def judge(self) -> bool:
+        """Show the end to those who have not seen it; return whether none refused it.
+
+        Where one did, those after it may still take out what is not to be kept.
+        """
+        if self._verdict is None:
+            try:
+                await self.output_result()
+            except (Exception, TripwireSignal) as refusal:  # noqa: BLE001 - no leave to keep words
+                _log_refusal(self._run, refusal)
+        while not self._verdict and self._judges < len(self._methods["process_output_result"]):
+            try:
+                await self._show_result(self._judges)
+            except (Exception, TripwireSignal) as refusal:  # noqa: BLE001 - as above
+                _log_refusal(self._run, refusal)
+        return self._verdict is True
+
+    async def _show_result(self, since: int = 0) -> None:
         run = self._run
-        for method in self._methods["process_output_result"]:
+        for at, method in enumerate(self._methods["process_output_result"][since:], since):
+            self._judges = at + 1
             context = OutputResultContext(
                 **self._common(method),
                 text=run.transcript.text,
@@ -286,7 +324,7 @@ class Pipeline:
         run = self._run
         before = run.transcript.messages, run.transcript.system
         try:
-            await self.output_result()
+            await self._show_result()
             return run.transcript.messages
         finally:
             run.transcript.messages, run.transcript.system = before

@@ -46,6 +46,7 @@ from mastra.models.chunks import (
 from mastra.models.messages import (
     FilePart,
     ImagePart,
+    MessagePart,
     ProviderPart,
     ReasoningPart,
     SourcePart,
@@ -146,8 +147,21 @@ class StepRecorder:
 
     @property
     def text(self) -> str:
-        """What the model has said in this step so far."""
+        """What the model has said in this step so far, as far as processors let it through."""
+        if self._is_filtered and not self.is_resumed:
+            return "".join(self.run.published_text)
         return self.result.text + "".join(self._texts)
+
+    def keep_published(self) -> None:
+        """Let the step's text be what processors let through, where they see chunks first."""
+        if not self._is_filtered or self.is_resumed:
+            return
+        result = self.result
+        result.text = text = "".join(self.run.published_text)
+        others: list[MessagePart] = [
+            part for part in result.content if not isinstance(part, TextPart)
+        ]
+        result.content = [TextPart(text), *others] if text else others
 
     def _other(self, chunk: ModelChunk) -> None:
         run = self.run
