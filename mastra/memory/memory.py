@@ -91,7 +91,8 @@ class Memory:
     ) -> None:
         check_memory("Memory", locals())
         self._store = store
-        self._own_store: MemoryStore | None = None
+        # Made here, so that copies with options of one call share it.
+        self._own_store = InMemoryMemoryStore()
         self._home: weakref.ref[Services] | None = None
         """The application that it was last registered with."""
         self.vectors = vectors
@@ -133,11 +134,7 @@ class Memory:
         if self._store is not None:
             return self._store
         home = None if self._home is None else self._home()
-        if home is not None:
-            return home.storage.memory
-        if self._own_store is None:
-            self._own_store = InMemoryMemoryStore()
-        return self._own_store
+        return self._own_store if home is None else home.storage.memory
 
     def to_wire(self) -> dict[str, Json]:
         """Return the configuration as Mastra's JSON."""

@@ -252,3 +252,13 @@ async def test_a_memory_that_a_function_gives_belongs_where_it_was_last_used() -
     mastra = Mastra(agents=[agent])
     await mastra.get_agent("a").generate("q", memory={"thread": "t", "resource": "ann"})
     assert (await memory.list_threads()).total == 1
+
+
+async def test_options_of_one_call_are_about_the_same_conversation() -> None:
+    memory = Memory()
+    agent = Agent(
+        id="a", model=FunctionModel(lambda asked: str(len(asked.messages))), memory=memory
+    )
+    here: Any = {"thread": "t", "resource": "ann", "options": {"last_messages": 5}}
+    assert [(await agent.generate("q", memory=here)).text for _ in range(2)] == ["1", "3"]
+    assert len(await memory.recall(thread_id="t", resource_id="ann")) == 4
