@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from mastra.clock import Clock
-from mastra.errors import ConfigError, NotFoundError
+from mastra.errors import ConfigError
 from mastra.failures import call_all
 from mastra.ids import IdSource
 from mastra.logs import get_logger
 from mastra.names import python_names, python_options
+from mastra.registered import found_by_id, found_by_key, keyed, no_member, refuse_taken_id
 from mastra.storage.base import Storage
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.option_checks import check_application
 from mastra.workflows.runtime import Runtime
-from mastra.workflows.versions.families import last_version, newest, with_versions
+from mastra.workflows.versions.families import last_version
 from mastra.workflows.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -116,13 +117,13 @@ class Mastra:
         self._live: LiveScores | None = None
         self._scheduler = scheduler
         self._schedules: Schedules | None = None
-        for key, agent in _keyed(agents, "agents"):
+        for key, agent in keyed(agents, "agents"):
             self.add_agent(agent, key)
-        for key, workflow in _keyed(workflows, "workflows"):
+        for key, workflow in keyed(workflows, "workflows"):
             self.add_workflow(workflow, key)
-        for key, tool in _keyed(tools, "tools"):
+        for key, tool in keyed(tools, "tools"):
             self.add_tool(tool, key)
-        for key, scorer in _keyed(scorers, "scorers"):
+        for key, scorer in keyed(scorers, "scorers"):
             self.add_scorer(scorer, key)
         for mcp_server in self._mcp_servers.values():
             mcp_server.registered_with(self)
@@ -143,9 +144,9 @@ class Mastra:
         """
         given: Any = agent
         if isinstance(given, (type, Workflow)) or not hasattr(given, "bound_to"):
-            raise _no_member("Agent", key, agent)
+            raise no_member("Agent", key, agent)
         others = {at: one for at, one in self._agents.items() if one.spec is not agent.spec}
-        _refuse_taken_id("Agents", key or agent.name, agent.id, others)
+        refuse_taken_id("Agents", key or agent.name, agent.id, others)
         bound = agent.bound_to(self)
         belong_to = getattr(agent.spec.memory, "belong_to", None)
         if belong_to is not None:
@@ -172,9 +173,9 @@ class Mastra:
         versions: list[AnyWorkflow] = [*given] if isinstance(given, (list, tuple)) else [given]
         for version in versions:
             if not isinstance(cast("Any", version), Workflow):
-                raise _no_member("Workflow", key, version)
+                raise no_member("Workflow", key, version)
         spec = last_version(versions, key).spec
-        _refuse_taken_id("Workflows", key or spec.id, spec.id, self._workflows)
+        refuse_taken_id("Workflows", key or spec.id, spec.id, self._workflows)
         kept = versions if len(versions) > 1 else ()
         if kept:
             self._runtime.versions[spec.id] = tuple(version.spec for version in kept)
@@ -194,7 +195,7 @@ class Mastra:
     def add_scorer(self, scorer: Scorer, key: str | None = None) -> None:
         """Register a scorer, by default under its id."""
         if isinstance(scorer, type) or not hasattr(scorer, "generate_score"):
-            raise _no_member("Scorer", key, scorer)
+            raise no_member("Scorer", key, scorer)
         self._scorers[key or scorer.id] = scorer.bound_to(self)
 
     # -- looking up ----------------------------------------------------------------------------
@@ -205,11 +206,11 @@ class Mastra:
         Raises:
             NotFoundError: There is none; the message lists the keys there are.
         """
-        return _found(self._agents, key, "agent", "key")
+        return found_by_key(self._agents, key, "agent", "key")
 
     def get_agent_by_id(self, agent_id: str) -> Agent:
         """Return the agent with an id, or else the one registered under it as a key."""
-        return _found_by_id(self._agents, agent_id, "agent")
+        return found_by_id(self._agents, agent_id, "agent")
 
     def list_agents(self) -> dict[str, Agent]:
         """Return the agents by key."""
@@ -225,18 +226,18 @@ class Mastra:
         Raises:
             NotFoundError: There is none; the message lists those there are.
         """
-        found = _found(self._workflows, key, "workflow", "key")
+        found = found_by_key(self._workflows, key, "workflow", "key")
         return found if version is None else self._version_of(found, version)
 
     def get_workflow_by_id(self, workflow_id: str, *, version: str | None = None) -> AnyWorkflow:
         """Return the workflow with an id, or else the one registered under it as a key."""
-        found = _found_by_id(self._workflows, workflow_id, "workflow")
+        found = found_by_id(self._workflows, workflow_id, "workflow")
         return found if version is None else self._version_of(found, version)
 
     def _version_of(self, workflow: AnyWorkflow, version: str) -> AnyWorkflow:
         versions = next(kept for kept in self._versions.values() if workflow in kept)
         named = {str(kept.version): kept for kept in versions}
-        return _found(named, str(version), f"version of workflow {workflow.id!r}", "name")
+        return found_by_key(named, str(version), f"version of workflow {workflow.id!r}", "name")
 
     def list_workflows(self) -> dict[str, AnyWorkflow]:
         """Return the workflows by key, of each its last version."""
@@ -248,11 +249,11 @@ class Mastra:
         Raises:
             NotFoundError: There is none; the message lists the keys there are.
         """
-        return _found(self._tools, key, "tool", "key")
+        return found_by_key(self._tools, key, "tool", "key")
 
     def get_tool_by_id(self, tool_id: str) -> Tool[Any, Any]:
         """Return the tool with an id, or else the one registered under it as a key."""
-        return _found_by_id(self._tools, tool_id, "tool")
+        return found_by_id(self._tools, tool_id, "tool")
 
     def list_tools(self) -> dict[str, Tool[Any, Any]]:
         """Return the tools by key."""
@@ -264,11 +265,11 @@ class Mastra:
         Raises:
             NotFoundError: There is none; the message lists the keys there are.
         """
-        return _found(self._scorers, key, "scorer", "key")
+        return found_by_key(self._scorers, key, "scorer", "key")
 
     def get_scorer_by_id(self, scorer_id: str) -> Scorer:
         """Return the scorer with an id, or else the one registered under it as a key."""
-        return _found_by_id(self._scorers, scorer_id, "scorer")
+        return found_by_id(self._scorers, scorer_id, "scorer")
 
     def list_scorers(self) -> dict[str, Scorer]:
         """Return the scorers by key."""
@@ -427,77 +428,3 @@ def _kept_in(storage: Storage, observability: Any) -> Observability | None:
             f"{type(observability).__name__}."
         )
     return observability.kept_in(storage)
-
-
-def _keyed(given: Mapping[str, Any] | Iterable[Any] | None, what: str) -> Iterator[tuple[Any, Any]]:
-    """Yield keys and what they name; what is given as a list is keyed by id.
-
-    Raises:
-        ConfigError: It is neither a mapping nor a list, or two in a list have one id.
-    """
-    if given is None:
-        return
-    if isinstance(given, Mapping):
-        yield from given.items()
-        return
-    if isinstance(given, str) or not isinstance(given, Iterable) or hasattr(given, "id"):
-        raise ConfigError(
-            f"Mastra({what}=...) takes a dict of key to {what[:-1]}, or a list, not "
-            f"{type(given).__name__}."
-        )
-    seen: set[Any] = set()
-    for item in with_versions(given):
-        # A plain function is a tool too, and is named as one by `add_tool`.
-        one: Any = newest(item)
-        key = getattr(one, "id", None) or getattr(one, "__name__", None)
-        if key in seen:
-            raise ConfigError(
-                f"Mastra({what}=[...]) has two {what} with the id {key!r}. Give one of them another "
-                "id, or pass a dict of key to each."
-            )
-        seen.add(key)
-        yield key, item
-
-
-def _refuse_taken_id(kind: str, key: str, id: str, others: Mapping[str, Any]) -> None:
-    for at in (at for at, other in others.items() if other.id == id and at != key):
-        versions = f", or register versions of one: `workflows={{{at!r}: [old, new]}}`"
-        raise ConfigError(
-            f"{kind} {at!r} and {key!r} have the same id {id!r}, under which their runs are "
-            f"stored. Give one of them another id{versions if kind == 'Workflows' else ''}."
-        )
-
-
-def _no_member(kind: str, key: Any, given: Any) -> ConfigError:
-    """Return what to say of a thing that is not of the kind that is registered there."""
-    kinds = {"Agent": "agents", "Workflow": "workflows", "Tool": "tools"}
-    if isinstance(given, type):
-        named, what, advice = "", f"the class {given.__name__}", " Make an object of it."
-    else:
-        what = type(given).__name__
-        named = f" {key!r}" if isinstance(key, str) else f" {given!r}"
-        place = kinds.get(what)
-        advice = f" It belongs in Mastra({place}=[…])." if place else ""
-    article = "an" if kind == "Agent" else "a"
-    return ConfigError(f"{kind}{named} must be {article} {kind}, not {what}.{advice}")
-
-
-def _found(things: Mapping[str, T], key: str, kind: str, what: str) -> T:
-    try:
-        return things[key]
-    except KeyError:
-        known = ", ".join(map(repr, things)) or "none"
-        raise NotFoundError(
-            f"No {kind} is registered under the {what} {key!r}. Known: {known}.",
-            details={"known": list(things)},
-        ) from None
-
-
-def _found_by_id(things: Mapping[str, T], thing_id: str, kind: str) -> T:
-    for thing in things.values():
-        if getattr(thing, "id", None) == thing_id:
-            return thing
-    if thing_id in things:
-        return things[thing_id]
-    ids = {str(getattr(thing, "id", key)): thing for key, thing in things.items()}
-    return _found(ids, thing_id, kind, "id")
