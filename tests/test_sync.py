@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mastra import Agent, StepContext, create_workflow, step
+from mastra import Agent, Mastra, SQLStorage, StepContext, create_workflow, step
 from mastra.errors import ConfigError, ModelError
 from mastra.testing import ScriptedModel, model_failure
 
@@ -80,6 +80,49 @@ def test_each_thread_has_a_loop() -> None:
     for thread in threads:
         thread.join()
     assert results == ["success"] * 4
+
+
+@pytest.mark.parametrize("kept", ["memory", "sqlite"])
+def test_one_run_is_started_and_waited_for_by_several_threads(kept: str, tmp_path: Path) -> None:
+    storage: Any = SQLStorage(f"sqlite:///{tmp_path}/runs.db") if kept == "sqlite" else None
+    begun, let_on = threading.Event(), threading.Event()
+    calls, statuses = list[int](), list[Any]()
+
+    @step
+    def hold(value: int) -> int:
+        calls.append(value)
+        begun.set()
+        let_on.wait(20)
+        return value
+
+    held = create_workflow(id="w", input_schema=int, output_schema=int).then(hold).commit()
+    Mastra(workflows=[held], storage=storage)
+    run = held.create_run_sync()
+
+    def start() -> None:
+        statuses.append(run.start_sync(5).unwrap())
+
+    def look() -> None:
+        statuses.append(asyncio.run(run.result()).unwrap())
+
+    def read() -> None:
+        async def last() -> Any:
+            return [event async for event in run.stream(5)][-1].type
+
+        statuses.append(asyncio.run(last()))
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(20)
+    threads += [threading.Thread(target=one) for one in (look, read, start)]
+    for thread in threads[4:]:
+        thread.start()
+    let_on.set()
+    for thread in threads:
+        thread.join(25)
+    assert sorted(map(str, statuses)) == ["5"] * 6 + ["workflow-finish"]
+    assert calls == [5]
 
 
 async def test_where_a_loop_runs_one_is_told_to_await() -> None:

@@ -17,6 +17,7 @@ class InngestHandle:
     """A leg, as its caller sees it."""
 
     __slots__ = ("_engine", "_feed", "first_seq")
+    is_elsewhere = False
 
     def __init__(self, engine: object, feed: Feed, first_seq: int) -> None:
         self._engine = engine  # lives for as long as somebody waits

@@ -38,6 +38,7 @@ __all__ = ["RunLegs"]
 
 Out = TypeVar("Out")
 _UNDER_WAY = ("running", "waiting")
+_START_LOOK_S = 0.005
 _LOOKS, _LOOK_S = 4, 0.05
 """How often, and how far apart, a run under way is looked at for a step that was suspended."""
 
@@ -58,9 +59,9 @@ class RunLegs(RunView[Out]):
     ) -> RunHandle:
         if per_step is not False:
             check_call(self.run_id, per_step=per_step)
-        while self._is_starting:  # so that `on_start` is called once
-            self._started = self._started or asyncio.Event()
-            await self._started.wait()
+        # So that `on_start` is called once. Whoever is at it may have another event loop.
+        while self._is_starting:  # noqa: ASYNC110
+            await asyncio.sleep(_START_LOOK_S)
         if self._handle is not None and self._handle.has_given_up:
             self._handle = self._began = None  # the run is as storage has it
             self._may_be_started = self._is_stored
@@ -73,9 +74,6 @@ class RunLegs(RunView[Out]):
             )
         finally:
             self._is_starting = False
-            if self._started is not None:
-                self._started.set()
-                self._started = None
 
     async def _start_alone(
         self,
@@ -127,7 +125,9 @@ class RunLegs(RunView[Out]):
                 self._go_by(head)
         if known is not None:
             check_same_start(self._target, known, (input_data, initial_state))
-        return self._handle or self._join(self._runtime.engine.attach(self._target))
+        if self._handle is None:
+            return self._join(self._runtime.engine.attach(self._target))
+        return self._seen_here() or self._runtime.engine.attach(self._target)
 
     async def _launch(
         self, command: Command, changes: RunChanges | None, seen: RunHead | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Generic, Self, TypeVar
 
@@ -32,11 +33,14 @@ class RunStream(Generic[Out]):
         """The workflow's id."""
         self._begin = begin
         self._begun: tuple[RunHandle, int] | None = None
+        self._beginning = asyncio.Lock()
         self._result: WorkflowResult[Any] | None = None
 
     async def _handle(self) -> tuple[RunHandle, int]:
         if self._begun is None:
-            self._begun = await self._begin()
+            async with self._beginning:  # several readers begin it once
+                if self._begun is None:
+                    self._begun = await self._begin()
         return self._begun
 
     async def __aenter__(self) -> Self:

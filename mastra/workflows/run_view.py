@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
@@ -56,7 +55,6 @@ class RunView(Generic[Out]):
         self._handle: RunHandle | None = None
         self._began: tuple[Json, Json] | None = None  # with which input and state, from here
         self._is_starting = False
-        self._started: asyncio.Event | None = None  # set when that call of `start` is through
         self._watchers: Watchers | None = None
 
     @property
@@ -101,6 +99,11 @@ class RunView(Generic[Out]):
             self._spec = spec
             self._target = replace(self._target, spec=spec)
 
+    def _seen_here(self) -> RunHandle | None:
+        """Return the leg that was begun through this object, if this event loop may look at it."""
+        handle = self._handle
+        return None if handle is None or handle.is_elsewhere else handle
+
     async def status(self) -> str:
         """Return the run's status as storage has it."""
         return (await self._head()).status
@@ -111,7 +114,7 @@ class RunView(Generic[Out]):
 
     async def result(self) -> WorkflowResult[Out]:
         """Wait for the result of a run that was started, here or elsewhere."""
-        handle = self._handle or self._runtime.engine.attach(self._target)
+        handle = self._seen_here() or self._runtime.engine.attach(self._target)
         return await handle.result()
 
     def observe_stream(self, *, offset: int = 0) -> RunStream[Out]:

@@ -150,6 +150,11 @@ class RunHandle(Protocol):
         """Whether nothing more comes of it: the leg did not begin, or is no longer heard of here."""
         ...
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another event loop drives it, so that here only the storage can tell of it."""
+        ...
+
     async def result(self) -> WorkflowResult[Any]:
         """Return the leg's result, as long as that takes.
 

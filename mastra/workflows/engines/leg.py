@@ -59,6 +59,12 @@ class Leg:
         """Whether the leg did not begin, or another process has taken the run over."""
         return self.is_lost
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another event loop drives it. Of one that has ended, each may ask."""
+        is_under_way = self.task is None or not self.task.done()
+        return is_under_way and self.loop is not running_loop()
+
     def watch(self) -> None:
         """See to it that the leg ends with its task, which may be cancelled before it has begun."""
         assert self.task is not None  # noqa: S101 - set before anyone gets the leg

@@ -35,6 +35,7 @@ class StoredHandle:
 
     first_seq = 0
     has_given_up = False
+    is_elsewhere = False
 
     def __init__(self, target: RunTarget, engine: Engine) -> None:
         """Prepare to read.

@@ -440,3 +440,18 @@ async def test_a_watch_by_another_object_of_a_run_that_is_driven_here(
     (await registered.create_run("r")).watch(callback)
     gate.opened.set()
     await done.wait()
+
+
+async def test_several_readers_begin_a_stream_once(env: Env, calls: Calls) -> None:
+    run = await env.workflow(flow().then(asking(calls, "ask")).commit()).create_run("r")
+    started = run.stream(1)
+    first, second = await asyncio.gather(types_of(started), types_of(started))
+    assert first == second
+    resumed = run.resume_stream({"add": 1})
+    third, fourth, result = await asyncio.gather(
+        types_of(resumed), types_of(resumed), resumed.result()
+    )
+    assert third == fourth
+    assert third[-1] == "workflow-finish"
+    assert result.unwrap() == 2
+    assert calls.names == ["ask", "ask", "ask:done"]
