@@ -151,6 +151,9 @@ class Target:
 
     async def _ask(self, item: DatasetItem, given: Any, said: list[Message]) -> Answer:
         agent = cast("Agent", self._given)
+        if agent.mastra is not None:
+            # One that is durable is asked as any other: what is scored is given by the run itself.
+            agent = agent.bound_to(agent.mastra)
         messages: Any = given if not said else [*said, *_messages(given)]
         options: dict[str, Any] = {
             **self._options,
@@ -160,6 +163,9 @@ class Target:
             "scorers": {},
         }
         result = await agent.generate(messages, **options)
+        if result.finish_reason == "suspended":
+            # Nobody is to answer it, so it does not lie among what waits for somebody.
+            await agent.stored_runs.delete_run(result.run_id)
         _check_answered(agent, result)
         seen = cast("Fields", result.scoring_data)
         value: Any = result.text if result.object is None else to_jsonable(result.object)
@@ -179,6 +185,8 @@ class Target:
         run = await workflow.create_run(resource_id=self.resource_id)
         options: dict[str, Any] = {**self._options, "request_context": self._context(item)}
         result = await run.start(input_data=item.input, **options)
+        if result.status == "suspended":
+            await run.cancel()  # as an agent's
         output = result.unwrap()
         wire: Any = result.to_wire()
         steps = {name: step for name, step in wire["steps"].items() if name != "input"}

@@ -15,6 +15,7 @@ from mastra import (
     InMemoryStorage,
     Mastra,
     SQLStorage,
+    StepContext,
     ToolContext,
     create_step,
     create_workflow,
@@ -431,6 +432,42 @@ async def test_an_agent_that_gave_no_answer_has_no_score(how: str) -> None:
     assert (row.error or {})["code"] == code
     assert (row.scores, result.failed_count) == ({}, 1)
     assert seen == []
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("how", ["approval", "suspended"])
+async def test_what_an_evaluation_leaves_waits_for_nobody(how: str, durable: bool) -> None:
+    plain, _ = stopped(how)
+    agent = Agent(id="a", model=plain.spec.model, tools=plain.spec.tools, durable=durable)
+    mastra = Mastra(agents=[agent])
+    kept = mastra.get_agent("a")
+    one = create_scorer(id="one", description="One.").generate_score(lambda _: 1.0)
+    summary = await run_evals(data=[{"input": "Buy shoes."}], target=kept, scorers=[one])
+    assert getattr(summary.items[0].error, "code", None) == "RUN_SUSPENDED"
+    assert (await kept.list_suspended_runs()).total == 0
+    assert (await mastra.storage.workflows.list_runs("agent:a")).total == 0
+
+
+async def test_a_durable_agent_is_evaluated_as_any() -> None:
+    agent = Agent(id="a", model=ScriptedModel("yes"), durable=True)
+    mastra = Mastra(agents=[agent])
+    one = create_scorer(id="one", description="One.").generate_score(lambda _: 1.0)
+    summary = await run_evals(data=[{"input": "q"}], target=mastra.get_agent("a"), scorers=[one])
+    assert (summary.items[0].error, summary.scores) == (None, {"one": 1.0})
+
+
+async def test_a_workflow_that_an_evaluation_leaves_waits_for_nobody() -> None:
+    async def ask(ctx: StepContext[str]) -> str:
+        return await ctx.suspend({"question": ctx.input_data})
+
+    flow = create_workflow(id="w", input_schema=str, output_schema=str)
+    flow.then(create_step(id="ask", input_schema=str, output_schema=str, execute=ask)).commit()
+    one = create_scorer(id="one", description="One.").generate_score(lambda _: 1.0)
+    mastra = Mastra(workflows=[flow])
+    kept = mastra.get_workflow("w")
+    summary = await run_evals(data=[{"input": "q"}], target=kept, scorers=[one])
+    assert summary.items[0].error is not None
+    assert [run.status for run in (await kept.list_runs()).runs] == ["canceled"]
 
 
 async def test_what_cannot_be_evaluated_is_refused() -> None:
