@@ -254,7 +254,7 @@ class Schedules:
             NotFoundError: There is none.
         """
         if not await self._firing.store.delete(schedule_id):
-            raise _no_such(schedule_id)
+            raise await self._no_such(schedule_id)
 
     async def pause(self, schedule_id: str) -> Schedule:
         """Start nothing by a schedule until it is resumed; also after the next deploy.
@@ -336,8 +336,18 @@ class Schedules:
     async def _need(self, schedule_id: str) -> ScheduleRecord:
         record = await self._firing.store.get(schedule_id)
         if record is None:
-            raise _no_such(schedule_id)
+            raise await self._no_such(schedule_id)
         return record
+
+    async def _no_such(self, schedule_id: str) -> NotFoundError:
+        """Return the error for an unknown id, such as one as it was given to `create`."""
+        meant: list[str] = []
+        for prefix in ("schedule", "agent", "wf"):
+            name = f"{prefix}_{_SLUG.sub('-', str(schedule_id)).strip('-')}"
+            if await self._firing.store.get(name) is not None:
+                meant.append(repr(name))
+        told = f" Did you mean {' or '.join(meant)}, which is its whole id?" if meant else ""
+        return NotFoundError(f"There is no schedule {schedule_id!r}.{told}")
 
     # -- starting ------------------------------------------------------------------------------
 
@@ -360,10 +370,6 @@ class Schedules:
         """Start nothing more, and stop agents that answer because of a schedule."""
         await self._ticker.stop()
         await self._firing.aclose()
-
-
-def _no_such(schedule_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no schedule {schedule_id!r}.")
 
 
 def _slug(given: str, prefix: str) -> str:

@@ -530,3 +530,16 @@ async def test_a_schedule_that_can_no_longer_be_read_is_paused_and_told_once() -
 def test_what_no_scheduler_can_be_is_refused(make: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make()
+
+
+async def test_an_id_without_what_is_added_to_it_is_told_whole(make_storage: Any) -> None:
+    async with Mastra(workflows=[flow([], schedule=HOURLY)], storage=make_storage()) as mastra:
+        made = await mastra.schedules.create(id="Nightly sync", workflow_id="flow", **HOURLY)
+        assert made.id == "schedule_Nightly-sync"
+        for asked in (mastra.schedules.delete, mastra.schedules.pause, mastra.schedules.run):
+            with pytest.raises(NotFoundError, match="Did you mean 'schedule_Nightly-sync'"):
+                await asked("Nightly sync")
+        with pytest.raises(NotFoundError, match="Did you mean 'wf_flow'"):
+            await mastra.schedules.update("flow", cron="@daily")
+        with pytest.raises(NotFoundError, match=r"There is no schedule 'other'\.$"):
+            await mastra.schedules.delete("other")
