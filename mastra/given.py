@@ -38,6 +38,7 @@ __all__ = [
     "TEXTS",
     "TIME",
     "Form",
+    "called_with",
     "check_given",
     "check_listing",
     "either",
@@ -184,6 +185,29 @@ def one_of(*names: Any) -> Form:
         f"one of {', '.join(map(repr, names))}",
         lambda value: any(type(value) is type(name) and value == name for name in names),
     )
+
+
+def called_with(words: str, count: int) -> Form:
+    """Return the form of a function that can be called with so many arguments.
+
+    What tells no signature (some functions written in C) is taken for one.
+    """
+    return Form(
+        words,
+        lambda value: callable(value) and not isinstance(value, type) and _takes(value, count),
+    )
+
+
+def _takes(function: Any, count: int) -> bool:
+    import inspect  # noqa: PLC0415 - most programs give no such function
+
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def having(words: str, *members: str) -> Form:

@@ -51,6 +51,33 @@ class _Resumable(StreamableHTTPSessionManager):
         return made
 
 
+async def _arrived(receive: Receive, limit: int) -> Receive | None:
+    """Wait for a request's body; return what gives it once more, or `None` where its caller is gone.
+
+    The SDK takes a caller that hangs up in the middle of it for an error of the server's, and logs it.
+
+    Args:
+        receive: Waits for the next message.
+        limit: How many bytes are waited for; what is longer is the SDK's to refuse.
+    """
+    messages: list[Any] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        messages.append(message)
+        size += len(message.get("body", b""))
+        if size > limit or not message.get("more_body", False):
+            break
+    messages.reverse()
+
+    async def again() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return again
+
+
 class HttpSessions:
     """Streamable HTTP, as an ASGI application.
 
@@ -75,10 +102,13 @@ class HttpSessions:
         if scope["method"] != "POST":
             await manager.asgi_app(scope, receive, send)
             return
+        arrived = await _arrived(receive, self._body_limit)
+        if arrived is None:
+            return
         call = object()
         self._calls.add(call)
         try:
-            await manager.asgi_app(scope, receive, send)
+            await manager.asgi_app(scope, arrived, send)
         finally:
             self._calls.discard(call)
             if not self._calls:
@@ -142,6 +172,7 @@ class SseSessions:
 
     def __init__(self, server: MCPServer, messages: str, body_limit: int) -> None:
         self._server = server
+        self._body_limit = body_limit
         self._transport = SseServerTransport(messages, max_request_body_size=body_limit)
 
     async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,4 +183,6 @@ class SseSessions:
 
     async def message(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a message."""
-        await self._transport.handle_post_message(scope, receive, send)
+        arrived = await _arrived(receive, self._body_limit)
+        if arrived is not None:
+            await self._transport.handle_post_message(scope, arrived, send)

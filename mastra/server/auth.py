@@ -6,11 +6,12 @@ import hmac
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from starlette.requests import Request
 
 from mastra.errors import ConfigError
+from mastra.given import called_with, shown
 
 __all__ = ["Authenticator", "BearerAuth", "Caller", "JWTAuth", "authenticator_of", "bearer_token"]
 
@@ -169,6 +170,9 @@ def _caller_of(found: Any, token: str | None) -> Caller | None:
             )
 
 
+_OF_REQUEST: Final = called_with("a function of the request", 1)
+
+
 def authenticator_of(auth: Any) -> tuple[Authenticator | None, list[Any]]:
     """Return what checks a request, and FastAPI dependencies that do.
 
@@ -190,9 +194,9 @@ def authenticator_of(auth: Any) -> tuple[Authenticator | None, list[Any]]:
         return None, [auth]
     if isinstance(auth, BearerAuth | JWTAuth):
         return auth, []
-    if callable(auth):
+    if _OF_REQUEST.holds(auth):
         return _FunctionAuth(auth), []
     raise ConfigError(
         "ServerConfig(auth=...) takes a BearerAuth, a JWTAuth, a function of the request, or "
-        f"FastAPI dependencies, not {type(auth).__name__}."
+        f"FastAPI dependencies, not {shown(auth)}."
     )

@@ -19,6 +19,7 @@ from mastra.given import (
     TEXT,
     TEXTS,
     Form,
+    called_with,
     check_given,
     either,
     having,
@@ -78,7 +79,7 @@ class ApiRoute:
     """
 
     path: str
-    """Where it is, from the server's root and also under the API's prefix."""
+    """Where it is, from the server's root and also under the API's prefix, unless that is the API's."""
     method: Method = "ALL"
     """Which HTTP method; of an ASGI application, all of them."""
     handler: Any = None
@@ -98,6 +99,11 @@ class ApiRoute:
             raise ConfigError(
                 f"API route {self.path!r} needs either handler or create_handler, not both."
             )
+        check_given(
+            f"API route {self.path!r}",
+            {"create_handler": self.create_handler},
+            {"create_handler": called_with("a function of the Mastra that gives a handler", 1)},
+        )
 
     def resolve(self, mastra: Any) -> Any:
         """Return the handler."""
@@ -168,7 +174,13 @@ _FORMS: Final = {
     "drain_timeout": SECONDS,
     "restart_runs": FLAG,
     "openapi": FLAG,
-    "on_error": FUNCTION,
+    "on_error": called_with("a function of the error and the request", 2),
+}
+_OF_LISTS: Final = {
+    "middleware": either(
+        called_with("functions of the request and call_next", 2),
+        having("starlette's Middleware(Class, …)", "cls"),
+    )
 }
 
 
@@ -243,6 +255,8 @@ class ServerConfig:
             raise ConfigError(
                 f"api_prefix must begin with '/' and not end with it, not {prefix!r}."
             )
+        for item in self.middleware:
+            check_given("ServerConfig", {"middleware": item}, _OF_LISTS)
         if isinstance(self.allowed_hosts, str) or any("/" in item for item in self.allowed_hosts):
             raise ConfigError(
                 "allowed_hosts takes a list of names such as 'app.example.com', without a scheme."

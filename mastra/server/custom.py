@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -25,26 +26,39 @@ _ALL = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def add_api_routes(app: FastAPI, server: Server) -> None:
     """Add the routes, from the root and under the API's prefix."""
     prefix = server.config.api_prefix
+    taken = {
+        (one, _shape(path))
+        for method, path in server.facts["routes"]
+        for one in (_ALL if method == "ALL" else [method])
+    }
     for route in chain.from_iterable(map(_listed, server.config.api_routes)):
         handler = route.resolve(server.mastra)
-        paths = {route.path}
-        if prefix and not route.path.startswith(f"{prefix}/"):
-            paths.add(prefix + route.path)
-        for path in sorted(paths, key=len):
-            _add(app, server, route, path, handler)
+        methods = _ALL if route.method == "ALL" else [route.method.upper()]
+        _add(app, server, route, route.path, handler, methods)
+        if not prefix or route.path.startswith(f"{prefix}/"):
+            continue
+        # An application's page at `/agents` must not stand where clients look for the agents.
+        free = [one for one in methods if (one, _shape(route.path)) not in taken]
+        if free == methods or (free and not _is_asgi(handler)):
+            _add(app, server, route, prefix + route.path, handler, free)
+
+
+def _shape(path: str) -> str:
+    return re.sub(r"\{[^}]*\}", "{}", path)
 
 
 def _listed(routes: Mountable | Sequence[Mountable]) -> Sequence[Mountable]:
     return routes if isinstance(routes, Sequence) else [routes]
 
 
-def _add(app: FastAPI, server: Server, route: Mountable, path: str, handler: Any) -> None:
+def _add(
+    app: FastAPI, server: Server, route: Mountable, path: str, handler: Any, methods: list[str]
+) -> None:
     if _is_asgi(handler):
         app.router.routes.append(Route(path, endpoint=_GuardedApp(server, route, path, handler)))
         return
     guarded = bound_route(server, is_open=not route.requires_auth, limit=route.body_size_limit)
     own = APIRouter(route_class=guarded)
-    methods = _ALL if route.method == "ALL" else [route.method]
     own.add_api_route(path, handler, methods=methods, include_in_schema=len(methods) == 1)
     app.include_router(own)
 

@@ -244,9 +244,15 @@ class RunLegs(RunView[Out]):
         if status == "suspended":
             reopening = Reopening(target=answer.target(loaded))
         elif status != "paused" or answer.step is not None or answer.label is not None:
+            begun = (
+                ""
+                if status != "pending"
+                else " It was not started. If another process did, both need one storage that "
+                "outlives them, such as Mastra(storage=SQLStorage('sqlite:///mastra.db'))."
+            )
             raise RunStateError(
                 f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}, not suspended, so "
-                "there is nothing to resume.",
+                f"there is nothing to resume.{begun}",
                 code="RUN_NOT_SUSPENDED",
                 details={"runId": self.run_id, "status": status},
             )

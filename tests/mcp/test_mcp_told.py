@@ -345,3 +345,31 @@ async def test_calls_under_way_end_before_their_sessions_do() -> None:
         may_end.set()
         assert '"text":"done"' in (await calling).text
         await closing
+
+
+@pytest.mark.parametrize("path", ["/api/mcp/s/mcp", "/api/mcp/s/messages"])
+async def test_a_client_that_hangs_up_in_its_message_is_nobodys_error(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(Mastra(mcp_servers={"s": MCPServer("s")}))
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b'{"jsonrpc"', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    headers.append((b"accept", b"application/json, text/event-stream"))
+    scope: dict[str, Any] = {
+        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": path,
+        "raw_path": path.encode(), "query_string": b"session_id=" + b"0" * 32, "root_path": "",
+        "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+    await app(scope, receive, send)
+    assert (caplog.records, sent) == ([], [])

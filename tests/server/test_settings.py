@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
@@ -49,6 +50,35 @@ async def served(mastra: Mastra, **config: Any) -> AsyncGenerator[httpx.AsyncCli
 # -- what cannot be ----------------------------------------------------------------------------
 
 
+async def test_a_route_of_ones_own_does_not_stand_where_the_api_is() -> None:
+    async def page() -> str:
+        return "a page"
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("asgi")(scope, receive, send)
+
+    routes = [
+        ApiRoute(path="/agents", handler=page),
+        ApiRoute(path="/workflows/{name}", method="GET", handler=asgi),
+        ApiRoute(path="/agents/mine", method="GET", handler=page),
+        ApiRoute(path="/api/tools", method="GET", handler=page),
+    ]
+    async with served(Mastra(), api_routes=routes) as client:
+        told = {
+            path: (await client.get(path)).text
+            for path in ("/agents", "/api/agents", "/api/agents/mine", "/api/tools")
+        }
+        assert told == {
+            "/agents": '"a page"',
+            "/api/agents": "{}",
+            "/api/agents/mine": '"a page"',
+            "/api/tools": '"a page"',
+        }
+        assert (await client.get("/workflows/x")).text == "asgi"
+        assert (await client.get("/api/workflows/x")).status_code == 404
+        assert (await client.post("/api/agents")).text == '"a page"'
+
+
 def test_origins_are_taken_as_browsers_write_them() -> None:
     own = ["null", "*", "http://localhost:3000", "http://[::1]:8080", "capacitor://localhost"]
     assert CorsConfig(origins=own).origins == own
@@ -63,6 +93,12 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: ServerConfig(allowed_hosts=["https://a.example"]), "without a scheme"),
     (lambda: ServerConfig(push_origins=["https://a.example/path"]), "without a path"),
     (lambda: CorsConfig(credentials=True), "exact origins"),
+    (lambda: ServerConfig(middleware=[GZipMiddleware]), "the class GZipMiddleware. It takes"),
+    (lambda: ServerConfig(middleware=[lambda request: request]), "the request and call_next"),
+    (lambda: ServerConfig(on_error=lambda error: None), "the error and the request"),
+    (lambda: ApiRoute(path="/x", create_handler=lambda: keep), "a function of the Mastra"),
+    (lambda: create_app(Mastra(), ServerConfig(auth=lambda: True)), "a function of the request"),
+    (lambda: create_app(Mastra(), ServerConfig(auth=BearerAuth)), "the class BearerAuth"),
     (lambda: CorsConfig(origins=["localhost:3000"]), "no browser calls itself"),
     (lambda: CorsConfig(origins=["http://localhost:3000/"]), "no browser calls itself"),
     (lambda: CorsConfig(origins=["https://*.example.com"]), "give a function"),
