@@ -153,9 +153,9 @@ class _Filter(Processor):
         if part.type == "text-delta":
             return await self._delta(ctx, part)
         if part.type == "text-end":
-            held = ctx.state.pop("held", "")
-            if held:
-                last = ctx.state["last"]
+            # A durable run stores the state between two steps, so no chunk stays in it.
+            held, last = ctx.state.pop("held", ""), ctx.state.pop("last", None)
+            if held and last is not None:
                 last.payload.text = await self._checked(ctx, held)
                 ctx.extra.append(last)
         return part

@@ -21,7 +21,9 @@ from mastra.processors import (
 from mastra.processors.base import text_of_last_user
 from mastra.processors.tokens import RequestSize, shortened
 from mastra.processors.turns import fitted, last_asked, units_of
-from mastra.testing.models import ScriptedModel
+from mastra.registry import Mastra
+from mastra.testing.models import ScriptedModel, ToolCall, Turn
+from mastra.tools.tool import tool
 
 
 def agent(*turns: Any, **options: Any) -> tuple[Agent, ScriptedModel]:
@@ -227,3 +229,22 @@ def test_no_strategy_is_taken_for_another() -> None:
         RegexFilter(["x"], strategy=unknown)
     with pytest.raises(ConfigError, match="strategy is 'redact'"):
         Moderation(ScriptedModel(), strategy=redact)
+
+
+async def test_processors_of_the_stream_are_those_of_a_durable_agent_too() -> None:
+    @tool
+    def act() -> str:
+        """Act."""
+        return "acted"
+
+    rules: list[Any] = [PIIDetector(), RegexFilter(["alpha"], strategy="redact"), TokenLimiter(900)]
+    asks = Turn(["ann@exam", "ple.com al", "pha"], [ToolCall("act")])
+    agent = Agent(
+        id="a",
+        model=ScriptedModel(asks, Turn(["b@c.ex", "ample"])),
+        tools=[act],
+        output_processors=rules,
+        durable=True,
+    )
+    result = await Mastra(agents=[agent]).get_agent("a").generate("q")
+    assert [step.text for step in result.steps] == ["[EMAIL] [REDACTED]", "[EMAIL]"]
