@@ -66,6 +66,7 @@ class Connection:
         self.updates: set[asyncio.Queue[str]] = set()
         """Who waits for resources of the server to change."""
         self._config = config
+        self._http: Any = None
         # What the SDK calls `auto` is our `newest`.
         self._mode = "auto" if config.mode == "newest" else "legacy"
         self._callbacks = callbacks
@@ -190,6 +191,11 @@ class Connection:
         text = text_of(inner)
         if isinstance(inner, TimeoutError):
             text = f"no answer within {self._open_s:g} s"
+        refused = getattr(self._http, "refused", None)
+        if refused is not None:
+            text = f"{text} (HTTP {refused.status_code} {refused.reason_phrase})"
+            if refused.status_code in {401, 403}:
+                text += ". Give what it asks for as headers={'authorization': …}, or as auth=…"
         place = self._config.command or self._config.url or "this process"
         return ToolError(
             f"MCP server {self.name!r} ({place}) cannot be reached: {text}",
@@ -230,6 +236,8 @@ class Connection:
                 timeout=Timeout(_HTTP_S, read=max(_QUIET_S, self._read_s)),
             )
         )
+
+        self._http = http
 
         def opened() -> None:
             http.is_open = True

@@ -30,13 +30,18 @@ class CallwiseHttpClient(httpx2.AsyncClient):
 
     is_open: bool = False
     """Whether the first exchange is over; before that, errors are raised."""
+    refused: httpx2.Response | None = None
+    """With what the first exchange was refused, which the SDK does not tell."""
     on_gone: Callable[[], None] | None = None
     """Called where the stream of what the server says by itself cannot be opened again."""
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request."""
         if not self.is_open or request.method == "DELETE":
-            return await super().send(request, **options)
+            response = await super().send(request, **options)
+            if request.method == "POST" and response.status_code >= 400:
+                self.refused = response
+            return response
         if request.method == "GET":
             return await self._send_get(request, **options)
         try:

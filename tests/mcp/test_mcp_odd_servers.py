@@ -600,3 +600,24 @@ def test_connections_of_a_loop_that_stands_still_are_left_to_it() -> None:
         # It has nothing of the client's any more, and ends what it has when it ends itself.
         assert list(runner.run(client.list_tools())) == ["s_double"]
         runner.run(client.aclose())
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [("401 Unauthorized", r"HTTP 401 .*authorization"), ("502 Bad Gateway", "502")],
+)
+async def test_a_server_that_refuses_at_once_is_told_of_with_its_status(
+    status: str, told: str
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        writer.write(head.encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        async with MCPClient({"s": f"http://127.0.0.1:{port}/mcp"}) as client:
+            with pytest.raises(ToolError, match=told):
+                await client.list_tools()
