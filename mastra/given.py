@@ -222,7 +222,7 @@ def having(words: str, *members: str) -> Form:
 
 TEXT: Final = Form("text", lambda value: isinstance(value, str))
 ID: Final = Form(
-    f"text of 1 to {MAX_ID} characters, none of them a control character or half of one", _is_id
+    f"text that is not empty, of at most {MAX_ID} characters, without control characters", _is_id
 )
 """An id that a caller chooses: what the server and every database take, whoever is there today."""
 ADDRESS: Final = Form(

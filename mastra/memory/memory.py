@@ -6,7 +6,6 @@ messages of the thread, and what it noted in its working memory.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -24,6 +23,7 @@ from mastra.memory.notes import (
     working_memory_of,
 )
 from mastra.memory.option_checks import check_memory, named
+from mastra.memory.place import Place
 from mastra.memory.recalled import readable_messages
 from mastra.memory.semantic import Recaller, SemanticRecall, TextVectors, recall_with
 from mastra.memory.summaries import messages_since, summary_of
@@ -36,7 +36,6 @@ from mastra.names import python_names, python_options
 from mastra.schema import SchemaMismatch, schema_of
 from mastra.services import Services
 from mastra.storage.conversations import (
-    InMemoryMemoryStore,
     MemoryStore,
     MessagePage,
     ResourceRecord,
@@ -59,7 +58,8 @@ class Memory:
 
     Args:
         store: Where they are kept. Left out: the storage of the application that its agent was
-            last registered with, or this process.
+            last registered with, or this process. What was kept before the agent was registered
+            stays in this process, and so does what comes after it.
         last_messages: How many of the thread's messages the agent is shown; `False` for none.
         working_memory: Notes that the agent keeps: `True`, or how they look.
         generate_title: Give a thread a title after its first answer: `True` for the agent's own
@@ -91,10 +91,7 @@ class Memory:
     ) -> None:
         check_memory("Memory", locals())
         self._store = store
-        # Made here, so that copies with options of one call share it.
-        self._own_store = InMemoryMemoryStore()
-        self._home: weakref.ref[Services] | None = None
-        """The application that it was last registered with."""
+        self._place = Place()  # copies with options of one call share it
         self.vectors = vectors
         """Where vectors of messages are kept, where that is not beside the messages."""
         self.embedder: Embedder | None = (
@@ -119,22 +116,20 @@ class Memory:
         """Return the same memory over the application's storage, unless it has a store."""
         if self._store is not None or services is None:
             return self
-        self.belong_to(services)
+        if not self._place.move_to(services):
+            return self
         bound = self.with_options({})
         bound._store = services.storage.memory  # noqa: SLF001 - our own copy
         return bound
 
     def belong_to(self, services: Services) -> None:
         """Take note of the application whose storage calls on this object are about."""
-        self._home = weakref.ref(services)
+        self._place.move_to(services)
 
     @property
     def store(self) -> MemoryStore:
         """Where everything is kept."""
-        if self._store is not None:
-            return self._store
-        home = None if self._home is None else self._home()
-        return self._own_store if home is None else home.storage.memory
+        return self._place.store if self._store is None else self._store
 
     def to_wire(self) -> dict[str, Json]:
         """Return the configuration as Mastra's JSON."""

@@ -267,6 +267,11 @@ class InMemoryMemoryStore:
         self._resources: dict[str, ResourceRecord] = {}
         self.vectors = InMemoryVectors(self._owner_of)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever kept, or all of it is deleted."""
+        return not (self._threads or self._messages or self._resources)
+
     def _owner_of(self, message_id: str) -> tuple[str, str] | None:
         message = self._messages.get(message_id)
         return None if message is None else (message.thread_id, message.resource_id)

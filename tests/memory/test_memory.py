@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from pydantic import BaseModel
 from mastra.agents.agent import Agent
 from mastra.errors import ConfigError, InputValidationError
 from mastra.memory import Memory, WorkingMemory
+from mastra.models.messages import Message
 from mastra.processors import Processor
 from mastra.registry import Mastra
 from mastra.request_context import RESOURCE_ID
+from mastra.storage import InMemoryStorage, SQLStorage
 from mastra.storage.conversations import InMemoryMemoryStore, StoredMessage, ThreadRecord
 from mastra.testing.models import FunctionModel, ScriptedModel, ToolCall
 from mastra.tools.tool import tool
@@ -227,7 +230,7 @@ async def test_threads_by_hand() -> None:
 
 async def test_calls_on_the_object_reach_what_its_agent_keeps() -> None:
     memory = Memory()
-    await memory.create_thread(resource_id="ann", thread_id="before")
+    assert (await memory.list_threads()).total == 0
     agent = Agent(
         id="a", model=FunctionModel(lambda asked: str(len(asked.messages))), memory=memory
     )
@@ -244,6 +247,24 @@ async def test_calls_on_the_object_reach_what_its_agent_keeps() -> None:
     assert (await memory.list_threads()).total == 0
     assert (await other.get_agent("a").generate("q", memory=one)).text == "1"
     assert (await mastra.get_agent("a").generate("q", memory=one)).text == "5"
+
+
+async def test_what_was_kept_before_its_agent_was_registered_is_not_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for storage in (InMemoryStorage(), SQLStorage(f"sqlite:///{tmp_path / 'm.db'}")):
+        memory = Memory()
+        await memory.create_thread(resource_id="ann", thread_id="t1", title="Before")
+        await memory.add_messages([Message.user("hello")], thread_id="t1", resource_id="ann")
+        agent = Agent(
+            id="a", model=FunctionModel(lambda asked: str(len(asked.messages))), memory=memory
+        )
+        async with Mastra(agents=[agent], storage=storage) as mastra:
+            assert (await mastra.get_agent("a").generate("q", memory=HERE)).text == "2"
+            assert (await mastra.get_agent("a").generate("q", memory=HERE)).text == "4"
+        assert [thread.title for thread in (await memory.list_threads()).threads] == ["Before"]
+        assert len(await memory.recall(thread_id="t1", resource_id="ann")) == 5
+    assert caplog.text.count("was used before its agent was registered") == 1
 
 
 async def test_a_memory_that_a_function_gives_belongs_where_it_was_last_used() -> None:
