@@ -12,7 +12,7 @@ from mastra.testing import FunctionModel
 from tests.schedules.cases import flow
 from tests.server.test_client_js import driven
 
-pytestmark = [pytest.mark.anyio, pytest.mark.every_engine, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.npm, pytest.mark.timeout(240)]
 
 SAID: dict[str, Any] = {
     "declared": [["wf_flow", "flow", "0 0 1 1 *", "active", {"n": 1}]],
