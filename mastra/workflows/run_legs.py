@@ -248,7 +248,7 @@ class RunLegs(RunView[Out]):
                 ""
                 if status != "pending"
                 else " It was not started. If another process did, both need one storage that "
-                "outlives them, such as Mastra(storage=SQLStorage('sqlite:///mastra.db'))."
+                "outlives them: Mastra(storage=SQLStorage(...))."
             )
             raise RunStateError(
                 f"Run {self.run_id!r} of workflow {self._spec.id!r} is {status}, not suspended, so "

@@ -61,10 +61,11 @@ async def test_a_run_that_is_cancelled_in_the_turn_in_which_it_is_started(
     starting = asyncio.create_task(run.start(1))
     await asyncio.sleep(0)
     await run.cancel()
-    assert (await starting).status == "canceled"
+    # Over a network either may be first, and the leg may have ended by then.
+    is_far = env.name == "inprocess-postgres"
+    assert (await starting).status in ({"canceled", "suspended"} if is_far else {"canceled"})
     assert await run.status() == "canceled"
-    # Over a network both are told that they were done, in either order.
-    assert calls.names == [] or env.name == "inprocess-postgres"
+    assert calls.names == [] or is_far
 
 
 @pytest.mark.parametrize("place", range(6))
