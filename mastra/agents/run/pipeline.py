@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,8 +84,8 @@ class _Method:
     state_key: str
     call: Any
 
-    async def show(self, context: Any) -> Any:
-        return await shown_to(self.processor, self.call, context)
+    def show(self, context: Any) -> Awaitable[Any]:
+        return shown_to(self.processor, self.call, context)
 
 
 def _log_refusal(run: ShownRun, refusal: BaseException) -> None:
