@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError, StorageError
+from mastra.jsonable import Json
 from mastra.request_context import RequestContext
 from mastra.schema import ANY
 from mastra.storage.base import RunChanges, RunHead
@@ -336,12 +337,7 @@ class RunLegs(RunView[Out]):
         except Exception:
             if head.answers:  # where the run is as it was, so are they
                 with contextlib.suppress(StorageError):
-                    await self._runtime.store.update_run(
-                        self._spec.id,
-                        self.run_id,
-                        RunChanges(answers=head.answers),
-                        expected_status=("suspended",),
-                    )
+                    await self._put_back(head.answers)
             raise
         if handle is None:
             raise ResumeClaimedError(
@@ -350,6 +346,19 @@ class RunLegs(RunView[Out]):
                 details={"runId": self.run_id},
             )
         return self._join(handle)
+
+    async def _put_back(self, answers: list[Json]) -> None:
+        """Keep answers again of a leg that has not begun, beside those that came since."""
+        store, key = self._runtime.store, (self._spec.id, self.run_id)
+        head = await store.get_run(*key)
+        if head is not None:
+            later = [answer for answer in head.answers if answer not in answers]
+            await store.update_run(
+                *key,
+                RunChanges(answers=[*answers, *later]),
+                expected_status=("suspended",),
+                expected_updated_at=head.updated_at,
+            )
 
     async def _restart(
         self, request_context: RequestContext | Mapping[str, Any] | None = None
