@@ -11,11 +11,12 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
+from types import ModuleType
+from typing import Any, Final, NoReturn
 
-from mastra.errors import MissingDependencyError
+from mastra.errors import ConfigError, MissingDependencyError
 
-__all__ = ["lazy_names", "missing_name", "needs"]
+__all__ = ["lazy_names", "missing_name", "needs", "tell_if_called"]
 
 
 @contextmanager
@@ -104,3 +105,18 @@ def lazy_names(
         return sorted(homes)
 
     return load, names
+
+
+class _NamedLikeItsFunction(ModuleType):
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        name = self.__name__.rpartition(".")[2]
+        raise ConfigError(f"{self.__name__} is a module. Write `from mastra import {name}`.")
+
+
+def tell_if_called(module: str) -> None:
+    """Have a module say where the public function of its own name is, once it is called itself.
+
+    Args:
+        module: Its `__name__`, in which `from mastra.tools import tool` finds the module.
+    """
+    sys.modules[module].__class__ = _NamedLikeItsFunction

@@ -19,6 +19,7 @@ from typing import (
 )
 
 from mastra.errors import ConfigError, ToolApprovalError, ValidationError
+from mastra.extras import tell_if_called
 from mastra.failures import call_user
 from mastra.given import FLAG, FUNCTION, MAPPING, TEXT, check_given
 from mastra.jsonable import Json, to_jsonable
@@ -44,6 +45,8 @@ __all__ = [
     "create_tool",
     "tool",
 ]
+
+tell_if_called(__name__)
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -23,22 +23,16 @@ from typing import (
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
+from mastra.extras import tell_if_called
 from mastra.given import COUNT, MAPPING, TEXT, check_given, shown
 from mastra.names import caller_namespace, hint, python_names
 from mastra.schema import Schema, schema_of
 from mastra.workflows.adapt import Execute, adapt
 from mastra.workflows.step_context import StepContext
 
-__all__ = [
-    "Execute",
-    "Step",
-    "StepLike",
-    "StepSource",
-    "check_id",
-    "clone_step",
-    "create_step",
-    "step",
-]
+__all__ = ["Step", "StepLike", "StepSource", "check_id", "clone_step", "create_step", "step"]
+
+tell_if_called(__name__)
 
 In = TypeVar("In")
 Out = TypeVar("Out")

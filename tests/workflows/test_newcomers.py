@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+from importlib import import_module
 from itertools import count
 from types import CoroutineType
 from typing import Any, cast
@@ -163,6 +164,14 @@ def test_names_of_typescript_and_of_other_libraries_are_answered_with_pythons(
 def test_a_name_that_is_elsewhere_is_shown_there(code: str, told: str) -> None:
     with pytest.raises(ImportError, match=told):
         exec(code, {})
+
+
+@pytest.mark.parametrize(("package", "name"), [("tools", "tool"), ("workflows", "step")])
+def test_a_module_named_like_its_function_says_where_that_is(package: str, name: str) -> None:
+    module = getattr(import_module(f"mastra.{package}"), name)
+    for call in (lambda: module(inc), lambda: module(id="other"), module):
+        with pytest.raises(ConfigError, match=f"is a module. Write `from mastra import {name}`"):
+            call()
 
 
 def test_modules_that_are_there_are_imported() -> None:
