@@ -64,7 +64,7 @@ async def memory_options(
     if named is not None and not ID.holds(named):
         raise Refusal(400, f"memory.resource must be {ID.words}")
     owner = server.owner(request, named)
-    if owner is not None:
+    if owner is not None and ("thread" in memory or "resource" in memory):
         memory["resource"] = owner
     options: Any = given.get("options")
     if options is not None:

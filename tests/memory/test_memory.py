@@ -112,6 +112,17 @@ async def test_a_thread_of_somebody_else() -> None:
         await subject.generate("hi", memory={"thread": "t1"})
 
 
+async def test_a_resource_without_a_thread_would_not_be_remembered() -> None:
+    subject = agent("a", "b")
+    with pytest.raises(ConfigError, match="and no thread"):
+        await subject.generate("hi", memory={"resource": "ann"})
+    without: Any = Agent(id="none", model=ScriptedModel("a"))
+    assert (await without.generate("hi", memory={"resource": "ann"})).text == "a"
+    # A server that knows who is calling does not know of which conversation.
+    answer = await subject.generate("hi", request_context={RESOURCE_ID: "ann"})
+    assert answer.text == "a"
+
+
 async def test_a_refused_answer_is_not_remembered() -> None:
     class Refuse(Processor):
         def process_output_step(self, ctx: Any) -> None:

@@ -134,6 +134,8 @@ async def test_what_a_caller_may_not_ask_is_its_fault_and_what_the_author_wrote_
         ("durable", {"autoResumeSuspendedTools": True}, "auto_resume_suspended_tools"),
         ("durable", {"memory": {"thread": "t"}}, "no resource"),
         ("plain", {"threadId": "t"}, "no resource"),
+        ("plain", {"resourceId": "r"}, "no thread"),
+        ("durable", {"memory": {"resource": "r"}}, "no thread"),
         ("plain", {"limits": {"requests": -1}}, "requests is -1"),
         ("plain", {"system": {"role": "user", "content": "x"}}, "role 'user'"),
     ]

@@ -43,17 +43,25 @@ async def memory_of(run: AgentRun) -> Memory | None:
     """Return the memory of a run that belongs to a thread, with the options of the call.
 
     Raises:
-        ConfigError: The call names a thread and no resource.
+        ConfigError: The call names a thread and no resource, or a resource and no thread.
     """
     option = run.options.get("memory") or MemoryOption()
     if run.spec.memory is None:
         _refuse_without_memory(run, option)
         return None
-    if run.thread_id is None:
+    # Who a server says is calling need not have named a thread; whoever gives the option must.
+    if run.thread_id is None and not option.get("resource"):
         return None
     found: Memory | None = await resolve_dynamic(run.spec.memory, run.context)
     if found is None:
         return None
+    if run.thread_id is None:
+        raise ConfigError(
+            f"Agent {run.spec.id!r} was called with resource {option.get('resource')!r} and no "
+            "thread, so nothing of it would be remembered: pass memory={'thread': ..., "
+            "'resource': ...}.",
+            code=OPTION_REFUSED,
+        )
     memory = found.bound_to(run.services)
     overrides = option.get("options")
     if overrides:
