@@ -60,8 +60,9 @@ class StepWriter:
 
         Raises:
             SerializationError: The value cannot be JSON.
+            RunStateError: The run has ended.
         """
-        run, record = self._run, self._record
+        run, record = self._open_run(), self._record
         if isinstance(value, Written):
             pass
         elif type(value) is not str:
@@ -79,18 +80,28 @@ class StepWriter:
         Raises:
             ValidationError: The type does not begin with `data-`, or there is no `data`.
             SerializationError: The chunk cannot be JSON.
+            RunStateError: The run has ended.
         """
         custom_type(chunk, f"Step {self._record.step_id!r}")
         value = _wire_of(dict(chunk), self._record)
-        run = self._run
+        run = self._open_run()
         if not run.home.is_here:
             run.home.call(_send_soon, run, Kind.CUSTOM, self._record, value)
             return DONE
         return _send(run, Kind.CUSTOM, self._record, value)
 
+    def _open_run(self) -> ActiveRun:
+        if self._run.log.is_closed:  # its last event has been told, and nobody reads what follows
+            raise RunStateError(
+                f"Step {self._record.step_id!r} wrote when run {self._run.run_id!r} had ended or "
+                "waits, by a task or a thread that it began. Wait in the step for what it begins."
+            )
+        return self._run
+
 
 def _send_soon(run: ActiveRun, kind: Kind, record: StepRecord, value: Any) -> None:
-    _send(run, kind, record, value)
+    if not run.log.is_closed:
+        _send(run, kind, record, value)
 
 
 def _send(run: ActiveRun, kind: Kind, record: StepRecord, value: Any) -> Awaitable[None]:
@@ -286,7 +297,9 @@ class StepContext(Generic[In]):
             StepValidationError: It is none of these, or the merged state does not meet the state
                 schema.
             SerializationError: A value cannot be JSON.
+            RunStateError: The step has ended, and a task or thread that it began goes on.
         """
+        self._refuse_afterwards("set_state")
         plain = self._plain_state(values)
         what = f"State set by step {self._record.step_id!r}"
         schema = self._state_schema()
@@ -396,6 +409,14 @@ class StepContext(Generic[In]):
             raise RunStateError(
                 f"`{what}` was called at {self._record.step_id!r}, in a condition or another "
                 f"function that is no step: only a step can {what}."
+            )
+        self._refuse_afterwards(what)
+
+    def _refuse_afterwards(self, what: str) -> None:
+        if self._step is not None and self._record.ended_at is not None:
+            raise RunStateError(
+                f"`{what}` was called when step {self._record.step_id!r} had ended, by a task or a "
+                "thread that it began. Wait in the step for what it begins, such as with a task group."
             )
 
     def abort(self) -> None:

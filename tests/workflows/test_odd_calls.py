@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ from pydantic import BaseModel
 from mastra import (
     ConfigError,
     Mastra,
+    RunStateError,
+    SQLStorage,
     StepContext,
     WorkflowFailed,
     create_step,
@@ -192,3 +195,74 @@ async def test_a_step_goes_on_though_its_suspend_schema_was_changed() -> None:
     result = await (await after.get_workflow("w").create_run("r")).resume({"yes": True})
     assert result.status == "success"
     assert seen == [{"which": "price"}]
+
+
+# -- when the step has ended -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", ["set_state", "suspend", "bail"])
+async def test_what_a_task_asks_of_a_step_that_has_ended_is_refused(late: str) -> None:
+    """It was lost without a word: the state stayed as it was, and nobody was asked."""
+    has_ended, tasks = asyncio.Event(), list[asyncio.Task[None]]()
+
+    async def begins(ctx: StepContext[int]) -> int:
+        async def afterwards() -> None:
+            await has_ended.wait()
+            getattr(ctx, late)({"late": True})
+
+        tasks.append(asyncio.create_task(afterwards()))
+        return 1
+
+    async def second() -> int:
+        has_ended.set()
+        with pytest.raises(
+            RunStateError, match=f"`{late}` was called when step 'begins' had ended"
+        ):
+            await tasks[0]
+        return 2
+
+    workflow = create_workflow(id="w", input_schema=int, output_schema=int)
+    workflow.then(create_step(execute=begins)).then(create_step(execute=second)).commit()
+    result = await (await workflow.create_run()).start(1)
+    assert result.unwrap() == 2
+    assert result.state == {}
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_what_is_written_when_the_run_has_ended_is_refused(
+    in_thread: bool, sqlite_url: str
+) -> None:
+    """It stood in the stored log behind the run's end, and that a second time behind it."""
+    contexts: list[StepContext[int]] = []
+    workflow = of_one(contexts.append)
+    async with Mastra(workflows=[workflow], storage=SQLStorage(sqlite_url)) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        await run.start(1)
+        for write in (
+            lambda: contexts[0].writer.write("late"),
+            lambda: contexts[0].writer.custom({"type": "data-late", "data": 1}),
+        ):
+            with pytest.raises(RunStateError, match="had ended or waits"):
+                await asyncio.to_thread(write) if in_thread else write()
+        told = [event.type async for event in run.observe_stream()]
+    assert told.count("workflow-finish") == 1
+    assert told[-1] == "workflow-finish"
+
+
+async def test_what_is_written_by_a_step_that_waits_is_refused_until_it_goes_on() -> None:
+    contexts: list[StepContext[int]] = []
+
+    async def ask(ctx: StepContext[int]) -> int:
+        contexts.append(ctx)
+        if ctx.resume_data is None:
+            await ctx.suspend({})
+        await ctx.writer.write("on time")
+        return 1
+
+    workflow = create_workflow(id="w", input_schema=int, output_schema=int)
+    workflow.then(create_step(execute=ask)).commit()
+    run = await workflow.create_run()
+    await run.start(1)
+    with pytest.raises(RunStateError, match="Step 'ask' wrote when run"):
+        contexts[0].writer.write("late")
+    assert (await run.resume("yes")).unwrap() == 1

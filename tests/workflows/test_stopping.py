@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -90,3 +91,29 @@ async def test_a_foreach_in_which_an_item_aborts_is_cancelled_and_gives_nothing(
     assert (result.status, result.steps["item"].status) == ("canceled", "canceled")
     assert result.steps["item"].output is None
     assert "a" not in calls.names
+
+
+async def test_an_arm_whose_task_a_step_cancels_fails_the_run(calls: Calls) -> None:
+    """The block went on without it, as if it had given nothing."""
+
+    async def cancels(ctx: StepContext[int]) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+        return 1
+
+    def three(ctx: StepContext[int]) -> list[int]:
+        return [ctx.input_data] * 3
+
+    arm = create_step(id="arm", execute=cancels)
+    inner = flow("inner").parallel([arm, plus(calls, "b")]).commit()
+    for workflow in (
+        flow().parallel([arm, plus(calls, "a")]),
+        flow().parallel([inner, plus(calls, "a")]),
+        flow().map(three).foreach(arm, concurrency=3),
+    ):
+        result = await ended(workflow)
+        assert result.status == "failed"
+        assert result.error.code == "STEP_CANCELED"
+        assert "nobody has cancelled the run" in str(result.error)

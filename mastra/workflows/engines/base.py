@@ -281,7 +281,7 @@ def run_stopped(workflow_id: str, run_id: str, what: str = "driven") -> RunState
     """Return the error for whoever waits for a run when its engine is closed."""
     return RunStateError(
         f"Run {run_id!r} of workflow {workflow_id!r} is no longer {what} here: its engine was "
-        "closed.",
+        "closed, or its task was cancelled.",
         code="RUN_STOPPED",
         details={"runId": run_id},
     )

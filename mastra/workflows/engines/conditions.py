@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
 from mastra.clock import now_ms
@@ -20,11 +19,24 @@ from mastra.workflows.step_context import StepContext
 __all__ = ["ask", "ask_concurrency", "decide_branch", "decide_loop", "decision"]
 
 
-def ask(
+async def ask(
     walk: Walk, scope: Scope, setting: Dynamic, schema: Schema[Any], value: Json, record: StepRecord
-) -> Awaitable[Any]:
+) -> Any:
     """Call a function of the context on a value; await the answer where it has to be."""
-    return call_user(setting, StepContext(walk.run, scope, record, _read(schema, value)))
+    ctx = StepContext(walk.run, scope, record, _read(schema, value))
+    said = await call_user(setting, ctx)
+    _keep_state(walk, record, ctx)
+    return said
+
+
+def _keep_state(walk: Walk, record: StepRecord, ctx: StepContext[Any]) -> None:
+    """Add what a function has set of the run's state to the operation that it was asked in."""
+    delta = ctx._delta  # noqa: SLF001
+    if delta is not None:
+        run = walk.run
+        run.order = record.order = run.order + 1  # later than what the step itself has set
+        record.state = {**(record.state or {}), **delta}
+        run.state.merge(record)
 
 
 def _read(schema: Schema[Any], value: Json) -> Any:
@@ -63,6 +75,8 @@ async def decide_branch(
             taken.append(unit.id)
             if node.first_match:
                 break
+    if asked is not None:
+        _keep_state(walk, record, asked)
     return taken
 
 

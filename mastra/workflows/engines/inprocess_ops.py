@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 from mastra.clock import now_ms, now_s, sleep
 from mastra.clock import sleep_until as sleep_until_moment
+from mastra.errors import MastraError
 from mastra.failures import one_error
 from mastra.given import CLOCK, COUNT, FUNCTION
 from mastra.jsonable import Json
@@ -24,6 +25,11 @@ from mastra.workflows.spec import Unit
 __all__ = ["OF_ENGINE", "InProcessOps", "LegOps", "OpsFactory", "make_ops", "ops_around"]
 
 T = TypeVar("T")
+
+_CANCELED_ALONE = (
+    "The task of one of several branches or items was cancelled, and nobody has cancelled the run: a "
+    "step may have cancelled `asyncio.current_task()`, or all of `asyncio.all_tasks()`."
+)
 
 YIELD_AFTER_MS = 20
 """How long steps that never wait may keep the event loop to themselves."""
@@ -170,8 +176,10 @@ class InProcessOps:
         with one_error():
             async with asyncio.TaskGroup() as group:
                 # The first ones start together, whatever becomes of any of them.
-                for place in range(at_once):
-                    group.create_task(work(place))
+                tasks = [group.create_task(work(place)) for place in range(at_once)]
+        if any(task.cancelled() for task in tasks):
+            # A group says nothing of a task that was cancelled while it was not.
+            raise MastraError(_CANCELED_ALONE, code="STEP_CANCELED")
         return results
 
     async def sleep(self, record: StepRecord) -> StepRecord:

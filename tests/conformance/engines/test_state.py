@@ -265,3 +265,61 @@ async def test_runs_do_not_share_state(env: Env) -> None:
     workflow = env.workflow(chain("w", setting("a")))
     results = [await (await workflow.create_run()).start({"value": i}) for i in range(3)]
     assert [result.state for result in results] == [{"a": 0}, {"a": 1}, {"a": 2}]
+
+
+async def test_what_a_function_between_the_steps_sets_is_kept(env: Env) -> None:
+    """Beside steps and maps: conditions, lengths of sleeps, how many items run at once."""
+
+    async def holds(ctx: StepContext[Number]) -> bool:
+        await ctx.set_state({"branch": True, "a": "changed"})
+        return True
+
+    def is_third(ctx: StepContext[Any]) -> bool:
+        ctx.set_state({"turns": ctx.iteration_count})
+        return ctx.iteration_count == 3
+
+    def at_once(ctx: StepContext[Any]) -> int:
+        ctx.set_state({"items": len(ctx.input_data)})
+        return 2
+
+    def no_time(ctx: StepContext[Any]) -> float:
+        ctx.set_state({"slept": True})
+        return 0.0
+
+    def arm_of(ctx: StepContext[Any]) -> Any:
+        return ctx.input_data["arm"]
+
+    seen: list[Any] = []
+    workflow = create_workflow(id="w", input_schema=Number, output_schema=Any)
+    workflow.then(setting("a")).branch([(holds, looking("arm", seen))])
+    workflow.map(arm_of).dountil(looking("turn", seen), is_third)
+    workflow.map(lambda ctx: [ctx.input_data] * 2).foreach(looking("item", []), concurrency=at_once)
+    workflow.sleep(no_time).commit()
+    run = await env.workflow(workflow).create_run()
+    result = await run.start({"value": 1})
+    kept = {"a": "changed", "branch": True, "turns": 3, "items": 2, "slept": True}
+    assert result.state == kept
+    assert seen[0] == {"a": "changed", "branch": True}
+    assert [state.get("turns") for state in seen[1:]] == [None, 1, 2]
+    mastra = await env.new_process()
+    stored = await mastra.get_workflow("w").get_run(run.run_id)
+    assert stored is not None
+    assert stored.state == kept
+
+
+async def test_a_branch_without_a_step_before_it_keeps_what_its_condition_sets(env: Env) -> None:
+    async def holds(ctx: StepContext[Number]) -> bool:
+        await ctx.set_state({"n": 1})
+        return True
+
+    async def waits(ctx: StepContext[Number]) -> Any:
+        if ctx.resume_data is None:
+            await ctx.suspend({})
+        return ctx.state
+
+    workflow = create_workflow(id="w", input_schema=Number, output_schema=Any)
+    workflow.branch([(holds, create_step(id="waits", execute=waits))]).commit()
+    run = await env.workflow(workflow).create_run()
+    await run.start({"value": 1}, initial_state={"n": 0})
+    again = await (await env.new_process()).get_workflow("w").create_run(run.run_id)
+    assert (await again.resume("yes")).unwrap() == {"waits": {"n": 1}}
