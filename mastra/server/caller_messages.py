@@ -17,8 +17,12 @@ from typing import Any, Final, cast
 from mastra.errors import InputValidationError
 from mastra.models.message_wire import PROVIDER_ITEM, part_to_wire
 from mastra.models.tool_content import content_in
+from mastra.server.errors import Refusal
 
-__all__ = ["plain_messages"]
+__all__ = ["plain_messages", "refuse_instructions"]
+
+_INSTRUCTING: Final = ("developer", "system")
+"""The roles of messages that tell a model what to do."""
 
 _METADATA: Final = frozenset((
     "callProviderMetadata", "providerMetadata", "providerOptions", "provider_metadata",
@@ -31,6 +35,32 @@ _PASSES: Final = frozenset(
 _MARKS: Final = frozenset(("cacheControl", "cachePoint", "cache_control"))
 _DEEPEST: Final = 8
 """How far down a message may hold parts; what lies deeper is not looked at, so it may not pass."""
+
+
+def refuse_instructions(policy: str, *said: Any) -> None:
+    """Refuse messages that tell the agent what to do, where only its author may.
+
+    Args:
+        policy: `ServerConfig.instructions_of_callers`.
+        said: Messages, or one message each; what is neither passes.
+
+    Raises:
+        Refusal: One of them does, and the policy is to refuse it.
+    """
+    if policy == "refuse" and any(map(_instructs, said)):
+        raise Refusal(
+            400,
+            "Instructions are the author's alone: leave out instructions, system, and messages "
+            "with the role of system or developer.",
+        )
+
+
+def _instructs(said: Any) -> bool:
+    listed = cast("list[Any]", said if isinstance(said, list) else [said])
+    return any(
+        isinstance(item, Mapping) and cast("Mapping[str, Any]", item).get("role") in _INSTRUCTING
+        for item in listed
+    )
 
 
 def plain_messages(messages: Any, role: str = "user") -> Any:

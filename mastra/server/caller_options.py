@@ -23,7 +23,7 @@ from mastra.models.schema_parts import is_moderate
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RequestContext
 from mastra.server.caller_memory import memory_options
-from mastra.server.caller_messages import plain_messages
+from mastra.server.caller_messages import plain_messages, refuse_instructions
 from mastra.server.caller_settings import (
     allowed_model,
     number_within,
@@ -129,10 +129,10 @@ async def _said(call: _Call, body: AgentBody, options: dict[str, Any]) -> None:
 def _instructions(call: _Call, body: AgentBody, options: dict[str, Any]) -> None:
     given = [text for text in (body.instructions, body.system) if text]
     policy = call.server.config.instructions_of_callers
-    if policy == "refuse" and (given or _has_system(body.messages)):
-        raise Refusal(
-            400, "Instructions are the author's alone: leave out instructions and system."
-        )
+    output = body.structured_output or {}
+    if given or ("schema" in output and output.get("instructions")):
+        refuse_instructions(policy, {"role": "system"})
+    refuse_instructions(policy, body.messages, body.context)
     try:
         told = [system_messages(text) for text in given]
         if policy == "replace" and body.instructions:
@@ -142,14 +142,6 @@ def _instructions(call: _Call, body: AgentBody, options: dict[str, Any]) -> None
     if told:
         before = system_messages(call.author.get("system"))
         options["system"] = [*before, *(message for texts in told for message in texts)]
-
-
-def _has_system(messages: Any) -> bool:
-    listed = cast("list[Any]", messages if isinstance(messages, list) else [messages])
-    return any(
-        isinstance(item, Mapping) and cast("Mapping[str, Any]", item).get("role") == "system"
-        for item in listed
-    )
 
 
 def _output(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from mastra import Agent, Mastra, ServerConfig, create_workflow, step, tool
 from mastra.errors import ToolError
 from mastra.mcp import MCPClient, MCPServer, Question
+from mastra.request_context import RESOURCE_ID
 from mastra.server import BearerAuth, create_app
 from mastra.testing import ScriptedModel, ToolCall
 from mastra.tools.tool_context import ToolContext
@@ -247,6 +248,33 @@ async def test_a_stranger_is_refused_and_a_session_is_its_callers_alone() -> Non
             answered = await client.post(address, json=call, headers={**ALICE, **own})
             assert '"text":"alice"' in answered.text
             assert (await client.delete(address, headers={**ALICE, **own})).status_code == 200
+
+
+async def test_a_session_is_of_whom_a_middleware_says() -> None:
+    async def named(request: Any, call_next: Any) -> Any:
+        request.state.request_context = {RESOURCE_ID: request.headers["x-user"]}
+        return await call_next(request)
+
+    app = create_app(application(), ServerConfig(middleware=[named]))
+    about = {"name": "x", "version": "1"}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about}
+    headers = {"accept": "application/json, text/event-stream"}
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", headers=headers
+        ) as client,
+    ):
+        address = "/api/mcp/shop/mcp"
+        body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+        opened = await client.post(address, json=body, headers={"x-user": "alice"})
+        own = {"mcp-session-id": opened.headers["mcp-session-id"]}
+        for method in ("POST", "DELETE"):
+            for user, status in (("bob", 404), ("alice", 200)):
+                asked = {**own, "x-user": user}
+                listed = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+                answer = await client.request(method, address, json=listed, headers=asked)
+                assert answer.status_code == status, (method, user)
 
 
 async def test_runs_over_mcp_are_their_callers() -> None:

@@ -47,7 +47,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("form", ["messages", "context", "thread"])
+@pytest.mark.parametrize("form", ["messages", "context", "thread", "item"])
 async def test_no_item_of_a_caller_s_reaches_the_provider(form: str) -> None:
     async with openai_server() as provider:
         model = ModelConfig("openai/m", url=provider.url, api_key="k", api="responses")
@@ -70,6 +70,18 @@ async def test_no_item_of_a_caller_s_reaches_the_provider(form: str) -> None:
 async def _send(client: httpx.AsyncClient, form: str) -> None:
     body: dict[str, Any] = {"messages": MESSAGES}
     here = {"thread": "t", "resource": "r"}
+    if form == "item":
+        dataset = (await client.post("/api/datasets", json={"name": "d"})).json()["id"]
+        own = f"/api/datasets/{dataset}"
+        about = {"start": False, "id": "e", "targetType": "agent", "targetId": "a"}
+        for path, sent in (
+            ("items", {"externalId": "i", "input": MESSAGES}),
+            ("experiments", about),
+            ("experiments/e/items/i/run", {}),
+        ):
+            answer = await client.post(f"{own}/{path}", json=sent)
+            assert answer.status_code == 200, answer.text
+        return
     if form == "context":
         body = {"messages": "hi", "context": MESSAGES}
     if form == "thread":

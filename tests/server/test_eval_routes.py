@@ -11,6 +11,7 @@ import pytest
 
 from mastra import Agent, Mastra, ServerConfig, create_workflow, step
 from mastra.evals import Scorer, create_scorer
+from mastra.request_context import RESOURCE_ID
 from mastra.server import BearerAuth, create_app
 from mastra.testing import FunctionModel, ScriptedModel
 
@@ -324,3 +325,14 @@ async def test_feedback_is_whoevers_it_is(client: httpx.AsyncClient) -> None:
         await posted(open_, path, {"feedback": given})
         (row,) = (await got(open_, path))["feedback"]
         assert row["feedbackUserId"] == "mallory"
+
+    async def named(request: Any, call_next: Any) -> Any:
+        request.state.request_context = {RESOURCE_ID: "carol"}
+        return await call_next(request)
+
+    named_app = create_app(application(), ServerConfig(middleware=[named]))
+    transport = httpx.ASGITransport(named_app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api") as of_carol:
+        await posted(of_carol, path, {"feedback": given})
+        (row,) = (await got(of_carol, path))["feedback"]
+        assert row["feedbackUserId"] == "carol"

@@ -85,6 +85,27 @@ async def test_unknown_ids_are_404(client: httpx.AsyncClient, method: str, path:
     assert set(answer.json()) == {"error"}
 
 
+@pytest.mark.parametrize("how", ["time-travel", "time-travel-async", "time-travel-stream"])
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"context": {"increment": {"status": "done"}}}, "has the status 'done'"),
+        ({"context": {"increment": {"status": ["success"], "output": 1}}}, "has the status ["),
+        ({"step": "nope"}, "has no step 'nope'"),
+        ({"step": ["increment", "nope"]}, "no step"),
+    ],
+)
+async def test_what_no_run_can_go_back_with_is_refused(
+    client: httpx.AsyncClient, how: str, wrong: dict[str, Any], says: str
+) -> None:
+    begun = await client.post(f"{START}?runId=back", json={"inputData": {"value": 1}})
+    assert begun.status_code == 200
+    path = f"/api/workflows/incrementWorkflow/{how}?runId=back"
+    answer = await client.post(path, json={"step": "increment", **wrong})
+    assert 400 <= answer.status_code < 500, answer.text
+    assert says in answer.json()["error"]
+
+
 async def test_two_starts_of_one_run_start_it_once(client: httpx.AsyncClient) -> None:
     body = {"inputData": {"value": 1}}
     path = "/api/workflows/slowWorkflow/start-async?runId=twice"

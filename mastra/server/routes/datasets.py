@@ -14,6 +14,7 @@ from mastra.errors import NotFoundError
 from mastra.evals.catalogue import Datasets
 from mastra.ids import new_id
 from mastra.jsonable import Json
+from mastra.server.caller_messages import plain_messages, refuse_instructions
 from mastra.server.context import WHO, Server, ServerDep, load_strict
 from mastra.server.errors import Refusal
 from mastra.server.eval_payloads import (
@@ -218,7 +219,7 @@ async def list_versions(
 # -- items -------------------------------------------------------------------------------------
 
 
-def _data(body: ItemBody, *, is_change: bool = False) -> dict[str, Json]:
+def _data(server: Server, body: ItemBody, *, is_change: bool = False) -> dict[str, Json]:
     if body.tool_mocks or body.unmocked_tool_policy is not None:
         raise Refusal(400, "toolMocks are not supported: evaluate an agent with tools for tests")
     options: dict[str, Any] = {"exclude_unset": True} if is_change else {"exclude_none": True}
@@ -230,7 +231,18 @@ def _data(body: ItemBody, *, is_change: bool = False) -> dict[str, Json]:
         data["requestContext"] = {key: one for key, one in context.items() if key not in WHO}
     if not is_change:
         data.setdefault("input", None)
+    if "input" in data:
+        data["input"] = _input(server, data["input"])
     return data
+
+
+def _input(server: Server, given: Any) -> Any:
+    """Return what an item asks; messages as far as a caller may say them to an agent."""
+    listed = cast("list[Any]", given if isinstance(given, list) else [given])
+    if not any(isinstance(one, dict) and "role" in one for one in listed):
+        return given
+    refuse_instructions(server.config.instructions_of_callers, given)
+    return plain_messages(given)
 
 
 async def list_items(
@@ -263,7 +275,7 @@ async def add_item(
 ) -> Json:
     """Add an item to a dataset."""
     await dataset_of(server, request, dataset_id)
-    (row,) = await datasets_of(server).put(dataset_id, {_name(body): _data(body)})
+    (row,) = await datasets_of(server).put(dataset_id, {_name(body): _data(server, body)})
     return item_wire(row)
 
 
@@ -276,7 +288,7 @@ async def add_items(
 ) -> dict[str, Json]:
     """Add items to a dataset, as one version."""
     await dataset_of(server, request, dataset_id)
-    items = {_name(item): _data(item) for item in body.items}
+    items = {_name(item): _data(server, item) for item in body.items}
     rows = await datasets_of(server).put(dataset_id, items)
     return {"items": [item_wire(row) for row in rows], "count": len(rows)}
 
@@ -295,7 +307,7 @@ async def update_item(
     """Change an item."""
     await dataset_of(server, request, dataset_id)
     await item_of(server, dataset_id, item_id)
-    changes = _data(body, is_change=True)
+    changes = _data(server, body, is_change=True)
     changes.pop("externalId", None)
     return item_wire(await datasets_of(server).change_item(dataset_id, item_id, changes))
 

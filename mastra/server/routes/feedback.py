@@ -80,12 +80,8 @@ async def create_feedback(
     name = str(data.pop("feedbackId", None) or new_id())
     data["feedbackUserId"] = data.pop("userId", None) or data.get("feedbackUserId")
     # Who says it is known of a caller who has said who they are, and taken from nobody else.
-    caller = caller_of(request)
-    known = (
-        caller.claims.get("sub") or caller.resource_id
-        if caller.claims or caller.resource_id
-        else None
-    )
+    owner = server.owner(request)
+    known = caller_of(request).claims.get("sub") or owner
     if known is not None:
         data["feedbackUserId"] = str(known)
     record = EvalRecord(
@@ -95,7 +91,7 @@ async def create_feedback(
         subject=body.feedback.source_id,
         run_id=body.feedback.run_id,
         trace_id=body.feedback.trace_id,
-        resource_id=server.owner(request),
+        resource_id=owner,
     )
     await save_own(server, request, record)
     return {"success": True}

@@ -237,8 +237,7 @@ class _Doors:
         """Say whose a session is: another caller's requests do not reach it."""
         from mastra.mcp.sessions import caller_of_session  # noqa: PLC0415 - an optional package
 
-        caller = caller_of(request)
-        name = caller.resource_id or caller.token
+        name = self._server.owner(request) or caller_of(request).token
         if name is not None:
             scope["user"] = caller_of_session(name)
 

@@ -16,7 +16,7 @@ from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.memory import Memory
 from mastra.models.message_forms import message_from
-from mastra.server.caller_messages import plain_messages
+from mastra.server.caller_messages import plain_messages, refuse_instructions
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
@@ -241,6 +241,8 @@ async def save_messages(
     saved: list[StoredMessage] = []
     for given in body.messages:
         thread = await _thread(server, request, memory, given.thread_id)
+        # What is said in a thread is what its agents are told next.
+        refuse_instructions(server.config.instructions_of_callers, {"role": given.role})
         content: Any = plain_messages(given.content, given.role)
         if isinstance(content, str):
             content = {"format": 2, "parts": [{"type": "text", "text": content}]}

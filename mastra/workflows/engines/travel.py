@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast, get_args
 
 from mastra.clock import now_ms
-from mastra.errors import ConfigError, NotFoundError, RunStateError
+from mastra.errors import OPTION_REFUSED, ConfigError, NotFoundError, RunStateError
 from mastra.given import shown
 from mastra.jsonable import Json
 from mastra.schema import ANY, Schema, SchemaMismatch
@@ -207,7 +207,8 @@ def _results_given(
                 if not isinstance(given, Mapping):
                     raise ConfigError(
                         f"Results given for the steps of workflow {unit.id!r} are {shown(given)}: "
-                        "give a dict of them by step."
+                        "give a dict of them by step.",
+                        code=OPTION_REFUSED,
                     )
                 inner = f"{names}{unit.id}."
                 yield from _results_given(
@@ -228,7 +229,8 @@ def _record_given(op_id: str, step_id: str, given: Any, schema: Schema[Any] | No
     status: Any = data.get("status", "success") if is_whole else "success"
     if status not in _STATUSES:
         raise ConfigError(
-            f"{what} has the status {status!r}. Use one of {', '.join(map(repr, _STATUSES))}."
+            f"{what} has the status {shown(status)}. Use one of {', '.join(map(repr, _STATUSES))}.",
+            code=OPTION_REFUSED,
         )
     record.status = status
     record.output = _kept(schema, data.get("output") if is_whole else given, what)
