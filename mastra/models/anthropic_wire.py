@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 
 from mastra.errors import ModelError
+from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.models.anthropic_citations import Document, source_of
 from mastra.models.anthropic_messages import CONTAINER
@@ -29,7 +30,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
-from mastra.models.foreign_json import counts_of, read_json
+from mastra.models.foreign_json import counts_of, object_of, objects_in, read_json
 from mastra.models.sse_decoder import SseDecoder, may_pass
 
 __all__ = ["AnthropicDecoder", "anthropic_usage"]
@@ -64,11 +65,13 @@ _CALLS: Final = frozenset(("tool_use", "server_tool_use", "mcp_tool_use"))
 class _Block:
     """A block under way."""
 
-    __slots__ = ("cited", "data", "kind", "name", "text")
+    __slots__ = ("cited", "data", "id", "kind", "name", "text")
 
     def __init__(self, data: dict[str, Any], renamed: Mapping[str, str]) -> None:
         self.data = data
-        self.kind: str = data["type"]
+        self.kind = str(data.get("type") or "")
+        self.id: str = data.get("id") or ""
+        """Of a call: no other of the answer has it."""
         name: str = data.get("name") or ""
         self.name = renamed.get(name, name)
         self.text = ""
@@ -90,7 +93,7 @@ class AnthropicDecoder(SseDecoder):
 
     __slots__ = (
         "_answer_tool", "_blocks", "_cited", "_container", "_documents", "_edits", "_has_calls",
-        "_names", "_raw_reason", "_renamed", "_stop", "_usage",
+        "_names", "_raw_reason", "_renamed", "_stop", "_taken", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +112,7 @@ class AnthropicDecoder(SseDecoder):
         self._renamed = renamed or {}
         self._documents = documents
         self._blocks: dict[int, _Block] = {}
+        self._taken: set[str] = set()
         self._cited: set[str] = set()
         self._has_calls = False
         self._usage: dict[str, Any] = {}
@@ -130,9 +134,9 @@ class AnthropicDecoder(SseDecoder):
                 if delta["text"]:
                     out.append(TextDelta(delta["text"]))
             else:
-                self._delta(self._blocks[event["index"]], delta, out)
+                self._delta(self._block_of(event["index"], delta), delta, out)
         elif kind == "content_block_start":
-            self._start(event["index"], event["content_block"], out)
+            self._start(event["index"], object_of(event.get("content_block")), out)
         elif kind == "content_block_stop":
             block = self._blocks.pop(event["index"], None)
             if block is not None:
@@ -140,16 +144,25 @@ class AnthropicDecoder(SseDecoder):
         else:
             self._whole(kind, event, out)
 
+    def _block_of(self, index: int, delta: dict[str, Any]) -> _Block:
+        block = self._blocks.get(index)
+        if block is None and delta["type"] == "thinking_delta":
+            # Servers that are compatible begin some blocks with what is in them.
+            block = self._blocks[index] = _Block({"type": "thinking"}, self._renamed)
+        return self._blocks[index] if block is None else block
+
     def _whole(self, kind: str | None, event: dict[str, Any], out: list[ModelChunk]) -> None:
         """Take in what is said of the whole message."""
         match kind:
             case "message_start":
-                message = event["message"]
+                message = object_of(event.get("message"))
                 self._count(message.get("usage"))
                 out.append(ResponseMetadata(message.get("id"), message.get("model")))
+            case "message":
+                self._at_once(event, out)
             case "message_delta":
                 self._count(event.get("usage"))
-                delta = _object(event.get("delta"))
+                delta = object_of(event.get("delta"))
                 self._raw_reason = delta.get("stop_reason") or self._raw_reason
                 self._stop.update({key: value for key, value in delta.items() if value is not None})
                 self._container = delta.get("container") or self._container
@@ -163,9 +176,19 @@ class AnthropicDecoder(SseDecoder):
                 if event.get("error"):
                     raise self.fail(event)
 
-    def _count(self, usage: Mapping[str, Any] | None) -> None:
+    def _at_once(self, message: dict[str, Any], out: list[ModelChunk]) -> None:
+        """Take in a message of a server that does not stream."""
+        self._whole("message_start", {"message": message}, out)
+        for index, block in enumerate(objects_in(message.get("content"))):
+            self._start(index, block, out)
+            self._end(self._blocks.pop(index), out)
+        self._whole("message_delta", {"delta": message}, out)
+        for key in self._stop.keys() - {"stop_sequence", "stop_details"}:
+            del self._stop[key]
+
+    def _count(self, usage: object) -> None:
         # Later figures are of the whole message so far, not of what was added.
-        for key, value in (usage or {}).items():
+        for key, value in object_of(usage).items():
             if value is not None:
                 self._usage[key] = value
 
@@ -175,22 +198,30 @@ class AnthropicDecoder(SseDecoder):
             case "text":
                 if data.get("text"):
                     out.append(TextDelta(data["text"]))
-                for note in data.get("citations") or ():
+                for note in objects_in(data.get("citations")):
                     self._cite(block, note, out)
             case "thinking":
                 if data.get("thinking"):
                     out.append(ReasoningDelta(data["thinking"]))
                 block.text = data.get("signature") or ""
-            case "redacted_thinking":
+            case "redacted_thinking" if data.get("data"):
                 out.append(RedactedReasoning(data["data"]))
             case "tool_use" | "server_tool_use" | "mcp_tool_use":
                 if block.name != self._answer_tool or block.kind != "tool_use":
-                    ran_there = block.kind != "tool_use"
-                    if ran_there:
-                        self._names[data["id"]] = block.name
-                    out.append(ToolCallStart(data["id"], block.name, ran_there))
+                    self._called_first(block, out)
             case _:
                 pass
+
+    def _called_first(self, block: _Block, out: list[ModelChunk]) -> None:
+        ran_there = block.kind != "tool_use"
+        if not block.name:
+            raise self.nameless()
+        if ran_there:
+            self._names[block.id] = block.name
+        elif not block.id or block.id in self._taken:
+            block.id = f"toolu_{new_id()}"
+        self._taken.add(block.id)
+        out.append(ToolCallStart(block.id, block.name, ran_there))
 
     def _delta(self, block: _Block, delta: dict[str, Any], out: list[ModelChunk]) -> None:
         match delta["type"]:
@@ -203,7 +234,8 @@ class AnthropicDecoder(SseDecoder):
             case "signature_delta":
                 block.text += delta.get("signature") or ""
             case "citations_delta":
-                self._cite(block, delta["citation"], out)
+                if object_of(delta.get("citation")):
+                    self._cite(block, delta["citation"], out)
             case "compaction_delta":
                 more = delta.get("content") or ""
                 block.data["content"] = (block.data.get("content") or "") + more
@@ -215,7 +247,7 @@ class AnthropicDecoder(SseDecoder):
         if block.name == self._answer_tool and block.kind == "tool_use":
             out.append(TextDelta(piece))
         elif block.kind in _CALLS:
-            out.append(ToolCallDelta(block.data["id"], piece))
+            out.append(ToolCallDelta(block.id, piece))
 
     def _end(self, block: _Block, out: list[ModelChunk]) -> None:
         kind = block.kind
@@ -230,7 +262,7 @@ class AnthropicDecoder(SseDecoder):
             self._called(block, out)
         elif kind.endswith("_tool_result"):
             self._ran(block, out)
-        elif kind != "redacted_thinking":
+        elif kind and kind != "redacted_thinking":
             if block.text and "input" in block.data:
                 # A call of a kind that is not known here, whose arguments came in pieces.
                 with suppress(ValueError):  # cut off, as the answer is
@@ -260,12 +292,12 @@ class AnthropicDecoder(SseDecoder):
         if data.get("toolset_name"):
             own["toolsetName"] = data["toolset_name"]
         metadata = {"anthropic": own} if own else None
-        out.append(ToolCallEnd(data["id"], block.name, args, ran_there, metadata))
+        out.append(ToolCallEnd(block.id, block.name, args, ran_there, metadata))
 
     def _ran(self, block: _Block, out: list[ModelChunk]) -> None:
         data = block.data
         content = data.get("content")
-        inner: Any = _object(content).get("type")
+        inner: Any = object_of(content).get("type")
         own: dict[str, Any] = {"type": block.kind.replace("_", "-")}
         if _is_indirect(data.get("caller")):
             own["caller"] = data["caller"]
@@ -337,9 +369,9 @@ class AnthropicDecoder(SseDecoder):
 
     def fail(self, error: Any) -> ModelError:
         """Return the error for one that the provider sent in place of an answer."""
-        whole = _object(error)
+        whole = object_of(error)
         told: Any = whole.get("error", error)
-        known = _object(told) or {"message": str(told)}
+        known = object_of(told) or {"message": str(told)}
         kind = str(known.get("type"))
         status = _STATUS.get(kind)
         return ModelError(
@@ -351,12 +383,8 @@ class AnthropicDecoder(SseDecoder):
         )
 
 
-def _object(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
 def _is_indirect(caller: object) -> bool:
-    return bool(caller) and _object(caller).get("type") != "direct"
+    return bool(caller) and object_of(caller).get("type") != "direct"
 
 
 def _kept_container(container: Mapping[str, Any]) -> dict[str, Json]:
@@ -365,17 +393,18 @@ def _kept_container(container: Mapping[str, Any]) -> dict[str, Json]:
     kept: dict[str, Json] = {"type": CONTAINER, "id": container.get("id")}
     ends = container.get("expires_at")
     if isinstance(ends, str):
-        kept["expires_ms"] = int(datetime.fromisoformat(ends).timestamp() * 1000)
+        with suppress(ValueError):  # a container without an end is asked for while it may be there
+            kept["expires_ms"] = int(datetime.fromisoformat(ends).timestamp() * 1000)
     return kept
 
 
-def anthropic_usage(usage: Mapping[str, Any]) -> Usage:
+def anthropic_usage(said: Mapping[str, Any]) -> Usage:
     """Return the tokens that a message says it took; those kept before count as input.
 
     Where several model calls went into one message, those are added up.
     """
-    said, usage = usage, counts_of(usage)
-    parts = [counts_of(_object(item)) for item in usage.get("iterations") or ()]
+    usage = counts_of(said)
+    parts = [counts_of(item) for item in objects_in(usage.get("iterations"))]
     counted: list[Mapping[str, Any]] = [*parts] if len(parts) > 1 else [usage]
 
     def total(key: str) -> int | None:
@@ -389,7 +418,7 @@ def anthropic_usage(usage: Mapping[str, Any]) -> Usage:
     )
     read = total("cache_read_input_tokens")
     prompt = None if fresh is None else fresh + (written or 0) + (read or 0)
-    details: Mapping[str, Any] = usage.get("output_tokens_details") or {}
+    details = object_of(usage.get("output_tokens_details"))
     reasoning: int | None = details.get("thinking_tokens")
     text = None if output is None or reasoning is None else output - reasoning
     return Usage(

@@ -17,6 +17,7 @@ from mastra.models.chunks import (
     ReasoningSignature,
     RedactedReasoning,
 )
+from mastra.models.foreign_json import objects_in
 from mastra.models.messages import MessagePart, ReasoningPart, metadata_of
 
 __all__ = ["ThoughtKeeper", "thoughts_to_send"]
@@ -64,15 +65,15 @@ class ThoughtKeeper:
             self._think(thought, out)
         if self._field is None:
             # Some say what they think in the details alone.
-            for detail in delta.get("reasoning_details") or ():
+            for detail in objects_in(delta.get("reasoning_details")):
                 told = detail.get("text") or detail.get("summary")
                 if told:
                     self._tells_in_details = True
                     self._think(str(told), out)
-        for detail in delta.get("reasoning_details") or ():
+        for detail in objects_in(delta.get("reasoning_details")):
             self._absorb_detail(detail, out)
 
-        for block in delta.get("thinking_blocks") or ():
+        for block in objects_in(delta.get("thinking_blocks")):
             if block.get("data"):
                 out.append(RedactedReasoning(str(block["data"])))
             elif block.get("signature"):

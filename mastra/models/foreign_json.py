@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import orjson
 
-__all__ = ["counts_of", "encode_body", "read_json", "sendable", "words_of"]
+__all__ = [
+    "counts_of",
+    "encode_body",
+    "object_of",
+    "objects_in",
+    "read_json",
+    "sendable",
+    "words_of",
+]
 
 _HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 
@@ -37,14 +45,32 @@ def encode_body(body: object) -> bytes:
         return json.dumps(sendable(body), ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def counts_of(usage: Mapping[str, Any]) -> dict[str, Any]:
+def object_of(value: object) -> dict[str, Any]:
+    """Return an object that an answer may have; an empty one where something else stands there."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def objects_in(value: object) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a list that an answer may have, and nothing else that stands there.
+
+    What stands beside an answer (notes, sources, details) must not cost the answer.
+    """
+    if isinstance(value, dict):
+        yield cast("dict[str, Any]", value)
+    elif isinstance(value, list):
+        for item in cast("list[Any]", value):
+            if isinstance(item, dict):
+                yield cast("dict[str, Any]", item)
+
+
+def counts_of(usage: object) -> dict[str, Any]:
     """Return what a provider says it counted, as integers: `"3"` and `3.0` are 3.
 
     What is no number of things (text, NaN, a negative one) is left out, so that it counts as not
     told. Counts inside of others are read alike; lists stay as they are.
     """
     found: dict[str, Any] = {}
-    for key, value in usage.items():
+    for key, value in object_of(usage).items():
         if isinstance(value, Mapping):
             found[key] = counts_of(cast("Mapping[str, Any]", value))
         elif isinstance(value, list):

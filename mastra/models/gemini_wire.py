@@ -27,7 +27,7 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
-from mastra.models.foreign_json import counts_of
+from mastra.models.foreign_json import counts_of, object_of, objects_in
 from mastra.models.sse_decoder import SseDecoder
 
 __all__ = ["OWN", "GeminiDecoder"]
@@ -66,7 +66,9 @@ _KEPT: Final = (
 class GeminiDecoder(SseDecoder):
     """Pieces of a `GenerateContentResponse` to model chunks."""
 
-    __slots__ = ("_begun", "_cited", "_has_calls", "_kept", "_last_ran", "_reason", "_usage")
+    __slots__ = (
+        "_begun", "_cited", "_has_calls", "_kept", "_last_ran", "_reason", "_taken", "_usage",
+    )  # fmt: skip
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
         super().__init__(model_id, include_raw=include_raw)
@@ -75,6 +77,7 @@ class GeminiDecoder(SseDecoder):
         self._last_ran: tuple[str, str] | None = None
         """Id and name of the last tool that the provider ran."""
         self._cited: set[str] = set()
+        self._taken: set[str] = set()
         self._kept: dict[str, Any] = {}
         self._reason: str | None = None
         self._usage: Mapping[str, Any] = {}
@@ -92,7 +95,7 @@ class GeminiDecoder(SseDecoder):
             out.append(ResponseMetadata(event.get("responseId"), event.get("modelVersion") or None))
         candidates = event.get("candidates")
         if candidates:
-            self._candidate(candidates[0], out)
+            self._candidate(object_of(candidates[0]), out)
         elif _is_blocked(event):
             self._reason = "SAFETY"
             self._kept["promptFeedback"] = event["promptFeedback"]
@@ -103,7 +106,7 @@ class GeminiDecoder(SseDecoder):
     def _candidate(self, candidate: dict[str, Any], out: list[ModelChunk]) -> None:
         content = candidate.get("content")
         if content:
-            for part in content.get("parts") or ():
+            for part in objects_in(content.get("parts")):
                 self._part(part, out)
         if candidate.get("finishReason"):
             self._reason = candidate["finishReason"]
@@ -142,6 +145,8 @@ class GeminiDecoder(SseDecoder):
             out.append(BlockEnd("text", {OWN: {"thoughtSignature": signature}}))
 
     def _rare(self, part: dict[str, Any], out: list[ModelChunk]) -> None:
+        # Some say of each field that a part may have that it is not there.
+        part = {key: value for key, value in part.items() if value is not None}
         if "functionCall" in part:
             self._call(part, part["functionCall"], out)
         elif "executableCode" in part:
@@ -164,7 +169,8 @@ class GeminiDecoder(SseDecoder):
             data = part["inlineData"]
             signature = part.get("thoughtSignature")
             own = {OWN: {"thoughtSignature": signature}} if signature else None
-            out.append(FileChunk(data["data"], data["mimeType"], own))
+            media_type = data.get("mimeType") or "application/octet-stream"
+            out.append(FileChunk(data["data"], media_type, own))
         elif part and not part.get("thought"):
             out.append(ProviderItem(OWN, part))
 
@@ -173,14 +179,20 @@ class GeminiDecoder(SseDecoder):
         own: dict[str, Any] = {}
         if part.get("thoughtSignature"):
             own["thoughtSignature"] = part["thoughtSignature"]
-        if call.get("id"):
-            own["id"] = call["id"]
-        call_id = call.get("id") or f"call_{new_id()}"
-        text = self._args(call.get("args"), call["name"])
+        given: str = call.get("id") or ""
+        if not given or given in self._taken:
+            call_id = f"call_{new_id()}"
+        else:
+            own["id"] = call_id = given
+        self._taken.add(call_id)
+        name: str = call.get("name") or ""
+        if not name:
+            raise self.nameless()
+        text = self._args(call.get("args"), name)
         out += (
-            ToolCallStart(call_id, call["name"]),
+            ToolCallStart(call_id, name),
             ToolCallDelta(call_id, text),
-            ToolCallEnd(call_id, call["name"], text, provider_metadata={OWN: own} if own else None),
+            ToolCallEnd(call_id, name, text, provider_metadata={OWN: own} if own else None),
         )
 
     def _args(self, args: Any, name: str) -> str:
@@ -233,7 +245,7 @@ class GeminiDecoder(SseDecoder):
         )
 
     def _sources(self, grounding: dict[str, Any], out: list[ModelChunk]) -> None:
-        for chunk in grounding.get("groundingChunks") or ():
+        for chunk in objects_in(object_of(grounding).get("groundingChunks")):
             found: dict[str, Any] = chunk.get("web") or chunk.get("retrievedContext") or {}
             found = found or chunk.get("maps") or {}
             url, title = found.get("uri"), found.get("title")
@@ -271,8 +283,8 @@ class GeminiDecoder(SseDecoder):
         out.append(FinishChunk(reason, self._reason, _usage(self._usage), own))
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    said, usage = usage, counts_of(usage)
+def _usage(said: object) -> Usage:
+    usage = counts_of(said)
     prompt, of_tools = usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount")
     written, thought = usage.get("candidatesTokenCount"), usage.get("thoughtsTokenCount")
     if prompt is not None and of_tools:
@@ -284,7 +296,7 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         usage.get("totalTokenCount"),
         thought,
         usage.get("cachedContentTokenCount"),
-        raw=dict(said),
+        raw=dict(object_of(said)),
     )
 
 

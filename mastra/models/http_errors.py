@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from mastra.errors import ModelError
-from mastra.models.foreign_json import words_of
+from mastra.models.foreign_json import object_of, objects_in, words_of
 
 if TYPE_CHECKING:
     from mastra.models.http import HttpModel
@@ -53,21 +53,30 @@ def said_by(body: object) -> str | None:
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a provider asks to wait, if it does."""
-    exact = headers.get("retry-after-ms")
+    exact = _seconds(headers.get("retry-after-ms", ""), 1000)
     if exact is not None:
-        return _number(exact, 1000)
-    wanted = headers.get("retry-after")
-    if wanted is None:
-        return None
-    seconds = _number(wanted, 1)
-    return seconds if seconds is not None else _until(wanted)
+        return exact
+    wanted = headers.get("retry-after", "")
+    seconds = _seconds(wanted, 1)
+    return seconds if seconds is not None or not wanted else _until(wanted)
 
 
-def _number(text: str, divisor: float) -> float | None:
+def _seconds(text: str, divisor: float) -> float | None:
     try:
-        return float(text) / divisor
+        seconds = float(text) / divisor
     except ValueError:
         return None
+    return seconds if seconds >= 0 else None  # neither is a number that is none
+
+
+def _asked_in(body: object) -> float | None:
+    """Return the seconds to wait that an error of Google's asks for, which has no header."""
+    for said in objects_in(body):
+        for detail in objects_in(object_of(said.get("error")).get("details")):
+            delay = detail.get("retryDelay")
+            if isinstance(delay, str):
+                return _seconds(delay.removesuffix("s"), 1)
+    return None
 
 
 def _until(date: str) -> float | None:
@@ -77,7 +86,7 @@ def _until(date: str) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(date).timestamp() - now_ms() / 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -93,7 +102,9 @@ def refusal(
         body: The answer.
         reason: The words beside the status.
     """
-    said = said_by(_read(body)) or reason or "nothing"
+    parsed = _read(body)
+    said = said_by(parsed) or reason or "nothing"
+    wait = retry_after_of(headers)
     asked = headers.get("x-should-retry")
     return ModelError(
         explain_status(status, model.model_id, said, key=model.key_source, url=model.url),
@@ -102,7 +113,7 @@ def refusal(
         is_retryable=may_pass(status) if asked not in ("true", "false") else asked == "true",
         details={
             "url": model.url,
-            "retry_after_s": retry_after_of(headers),
+            "retry_after_s": _asked_in(parsed) if wait is None else wait,
             "request_id": headers.get("request-id") or headers.get("x-request-id"),
         },
     )

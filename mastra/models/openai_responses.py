@@ -26,8 +26,8 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
-from mastra.models.foreign_json import counts_of
-from mastra.models.openai_wire import usage_of
+from mastra.models.foreign_json import counts_of, object_of, objects_in
+from mastra.models.openai_wire import moment_of, usage_of
 from mastra.models.sse_decoder import SseDecoder
 
 __all__ = ["ResponsesDecoder"]
@@ -53,7 +53,10 @@ _ABOUT: Final = frozenset(("error", "id", "status", "type"))
 class ResponsesDecoder(SseDecoder):
     """Events of the responses API to model chunks."""
 
-    __slots__ = ("_calls", "_finish", "_has_calls", "_open", "_searches", "_taken")
+    __slots__ = (
+        "_calls", "_finish", "_has_calls", "_has_said", "_has_thought", "_open", "_searches",
+        "_taken",
+    )  # fmt: skip
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
         super().__init__(model_id, include_raw=include_raw)
@@ -65,6 +68,8 @@ class ResponsesDecoder(SseDecoder):
         """Searches for tools whose finds are still to come, each as an item of its own."""
         self._taken: set[str] = set()
         self._has_calls = False
+        self._has_said = self._has_thought = False
+        """Whether the item under way came in pieces."""
         self._finish: FinishChunk | None = None
 
     def event(self, event: dict[str, Any], out: list[ModelChunk]) -> None:
@@ -73,6 +78,7 @@ class ResponsesDecoder(SseDecoder):
         match kind:
             case "response.output_text.delta" | "response.refusal.delta":
                 if event["delta"]:
+                    self._has_said = True
                     out.append(TextDelta(event["delta"]))
             case "response.function_call_arguments.delta":
                 call_id = self._call_of(event)
@@ -80,6 +86,7 @@ class ResponsesDecoder(SseDecoder):
                     out.append(ToolCallDelta(call_id, event["delta"]))
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
                 if event["delta"]:
+                    self._has_thought = True
                     out.append(ReasoningDelta(event["delta"]))
             case "response.output_item.added":
                 self._item_added(event, event["item"], out)
@@ -91,30 +98,35 @@ class ResponsesDecoder(SseDecoder):
     def _rare(self, kind: str, event: dict[str, Any], out: list[ModelChunk]) -> None:
         match kind:
             case "response.created":
-                response = event["response"]
-                created = response.get("created_at")
-                out.append(
-                    ResponseMetadata(
-                        response.get("id"),
-                        response.get("model"),
-                        int(created * 1000) if created is not None else None,
-                    )
-                )
+                response = object_of(event.get("response"))
+                created = moment_of(response.get("created_at"))
+                out.append(ResponseMetadata(response.get("id"), response.get("model"), created))
             case "response.output_text.annotation.added":
-                self._annotated(event["annotation"], out)
+                self._annotated(object_of(event.get("annotation")), out)
             case "response.reasoning_summary_part.added":
                 if event.get("summary_index"):
                     out.append(ReasoningDelta("\n\n"))
             case "response.completed" | "response.incomplete":
                 self._end(event["response"], out)
             case "response.failed":
-                response = event["response"]
+                response = object_of(event.get("response"))
                 raise self.fail(response.get("error") or "it gave no reason")
             case "error":
                 raise self.fail(event.get("error") or event)
             case _:
                 if not kind and (event.get("error") or event.get("message")):
                     raise self.fail(event)
+                if event.get("object") == "response":
+                    self._at_once(event, out)
+
+    def _at_once(self, response: dict[str, Any], out: list[ModelChunk]) -> None:
+        """Take in a response of a server that does not stream."""
+        self._rare("response.created", {"response": response}, out)
+        for place, item in enumerate(objects_in(response.get("output"))):
+            self._item_done({"output_index": place}, item, out)
+        status = response.get("status")
+        kind = "response.failed" if status == "failed" else "response.completed"
+        self._rare(kind, {"response": response}, out)
 
     def _call_of(self, event: Mapping[str, Any]) -> str | None:
         # Servers that are compatible give some calls no item id, or the same one twice.
@@ -127,6 +139,8 @@ class ResponsesDecoder(SseDecoder):
     ) -> None:
         kind = item["type"]
         if kind == "function_call":
+            if not item.get("name"):
+                raise self.nameless()
             given = item.get("call_id") or item.get("id")
             call_id = given if given and given not in self._taken else f"call_{new_id()}"
             self._taken.add(call_id)
@@ -147,13 +161,23 @@ class ResponsesDecoder(SseDecoder):
                     self._item_added(event, item, out)
                 call_id = self._call_of({**event, "item_id": item.get("id")}) or item["call_id"]
                 owned = {self.provider: {"itemId": item["id"]}} if item.get("id") else None
-                arguments = item.get("arguments") or ""
+                arguments: Any = item.get("arguments") or ""
+                if not isinstance(arguments, str):
+                    arguments = orjson.dumps(arguments).decode()
                 call = ToolCallEnd(call_id, item["name"], arguments, provider_metadata=owned)
                 out.append(call)
             case "reasoning":
+                if not self._has_thought:
+                    told = [*objects_in(item.get("summary")), *objects_in(item.get("content"))]
+                    thought = "\n\n".join(str(part.get("text") or "") for part in told)
+                    out += [ReasoningDelta(thought)] if thought else []
+                self._has_thought = False
                 out.append(ReasoningSignature(orjson.dumps(item).decode()))
                 out.append(BlockEnd("reasoning"))
             case "message":
+                if not self._has_said:
+                    self._said_at_once(item, out)
+                self._has_said = False
                 kept = {"itemId": item.get("id"), "phase": item.get("phase")}
                 kept = {key: value for key, value in kept.items() if value}
                 out.append(BlockEnd("text", {self.provider: kept} if kept else None))
@@ -163,6 +187,15 @@ class ResponsesDecoder(SseDecoder):
                 self._ran(event, item, out)
             case _:
                 out.append(ProviderItem(self.provider, own[self.provider]["item"]))
+
+    def _said_at_once(self, item: dict[str, Any], out: list[ModelChunk]) -> None:
+        """Take in what a message says of which no piece came before."""
+        for part in objects_in(item.get("content")):
+            text = part.get("text") or part.get("refusal")
+            if text:
+                out.append(TextDelta(text))
+                for note in objects_in(part.get("annotations")):
+                    self._annotated(note, out)
 
     def _ran(self, event: Mapping[str, Any], item: dict[str, Any], out: list[ModelChunk]) -> None:
         """Take in what a tool of the provider's was asked and what it gave."""
@@ -193,7 +226,7 @@ class ResponsesDecoder(SseDecoder):
             out.append(ProviderItem(self.provider, item))
             return
         own = {self.provider: {"item": item}}
-        found = {"tools": [tool.get("name") for tool in item.get("tools") or ()]}
+        found = {"tools": [tool.get("name") for tool in objects_in(item.get("tools"))]}
         call_id = self._searches.pop(0)
         out.append(ProviderToolResult(call_id, "tool_search", found, provider_metadata=own))
 
@@ -216,7 +249,7 @@ class ResponsesDecoder(SseDecoder):
 
     def _end(self, response: dict[str, Any], out: list[ModelChunk]) -> None:
         reason: FinishReason = "tool-calls" if self._has_calls else "stop"
-        details: dict[str, Any] = response.get("incomplete_details") or {}
+        details = object_of(response.get("incomplete_details"))
         raw: str | None = details.get("reason")
         if raw is not None:
             reason = _INCOMPLETE.get(raw, "other")
@@ -273,16 +306,16 @@ def _asked_and_given(item: Mapping[str, Any]) -> tuple[Any, Any]:
             return {}, {"status": item.get("status"), **kept}
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    said, usage = usage, counts_of(usage)
-    read: Mapping[str, Any] = usage.get("input_tokens_details") or {}
-    written: Mapping[str, Any] = usage.get("output_tokens_details") or {}
+def _usage(said: object) -> Usage:
+    usage = counts_of(said)
+    read = object_of(usage.get("input_tokens_details"))
+    written = object_of(usage.get("output_tokens_details"))
     return usage_of(
         usage.get("input_tokens"),
         usage.get("output_tokens"),
         usage.get("total_tokens"),
         read.get("cached_tokens") or 0,
         written.get("reasoning_tokens") or 0,
-        dict(said),
+        dict(object_of(said)),
         read.get("cache_write_tokens"),
     )

@@ -7,7 +7,7 @@ objects for each token costs more than everything else together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mastra.ids import new_id
 from mastra.jsonable import Json
@@ -26,10 +26,10 @@ from mastra.models.chunks import (
     ToolCallStart,
     Usage,
 )
-from mastra.models.foreign_json import counts_of
+from mastra.models.foreign_json import counts_of, object_of, objects_in
 from mastra.models.sse_decoder import SseDecoder
 
-__all__ = ["ChatDecoder", "finish_reason_of", "usage_from", "usage_of"]
+__all__ = ["ChatDecoder", "finish_reason_of", "moment_of", "usage_from", "usage_of"]
 
 _REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -53,23 +53,23 @@ def finish_reason_of(raw: str | None) -> FinishReason:
     return "unknown" if raw is None else _REASONS.get(raw, "other")
 
 
-def usage_from(usage: Mapping[str, Any]) -> Usage:
+def usage_from(said: object) -> Usage:
     """Return the tokens that a chat completion says it took."""
-    said, usage = usage, counts_of(usage)
+    usage = counts_of(said)
     prompt: int | None = usage.get("prompt_tokens")
     completion: int | None = usage.get("completion_tokens")
     total: int | None = usage.get("total_tokens")
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
-    read: Mapping[str, Any] = usage.get("prompt_tokens_details") or {}
-    written: Mapping[str, Any] = usage.get("completion_tokens_details") or {}
+    read = object_of(usage.get("prompt_tokens_details"))
+    written = object_of(usage.get("completion_tokens_details"))
     reasoning = written.get("reasoning_tokens") or 0
     if reasoning and completion is not None and total == (prompt or 0) + completion + reasoning:
         completion += reasoning  # some count thinking beside the answer, as their total tells
     cached = _first(read, "cached_tokens") or _first(usage, *_CACHED) or 0
     kept = _first(read, "cache_write_tokens", "cache_creation_tokens")
     kept = kept or _first(usage, "cache_creation_input_tokens")
-    return usage_of(prompt, completion, total, cached, reasoning, dict(said), kept)
+    return usage_of(prompt, completion, total, cached, reasoning, dict(object_of(said)), kept)
 
 
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
@@ -111,12 +111,15 @@ def usage_of(
 class ChatDecoder(SseDecoder):
     """Chat completion chunks to model chunks."""
 
-    __slots__ = ("_begun", "_calls", "_has_choice", "_ran", "_raw_reason", "_thoughts", "_usage")
+    __slots__ = (
+        "_begun", "_calls", "_has_choice", "_index", "_ran", "_raw_reason", "_thoughts", "_usage",
+    )  # fmt: skip
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
         super().__init__(model_id, include_raw=include_raw)
         self._begun = False
         self._has_choice = False
+        self._index: Any = None
         self._calls: CallAssembly | None = None
         self._thoughts: ThoughtKeeper | None = None
         self._ran: dict[int, str] | None = None
@@ -136,8 +139,13 @@ class ChatDecoder(SseDecoder):
             self._begin(event, out)
         choices = event.get("choices")
         if choices:
+            choice = choices[0]
             self._has_choice = True
-            self._choice(choices[0], out)
+            index = choice.get("index")
+            if self._index is None:
+                self._index = index
+            if index is None or index == self._index:  # of several answers the first
+                self._choice(choice, out)
         elif "choices" not in event and not _REFUSING.isdisjoint(event):
             raise self.fail(event)
         if "usage" in event or "timings" in event:
@@ -161,7 +169,7 @@ class ChatDecoder(SseDecoder):
                 self._rest_of(delta, out)
         reason = choice.get("finish_reason")
         if reason:
-            self._raw_reason = reason
+            self._raw_reason = str(reason)
             if reason == "error":
                 raise self.fail(choice.get("error") or "it ended with an error")
 
@@ -183,7 +191,7 @@ class ChatDecoder(SseDecoder):
             ResponseMetadata(
                 event.get("id") or None,
                 event.get("model") or None,
-                int(created * 1000) if isinstance(created, (int, float)) else None,
+                moment_of(created),
             )
         )
 
@@ -194,27 +202,33 @@ class ChatDecoder(SseDecoder):
             keeper.absorb(delta, out)
         if delta.get("refusal"):
             self._say(delta["refusal"], out)
-        for call in delta.get("tool_calls") or ():
+        for call in objects_in(delta.get("tool_calls")):
             self._call(call, out)
         if delta.get("function_call"):
             # The form before there were several calls.
             self._call({"index": 0, "function": delta["function_call"]}, out)
-        for note in delta.get("annotations") or ():
+        for note in objects_in(delta.get("annotations")):
             self._annotated(note, out)
         for image in delta.get("images") or ():
             self._image(image, out)
-        for tool in delta.get("executed_tools") or ():
+        for tool in objects_in(delta.get("executed_tools")):
             self._executed(tool, out)
 
-    def _parts(self, parts: list[dict[str, Any]], out: list[ModelChunk]) -> None:
+    def _parts(self, parts: Any, out: list[ModelChunk]) -> None:
         """Take content in parts, as Mistral sends it."""
-        for part in parts:
+        if isinstance(parts, list):
+            for item in cast("list[Any]", parts):
+                if isinstance(item, str) and item:
+                    self._say(item, out)
+        elif not isinstance(parts, dict):
+            self._say(str(parts), out)
+        for part in objects_in(cast("object", parts)):
             if part.get("type") == "thinking":
                 keeper = self._thoughts or ThoughtKeeper(self.provider)
                 self._thoughts = keeper
-                thought: Any = part["thinking"]
+                thought: Any = part.get("thinking")
                 if not isinstance(thought, str):
-                    thought = "".join(str(item.get("text", "")) for item in thought)
+                    thought = "".join(str(item.get("text") or "") for item in objects_in(thought))
                 keeper.absorb({"thinking": thought}, out)
             elif part.get("text"):
                 self._say(part["text"], out)
@@ -222,11 +236,11 @@ class ChatDecoder(SseDecoder):
     def _call(self, piece: dict[str, Any], out: list[ModelChunk]) -> None:
         if self._thoughts is not None:
             self._thoughts.end(out)
-        calls = self._calls = self._calls or CallAssembly(self.model_id)
+        calls = self._calls = self._calls or CallAssembly(self.provider)
         calls.absorb(piece, out)
 
     def _annotated(self, note: dict[str, Any], out: list[ModelChunk]) -> None:
-        cited: dict[str, Any] = note.get("url_citation") or note
+        cited = object_of(note.get("url_citation")) or note
         if cited.get("url"):
             own: dict[str, Any] = {self.provider: note}
             title = cited.get("title")
@@ -237,14 +251,15 @@ class ChatDecoder(SseDecoder):
         known = self._ran = self._ran or {}
         found: list[Any] = event.get("search_results") or event.get("citations") or []
         for place, item in enumerate(found):
-            url = item if isinstance(item, str) else item.get("url")
+            told = object_of(item)
+            url = item if isinstance(item, str) else told.get("url")
             if url and known.get(-1 - place) != url:
                 known[-1 - place] = url
-                title = None if isinstance(item, str) else item.get("title")
-                out.append(SourceChunk(url, url, title))
+                out.append(SourceChunk(url, url, told.get("title")))
 
-    def _image(self, image: dict[str, Any], out: list[ModelChunk]) -> None:
-        url = str((image.get("image_url") or image).get("url") or "")
+    def _image(self, image: Any, out: list[ModelChunk]) -> None:
+        held: Any = object_of(image).get("image_url") or image
+        url = str(object_of(held).get("url") or held or "")
         head, _, data = url.partition(";base64,")
         if data:
             out.append(FileChunk(data, head.removeprefix("data:")))
@@ -261,12 +276,12 @@ class ChatDecoder(SseDecoder):
             out.append(ToolCallEnd(call_id, name, args, provider_executed=True))
         if "output" not in tool:
             return
-        found: dict[str, Any] = tool.get("search_results") or {}
+        found = object_of(tool.get("search_results"))
         own: dict[str, Any] = {self.provider: tool}
         out.append(ProviderToolResult(call_id, name, tool["output"], provider_metadata=own))
         out += [
             SourceChunk(item["url"], item["url"], item.get("title"))
-            for item in found.get("results") or ()
+            for item in objects_in(found.get("results"))
             if item.get("url")
         ]
 
@@ -280,19 +295,34 @@ class ChatDecoder(SseDecoder):
             raise self.empty()
         if self._thoughts is not None:
             self._thoughts.end(out, is_last=True)
-        if self._calls is not None:
-            self._calls.finish(out)
+        if self._calls is not None and self._calls.lacks_name:
+            raise self.nameless()
+        has_calls = self._calls is not None and self._calls.finish(out)
         self.done = True
         reason = finish_reason_of(self._raw_reason)
-        if self._calls is not None and reason in ("stop", "other", "unknown"):
+        if has_calls and reason in ("stop", "other", "unknown"):
             # Some compatible servers say "stop" after a tool call.
             reason = "tool-calls"
         out.append(FinishChunk(reason, self._raw_reason, self._usage or Usage()))
 
 
-def _from_timings(timings: Mapping[str, Any]) -> Usage | None:
+_LAST_MOMENT_S: Final = 253_402_300_799
+"""The end of the year 9999."""
+
+
+def moment_of(seconds: object) -> int | None:
+    """Return a time that a provider gives in seconds since 1970, in milliseconds.
+
+    `None` where it is none that a calendar has.
+    """
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds <= _LAST_MOMENT_S:
+        return None
+    return int(seconds * 1000)
+
+
+def _from_timings(timings: Any) -> Usage | None:
     counts = counts_of(timings)
     prompt, completion = counts.get("prompt_n"), counts.get("predicted_n")
     if prompt is None or completion is None:
         return None
-    return usage_of(prompt, completion, prompt + completion, 0, 0, dict(timings))
+    return usage_of(prompt, completion, prompt + completion, 0, 0, dict(object_of(timings)))

@@ -7,6 +7,7 @@ of characters. An error in any of its forms is an error.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -15,13 +16,15 @@ import orjson
 
 from mastra.errors import ModelError
 from mastra.models.chunks import ModelChunk, RawChunk
-from mastra.models.foreign_json import read_json, words_of
+from mastra.models.foreign_json import objects_in, read_json, sendable, words_of
 
 __all__ = ["SseDecoder", "may_pass"]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _FOREIGN_LIMIT: Final = 4096
 """Bytes kept of a body that is no event stream, for the error."""
+_ANSWER_LIMIT: Final = 1 << 26
+"""Bytes of an answer that comes whole, in place of a stream."""
 _FIELDS: Final = (b"id", b"retry", b"data", b"event")
 
 
@@ -52,8 +55,8 @@ class SseDecoder(ABC):
     """
 
     __slots__ = (
-        "_event", "_foreign", "_held", "_is_first", "_rest", "done", "include_raw", "model_id",
-        "raw_event",
+        "_event", "_foreign", "_foreign_size", "_held", "_is_first", "_rest", "done", "include_raw",
+        "model_id", "raw_event",
     )  # fmt: skip
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
@@ -67,8 +70,10 @@ class SseDecoder(ABC):
         self._event = b""
         self._held = b""
         """Data of an event under way that is not whole yet."""
-        self._foreign = b""
-        """The beginning of what is no event stream."""
+        self._foreign: list[bytes] = []
+        """Lines that are no event stream: all of an answer that is not streamed, or the beginning
+        of something else."""
+        self._foreign_size = 0
 
     @property
     def provider(self) -> str:
@@ -136,7 +141,7 @@ class SseDecoder(ABC):
             raise self.fail(parsed)
         if parsed.__class__ is dict:
             self.event(parsed, out)
-        elif parsed is not None:
+        elif parsed:  # with nothing in it, a sign of life
             raise self.fail(parsed)
 
     def _other(self, line: bytes) -> None:
@@ -144,8 +149,12 @@ class SseDecoder(ABC):
         name, _, value = line.partition(b":")
         if name == b"event":
             self._event = value.strip()
-        elif name and name not in _FIELDS and len(self._foreign) < _FOREIGN_LIMIT:
-            self._foreign += line[:_FOREIGN_LIMIT] + b"\n"
+        elif name and name not in _FIELDS:
+            first = (self._foreign or [line])[0].lstrip()[:1]
+            limit = _ANSWER_LIMIT if first in (b"{", b"[") else _FOREIGN_LIMIT
+            if self._foreign_size < limit:
+                self._foreign.append(line[:limit])
+                self._foreign_size += len(line)
 
     def _broken(self) -> None:
         held = self._held.strip()
@@ -172,24 +181,37 @@ class SseDecoder(ABC):
         if self._held.lstrip()[:1] not in {b"", b"{"} and not self.is_complete():
             self._broken()  # words, and not the beginning of a chunk
         if not self.is_complete():
-            if self._foreign:
-                raise self._no_stream()
-            raise self.cut()
-        self.finish(out)
+            if not self._foreign:
+                raise self.cut()
+            self._not_streamed(out)
+        if not self.done:
+            self.finish(out)
         return out
 
-    def _no_stream(self) -> ModelError:
-        """Return the error for a body that is no event stream: an error's JSON, a web page."""
+    def _not_streamed(self, out: list[ModelChunk]) -> None:
+        """Take in a body that is no event stream: an answer that came whole, an error, a web page.
+
+        Raises:
+            ModelError: It is no answer.
+        """
+        body = b"\n".join(self._foreign)
         try:
-            parsed: Any = read_json(self._foreign)
+            parsed: Any = json.loads(body.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             parsed = None
-        if isinstance(parsed, list) and parsed:
-            parsed = cast("list[Any]", parsed)[0]
-        if isinstance(parsed, dict):
-            return self.fail(cast("dict[str, Any]", parsed))
-        return ModelError(
-            f"{self.model_id} did not stream an answer. It said: {_cut(self._foreign)}",
+        for item in objects_in(parsed):
+            said = sendable(item)
+            self.raw_event = json.dumps(item).encode()
+            self.event(said, out)
+            if self.include_raw:
+                out.append(RawChunk(said))
+        if self.done or self.is_complete():
+            return
+        found = next(objects_in(parsed), None)
+        if found is not None:
+            raise self.fail(found)
+        raise ModelError(
+            f"{self.model_id} did not stream an answer. It said: {_cut(body)}",
             model_id=self.model_id,
             code="MODEL_RESPONSE_INVALID",
         )
@@ -230,6 +252,14 @@ class SseDecoder(ABC):
             status_code=code if isinstance(code, int) and 400 <= code < 600 else None,
             is_retryable=may_pass(code) or may_pass(kind),
             details={"code": code, "type": kind},
+        )
+
+    def nameless(self) -> ModelError:
+        """Return the error for a tool call without a tool."""
+        return ModelError(
+            f"{self.model_id} asked for a tool without saying which.",
+            model_id=self.model_id,
+            code="MODEL_RESPONSE_INVALID",
         )
 
     def empty(self) -> ModelError:
