@@ -26,6 +26,7 @@ __all__ = [
     "ID",
     "IDS",
     "ID_PATTERN",
+    "JSON_SCHEMA",
     "LIST",
     "LIST_OR_FUNCTION",
     "MAPPING",
@@ -172,6 +173,19 @@ def _is_schema(value: Any) -> bool:
     )
 
 
+def _is_plain(value: Any) -> bool:
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, Mapping):
+            left += cast("Mapping[str, Any]", item).values()
+        elif isinstance(item, (list, tuple)):
+            left += cast("Sequence[Any]", item)
+        elif item is not None and not isinstance(item, (str, int, float)):
+            return False
+    return True
+
+
 def either(first: Form, second: Form) -> Form:
     """Return the form of what one of two takes."""
     return Form(
@@ -252,6 +266,10 @@ TEXTS: Final = Form(
     lambda value: _is_list(value) and all(isinstance(item, str) for item in value),
 )
 SCHEMA: Final = Form("a type that pydantic can validate, such as a model's class", _is_schema)
+JSON_SCHEMA: Final = Form(
+    "a JSON Schema, in which are texts, numbers, lists and dicts and no types of Python",
+    lambda value: isinstance(value, Mapping) and _is_plain(value),
+)
 CLOCK: Final = having("a clock, such as mastra.testing.FakeClock()", "now", "sleep")
 TIME: Final = having("a clock, such as mastra.testing.FakeClock()", "now")
 """For whoever reads the time and waits for nothing."""

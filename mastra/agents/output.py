@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Generic, Literal, TypeVar, cast
@@ -13,12 +14,18 @@ from pydantic.errors import PydanticUserError
 
 from mastra.agents.answer_json import json_in, json_start, without_thoughts
 from mastra.errors import ConfigError, ModelError
-from mastra.given import FLAG, MAPPING, SCHEMA, TEXT, check_given, either, one_of
+from mastra.given import FLAG, JSON_SCHEMA, SCHEMA, TEXT, check_given, either, one_of
 from mastra.jsonable import Json
 from mastra.models.base import ResponseFormat
 from mastra.models.openai_schema import strict_form
 from mastra.models.resolve import MODEL, ModelInput
-from mastra.models.schema_parts import is_object, leaves_out, resolved, without_nulls
+from mastra.models.schema_parts import (
+    is_object,
+    leaves_out,
+    resolved,
+    without_nulls,
+    without_text,
+)
 from mastra.names import python_names, python_options, snake
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
 
@@ -33,7 +40,7 @@ _OF_ITSELF: Final = re.compile(r"#(/(?!\$defs/|definitions/)|$)")
 
 
 _FORMS: Final = {
-    "schema": either(SCHEMA, MAPPING),
+    "schema": either(SCHEMA, JSON_SCHEMA),
     "model": MODEL,
     "instructions": TEXT,
     "error_strategy": one_of("strict", "warn", "fallback"),
@@ -172,6 +179,8 @@ def _moved(node: Any) -> Any:
 
 
 _GROWTH: Final = 64
+_CUT_OFF: Final = ("", '"', "{", "[")
+"""How text begins that says nothing, or is JSON that does not end."""
 
 
 class OutputReader:
@@ -225,11 +234,16 @@ class OutputReader:
         """
         mismatch: SchemaMismatch | None = None
         for data in json_in(text):
-            for given in self._unwrapped(data):
+            for given in self._readings(data):
                 try:
                     return self._output.validator.load(given)
                 except SchemaMismatch as error:
                     mismatch = mismatch or error
+        plain = without_thoughts(text).strip()
+        if mismatch is None and self._wraps and plain[:1] not in _CUT_OFF:
+            # One word of several, a date: models that are not held to JSON write it as it is.
+            with suppress(SchemaMismatch):
+                return self._output.validator.load(plain)
         if mismatch is None:
             raise ModelError(
                 f"Structured output validation failed: the answer is not JSON: {text[:200]!r}.",
@@ -242,6 +256,16 @@ class OutputReader:
             code="STRUCTURED_OUTPUT_INVALID",
             details={"issues": mismatch.issues, "text": text[:1000]},
         ) from None
+
+    def _readings(self, data: Any) -> Iterator[Any]:
+        """Yield what may be the object: as it is, then with what was given as JSON text read."""
+        schema = self._output.json_schema
+        found = self._unwrapped(data)
+        yield from found
+        for given in found:
+            read = without_text(given, schema, schema)
+            if read != given:
+                yield self._given(read)
 
     def _unwrapped(self, data: Any) -> list[Any]:
         """Return what may be the object: what is in the wrapping, or all of it."""

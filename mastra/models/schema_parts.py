@@ -8,11 +8,12 @@ from urllib.parse import unquote
 
 import orjson
 
-from mastra.jsonable import Json
+from mastra.jsonable import Json, load_json
 
 __all__ = [
     "COMBINED", "as_object", "branches_of", "input_schema", "is_moderate", "is_object", "kind_of",
     "kinds_of", "leaves_out", "resolved", "said", "takes_null", "with_words", "without_nulls",
+    "without_text",
 ]  # fmt: skip
 
 COMBINED: Final = ("anyOf", "oneOf", "allOf")
@@ -227,6 +228,44 @@ def without_nulls(value: Any, schema: Any, root: Mapping[str, Any]) -> Json:
         return _Nulls(root).without(value, schema)
     except _TooLargeError:
         return value
+
+
+def without_text(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
+    """Return a value with the lists and objects in it that were given as JSON text.
+
+    Models write `"[1, 2]"` where a schema asks for a list. What may be text stays text.
+
+    Args:
+        value: What the model gave.
+        schema: Of the value.
+        root: Where the definitions are.
+    """
+    found = resolved(schema, root)
+    several = [resolved(item, root) for item in branches_of(found)] or [found]
+    kinds = [kind for item in several for kind in kinds_of(item)]
+    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"} and "string" not in kinds:
+        try:
+            told: Any = load_json(value)
+        except ValueError:
+            return value
+        if kind_of(told) not in kinds:
+            return value
+        value = told
+    fitting = next((item for item in several if kind_of(value) in kinds_of(item)), {})
+    if isinstance(value, Mapping):
+        properties = as_object(fitting.get("properties"))
+        more = fitting.get("additionalProperties")
+        return {
+            key: without_text(item, properties.get(key, more), root)
+            for key, item in cast("Mapping[str, Any]", value).items()
+        }
+    if isinstance(value, list):
+        first: Sequence[Any] = fitting.get("prefixItems") or ()
+        return [
+            without_text(item, first[at] if at < len(first) else fitting.get("items"), root)
+            for at, item in enumerate(cast("list[Any]", value))
+        ]
+    return value
 
 
 class _TooLargeError(Exception):

@@ -6,16 +6,18 @@ What the tool raises is raised.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import pydantic_core
 
 from mastra.errors import SerializationError
 from mastra.jsonable import Json, to_jsonable
+from mastra.models.schema_parts import without_nulls, without_text
 from mastra.schema import Schema, SchemaMismatch
 
-__all__ = ["error_result", "is_error_result"]
+__all__ = ["as_meant", "error_result", "is_error_result", "load_input"]
 
 
 def error_result(
@@ -65,9 +67,32 @@ def is_error_result(value: object) -> bool:
     return known.get("error") is True and "validationErrors" in known
 
 
-def load_input(tool_id: str, schema: Schema[Any], value: object) -> tuple[Any, Json | None]:
-    """Return the validated input, or what is wrong with it."""
+def load_input(
+    tool_id: str, schema: Schema[Any], value: object, json_schema: Callable[[], Mapping[str, Any]]
+) -> tuple[Any, Json | None]:
+    """Return the validated input, or what is wrong with it.
+
+    What models often write of a schema is read as it is meant, where it does not fit as it is: a
+    list or an object that is given as JSON text, `null` for a field that is left out.
+
+    Args:
+        tool_id: Whose.
+        schema: What it takes.
+        value: What was given.
+        json_schema: Returns the JSON Schema of what it takes.
+    """
     try:
         return schema.load(value), None
     except SchemaMismatch as mismatch:
+        meant = as_meant(value, json_schema())
+        if meant is not value:
+            with suppress(SchemaMismatch):
+                return schema.load(meant), None
         return None, error_result(tool_id, mismatch, value)
+
+
+def as_meant(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return what was given for a schema, as models mean it; the value itself where it fits."""
+    read = without_text(value, schema, schema)
+    found = without_nulls(read, schema, schema)
+    return value if found == value else found

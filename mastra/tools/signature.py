@@ -107,7 +107,7 @@ def read_signature(
     data = _taking_all(function, data, context)
     takes = hints.get(data[0].name) if data else None
     filled = _in_order(parameters, {**_filled_by_context(context), **_filled_whole(data)})
-    return Signature(_awaited(function, filled, None), takes, hints.get("return"))
+    return Signature(_awaited(function, filled, None), takes, _given(function, hints))
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -227,6 +227,16 @@ def _filled_by_context(context: list[inspect.Parameter]) -> dict[str, _Source]:
     return {item.name: lambda _, ctx: ctx for item in context}
 
 
+def _given(function: Callable[..., Any], hints: Mapping[str, Any]) -> Any:
+    """Return what a function gives: a list, where it yields one thing after the other."""
+    gives = hints.get("return")
+    inner = inner_of(function)
+    if not (inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)):
+        return gives
+    items = typing.get_args(gives)
+    return list[items[0]] if items else None
+
+
 # -- a field for each parameter ------------------------------------------------------------------
 
 
@@ -236,7 +246,7 @@ def _spread(
     context: list[inspect.Parameter],
     hints: Mapping[str, Any],
 ) -> Signature:
-    gives = hints.get("return")
+    gives = _given(function, hints)
     data = [item for item in parameters if item not in context]
     by_context = _filled_by_context(context)
     if len(data) == 1 and not _is_variadic(data[0]) and _is_model(hints.get(data[0].name)):
@@ -419,8 +429,14 @@ def _awaited(function: Callable[..., Any], filled: _Filled, more: _More | None) 
     if is_async:
         return call
 
+    def whole(value: Any, ctx: ToolContext) -> Any:
+        result = call(value, ctx)
+        return list(cast("Any", result)) if inspect.isgenerator(result) else result
+
     async def in_thread(value: Any, ctx: ToolContext) -> Any:
-        result = await run_in_thread(call, value, ctx)
+        result = await run_in_thread(whole, value, ctx)
+        if inspect.isasyncgen(result):
+            return [item async for item in cast("Any", result)]
         return await result if inspect.isawaitable(result) else result
 
     return in_thread

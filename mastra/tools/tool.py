@@ -21,7 +21,17 @@ from typing import (
 from mastra.errors import ConfigError, ToolApprovalError, ValidationError
 from mastra.extras import tell_if_called
 from mastra.failures import call_user
-from mastra.given import FLAG, FUNCTION, MAPPING, TEXT, check_given
+from mastra.given import (
+    FLAG,
+    FUNCTION,
+    JSON_SCHEMA,
+    MAPPING,
+    SCHEMA,
+    TEXT,
+    check_given,
+    either,
+    shown,
+)
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
 from mastra.models.schema_parts import resolved
@@ -29,7 +39,7 @@ from mastra.names import caller_namespace, python_names, python_options
 from mastra.schema import Schema, SchemaMismatch, schema_of
 from mastra.tools.approval import asks_approval
 from mastra.tools.content import content_to_json
-from mastra.tools.execute import error_result, is_error_result, load_input
+from mastra.tools.execute import as_meant, error_result, is_error_result, load_input
 from mastra.tools.signature import Call, describe, name_of, read_signature
 from mastra.tools.tool_context import ToolContext
 
@@ -166,9 +176,7 @@ class Tool(Generic[In, Out]):
             raise ConfigError(f"Tool {self.id!r} has no function: its client runs it.")
         if ctx is not None and self.request_context_schema is not None:
             self._check_request(self.request_context_schema, ctx)
-        value, problem = load_input(
-            self.id, self.input_schema, {} if input_data is None else input_data
-        )
+        value, problem = self.load_input({} if input_data is None else input_data)
         if problem is not None:
             return problem
         if ctx is None:
@@ -188,6 +196,12 @@ class Tool(Generic[In, Out]):
             return self.output_schema.load(result)
         except SchemaMismatch as mismatch:
             return error_result(self.id, mismatch, result, what="output")
+
+    def load_input(self, given: Any) -> tuple[Any, Json | None]:
+        """Return what the tool takes out of what was given, or what is wrong with it."""
+        if self.parameters is not None:
+            given = as_meant(given, self.parameters)
+        return load_input(self.id, self.input_schema, given, lambda: self.input_json_schema)
 
     def _check_request(self, schema: Schema[Any], ctx: ToolContext) -> None:
         try:
@@ -290,6 +304,7 @@ def create_tool(
         takes = found.input_type if input_schema is None else input_schema
     parameters: dict[str, Json] | None = None
     if isinstance(takes, Mapping):
+        check_given(f"Tool {id!r}", {"input_schema": takes}, {"input_schema": _TAKES})
         # A JSON Schema is shown to the model and not checked: pydantic cannot read one.
         parameters, takes = dict(cast("Mapping[str, Json]", takes)), None
     return Tool(
@@ -415,8 +430,21 @@ def as_tool(value: ToolInput) -> Tool[Any, Any]:
     """
     if isinstance(value, Tool):
         return cast("Tool[Any, Any]", value)
+    if isinstance(value, type):
+        _check_decorated(value)
     if callable(value):
         return _from_function(value, {}, {})
+    place = _PLACES.get(type(value).__name__, "")
     raise ConfigError(
-        f"{value!r} is not a tool: give a tool made by create_tool or @tool, or a function."
+        f"{shown(value)} is not a tool: give a tool made by create_tool or @tool, or a function."
+        f"{place}"
     )
+
+
+_TAKES: Final = either(SCHEMA, JSON_SCHEMA)
+_PLACES: Final = {
+    "Agent": " An agent belongs in `agents={…}`, which makes a tool of it.",
+    "Workflow": " A workflow belongs in `workflows={…}`, which makes a tool of it.",
+    "MCPClient": " The tools of MCP servers are `tools=await client.list_tools()`.",
+}
+"""Where else things belong that are taken for tools, by their classes."""

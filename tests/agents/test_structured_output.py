@@ -4,8 +4,10 @@ with an answer that does not fit."""
 from __future__ import annotations
 
 import logging
+from datetime import date
+from enum import Enum
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
@@ -220,3 +222,44 @@ async def test_elements_are_those_of_the_last_answer() -> None:
     stream = subject.stream("q", structured_output=list[int])
     found = [element async for element in stream.element_stream]
     assert found[-3:] == await stream.object() == [4, 5, 6]
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        (Literal["yes", "no"], "yes", "yes"),
+        (Colour, "\n red \n", Colour.RED),
+        (date, "2024-05-06", date(2024, 5, 6)),
+        (str, "<think>Hm.</think>Hello", "Hello"),
+        (list[int] | None, "[1]", [1]),
+        (Plan, dump_json(PLAN).decode(), Plan(city="Rome", stops=["Forum", "Trastevere"])),
+        (Plan, '{"city": "Rome", "stops": "[\\"Forum\\"]"}', Plan(city="Rome", stops=["Forum"])),
+        (
+            list[Plan],
+            '["{\\"city\\": \\"Rome\\", \\"stops\\": []}"]',
+            [Plan(city="Rome", stops=[])],
+        ),
+    ],
+)
+async def test_an_answer_is_read_as_it_is_meant(schema: Any, text: str, value: Any) -> None:
+    assert (await agent(text).generate("q", structured_output=schema)).object == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (Literal["yes", "no"], "maybe"),
+        (str, '{"value": "cut o'),
+        (str, '"cut o'),
+        (str, ""),
+        (int, "many"),
+        (list[str], "none"),
+    ],
+)
+async def test_words_that_do_not_fit_are_no_object(schema: Any, text: str) -> None:
+    with pytest.raises(ModelError, match="not JSON"):
+        await agent(text).generate("q", structured_output=schema)

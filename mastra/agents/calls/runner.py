@@ -37,7 +37,7 @@ from mastra.stream.writer import DONE, custom_type
 from mastra.threads import HomeLoop
 from mastra.tools.approval import asks_approval
 from mastra.tools.content import content_to_json
-from mastra.tools.execute import error_result, is_error_result, load_input
+from mastra.tools.execute import error_result, is_error_result
 from mastra.tools.tool import Tool
 from mastra.tools.tool_context import AgentCall, ToolContext, ToolSuspend
 
@@ -295,7 +295,7 @@ class CallRunner:
         run = self._run
         # A tool's own function knows best; a plain yes or no of it can only add to the call's.
         if callable(tool.require_approval):
-            value, problem = load_input(tool.id, tool.input_schema, call.args)
+            value, problem = tool.load_input(call.args)
             # Input that is not valid never reaches the tool, so there is nothing to ask.
             return problem is None and await asks_approval(tool, value, run.context)
         if tool.require_approval:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mastra.agents.chunks import (
@@ -389,6 +390,9 @@ def _requested(chunk: ToolCallEnd) -> RequestedCall:
     text = chunk.args_text.strip()
     try:
         args: Any = load_json(text) if text else {}
+        if isinstance(args, str) and args.lstrip()[:1] == "{":  # an object as JSON text, once more
+            with suppress(ValueError):
+                args = load_json(args)
     except ValueError:
         args = chunk.args_text
         is_json = False
