@@ -50,6 +50,14 @@ _OTHER = {
     "schema": "structured_output",
     "system_prompt": "instructions",
     "prompt": "messages",
+    "llm": "model",
+    "base_url": "url",
+    "name": "id",
+    "storage": "store",
+    "parameters": "input_schema",
+    "args_schema": "input_schema",
+    "handler": "execute",
+    "func": "execute",
     "lib_sql_store": "SQLStorage",
     "postgres_store": "SQLStorage",
     "thread": "memory",
@@ -114,7 +122,40 @@ def hint(unknown: Iterable[object], known: Iterable[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only for whoever has made a mistake
 
     near = [repr(name) for one in wrong for name in get_close_matches(one, names, 1, 0.7)]
-    return f" Did you mean {', '.join(near)}?" if near else ""
+    if near:
+        return f" Did you mean {', '.join(near)}?"
+    inside = [text for name in wrong if (text := _inside(name, names))]
+    return f" {inside[0]}" if inside else ""
+
+
+_SETTINGS: Final = frozenset((
+    "temperature", "max_tokens", "max_output_tokens", "top_p", "top_k", "seed", "stop",
+    "timeout", "max_retries",
+))  # fmt: skip
+"""What is said of a model's answers, in whatever call."""
+
+
+def _inside(name: str, known: list[str]) -> str:
+    """Return where an option belongs that is taken, but not here; nothing where it is none."""
+    spelled = _WORD.sub("_", name).lower()
+    if spelled == "options" and "last_messages" in known:
+        return "Give what is in it one by one: Memory(last_messages=…, semantic_recall=…)."
+    shown = f"{{{spelled!r}: …}}"
+    if spelled in _SETTINGS:
+        if "model_settings" in known:
+            return f"It goes into model_settings={shown}."
+        shown = f"{{'model_settings': {shown}}}"
+    elif spelled not in _OF_A_CALL:
+        return ""
+    return f"It goes into default_options={shown}." if "default_options" in known else ""
+
+
+_OF_A_CALL: Final = frozenset((
+    "max_steps", "stop_when", "tool_choice", "active_tools", "structured_output", "provider_options",
+    "require_tool_approval", "on_finish", "on_step_finish", "on_chunk", "on_error", "prepare_step",
+    "model_settings",
+))  # fmt: skip
+"""What is said in a call of an agent, or in its `default_options`."""
 
 
 def python_names(cls: type[T]) -> type[T]:
@@ -256,6 +297,17 @@ class Unawaited:
         if name.startswith(("_", "cr_")):
             return getattr(self._coroutine, name)
         raise AttributeError(f"{self._told()} It is a coroutine, without {name!r}.", name=name)
+
+    def _refuse(self, *_: object) -> Any:
+        raise TypeError(f"{self._told()} It is a coroutine, not what it gives.")
+
+    # What is done with a result, and never with a coroutine.
+    __getitem__ = __iter__ = __aiter__ = __aenter__ = __enter__ = _refuse
+
+    def __aexit__(self, *_: object) -> Any:
+        """Never reached: there for Python, which looks for it first."""
+
+    __exit__ = __aexit__
 
     def __repr__(self) -> str:
         return f"<{self._told()}>"

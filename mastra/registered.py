@@ -81,10 +81,16 @@ def found_by_key(things: Mapping[str, T], key: str, kind: str, what: str) -> T:
         return things[key]
     except KeyError:
         known = ", ".join(map(repr, things)) or "none"
+        meant = next((own for own, thing in things.items() if _id_of(thing) == key), None)
+        by_id = "" if meant is None else f" {key!r} is the id of {meant!r}: ask by id, or by that."
         raise NotFoundError(
-            f"No {kind} is registered under the {what} {key!r}. Known: {known}.",
+            f"No {kind} is registered under the {what} {key!r}. Known: {known}.{by_id}",
             details={"known": list(things)},
         ) from None
+
+
+def _id_of(thing: object) -> object:
+    return getattr(thing, "id", None)
 
 
 def found_by_id(things: Mapping[str, T], thing_id: str, kind: str) -> T:
@@ -94,7 +100,7 @@ def found_by_id(things: Mapping[str, T], thing_id: str, kind: str) -> T:
         NotFoundError: Nothing has; it lists the ids that there are.
     """
     for thing in things.values():
-        if getattr(thing, "id", None) == thing_id:
+        if _id_of(thing) == thing_id:
             return thing
     if thing_id in things:
         return things[thing_id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from typing import Any, Generic, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, cast
 
 from typing_extensions import TypeVar
 
@@ -138,6 +138,14 @@ class AgentStream(Generic[Obj]):
 
     def __aiter__(self) -> AsyncIterator[AgentChunk]:
         return self._chunks()
+
+    if not TYPE_CHECKING:  # who forgets the `async` is told so
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(
+                "A stream arrives: write `async for chunk in ….stream(…)`, or in a script without "
+                "a loop `for chunk in ….stream_sync(…)`."
+            )
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._begun().__await__()

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.errors import ConfigError
 from mastra.given import (
     COUNT,
@@ -30,7 +31,7 @@ from mastra.given import (
 from mastra.models.resolve import MODEL
 from mastra.names import hint
 
-__all__ = ["check_call", "check_made"]
+__all__ = ["check_call", "check_made", "setting_of"]
 
 _SAID: Final = Form(
     "text, a message or a list of them", lambda value: not isinstance(value, (int, float, bytes))
@@ -88,6 +89,16 @@ _OF_CALL: Final = {
     "scorers": MAPPING,
     "return_scorer_data": FLAG,
     "run_id": ID,
+}
+_OF_FUNCTIONS: Final = {
+    "tools": _TOOLS,
+    "agents": MAPPING,
+    "workflows": MAPPING,
+    "default_options": MAPPING,
+    "input_processors": LIST,
+    "output_processors": LIST,
+    "error_processors": LIST,
+    "memory": having("an object, Memory()", "bound_to"),
 }
 _CHOICES: Final = ("auto", "none", "required")
 _DATA: Final = (str, int, float, bool, "str", "int", "float", "bool")
@@ -148,6 +159,18 @@ def _is_memory(memory: Any) -> bool:
     return callable(memory) or hasattr(memory, "bound_to")
 
 
+async def setting_of(spec: Any, name: str, context: AgentContext) -> Any:
+    """Return a setting of an agent, as its function gives it where it is one.
+
+    Raises:
+        ConfigError: What the function gave cannot be meant.
+    """
+    found = await resolve_dynamic(getattr(spec, name), context)
+    if found is not getattr(spec, name):
+        check_given(f"Agent {spec.id!r}, what its functions give", {name: found}, _OF_FUNCTIONS)
+    return found
+
+
 def check_call(options: Mapping[str, Any]) -> None:
     """Check the values of options of a call.
 
@@ -155,7 +178,7 @@ def check_call(options: Mapping[str, Any]) -> None:
         ConfigError: One of them cannot be meant.
     """
     steps = options.get("max_steps")
-    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool)):
+    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
         raise ConfigError(f"max_steps is {steps!r}: give a number from 1.")
     choice = options.get("tool_choice")
     if isinstance(choice, str) and choice not in _CHOICES:

@@ -217,7 +217,7 @@ def _from_config(config: ModelConfig) -> Model:
         provider=provider_name(provider),
         key_names=None if known is None else known.key_names,
         known=_known(),
-        meant=hint([provider], {"local", *PROVIDERS}) if known is None else "",
+        meant=hint([provider.strip().lower()], _ALL) or _same(provider) if known is None else "",
         api_key=config.api_key,
         headers=config.headers,
     )
@@ -230,10 +230,42 @@ def _local(name: str) -> Model:
     return cast("Model", import_module("mastra.models.local").LocalModel())
 
 
+def _same(provider: str) -> str:
+    """Return what to say of a provider whose name is right but for how it is written."""
+    name = provider.strip().lower()
+    return f" Did you mean {name!r}?" if name in _ALL else ""
+
+
+_ALL: Final = frozenset(("local", *PROVIDERS))
+_MAKERS: Final = {
+    "claude": "anthropic",
+    "codestral": "mistral",
+    "command": "cohere",
+    "deepseek": "deepseek",
+    "gemini": "gemini",
+    "gemma": "ollama",
+    "grok": "xai",
+    "kimi": "moonshot",
+    "llama": "ollama",
+    "mistral": "mistral",
+    "phi": "ollama",
+    "qwen": "ollama",
+    "smollm": "local",
+    "sonar": "perplexity",
+}
+"""Who serves a model, by how its name begins."""
+
+
 def _example(given: str) -> str:
     if given == "local":
         return f"local/{_LOCAL_MODELS[0]}"
-    return f"{given}/…" if given in PROVIDERS else f"openai/{given or 'gpt-4o'}"
+    if given in PROVIDERS:
+        return f"{given}/…"
+    before, colon, after = given.partition(":")
+    if colon and after and before.strip().lower() in _ALL:  # as other libraries write it
+        return f"{before.strip().lower()}/{after}"
+    maker = next((_MAKERS[begin] for begin in _MAKERS if given.lower().startswith(begin)), "openai")
+    return f"{maker}/{given or 'gpt-4o'}"
 
 
 def _known() -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from mastra.errors import ConfigError
+from mastra.given import COUNT, FLAG, MAPPING, TEXT, TEXTS, Form, check_given, either
+from mastra.names import hint
 
 __all__ = ["ModelSettings", "SettingsInput", "TimeoutInput", "Timeouts"]
 
@@ -66,7 +68,7 @@ class ModelSettings:
         """Return settings for settings, a dict (snake_case or Mastra's camelCase) or nothing.
 
         Raises:
-            ConfigError: A name in the dict is not a setting.
+            ConfigError: A name in the dict is not a setting, or a value is of another kind.
         """
         if value is None:
             return NO_SETTINGS
@@ -76,11 +78,15 @@ class ModelSettings:
         for key, item in value.items():
             name = _NAMES.get(key)
             if name is None:
-                listed = ", ".join(field.name for field in fields(cls))
-                raise ConfigError(f"{key!r} is not a model setting. There are: {listed}.")
+                names = [field.name for field in fields(cls)]
+                raise ConfigError(
+                    f"{key!r} is not a model setting. There are: {', '.join(names)}."
+                    f"{hint([key], names)}"
+                )
             known[name] = item
         if known.get("timeout") is not None:
             known["timeout"] = _timeouts(known["timeout"])
+        check_given("model_settings", known, _FORMS)
         if isinstance(known.get("stop"), list):
             known["stop"] = tuple(known["stop"])
         return cls(**known)
@@ -118,6 +124,24 @@ _NAMES: dict[str, str] = {
     "maxTokens": "max_output_tokens",
     "stop_sequences": "stop",
     "stopSequences": "stop",
+}
+
+_NUMBER: Final = Form(
+    "a number", lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
+)
+_FORMS: Final = {
+    "temperature": _NUMBER,
+    "max_output_tokens": COUNT,
+    "top_p": _NUMBER,
+    "top_k": COUNT,
+    "presence_penalty": _NUMBER,
+    "frequency_penalty": _NUMBER,
+    "stop": either(TEXT, TEXTS),
+    "seed": Form("a whole number", lambda value: isinstance(value, int)),
+    "max_retries": COUNT,
+    "headers": MAPPING,
+    "parallel_tool_calls": FLAG,
+    "extra_body": MAPPING,
 }
 
 _TIMEOUTS = {

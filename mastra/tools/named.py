@@ -28,6 +28,9 @@ def named_tools(tools: ToolSetInput | None) -> dict[str, Tool[Any, Any]]:
     """
     if not tools:
         return {}
+    given: Any = tools
+    if isinstance(given, str):
+        raise ConfigError(f"tools is {given!r}, a text: give a list or a dict of tools.")
     if isinstance(tools, Mapping):
         named = {name: value for name, value in tools.items() if not _runs_elsewhere(value)}
         return {name: as_tool(cast("ToolInput", value)) for name, value in named.items()}

@@ -8,14 +8,14 @@ import inspect
 import types
 import typing
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from mastra.errors import WorkflowDefinitionError
 from mastra.schema import ANY, Schema, schema_of
 from mastra.threads import run_in_thread
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["Execute", "OnInput", "adapt"]
+__all__ = ["Execute", "OnInput", "adapt", "no_step"]
 
 Execute: TypeAlias = Callable[[StepContext[Any]], Awaitable[Any]]
 """What engines call, whatever parameters the user's function takes."""
@@ -236,4 +236,22 @@ def _bind(
     return lambda ctx: function(
         *[ctx.input_data if place else ctx for place in by_place],
         **{name: ctx.input_data if place else ctx for name, place in by_name.items()},
+    )
+
+
+_MEANT: Final = {
+    "list": " Several at once are for `.parallel([…])`.",
+    "coroutine": " It was called already: give the step itself, without `(…)`.",
+}
+
+
+def no_step(given: object) -> WorkflowDefinitionError:
+    """Return the error for what is given as a step and is none."""
+    kind, advice = type(given).__name__, _MEANT.get(type(given).__name__, "")
+    if isinstance(given, type):
+        kind = given.__name__
+        advice = f" {kind} is a class, and no step, though it may be the schema of one."
+    return WorkflowDefinitionError(
+        f"create_step cannot make a step of {kind!r}: give it an agent, a tool, or `execute=` with "
+        f"a function.{advice}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from mastra.names import python_names
 from mastra.workflows.engines.base import RunHandle
@@ -52,6 +52,11 @@ class RunStream(Generic[Out]):
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self.full_stream
+
+    if not TYPE_CHECKING:  # who forgets the `async` is told so
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("A stream arrives: write `async for event in ….stream(…)`.")
 
     @property
     def full_stream(self) -> AsyncIterator[Event]:

@@ -27,7 +27,7 @@ from mastra.extras import tell_if_called
 from mastra.given import COUNT, MAPPING, TEXT, check_given, shown
 from mastra.names import caller_namespace, hint, python_names
 from mastra.schema import Schema, schema_of
-from mastra.workflows.adapt import Execute, adapt
+from mastra.workflows.adapt import Execute, adapt, no_step
 from mastra.workflows.step_context import StepContext
 
 __all__ = ["Step", "StepLike", "StepSource", "check_id", "clone_step", "create_step", "step"]
@@ -263,14 +263,9 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
         if isinstance(source, Step):
             found = cast("Step[Any, Any]", source)
             return _remade(found, options) if options else found
-        if callable(source):
+        if callable(source) and not isinstance(source, type):
             return _make(source, options, caller_namespace())
-        kind: str = type(source).__name__
-        beside = " Several at once are for `.parallel([…])`." if kind == "list" else ""
-        raise WorkflowDefinitionError(
-            f"create_step cannot make a step of {kind!r}: give it an agent, a tool, or `execute=` "
-            f"with a function.{beside}"
-        )
+        raise no_step(source)
     execute = options.pop("execute", None)
     if not callable(execute):
         raise WorkflowDefinitionError(

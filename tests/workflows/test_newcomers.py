@@ -20,6 +20,7 @@ from mastra import (
     InMemoryStorage,
     Mastra,
     MastraError,
+    ModelConfig,
     RetryConfig,
     ServerConfig,
     StepContext,
@@ -135,6 +136,10 @@ def _context(ctx: Any) -> Any:
         (lambda: flow().then(inc).compile, "commit"),
         (lambda: agent().generate_sync("x").content, "text"),
         (lambda: flow().branch([], firstMatch=True), "first_match"),
+        (lambda: Agent(id="a", llm=ScriptedModel("x")), "model"),
+        (lambda: ModelConfig("x/m", baseURL="http://x"), "url"),
+        (lambda: make_tool(name="t"), "id"),
+        (lambda: Memory(storage=InMemoryStorage()), "store"),
         (lambda: mastra.createWorkflow, "create_workflow"),
         (_import, "create_step"),
     ],
@@ -387,6 +392,37 @@ async def wants_step_context(ctx: StepContext[Any], city: str) -> str:
         (lambda: ask(tool_choice="atuo"), "Did you mean 'auto'"),
         (lambda: ask(active_tools="add"), r"\['add'\]"),
         (lambda: ask(max_steps="3"), "max_steps is '3'"),
+        (lambda: ask(max_steps=0), "max_steps is 0"),
+        (lambda: ask(temperature=1), r"goes into model_settings=\{'temperature': …\}"),
+        (
+            lambda: Agent(id="a", model=ScriptedModel("x"), maxSteps=1),
+            r"default_options=\{'max_steps'",
+        ),
+        (
+            lambda: Agent(id="a", model=ScriptedModel("x"), temperature=1),
+            r"\{'model_settings': \{'temp",
+        ),
+        (lambda: Memory(options={"lastMessages": 1}), r"one by one: Memory\(last_messages=…"),
+        (lambda: ask(model_settings={"temprature": 1}), "Did you mean 'temperature'"),
+        (
+            lambda: ask(model_settings={"temperature": "hot"}),
+            "temperature is 'hot'. It takes a number",
+        ),
+        (lambda: ask(model_settings={"max_tokens": "9"}), "max_output_tokens is '9'"),
+        (lambda: ask(structured_output={"city": str}), "no types of Python"),
+        (
+            lambda: create_tool("t", "d", {"city": str}),
+            "Tool 't': input_schema is .*no types of Python",
+        ),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), tools="add"), "tools is 'add', a text"),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), tools=[Place]), "Place is a class"),
+        (lambda: Agent(id="a", model=ScriptedModel("x"), tools=[agent()]), r"agents=\{…\}"),
+        (
+            lambda: Agent(id="a", model=ScriptedModel("x"), tools=[flow().then(inc).commit()]),
+            r"workflows=\{…\}",
+        ),
+        (lambda: flow().then(cast("Any", Place)), "Place is a class"),
+        (lambda: [0 for _ in cast("Any", agent().stream("x"))], "async for"),
         (lambda: Agent(id=cast("Any", 5), model=ScriptedModel("x")), "id is text"),
         (lambda: Agent(id="a", model=ScriptedModel("x"), memory=True), r"memory=Memory\(\)"),
         (lambda: Agent(id="a", model=ScriptedModel("x"), memory=Memory), r"memory=Memory\(\)"),
@@ -421,6 +457,12 @@ async def wants_step_context(ctx: StepContext[Any], city: str) -> str:
         (lambda: Agent(id="a", model=ScriptedModel("x"), tools=kept), r"tools=\[kept\]"),
         (lambda: Agent(id="a", model="gpt-4o").generate_sync("x"), "'openai/gpt-4o'"),
         (lambda: Agent(id="a", model="local").generate_sync("x"), "'local/smollm2"),
+        (
+            lambda: Agent(id="a", model="claude-sonnet").generate_sync("x"),
+            "'anthropic/claude-sonnet'",
+        ),
+        (lambda: Agent(id="a", model="openai:gpt-4o").generate_sync("x"), "'openai/gpt-4o'"),
+        (lambda: Agent(id="a", model="OpenAI/gpt-4o").generate_sync("x"), "mean 'openai'"),
         (lambda: flow().parallel(cast("Any", inc)), r"parallel\(\[first, second\]\)"),
         (lambda: flow().branch(cast("Any", [inc])), "pair of a condition and a step"),
         (lambda: flow().branch(cast("Any", inc)), "takes a list"),
@@ -480,6 +522,41 @@ def test_what_was_not_awaited_says_so(begin: Any, name: str) -> None:
     assert f"{name}() was not awaited" in repr(pending)
     assert ("_sync" in repr(pending)) == (name in ("generate", "create_run", "start"))
     pending.close()
+
+
+async def test_what_is_done_with_a_result_says_that_it_was_not_awaited() -> None:
+    async def read() -> None:
+        async for _ in cast("Any", pending):
+            pass
+
+    async def enter() -> None:
+        async with cast("Any", pending):
+            pass
+
+    def leave() -> None:
+        with cast("Any", pending):
+            pass
+
+    pending: Any = agent().generate("x")
+    for use in (lambda: pending["text"], lambda: list(pending), leave):
+        with pytest.raises(TypeError, match="was not awaited: write `await"):
+            use()
+    for wait in (read, enter):
+        with pytest.raises(TypeError, match="was not awaited: write `await"):
+            await wait()
+    pending.close()
+
+
+def test_a_step_that_was_called_is_no_step() -> None:
+    made = inc(1)
+    with pytest.raises(WorkflowDefinitionError, match="was called already"):
+        flow().then(cast("Any", made))
+    cast("Any", made).close()
+
+
+def test_who_asks_by_key_with_an_id_is_told_the_key() -> None:
+    with pytest.raises(MastraError, match="'a' is the id of 'weather'"):
+        Mastra(agents={"weather": agent()}).get_agent("a")
 
 
 async def test_it_is_a_coroutine_for_whoever_runs_it() -> None:
