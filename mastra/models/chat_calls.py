@@ -40,6 +40,11 @@ class _Call:
         self.ended = False
         self.own: dict[str, Any] | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments may be all: another call of the same name is another call."""
+        return self.ended or self.held == "{}"
+
 
 class CallAssembly:
     """The tool calls of one answer.
@@ -102,9 +107,9 @@ class CallAssembly:
             return next((c for c in self._calls if c.given_id == given), None if name else call)
         if given is not None:
             known = next((c for c in reversed(self._calls) if c.given_id == given), None)
-            return None if known is not None and known.ended and name else known
+            return None if known is not None and known.is_whole and name else known
         last = self._calls[-1] if self._calls else None
-        return None if last is None or (name and (last.ended or name != last.name)) else last
+        return None if last is None or (name and (last.is_whole or name != last.name)) else last
 
     def _begin(self, piece: dict[str, Any], function: dict[str, Any]) -> _Call:
         call = _Call(function.get("name") or "")

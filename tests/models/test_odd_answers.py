@@ -96,12 +96,14 @@ ASKED = '{"n":1}'
         ([piece("f", "{}", id="a"), piece("", '{"n"'), piece("", ":1}")], [("f", ASKED)]),
         ([piece("f", "{}", id="a"), piece("", "{}")], [("f", "{}")]),
         ([piece("f", "{}", id="a")], [("f", "{}")]),
+        ([piece("f", "{}", index=None)] * 2, [("f", "{}")] * 2),
+        ([piece("f", "{}", index=None, id="a")] * 2, [("f", "{}")] * 2),
     ],
     ids=[
         "the name after a start", "the name under another id", "the name after arguments",
         "nothing but an index", "no object at all",
         "an empty object first", "an empty object before it", "and in pieces", "twice nothing",
-        "no arguments",
+        "no arguments", "twice a call without arguments", "and under one id",
     ],
 )  # fmt: skip
 def test_a_call_is_what_it_comes_to(pieces: list[bytes], calls: list[tuple[str, str]]) -> None:
