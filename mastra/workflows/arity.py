@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from mastra.errors import WorkflowDefinitionError
 from mastra.workflows.spec import WorkflowSpec
@@ -49,7 +49,8 @@ def check_callable(function: Any, what: str, takes: str) -> None:
     plain: Any = function
     while isinstance(plain, functools.partial):
         plain = plain.func
-    called = plain if inspect.isroutine(plain) else getattr(type(plain), "__call__", None)  # noqa: B004
+    kind = cast("type[Any]", type(plain))
+    called = plain if inspect.isroutine(plain) else getattr(kind, "__call__", None)  # noqa: B004
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise WorkflowDefinitionError(
             f"{what} yields, so that calling it runs nothing of it: write `return` in place of `yield`.",
