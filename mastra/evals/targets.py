@@ -240,4 +240,8 @@ def _messages(given: Any) -> list[Any]:
 
 def target_of(given: Any, options: Fields | None = None) -> Target:
     """Return a target for itself, or for what is evaluated."""
+    if isinstance(given, type) and issubclass(given, (Agent, Workflow)):
+        raise ConfigError(
+            f"What is to be evaluated is the class {given.__name__}: make an object of it."
+        )
     return given if isinstance(given, Target) else Target(given, options)

@@ -98,8 +98,13 @@ def _missing(error: Exception) -> str:
     return "a value is of another type than it should be"
 
 
+def _held(data: Mapping[str, Any]) -> Any:
+    content = data.get("content")
+    return data.get("refusal") if content is None else content  # the OpenAI API's form
+
+
 def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ...]:
-    content: Any = data.get("content")
+    content: Any = _held(data)
     if isinstance(content, Mapping) and "parts" in cast("Mapping[str, Any]", content):
         content = cast("Any", content)["parts"]  # Mastra's stored form
     elif data.get("parts") is not None:  # the user interface's form
@@ -117,7 +122,7 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
             # A page knows kinds of parts that came after this version: what was answered is told
             # without them. What a person says is never left out.
             parts += _parts(item, skips_unknown=role == "assistant")
-    elif content is not None or "tool_calls" not in data:
+    elif content is not None or ("tool_calls" not in data and role != "assistant"):
         raise _unknown("A message's content", cast("object", content))
     parts += [_openai_call(call) for call in data.get("tool_calls") or ()]
     if own and parts and not isinstance(parts[-1], ProviderPart):

@@ -251,7 +251,8 @@ def without_text(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
         if kind_of(told) not in kinds:
             return value
         value = told
-    fitting = next((item for item in several if kind_of(value) in kinds_of(item)), {})
+    nothing: dict[str, Any] = {}
+    fitting = next((item for item in several if kind_of(value) in kinds_of(item)), nothing)
     if isinstance(value, Mapping):
         properties = as_object(fitting.get("properties"))
         more = fitting.get("additionalProperties")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from mastra.agents.context import resolve_dynamic
+from mastra.agents.option_checks import setting_of
 from mastra.agents.options import MemoryOption
 from mastra.agents.run.agent_run import AgentRun
 from mastra.errors import OPTION_REFUSED, ConfigError, ModelError
@@ -52,7 +52,7 @@ async def memory_of(run: AgentRun) -> Memory | None:
     # Who a server says is calling need not have named a thread; whoever gives the option must.
     if run.thread_id is None and not option.get("resource"):
         return None
-    found: Memory | None = await resolve_dynamic(run.spec.memory, run.context)
+    found: Memory | None = await setting_of(run.spec, "memory", run.context)
     if found is None:
         return None
     if run.thread_id is None:

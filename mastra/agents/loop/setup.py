@@ -10,6 +10,7 @@ from mastra.agents.calls.delegation import Asking, agent_tool
 from mastra.agents.context import resolve_dynamic
 from mastra.agents.limits import UsageLimits
 from mastra.agents.loop.recall import memory_of, offer_notes, recall
+from mastra.agents.option_checks import setting_of
 from mastra.agents.options import (
     PreparedStep,
     StepPreparation,
@@ -20,14 +21,14 @@ from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.prompt import system_messages
 from mastra.agents.records.ledger import Ledger
 from mastra.agents.run.agent_run import AgentRun
-from mastra.agents.run.pipeline import Pipeline
+from mastra.agents.run.pipeline import Pipeline, is_called
 from mastra.errors import ConfigError, InputValidationError
 from mastra.failures import call_user
 from mastra.models.base import ModelRequest, ProviderTool, ToolChoice
 from mastra.models.calling import ModelEntry
 from mastra.models.history import acceptable
 from mastra.models.message_forms import messages_from
-from mastra.models.messages import Message
+from mastra.models.messages import Message, TextPart
 from mastra.models.prices import load_prices
 from mastra.models.resolve import ModelInput, resolve_models
 from mastra.models.settings import ModelSettings
@@ -74,7 +75,7 @@ async def set_up(run: AgentRun) -> None:
     """
     spec, context = run.spec, run.context
     if spec.default_options is not None:
-        defaults: Mapping[str, Any] = await resolve_dynamic(spec.default_options, context)
+        defaults: Mapping[str, Any] = await setting_of(spec, "default_options", context) or {}
         run.options = merged(defaults, run.options)
     options = run.options
     run.settings = ModelSettings.of(options.get("model_settings"))
@@ -98,7 +99,7 @@ async def set_up(run: AgentRun) -> None:
             await offer_notes(run, run.memory)
         return
     given = messages_from(run.given)
-    if not given:
+    if not any(_says_anything(message) for message in given):
         raise InputValidationError(f"Agent {spec.id!r} was called without a message.")
     # System messages among the input belong with the instructions: providers want them first.
     run.transcript.system += [message for message in given if message.role == "system"]
@@ -112,6 +113,10 @@ async def set_up(run: AgentRun) -> None:
     if run.pipeline is not None:
         await run.pipeline.input()
     run.transcript.input_count = len(run.transcript.messages)
+
+
+def _says_anything(message: Message) -> bool:
+    return any(not isinstance(part, TextPart) or part.text for part in message.parts)
 
 
 async def _limit(run: AgentRun) -> None:
@@ -145,31 +150,45 @@ async def _pipeline(run: AgentRun) -> Pipeline | None:
     lists: list[list[Any]] = []
     for key in ("input_processors", "output_processors", "error_processors"):
         given: Any = options.get(key)
-        found = given if given is not None else await resolve_dynamic(getattr(spec, key), context)
+        found = given if given is not None else await setting_of(spec, key, context)
         lists.append([_processor(item) for item in found or ()])
         for item in lists[-1]:
+            if isinstance(item, type):
+                raise ConfigError(f"{item.__name__} in {key} is a class: make an object of it.")
             if not any(method_of(item, name) for name in METHODS):
                 raise ConfigError(
                     f"{item!r} in {key} is not a processor: it has none of its methods."
                 )
     inputs, outputs, errors = lists
+    _refuse_idle([*inputs, *errors], outputs, "input_processors", "output_processors")
+    _refuse_idle(outputs, [*inputs, *errors], "output_processors", "input_processors")
     if not any((inputs, outputs, errors)):
         return None
     return Pipeline(run, [*inputs, *errors], outputs)
 
 
+def _refuse_idle(given: list[Any], others: list[Any], key: str, other: str) -> None:
+    """Refuse a processor that would never be called, since it has methods of the other side alone."""
+    names = [name for name in METHODS if is_called(name, at_output=key == "output_processors")]
+    for item in given:
+        if item not in others and not any(method_of(item, name) for name in names):
+            raise ConfigError(
+                f"{type(item).__name__} in {key} would never be called: what it has is for {other}."
+            )
+
+
 async def _tools(run: AgentRun) -> dict[str, Tool[Any, Any]]:
-    own = await resolve_dynamic(run.spec.tools, run.context)
+    own = await setting_of(run.spec, "tools", run.context)
     tools, run.provider_tools = named_tools(own), named_provider_tools(own)
     of = f"agent {run.spec.id!r}"
-    agents: Mapping[str, Any] = await resolve_dynamic(run.spec.agents, run.context) or {}
+    agents: Mapping[str, Any] = await setting_of(run.spec, "agents", run.context) or {}
     asking = Asking(
         run.spec.id, run.spec.name, run.options.get("delegation") or {}, run.memory, run.state
     )
     for key, agent in agents.items():
         name = f"agent-{key}"
         add_tools(tools, {name: agent_tool(key, agent, asking)}, "agents", of=of)
-    workflows: Mapping[str, Any] = await resolve_dynamic(run.spec.workflows, run.context) or {}
+    workflows: Mapping[str, Any] = await setting_of(run.spec, "workflows", run.context) or {}
     for key, workflow in workflows.items():
         from mastra.tools.from_workflow import workflow_tool  # noqa: PLC0415 - only what is used
 

@@ -37,7 +37,7 @@ from mastra.processors.base import (
 )
 from mastra.stream.writer import custom_type
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "is_called"]
 
 
 class ShownRun(Protocol):
@@ -94,6 +94,11 @@ def _log_refusal(run: ShownRun, refusal: BaseException) -> None:
     )
 
 
+def is_called(name: str, *, at_output: bool) -> bool:
+    """Return whether a method is called of a processor of the output, or of the input."""
+    return name in _BOTH or name.startswith(("process_output", "process_llm_response")) == at_output
+
+
 def _state_keys(processors: Sequence[Any]) -> list[str]:
     """Return what the state of each is kept by: its id, with a number where others have it too."""
     counts: dict[str, int] = {}
@@ -120,7 +125,7 @@ class Pipeline:
         keys = _state_keys(everything)
         self._methods: dict[str, list[_Method]] = {name: [] for name in METHODS}
         for name in METHODS:
-            at_output = name.startswith(("process_output", "process_llm_response"))
+            at_output = is_called(name, at_output=True)
             for item in everything if name in _BOTH else (outputs if at_output else inputs):
                 method = method_of(item, name)
                 if method is not None:
