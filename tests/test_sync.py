@@ -96,7 +96,7 @@ def test_one_run_is_started_and_waited_for_by_several_threads(kept: str, tmp_pat
         return value
 
     held = create_workflow(id="w", input_schema=int, output_schema=int).then(hold).commit()
-    Mastra(workflows=[held], storage=storage)
+    mastra = Mastra(workflows=[held], storage=storage)
     run = held.create_run_sync()
 
     def start() -> None:
@@ -123,6 +123,7 @@ def test_one_run_is_started_and_waited_for_by_several_threads(kept: str, tmp_pat
         thread.join(25)
     assert sorted(map(str, statuses)) == ["5"] * 6 + ["workflow-finish"]
     assert calls == [5]
+    asyncio.run(mastra.aclose())
 
 
 async def test_where_a_loop_runs_one_is_told_to_await() -> None:

@@ -7,8 +7,18 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from mastra.errors import WorkflowDefinitionError
 from mastra.schema import ANY, Schema, schema_of
@@ -65,7 +75,7 @@ def adapt(
     elif context:
         arguments = typing.get_args(_context_class(hints.get(context[0].name)))
         takes = arguments[0] if arguments else None
-    gives = hints.get("return")
+    gives = _given_by(function, hints.get("return"))
     input_schema = ANY if isinstance(takes, TypeVar) else schema_of(takes)
     output_schema = schema_of(type(None)) if _returns_none(hints) else schema_of(gives)
     return _caller(function, whole, context, data), input_schema, output_schema
@@ -149,6 +159,22 @@ def _input_of(
     return [] if named else parameters
 
 
+_YIELDED = (Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, AsyncGenerator)
+
+
+def _given_by(function: Any, hint: Any) -> Any:
+    """Return the type of what a step gives: of a function that yields, a list of that."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    target = inspect.unwrap(function if inspect.isroutine(function) else type(function).__call__)
+    if (typing.get_origin(hint) or hint) not in _YIELDED:
+        return hint
+    if not inspect.isgeneratorfunction(target) and not inspect.isasyncgenfunction(target):
+        return hint
+    items = typing.get_args(hint)
+    return list[items[0]] if items else list
+
+
 def _returns_none(hints: Mapping[str, Any]) -> bool:
     return "return" in hints and hints["return"] in (None, type(None))
 
@@ -202,9 +228,20 @@ def _caller(
     if is_async:
         return bound
 
+    def run_through(ctx: StepContext[Any]) -> Any:
+        result: Any = bound(ctx)
+        if not isinstance(result, types.GeneratorType):
+            return result
+        items = cast("Generator[Any]", result)  # yielded in the thread, as a plain function runs
+        return items if inspect.isawaitable(items) else list(items)
+
     async def in_thread(ctx: StepContext[Any]) -> Any:
-        result = await run_in_thread(bound, ctx)
-        return await result if inspect.isawaitable(result) else result
+        result = await run_in_thread(run_through, ctx)
+        if inspect.isawaitable(result):
+            result = await result
+        if isinstance(result, types.AsyncGeneratorType):
+            return [item async for item in cast("AsyncGenerator[Any]", result)]
+        return result
 
     return in_thread
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from mastra.errors import WorkflowDefinitionError
 from mastra.workflows.spec import WorkflowSpec
@@ -32,7 +33,7 @@ def check_functions(spec: WorkflowSpec) -> None:
 
 
 def check_callable(function: Any, what: str, takes: str) -> None:
-    """Refuse a function that cannot be called with one argument.
+    """Refuse a function that cannot be called with one argument, or whose answer nobody would read.
 
     Judged by binding, so that defaults, partials, bound methods and callable objects count as what
     they are. What tells no signature (some functions written in C) is let through.
@@ -43,8 +44,18 @@ def check_callable(function: Any, what: str, takes: str) -> None:
         takes: What it is called with, such as "the step context".
 
     Raises:
-        WorkflowDefinitionError: It cannot be called so.
+        WorkflowDefinitionError: It cannot be called so, or it yields: nothing of it would run.
     """
+    plain: Any = function
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    kind = cast("type[Any]", type(plain))
+    called = plain if inspect.isroutine(plain) else getattr(kind, "__call__", None)  # noqa: B004
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        raise WorkflowDefinitionError(
+            f"{what} yields, so that calling it runs nothing of it: write `return` in place of `yield`.",
+            code="WORKFLOW_FUNCTION_ARITY",
+        )
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

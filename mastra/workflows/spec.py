@@ -98,6 +98,10 @@ class RetryConfig:
                 "RetryConfig: backoff must be 1 or more, 'fixed' or 'exponential', not "
                 f"{self.backoff!r}."
             )
+        if math.isinf(self.delay_before(1)):
+            raise WorkflowDefinitionError(
+                f"RetryConfig: delay {self.delay!r} has no end, so that no try would follow."
+            )
 
     @property
     def factor(self) -> float:

@@ -211,6 +211,8 @@ def test_what_is_no_step_is_refused(what: Any) -> None:
         {"backoff": 0.5},
         {"backoff": "quadratic"},
         {"max_delay": -1},
+        {"delay": math.inf},
+        {"delay": math.inf, "max_delay": math.inf},
     ],
 )
 def test_a_retry_config_must_make_sense(options: dict[str, Any]) -> None:
@@ -242,6 +244,11 @@ def test_what_is_no_step_or_workflow_is_not_cloned(given: Any) -> None:
         clone_step(given, id="a")
     with pytest.raises(WorkflowDefinitionError, match="clone_workflow takes a workflow, not"):
         clone_workflow(given, id="a")
+
+
+def test_an_endless_delay_is_as_long_as_the_longest() -> None:
+    config = RetryConfig(attempts=1, delay=math.inf, max_delay=60)
+    assert config.delay_before(1) == 60
 
 
 def test_no_delay_stays_none_however_it_is_multiplied() -> None:

@@ -285,6 +285,28 @@ def test_a_function_that_can_be_called_is_accepted(place: str, function: Any) ->
     PLACES[place](function).commit()
 
 
+def yields(ctx: Any) -> Any:
+    yield False
+
+
+async def yields_slowly(ctx: Any) -> Any:
+    yield False
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "function", [yields, yields_slowly, functools.partial(yields)], ids=numbered
+)
+def test_a_function_that_yields_is_refused_at_commit(place: str, function: Any) -> None:
+    """A condition that yields `False` held, and nothing of a callback ran."""
+    workflow = PLACES[place](function)
+    with pytest.raises(
+        WorkflowDefinitionError, match="yields, so that calling it runs nothing"
+    ) as it:
+        workflow.commit()
+    assert place in str(it.value)
+
+
 # -- what a step's function takes -----------------------------------------------------------------
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -266,3 +268,79 @@ async def test_what_is_written_by_a_step_that_waits_is_refused_until_it_goes_on(
     with pytest.raises(RunStateError, match="Step 'ask' wrote when run"):
         contexts[0].writer.write("late")
     assert (await run.resume("yes")).unwrap() == 1
+
+
+# -- functions that yield ----------------------------------------------------------------------
+
+
+def counts(number: int) -> Iterator[int]:
+    yield number
+    yield number + 1
+
+
+async def counts_slowly(number: int) -> AsyncIterator[int]:
+    yield number
+    await asyncio.sleep(0)
+    yield number + 1
+
+
+def given_as_it_comes(number: int) -> Any:
+    return (number + more for more in range(2))
+
+
+class Counter:
+    def __call__(self, number: int) -> Generator[int, None, str]:
+        yield from counts(number)
+        return "done"
+
+    async def method(self, number: int) -> AsyncGenerator[int]:
+        yield number
+        yield number + 1
+
+
+async def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        counts,
+        counts_slowly,
+        Counter(),
+        Counter().method,
+        partial(counts),
+        given_as_it_comes,
+    ],
+    ids=["plain", "async", "object", "method", "partial", "expression"],
+)
+async def test_a_step_that_yields_gives_a_list(function: Any) -> None:
+    first = create_step(id="first", execute=function)
+    workflow = create_workflow(id="w", input_schema=int, output_schema=int, strict=True)
+    workflow.then(first).then(create_step(execute=total)).commit()
+    assert (await (await workflow.create_run()).start(3)).unwrap() == 7
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_step_that_yields_may_suspend_and_runs_where_such_a_step_runs(
+    is_async: bool,
+) -> None:
+    threads: list[bool] = []
+
+    def ask(ctx: StepContext[int]) -> Iterator[int]:
+        threads.append(threading.current_thread() is threading.main_thread())
+        yield 1
+        if ctx.resume_data is None:
+            ctx.suspend({})
+        yield 2
+
+    async def ask_slowly(ctx: StepContext[int]) -> AsyncIterator[int]:
+        for number in ask(ctx):
+            yield number
+
+    step = create_step(id="ask", execute=ask_slowly if is_async else ask)
+    workflow = create_workflow(id="w", input_schema=int, output_schema=list[int])
+    run = await workflow.then(step).commit().create_run()
+    assert (await run.start(1)).status == "suspended"
+    assert (await run.resume("yes")).unwrap() == [1, 2]
+    assert threads == [is_async, is_async]

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from mastra.jsonable import Json
 from mastra.schema import Schema, SchemaMismatch
+from mastra.workflows.active import State
 from mastra.workflows.engines.journal import LoadedRun
 from mastra.workflows.places import place_of, stem_in, unit_at
 from mastra.workflows.records import StepRecord
@@ -69,6 +70,8 @@ def compare(
     comparison.block(old.parts, new.parts, spec, "", "", goes_back_to)
     if old.takes != new.takes and spec.validate_inputs:
         comparison.value(spec.input_schema, loaded.head.input, "", "input")
+    if old.state != new.state and spec.state_schema is not None and goes_back_to is None:
+        comparison.state(spec.state_schema)
     comparison.changes.find_moved(_names(old.parts), _names(new.parts))
     return comparison.changes
 
@@ -405,6 +408,14 @@ class _Comparison:
         except SchemaMismatch as mismatch:
             told = f"its {what} as stored does not fit: {mismatch}"
             self.changes.changed[name or what] = told
+
+    def state(self, schema: Schema[Any]) -> None:
+        """Note it where the run's state does not meet a schema that has changed."""
+        state = State(self._loaded.initial_state)
+        for record in self._loaded.journal.values():
+            state.merge(record)
+        if state.values:  # else its steps are still to set it
+            self.value(schema, state.values, "", "state")
 
     # -- going back --------------------------------------------------------------------------------
 

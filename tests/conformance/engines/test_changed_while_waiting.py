@@ -160,3 +160,71 @@ async def test_a_schema_that_what_is_stored_does_not_meet(waiting: Waiting, call
     result = await waiting.go_on(await waiting.deploy(original))
     assert result.unwrap() == 1
     assert (calls["price"], calls["pay"]) == (1, 1)
+
+
+class Basket(BaseModel):
+    count: int = 0
+    note: str | None = None
+
+
+class BasketOfNames(BaseModel):
+    count: str
+
+
+class BasketWithOwner(BaseModel):
+    count: int = 0
+    owner: str
+
+
+class BasketWithTotal(BaseModel):
+    count: float
+    total: float = 0.0
+
+
+def counted(calls: Calls, kind: type[BaseModel], waits: Any, *, sets: bool = True) -> Any:
+    """Return a workflow with a state, which is set before the wait and looked at behind it."""
+
+    async def count(ctx: StepContext[int]) -> int:
+        calls.add("count")
+        if sets:
+            await ctx.set_state({"count": 3})
+        return ctx.input_data
+
+    async def look(ctx: StepContext[Any]) -> Any:
+        calls.add("look")
+        if not sets:
+            await ctx.set_state({"count": 3, "owner": "ann"})
+            return 3
+        return ctx.state.count
+
+    steps = [create_step(execute=count), waits, create_step(execute=look)]
+    return trip(steps, state_schema=kind)
+
+
+@pytest.mark.parametrize("kind", [BasketOfNames, BasketWithOwner])
+async def test_a_state_schema_that_the_state_does_not_meet(
+    waiting: Waiting, calls: Calls, kind: type[BaseModel]
+) -> None:
+    """The answer was taken, and the next step that looked at the state failed."""
+    original = counted(calls, Basket, waiting.wait)
+    await waiting.begin(original)
+    error = await waiting.refused(await waiting.deploy(counted(calls, kind, waiting.wait)))
+    assert error.details["changed"] == ["state"]
+    assert "its state as stored does not fit" in str(error)
+    result = await waiting.go_on(await waiting.deploy(original))
+    assert result.unwrap() == 3
+    assert (calls["count"], calls["look"]) == (1, 1)
+
+
+async def test_a_state_schema_that_the_state_meets(waiting: Waiting, calls: Calls) -> None:
+    await waiting.begin(counted(calls, Basket, waiting.wait))
+    run = await waiting.deploy(counted(calls, BasketWithTotal, waiting.wait))
+    assert (await waiting.go_on(run)).unwrap() == 3
+
+
+async def test_a_state_that_nothing_has_set_yet_meets_any_schema(
+    waiting: Waiting, calls: Calls
+) -> None:
+    await waiting.begin(counted(calls, BasketOfNames, waiting.wait, sets=False))
+    run = await waiting.deploy(counted(calls, BasketWithOwner, waiting.wait, sets=False))
+    assert (await waiting.go_on(run)).unwrap() == 3
