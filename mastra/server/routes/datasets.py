@@ -238,9 +238,9 @@ def _data(server: Server, body: ItemBody, *, is_change: bool = False) -> dict[st
 
 def _input(server: Server, given: Any) -> Any:
     """Return what an item asks; messages as far as a caller may say them to an agent."""
-    listed = cast("list[Any]", given if isinstance(given, list) else [given])
+    listed: list[Any] = [*given] if isinstance(given, list) else [given]
     if not any(isinstance(one, dict) and "role" in one for one in listed):
-        return given
+        return cast("Any", given)
     refuse_instructions(server.config.instructions_of_callers, given)
     return plain_messages(given)
 
