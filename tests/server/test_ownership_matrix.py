@@ -171,7 +171,11 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
         chats(resourceId="alice"),
         chats(runId="alice-run"),
         chats(runId="alice-run", resumeData={}),
-        chats(messages=[{"id": "alice-message", "role": "user", "parts": []}]),
+        chats(
+            messages=[
+                {"id": "alice-message", "role": "user", "parts": [{"type": "text", "text": "Hi."}]}
+            ]
+        ),
         approves("alice-thread"),
         approves("bob-chat"),
     ],
