@@ -35,6 +35,7 @@ from mastra.server import ApiRoute, serve
 from mastra.server.context import ServerDep
 from mastra.server.openai.answers import answered
 from mastra.server.openai.chat_completions import CompletionEvents
+from mastra.server.streaming import OPENED
 from mastra.testing import FunctionModel
 
 __all__ = ["measure"]
@@ -107,6 +108,7 @@ def _serve_ours(port: int) -> None:
 
 async def _adapted(chunks: Sequence[AgentChunk]) -> AsyncGenerator[bytes, None]:
     translator = AgentTranslator(StreamOptions())
+    yield OPENED
     for chunk in chunks:
         await asyncio.sleep(0)
         made = translator.frames((chunk,))
@@ -118,6 +120,7 @@ async def _adapted(chunks: Sequence[AgentChunk]) -> AsyncGenerator[bytes, None]:
 async def _as_ag_ui(chunks: Sequence[AgentChunk]) -> AsyncGenerator[bytes, None]:
     outbox = Outbox(RunInput(thread_id="t", run_id="r", messages=[]), EventEncoder())
     teller = AgentTeller(Telling(outbox, str))
+    yield OPENED
     for chunk in chunks:
         await asyncio.sleep(0)
         teller.tell((chunk,))

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.npm import fetch, node_of
+import pytest
+
+from tests.support.npm import install, node_of
 
 __all__ = ["Original", "original"]
 
@@ -59,14 +59,10 @@ class Original:
 @asynccontextmanager
 async def original(server_url: str) -> AsyncGenerator[Original | None]:
     """Start the program for a server; `None` where its packages cannot be had."""
-    if shutil.which("npm") is None:
-        sys.stderr.write("npm is not installed, so the original is not measured\n")
-        yield None
-        return
     try:
-        await asyncio.to_thread(fetch, FOLDER)
-    except subprocess.CalledProcessError as error:
-        sys.stderr.write(f"npm cannot be reached, so the original is not measured: {error}\n")
+        await install(FOLDER)
+    except pytest.skip.Exception as reason:
+        sys.stderr.write(f"{reason}, so the original is not measured\n")
         yield None
         return
     process = await asyncio.create_subprocess_exec(

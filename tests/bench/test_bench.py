@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import bench
+from bench.__main__ import GROUPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,3 +39,20 @@ def test_an_unknown_group_is_refused() -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
     assert "workflows" in done.stderr
+
+
+@pytest.mark.every_engine
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("group", sorted(GROUPS))
+def test_every_group_measures(group: str) -> None:
+    command = [sys.executable, "-m", "bench", "--quick", "--json", "--only", group]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["rows"]
+
+
+def test_those_that_need_a_server_can_be_imported() -> None:
+    names = [name for _, name, _ in pkgutil.iter_modules(bench.__path__) if name != "__main__"]
+    assert "inngest" in names
+    for name in names:
+        importlib.import_module(f"bench.{name}")
