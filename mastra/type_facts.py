@@ -10,8 +10,10 @@ import base64
 import datetime as dt
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
+
+from mastra.dataclass import dataclass
 
 __all__ = ["TypeFacts", "allows_extra", "exact_form", "facts_of", "parts_of"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
+from mastra.dataclass import dataclass
 from mastra.errors import SerializationError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, dump_json

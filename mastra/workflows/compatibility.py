@@ -7,9 +7,10 @@ pydantic does not turn into each other. In doubt, a value is accepted and checke
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from mastra.dataclass import dataclass
 from mastra.late import LateModule
 from mastra.schema import Schema
 from mastra.type_facts import parts_of

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from mastra.dataclass import dataclass
 from mastra.services import AS_AROUND, Services, surroundings
 from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.base import Engine
