@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["describe", "inner_of"]
+from mastra.plain_functions import inner_of
+
+__all__ = ["describe"]
 
 _SECTIONS: Final = re.compile(
     r"^\s*(?:(?:Args|Arguments|Params|Parameters|Returns?|Raises|Yields?|Attributes|Examples?"
     r"|Exceptions|Except|Other Parameters|Keyword Args|Keyword Arguments)\s*:?\s*$|[:@]\w+[^:\n]*:)",
     re.MULTILINE,
 )
-
-
-def inner_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what a `functools.partial` is a partial of."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
 
 
 def describe(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:

@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 
 from mastra.errors import ConfigError
 from mastra.names import CONTEXT_NAMES, defining_namespace
-from mastra.threads import run_in_thread
-from mastra.tools.docstrings import describe, inner_of
+from mastra.plain_functions import called_by, given_by, inner_of, is_async, run_plain
+from mastra.tools.docstrings import describe
 from mastra.tools.tool_context import ToolContext
 
 __all__ = [
@@ -65,8 +65,7 @@ def hints_of(function: Callable[..., Any], namespace: Mapping[str, Any]) -> dict
     Raises:
         ConfigError: A name in them is not known.
     """
-    inner = inner_of(function)
-    target: Any = inner if inspect.isroutine(inner) else type(inner).__call__
+    target = called_by(function)
     tries: list[Mapping[str, Any]] = [{}, namespace]
     if "<locals>" in getattr(target, "__qualname__", ""):
         # The names of the function around it are known to nobody else, and only while that runs.
@@ -107,7 +106,9 @@ def read_signature(
     data = _taking_all(function, data, context)
     takes = hints.get(data[0].name) if data else None
     filled = _in_order(parameters, {**_filled_by_context(context), **_filled_whole(data)})
-    return Signature(_awaited(function, filled, None), takes, _given(function, hints))
+    return Signature(
+        _awaited(function, filled, None), takes, given_by(function, hints.get("return"))
+    )
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -227,16 +228,6 @@ def _filled_by_context(context: list[inspect.Parameter]) -> dict[str, _Source]:
     return {item.name: lambda _, ctx: ctx for item in context}
 
 
-def _given(function: Callable[..., Any], hints: Mapping[str, Any]) -> Any:
-    """Return what a function gives: a list, where it yields one thing after the other."""
-    gives = hints.get("return")
-    inner = inner_of(function)
-    if not (inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)):
-        return gives
-    items = typing.get_args(gives)
-    return list[items[0]] if items else None
-
-
 # -- a field for each parameter ------------------------------------------------------------------
 
 
@@ -246,7 +237,7 @@ def _spread(
     context: list[inspect.Parameter],
     hints: Mapping[str, Any],
 ) -> Signature:
-    gives = _given(function, hints)
+    gives = given_by(function, hints.get("return"))
     data = [item for item in parameters if item not in context]
     by_context = _filled_by_context(context)
     if len(data) == 1 and not _is_variadic(data[0]) and _is_model(hints.get(data[0].name)):
@@ -422,21 +413,4 @@ def _awaited(function: Callable[..., Any], filled: _Filled, more: _More | None) 
             keywords.update(more.of(value))
         return function(*arguments, **keywords)
 
-    inner = inner_of(function)
-    is_async = inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(
-        getattr(inner, "__call__", None)  # noqa: B004 - a callable object with async __call__
-    )
-    if is_async:
-        return call
-
-    def whole(value: Any, ctx: ToolContext) -> Any:
-        result = call(value, ctx)
-        return list(cast("Any", result)) if inspect.isgenerator(result) else result
-
-    async def in_thread(value: Any, ctx: ToolContext) -> Any:
-        result = await run_in_thread(whole, value, ctx)
-        if inspect.isasyncgen(result):
-            return [item async for item in cast("Any", result)]
-        return await result if inspect.isawaitable(result) else result
-
-    return in_thread
+    return call if is_async(function) else functools.partial(run_plain, call)

@@ -7,22 +7,12 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Generator,
-    Iterable,
-    Iterator,
-    Mapping,
-)
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
 
 from mastra.errors import WorkflowDefinitionError
+from mastra.plain_functions import called_by, given_by, is_async, run_plain
 from mastra.schema import ANY, Schema, schema_of
-from mastra.threads import run_in_thread
 from mastra.workflows.step_context import StepContext
 
 __all__ = ["Execute", "OnInput", "adapt", "no_step"]
@@ -75,7 +65,7 @@ def adapt(
     elif context:
         arguments = typing.get_args(_context_class(hints.get(context[0].name)))
         takes = arguments[0] if arguments else None
-    gives = _given_by(function, hints.get("return"))
+    gives = given_by(function, hints.get("return"))
     input_schema = ANY if isinstance(takes, TypeVar) else schema_of(takes)
     output_schema = schema_of(type(None)) if _returns_none(hints) else schema_of(gives)
     return _caller(function, whole, context, data), input_schema, output_schema
@@ -159,22 +149,6 @@ def _input_of(
     return [] if named else parameters
 
 
-_YIELDED = (Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, AsyncGenerator)
-
-
-def _given_by(function: Any, hint: Any) -> Any:
-    """Return the type of what a step gives: of a function that yields, a list of that."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    target = inspect.unwrap(function if inspect.isroutine(function) else type(function).__call__)
-    if (typing.get_origin(hint) or hint) not in _YIELDED:
-        return hint
-    if not inspect.isgeneratorfunction(target) and not inspect.isasyncgenfunction(target):
-        return hint
-    items = typing.get_args(hint)
-    return list[items[0]] if items else list
-
-
 def _returns_none(hints: Mapping[str, Any]) -> bool:
     return "return" in hints and hints["return"] in (None, type(None))
 
@@ -197,9 +171,7 @@ def _context_class(hint: Any) -> Any:
 
 
 def _hints(function: Callable[..., Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    while isinstance(function, functools.partial):
-        function = function.func
-    target: Any = function if inspect.isroutine(function) else type(function).__call__
+    target = called_by(function)
     # Names of the enclosing function's own scope are not among the module's: tried with both.
     with contextlib.suppress(Exception):
         return typing.get_type_hints(target, include_extras=True)
@@ -218,32 +190,8 @@ def _caller(
     context: list[inspect.Parameter],
     data: list[inspect.Parameter],
 ) -> Execute:
-    inner: Any = function
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    is_async = inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(
-        getattr(inner, "__call__", None)  # noqa: B004 - a callable object with async __call__
-    )
     bound = _bind(function, whole, context, data)
-    if is_async:
-        return bound
-
-    def run_through(ctx: StepContext[Any]) -> Any:
-        result: Any = bound(ctx)
-        if not isinstance(result, types.GeneratorType):
-            return result
-        items = cast("Generator[Any]", result)  # yielded in the thread, as a plain function runs
-        return items if inspect.isawaitable(items) else list(items)
-
-    async def in_thread(ctx: StepContext[Any]) -> Any:
-        result = await run_in_thread(run_through, ctx)
-        if inspect.isawaitable(result):
-            result = await result
-        if isinstance(result, types.AsyncGeneratorType):
-            return [item async for item in cast("AsyncGenerator[Any]", result)]
-        return result
-
-    return in_thread
+    return bound if is_async(function) else functools.partial(run_plain, bound)
 
 
 def _bind(

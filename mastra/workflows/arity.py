@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from typing import Any, cast
+from typing import Any
 
 from mastra.errors import WorkflowDefinitionError
+from mastra.plain_functions import yields
 from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["check_functions"]
@@ -46,12 +46,7 @@ def check_callable(function: Any, what: str, takes: str) -> None:
     Raises:
         WorkflowDefinitionError: It cannot be called so, or it yields: nothing of it would run.
     """
-    plain: Any = function
-    while isinstance(plain, functools.partial):
-        plain = plain.func
-    kind = cast("type[Any]", type(plain))
-    called = plain if inspect.isroutine(plain) else getattr(kind, "__call__", None)  # noqa: B004
-    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+    if yields(function):
         raise WorkflowDefinitionError(
             f"{what} yields, so that calling it runs nothing of it: write `return` in place of `yield`.",
             code="WORKFLOW_FUNCTION_ARITY",

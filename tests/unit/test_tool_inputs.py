@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+import types
+from collections.abc import AsyncIterator, Generator, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -12,7 +15,9 @@ from pydantic import BaseModel
 from mastra.agents.agent import Agent
 from mastra.models.messages import ToolResultPart
 from mastra.testing.models import ScriptedModel, ToolCall
-from mastra.tools.tool import Tool, create_tool, tool
+from mastra.tools.tool import Tool, as_tool, create_tool, tool
+from mastra.workflows.step import create_step
+from mastra.workflows.workflow import create_workflow
 
 
 class Place(BaseModel):
@@ -119,3 +124,27 @@ async def test_what_a_tool_yields_is_its_result_as_a_list(given: Tool[Any, Any])
         if isinstance(part, ToolResultPart)
     ]
     assert [(part.result, part.is_error) for part in said] == [([0, 1], False), ("too far", True)]
+
+
+class Counting:
+    """Count."""
+
+    def __call__(self, to: int) -> Iterator[int]:
+        yield from range(to)
+
+
+@types.coroutine
+def awaited(to: int) -> Generator[Any, None, list[int]]:
+    """Count."""
+    yield from asyncio.sleep(0).__await__()
+    return list(range(to))
+
+
+@pytest.mark.parametrize("function", [Counting(), partial(Counting(), to=2), awaited])
+async def test_other_functions_that_yield(function: Any) -> None:
+    made = as_tool(function)
+    given = {} if isinstance(function, partial) else {"to": 2}
+    assert await made.execute(given) == [0, 1]
+    step = create_step(id="count", execute=lambda to: function(to=to))
+    flow = create_workflow(id="w", input_schema=int, output_schema=list[int]).then(step).commit()
+    assert (await (await flow.create_run()).start(2)).unwrap() == [0, 1]
