@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from types import CodeType, TracebackType
 from typing import Any, Final, TypeVar, cast
 
+from mastra.cancellation import cancel_requests, forget_requests, is_cancelled
 from mastra.errors import MastraError, StepError, StorageError, UserCodeError
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.logs import get_logger
@@ -28,7 +29,6 @@ __all__ = [
     "Told",
     "call_all",
     "call_user",
-    "cancel_requests",
     "contained",
     "details_of",
     "error_to_json",
@@ -54,16 +54,6 @@ class Signal(BaseException):
 
 
 # -- in its place --------------------------------------------------------------------------------
-
-
-def cancel_requests(loop: asyncio.AbstractEventLoop | None = None) -> int:
-    """Return how often the running task has been told to cancel.
-
-    Args:
-        loop: The running event loop, where it is known: to find it takes a call of the system's.
-    """
-    task = asyncio.current_task(loop)
-    return 0 if task is None else task.cancelling()
 
 
 class Guard:
@@ -92,6 +82,8 @@ class Guard:
             return cast("Exception", error)
         if self._is_real(error):
             raise error
+        if self._task is not None and issubclass(type(error), asyncio.CancelledError):
+            forget_requests(self._task, self._requests)
         return contained(error)
 
     def _is_real(self, error: BaseException) -> bool:
@@ -99,8 +91,7 @@ class Guard:
         if issubclass(kind, Signal):
             return True
         if issubclass(kind, asyncio.CancelledError):
-            # What a library cancels inside of the code leaves no request for this task.
-            return task is None or task.cancelling() > self._requests
+            return task is None or is_cancelled(task, self._requests)
         if issubclass(kind, GeneratorExit):
             return task is not _running_task()  # the coroutine is being closed
         if issubclass(kind, BaseExceptionGroup):

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, NoReturn, TypeVar
 
 import inngest
 
+from mastra.cancellation import CodeTask
 from mastra.clock import now_s, sleep
 from mastra.errors import RunError
 from mastra.failures import one_error
@@ -399,7 +400,8 @@ class FrontierOps:
         async def call() -> StepRecord:
             return await body()
 
-        work = self._start(call())
+        work = CodeTask(call(), asyncio.get_running_loop())
+        self._tasks.add(work)
         is_over = asyncio.Event()
         look = is_over.set
         work.add_done_callback(lambda _: look())
@@ -411,7 +413,7 @@ class FrontierOps:
             if not work.done() and leg.run.stop.is_watched:
                 await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
             if not work.done():
-                work.cancel()
+                work.end()
                 await asyncio.wait({work})
             if work.cancelled():
                 raise LegCanceled

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from contextvars import Token
 from typing import Any, Final, Literal, Self, cast
 
+from mastra.cancellation import CodeTask
 from mastra.given import TEXT, check_given, one_of
 from mastra.workflows.engines.base import Body
 from mastra.workflows.engines.inprocess_ops import LegOps, ops_around
@@ -59,7 +60,7 @@ class _DyingOps:
     def __init__(self, ops: LegOps, crash: crash_at) -> None:
         self._ops = ops
         self._crash = crash
-        self._leg = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._leg = cast("CodeTask[Any]", asyncio.current_task())
         self.inline_delay_s = ops.inline_delay_s
         self.max_sleep_s = ops.max_sleep_s
         self.seeks_one = ops.seeks_one
@@ -75,7 +76,7 @@ class _DyingOps:
 
     async def _die(self) -> None:
         self._crash.has_crashed = True
-        self._leg.cancel()
+        self._leg.end()
         await asyncio.Future()  # nothing more happens in this branch either
 
     async def record(self, op_id: str, body: Body) -> StepRecord:

@@ -7,17 +7,15 @@ anything that a durable engine would lose.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from mastra.clock import Clock
-from mastra.failures import one_error
 from mastra.jsonable import Json
 from mastra.workflows.engines.base import Body, Halt
 from mastra.workflows.engines.inprocess import InProcessEngine
-from mastra.workflows.engines.inprocess_ops import LegOps, make_ops
+from mastra.workflows.engines.inprocess_ops import LegOps, make_ops, together
 from mastra.workflows.records import StepRecord, decode_record
 
 __all__ = ["ReplayEngine"]
@@ -52,10 +50,7 @@ class _ReplayOps:
             try:
                 return await walk()
             except _Interrupt:
-                with one_error():
-                    async with asyncio.TaskGroup() as group:
-                        for operation in self._planned.values():
-                            group.create_task(_awaited(operation))
+                await together([_awaited(operation) for operation in self._planned.values()])
 
     async def record(self, op_id: str, body: Body) -> StepRecord:
         """Plan an operation and end this branch of the walk."""

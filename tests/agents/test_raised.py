@@ -56,6 +56,19 @@ async def test_the_model_is_told_what_a_tool_raised(
         str(chunk.to_wire()).encode()
 
 
+async def test_the_model_is_told_of_a_tool_that_cancels_its_own_task() -> None:
+    async def bad() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+        return "never"
+
+    stream = calling(create_tool("bad", "Fails.", execute=bad)).stream("go")
+    assert "tool-error" in [chunk.type async for chunk in stream]
+    assert await stream.text() == "I could not."
+
+
 async def test_an_error_without_text_is_told_by_its_name() -> None:
     class ApiError(Exception):
         def __str__(self) -> str:

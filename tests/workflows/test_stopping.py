@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
-from mastra import Mastra, StepContext, create_step, create_workflow
+from mastra import Mastra, RunStateError, StepContext, create_step, create_workflow
 from tests.support.engines import Calls
 from tests.support.waiting import plus
 
@@ -93,7 +94,7 @@ async def test_a_foreach_in_which_an_item_aborts_is_cancelled_and_gives_nothing(
     assert "a" not in calls.names
 
 
-async def test_an_arm_whose_task_a_step_cancels_fails_the_run(calls: Calls) -> None:
+async def test_an_arm_whose_task_its_step_cancels_fails_the_run(calls: Calls) -> None:
     """The block went on without it, as if it had given nothing."""
 
     async def cancels(ctx: StepContext[int]) -> int:
@@ -116,4 +117,66 @@ async def test_an_arm_whose_task_a_step_cancels_fails_the_run(calls: Calls) -> N
         result = await ended(workflow)
         assert result.status == "failed"
         assert result.error.code == "STEP_CANCELED"
-        assert "nobody has cancelled the run" in str(result.error)
+        assert "nobody had cancelled the run" in str(result.error)
+
+
+async def test_a_run_whose_task_a_program_that_ends_has_cancelled_is_left_as_it_is() -> None:
+    """It is no failure of the step's: the run is restarted."""
+    begun = asyncio.Event()
+
+    async def waits(ctx: StepContext[int]) -> int:
+        begun.set()
+        await asyncio.Event().wait()
+        return 1
+
+    workflow = flow().then(create_step(id="s", execute=waits)).commit()
+    async with Mastra(workflows=[workflow]) as mastra:
+        run = await mastra.get_workflow("w").create_run("r")
+        started = asyncio.ensure_future(run.start(1))
+        await begun.wait()
+        (leg,) = [task for task in asyncio.all_tasks() if task.get_name() == "mastra run r"]
+        leg.cancel()
+        with pytest.raises(RunStateError):
+            await started
+        found = await mastra.get_workflow("w").get_run("r")
+        assert found is not None
+        assert found.status == "running"
+
+
+async def test_a_step_that_cancels_all_tasks_of_a_program_fails_its_run() -> None:
+    async def cancels(ctx: StepContext[int]) -> int:
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("mastra run"):
+                task.cancel()
+        await asyncio.sleep(0)
+        return 1
+
+    waiting = flow("other").then(create_step(id="s", execute=hangs)).commit()
+    workflow = flow().then(create_step(id="s", execute=cancels)).commit()
+    async with Mastra(workflows=[workflow, waiting]) as mastra:
+        other = await mastra.get_workflow("other").create_run("o")
+        beside = asyncio.ensure_future(other.start(1))
+        await asyncio.sleep(0)
+        results = [await (await mastra.get_workflow("w").create_run("r")).start(1), await beside]
+    assert [result.status for result in results] == ["failed", "failed"]
+
+
+async def hangs(ctx: StepContext[int]) -> int:
+    await asyncio.Event().wait()
+    return 1
+
+
+async def test_a_step_that_is_timed_out_or_has_a_request_left_over_goes_on() -> None:
+    async def execute(ctx: StepContext[int]) -> int:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.sleep(60)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return 1
+
+    result = await ended(flow().then(create_step(id="s", execute=execute)))
+    assert result.unwrap() == 1

@@ -28,6 +28,7 @@ from mastra.agents.records.requested_call import (
 )
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.tracing import traced_tool
+from mastra.cancellation import CodeTask
 from mastra.errors import ToolNotFoundError, ValidationError
 from mastra.failures import Guard, call_user, text_of
 from mastra.jsonable import Json, dump_json, to_jsonable
@@ -130,7 +131,7 @@ class CallRunner:
         run = self._run
         context = contextvars.copy_context()
         count_within(context, run.meter)
-        task = asyncio.get_running_loop().create_task(self._outcome(call), context=context)
+        task = CodeTask(self._outcome(call), asyncio.get_running_loop(), context=context)
         task.add_done_callback(lambda _: run.notify())
         self.tasks[call.id] = task
 
@@ -163,7 +164,8 @@ class CallRunner:
         """Stop what is still running."""
         left = [task for task in self.tasks.values() if not task.done()]
         for task in left:
-            task.cancel()
+            if isinstance(task, CodeTask):
+                task.end()
         if left:
             await asyncio.wait(left)
         for task in self.tasks.values():

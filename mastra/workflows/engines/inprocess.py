@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, Final, TypeAlias
 from weakref import WeakValueDictionary
 
+from mastra.cancellation import CodeTask, forget_requests, is_cancelled
 from mastra.clock import Clock
 from mastra.errors import RunClaimedError, RunStateError, StorageError
 from mastra.given import check_given
@@ -21,7 +22,7 @@ from mastra.workflows.engines.admission import Admissions, LeftOutError, take_ba
 from mastra.workflows.engines.base import Halt, Recoverable, RunHandle, check_open
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
-from mastra.workflows.engines.inprocess_ops import OF_ENGINE, OpsFactory, make_ops
+from mastra.workflows.engines.inprocess_ops import OF_ENGINE, OpsFactory, canceled_alone, make_ops
 from mastra.workflows.engines.journal import load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.leg import Leg, confirm, lose, running_loop
@@ -176,7 +177,7 @@ class InProcessEngine:
         if run.span is not None:
             driving = traced_leg(run.span, driving)
         # No task group's: a run outlives whoever started it.
-        leg.task = leg.loop.create_task(driving, name=f"mastra run {target.run_id}")
+        leg.task = CodeTask(driving, leg.loop, f"mastra run {target.run_id}")
         leg.watch()
         if command.hold is not None:
             self._watch(target.store)
@@ -283,11 +284,13 @@ class InProcessEngine:
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not run.stop.is_thrown or task is None:
+            if task is None or (not run.stop.is_thrown and is_cancelled(task, 0)):
                 raise  # the process is going down, and the run can be restarted
-            while task.uncancel():
-                pass
-            outcome = Outcome("canceled")
+            forget_requests(task, 0)
+            if not run.stop.is_thrown:
+                outcome = outcome_of_fault(run, canceled_alone())
+            else:
+                outcome = Outcome("canceled")
         except (StorageError, RunClaimedError, LeftOutError):
             raise  # it goes on later, or elsewhere
         except Exception as error:  # noqa: BLE001 - it would stop the run here again and again
@@ -394,7 +397,7 @@ class InProcessEngine:
             return
         if head is not None and head.owner not in (None, leg.run.owner):
             lose(leg)
-            task.cancel()
+            task.end()
         elif head is None or head.status == "canceled":
             self._begin(self._stop(leg))  # a step may take its time
         elif leg.run.outbox.tell is not None:
@@ -446,7 +449,7 @@ class InProcessEngine:
             await asyncio.wait({task}, timeout=CANCEL_GRACE_S)
         # One that has not begun ends by itself; cancelled, it would do nothing at all.
         if leg.has_begun and not leg.is_ending:
-            task.cancel()
+            task.end()
         if task is not asyncio.current_task():
             await asyncio.wait({task})
 
@@ -465,7 +468,7 @@ class InProcessEngine:
             for leg in driving:
                 ops, task = leg.ops, leg.task
                 if ops is not None and task is not None and ops.rest() and not leg.is_ending:
-                    task.cancel()
+                    task.end()
             if time.monotonic() > until:
                 return len(driving)
             await asyncio.sleep(DRAIN_POLL_S)

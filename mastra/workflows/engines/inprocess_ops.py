@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
+from mastra.cancellation import CodeTask
 from mastra.clock import now_ms, now_s, sleep
 from mastra.clock import sleep_until as sleep_until_moment
 from mastra.errors import MastraError
-from mastra.failures import one_error
 from mastra.given import CLOCK, COUNT, FUNCTION
 from mastra.jsonable import Json
 from mastra.storage.base import RunChanges
@@ -22,13 +22,22 @@ from mastra.workflows.engines.waits import wake
 from mastra.workflows.records import StepRecord
 from mastra.workflows.spec import Unit
 
-__all__ = ["OF_ENGINE", "InProcessOps", "LegOps", "OpsFactory", "make_ops", "ops_around"]
+__all__ = [
+    "OF_ENGINE",
+    "InProcessOps",
+    "LegOps",
+    "OpsFactory",
+    "canceled_alone",
+    "make_ops",
+    "ops_around",
+    "together",
+]
 
 T = TypeVar("T")
 
 _CANCELED_ALONE = (
-    "The task of one of several branches or items was cancelled, and nobody has cancelled the run: a "
-    "step may have cancelled `asyncio.current_task()`, or all of `asyncio.all_tasks()`."
+    "A task of the run was cancelled, and nobody has cancelled the run: a step may have cancelled "
+    "`asyncio.current_task()`, or all of `asyncio.all_tasks()`. `ctx.abort()` cancels the run."
 )
 
 YIELD_AFTER_MS = 20
@@ -173,13 +182,8 @@ class InProcessOps:
         if at_once < 2:
             await work(0 if branches else None)
             return results
-        with one_error():
-            async with asyncio.TaskGroup() as group:
-                # The first ones start together, whatever becomes of any of them.
-                tasks = [group.create_task(work(place)) for place in range(at_once)]
-        if any(task.cancelled() for task in tasks):
-            # A group says nothing of a task that was cancelled while it was not.
-            raise MastraError(_CANCELED_ALONE, code="STEP_CANCELED")
+        # The first ones start together, whatever becomes of any of them.
+        await together([work(place) for place in range(at_once)])
         return results
 
     async def sleep(self, record: StepRecord) -> StepRecord:
@@ -197,6 +201,45 @@ class InProcessOps:
         if stored is not None:
             await stored
         return done
+
+
+def canceled_alone() -> MastraError:
+    """Return why a run fails of which something was cancelled that nobody but its code could."""
+    return MastraError(_CANCELED_ALONE, code="STEP_CANCELED")
+
+
+async def together(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Await coroutines as tasks. Where one raises, or the caller is cancelled, all are ended.
+
+    Not in a task group: its tasks do not know who has cancelled them.
+
+    Raises:
+        Exception: The first that one of them raised.
+        MastraError: One of the tasks was cancelled alone.
+    """
+    loop = asyncio.get_running_loop()
+    tasks = [CodeTask(work, loop) for work in works]
+    canceled: asyncio.CancelledError | None = None
+    is_ended = False
+    while pending := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError as error:
+            canceled = error
+        if not is_ended and (canceled is not None or _first_raised(tasks) is not None):
+            is_ended = True
+            for task in pending:
+                task.end()
+    raised = _first_raised(tasks) or canceled
+    if raised is not None:
+        raise raised
+    if any(task.cancelled() for task in tasks):
+        raise canceled_alone()
+
+
+def _first_raised(tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
+    ended = (task for task in tasks if task.done() and not task.cancelled())
+    return next(filter(None, (task.exception() for task in ended)), None)
 
 
 ops_around: ContextVar[Callable[[LegOps], LegOps] | None] = ContextVar("mastra_ops", default=None)

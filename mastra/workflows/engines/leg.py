@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from mastra.cancellation import CodeTask
 from mastra.errors import RunClaimedError
 from mastra.logs import get_logger
 from mastra.workflows.active import ActiveRun
@@ -43,7 +44,7 @@ class Leg:
         self.first_seq = run.first_seq
         self.loop = run.home.loop or asyncio.get_running_loop()
         """Where its task runs; another loop may only ask the storage about it."""
-        self.task: asyncio.Task[WorkflowResult[Any]] | None = None
+        self.task: CodeTask[WorkflowResult[Any]] | None = None
         self.has_begun = False
         """The task runs, so that cancelling it ends the leg as it should."""
         self.is_ending = False
@@ -132,9 +133,9 @@ class Leg:
         if task is None or self.loop.is_closed():
             return
         if self.loop is running_loop():
-            task.cancel()
+            task.end()
         else:
-            self.loop.call_soon_threadsafe(task.cancel)
+            self.loop.call_soon_threadsafe(task.end)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

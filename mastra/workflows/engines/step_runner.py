@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+from mastra.cancellation import cancel_requests, settled
 from mastra.clock import now_ms, now_s, sleep
 from mastra.errors import (
     MastraError,
@@ -22,7 +23,7 @@ from mastra.errors import (
     UsageLimitError,
     UserCodeError,
 )
-from mastra.failures import Guard, Told, cancel_requests, details_of, error_to_json, text_of
+from mastra.failures import Guard, Told, details_of, error_to_json, text_of
 from mastra.jsonable import Json, copy_json, to_jsonable
 from mastra.logs import get_logger
 from mastra.schema import ANY, SchemaMismatch
@@ -193,7 +194,10 @@ class StepTask:
     ) -> bool:
         """Take note of a try that has raised; return, when it is time, whether there is another."""
         try:
-            delay = self._failed(record, tries, Guard(requests).contain(raised))
+            error = Guard(requests).contain(raised)
+            if cancel_requests(self.run.home.loop) > requests:
+                await settled(requests)
+            delay = self._failed(record, tries, error)
             if delay:
                 await sleep(delay)
         except BaseException:
@@ -269,6 +273,8 @@ class StepTask:
         )
 
     def _input(self, record: StepRecord) -> Any:
+        if self.refusal is not None:
+            raise self.refusal
         # The step may do with its input what it likes: the records keep theirs.
         if not self.scope.spec.validate_inputs:
             return copy_json(self.value)
@@ -285,8 +291,6 @@ class StepTask:
             raise _BadInput(self._mismatch("Input", mismatch)) from None
 
     async def _attempt(self, record: StepRecord, tries: int, requests: int) -> None:
-        if self.refusal is not None:
-            raise self.refusal
         call, given, ctx = self.node.step.call, self._input(record), None
         try:
             if isinstance(call, OnInput) and not self.is_answered:
@@ -301,11 +305,12 @@ class StepTask:
         except asyncio.CancelledError as error:
             Guard(requests).contain(error)
             # Nobody cancelled the run: something the step awaited was, which is its failure.
-            text = f"Step {record.step_id!r} awaited something that was cancelled."
-            raise MastraError(text, code="STEP_CANCELED") from error
+            raise self._canceled(record) from error
         except BaseExceptionGroup as group:
             self._from_group(record, group)
         else:
+            if cancel_requests(self.run.home.loop) > requests and not await settled(requests):
+                raise self._canceled(record)
             if ctx is None or ctx._ended_by is None:  # noqa: SLF001
                 self._succeed(record, output)
             else:
@@ -314,6 +319,13 @@ class StepTask:
             record.state = ctx._delta  # noqa: SLF001
             self.merges = record.state is not None
         self.ops.admit(record)
+
+    def _canceled(self, record: StepRecord) -> MastraError:
+        text = (
+            f"Step {record.step_id!r} awaited something that was cancelled, or cancelled its own "
+            "task, and nobody had cancelled the run. `ctx.abort()` cancels the run."
+        )
+        return MastraError(text, code="STEP_CANCELED")
 
     def _context(self, record: StepRecord, given: Any, tries: int) -> StepContext[Any]:
         ctx = StepContext(self.run, self.scope, record, given, self.node.step)

@@ -248,3 +248,28 @@ async def test_the_error_is_an_exception_with_the_steps_own_as_cause(env: Env) -
     # A run that another process drives has the data of its cause, not the object.
     cause = result.error.__cause__
     assert cause is None or isinstance(cause, KeyError)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_step_that_cancels_its_own_task_fails(env: Env, waits: bool) -> None:
+    """The run stayed `running` for good: it was taken for one whose process ends."""
+    tries: list[int] = []
+
+    async def execute(number: Number) -> Number:
+        tries.append(1)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if waits:
+            await asyncio.sleep(0)
+        return number
+
+    step = create_step(id="s", execute=execute, retries=1)
+    result = await failed(env, chain("w", step, create_step(id="t", execute=never)))
+    assert result.error.code == "STEP_CANCELED"
+    assert result.steps["s"].status == "failed"
+    assert len(tries) == 2
+
+
+def never(number: Number) -> Number:
+    raise AssertionError(number)
