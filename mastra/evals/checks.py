@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from mastra.errors import ConfigError
 from mastra.evals.messages import agent_texts, invocations, tool_calls
 from mastra.evals.scorer import Scorer, create_scorer
 from mastra.evals.texts import dice_similarity
@@ -139,6 +140,8 @@ def did_not_call(tool_name: str) -> Scorer:
 def tool_order(expected_order: Sequence[str]) -> Scorer:
     """Return a check that an agent called tools in some order, with others between them."""
     wanted = list(expected_order)
+    if not wanted:
+        raise ConfigError("tool_order got no tools: every answer would pass. Give at least one.")
 
     def look(output: Any) -> dict[str, Any]:
         called = tool_calls(output)[0]

@@ -17,7 +17,7 @@ from mastra.evals.experiment_results import (
     result_id,
 )
 from mastra.evals.experiment_scores import score_id
-from mastra.evals.grading import Grade, Grading, grade
+from mastra.evals.grading import Grade, Grading, grade, refuse_none
 from mastra.evals.grading import grading_of as grading_of_given
 from mastra.evals.scorer import Scorer
 from mastra.evals.scores import judge_facts, score_data
@@ -105,7 +105,7 @@ class Experiment:
         *,
         dataset: Dataset,
         target: Any,
-        scorers: Any = (),
+        scorers: Any = None,
         gates: Iterable[Any] | None = None,
         concurrency: int = 5,
         repeats: int = 1,
@@ -130,6 +130,8 @@ class Experiment:
         self.target.resource_id = self.target.resource_id or resource_id
         mastra = mastra or self.target.mastra
         self.grading: Grading = grading_of_given(scorers, gates, mastra)
+        if not self.grading:
+            refuse_none("Experiment", scorers, gates)
         self._check_names()
         kept_in = storage or (InMemoryStorage() if mastra is None else mastra.storage)
         self.storage: Any = kept_in

@@ -111,6 +111,20 @@ def grading_of(scorers: Any, gates: Iterable[Any] | None, mastra: Any) -> Gradin
     return tuple(rules)
 
 
+def refuse_none(what: str, scorers: Any, gates: Iterable[Any] | None) -> None:
+    """Refuse scorers that were given and are none: whoever reads the verdict would take it for passed.
+
+    Raises:
+        ConfigError: An empty list, or a dict of such, was given.
+    """
+    given = scorers if scorers is not None else gates
+    if given is not None:
+        raise ConfigError(
+            f"{what}: {'gates' if scorers is None else 'scorers'} is {given!r}, and so nothing would be "
+            "scored. Give at least one, or leave it out where the target is only to be run."
+        )
+
+
 def _scorers(given: Any, what: str) -> list[Any]:
     """Return what is given as a list of scorers: one stands for itself."""
     return [given] if isinstance(given, (Scorer, str, Mapping)) else several(given, what)

@@ -118,7 +118,7 @@ class Evaluation:
         target: Any,
         item: DatasetItem,
         *,
-        scorers: Any = (),
+        scorers: Any = None,
         gates: Any = None,
         **options: Any,
     ) -> Awaitable[ItemResult]:

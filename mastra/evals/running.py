@@ -80,7 +80,7 @@ class ExperimentRunner:
             order.name or f"{dataset.name} on {order.target_id}",
             dataset=dataset,
             target=self._target(order),
-            scorers=list(order.scorer_ids),
+            scorers=list(order.scorer_ids) or None,
             concurrency=order.concurrency,
             mastra=self._mastra,
             target_options={"request_context": order.request_context or {}},

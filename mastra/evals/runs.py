@@ -16,6 +16,7 @@ from mastra.evals.grading import (
     Verdict,
     grade,
     grading_of,
+    refuse_none,
     rule_result,
     summed,
     verdict_of,
@@ -98,7 +99,7 @@ async def run_evals(
     *,
     data: Dataset | Iterable[DatasetItem | Mapping[str, Any]],
     target: Any,
-    scorers: Any = (),
+    scorers: Any = None,
     gates: Iterable[Any] | None = None,
     concurrency: int = 1,
     target_options: Mapping[str, Any] | None = None,
@@ -114,14 +115,16 @@ async def run_evals(
             `scorers` of each turn.
         target: An agent, a workflow, a scorer, or a function of the input.
         scorers: A list of scorers, some as `{"scorer": …, "threshold": …}`, or a dict of such
-            lists: `agent` or `workflow`, `trajectory`, and `steps` by step id.
+            lists: `agent` or `workflow`, `trajectory`, and `steps` by step id. Left out, nothing is
+            scored.
         gates: Scorers that must give 1 for every item.
         concurrency: How many items run at once.
         target_options: Options of the target: of `generate`, or of a run's `start`.
         on_item_complete: Called with each `ItemResult`, sync or async.
 
     Raises:
-        ConfigError: There are no items, or something is none of these.
+        ConfigError: There are no items, an empty list of scorers or gates is all that is given, or
+            something is none of these.
     """
     check_given("run_evals", locals(), _FORMS)
     items = [item_of(item, place) for place, item in enumerate(data)]
@@ -131,6 +134,8 @@ async def run_evals(
     rules = grading_of(scorers, gates, about.mastra)
     of_turns = [_turn_rules(item, about) for item in items]
     _check_names(rules)
+    if not (rules or any(map(any, of_turns))):
+        refuse_none("run_evals", scorers, gates)
     results: list[ItemResult | None] = [None] * len(items)
     turns: list[list[tuple[Rule, Grade]]] = [[] for _ in items]
 

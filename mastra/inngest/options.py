@@ -215,6 +215,9 @@ _FIELDS: Final = (
 )
 """The numbers of each field and the names of them, of a server that knows no seconds."""
 
+_LENGTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""The days of each month in a leap year."""
+
 _PART: Final = re.compile(r"(?:[*?]|(\w+)(?:-(\w+))?)(?:/0*[1-9]\d*)?", re.ASCII)
 
 
@@ -232,11 +235,41 @@ def _cron(expression: Any) -> str:
             "hour, day of month, month, day of week from 0 for Sunday to 6), such as "
             "'0 9 * * MON-FRI', or a name such as '@daily'."
         )
+    if _never_comes(*fields[2:]):
+        raise ConfigError(f"The cron expression {expression!r} never comes.")
     if zone is None:
         return " ".join(fields)
     check_zone(zone)
     # The server knows it by that name alone.
     return " ".join((f"TZ={'UTC' if zone.upper() == 'UTC' else zone}", *fields))
+
+
+def _never_comes(days: str, months: str, weekdays: str) -> bool:
+    """Return whether each day that a month is to have lies behind its end, as 31 February does."""
+    if not any(part.startswith(("*", "?")) for part in weekdays.split(",")):
+        return False  # one of the two is enough
+    first = min(_least(part, *_FIELDS[2]) for part in days.split(","))
+    longest = max(_LENGTHS[month - 1] for month in range(1, 13) if _holds(months, month))
+    return first > longest
+
+
+def _least(part: str, numbers: range, names: Sequence[str]) -> int:
+    first = part.partition("/")[0].partition("-")[0]
+    return numbers[0] if first in ("*", "?") else _number(first, numbers, names)
+
+
+def _holds(field: str, number: int) -> bool:
+    """Return whether a field of months has a month."""
+    numbers, names = _FIELDS[3]
+    for part in field.split(","):
+        ends, _, step = part.partition("/")
+        low, _, high = ends.partition("-")
+        first = _least(part, numbers, names)
+        is_open = low in ("*", "?") or (step and not high)
+        last = numbers[-1] if is_open else _number(high or low, numbers, names)
+        if number in range(first, last + 1, int(step or 1)):
+            return True
+    return False
 
 
 def _is_field(field: str, numbers: range, names: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
+from mastra.errors import ConfigError
 from mastra.given import check_given, one_of
 from mastra.models.base import ModelRequest, ResponseFormat
 from mastra.models.calling import ModelEntry
@@ -55,6 +56,11 @@ class _Judge(Processor):
         check_given(type(self).__name__, given, {"strategy": one_of("block", "warn")})
         self._model = model
         self._categories = tuple(self.categories if categories is None else categories)
+        if not self._categories:
+            raise ConfigError(
+                f"{type(self).__name__} got no categories: every text would pass. Leave them out for "
+                "its own, or give at least one."
+            )
         self._threshold = self.threshold if threshold is None else threshold
         self._strategy = strategy
 

@@ -240,6 +240,11 @@ class PIIDetector(_Filter):
         self, types: Sequence[str] | None = None, *, strategy: Strategy = "redact"
     ) -> None:
         wanted = _PII if types is None else types
+        if not wanted:
+            raise ConfigError(
+                "PIIDetector got no types, and so nothing to look for. Leave them out for all, or give "
+                f"some of: {', '.join(_PII)}."
+            )
         unknown = [name for name in wanted if name not in _PII]
         if unknown:
             raise ConfigError(

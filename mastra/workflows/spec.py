@@ -14,7 +14,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
@@ -68,6 +68,10 @@ def seconds_of(duration: float | timedelta, what: str) -> float:
         return math.inf
 
 
+MAX_GROWN_S: Final = 365 * 86_400.0
+"""How long a delay grows by itself: what is longer is no wait for another try."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryConfig:
     """How often a failed step is tried again, and how long to wait before.
@@ -77,7 +81,8 @@ class RetryConfig:
         delay: Seconds (or a `timedelta`) before the first of them.
         backoff: What the delay is multiplied by each time: a number, `"fixed"` (1) or
             `"exponential"` (2).
-        max_delay: The longest delay, in seconds or as a `timedelta`.
+        max_delay: The longest delay, in seconds or as a `timedelta`. Left out, delays grow to a year at
+            most.
     """
 
     attempts: int = 0
@@ -113,12 +118,12 @@ class RetryConfig:
         """Return the seconds to wait before a retry, the first being 1."""
         delay = seconds_of(self.delay, "delay")
         try:
-            delay = delay * self.factor ** (retry - 1) if delay else 0.0
+            grown = delay * float(self.factor) ** (retry - 1) if delay else 0.0
         except OverflowError:  # so often multiplied that there is no such number
-            delay = math.inf
+            grown = math.inf
         if self.max_delay is not None:
-            delay = min(delay, seconds_of(self.max_delay, "max_delay"))
-        return delay
+            return min(grown, seconds_of(self.max_delay, "max_delay"))
+        return min(grown, max(delay, MAX_GROWN_S))
 
 
 Condition: TypeAlias = Callable[[StepContext[Any]], "bool | Awaitable[bool]"]

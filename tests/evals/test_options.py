@@ -9,6 +9,7 @@ import pytest
 from mastra import Agent, RequestContext
 from mastra.errors import ConfigError, InputValidationError
 from mastra.evals import Dataset, Experiment, create_scorer, run_evals
+from mastra.evals.checks import equals, tool_order
 from mastra.evals.datasets import item_of
 from mastra.evals.judge import Judge
 from mastra.evals.live import ScorerEntry
@@ -108,3 +109,28 @@ async def test_a_judge_and_an_entry_stand_for_themselves() -> None:
     assert found.score == 0.5
     entry = ScorerEntry(always(), rate=0.0)
     assert ScorerEntry.of(entry, "s") is entry
+
+
+@pytest.mark.parametrize(
+    "given", [{"scorers": []}, {"scorers": {}}, {"scorers": {"agent": []}}, {"gates": []}]
+)
+async def test_an_empty_list_of_scorers_is_no_evaluation(given: dict[str, Any]) -> None:
+    """It passed, as what a filter that found nothing gives does."""
+    with pytest.raises(ConfigError, match="nothing would be scored"):
+        await run_evals(data=[ITEM], target=str, **given)
+    with pytest.raises(ConfigError, match="nothing would be scored"):
+        Experiment("e", dataset=Dataset("d", items=[ITEM]), target=str, **given)
+
+
+async def test_what_is_left_out_is_only_run() -> None:
+    summary = await run_evals(data=[ITEM], target=str)
+    assert (summary.total_items, summary.verdict) == (1, None)
+    turn = {"input": "a", "scorers": [equals("a")]}
+    agent = Agent(id="a", model=ScriptedModel("a"))
+    summary = await run_evals(data=[{"turns": [turn]}], target=agent, scorers=[])
+    assert [one.score for one in summary.turn_results[0].rule_results] == [1]
+
+
+def test_an_order_of_no_tools_is_refused() -> None:
+    with pytest.raises(ConfigError, match="every answer would pass"):
+        tool_order([])

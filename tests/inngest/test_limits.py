@@ -110,7 +110,7 @@ async def test_a_sleep_that_a_function_makes_too_long_fails_in_plain_words(
 
 
 async def test_delays_of_retries_are_sleeps_too(host: Host, calls: Calls) -> None:
-    retry = RetryConfig(attempts=3000, delay=60, backoff="exponential")
+    retry = RetryConfig(attempts=3000, delay=60, backoff="exponential", max_delay=YEARS)
     flow = create_workflow(id="w", input_schema=int, output_schema=int, retry_config=retry)
     async with flows.on(host, flow.then(plus(calls, "a")).commit()) as mastra:
         await host.sync()

@@ -248,3 +248,17 @@ async def test_processors_of_the_stream_are_those_of_a_durable_agent_too() -> No
     )
     result = await Mastra(agents=[agent]).get_agent("a").generate("q")
     assert [step.text for step in result.steps] == ["[EMAIL] [REDACTED]", "[EMAIL]"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: PIIDetector([]),
+        lambda: Moderation(ScriptedModel(), categories=[]),
+        lambda: PromptInjectionDetector(ScriptedModel(), categories=()),
+    ],
+)
+def test_a_processor_that_would_look_for_nothing_is_refused(made: Any) -> None:
+    """It let everything pass."""
+    with pytest.raises(ConfigError, match="got no"):
+        made()

@@ -256,7 +256,22 @@ def test_no_delay_stays_none_however_it_is_multiplied() -> None:
     assert [config.delay_before(retry) for retry in (1, 2, 3)] == [0, 0, 0]
     often = RetryConfig(attempts=5000, delay=1, backoff=2.0, max_delay=60)
     assert often.delay_before(5000) == 60
-    assert RetryConfig(attempts=5000, delay=1, backoff=2.0).delay_before(5000) == math.inf
+
+
+YEAR_S = 365 * 86_400
+
+
+@pytest.mark.parametrize("backoff", [2, 2.0, "exponential", math.inf, 10**300])
+def test_a_delay_without_a_limit_grows_to_a_year_at_most(backoff: Any) -> None:
+    """It grew until it was endless: no other try would ever have followed."""
+    config = RetryConfig(attempts=5000, delay=1, backoff=backoff)
+    assert config.delay_before(1) == 1
+    assert config.delay_before(5000) == YEAR_S
+    longer = RetryConfig(attempts=9, delay=timedelta(days=400), backoff=backoff)
+    assert {longer.delay_before(retry) for retry in (1, 2, 9)} == {400 * 86_400}
+    assert (
+        RetryConfig(delay=1, backoff=backoff, max_delay=2 * YEAR_S).delay_before(99) == 2 * YEAR_S
+    )
 
 
 @pytest.mark.parametrize("retries", [-1, 1.5, "2"])

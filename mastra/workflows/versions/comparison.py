@@ -71,7 +71,7 @@ def compare(
     if old.takes != new.takes and spec.validate_inputs:
         comparison.value(spec.input_schema, loaded.head.input, "", "input")
     if old.state != new.state and spec.state_schema is not None and goes_back_to is None:
-        comparison.state(spec.state_schema)
+        comparison.state(spec.state_schema, "")
     comparison.changes.find_moved(_names(old.parts), _names(new.parts))
     return comparison.changes
 
@@ -338,6 +338,8 @@ class _Comparison:
             is_over = is_over or (op_id.endswith("]") and self._is_at_end(old.parts, f"{op_id}/"))
             if not is_over and old.takes != new.takes and block and inner.validate_inputs:
                 self.value(inner.input_schema, block.payload, name, "input")
+            if not is_over and old.state != new.state and inner.state_schema is not None:
+                self.state(inner.state_schema, name)
             self.block(
                 old.parts, new.parts, inner, f"{op_id}/", f"{name}.", None, is_passed=is_over
             )
@@ -364,7 +366,9 @@ class _Comparison:
             if old.gives != new.gives and spec.validate_outputs:
                 self.value(unit.step.output_schema, record.output, name, "output")
             return
-        waits = record.status in ("suspended", "retry")
+        waits, state = record.status in ("suspended", "retry"), unit.step.state_schema
+        if waits and old.state != new.state and state is not None:
+            self.state(state, name)
         if waits and old.takes != new.takes and spec.validate_inputs:
             self.value(unit.step.input_schema, record.payload, name, "input")
 
@@ -409,13 +413,13 @@ class _Comparison:
             told = f"its {what} as stored does not fit: {mismatch}"
             self.changes.changed[name or what] = told
 
-    def state(self, schema: Schema[Any]) -> None:
+    def state(self, schema: Schema[Any], name: str) -> None:
         """Note it where the run's state does not meet a schema that has changed."""
         state = State(self._loaded.initial_state)
         for record in self._loaded.journal.values():
             state.merge(record)
         if state.values:  # else its steps are still to set it
-            self.value(schema, state.values, "", "state")
+            self.value(schema, state.values, name, "state")
 
     # -- going back --------------------------------------------------------------------------------
 

@@ -26,12 +26,16 @@ from mastra.workflows.versions.fingerprint import fingerprint
 __all__ = ["Graph", "Part", "graph_of", "is_current", "note_of", "read_graph"]
 
 _FORMAT: Final = 1
+_WITH_STATES: Final = 2
+"""The format where steps or workflows inside have state schemas, which earlier releases cannot read."""
 
 _KINDS: Final = {
     "s": "step",
     "m": "map",
     "w": "workflow",
     "v": "workflow",  # of which the version is noted
+    "S": "step",  # these two with a schema of the state
+    "W": "workflow",
     "a": "agent",
     "p": "parallel",
     "b": "branch",
@@ -39,7 +43,9 @@ _KINDS: Final = {
     "z": "sleep",
 }
 """What is written for a kind, where that is not its name, as it is of a loop or of a new kind."""
-_LETTERS: Final = {kind: letter for letter, kind in _KINDS.items() if letter != "v"}
+_NODES_AT: Final = {"w": 3, "v": 4, "W": 5}
+"""Where the nodes of a workflow begin: behind its id and input, its version, its state."""
+_LETTERS: Final = {kind: letter for letter, kind in _KINDS.items() if letter not in "vSW"}
 
 
 @dataclass(slots=True)
@@ -59,6 +65,8 @@ class Part:
     """Fingerprint of the schema of its output."""
     version: str | None = None
     """Of a workflow: which of several definitions it is."""
+    state: str = ""
+    """Fingerprint of the schema of the state, of a step or workflow that has one of its own."""
 
     @property
     def units(self) -> list[Part]:
@@ -111,13 +119,16 @@ def _unit(unit: Unit) -> Part:
         if unit.kind == "map":
             return Part("map", unit.id, unit.op)
         takes, gives = unit.step.input_schema, unit.step.output_schema
-        return Part("step", unit.id, unit.op, [], fingerprint(takes), fingerprint(gives))
+        prints = fingerprint(takes), fingerprint(gives)
+        return Part(
+            "step", unit.id, unit.op, [], *prints, state=fingerprint(unit.step.state_schema)
+        )
     spec = unit.spec
     if spec.drive is not None:
         return Part("agent", unit.id, unit.op)
     parts = [_part(node) for node in spec.nodes]
-    takes = fingerprint(spec.input_schema)
-    return Part("workflow", unit.id, unit.op, parts, takes, version=spec.version)
+    takes, state = fingerprint(spec.input_schema), fingerprint(spec.state_schema)
+    return Part("workflow", unit.id, unit.op, parts, takes, version=spec.version, state=state)
 
 
 # -- as text -------------------------------------------------------------------------------------
@@ -152,13 +163,21 @@ def is_current(spec: WorkflowSpec, head: RunHead) -> bool:
 def _text_of(graph: Graph) -> str:
     """Return a graph as text that can be compared."""
     prints: dict[str, int] = {}
+    has_states = False
 
     def place(text: str) -> int:
         return prints.setdefault(text, len(prints))
 
     def written(part: Part) -> list[Any]:
+        nonlocal has_states
         letter = _LETTERS.get(part.kind, part.kind)
+        has_states = has_states or bool(part.state)
         match part.kind:
+            case "step" if part.state:
+                return ["S", part.id, place(part.takes), place(part.gives), place(part.state)]
+            case "workflow" if part.state:
+                places = place(part.takes), place(part.state)
+                return ["W", part.id, places[0], part.version, places[1], *map(written, part.parts)]
             case "step":
                 return [letter, part.id, place(part.takes), place(part.gives)]
             case "workflow" if part.version is not None:
@@ -172,13 +191,14 @@ def _text_of(graph: Graph) -> str:
                 return [letter, *map(written, part.parts)]
 
     body = [place(graph.takes), place(graph.state), *map(written, graph.parts)]
-    return json.dumps([_FORMAT, list(prints), *body], separators=(",", ":"), ensure_ascii=False)
+    form = _WITH_STATES if has_states else _FORMAT
+    return json.dumps([form, list(prints), *body], separators=(",", ":"), ensure_ascii=False)
 
 
 def read_graph(text: str, version: str | None) -> Graph | None:
     """Return the graph that a run has noted, or `None` where a later release wrote it."""
     known = cast("list[Any]", json.loads(text))
-    if known[0] != _FORMAT:
+    if known[0] not in (_FORMAT, _WITH_STATES):
         return None
     _, prints, takes, state, *nodes = known
 
@@ -187,11 +207,15 @@ def read_graph(text: str, version: str | None) -> Graph | None:
         op = names.name(name)
         match kind:
             case "step":
-                return Part(kind, name, op, [], prints[told[2]], prints[told[3]])
-            case "workflow" if told[0] == "v":
-                return Part(kind, name, op, block(told[4:]), prints[told[2]], version=told[3])
+                state = prints[told[4]] if told[0] == "S" else ""
+                return Part(kind, name, op, [], prints[told[2]], prints[told[3]], state=state)
             case "workflow":
-                return Part(kind, name, op, block(told[3:]), prints[told[2]])
+                inner = _NODES_AT[told[0]]
+                version = told[3] if inner > 3 else None
+                state = prints[told[4]] if inner > 4 else ""
+                return Part(
+                    kind, name, op, block(told[inner:]), prints[told[2]], "", version, state
+                )
             case _:
                 return Part(kind, name, op)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mastra import StepContext, create_step, create_workflow
+from mastra import Step, StepContext, create_step, create_workflow
 from tests.conformance.engines.test_definition_changed import Nodes, Waiting, nap, trip
 from tests.support.engines import Calls, Env
 from tests.support.waiting import plus
@@ -181,8 +181,19 @@ class BasketWithTotal(BaseModel):
     total: float = 0.0
 
 
-def counted(calls: Calls, kind: type[BaseModel], waits: Any, *, sets: bool = True) -> Any:
-    """Return a workflow with a state, which is set before the wait and looked at behind it."""
+def counted(
+    calls: Calls,
+    kind: type[BaseModel],
+    waits: Any,
+    *,
+    sets: bool = True,
+    inner: str | None = None,
+    version: str | None = None,
+) -> Any:
+    """Return a workflow with a state, which is set before the wait and looked at behind it.
+
+    With an `inner` id, it is a nested workflow that has the state.
+    """
 
     async def count(ctx: StepContext[int]) -> int:
         calls.add("count")
@@ -198,7 +209,15 @@ def counted(calls: Calls, kind: type[BaseModel], waits: Any, *, sets: bool = Tru
         return ctx.state.count
 
     steps = [create_step(execute=count), waits, create_step(execute=look)]
-    return trip(steps, state_schema=kind)
+    if inner is None:
+        return trip(steps, state_schema=kind)
+    nested = create_workflow(
+        id=inner, input_schema=int, output_schema=Any, state_schema=kind, version=version
+    )
+    for node in steps:
+        nested = nested.then(node) if isinstance(node, Step) else node(nested)
+    nested.commit()
+    return trip([lambda workflow: workflow.then(nested)])
 
 
 @pytest.mark.parametrize("kind", [BasketOfNames, BasketWithOwner])
@@ -228,3 +247,52 @@ async def test_a_state_that_nothing_has_set_yet_meets_any_schema(
     await waiting.begin(counted(calls, BasketOfNames, waiting.wait, sets=False))
     run = await waiting.deploy(counted(calls, BasketWithOwner, waiting.wait, sets=False))
     assert (await waiting.go_on(run)).unwrap() == 3
+
+
+@pytest.mark.parametrize("version", [None, "2"])
+async def test_a_nested_state_schema_that_the_state_does_not_meet(
+    waiting: Waiting, calls: Calls, version: str | None
+) -> None:
+    """Nobody had noted it: the answer was taken, and the next step that looked at it failed."""
+    waiting.step = "inner.wait"
+
+    def flow(kind: type[BaseModel]) -> Any:
+        return counted(calls, kind, waiting.wait, inner="inner", version=version)
+
+    original = flow(Basket)
+    await waiting.begin(original)
+    error = await waiting.refused(await waiting.deploy(flow(BasketOfNames)))
+    assert error.details["changed"] == ["inner"]
+    assert "its state as stored does not fit" in str(error)
+    result = await waiting.go_on(await waiting.deploy(original))
+    assert result.unwrap() == 3
+    assert (calls["count"], calls["look"]) == (1, 1)
+
+
+async def test_a_nested_state_schema_that_the_state_meets(waiting: Waiting, calls: Calls) -> None:
+    waiting.step = "inner.wait"
+    await waiting.begin(counted(calls, Basket, waiting.wait, inner="inner"))
+    run = await waiting.deploy(counted(calls, BasketWithTotal, waiting.wait, inner="inner"))
+    assert (await waiting.go_on(run)).unwrap() == 3
+
+
+async def test_the_state_schema_of_a_step_that_waits(env: Env, calls: Calls) -> None:
+    def flow(kind: type[BaseModel]) -> Any:
+        async def sets(ctx: StepContext[int]) -> int:
+            await ctx.set_state({"count": 3})
+            return ctx.input_data
+
+        async def wait(ctx: StepContext[int]) -> int:
+            if ctx.resume_data is None:
+                await ctx.suspend({})
+            calls.add("answered")
+            return ctx.state.count
+
+        return trip([create_step(execute=sets), create_step(execute=wait, state_schema=kind)])
+
+    waiting = Waiting(env, calls, "suspended")
+    await waiting.begin(flow(Basket))
+    error = await waiting.refused(await waiting.deploy(flow(BasketOfNames)))
+    assert error.details["changed"] == ["wait"]
+    result = await waiting.go_on(await waiting.deploy(flow(BasketWithTotal)))
+    assert (result.unwrap(), calls["answered"]) == (3, 1)

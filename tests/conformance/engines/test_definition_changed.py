@@ -36,6 +36,7 @@ class Waiting:
     def __init__(self, env: Env, calls: Calls, way: str) -> None:
         self.env, self.way = env, way
         self.gate = Gate()
+        self.step = "wait"
         self.wait: Any = {
             "suspended": asking(calls, "wait"),
             "sleeping": nap,
@@ -64,7 +65,7 @@ class Waiting:
     async def go_on(self, run: Run[Any]) -> Any:
         """Go on with the run as such a run goes on, and return its result."""
         if self.way == "suspended":
-            return await run.resume({"add": 1}, step="wait")
+            return await run.resume({"add": 1}, step=self.step)
         try:
             return await run.restart()
         except RunStateError:  # a server that drives runs by itself was quicker
