@@ -22,26 +22,26 @@ FLOORS = {
     "ag_ui": 99.0,
     "agents": 95.0,
     "ai_sdk": 99.0,
-    "cli": 95.0,
+    "cli": 97.0,
     "console": 97.0,
     "evals": 99.0,
     "inngest": 96.0,
-    "mastra": 96.0,
+    "mastra": 98.0,
     "mcp": 99.0,
-    "memory": 97.0,
-    "models": 98.0,
-    "observability": 97.0,
-    "pages": 96.0,
-    "processors": 98.0,
-    "schedules": 97.0,
+    "memory": 99.0,
+    "models": 99.0,
+    "observability": 99.0,
+    "pages": 97.0,
+    "processors": 99.0,
+    "schedules": 98.0,
     "server": 99.0,
     "storage": 97.0,
     "stream": 100.0,
-    "testing": 97.0,
+    "testing": 98.0,
     "tools": 99.0,
     "workflows": 95.0,
 }
-"""What was measured of each, by the tests of its own folders. Raise them with what is measured."""
+"""What was measured of each by all tests, with Chromium. Raise them with what is measured."""
 
 
 def measured() -> dict[str, Any]:

@@ -248,11 +248,8 @@ def _is_of(message_id: str, stored_id: str) -> bool:
 
 
 def _stored_id(message: Message, body: Sequence[Message]) -> str:
-    """Return the id under which a message is stored: pieces of an answer have it and a number."""
-    for other in body:
-        if _is_of(message.id, other.id):
-            return other.id
-    return message.id
+    """Return the id under which a message of the body is stored: pieces have it and a number."""
+    return next(other.id for other in body if _is_of(message.id, other.id))
 
 
 async def _known(ctx: RequestContextOfModel) -> dict[str, Any]:

@@ -497,6 +497,16 @@ async def test_pictures_are_left_out_of_a_summary_and_an_empty_one_is_none(caplo
     assert "In short." in model.requests[1].messages[0].text
 
 
+async def test_a_question_that_is_too_long_alone_is_cut_without_a_summary() -> None:
+    shorter = FunctionModel(lambda _: "In short.")
+    limit = Compaction(100, model=shorter, count=words, instructions="Sum up.")
+    model = ScriptedModel("ok")
+    agent = Agent(id="a", model=model, input_processors=[limit])
+    await agent.generate("word " * 200)
+    assert not shorter.requests
+    assert [one.role for one in model.requests[0].messages] == ["user"]
+
+
 async def test_a_limiter_of_a_conversation_that_nobody_began() -> None:
     model = ScriptedModel("ok", "ok")
     limiter = TokenLimiter(30, count=words)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from mastra.agents.agent import Agent
-from mastra.errors import ConfigError, ModelError, RunStateError
+from mastra.errors import ConfigError, ModelError, RunStateError, SerializationError
 from mastra.models.messages import Message
 from mastra.processors import Processor, ProcessorStepData, UnicodeNormalizer, processor_step
+from mastra.processors.steps import ProcessorMoment
 from mastra.testing.models import ScriptedModel, ToolCall
 from mastra.tools.tool import tool
 from mastra.workflows.step import create_step
@@ -168,6 +169,64 @@ async def test_each_chunk() -> None:
     assert count == 2
 
 
+class Instead(Processor):
+    """Streams what it was shown as a chunk of its own, and drops it."""
+
+    id = "instead"
+
+    def process_output_stream(self, ctx: Any) -> Any:
+        if ctx.part.type != "text-delta":
+            return ctx.part
+        own = copy.copy(ctx.part)
+        own.type, own.payload = "data-said", {"data": ctx.part.payload.text}
+        ctx.extra.append(own)
+        return None
+
+
+async def test_the_next_step_sees_what_one_streams_in_place_of_a_chunk() -> None:
+    workflow = guard().then(create_step(Instead())).then(create_step(Count())).commit()
+    chunks = [c async for c in agent("one", output_processors=[workflow]).stream("q")]
+    assert [c.payload["data"] for c in chunks if c.type == "data-said"] == ["one"]
+    assert "text-delta" not in [c.type for c in chunks]
+
+
+class Step(Processor):
+    """Changes what the model is told at a step."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.id = "step"
+        self._changes = changes
+
+    def process_input_step(self, ctx: Any) -> Any:
+        return self._changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"messages": [Message("user", "other")]}, ["Be brief.", "other"]),
+        ({"messages": ["other"], "system": "Be kind."}, ["Be kind.", "other"]),
+        ({"system": ["Be kind.", "And slow."]}, ["Be kind.", "And slow.", "hi"]),
+        ({"tool_choice": "none"}, ["Be brief.", "hi"]),
+    ],
+)
+async def test_what_a_step_is_told_is_what_the_next_processor_sees(
+    changes: dict[str, Any], told: list[str]
+) -> None:
+    seen: list[str] = []
+
+    class Look(Processor):
+        id = "look"
+
+        def process_input_step(self, ctx: Any) -> None:
+            seen.extend(m.text for m in [*ctx.system_messages, *ctx.messages])
+
+    workflow = guard().then(create_step(Step(**changes))).then(create_step(Look())).commit()
+    subject = agent("yes", input_processors=[workflow])
+    await subject.generate("hi")
+    assert seen == asked(subject) == told
+
+
 class Everything(Processor):
     """Has the methods that the others have not."""
 
@@ -314,6 +373,15 @@ async def test_a_workflow_of_processors_is_run_by_an_agent() -> None:
     run = await workflow.create_run()
     with pytest.raises(Exception, match="run by an agent"):
         await run.start(input_data={"phase": "input"})
+
+
+async def test_a_moment_is_nothing_outside_of_an_agent_s_run() -> None:
+    workflow = guard().then(create_step(Add("one"))).commit()
+    moment = ProcessorMoment("input", None, [Message("user", "hi")], [])
+    run = await workflow.create_run()
+    with pytest.raises(SerializationError, match="ProcessorMoment") as refused:
+        await run.start(input_data=moment)
+    assert "within an agent's run" in str(refused.value.__cause__)
 
 
 async def test_a_step_of_one_s_own_among_processors() -> None:
