@@ -42,13 +42,14 @@ def refuse_tripped(result: Any) -> None:
         TripwireError: One did.
     """
     if result.tripwire is not None:
+        details = {
+            "retry": result.tripwire.retry,
+            "metadata": result.tripwire.metadata,
+            "processorId": result.tripwire.processor_id,
+        }
         raise TripwireError(
             result.tripwire.reason,
-            details={
-                "retry": result.tripwire.retry,
-                "metadata": result.tripwire.metadata,
-                "processorId": result.tripwire.processor_id,
-            },
+            details={name: fact for name, fact in details.items() if fact is not None},
         )
 
 
@@ -78,7 +79,7 @@ def agent_as_step(agent: SubAgent, options: Mapping[str, Any]) -> Step[Any, Any]
             return await ctx.suspend(what_it_waits_for(result))
         return AgentStepOutput(text=result.text) if output is None else result.object
 
-    # Given as one, since `component` is for the library alone and in no overload.
+    # Given as one, since `component` and `made_of` are for the library alone and in no overload.
     made: dict[str, Any] = {
         "id": options.get("id", agent.id),
         "description": options.get("description", agent.description),
@@ -87,5 +88,6 @@ def agent_as_step(agent: SubAgent, options: Mapping[str, Any]) -> Step[Any, Any]
         "input_schema": AgentStepInput,
         "output_schema": AgentStepOutput if output is None else output.validator,
         "component": "AGENT",
+        "made_of": agent.id,
     }
     return create_step(execute=execute, **made)

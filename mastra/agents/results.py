@@ -114,8 +114,12 @@ class LLMStepResult:
             wire["providerMetadata"] = plain(self.provider_metadata)
         return wire
 
-    def to_wire(self) -> dict[str, Json]:
-        """Return Mastra's JSON."""
+    def to_wire(self, run_id: str | None = None) -> dict[str, Json]:
+        """Return Mastra's JSON.
+
+        Args:
+            run_id: Of which run it is, where that is told.
+        """
         wire: dict[str, Json] = {
             "stepType": self.step_type,
             "sources": plain(self.sources),
@@ -124,7 +128,7 @@ class LLMStepResult:
             "toolResults": plain(self.tool_results),
             "text": self.text,
             "reasoningText": self.reasoning_text,
-            "reasoning": _reasoning(self.reasoning_text),
+            "reasoning": _reasoning(self.reasoning_text, run_id),
             "staticToolCalls": [],
             "dynamicToolCalls": [],
             "staticToolResults": [],
@@ -138,8 +142,12 @@ class LLMStepResult:
         return wire
 
 
-def _reasoning(text: str) -> list[Json]:
-    return [{"type": "reasoning", "text": text}] if text else []
+def _reasoning(text: str, run_id: str | None) -> list[Json]:
+    """Return what was thought as one chunk, and its text beside it for readers of parts."""
+    if not text:
+        return []
+    chunk: dict[str, Json] = {"type": "reasoning", "from": "AGENT", "payload": {"text": text}}
+    return [chunk | {"text": text} | ({} if run_id is None else {"runId": run_id})]
 
 
 @dataclass(slots=True)
@@ -345,16 +353,15 @@ class AgentResult(Generic[Obj]):
 
     def to_wire(self) -> dict[str, Json]:
         """Return Mastra's JSON."""
-        last = self.last_step
         usage = self.usage.to_wire()
         wire: dict[str, Json] = {
             "text": self.text,
             "usage": usage,
-            "steps": [step.to_wire() for step in self.steps],
+            "steps": [step.to_wire(self.run_id) for step in self.steps],
             "finishReason": self.finish_reason,
             "warnings": self.warnings,
             "request": plain(self.request),
-            "reasoning": _reasoning(self.reasoning_text),
+            "reasoning": _reasoning(self.reasoning_text, self.run_id),
             "reasoningText": self.reasoning_text,
             "toolCalls": plain(self.tool_calls),
             "toolResults": plain(self.tool_results),
@@ -362,7 +369,8 @@ class AgentResult(Generic[Obj]):
             "files": plain(self.files),
             "response": {
                 **self.response,
-                "messages": [] if last is None else last.response_messages(),
+                # Of all steps: clients put them before the results of their own tools.
+                "messages": [said for step in self.steps for said in step.response_messages()],
             },
             "totalUsage": usage,
             "usedFallbackValue": self.used_fallback_value,

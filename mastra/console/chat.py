@@ -184,8 +184,9 @@ class _Turn:
         elif part["type"] == "tool-invocation":
             call = part["toolInvocation"]
             self.take({"type": "tool-call", "payload": call})
-            if call.get("state") == "result":
-                self.take({"type": "tool-result", "payload": call})
+            if call.get("state") in {"result", "output-error"}:
+                kind = "tool-error" if call.get("isError") else "tool-result"
+                self.take({"type": kind, "payload": call})
         elif part["type"] == "file":
             with self.box:
                 ui.label(f"A file: {part.get('mimeType') or part.get('mediaType')}")

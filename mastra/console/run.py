@@ -21,7 +21,7 @@ _DRAW_S: Final = (0.15, 1.0)
 _MANY: Final = 200
 _LOOK_S: Final = 1.0
 """How often a run that waits is looked at: it may be resumed in another process."""
-_FIELDS: Final = "result,error,payload,steps,serializedStepGraph"  # named, so those that are 0 too
+_FIELDS: Final = "result,error,payload,steps,serializedStepGraph"
 _PARTS: Final = {"payload": "Input", "output": "Output", "suspendPayload": "It said"}
 
 

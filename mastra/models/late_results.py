@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from mastra.jsonable import Json
+from mastra.models.message_wire import ANSWERED
 from mastra.models.messages import (
     Message,
     MessagePart,
@@ -70,7 +71,7 @@ def with_results(
             continue
         left.remove(found)
         is_changed = True
-        answered = {**invocation, "state": "result", **result_to_stored(found)}
+        answered = {**invocation, **result_to_stored(found)}
         parts.append({**cast("dict[str, Json]", part), "toolInvocation": answered})
     return ({**content, "parts": parts} if is_changed else None), left
 
@@ -81,7 +82,7 @@ def _open_call(part: Json) -> Mapping[str, Any] | None:
     if known.get("type") != "tool-invocation" or not isinstance(invocation, Mapping):
         return None
     call = cast("Mapping[str, Any]", invocation)
-    return None if call.get("state") == "result" or "toolCallId" not in call else call
+    return None if call.get("state") in ANSWERED or "toolCallId" not in call else call
 
 
 def without_repeats(known: Sequence[Message], given: Sequence[Message]) -> list[Message]:

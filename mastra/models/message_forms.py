@@ -16,7 +16,7 @@ from mastra.clock import now_ms
 from mastra.errors import InputValidationError
 from mastra.ids import new_id
 from mastra.jsonable import load_json
-from mastra.models.message_wire import PROVIDER_ITEM
+from mastra.models.message_wire import ANSWERED, PROVIDER_ITEM
 from mastra.models.messages import (
     FilePart,
     ImagePart,
@@ -34,6 +34,9 @@ from mastra.models.messages import (
 )
 
 __all__ = ["message_from", "messages_from"]
+
+_FAILED: Final = "The tool failed."
+_DENIED: Final = "Tool call was not approved by the user"
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -199,12 +202,13 @@ def _invocation(data: Mapping[str, Any], call: Mapping[str, Any]) -> list[Messag
     found: list[MessagePart] = [
         ToolCallPart(call_id, name, args, provider_executed=ran_there, provider_metadata=own)
     ]
-    if call.get("state") == "result":
+    if call.get("state") in ANSWERED:
+        given, is_error = _outcome(call)
         result = ToolResultPart(
             call_id,
             name,
-            call.get("result"),
-            bool(call.get("isError")),
+            given,
+            is_error,
             args,
             content=_shown(call.get("resultContent")),
             provider_executed=ran_there,
@@ -212,6 +216,22 @@ def _invocation(data: Mapping[str, Any], call: Mapping[str, Any]) -> list[Messag
         )
         found.append(result)
     return found
+
+
+def _outcome(call: Mapping[str, Any]) -> tuple[Any, bool]:
+    """Return what a stored call gave, and whether that is a failure."""
+    match call["state"]:
+        case "output-error":
+            return call.get("result", call.get("errorText") or _FAILED), True
+        case "output-denied":
+            return _refusal(call), False
+        case _:
+            return call.get("result"), bool(call.get("isError"))
+
+
+def _refusal(call: Mapping[str, Any]) -> str:
+    approval: Mapping[str, Any] = call.get("approval") or {}
+    return approval.get("reason") or _DENIED
 
 
 def _shown(content: Any) -> tuple[TextPart | ImagePart | FilePart, ...] | None:
@@ -235,11 +255,9 @@ def _interface_tool(data: Mapping[str, Any], name: str) -> list[MessagePart]:
     ]
     has_output = data.get("output") is not None or state == "output-available"
     if data.get("errorText") is not None or state == "output-error":
-        given, is_error = data.get("errorText") or "The tool failed.", True
+        given, is_error = data.get("errorText") or _FAILED, True
     elif state == "output-denied":
-        approval: Mapping[str, Any] = data.get("approval") or {}
-        reason: str | None = approval.get("reason")
-        given, is_error = reason or "Tool call was not approved by the user", False
+        given, is_error = _refusal(data), False
     elif has_output and not data.get("preliminary"):
         given, is_error = data.get("output"), False
     else:
@@ -261,9 +279,13 @@ def _text(data: Mapping[str, Any]) -> MessagePart:
 
 
 def _reasoning(data: Mapping[str, Any]) -> MessagePart:
+    """Read a thought: its text, or as the original stores it, in `details` with the signatures."""
+    details: list[Mapping[str, Any]] = data.get("details") or []
+    told = "".join(str(one.get("text") or "") for one in details)
+    signatures = [one["signature"] for one in details if one.get("signature")]
     return ReasoningPart(
-        str(data.get("text") or data.get("reasoning") or ""),
-        data.get("signature"),
+        str(data.get("text") or told or data.get("reasoning") or ""),
+        data.get("signature") or (signatures[-1] if signatures else None),
         provider=data.get("provider"),
     )
 
@@ -338,7 +360,7 @@ def _result(data: Mapping[str, Any]) -> MessagePart:
         wrapped = cast("Mapping[str, Any]", output)
         is_error = is_error or str(wrapped["type"]).startswith("error")
         if wrapped["type"] == "execution-denied":
-            output = wrapped.get("reason") or "Tool call was not approved by the user"
+            output = wrapped.get("reason") or _DENIED
         elif "value" in wrapped and wrapped.keys() <= {"type", "value", "providerOptions"}:
             output = wrapped["value"]
     return ToolResultPart(

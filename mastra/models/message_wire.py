@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.messages import (
@@ -18,8 +18,10 @@ from mastra.models.messages import (
     ToolResultPart,
 )
 
-__all__ = ["PROVIDER_ITEM", "content_to_wire", "message_to_wire", "part_to_wire"]
+__all__ = ["ANSWERED", "PROVIDER_ITEM", "content_to_wire", "message_to_wire", "part_to_wire"]
 
+ANSWERED: Final = frozenset(("result", "output-error", "output-denied"))
+"""States of a stored call that has its result."""
 PROVIDER_ITEM = "data-provider-item"
 """The type of a part that only its provider reads: a `data-` part, which every reader may skip."""
 
@@ -112,7 +114,7 @@ def _result(part: ToolResultPart) -> dict[str, Json]:
         "toolName": part.tool_name,
         "input": part.args,
         "output": {
-            "type": "error-json" if part.is_error else "json",
+            "type": ("error-" if part.is_error else "") + _form_of(part.result),
             "value": to_jsonable(part.result),
         },
     }
@@ -121,6 +123,10 @@ def _result(part: ToolResultPart) -> dict[str, Json]:
     if part.provider_executed:
         wire["providerExecuted"] = True
     return wire
+
+
+def _form_of(result: object) -> str:
+    return "text" if isinstance(result, str) else "json"
 
 
 def content_to_wire(part: ToolResultPart) -> list[Json]:

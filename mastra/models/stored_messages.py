@@ -91,12 +91,26 @@ def stored_content(message: Message) -> dict[str, Json]:
     for part in message.parts:
         if isinstance(part, ToolResultPart):
             continue
-        wire = _invocation(part, results) if isinstance(part, ToolCallPart) else part_to_wire(part)
-        parts.append(wire)
+        match part:
+            case ToolCallPart():
+                parts.append(_invocation(part, results))
+            case ReasoningPart():
+                parts.append(_thought(part))
+            case _:
+                parts.append(part_to_wire(part))
     content: dict[str, Json] = {"format": 2, "parts": parts, "content": message.text}
     if message.metadata:
         content["metadata"] = to_jsonable(dict(message.metadata), what="A message's metadata")
     return content
+
+
+def _thought(part: ReasoningPart) -> Json:
+    """Return a thought as the original's readers know it: they drop one that has only a text."""
+    wire = part_to_wire(part)
+    detail = {"type": "text", "text": wire.pop("text")}
+    if part.signature is not None:
+        detail["signature"] = part.signature
+    return wire | {"reasoning": part.text, "details": [detail]}
 
 
 def _results(parts: Iterable[ToolResultPart]) -> dict[str, deque[ToolResultPart]]:
@@ -112,7 +126,7 @@ def _invocation(call: ToolCallPart, results: Mapping[str, deque[ToolResultPart]]
     of_its_id = results.get(call.tool_call_id)
     found = of_its_id.popleft() if of_its_id else None
     invocation: dict[str, Json] = {
-        "state": "call" if found is None else "result",
+        "state": "call",
         "toolCallId": call.tool_call_id,
         "toolName": call.tool_name,
         "args": call.args,
@@ -130,10 +144,16 @@ def _invocation(call: ToolCallPart, results: Mapping[str, deque[ToolResultPart]]
 
 
 def result_to_stored(result: ToolResultPart) -> dict[str, Json]:
-    """Return what a stored call has of its result."""
-    stored: dict[str, Json] = {"result": to_jsonable(result.result, what="A tool's result")}
+    """Return what a stored call has of its result.
+
+    A failure that is told in words has the original's state for it, which pages show as one.
+    """
+    given = to_jsonable(result.result, what="A tool's result")
+    stored: dict[str, Json] = {"state": "result", "result": given}
     if result.is_error:
         stored["isError"] = True
+        if isinstance(given, str):
+            stored |= {"state": "output-error", "errorText": given}
     if result.content is not None:
         stored["resultContent"] = content_to_wire(result)
     if result.provider_metadata:

@@ -39,7 +39,7 @@ def tool_as_step(tool: Tool[Any, Any], options: Mapping[str, Any]) -> Step[Any, 
             raise StepValidationError(str(result["message"]), code="TOOL_VALIDATION_FAILED")
         return result
 
-    # Given as one, since `component` is for the library alone and in no overload.
+    # Given as one, since `component` and `made_of` are for the library alone and in no overload.
     made: dict[str, Any] = {
         "id": tool.id,
         "description": tool.description,
@@ -50,6 +50,7 @@ def tool_as_step(tool: Tool[Any, Any], options: Mapping[str, Any]) -> Step[Any, 
         "suspend_schema": None if may_ask else tool.suspend_schema,
         "resume_schema": None if may_ask else tool.resume_schema,
         "component": "TOOL",
+        "made_of": tool.id,
         **options,
     }
     return create_step(execute=execute, **made)

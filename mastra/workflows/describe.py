@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import CodeType
@@ -62,27 +63,45 @@ def describe_nodes(spec: WorkflowSpec) -> list[Json]:
 
 def _unit(unit: Unit) -> dict[str, Json]:
     if isinstance(unit, WorkflowNode):
-        step: dict[str, Json] = {"id": unit.id}
-        if unit.spec.description:
-            step["description"] = unit.spec.description
-        step["component"] = "WORKFLOW" if unit.spec.drive is None else "AGENT"
-        step["serializedStepFlow"] = describe_nodes(unit.spec)
-        step["canSuspend"] = False
-        return {"type": "step", "step": step}
-    step = {"id": unit.step.id}
-    if unit.step.description:
-        step["description"] = unit.step.description
-    if unit.step.metadata:
-        step["metadata"] = dict(unit.step.metadata)
-    if unit.step.component:
-        step["component"] = unit.step.component
+        inner = {"serializedStepFlow": describe_nodes(unit.spec)}
+        if unit.spec.drive is not None:
+            return _made_of("agent", unit.id, unit.spec.made_of, unit.spec.description) | inner
+        return _made_of("workflow", unit.id, unit.spec.id, unit.spec.description) | inner
+    step = unit.step
     if unit.kind == "map":
-        step["mapConfig"] = _map_config(unit)
-    step["canSuspend"] = unit.step.resume_schema is not None or unit.step.suspend_schema is not None
-    return {"type": "step", "step": step}
+        return {"type": "mapping", "id": step.id, "mapConfig": _map_config(unit)}
+    if step.made_of is not None:
+        kind = "agent" if step.component == "AGENT" else "tool"
+        return _made_of(kind, step.id, step.made_of, step.description)
+    described: dict[str, Json] = {"id": step.id}
+    if step.description:
+        described["description"] = step.description
+    if step.metadata:
+        described["metadata"] = dict(step.metadata)
+    if step.component:
+        described["component"] = step.component
+    described["canSuspend"] = step.resume_schema is not None or step.suspend_schema is not None
+    return {"type": "step", "step": described}
+
+
+def _made_of(kind: str, node_id: str, source: str | None, text: str | None) -> dict[str, Json]:
+    """Return an entry for what names the thing it runs."""
+    described: dict[str, Json] = {"type": kind, "id": node_id, f"{kind}Id": source}
+    if text:
+        described["description"] = text
+    return described
 
 
 def _map_config(unit: StepNode) -> str:
+    """Return what a map is made of: its function's source, or its sources as JSON."""
     if callable(unit.config):
         return source_of(unit.config)
-    return repr(unit.config)
+    return json.dumps(unit.config, indent=2, ensure_ascii=False, default=_shown_source)
+
+
+def _shown_source(value: object) -> Any:
+    """Return what JSON has no form for as readers know it: a step by its id, a function by its text."""
+    named = getattr(value, "id", None)
+    if isinstance(named, str):
+        return named
+    return source_of(value) if callable(value) else repr(value)

@@ -64,7 +64,8 @@ class _Drawing:
         kind = node["type"]
         if kind in {"parallel", "conditional"}:
             return self._block(node, ends)
-        nested = node.get("serializedStepFlow") or node.get("step", {}).get("serializedStepFlow")
+        unit = node.get("step", node) if kind in {"loop", "foreach"} else node
+        nested = unit.get("serializedStepFlow")
         if nested:
             return self._nested(node, nested, ends, label)
         path = self._prefix + _name(node)
@@ -111,7 +112,7 @@ def _shape(node: Any, note: str) -> str:
     match node["type"]:
         case "sleep" | "sleepUntil":
             return f"{{{{{_quoted(name, note)}}}}}"
-        case "step" if "mapConfig" in node["step"]:
+        case "mapping":
             return f"[/{_quoted(name, note)}/]"
         case "foreach":
             return f"[[{_quoted(f'for each: {name}', note)}]]"

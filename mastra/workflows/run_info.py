@@ -90,12 +90,16 @@ class RunInfo:
     def _suspended(self) -> list[StepRecord]:
         return self._loaded.suspended
 
-    def to_wire(self, fields: frozenset[str] | None = None) -> dict[str, Json]:
+    def to_wire(
+        self, fields: frozenset[str] | None = None, *, with_nested: bool = True
+    ) -> dict[str, Json]:
         """Return Mastra's JSON of a stored run.
 
         Args:
             fields: Which of `result`, `error`, `payload`, `steps`, `activeStepsPath`,
                 `serializedStepGraph` to add to the facts that are always there; `None` for all.
+                What the run has not (an error, a result) is not there either.
+            with_nested: Whether `steps` has those of nested workflows, as `nested.step`.
         """
         head, forms = self._loaded.head, forms_of(self._spec)
         wire: dict[str, Json] = {
@@ -107,11 +111,12 @@ class RunInfo:
             "status": head.status,
         }
         optional: dict[str, Json] = {
-            "initialState": self._loaded.initial_state,
-            "result": forms.gives.to_wire(head.result),
-            "error": head.error,
             "payload": self.input,
-            "steps": {n: step_to_wire(forms.shown(r)) for n, r in self._loaded.latest.items()},
+            "steps": {
+                name: step_to_wire(forms.shown(record))
+                for name, record in self._loaded.latest.items()
+                if with_nested or "." not in name  # which ids of steps never hold
+            },
             "activeStepsPath": self._paths("running"),
             "serializedStepGraph": describe_nodes(self._spec),
             "suspendedPaths": {
@@ -120,14 +125,17 @@ class RunInfo:
             "resumeLabels": {**labels_of(self._suspended())},
             "waitingPaths": self._paths("waiting"),
         }
-        left_out = {"initialState", "result", "error"}
-        for name, value in optional.items():
-            if fields is None:
-                if value is not None and not (name in left_out and not value):
-                    wire[name] = value
-            elif name in fields:
-                wire[name] = value
-        return wire
+        # What a run has not is left out; an empty result is one.
+        if head.status == "pending":
+            del optional["payload"]
+        if head.status == "success":
+            optional["result"] = forms.gives.to_wire(head.result)
+        if head.error is not None:
+            optional["error"] = head.error
+        if self._loaded.initial_state:
+            optional["initialState"] = self._loaded.initial_state
+        wanted = optional.keys() if fields is None else fields
+        return wire | {name: value for name, value in optional.items() if name in wanted}
 
     def _paths(self, status: str) -> dict[str, Json]:
         return {

@@ -16,6 +16,7 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
+from mastra.clock import iso_from_ms
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
 from mastra.given import COUNT, SECONDS
@@ -346,7 +347,7 @@ class LoopNode:
         condition: Json = {"id": f"{self.id}-condition", "fn": source(self.condition)}
         return {
             "type": "loop",
-            "step": draw(self.unit)["step"],
+            "step": draw(self.unit),
             "serializedCondition": condition,
             "loopType": self.kind,
         }
@@ -384,7 +385,7 @@ class ForeachNode:
         """Return it as Mastra serialises it."""
         limit: Any = self.concurrency
         opts: dict[str, Json] = {"fn": source(limit)} if callable(limit) else {"concurrency": limit}
-        return {"type": "foreach", "step": draw(self.unit)["step"], "opts": opts}
+        return {"type": "foreach", "step": draw(self.unit), "opts": opts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,7 +416,7 @@ class SleepNode:
         if callable(duration):
             described["fn"] = source(duration)
         elif isinstance(duration, datetime):
-            described["date"] = duration.isoformat()
+            described["date"] = iso_from_ms(duration.timestamp() * 1000)
         else:
             length_ms = seconds_of(duration, f"Sleep {self.id!r}") * 1000
             # What JSON has no number for is `null` there, as JavaScript writes it.
@@ -479,6 +480,8 @@ class WorkflowSpec:
     drive: Callable[..., Awaitable[Json]] | None = None
     """Walks the operations in place of the nodes, of what is no workflow of the user's; takes the
     walk, the scope and the value that flows in. The nodes then only say which steps there are."""
+    made_of: str | None = None
+    """The id of the agent that is walked there."""
     unpack: Unpack | None = None
     """Reads what was written there in a form of its own."""
 

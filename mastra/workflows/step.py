@@ -74,6 +74,8 @@ class Step(Generic[In_contra, Out_co]):
     metadata: Mapping[str, Any] | None = None
     component: str | None = None
     """`AGENT`, `TOOL` or `WORKFLOW` where the step is made of one."""
+    made_of: str | None = None
+    """The id of the agent or the tool that it is made of."""
     nested: Any = field(default=None, repr=False)
     """Of a step made of a workflow: its specification."""
     scorers: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -408,6 +410,7 @@ _OPTIONS = {
     "retries",
     "metadata",
     "component",
+    "made_of",
     "scorers",
 }
 
@@ -469,6 +472,7 @@ def _make(
         retries=options.get("retries"),
         metadata=options.get("metadata"),
         component=options.get("component"),
+        made_of=options.get("made_of"),
         scorers=options.get("scorers"),
     )
 

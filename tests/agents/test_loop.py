@@ -633,3 +633,18 @@ async def test_bound_to_an_application() -> None:
     assert bound.mastra is services
     assert subject.mastra is None
     assert bound.id == subject.id
+
+
+async def test_a_result_on_the_wire_has_the_messages_of_all_steps() -> None:
+    """Clients that run a tool themselves put them before its result, so none may be missing."""
+    model = ScriptedModel([ToolCall("look", {})], {"reasoning": "hm", "text": "fine"})
+    look = create_tool("look", "Looks", execute=lambda: "sun")
+    result = await Agent(id="a", model=model, tools={"look": look}).generate("Go.", run_id="r")
+    wire: Any = result.to_wire()
+    messages = wire["response"]["messages"]
+    assert [message["role"] for message in messages] == ["assistant", "tool", "assistant"]
+    assert messages[1]["content"][0]["output"] == {"type": "text", "value": "sun"}
+    (thought,) = wire["reasoning"]
+    assert thought["payload"]["text"] == "hm"
+    assert (thought["type"], thought["from"], thought["runId"]) == ("reasoning", "AGENT", "r")
+    assert wire["steps"][1]["reasoning"] == [thought]

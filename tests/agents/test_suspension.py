@@ -61,6 +61,7 @@ async def test_approval() -> None:
     assert stream.status == "suspended"
     assert sent == []
     waiting = await subject.list_suspended_runs()
+    assert [run["status"] for run in waiting.to_wire()["runs"]] == ["suspended"] * waiting.total
     assert waiting.total == 1
     assert waiting.runs[0].run_id == stream.run_id
     assert waiting.runs[0].tool_calls[0].tool_name == "mail"

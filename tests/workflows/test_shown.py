@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mastra import StepContext, create_step, create_workflow
+from mastra import Agent, StepContext, clone_step, create_step, create_tool, create_workflow
+from mastra.testing import ScriptedModel
 from mastra.workflows.describe import describe_nodes
 
 ONE = create_step(id="one", execute=lambda n: n, description="First", metadata={"team": "a"})
@@ -80,14 +81,64 @@ def test_the_graph_has_what_readers_of_it_show() -> None:
     one = graph[0]["step"]
     assert one["description"] == "First"
     assert one["metadata"] == {"team": "a"}
-    inner = by_type["conditional"][0]["steps"][1]["step"]
+    inner = by_type["conditional"][0]["steps"][1]
     assert inner["description"] == "Within"
-    assert inner["component"] == "WORKFLOW"
+    assert (inner["type"], inner["workflowId"]) == ("workflow", "inner")
     assert [node["step"]["id"] for node in inner["serializedStepFlow"]] == ["deep"]
     sleeps = {node["id"]: node for node in by_type["sleep"] + by_type["sleepUntil"]}
     assert sleeps["doze"]["duration"] == 1
-    assert sleeps["then"]["date"] == "2020-01-01T00:00:00+00:00"
+    assert sleeps["then"]["date"] == "2020-01-01T00:00:00.000Z"
     assert "0.001" in sleeps["asked"]["fn"]
+
+
+def test_what_a_node_is_made_of_is_its_type() -> None:
+    agent = Agent(id="planner", description="Plans", model=ScriptedModel())
+    tool = create_tool("look", "Looks", dict[str, Any], execute=item)
+    inner = nested().commit()
+    graph: list[Any] = describe_nodes(
+        create_workflow(id="w", input_schema=Any, output_schema=Any)
+        .then(agent)
+        .map({"prompt": {"value": "on"}}, id="ask")
+        .then(create_step(agent, id="again"))
+        .then(clone_step(create_step(tool), id="looked"))
+        .map({"n": {"step": "again", "path": "text"}, "one": {"value": 1}}, id="both")
+        .then(inner)
+        .map(lambda ctx: [1], id="list")
+        .foreach(inner)
+        .map(lambda ctx: 1, id="number")
+        .dowhile(create_step(id="more", execute=item), lambda ctx: False)
+        .commit()
+        .spec
+    )
+    deep = [{"type": "step", "step": {"id": "deep", "canSuspend": False}}]
+    within = {"type": "workflow", "id": "inner", "workflowId": "inner", "description": "Within"}
+    assert graph[0] == {
+        "type": "agent",
+        "id": "planner",
+        "agentId": "planner",
+        "description": "Plans",
+    }
+    assert (graph[2]["id"], graph[2]["agentId"]) == ("again", "planner")
+    assert graph[3] == {"type": "tool", "id": "looked", "toolId": "look", "description": "Looks"}
+    assert (graph[4]["type"], graph[4]["id"]) == ("mapping", "both")
+    assert json.loads(graph[4]["mapConfig"])["n"] == {"step": "again", "path": "text"}
+    assert graph[5] == within | {"serializedStepFlow": deep}
+    assert graph[6]["mapConfig"] == "lambda ctx: [1]"
+    assert graph[7]["step"] == within | {"serializedStepFlow": deep}
+    assert graph[9]["step"] == {"type": "step", "step": {"id": "more", "canSuspend": False}}
+
+
+def test_a_map_shows_steps_by_their_ids_and_functions_by_their_text() -> None:
+    step = create_step(id="one", execute=item)
+    workflow = create_workflow(id="w", input_schema=int, output_schema=Any).then(step)
+    (_, shown) = describe_nodes(
+        workflow.map({"a": {"step": step}, "b": {"fn": lambda ctx: 2}}).commit().spec
+    )
+    config: Any = shown
+    assert json.loads(config["mapConfig"]) == {
+        "a": {"step": "one"},
+        "b": {"fn": "lambda ctx: 2"},
+    }
 
 
 async def test_a_result_is_a_table_in_a_notebook() -> None:

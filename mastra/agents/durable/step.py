@@ -122,6 +122,7 @@ class DurableAgent:
             description=description,
             metadata=metadata,
             drive=self.drive,
+            made_of=self._agent.id,
             unpack=self.unpack,
         )
         return Step(
@@ -134,6 +135,7 @@ class DurableAgent:
             metadata=metadata,
             retries=self._retries,
             component="AGENT",
+            made_of=self._agent.id,
             nested=spec,
         )
 

@@ -80,6 +80,7 @@ class SuspendedRun:
             "agentId": self.agent_id,
             "threadId": self.thread_id,
             "resourceId": self.resource_id,
+            "status": "suspended",
             "suspendedAt": iso_from_ms(self.created_at),
             "toolCalls": [call.to_wire() for call in self.tool_calls],
         }

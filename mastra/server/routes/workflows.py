@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from mastra.server.describe import workflow_wire
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
 from mastra.server.payloads import CreateRunBody, Identifier
+from mastra.workflows.results import RunStatus
 from mastra.workflows.run_info import RunInfo
 from mastra.workflows.workflow import Workflow
 
@@ -97,7 +98,7 @@ async def list_runs(
     request: Request,
     workflow_id: WorkflowId,
     *,
-    status: Annotated[str | None, Query(max_length=40)] = None,
+    status: Annotated[RunStatus | Literal["bailed", "skipped"] | None, Query()] = None,
     resource_id: Annotated[Identifier | None, Query(alias="resourceId")] = None,
     from_date: Annotated[datetime | None, Query(alias="fromDate")] = None,
     to_date: Annotated[datetime | None, Query(alias="toDate")] = None,
@@ -149,15 +150,28 @@ async def get_run(
     workflow_id: WorkflowId,
     run_id: PathRunId,
     fields: Annotated[str | None, Query(max_length=400)] = None,
+    *,
+    with_nested: Annotated[bool, Query(alias="withNestedWorkflows")] = True,
 ) -> dict[str, Json]:
-    """Return a run as stored: all of it, or only some fields (`fields=result,steps`)."""
+    """Return a run as stored: all of it, or only some fields (`fields=result,steps`).
+
+    Raises:
+        Refusal: There is no such run, or no such field.
+    """
     workflow = server.workflow(workflow_id)
     await server.need_run(request, workflow, run_id)
     info = await workflow.get_run(run_id)
     if info is None:
         raise Refusal(404, "Workflow run not found")
-    wanted = None if fields is None else frozenset(fields.split(",")) & _RUN_FIELDS
-    return info.to_wire(wanted)
+    wanted = None if fields is None else frozenset(name.strip() for name in fields.split(","))
+    unknown = (wanted or frozenset()) - _RUN_FIELDS
+    if unknown:
+        raise Refusal(
+            400,
+            f"A run has no field {', '.join(map(repr, sorted(unknown)))}. "
+            f"It has {', '.join(sorted(_RUN_FIELDS))}.",
+        )
+    return info.to_wire(wanted, with_nested=with_nested)
 
 
 async def delete_run(

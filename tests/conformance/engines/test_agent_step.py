@@ -216,6 +216,7 @@ async def test_a_processor_that_refuses_ends_the_run_as_tripwire(env: Env, calls
     assert result.tripwire["reason"] == "not that"
     assert result.tripwire["processorId"] == "guard"
     assert result.tripwire["metadata"] == {"level": 3}
+    assert "retry" not in result.tripwire  # it was not asked for: clients expect no null there
     assert calls.names == []
 
 

@@ -256,8 +256,8 @@ async def test_callbacks_are_called(env: Env, calls: Calls) -> None:
 async def test_its_graph_is_shown_and_its_step_is_not_called() -> None:
     subject = agent("x")
     (shown,) = describe_nodes(start().then(subject.as_step(durable=True)).commit().spec)
-    assert shown["step"]["component"] == "AGENT"
-    assert [node["step"]["id"] for node in shown["step"]["serializedStepFlow"]] == ["model", "tool"]
+    assert (shown["type"], shown["agentId"]) == ("agent", subject.id)
+    assert [node["step"]["id"] for node in shown["serializedStepFlow"]] == ["model", "tool"]
     with pytest.raises(WorkflowDefinitionError, match="walked, not called"):
         await subject.as_step(durable=True)(None)
 
