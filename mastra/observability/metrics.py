@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,12 +13,9 @@ from mastra.observability.spans import SpanKind
 from mastra.observability.wire import span_to_wire
 
 __all__ = [
-    "AGGREGATIONS",
     "INTERVALS_MS",
     "Point",
-    "aggregate",
-    "cost_usd",
-    "grouped",
+    "Tally",
     "kinds_of",
     "points",
 ]
@@ -97,41 +94,81 @@ def points(spans: Iterable[SpanRecord]) -> Iterator[Point]:
             yield Point(name, span.ended_ms, value, {**dimensions, "name": name}, cost)
 
 
-def _distinct(found: list[Point], column: str | None) -> float:
-    known = {point.dimensions.get(column or "") for point in found}
-    return float(len(known - {None}))
+class Tally:
+    """Many values that become one while they come; none of them is kept.
+
+    Args:
+        how: `sum`, `avg`, `min`, `max`, `count`, `last` or `count_distinct`.
+        column: Which dimension `count_distinct` counts.
+    """
+
+    __slots__ = ("_column", "_costs", "_count", "_found", "_how", "_last_ms", "_seen", "_sums")
+
+    def __init__(self, how: str, column: str | None = None) -> None:
+        self._how = how
+        self._column = column or ""
+        self._count = 0
+        self._found = 0.0
+        self._last_ms = 0.0
+        self._sums: list[float] = []
+        self._costs: list[float] = []
+        self._seen: set[str | float | None] = set()
+
+    def add(self, point: Point) -> None:
+        """Count a value in."""
+        self._count += 1
+        if point.cost_usd is not None:
+            _add_exactly(self._costs, point.cost_usd)
+        value, is_first = point.value, self._count == 1
+        match self._how:
+            case "sum" | "avg":
+                _add_exactly(self._sums, value)
+            case "min":
+                self._found = value if is_first else min(self._found, value)
+            case "max":
+                self._found = value if is_first else max(self._found, value)
+            case "last" if is_first or point.at_ms > self._last_ms:
+                self._found, self._last_ms = value, point.at_ms
+            case "count_distinct":
+                seen = point.dimensions.get(self._column)
+                is_plain = seen is None or isinstance(seen, str | int | float)
+                self._seen.add(seen if is_plain else str(seen))
+            case _:
+                pass
+
+    @property
+    def value(self) -> float | None:
+        """What they are together; `None` where there are none."""
+        if not self._count:
+            return None
+        match self._how:
+            case "sum":
+                return math.fsum(self._sums)
+            case "avg":
+                return math.fsum(self._sums) / self._count
+            case "count":
+                return float(self._count)
+            case "count_distinct":
+                return float(len(self._seen - {None}))
+            case _:
+                return self._found
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What is known of what they cost together, in US dollars; `None` for nothing."""
+        return math.fsum(self._costs) if self._costs else None
 
 
-AGGREGATIONS: Final[Mapping[str, Callable[[list[Point], str | None], float]]] = {
-    "sum": lambda found, _: math.fsum(point.value for point in found),
-    "avg": lambda found, _: math.fsum(point.value for point in found) / len(found),
-    "min": lambda found, _: min(point.value for point in found),
-    "max": lambda found, _: max(point.value for point in found),
-    "count": lambda found, _: float(len(found)),
-    "last": lambda found, _: max(found, key=lambda point: point.at_ms).value,
-    "count_distinct": _distinct,
-}
-"""How many values become one, by the name on the wire."""
-
-
-def aggregate(found: list[Point], how: str, column: str | None = None) -> float | None:
-    """Return one value for many, or `None` where there are none."""
-    return AGGREGATIONS[how](found, column) if found else None
-
-
-def cost_usd(found: Iterable[Point]) -> float | None:
-    """Return what is known of what points cost together, in US dollars; `None` for nothing."""
-    known = [point.cost_usd for point in found if point.cost_usd is not None]
-    return math.fsum(known) if known else None
-
-
-def grouped(
-    found: Iterable[Point], names: list[str]
-) -> list[tuple[dict[str, str | None], list[Point]]]:
-    """Return points by the values of some dimensions."""
-    groups: dict[tuple[str | None, ...], list[Point]] = {}
-    for point in found:
-        values = (point.dimensions.get(name) for name in names)
-        key = tuple(None if value is None else str(value) for value in values)
-        groups.setdefault(key, []).append(point)
-    return [(dict(zip(names, key, strict=True)), points) for key, points in groups.items()]
+def _add_exactly(parts: list[float], value: float) -> None:
+    """Add a number to a sum that is kept as numbers which do not overlap, so that none is rounded."""
+    kept = 0
+    for part in parts:
+        large, small = (value, part) if abs(value) >= abs(part) else (part, value)
+        value = large + small
+        if math.isinf(value):
+            parts[:] = [value]
+            return
+        if rest := small - (value - large):
+            parts[kept] = rest
+            kept += 1
+    parts[kept:] = [value]

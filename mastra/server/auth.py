@@ -129,8 +129,12 @@ class JWTAuth:
             )
         except jwt.PyJWTError:
             return None
-        owner = None if self._resource_claim is None else str(claims[self._resource_claim])
-        return _named(Caller(owner, claims, token))
+        if self._resource_claim is None:
+            return Caller(None, claims, token)
+        owner = claims[self._resource_claim]
+        # Of a list or an object no text is a name that stays the same.
+        is_name = isinstance(owner, str | int) and not isinstance(owner, bool)
+        return _named(Caller(str(owner), claims, token)) if is_name else None
 
 
 class _FunctionAuth:

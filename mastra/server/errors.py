@@ -32,6 +32,7 @@ from mastra.storage.damage import is_unreadable
 
 __all__ = [
     "CODE_HEADER",
+    "READ_AS_NO_JSON",
     "Refusal",
     "answer_to",
     "error_response",
@@ -60,6 +61,9 @@ _STATUSES: tuple[tuple[type[MastraError], int], ...] = (
     (ModelError, 502),
     (StorageError, 503),
 )
+
+
+READ_AS_NO_JSON = "The body was not read as JSON: send the header content-type: application/json"
 
 
 class Refusal(Exception):  # noqa: N818 - an answer rather than a fault
@@ -139,9 +143,7 @@ def _invalid_request(error: RequestValidationError) -> Response:
             # FastAPI says where instead of which field.
             path, message = [], f"This is no JSON that is taken: {item['ctx']['error']}"
         elif not path and isinstance(item.get("input"), bytes):
-            message = (
-                "The body was not read as JSON: send the header content-type: application/json"
-            )
+            message = READ_AS_NO_JSON
         issues.append({"field": ".".join(map(str, path)), "message": message})
     return error_response(400, f"Invalid {_PARTS.get(str(part), 'request')}", issues=issues)
 

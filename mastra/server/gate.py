@@ -1,7 +1,7 @@
 """What a request has to pass before anything of it is read or looked up.
 
 In this order: the server is not shutting down, the name it was called by is answered, the page it
-comes from may make it, and whoever calls is known.
+comes from may make it, whoever calls is known, and it was them who meant it.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ class Gate:
             Exception: What the application's own check raises, which lets nobody in.
         """
         self.admit_place(request)
+        # Whoever stands in between may have looked at the other one.
+        if len(request.headers.getlist("authorization")) > 1:
+            raise Refusal(400, "Send one Authorization header, not several.")
         if self._dependencies is not None:
             await self._dependencies.ask(request)
         elif self._authenticator is not None:
@@ -59,6 +62,13 @@ class Gate:
             if caller is None:
                 raise Refusal(401, "Authentication required")
             request.state.caller = caller
+        if not self._origins.allows_caller(request.scope):
+            raise Refusal(
+                403,
+                "Pages of this origin may not act for whoever is signed in: list it in "
+                "ServerConfig(cors=CorsConfig(origins=[...])), or let the page show its token in "
+                "the header Authorization.",
+            )
 
     def admit_place(self, request: Request) -> None:
         """Look at where a request comes from alone, as of a route that anybody may call.

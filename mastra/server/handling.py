@@ -10,10 +10,11 @@ import asyncio
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from itertools import chain
 from typing import Any, ClassVar, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from fastapi.routing import APIRoute, APIRouter, request_response
 from starlette.requests import ClientDisconnect, Request
@@ -25,7 +26,7 @@ from mastra.failures import Guard, call_user
 from mastra.jsonable import dump_wire
 from mastra.server.bodies import arriving
 from mastra.server.context import SERVER_KEY, Server, load_strict
-from mastra.server.errors import Refusal, answer_to, error_response
+from mastra.server.errors import READ_AS_NO_JSON, Refusal, answer_to, error_response
 from mastra.server.heads import as_get, without_body
 
 __all__ = ["GuardedRoute", "WireResponse", "add", "bound", "bound_route", "guarded", "unexpected"]
@@ -85,6 +86,7 @@ def guarded(
     *,
     is_open: bool = False,
     reads_body: bool = True,
+    takes_json: bool = False,
     limit: int | None = None,
 ) -> Handler:
     """Return a handler with everything that happens around one.
@@ -94,6 +96,7 @@ def guarded(
         server: The server it belongs to.
         is_open: Whether anybody may call it.
         reads_body: Whether it is given the body, or takes it as it comes.
+        takes_json: Whether a body that does not say that it is JSON is refused.
         limit: How many bytes a body may have; left out, what the server takes.
     """
     config = server.config
@@ -110,7 +113,9 @@ def guarded(
                 await _let_in(server, checked, is_open=is_open)
                 _check_address(checked)
                 if reads_body and request.method not in _BODILESS:
-                    await checked.body()
+                    body = await checked.body()
+                    if takes_json and body:
+                        _check_kind(checked)
                 return await handler(checked)
         except BaseException as raised:  # noqa: BLE001 - every failure becomes an answer
             error = guard.contain(raised)
@@ -122,6 +127,13 @@ def guarded(
             return answer_to(error) or await unexpected(server, request, error)
 
     return handle
+
+
+def _check_kind(request: Request) -> None:
+    """Refuse a body that does not say it is JSON: a form of anybody's page can send any other."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not re.fullmatch(r"application/.+\+json", kind):
+        raise Refusal(415, READ_AS_NO_JSON)
 
 
 async def _let_in(server: Server, request: Request, *, is_open: bool) -> None:
@@ -166,16 +178,28 @@ _SLASH: Final = "\uf8fe"
 no meaning of its own."""
 
 
+_ENCODED: Final = quote(_SLASH)
+_HELD: Final = "mastra.held_path"
+
+
 def _with_slashes_held(scope: Scope) -> Scope | None:
     """Return a connection whose path has encoded slashes within its parts; `None` without any.
 
     An id may have a slash. A client writes it as `%2F`, and the web server has it decoded.
     """
+    # Every route asks, and a path may be long: it is worked out once a request.
+    known: tuple[str, Scope | None] | None = scope.get(_HELD)
+    if known is None or known[0] != scope["path"]:
+        known = scope[_HELD] = scope["path"], _held(scope)
+    return known[1]
+
+
+def _held(scope: Scope) -> Scope | None:
     raw: bytes = scope.get("raw_path") or b""
     if b"%2f" not in raw and b"%2F" not in raw:
         return None
     text = raw.decode("ascii", "replace").replace("%2f", "%2F")
-    held = _SLASH.join(unquote(part) for part in text.split("%2F"))
+    held = unquote(text.replace("%2F", _ENCODED))
     # Something in between may have made another path of it.
     return {**scope, "path": held} if held.replace(_SLASH, "/") == scope["path"] else None
 
@@ -185,17 +209,24 @@ class GuardedRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether the route answers a request, and what its path says."""
-        if scope.get("method") == "HEAD" and "GET" in (self.methods or ()):
-            scope = as_get(scope)
         held = _with_slashes_held(scope) if scope["type"] == "http" else None
-        if held is None:
-            return super().matches(scope)
-        match, found = super().matches(held)
-        if "path_params" in found:
-            found["path_params"] = {
+        asked = scope if held is None else held
+        if asked.get("method") == "HEAD" and "GET" in (self.methods or ()):
+            asked = as_get(asked)
+        match, found = super().matches(asked)
+        if match is Match.NONE:
+            return match, found
+        values: dict[str, Any] = found["path_params"]
+        if held is not None:
+            values = found["path_params"] = {
                 name: value.replace(_SLASH, "/") if isinstance(value, str) else value
-                for name, value in found["path_params"].items()
+                for name, value in values.items()
             }
+        # To a pattern's end a line's last break is nothing; it is another address all the same.
+        if asked["path"].endswith("\n") and not any(
+            isinstance(value, str) and value.endswith("\n") for value in values.values()
+        ):
+            return Match.NONE, {}
         return match, found
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -278,7 +309,7 @@ def bound_route(server: Server, **settings: Any) -> type[GuardedRoute]:
 
 def bound(route: APIRoute, server: Server) -> GuardedRoute:
     """Return a server's own copy of a route; what was made of the endpoint's signature is shared."""
-    kind = bound_route(server)
+    kind = bound_route(server, takes_json=True)
     copied = kind.__new__(kind)
     vars(copied).update(vars(route))
     copied.app = request_response(copied.get_route_handler())

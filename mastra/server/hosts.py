@@ -24,6 +24,8 @@ _STUDIO_PORTS: Final = (3000, 4111, 4200)
 """Where Studio and the console are unless they are told: Studio's own default, a Mastra server's,
 and the one that our pages name."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_ADDED: Final = frozenset({"", "basic", "digest", "negotiate", "ntlm"})
+"""Schemes of authorisation that a browser adds by itself."""
 
 
 def _parted(host: str) -> tuple[str, str] | None:
@@ -102,8 +104,8 @@ class OriginRule:
     """Says which pages may make the server act, or read a socket of it.
 
     Args:
-        config: Without `auth`, pages of the server itself and those that `cors` names. With it a
-            page has to show what it was given, so this asks nothing.
+        config: Pages of the server itself and those that `cors` names may. With `auth` so may a
+            page that shows its token in the header `Authorization`, which no browser adds by itself.
     """
 
     def __init__(self, config: ServerConfig) -> None:
@@ -111,7 +113,10 @@ class OriginRule:
         self._cors = cors_of(config)
 
     def allows(self, scope: Scope) -> bool:
-        """Return whether a request comes from a page that may make it, or from no page."""
+        """Return whether a request comes from a page that may make it, or from no page.
+
+        Of a server with `auth` it is allowed whatever no caller has to be known for.
+        """
         if self._is_open or (scope["type"] == "http" and scope["method"] in _SAFE):
             return True
         headers = Headers(scope=scope)
@@ -120,7 +125,28 @@ class OriginRule:
             return headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
         if _authority(origin) == headers.get("host", "").lower():
             return True
-        return self._cors is not None and is_exact(self._cors.origins, origin)
+        if self._cors is None:
+            return False
+        return is_exact(self._cors.origins, origin) or _takes_all(self._cors.origins)
+
+    def allows_caller(self, scope: Scope) -> bool:
+        """Return whether a caller, who is known, means a request.
+
+        A browser adds cookies, passwords and certificates to what a page of anybody's sends. A
+        form's post asks no leave before that, nor does a script's that looks like one.
+        """
+        if not self._is_open or (scope["type"] == "http" and scope["method"] in _SAFE):
+            return True
+        headers = Headers(scope=scope)
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        # The browser's own word holds also where a proxy has put another name into `Host`.
+        if site in {"none", "same-origin"} or (origin is None and site is None):
+            return True
+        if site is None and _authority(origin or "") == headers.get("host", "").lower():
+            return True
+        if origin is not None and self._cors is not None and is_exact(self._cors.origins, origin):
+            return True
+        return headers.get("authorization", "").partition(" ")[0].lower() not in _ADDED
 
 
 def _authority(origin: str) -> str | None:
@@ -132,7 +158,11 @@ def is_exact(origins: object, origin: str) -> bool:
     """Return whether an origin is one of those that a configuration names."""
     if callable(origins):
         return bool(origins(origin))
-    return isinstance(origins, Iterable) and (origin in origins or "*" in origins)
+    return isinstance(origins, Iterable) and origin in origins
+
+
+def _takes_all(origins: object) -> bool:
+    return isinstance(origins, Iterable) and "*" in origins
 
 
 def cors_of(config: ServerConfig) -> CorsConfig | None:

@@ -6,11 +6,14 @@ in this process alone.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, cast
 
 from a2a.server.context import ServerCallContext
 from a2a.server.tasks import InMemoryTaskStore, TaskStore
 from a2a.types.a2a_pb2 import ListTasksRequest, ListTasksResponse, Part, Task, TaskState
+from a2a.utils.constants import DEFAULT_LIST_TASKS_PAGE_SIZE
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from mastra.jsonable import Json
@@ -20,6 +23,8 @@ from mastra.storage.base import RunChanges, RunHead
 
 __all__ = ["StoredTasks", "owner_of"]
 
+_AT_ONCE: Final = 200
+"""How many tasks are read at once where one page of many is asked for."""
 _WAITS: Final = "suspended"
 """The status of what is kept of a task that waits, which is not forgotten."""
 _OVER: Final = frozenset((
@@ -87,21 +92,58 @@ class StoredTasks(TaskStore):
         owner = owner_of(context)
         if owner is None and self._server.config.auth is None and not params.context_id:
             return ListTasksResponse()
-        found = await self._store.list_runs(self._place, resource_id=owner)
-        page = InMemoryTaskStore(use_copying=False)
-        for head in found.runs:
-            if "task" in head.data:
-                known = self._under_way.get(head.run_id)
-                await page.save(_read(head) if known is None else known[1], context)
-        listed = await page.list(params, context)
-        listed.page_size = len(listed.tasks)
+        # One more than are asked for says whether there is a next page.
+        wanted = ListTasksRequest()
+        wanted.CopyFrom(params)
+        wanted.page_size = (params.page_size or DEFAULT_LIST_TASKS_PAGE_SIZE) + 1
+        shown: list[Task] = []
+        total = 0
+        async for heads in self._heads(owner):
+            known = {head.run_id: self._under_way.get(head.run_id) for head in heads}
+            stored = [head for head in heads if "task" in head.data and known[head.run_id] is None]
+            read = await asyncio.to_thread(_all_read, stored)
+            read += [task for found in known.values() if found is not None for task in found[1:]]
+            some = await _listed(read, wanted, context)
+            total += some.total_size
+            shown = list((await _listed([*shown, *some.tasks], wanted, context)).tasks)
+        listed = await _listed(shown, params, context)
+        listed.page_size, listed.total_size = len(listed.tasks), total
         return listed
+
+    async def _heads(self, owner: str | None) -> AsyncIterator[list[RunHead]]:
+        """Yield what is kept of a caller's tasks, the newest first, some at a time."""
+        newest: int | None = None
+        seen = 0
+        while True:
+            page = await self._store.list_runs(
+                self._place, resource_id=owner, to_ms=newest, offset=seen, limit=_AT_ONCE
+            )
+            yield page.runs
+            if len(page.runs) < _AT_ONCE:
+                return
+            # Not by a place in the list: what is new meanwhile would push some onto the next page.
+            oldest = page.runs[-1].created_at
+            equal = sum(head.created_at == oldest for head in page.runs)
+            newest, seen = oldest, equal + (seen if oldest == newest else 0)
 
     async def delete(self, task_id: str, context: ServerCallContext) -> None:
         """Forget a task."""
         if await self.get(task_id, context) is not None:
             self._under_way.pop(task_id, None)
             await self._store.delete_run(self._place, task_id)
+
+
+async def _listed(
+    tasks: Iterable[Task], params: ListTasksRequest, context: ServerCallContext
+) -> ListTasksResponse:
+    page = InMemoryTaskStore(use_copying=False)
+    for task in tasks:
+        await page.save(task, context)
+    return await page.list(params, context)
+
+
+def _all_read(heads: list[RunHead]) -> list[Task]:
+    return [_read(head) for head in heads]
 
 
 def _read(head: RunHead) -> Task:

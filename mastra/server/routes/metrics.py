@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Final, TypeAlias, cast
 
 from fastapi import APIRouter
 from pydantic import TypeAdapter, ValidationError
@@ -14,15 +14,7 @@ from starlette.requests import Request
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
-from mastra.observability.metrics import (
-    INTERVALS_MS,
-    Point,
-    aggregate,
-    cost_usd,
-    grouped,
-    kinds_of,
-    points,
-)
+from mastra.observability.metrics import INTERVALS_MS, Point, Tally, kinds_of, points
 from mastra.observability.percentiles import percentiles
 from mastra.observability.records import SpanRecord
 from mastra.server.context import Server, ServerDep
@@ -43,15 +35,18 @@ __all__ = [
     "add_metric_routes",
     "compared",
     "fits",
+    "grouped",
     "over_time",
     "percentiles_over_time",
     "period",
     "period_with_before",
+    "tallied",
     "time_of",
-    "within",
 ]
 
 _MOMENT = TypeAdapter(datetime)
+_MOST_TALLIES: Final = 100_000
+"""How many values are put together for one answer."""
 _BACK_MS = {"previous_day": 86_400_000, "previous_week": 7 * 86_400_000}
 
 
@@ -124,14 +119,14 @@ async def _of_experiments(
     return {**others, "traceIds": frozenset(traces)}
 
 
-async def _pages(
+async def _selected(
     server: Server,
     request: Request,
     names: list[str],
     filters: dict[str, Any],
     compare_period: str | None = None,
-) -> AsyncIterator[list[Point]]:
-    """Yield the points that are asked for, by their time, some at once."""
+) -> AsyncIterator[Point]:
+    """Yield the points that are asked for, by their time: there may be more than memory holds."""
     start, end = period_with_before(filters, compare_period)
     store = await kept_in(server, "traces")
     kinds = tuple(kinds_of(names))
@@ -142,8 +137,9 @@ async def _pages(
     )
     wanted = await _of_experiments(server, request, filters)
     async for spans in store.figures(where):
-        # There may be many, and others are waiting.
-        yield await asyncio.to_thread(_chosen, spans, names, wanted)
+        # Others are waiting.
+        for point in await asyncio.to_thread(_chosen, spans, names, wanted):
+            yield point
 
 
 def _chosen(
@@ -152,61 +148,59 @@ def _chosen(
     return [one for one in points(spans) if one.name in names and fits(one, filters)]
 
 
-async def _selected(
-    server: Server,
-    request: Request,
-    names: list[str],
-    filters: dict[str, Any],
-    compare_period: str | None = None,
-) -> list[Point]:
-    pages = _pages(server, request, names, filters, compare_period)
-    return [one async for page in pages for one in page]
-
-
 def _back_ms(compare_period: str, start: float, end: float) -> float:
     return _BACK_MS.get(compare_period, end - start)
 
 
-def within(found: Iterable[Point], start: float | None, end: float | None) -> list[Point]:
-    """Return the points of a time."""
-    return [
-        point
-        for point in found
-        if (start is None or point.at_ms >= start) and (end is None or point.at_ms < end)
-    ]
+def _is_within(point: Point, start: float | None, end: float | None) -> bool:
+    return (start is None or point.at_ms >= start) and (end is None or point.at_ms < end)
 
 
-def compared(found: list[Point], body: ManyBody, compare_period: str | None) -> dict[str, Json]:
-    """Return one value, and what it was in the time before where that is asked for."""
+async def tallied(
+    found: AsyncIterator[Point], body: ManyBody, compare_period: str | None
+) -> tuple[Tally, Tally | None]:
+    """Return what points are together, and those of the time before where that is asked for."""
     start, end = period(body.filters)
-    value = aggregate(within(found, start, end), body.aggregation, body.distinct_column)
+    now = Tally(body.aggregation, body.distinct_column)
     if compare_period is None or start is None or end is None:
-        return {"value": value}
+        async for point in found:
+            if _is_within(point, start, end):
+                now.add(point)
+        return now, None
+    before = Tally(body.aggregation, body.distinct_column)
     back = _back_ms(compare_period, start, end)
-    earlier = within(found, start - back, end - back)
-    before = aggregate(earlier, body.aggregation, body.distinct_column)
-    return {"value": value, "previousValue": before, "changePercent": _change(value, before)}
+    async for point in found:
+        if _is_within(point, start, end):
+            now.add(point)
+        if _is_within(point, start - back, end - back):
+            before.add(point)
+    return now, before
+
+
+def compared(now: Tally, before: Tally | None) -> dict[str, Json]:
+    """Return one value, and what it was in the time before where that is asked for."""
+    if before is None:
+        return {"value": now.value}
+    change = _change(now.value, before.value)
+    return {"value": now.value, "previousValue": before.value, "changePercent": change}
 
 
 async def aggregate_metric(
     server: ServerDep, request: Request, body: AggregateBody
 ) -> dict[str, Json]:
     """Return one value of a metric, and what it was in the time before where that is asked for."""
-    found = await _selected(server, request, body.name, body.filters, body.compare_period)
-    answer = compared(found, body, body.compare_period)
-    start, end = period(body.filters)
-    cost = _cost(within(found, start, end))
-    if body.compare_period is None or start is None or end is None:
-        return {**cost, **answer}
-    back = _back_ms(body.compare_period, start, end)
-    before = cost_usd(within(found, start - back, end - back))
-    change = _change(cast("float | None", cost["estimatedCost"]), before)
-    return {**cost, **answer, "previousEstimatedCost": before, "costChangePercent": change}
+    found = _selected(server, request, body.name, body.filters, body.compare_period)
+    now, before = await tallied(found, body, body.compare_period)
+    answer = {**_cost(now), **compared(now, before)}
+    if before is None:
+        return answer
+    change = _change(now.cost_usd, before.cost_usd)
+    return {**answer, "previousEstimatedCost": before.cost_usd, "costChangePercent": change}
 
 
-def _cost(found: list[Point]) -> dict[str, Json]:
+def _cost(tally: Tally) -> dict[str, Json]:
     # Of models whose price is not known nothing is counted, as in the original.
-    cost = cost_usd(found)
+    cost = tally.cost_usd
     return {"estimatedCost": cost, "costUnit": None if cost is None else "USD"}
 
 
@@ -215,99 +209,122 @@ def _change(value: float | None, before: float | None) -> float | None:
     return None if value is None or not before else (value - before) / before * 100
 
 
+Groups: TypeAlias = dict[tuple[str | None, ...], dict[float, Tally]]
+"""By the values of some dimensions: what there is of them in each stretch of time, by its begin."""
+
+
+async def grouped(
+    found: AsyncIterator[Point], body: ManyBody, names: list[str], interval: str | None = None
+) -> Groups:
+    """Return what points are together, by the values of some dimensions and by time.
+
+    Args:
+        found: The points.
+        body: How many become one.
+        names: The dimensions.
+        interval: How long a stretch of time is; left out, all of it is one.
+
+    Raises:
+        Refusal: Of an answer with as many values nothing could be made.
+    """
+    length = None if interval is None else INTERVALS_MS[interval]
+    groups: Groups = {}
+    count = 0
+    async for point in found:
+        values = (point.dimensions.get(name) for name in names)
+        key = tuple(None if value is None else str(value) for value in values)
+        stretches = groups.setdefault(key, {})
+        begin = 0.0 if length is None else point.at_ms // length * length
+        tally = stretches.get(begin)
+        if tally is None:
+            if (count := count + 1) > _MOST_TALLIES:
+                raise Refusal(
+                    400,
+                    f"The answer would have more than {_MOST_TALLIES} values: ask for a shorter "
+                    "time, for longer intervals, or group by what has fewer values.",
+                )
+            tally = stretches[begin] = Tally(body.aggregation, body.distinct_column)
+        tally.add(point)
+    return groups
+
+
 async def break_down(server: ServerDep, request: Request, body: BreakdownBody) -> dict[str, Json]:
     """Return values of a metric by the values of some dimensions."""
-    found = within(await _selected(server, request, body.name, body.filters), *period(body.filters))
+    found = _selected(server, request, body.name, body.filters)
     groups: list[dict[str, Json]] = [
         {
-            "dimensions": dimensions,
-            "value": aggregate(members, body.aggregation, body.distinct_column),
-            **_cost(members),
+            "dimensions": dict(zip(body.group_by, key, strict=True)),
+            "value": tally.value,
+            **_cost(tally),
         }
-        for dimensions, members in grouped(found, body.group_by)
+        for key, stretches in (await grouped(found, body, body.group_by)).items()
+        for tally in stretches.values()
     ]
     groups.sort(key=lambda group: cast("float", group["value"]), reverse=body.order == "DESC")
     return {"groups": groups if body.limit is None else groups[: body.limit]}
 
 
-def _buckets(found: list[Point], interval: str) -> list[tuple[float, list[Point]]]:
-    length = INTERVALS_MS[interval]
-    buckets: dict[float, list[Point]] = {}
-    for point in found:
-        buckets.setdefault(point.at_ms // length * length, []).append(point)
-    return sorted(buckets.items())
-
-
 async def metric_series(server: ServerDep, request: Request, body: SeriesBody) -> dict[str, Json]:
     """Return values of a metric over time."""
-    found = within(await _selected(server, request, body.name, body.filters), *period(body.filters))
+    found = _selected(server, request, body.name, body.filters)
+    groups = await grouped(found, body, body.group_by, body.interval)
     series: list[Json] = [
         {
             "name": name,
-            "costUnit": _cost([point for _, bucket in buckets for point in bucket])["costUnit"],
+            "costUnit": None if all(one.cost_usd is None for _, one in stretches) else "USD",
             "points": [
-                {**_at(moment, bucket, body), "estimatedCost": cost_usd(bucket)}
-                for moment, bucket in buckets
+                {**_at(begin, tally), "estimatedCost": tally.cost_usd} for begin, tally in stretches
             ],
         }
-        for name, buckets in _series(found, body.interval, body.group_by, body.name)
+        for name, stretches in _series(groups, body.name)
     ]
     return {"series": series}
 
 
-def over_time(
-    found: list[Point], body: ManyBody, interval: str, group_by: list[str], names: list[str]
-) -> Iterator[tuple[str, list[dict[str, Json]]]]:
+def over_time(groups: Groups, names: list[str]) -> Iterator[tuple[str, list[dict[str, Json]]]]:
     """Yield the name of each group with its values over time."""
-    for name, buckets in _series(found, interval, group_by, names):
-        yield name, [_at(moment, bucket, body) for moment, bucket in buckets]
+    for name, stretches in _series(groups, names):
+        yield name, [_at(begin, tally) for begin, tally in stretches]
 
 
-def _series(
-    found: list[Point], interval: str, group_by: list[str], names: list[str]
-) -> Iterator[tuple[str, list[tuple[float, list[Point]]]]]:
-    for dimensions, members in grouped(found, group_by) if found else []:
-        name = "|".join(value or "" for value in dimensions.values()) or ",".join(names)
-        yield name, _buckets(members, interval)
+def _series(groups: Groups, names: list[str]) -> Iterator[tuple[str, list[tuple[float, Tally]]]]:
+    for key, stretches in groups.items():
+        name = "|".join(value or "" for value in key) or ",".join(names)
+        yield name, sorted(stretches.items(), key=lambda one: one[0])
 
 
-def _at(moment: float, bucket: list[Point], body: ManyBody) -> dict[str, Json]:
-    value = aggregate(bucket, body.aggregation, body.distinct_column)
-    return {"timestamp": iso_from_ms(moment), "value": value}
+def _at(begin: float, tally: Tally) -> dict[str, Json]:
+    return {"timestamp": iso_from_ms(begin), "value": tally.value}
 
 
 async def metric_percentiles(
     server: ServerDep, request: Request, body: PercentilesBody
 ) -> dict[str, Json]:
     """Return percentiles of a metric over time."""
-    length = INTERVALS_MS[body.interval]
+    found = _selected(server, request, [body.name], body.filters)
+    return await percentiles_over_time(found, body.percentiles, body.interval)
+
+
+async def percentiles_over_time(
+    found: AsyncIterator[Point], shares: list[float], interval: str
+) -> dict[str, Json]:
+    """Return each percentile over time, of points that come by their time."""
+    length = INTERVALS_MS[interval]
     stretches: list[tuple[float, list[float]]] = []
     begin, values = 0.0, array("d")
 
     async def close() -> None:
         if values:
-            shares = await asyncio.to_thread(percentiles, values, body.percentiles)
-            stretches.append((begin, shares))
+            stretches.append((begin, await asyncio.to_thread(percentiles, values, shares)))
 
     # By their time, so that of all the points the values of one stretch are kept at a time.
-    async for page in _pages(server, request, [body.name], body.filters):
-        for point in page:
-            if (at := point.at_ms // length * length) != begin:
-                await close()
-                begin, values = at, array("d")
-            values.append(point.value)
+    async for point in found:
+        if (at := point.at_ms // length * length) != begin:
+            await close()
+            begin, values = at, array("d")
+        values.append(point.value)
     await close()
-    return _percentiles(body.percentiles, stretches)
-
-
-def percentiles_over_time(
-    found: list[Point], shares: list[float], interval: str
-) -> dict[str, Json]:
-    """Return each percentile over time."""
-    buckets = _buckets(found, interval)
-    return _percentiles(
-        shares, [(at, percentiles([one.value for one in bucket], shares)) for at, bucket in buckets]
-    )
+    return _percentiles(shares, stretches)
 
 
 def _percentiles(

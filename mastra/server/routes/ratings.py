@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
-from mastra.observability.metrics import INTERVALS_MS, Point, aggregate, grouped
+from mastra.observability.metrics import INTERVALS_MS, Point
 from mastra.server.context import Server, ServerDep
 from mastra.server.handling import add
 from mastra.server.payloads import Filters, Identifier, Interval, ManyBody, Period
@@ -21,9 +21,11 @@ from mastra.server.routes.feedback import feedback_to_wire
 from mastra.server.routes.metrics import (
     compared,
     fits,
+    grouped,
     over_time,
     percentiles_over_time,
     period_with_before,
+    tallied,
 )
 from mastra.server.routes.scores import score_to_signal, signal_conditions
 from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord, FieldCondition
@@ -181,34 +183,32 @@ async def _points(
                 yield Point(kind.number, record.created_at, float(number), about)
 
 
-async def _selected(
+def _selected(
     server: Server,
     request: Request,
     body: ScoreOne | ScoreGroups | ScoreSeries | FeedbackOne | FeedbackGroups | FeedbackSeries,
     group_by: Iterable[str] = (),
     compare_period: str | None = None,
-) -> list[Point]:
+) -> AsyncIterator[Point]:
     """Return what is meant and the caller may see, the oldest first."""
     kind, where, left = _asked(server, request, body, compare_period)
     names = (*group_by, *filter(None, [body.distinct_column]))
-    return [one async for one in _points(server, kind, where, left, names)]
+    return _points(server, kind, where, left, names)
 
 
 async def _one(server: Server, request: Request, body: ScoreOne | FeedbackOne) -> dict[str, Json]:
-    found = await _selected(server, request, body, compare_period=body.compare_period)
-    return compared(found, body, body.compare_period)
+    found = _selected(server, request, body, compare_period=body.compare_period)
+    return compared(*await tallied(found, body, body.compare_period))
 
 
 async def _groups(
     server: Server, request: Request, body: ScoreGroups | FeedbackGroups
 ) -> dict[str, Json]:
-    found = await _selected(server, request, body, body.group_by)
+    found = _selected(server, request, body, body.group_by)
     groups: list[dict[str, Json]] = [
-        {
-            "dimensions": dimensions,
-            "value": aggregate(members, body.aggregation, body.distinct_column),
-        }
-        for dimensions, members in grouped(found, body.group_by)
+        {"dimensions": dict(zip(body.group_by, key, strict=True)), "value": tally.value}
+        for key, stretches in (await grouped(found, body, body.group_by)).items()
+        for tally in stretches.values()
     ]
     groups.sort(key=lambda group: cast("float", group["value"]), reverse=True)
     return {"groups": groups}
@@ -217,9 +217,9 @@ async def _groups(
 async def _series(
     server: Server, request: Request, body: ScoreSeries | FeedbackSeries
 ) -> dict[str, Json]:
-    found = await _selected(server, request, body, body.group_by)
+    found = _selected(server, request, body, body.group_by)
     name = body.scorer_id if isinstance(body, ScoreSeries) else body.feedback_type
-    groups = over_time(found, body, body.interval, body.group_by, [name])
+    groups = over_time(await grouped(found, body, body.group_by, body.interval), [name])
     return {"series": [{"name": name, "points": points} for name, points in groups]}
 
 
@@ -228,8 +228,8 @@ async def _percentiles(
 ) -> dict[str, Json]:
     kind, where, left = _asked(server, request, body)
     if left:
-        found = [one async for one in _points(server, kind, where, left, ())]
-        return percentiles_over_time(found, body.percentiles, body.interval)
+        found = _points(server, kind, where, left, ())
+        return await percentiles_over_time(found, body.percentiles, body.interval)
     stretches = await server.mastra.storage.evals.percentiles(
         kind.kind,
         (kind.number,),
