@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from mastra.server.config import ServerConfig
     from mastra.storage.in_process import InMemoryStorage
     from mastra.storage.sql import SQLStorage
+    from mastra.stream.abort import AbortController, AbortSignal
     from mastra.tools.content import File, Image
     from mastra.tools.tool import Tool, create_tool, tool
     from mastra.tools.tool_context import ToolContext
@@ -79,6 +80,8 @@ if TYPE_CHECKING:
     from mastra.workflows.workflow import Workflow, clone_workflow, create_workflow
 
 __all__ = [
+    "AbortController",
+    "AbortSignal",
     "AccessDeniedError",
     "Agent",
     "AgentContext",
@@ -154,6 +157,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AbortController": "mastra.stream.abort",
+    "AbortSignal": "mastra.stream.abort",
     "Agent": "mastra.agents.agent",
     "AgentContext": "mastra.agents.context",
     "AgentStream": "mastra.agents.agent_stream",
@@ -199,9 +204,12 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        from mastra.extras import missing_name  # noqa: PLC0415 - only where a name is not there
+        from mastra.extras import missing_name, public_package  # noqa: PLC0415 - no name of its own
 
-        raise missing_name("mastra", name, __all__)
+        package = public_package(f"mastra.{name}")
+        if package is None:
+            raise missing_name("mastra", name, __all__)
+        return package
     # Names without a home of their own are errors.
     from mastra.extras import needs  # noqa: PLC0415 - only where a name is used
 

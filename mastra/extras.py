@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 
 from mastra.errors import ConfigError, MissingDependencyError
 
-__all__ = ["lazy_names", "missing_name", "needs", "tell_if_called"]
+__all__ = ["lazy_names", "missing_name", "needs", "public_package", "tell_if_called"]
 
 
 @contextmanager
@@ -49,6 +49,11 @@ _PUBLIC: Final = (
     *("mastra.processors", "mastra.schedules", "mastra.server", "mastra.storage", "mastra.testing"),
 )
 """Packages with public names."""
+
+
+def public_package(name: str) -> ModuleType | None:
+    """Return a package of public names, imported, or `None` where it is none."""
+    return import_module(name) if name in _PUBLIC or name == "mastra.errors" else None
 
 
 def missing_name(package: str, name: str, known: Iterable[str]) -> Exception:

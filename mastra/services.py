@@ -118,6 +118,21 @@ class AgentStreamHandle(Protocol):
         """Every chunk."""
         ...
 
+    @property
+    def object_stream(self) -> AsyncIterator[Any]:
+        """The structured output as it grows."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """Where the run stands."""
+        ...
+
     def __await__(self) -> Generator[Any, None, Self]: ...
 
     async def __aenter__(self) -> Self: ...
@@ -132,6 +147,38 @@ class AgentStreamHandle(Protocol):
 
     async def object(self) -> Any:
         """Return the structured output."""
+        ...
+
+    async def reasoning(self) -> str:
+        """Return what the model thought."""
+        ...
+
+    async def tool_calls(self) -> Sequence[Any]:
+        """Return every call."""
+        ...
+
+    async def tool_results(self) -> Sequence[Any]:
+        """Return every result."""
+        ...
+
+    async def usage(self) -> Any:
+        """Return the tokens of the whole run."""
+        ...
+
+    async def total_usage(self) -> Any:
+        """Return the tokens of the whole run."""
+        ...
+
+    async def finish_reason(self) -> str:
+        """Return why it ended."""
+        ...
+
+    async def steps(self) -> Sequence[Any]:
+        """Return its steps."""
+        ...
+
+    async def messages(self) -> Sequence[Any]:
+        """Return the conversation."""
         ...
 
     async def result(self) -> AgentAnswer:
@@ -177,7 +224,7 @@ class WorkflowHandle(Protocol):
         """The workflow's id."""
         ...
 
-    async def create_run(self, run_id: str | None = None, *, resource_id: str | None = None) -> Any:
+    async def create_run(self, run_id: str | None = None, resource_id: str | None = None) -> Any:
         """Return a run of it."""
         ...
 
@@ -211,6 +258,14 @@ class Services(Protocol):
 
     def list_agents(self) -> Mapping[str, AgentHandle]:
         """Return the agents by key."""
+        ...
+
+    def list_workflows(self) -> Mapping[str, WorkflowHandle]:
+        """Return the workflows by key."""
+        ...
+
+    def list_tools(self) -> Mapping[str, Any]:
+        """Return the tools by key."""
         ...
 
     def score(self, scorers: Mapping[str, Any], key: str, make: Callable[[], Scorable]) -> None:

@@ -18,6 +18,7 @@ from scripts import reference_pages
 ROOT = Path(__file__).resolve().parent.parent
 
 PROMISED = {
+    "AbortController",
     "Agent",
     "AgentContext",
     "Fallback",
@@ -54,6 +55,7 @@ PROMISED = {
 
 # Not made by hand, but wanted in annotations.
 FOR_ANNOTATIONS = {
+    "AbortSignal",
     "AgentStream",
     "Event",
     "Run",
@@ -96,6 +98,19 @@ def test_nothing_but_promised_names_is_offered() -> None:
 @pytest.mark.parametrize("name", mastra.__all__)
 def test_an_offered_name_can_be_imported(name: str) -> None:
     assert getattr(mastra, name) is not None
+
+
+@pytest.mark.parametrize("package", [name for name in PUBLIC_PACKAGES if find_spec(name)])
+def test_a_public_package_is_there_once_mastra_is_imported(package: str) -> None:
+    said = f"import mastra; print({package}.__name__)"
+    told = subprocess.run([sys.executable, "-c", said], check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == package
+
+
+def test_a_module_that_is_no_public_package_says_how_it_is_imported() -> None:
+    said = "import mastra; mastra.registry"
+    told = subprocess.run([sys.executable, "-c", said], check=False, capture_output=True, text=True)
+    assert "`import mastra.registry`" in told.stderr
 
 
 def test_offered_names_are_unique() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from inspect import iscoroutinefunction
 from typing import Any, Final, cast
 
 from mastra.agents.context import AgentContext, resolve_dynamic
@@ -30,8 +31,17 @@ from mastra.given import (
 )
 from mastra.models.resolve import MODEL
 from mastra.names import hint
+from mastra.stream.abort import AbortSignal
 
 __all__ = ["check_call", "check_made", "setting_of"]
+
+
+def _can_abort(given: Any) -> bool:
+    if isinstance(given, AbortSignal):
+        return True
+    # A thread's event has a `wait` as well, which would block the loop.
+    return hasattr(given, "is_set") and iscoroutinefunction(getattr(given, "wait", None))
+
 
 _SAID: Final = Form(
     "text, a message or a list of them", lambda value: not isinstance(value, (int, float, bytes))
@@ -77,7 +87,9 @@ _OF_CALL: Final = {
     "on_chunk": FUNCTION,
     "on_error": FUNCTION,
     "on_abort": FUNCTION,
-    "abort_signal": having("an AbortSignal, as AbortController().signal", "aborted"),
+    "abort_signal": Form(
+        "an AbortSignal, as mastra.AbortController().signal, or an asyncio.Event", _can_abort
+    ),
     "require_tool_approval": either(FLAG, FUNCTION),
     "input_processors": LIST,
     "output_processors": LIST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict, cast
@@ -173,7 +174,7 @@ class CallOptions(TypedDict, total=False):
     on_chunk: Callable[[AgentChunk], Any]
     on_error: Callable[[ErrorEvent], Any]
     on_abort: Callable[[AbortEvent], Any]
-    abort_signal: AbortSignal
+    abort_signal: AbortSignal | asyncio.Event
     require_tool_approval: bool | Callable[[ToolApproval], bool | Awaitable[bool]]
     tool_call_concurrency: int | ToolConcurrency
     input_processors: Sequence[Any]

@@ -39,11 +39,12 @@ class MastraInngest:
         return create_tool
 
     def create_workflow(
-        self, *, served_elsewhere: bool = False, **options: Any
+        self, *given: Any, served_elsewhere: bool = False, **options: Any
     ) -> Workflow[Any, Any, Any]:
         """Begin a workflow that runs on Inngest.
 
         Args:
+            given: What `mastra.create_workflow` takes by position.
             served_elsewhere: Whether a program of the original's packages (`@mastra/inngest`) serves
                 it. Here it is started, streamed, resumed and cancelled: its steps say what there
                 is, and never run.
@@ -59,9 +60,10 @@ class MastraInngest:
         """
         flow = {name: options.pop(name) for name in OPTIONS if name in options}
         function_options(flow)
+        made = create_workflow(*given, **options).use_engine(self.engine, flow_control=flow)
         if served_elsewhere:
-            self.engine.originals.workflow_ids.add(str(options["id"]))
-        return create_workflow(**options).use_engine(self.engine, flow_control=flow)
+            self.engine.originals.workflow_ids.add(made.id)
+        return made
 
 
 def init(client: inngest.Inngest, **options: Any) -> MastraInngest:

@@ -102,6 +102,7 @@ class ModelRequest:
     """Whether to stream the provider's own events as well."""
 
 
+@runtime_checkable
 class Model(Protocol):
     """Something that answers."""
 

@@ -7,7 +7,7 @@ list of those, tried in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -79,9 +79,9 @@ class ModelConfig:
     url: str | None = None
     """The base URL of an OpenAI-compatible API, with its `/v1`; with `api="native"`, of one like the
     provider's own."""
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     """Default: the provider's environment variable, where no `url` is given."""
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
     """Further HTTP headers."""
     api: Literal["chat", "responses", "native"] | None = None
     """What to speak: one of OpenAI's two APIs, or the provider's own where that is known here
@@ -116,7 +116,7 @@ class Fallback:
     """Model settings for this model; those of the call go first."""
     provider_options: Mapping[str, Any] | None = None
     """Further fields of the request, keyed by provider."""
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
     """Further HTTP headers."""
     enabled: bool = True
     """Whether to use it at all."""

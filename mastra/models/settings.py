@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, cast
 
@@ -52,7 +52,7 @@ class ModelSettings:
     """For answers that can be had again, where the provider can."""
     max_retries: int | None = None
     """Retries of a call that failed before its first chunk."""
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
     """Further HTTP headers."""
     timeout: Timeouts | None = None
     """How long to wait."""

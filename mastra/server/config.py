@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
@@ -70,7 +70,7 @@ class Mountable(Protocol):
 
 @python_names
 @python_options
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ApiRoute:
     """A route of your own beside Mastra's.
 
@@ -86,6 +86,7 @@ class ApiRoute:
     """A FastAPI endpoint, or an ASGI application."""
     create_handler: Callable[[Any], Any] | None = None
     """Makes the handler, given the `Mastra` object."""
+    _: KW_ONLY
     requires_auth: bool = True
     """Whether the server's `auth` guards it."""
     body_size_limit: int | None = None

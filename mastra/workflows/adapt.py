@@ -15,7 +15,7 @@ from mastra.plain_functions import called_by, given_by, is_async, run_plain
 from mastra.schema import ANY, Schema, schema_of
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["Execute", "OnInput", "adapt", "no_step"]
+__all__ = ["Execute", "OnInput", "adapt", "no_step", "take_given"]
 
 Execute: TypeAlias = Callable[[StepContext[Any]], Awaitable[Any]]
 """What engines call, whatever parameters the user's function takes."""
@@ -228,6 +228,27 @@ _MEANT: Final = {
     "list": " Several at once are for `.parallel([…])`.",
     "coroutine": " It was called already: give the step itself, without `(…)`.",
 }
+
+
+_BY_POSITION: Final = ("id", "input_schema", "output_schema", "execute")
+
+
+def take_given(source: Any, given: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Take what `create_step` was given by position among its options.
+
+    Raises:
+        WorkflowDefinitionError: It is too much, or there already.
+    """
+    names = ", ".join(_BY_POSITION)
+    if not isinstance(source, str) or len(given) >= len(_BY_POSITION):
+        raise WorkflowDefinitionError(
+            f"create_step takes {names} by position, and after an agent, a tool or a function "
+            "nothing: give the rest by name."
+        )
+    for name, value in zip(_BY_POSITION, (source, *given), strict=False):
+        if name in options:
+            raise WorkflowDefinitionError(f"create_step({source!r}, …) was given {name} twice.")
+        options[name] = value
 
 
 def no_step(given: object) -> WorkflowDefinitionError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from mastra.names import python_names
@@ -20,8 +20,8 @@ Out = TypeVar("Out")
 class RunStream(Generic[Out]):
     """A run's events. Iterate it, as often as you like, or enter it with `async with`.
 
-    The run starts when the stream is first entered, iterated or asked for its result. Leaving
-    the stream never stops the run.
+    The run starts when the stream is first entered, awaited (which gives the stream itself),
+    iterated or asked for its result. Leaving the stream never stops the run.
     """
 
     def __init__(
@@ -42,6 +42,9 @@ class RunStream(Generic[Out]):
                 if self._begun is None:
                     self._begun = await self._begin()
         return self._begun
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.__aenter__().__await__()
 
     async def __aenter__(self) -> Self:
         await self._handle()

@@ -27,7 +27,7 @@ from mastra.extras import tell_if_called
 from mastra.given import COUNT, MAPPING, TEXT, check_given, shown
 from mastra.names import caller_namespace, hint, python_names
 from mastra.schema import Schema, schema_of
-from mastra.workflows.adapt import Execute, adapt, no_step
+from mastra.workflows.adapt import Execute, adapt, no_step, take_given
 from mastra.workflows.step_context import StepContext
 
 __all__ = ["Step", "StepLike", "StepSource", "check_id", "clone_step", "create_step", "step"]
@@ -237,11 +237,15 @@ def create_step(
     output_schema: Any = None,
     **options: Unpack[StepOptions],
 ) -> Step[Any, Any]: ...
-def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
+@overload
+def create_step(step_id: str, /, *given: Any, **options: Any) -> Step[Any, Any]: ...
+def create_step(source: Any = None, /, *given: Any, **options: Any) -> Step[Any, Any]:
     """Make a step of a function, an agent or a tool.
 
     Args:
-        source: An agent, a tool or a committed workflow; options then go to its `as_step`.
+        source: An agent, a tool or a committed workflow; options then go to its `as_step`. Or the
+            step's id.
+        given: After an id: the input schema, the output schema and the function.
         options: `execute`, a function whose parameters are filled by annotation: one annotated
             `StepContext` (or named `ctx`) gets the context, the other the input; both, one or
             none are fine, and a plain `def` runs in a worker thread. `id` defaults to the
@@ -255,6 +259,8 @@ def create_step(source: Any = None, /, **options: Any) -> Step[Any, Any]:
         WorkflowDefinitionError: The function takes parameters that cannot be filled, or there
             is none.
     """
+    if given or isinstance(source, str):
+        source = take_given(source, given, options)
     if source is not None:
         if hasattr(source, "as_step"):
             if inspect.isclass(source):
@@ -388,7 +394,7 @@ class _StepDecorator(Protocol):
     def __call__(self, function: Callable[..., Any], /) -> Step[Any, Any]: ...
 
 
-def clone_step(source: Step[In, Out], *, id: str) -> Step[In, Out]:
+def clone_step(source: Step[In, Out], id: str) -> Step[In, Out]:
     """Return the same step under another id (a `WorkflowDefinitionError` where that cannot be)."""
     check_id(id, "Step")
     given: Any = source

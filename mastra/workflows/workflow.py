@@ -186,18 +186,16 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
     def branch(
         self,
         arms: Sequence[tuple[ConditionOn[Value], StepLike[Value, Any]]],
-        *,
         first_match: bool = False,
     ) -> Keyed[In, Out]: ...
     @overload
     def branch(
         self: Keyed[In, Out],
         arms: Sequence[tuple[Condition, Stepable]],
-        *,
         first_match: bool = False,
     ) -> Keyed[In, Out]: ...
     def branch(
-        self, arms: Sequence[tuple[Any, Stepable]], *, first_match: bool = False
+        self, arms: Sequence[tuple[Any, Stepable]], first_match: bool = False
     ) -> Keyed[In, Out]:
         """Run the steps whose condition holds, at once; their outputs by id flow out.
 
@@ -252,7 +250,7 @@ class Workflow(WorkflowRuns[In, Out], Generic[In, Out, Value]):
         return self._add(LoopNode(unit.op, unit, condition, kind, flow_of([unit], ANY)))
 
     def foreach(
-        self: Listing[In, Out, Item], step: StepLike[Item, Next], *, concurrency: int | Dynamic = 1
+        self: Listing[In, Out, Item], step: StepLike[Item, Next], concurrency: int | Dynamic = 1
     ) -> Workflow[In, Out, list[Next]]:
         """Run a step once for each item of the list that flows in; a list of outputs flows out.
 
@@ -374,7 +372,6 @@ def _is_condition(given: Any) -> bool:
 # Types that are no classes (unions, `Annotated`) are `Any` to a type checker.
 @overload
 def create_workflow(
-    *,
     id: str,
     input_schema: type[In],
     output_schema: type[Out],
@@ -382,22 +379,22 @@ def create_workflow(
 ) -> Workflow[In, Out, In]: ...
 @overload
 def create_workflow(
-    *, id: str, input_schema: type[In], output_schema: Any, **options: Unpack[WorkflowOptions]
+    id: str, input_schema: type[In], output_schema: Any, **options: Unpack[WorkflowOptions]
 ) -> Workflow[In, Any, In]: ...
 @overload
 def create_workflow(
-    *, id: str, input_schema: Any, output_schema: type[Out], **options: Unpack[WorkflowOptions]
+    id: str, input_schema: Any, output_schema: type[Out], **options: Unpack[WorkflowOptions]
 ) -> Workflow[Any, Out, Any]: ...
 @overload
 def create_workflow(
-    *, id: str, input_schema: Any, output_schema: Any, **options: Unpack[WorkflowOptions]
+    id: str, input_schema: Any, output_schema: Any, **options: Unpack[WorkflowOptions]
 ) -> Workflow[Any, Any, Any]: ...
 @python_options
 def create_workflow(
-    *,
     id: str,
     input_schema: Any,
     output_schema: Any,
+    *,
     version: str | None = None,
     description: str | None = None,
     state_schema: Any = None,
@@ -476,7 +473,7 @@ def create_workflow(
     return Workflow(spec)
 
 
-def clone_workflow(workflow: Workflow[In, Out, Value], *, id: str) -> Workflow[In, Out, Value]:
+def clone_workflow(workflow: Workflow[In, Out, Value], id: str) -> Workflow[In, Out, Value]:
     """Return the same workflow under another id, committed if the original is.
 
     Raises:

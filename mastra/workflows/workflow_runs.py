@@ -166,7 +166,7 @@ class WorkflowRuns(Generic[In, Out]):
     # -- runs ----------------------------------------------------------------------------------
 
     async def create_run(
-        self, run_id: str | None = None, *, resource_id: str | None = None
+        self, run_id: str | None = None, resource_id: str | None = None
     ) -> Run[Out, In]:
         """Return a run, stored as pending.
 

@@ -246,6 +246,14 @@ def test_graph_is_mermaid(call: Calls) -> None:
     assert call.json("graph", "looping")[0]["type"] == "loop"
 
 
+def test_graph_of_no_workflow_draws_all_of_them(call: Calls) -> None:
+    drawn = call("graph").stdout.split("\n\n")
+    assert [graph.splitlines()[:2] for graph in drawn] == [
+        [f"%% {key}", "flowchart TD"] for key in ("doubling", "waiting", "failing", "looping")
+    ]
+    assert call.json("graph")["looping"][0]["type"] == "loop"
+
+
 @pytest.mark.every_engine
 @pytest.mark.parametrize(
     ("template", "words", "printed"),

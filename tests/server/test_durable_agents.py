@@ -27,6 +27,10 @@ def chunks(text: str) -> list[Any]:
     return [json.loads(item) for item in data]
 
 
+def frames_of(text: str) -> list[str]:
+    return [frame for frame in text.split("\n\n") if "data: {" in frame]
+
+
 async def test_a_run_is_streamed_and_approved_over_http(tmp_path: Path) -> None:
     @tool(require_approval=True)
     async def pay(amount: int) -> str:
@@ -70,6 +74,27 @@ async def test_a_run_is_observed_over_http() -> None:
         await http.post("/api/agents/plain/stream", json=asked)
         gone = await http.post("/api/agents/plain/observe", json={"runId": "r"})
         assert gone.status_code == 404
+
+
+async def test_who_asks_for_events_goes_on_by_the_last_event_id() -> None:
+    agent = Agent(id="kept", model=ScriptedModel("Hi there."), durable=True)
+    async with Mastra(agents=[agent]) as mastra, client(create_app(mastra)) as http:
+        asked = {"messages": "Hi.", "runId": "r"}
+        events = {"accept": "text/event-stream"}
+        told = await http.post("/api/agents/kept/stream", json=asked, headers=events)
+        frames = frames_of(told.text)
+        assert [frame.partition("\n")[0] for frame in frames] == [
+            f"id: {place}" for place in range(len(frames))
+        ]
+        url = "/api/agents/kept/observe"
+        for last in (0, 2):
+            seen = {**events, "last-event-id": str(last)}
+            rest = await http.get(url, params={"runId": "r"}, headers=seen)
+            assert frames_of(rest.text) == frames[last + 1 :]
+        # The original's clients do not ask, and look for the data at the beginning.
+        bare = await http.post(url, json={"runId": "r"}, headers={"last-event-id": "2"})
+        assert chunks(bare.text) == chunks(told.text)[3:]
+        assert "id: " not in bare.text
 
 
 async def test_a_server_that_starts_goes_on_with_what_was_cut_off(tmp_path: Path) -> None:

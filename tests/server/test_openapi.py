@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 @pytest.mark.anyio
 async def test_each_workflow_has_routes_with_its_own_models() -> None:
     own = ServerConfig(api_routes=[chat_route(), openai_route()])
-    transport = httpx.ASGITransport(create_app(build(), own))
+    app = create_app(build(), own)
+    transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         described = (await client.get("/api/openapi.json")).json()
+        # Where other applications of FastAPI have it.
+        assert (await client.get("/openapi.json")).json() == described
         assert (await client.get("/docs")).status_code == 200
+    assert app.openapi() == described
     paths = described["paths"]
     assert {
         "/chat/{agent_id}",
@@ -55,8 +59,9 @@ async def test_each_workflow_has_routes_with_its_own_models() -> None:
 async def test_the_description_can_be_turned_off() -> None:
     transport = httpx.ASGITransport(create_app(build(), ServerConfig(openapi=False)))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
-        answer = await client.get("/api/openapi.json")
-        assert (answer.status_code, answer.text) == (404, "404 Not Found")
+        for path in ("/api/openapi.json", "/openapi.json"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.text) == (404, "404 Not Found")
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,20 @@ async def test_a_route_of_ones_own_does_not_stand_where_the_api_is() -> None:
         assert (await client.post("/api/agents")).text == '"a page"'
 
 
+async def test_a_route_takes_path_method_and_handler_by_position() -> None:
+    async def page() -> str:
+        return "a page"
+
+    routes = [ApiRoute("/any", handler=page), ApiRoute("/one", "GET", page)]
+    made = ApiRoute("/made", "POST", create_handler=lambda mastra: page)
+    async with served(application(), api_routes=[*routes, made]) as client:
+        for method, path in (("PUT", "/any"), ("GET", "/one"), ("POST", "/made")):
+            for prefix in ("", "/api"):
+                answer = await client.request(method, prefix + path)
+                assert (answer.status_code, answer.json()) == (200, "a page"), path
+        assert (await client.post("/one")).status_code == 405
+
+
 def test_origins_are_taken_as_browsers_write_them() -> None:
     own = ["null", "*", "http://localhost:3000", "http://[::1]:8080", "capacitor://localhost"]
     assert CorsConfig(origins=own).origins == own

@@ -25,7 +25,12 @@ from mastra.agents.records.told_chunks import message_id_of
 from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.wait import Resume
-from mastra.agents.waiting.stored_runs import check_caller, not_waiting, workflow_id_of
+from mastra.agents.waiting.stored_runs import (
+    check_caller,
+    not_waiting,
+    streamed_of,
+    workflow_id_of,
+)
 from mastra.agents.waiting.suspended import SuspendedRun, WaitingCall, unreadable_run
 from mastra.errors import (
     OPTION_REFUSED,
@@ -44,6 +49,7 @@ from mastra.services import Services
 from mastra.storage.base import RunHead, WorkflowStore
 from mastra.storage.damage import UNREADABLE, is_unreadable
 from mastra.workflows.engines.inprocess import InProcessEngine
+from mastra.workflows.engines.journal import load_run
 from mastra.workflows.records import StepRecord
 from mastra.workflows.run_info import RunInfo
 from mastra.workflows.runtime import Runtime
@@ -138,6 +144,8 @@ class DurableRuns:
             if found.status != "suspended":
                 raise not_waiting(self._agent_id, run.run_id)
             made = await self.workflow.create_run(run.run_id)
+            stored = await load_run(self.workflow.runtime.store, self.workflow.id, run.run_id)
+            run.chunks.first_seq = 0 if stored is None else streamed_of(stored)
             answer = {"data": resume.data, "approved": resume.approved, "reason": resume.reason}
             if resume.args is not None:
                 answer["args"] = resume.args
@@ -159,6 +167,7 @@ class DurableRuns:
 
     def observe(self, run: AgentRun, offset: int) -> LoopSteps:
         """Return what shows readers a run from a chunk on, whoever drives it."""
+        run.chunks.first_seq = offset
 
         async def begin() -> Reading:
             await self.find(run.run_id, run.request_context.get(RESOURCE_ID))

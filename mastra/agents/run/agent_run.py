@@ -148,10 +148,17 @@ class AgentRun:
 
     def emit(self, kind: str, payload: Any, from_: str = "AGENT") -> AgentChunk:
         """Stream a chunk."""
-        out = self.pending if self.has_hooks else self.chunks
-        chunk = AgentChunk(kind, self.run_id, payload, len(out), from_)
-        out.append(chunk)
+        if self.has_hooks:
+            chunk = AgentChunk(kind, self.run_id, payload, from_=from_)
+            self.pending.append(chunk)
+        else:
+            chunk = AgentChunk(kind, self.run_id, payload, self._next_seq, from_)
+            self.chunks.append(chunk)
         return chunk
+
+    @property
+    def _next_seq(self) -> int:
+        return self.chunks.first_seq + len(self.chunks)
 
     def emit_text(self, kind: str, text_id: str, text: str) -> None:
         """Stream a chunk that is a piece of text."""
@@ -162,7 +169,7 @@ class AgentRun:
 
     def publish(self, chunk: AgentChunk) -> None:
         """Stream a chunk that has passed hooks and processors."""
-        chunk.seq = len(self.chunks)
+        chunk.seq = self._next_seq
         self.chunks.append(chunk)
 
     async def flush(self) -> None:

@@ -12,22 +12,24 @@ __all__ = ["ChunkLog"]
 
 
 class ChunkLog(Sequence[AgentChunk]):
-    """The chunks of a run by seq.
+    """The chunks of a run, or of a part of it, in their order.
 
     A piece of text is kept as the text that the message is made of, and what it belongs to only
     where that changes; its chunk is made for whoever reads it. An open stream of ten thousand
     tokens keeps two references for each of them.
     """
 
-    __slots__ = ("_belongs", "_changes", "_items", "_run_id")
+    __slots__ = ("_belongs", "_changes", "_items", "_run_id", "first_seq")
 
     def __init__(self, run_id: str) -> None:
+        self.first_seq = 0
+        """The seq of the first one: how many the run had streamed before, where it goes on."""
         self._run_id = run_id
         self._items: list[AgentChunk | str] = []
         self._belongs: list[tuple[str, str]] = []
         """The type of chunk that pieces of text are, and the id of their payload."""
         self._changes: list[int] = []
-        """From which seq on pieces are of each."""
+        """From which place on pieces are of each."""
 
     def append(self, chunk: AgentChunk) -> None:
         """Add a chunk."""
@@ -52,8 +54,8 @@ class ChunkLog(Sequence[AgentChunk]):
         if isinstance(index, slice):
             start, end, step = index.indices(len(self._items))
             return self._between(start, end)[::step]
-        seq = range(len(self._items))[index]
-        return self._between(seq, seq + 1)[0]
+        place = range(len(self._items))[index]
+        return self._between(place, place + 1)[0]
 
     def __iter__(self) -> Iterator[AgentChunk]:
         return iter(self._between(0, len(self._items)))
@@ -69,7 +71,7 @@ class ChunkLog(Sequence[AgentChunk]):
                 item
                 if isinstance(item, AgentChunk)
                 else AgentChunk(kind, run_id, TextPayload(text_id, item), seq)
-                for seq, item in enumerate(self._items[start:until], start)
+                for seq, item in enumerate(self._items[start:until], self.first_seq + start)
             ]
             start, place = until, place + 1
         return found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from mastra.clock import Timer, current_clock
-from mastra.stream.abort import AbortController, AbortSignal
+from mastra.stream.abort import AbortController, AbortSignal, when_set
 
 __all__ = ["Interrupted", "StopSwitch"]
 
@@ -26,16 +27,16 @@ class StopSwitch:
         """Whether the loop has seen that it is over, by itself or because it was stopped."""
         self._controller = AbortController()
         self._timers: list[Timer] = []
-        self._unlisten: Callable[[], None] | None = None
+        self._unlisten: Callable[[], object] | None = None
 
     @property
     def signal(self) -> AbortSignal:
         """What tools see: the caller's abort, a time-out and a closed stream alike."""
         return self._controller.signal
 
-    def listen(self, signal: AbortSignal, call: Callable[[], object]) -> None:
+    def listen(self, signal: AbortSignal | asyncio.Event, call: Callable[[], object]) -> None:
         """Call a function when a caller's signal is set, until the run ends."""
-        self._unlisten = signal.add_listener(call)
+        self._unlisten = when_set(signal, call)
 
     def start_timer(self, seconds: float, call: Callable[[], object]) -> Timer:
         """Call a function after some seconds, unless the run ends or the timer is cancelled."""

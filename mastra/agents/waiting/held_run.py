@@ -8,7 +8,7 @@ from mastra.agents.chunks import plain
 from mastra.agents.records.ledger import STEP
 from mastra.agents.records.told_chunks import ToldChunk
 from mastra.agents.run.agent_run import AgentRun
-from mastra.agents.waiting.stored_runs import StoredRuns, check_caller, not_waiting
+from mastra.agents.waiting.stored_runs import StoredRuns, check_caller, not_waiting, streamed_of
 from mastra.errors import AccessDeniedError, MastraError, RunClaimedError, RunNotFoundError
 from mastra.failures import error_to_json
 from mastra.ids import random_id
@@ -79,6 +79,7 @@ class HeldRun:
             self._give_up()
             raise
         self._place, self.is_held = len(loaded.entries), True
+        self._run.chunks.first_seq = streamed_of(loaded)
         return loaded
 
     async def _claimed(self, head: RunHead, resource_id: str | None) -> LoadedRun:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from mastra.agents.records.ledger import STEP
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.waiting.suspended import SuspendedRun, run_from_head
 from mastra.errors import AccessDeniedError, IdTakenError, RunNotFoundError, StorageError
 from mastra.services import Services
 from mastra.storage.base import RunHead, WorkflowStore
 from mastra.storage.damage import unreadable
+from mastra.workflows.engines.journal import LoadedRun
+from mastra.workflows.events import Kind
 
 __all__ = [
     "StoredRuns",
@@ -22,6 +25,7 @@ __all__ = [
     "check_run_id",
     "not_waiting",
     "stored_runs",
+    "streamed_of",
     "workflow_id_of",
 ]
 
@@ -33,6 +37,18 @@ def workflow_id_of(agent_id: str, *, durable: bool = False) -> str:
     """Return the id of the workflow that an agent's runs are stored as runs of."""
     name = agent_id.translate(str.maketrans("./[]", "____"))
     return f"durable-agent:{name}" if durable else f"agent:{name}"
+
+
+def streamed_of(loaded: LoadedRun) -> int:
+    """Return how many chunks a stored run has streamed so far."""
+    return sum(
+        1
+        for entry in loaded.entries
+        if entry is not None
+        and entry[0] is Kind.OUTPUT
+        and entry[1] is not None
+        and entry[1].step_id == STEP
+    )
 
 
 def stored_runs(services: Services | None, own: WorkflowStore, agent_id: str) -> StoredRuns:

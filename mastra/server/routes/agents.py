@@ -34,7 +34,7 @@ from mastra.server.payloads import (
 )
 from mastra.server.routes.tools import run_tool
 from mastra.server.schemas import tool_wire
-from mastra.server.streaming import agent_response
+from mastra.server.streaming import agent_response, last_event_id
 from mastra.tools.tool import Tool
 
 __all__ = ["add_agent_routes"]
@@ -119,7 +119,7 @@ async def _streamed(
     except BaseException:
         await answer.aclose()
         raise
-    return agent_response(server, answer)
+    return agent_response(server, request, answer)
 
 
 # -- answer what waits -------------------------------------------------------------------------
@@ -193,7 +193,8 @@ async def observe(
 ) -> StreamingResponse:
     """Answer with a stored run's chunks from an offset on: those that were, then those to come."""
     context = server.request_context(request, body.request_context)
-    return await _observed(server, server.agent(agent_id), body.run_id, body.offset, context)
+    agent = server.agent(agent_id)
+    return await _observed(server, request, agent, body.run_id, body.offset, context)
 
 
 async def observe_by_query(
@@ -205,15 +206,22 @@ async def observe_by_query(
 ) -> StreamingResponse:
     """Answer with a stored run's chunks, as `POST` does."""
     context = server.query_context(request)
-    return await _observed(server, server.agent(agent_id), run_id, offset, context)
+    return await _observed(server, request, server.agent(agent_id), run_id, offset, context)
 
 
 async def _observed(
-    server: Server, agent: Agent, run_id: str, offset: int, context: RequestContext
+    server: Server,
+    request: Request,
+    agent: Agent,
+    run_id: str,
+    offset: int,
+    context: RequestContext,
 ) -> StreamingResponse:
     # Looked at before the answer begins: its next chunk may be long in coming.
     await agent.check_stored(run_id, context.get(RESOURCE_ID))
-    return agent_response(server, agent.observe(run_id, offset, request_context=context))
+    seen = last_event_id(request)
+    place = offset if seen is None else seen + 1
+    return agent_response(server, request, agent.observe(run_id, place, request_context=context))
 
 
 async def list_suspended(
