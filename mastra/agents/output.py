@@ -105,7 +105,7 @@ class StructuredOutput(Generic[T]):
         except PydanticUserError as error:
             raise ConfigError(
                 f"structured_output: {schema.name} has no JSON Schema that a model can be shown: "
-                f"{error.message}."
+                f"{error.message.rstrip('.')}."
             ) from error
 
     @property

@@ -125,6 +125,8 @@ class Puller:
             if not task.cancelled():
                 task.exception()
         await self._loop.aclose()
+        if run.status == "running":  # closed before the loop had begun, which then hears of nothing
+            run.status = "canceled"
         run.source = None
         self.is_done = True
 

@@ -63,10 +63,12 @@ async def decide_branch(
             if holds is not True and holds is not False:
                 holds = await call_user(bool, holds)  # what it gives is the user's, too
         except Exception as error:  # noqa: BLE001 - as in the original, it counts as false
+            # A decision of its own, which no step goes before, has no name that people know.
+            after = "" if record.step_id.startswith(".") else f" after step {record.step_id!r}"
             StepContext(walk.run, scope, record, None).logger.warning(
-                "The condition of %r in the branch after step %r raised %s: %s. It counts as false.",
+                "The condition of %r in the branch%s raised %s: %s. It counts as false.",
                 unit.id,
-                record.step_id,
+                after,
                 name_of(error),
                 text_of(error),
             )
