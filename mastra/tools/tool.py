@@ -18,6 +18,7 @@ from typing import (
     overload,
 )
 
+from mastra.buildable import given_schema, optional_schema
 from mastra.errors import ConfigError, ToolApprovalError, ValidationError
 from mastra.extras import tell_if_called
 from mastra.failures import call_user
@@ -36,7 +37,7 @@ from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
 from mastra.models.schema_parts import resolved
 from mastra.names import caller_namespace, python_names, python_options
-from mastra.schema import Schema, SchemaMismatch, schema_of
+from mastra.schema import Schema, SchemaMismatch
 from mastra.tools.approval import asks_approval
 from mastra.tools.content import content_to_json
 from mastra.tools.execute import as_meant, error_result, is_error_result, load_input
@@ -310,14 +311,16 @@ def create_tool(
     return Tool(
         id=id,
         description=description,
-        input_schema=schema_of(takes),
-        output_schema=_optional(output_schema),
+        input_schema=given_schema(takes, f"Input of tool {id!r}"),
+        output_schema=optional_schema(output_schema, f"Output of tool {id!r}"),
         function=execute,
         call=call,
         require_approval=require_approval,
-        suspend_schema=_optional(suspend_schema),
-        resume_schema=_optional(resume_schema),
-        request_context_schema=_optional(request_context_schema),
+        suspend_schema=optional_schema(suspend_schema, f"suspend_schema of tool {id!r}"),
+        resume_schema=optional_schema(resume_schema, f"resume_schema of tool {id!r}"),
+        request_context_schema=optional_schema(
+            request_context_schema, f"request_context_schema of tool {id!r}"
+        ),
         to_model_output=to_model_output,
         strict=strict,
         title=title,
@@ -327,10 +330,6 @@ def create_tool(
         can_suspend=suspend_schema is not None or resume_schema is not None,
         parameters=parameters,
     )
-
-
-def _optional(type_: Any) -> Schema[Any] | None:
-    return None if type_ is None else schema_of(type_)
 
 
 class FunctionTool(Tool[Any, Out], Generic[Out, P, R]):

@@ -21,12 +21,13 @@ from typing import (
     overload,
 )
 
+from mastra.buildable import given_schema, optional_schema
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
 from mastra.extras import tell_if_called
 from mastra.given import COUNT, MAPPING, TEXT, check_given, shown
 from mastra.names import caller_namespace, hint, python_names
-from mastra.schema import Schema, schema_of
+from mastra.schema import Schema
 from mastra.workflows.adapt import Execute, adapt, no_step, take_given
 from mastra.workflows.step_context import StepContext
 
@@ -464,17 +465,18 @@ def _make(
     _check_options(step_id, options)
     call, takes, gives = adapt(function, step_id, namespace)
     given_in, given_out = options.get("input_schema"), options.get("output_schema")
+    step = f"step {step_id!r}"
     doc = inspect.getdoc(named) if not isinstance(named, type) else None
     return Step(
         id=step_id,
-        input_schema=takes if given_in is None else schema_of(given_in),
-        output_schema=gives if given_out is None else schema_of(given_out),
+        input_schema=given_schema(takes if given_in is None else given_in, f"Input of {step}"),
+        output_schema=given_schema(gives if given_out is None else given_out, f"Output of {step}"),
         execute=function,
         call=call,
         description=options.get("description") or (doc.splitlines()[0] if doc else None),
-        resume_schema=_optional(options.get("resume_schema")),
-        suspend_schema=_optional(options.get("suspend_schema")),
-        state_schema=_optional(options.get("state_schema")),
+        resume_schema=optional_schema(options.get("resume_schema"), f"resume_schema of {step}"),
+        suspend_schema=optional_schema(options.get("suspend_schema"), f"suspend_schema of {step}"),
+        state_schema=optional_schema(options.get("state_schema"), f"state_schema of {step}"),
         retries=options.get("retries"),
         metadata=options.get("metadata"),
         component=options.get("component"),
@@ -487,12 +489,10 @@ def _remade(source: Step[Any, Any], options: Mapping[str, Any]) -> Step[Any, Any
     """Return a step with some of its options changed; those that are `None` stay."""
     _check_options(options.get("id") or source.id, options)
     changes = {
-        name: schema_of(given) if name.endswith("_schema") else given
+        name: given_schema(given, f"{name} of step {source.id!r}")
+        if name.endswith("_schema")
+        else given
         for name, given in options.items()
         if given is not None
     }
     return replace(source, **changes)
-
-
-def _optional(type_: Any) -> Schema[Any] | None:
-    return None if type_ is None else schema_of(type_)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, Unpack, cast, o
 
 from typing_extensions import TypeVar
 
+from mastra.buildable import given_schema, optional_schema
 from mastra.errors import WorkflowDefinitionError
 from mastra.failures import call_user
 from mastra.given import COUNT_FROM_1, shown
 from mastra.names import python_names, python_options
-from mastra.schema import ANY, schema_of
+from mastra.schema import ANY
 from mastra.workflows.mapping import map_function
 from mastra.workflows.option_checks import check_workflow, retry_of
 from mastra.workflows.places import OpNames
@@ -447,12 +448,12 @@ def create_workflow(
         id=id,
         version=None if version is None else str(version),
         nodes=(),
-        input_schema=schema_of(input_schema),
-        output_schema=schema_of(output_schema),
-        state_schema=None if state_schema is None else schema_of(state_schema),
-        request_context_schema=None
-        if request_context_schema is None
-        else schema_of(request_context_schema),
+        input_schema=given_schema(input_schema, f"Input of workflow {id!r}"),
+        output_schema=given_schema(output_schema, f"Output of workflow {id!r}"),
+        state_schema=optional_schema(state_schema, f"State of workflow {id!r}"),
+        request_context_schema=optional_schema(
+            request_context_schema, f"request_context_schema of workflow {id!r}"
+        ),
         description=description,
         metadata=metadata,
         scorers=scorers,

@@ -257,6 +257,7 @@ async def test_processors_of_the_stream_are_those_of_a_durable_agent_too() -> No
         lambda: Moderation(ScriptedModel(), categories=[]),
         lambda: PromptInjectionDetector(ScriptedModel(), categories=()),
     ],
+    ids=["types", "categories", "injections"],
 )
 def test_a_processor_that_would_look_for_nothing_is_refused(made: Any) -> None:
     """It let everything pass."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import typing
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
 
+import pydantic
 import pytest
 
 from mastra import (
+    ConfigError,
     InMemoryStorage,
     Mastra,
     RetryConfig,
@@ -17,6 +23,7 @@ from mastra import (
     clone_step,
     clone_workflow,
     create_step,
+    create_tool,
     create_workflow,
     step,
 )
@@ -379,3 +386,73 @@ def test_what_a_source_of_a_map_names_is_looked_at_where_it_is_written(
 ) -> None:
     with pytest.raises(WorkflowDefinitionError, match=f"Map 'turn', key 'x'.*{said}"):
         start().map({"x": source}, id="turn")
+
+
+class Opaque:
+    """A class of which nobody knows what is in it."""
+
+
+class Fields(typing.Protocol):
+    value: int
+
+
+class Own:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return handler(int)
+
+
+OPAQUE: dict[str, Any] = {
+    "a class": Opaque,
+    "in a list": list[Opaque],
+    "in a union": dict[str, int | Opaque],
+    "a protocol": Fields,
+}
+
+
+@pytest.mark.parametrize("kind", OPAQUE)
+def test_a_type_that_cannot_be_validated_is_refused_where_it_is_given(kind: str) -> None:
+    """It was found in the run, by the first value."""
+    given = OPAQUE[kind]
+
+    async def takes(value: Any) -> int:
+        return 1
+
+    async def gives(value: int) -> Any:
+        return value
+
+    takes.__annotations__["value"] = gives.__annotations__["return"] = given
+
+    made: list[Callable[[], Any]] = [
+        lambda: create_step(execute=takes),
+        lambda: create_step(execute=gives),
+        lambda: step(takes),
+        lambda: create_step(id="s", input_schema=given, output_schema=int, execute=same),
+        lambda: create_step(id="s", execute=same, resume_schema=given),
+        lambda: create_workflow(id="w", input_schema=given, output_schema=int),
+        lambda: create_workflow(id="w", input_schema=int, output_schema=given),
+        lambda: create_tool("t", "d", input_schema=given, execute=same),
+        lambda: create_tool("t", "d", input_schema=int, output_schema=given, execute=same),
+    ]
+    for make in made:
+        with pytest.raises(ConfigError, match="pydantic cannot validate"):
+            make()
+
+
+async def same(value: int) -> int:
+    return value
+
+
+def test_a_type_of_which_that_is_not_known_is_taken() -> None:
+    kinds: list[Any] = [
+        *(Own, list[Own], type[Opaque], Callable[[Opaque], Opaque]),
+        *(Annotated[Opaque, pydantic.InstanceOf()], typing.NamedTuple("Pair", [("a", int)])),
+        *(Enum("Size", ["s", "m"]), Path, Any, None, Number),
+    ]
+    for kind in kinds:
+        create_step(id="s", input_schema=kind, output_schema=kind, execute=same)
+
+    async def duck(value: Fields) -> int:
+        return value.value
+
+    assert create_step(execute=duck, input_schema=Number).input_schema.type is Number
