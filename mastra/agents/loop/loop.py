@@ -236,13 +236,19 @@ class _Step:
 
     def hands_over(self) -> bool:
         """Let the reader read, where nothing but the next batch can happen."""
-        answer = self._answer
-        if answer is None or not answer.is_resumable or self.run.has_hooks or self.runner.is_busy:
+        answer = self._opened
+        if not answer.is_resumable or self.run.has_hooks or self.runner.is_busy:
             return False
         if self._read is not None:
             return False
         self.run.source = answer.source
         return True
+
+    @property
+    def _opened(self) -> Answer:
+        """The answer, of a step whose model was asked."""
+        assert self._answer is not None  # noqa: S101 - it is read after `open` alone
+        return self._answer
 
     def absorb(self, batch: Sequence[ModelChunk]) -> None:
         """Take a batch in; an empty one ends the answer."""
@@ -257,9 +263,7 @@ class _Step:
 
     async def advance(self) -> None:
         """Read the next batch here, or see what tools wrote meanwhile."""
-        answer = self._answer
-        if answer is None:
-            return
+        answer = self._opened
         if self._read is None and not self.runner.is_busy:
             self.absorb(await answer.source.read())
         else:

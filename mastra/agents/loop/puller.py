@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 
 from mastra.agents.loop.loop import LoopSteps
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.stop_switch import Interrupted
+from mastra.models.base import ChunkSource
 from mastra.services import surroundings
 
 __all__ = ["Puller"]
@@ -39,8 +41,9 @@ class Puller:
             return
         self._is_pulled = True
         try:
+            source = self._run.source
             with surroundings(self._run.services):
-                await (self._work() if self._run.source is None else self._read())
+                await (self._work() if source is None else self._read(source))
         except asyncio.CancelledError:
             # Others who wait take over where this reader was.
             if not self._waiting:
@@ -65,11 +68,8 @@ class Puller:
             if not future.done():
                 future.set_result(None)
 
-    async def _read(self) -> None:
+    async def _read(self, source: ChunkSource) -> None:
         run = self._run
-        source = run.source
-        if source is None:
-            return
         try:
             batch = await source.read()
         except Exception as error:  # noqa: BLE001 - handed to the loop, which knows what it means
@@ -122,7 +122,7 @@ class Puller:
             run.task = None
             task.cancel()
             await asyncio.wait([task])
-            if not task.cancelled():
+            with suppress(asyncio.CancelledError):
                 task.exception()
         await self._loop.aclose()
         if run.status == "running":  # closed before the loop had begun, which then hears of nothing
