@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Table
@@ -27,10 +26,7 @@ from mastra.storage.sql.statements import (
     Statement,
     StatementCache,
     in_chunks,
-    insert_new,
-    named,
     padded,
-    upsert,
 )
 from mastra.storage.sql.vectors import SQLVectors
 
@@ -50,24 +46,16 @@ class SQLMemoryStore:
     def __init__(self, database: Database) -> None:
         self.vectors = SQLVectors(database)
         self._database = database
+        self._dialect = database.dialect.name
         self._statements = StatementCache(database.dialect)
 
-    def _save(self, table: Table, columns: Sequence[str], kept: str | None = None) -> Statement:
-        dialect = self._database.dialect.name
-        # A row of somebody else's under the same id stays.
-        owned = table.c.get("resource_id")
-        own = None if owned is None else owned == named("new_resource_id", owned)
-        return self._statements.get(
-            ("save", table.name, kept),
-            functools.partial(upsert, table, columns, "id", dialect, where=own, kept=kept),
-        )
+    def _save(self, table: Table, kept: str | None) -> Statement:
+        return self._statements.get(build.save_row, table, self._dialect, kept)
 
     async def get_thread(self, thread_id: str) -> ThreadRecord | None:
         """Return a thread, or `None`."""
         found = await self._database.fetch(
-            self._statements.get(
-                ("thread",), functools.partial(build.select_by_id, tables.threads)
-            ),
+            self._statements.get(build.select_by_id, tables.threads),
             {"of_id": thread_id},
             what=f"read thread {thread_id!r}",
             is_point=True,
@@ -76,7 +64,7 @@ class SQLMemoryStore:
 
     async def save_thread(self, thread: ThreadRecord) -> None:
         """Store a thread, in place of an older one of that id."""
-        statement = self._save(tables.threads, build.THREAD_COLUMNS, _unread(thread))
+        statement = self._save(tables.threads, _unread(thread))
         what = f"store thread {thread.id!r}"
         if await self._database.change(statement, _thread_values(thread), what=what) != 1:
             raise id_taken("Thread", thread.id)
@@ -86,7 +74,7 @@ class SQLMemoryStore:
         if _has_no_time(known):
             await self.save_thread(thread)
             return True
-        statement = self._change(tables.threads, build.THREAD_COLUMNS, _unread(thread))
+        statement = self._statements.get(build.change_row, tables.threads, _unread(thread))
         values = {
             **_thread_values(thread),
             "of_id": known.id,
@@ -96,17 +84,11 @@ class SQLMemoryStore:
         what = f"store thread {thread.id!r}"
         return await self._database.change(statement, values, what=what) == 1
 
-    def _change(self, table: Table, columns: Sequence[str], kept: str | None) -> Statement:
-        changed = [name for name in columns if name != kept]
-        return self._statements.get(
-            ("change", table.name, kept), functools.partial(build.change_row, table, changed)
-        )
-
     async def delete_thread(self, thread_id: str) -> bool:
         """Delete a thread and its messages; return whether it was there."""
-        of_thread = self._statements.get(("delete messages of",), build.delete_messages_of)
-        thread = self._statements.get(("delete thread",), build.delete_thread)
-        values = {"of_id": thread_id}
+        of_thread = self._statements.get(build.delete_messages_of)
+        thread = self._statements.get(build.delete_thread)
+        values = {"of_id": thread_id, "of_thread_id": thread_id}
         # The thread first: whoever adds messages holds it until they are there to be deleted.
         deleted, _ = await self._database.change_all(
             [(thread, values), (of_thread, values)], what=f"delete thread {thread_id!r}"
@@ -130,14 +112,7 @@ class SQLMemoryStore:
         # know neither NaN nor large integers.
         is_paged = per_page is not None and not metadata
         listed = self._statements.get(
-            ("threads", tuple(values), order_by, descending, is_paged),
-            functools.partial(
-                build.list_threads,
-                tuple(values),
-                order_by,
-                descending=descending,
-                is_paged=is_paged,
-            ),
+            build.list_threads, tuple(values), order_by, descending=descending, is_paged=is_paged
         )
         window = {"limit": per_page, "offset": page * (per_page or 0)}
         rows = await self._rows(listed, {**values, **window}, "threads")
@@ -162,7 +137,7 @@ class SQLMemoryStore:
         """Store messages as `save_messages` does, if their threads are there."""
         if not messages:
             return True
-        holds = self._statements.get(("hold",), build.hold_thread)
+        holds = self._statements.get(build.hold_thread)
         held = [(holds, values) for _, values in self._touches(messages)]
         writes = [*held, *self._writes(messages), *self._touches(messages)]
         needed = len(held) + len(messages)
@@ -175,10 +150,9 @@ class SQLMemoryStore:
         return True
 
     def _writes(self, messages: Sequence[StoredMessage]) -> list[tuple[Statement, Values]]:
-        save, columns = self._save, build.MESSAGE_COLUMNS
         return [
             (
-                save(tables.messages, columns, None if message.error is None else "content"),
+                self._save(tables.messages, None if message.error is None else "content"),
                 {
                     "new_id": message.id,
                     "new_thread_id": message.thread_id,
@@ -196,7 +170,7 @@ class SQLMemoryStore:
         for message in messages:
             at = message.created_at
             latest[message.thread_id] = max(at, latest.get(message.thread_id, at))
-        touch = self._statements.get(("touch",), build.touch_thread)
+        touch = self._statements.get(build.touch_thread)
         # In one order, so that two callers never wait for each other.
         return [
             (touch, {"of_id": thread_id, "new_updated_at": at})
@@ -220,8 +194,7 @@ class SQLMemoryStore:
         for chunk in [None] if ids is None else in_chunks(list(dict.fromkeys(ids))):
             count, wanted = (None, {}) if chunk is None else padded("id", chunk)
             listed = self._statements.get(
-                ("messages", tuple(values), count, is_paged),
-                functools.partial(build.list_messages, tuple(values), count, is_paged=is_paged),
+                build.list_messages, tuple(values), count, is_paged=is_paged
             )
             window = {"limit": per_page, "offset": page * (per_page or 0)}
             rows += await self._rows(listed, {**values, **wanted, **window}, "messages")
@@ -242,10 +215,7 @@ class SQLMemoryStore:
         found: dict[str, Row] = {}
         for chunk in in_chunks(list(dict.fromkeys(message_ids))):
             count, wanted = padded("id", chunk)
-            listed = self._statements.get(
-                ("messages", (), count, False),
-                functools.partial(build.list_messages, (), count, is_paged=False),
-            )
+            listed = self._statements.get(build.list_messages, (), count, is_paged=False)
             for anchor in await self._rows(listed, wanted, "messages"):
                 found[anchor[0]] = anchor
                 for limit, is_before in ((before, True), (after, False)):
@@ -256,10 +226,7 @@ class SQLMemoryStore:
         return [_message(row) for row in rows]
 
     async def _neighbours(self, anchor: Row, limit: int, *, is_before: bool) -> Sequence[Row]:
-        statement = self._statements.get(
-            ("neighbours", is_before),
-            functools.partial(build.list_neighbours, is_before=is_before),
-        )
+        statement = self._statements.get(build.list_neighbours, is_before=is_before)
         values = {
             "of_thread_id": anchor[1],
             "of_created_at": anchor[-2],
@@ -271,12 +238,7 @@ class SQLMemoryStore:
     async def delete_messages(self, message_ids: Sequence[str]) -> None:
         """Delete messages, all or none."""
         deletions = [
-            (
-                self._statements.get(
-                    ("delete messages", count), functools.partial(build.delete_messages, count)
-                ),
-                values,
-            )
+            (self._statements.get(build.delete_messages, count), values)
             for count, values in (padded("id", chunk) for chunk in in_chunks(message_ids))
         ]
         if deletions:
@@ -286,9 +248,7 @@ class SQLMemoryStore:
     async def get_resource(self, resource_id: str) -> ResourceRecord | None:
         """Return a resource, or `None`."""
         found = await self._database.fetch(
-            self._statements.get(
-                ("resource",), functools.partial(build.select_by_id, tables.resources)
-            ),
+            self._statements.get(build.select_by_id, tables.resources),
             {"of_id": resource_id},
             what=f"read resource {resource_id!r}",
             is_point=True,
@@ -309,7 +269,7 @@ class SQLMemoryStore:
     async def save_resource(self, resource: ResourceRecord) -> None:
         """Store a resource, in place of an older one of that id."""
         what = f"store resource {resource.id!r}"
-        statement = self._save(tables.resources, build.RESOURCE_COLUMNS, _unread(resource))
+        statement = self._save(tables.resources, _unread(resource))
         await self._database.change(statement, _resource_values(resource), what=what)
 
     async def change_resource(self, resource: ResourceRecord, known: ResourceRecord | None) -> bool:
@@ -320,15 +280,9 @@ class SQLMemoryStore:
             await self.save_resource(resource)
             return True
         if known is None:
-            dialect = self._database.dialect.name
-            statement = self._statements.get(
-                ("add resource",),
-                functools.partial(
-                    insert_new, tables.resources, build.RESOURCE_COLUMNS, ("id",), dialect
-                ),
-            )
+            statement = self._statements.get(build.add_resource, self._dialect)
         else:
-            statement = self._change(tables.resources, build.RESOURCE_COLUMNS, _unread(resource))
+            statement = self._statements.get(build.change_row, tables.resources, _unread(resource))
             values |= {"of_id": known.id, "of_updated_at": known.updated_at}
         return await self._database.change(statement, values, what=what) == 1
 
@@ -336,10 +290,7 @@ class SQLMemoryStore:
         return await self._database.fetch(statement, values, what=f"list {what}")
 
     async def _count(self, table: Table, values: Values) -> int:
-        names = tuple(values)
-        statement = self._statements.get(
-            ("count", table.name, names), functools.partial(build.count_rows, table, names)
-        )
+        statement = self._statements.get(build.count_rows, table, tuple(values))
         [[count]] = await self._database.fetch(statement, values, what="count")
         return count
 

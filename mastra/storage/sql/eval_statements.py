@@ -28,7 +28,7 @@ from sqlalchemy.types import BigInteger, Double, Text
 
 from mastra.storage.evals import Path
 from mastra.storage.sql.json_fields import number_at, text_at
-from mastra.storage.sql.statements import matches, named, upsert
+from mastra.storage.sql.statements import equal, limited, matches, named, paged, upsert
 from mastra.storage.sql.tables import evals
 
 __all__ = [
@@ -58,6 +58,7 @@ class Shape:
     """What a filter asks for, without the values."""
 
     names: tuple[str, ...]
+    """`at_version`, `from_ms`, `before_ms`, and `of_<column>` for what is equal to something."""
     fields: tuple[tuple[tuple[Path, ...], int], ...] = ()
     """Of each condition on the data its paths, and how many values it lists."""
 
@@ -66,25 +67,24 @@ def save(dialect: str) -> Insert:
     """Build the statement that stores a row, unless there is one of another resource."""
     owner = evals.c.resource_id
     is_same = owner.is_not_distinct_from(named("new_resource_id", owner))
-    return upsert(evals, COLUMNS, "name", dialect, where=is_same)
+    return upsert(evals, COLUMNS, ("name",), dialect, where=is_same)
 
 
 def hold() -> Update:
     """Build the statement that changes nothing of a row, if it is as it was read."""
-    is_it = evals.c.name == named("of_name", evals.c.name)
-    is_same = evals.c.updated_at == named("of_updated_at", evals.c.updated_at)
-    return update(evals).where(is_it, is_same).values(updated_at=evals.c.updated_at)
+    is_it = equal(evals, "of_name", "of_updated_at")
+    return update(evals).where(*is_it).values(updated_at=evals.c.updated_at)
 
 
 def get() -> Select[Any]:
     """Build the statement that reads one row."""
     columns = [evals.c[name] for name in COLUMNS]
-    return select(*columns).where(evals.c.name == named("of_name", evals.c.name))
+    return select(*columns).where(*equal(evals, "of_name"))
 
 
-def _conditions(shape: Shape, dialect: str) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [_condition("kind")]
-    for name in shape.names:
+def _named_conditions(names: Iterable[str]) -> list[ColumnElement[bool]]:
+    found = equal(evals, "of_kind")
+    for name in names:
         number: Any = bindparam(name, type_=BigInteger)
         match name:
             case "at_version":
@@ -95,17 +95,18 @@ def _conditions(shape: Shape, dialect: str) -> list[ColumnElement[bool]]:
             case "before_ms":
                 found.append(evals.c.created_at < number)
             case _:
-                found.append(_condition(name))
+                found += equal(evals, name)
+    return found
+
+
+def _conditions(shape: Shape, dialect: str) -> list[ColumnElement[bool]]:
+    found = _named_conditions(shape.names)
     for place, (paths, count) in enumerate(shape.fields):
         texts = [func.nullif(text_at(evals.c.data, path, dialect), "") for path in paths]
         value: Any = func.coalesce(*texts) if len(texts) > 1 else texts[0]
         listed = [bindparam(f"field_{place}_{at}", type_=Text) for at in range(count)]
         found.append(value.in_(listed) if listed else false())
     return found
-
-
-def _condition(name: str) -> ColumnElement[bool]:
-    return evals.c[name] == named(f"of_{name}", evals.c[name])
 
 
 def count(shape: Shape, dialect: str) -> Select[int]:
@@ -126,10 +127,7 @@ def listed(shape: Shape, dialect: str, *, is_ascending: bool, is_paged: bool) ->
     query = select(*(evals.c[name] for name in COLUMNS)).where(*_conditions(shape, dialect))
     key = evals.c.record_key
     query = query.order_by(key.asc() if is_ascending else key.desc())
-    if not is_paged:
-        return query
-    limit = bindparam("limit", type_=BigInteger)
-    return query.limit(limit).offset(bindparam("offset", type_=BigInteger))
+    return paged(query) if is_paged else query
 
 
 def page(shape: Shape, dialect: str) -> Select[Any]:
@@ -137,7 +135,7 @@ def page(shape: Shape, dialect: str) -> Select[Any]:
     key = evals.c.record_key
     query = select(key, *(evals.c[name] for name in COLUMNS))
     query = query.where(*_conditions(shape, dialect), key > named("after", key)).order_by(key)
-    return query.limit(bindparam("limit", type_=BigInteger))
+    return limited(query)
 
 
 def _numbers(shape: Shape, path: Path, dialect: str) -> Subquery:
@@ -186,11 +184,7 @@ def nearest_values(shape: Shape, path: Path) -> Select[Any]:
 
 def delete_of(names: Iterable[str], ids: int | None) -> Delete:
     """Build the statement that deletes rows."""
-    conditions: list[ColumnElement[bool]] = []
-    for name in ("kind", *names):
-        column: Any = evals.c[name]
-        value = named(f"of_{name}", column)
-        conditions.append(column < value if name == "created_at" else column == value)
+    conditions = _named_conditions(names)
     if ids is not None:
         conditions.append(evals.c.name.in_(matches("name", evals.c.name, ids)))
     return delete(evals).where(*conditions)

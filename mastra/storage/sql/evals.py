@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import AsyncIterator, Collection, Sequence
 from itertools import groupby
@@ -27,12 +26,7 @@ from mastra.storage.evals import (
 from mastra.storage.sql import eval_statements as build
 from mastra.storage.sql.database import Database, Row, Values
 from mastra.storage.sql.eval_statements import COLUMNS, NUMBERS, TEXTS, Shape
-from mastra.storage.sql.statements import (
-    Statement,
-    StatementCache,
-    in_chunks,
-    padded,
-)
+from mastra.storage.sql.statements import Statement, StatementCache, in_chunks, padded
 
 __all__ = ["SQLEvals"]
 
@@ -51,11 +45,11 @@ class SQLEvals:
 
     async def save(self, records: Sequence[EvalRecord], *, guard: EvalGuard | None = None) -> bool:
         """Store records, in place of older ones of the same kind and id."""
-        store = self._statements.get(("save",), functools.partial(build.save, self._dialect))
+        store = self._statements.get(build.save, self._dialect)
         now = now_ms()
         writes: list[tuple[Statement, Values]] = [(store, _values(one, now)) for one in records]
         if guard is not None:
-            holds = self._statements.get(("guard",), build.hold)
+            holds = self._statements.get(build.hold)
             values = {"of_name": _name(guard.kind, guard.id), "of_updated_at": guard.updated_at}
             writes.insert(0, (holds, values))
         if not writes:
@@ -72,7 +66,7 @@ class SQLEvals:
 
     async def get(self, kind: EvalKind, record_id: str) -> EvalRecord | None:
         """Return a record, or `None`."""
-        statement = self._statements.get(("get",), build.get)
+        statement = self._statements.get(build.get)
         found = await self._database.fetch(
             statement,
             {"of_name": _name(kind, record_id)},
@@ -92,20 +86,11 @@ class SQLEvals:
     ) -> EvalPage:
         """Return records in the order in which they were first stored, the newest first."""
         shape, values = _asked(kind, where)
-        count = self._statements.get(
-            ("count", shape), functools.partial(build.count, shape, self._dialect)
-        )
+        count = self._statements.get(build.count, shape, self._dialect)
         totals = await self._database.fetch(count, values, what=f"count {kind}s")
         is_paged = limit is not None or offset > 0
         listed = self._statements.get(
-            ("list", shape, is_ascending, is_paged),
-            functools.partial(
-                build.listed,
-                shape,
-                self._dialect,
-                is_ascending=is_ascending,
-                is_paged=is_paged,
-            ),
+            build.listed, shape, self._dialect, is_ascending=is_ascending, is_paged=is_paged
         )
         window = {"limit": -1 if limit is None else limit, "offset": offset}
         if limit is None and self._dialect != "sqlite":
@@ -120,9 +105,7 @@ class SQLEvals:
     ) -> dict[tuple[str | None, str | None], int]:
         """Return how many records there are by parent and by the `status` in their data."""
         shape, values = _asked(kind, where)
-        statement = self._statements.get(
-            ("statuses", shape), functools.partial(build.count_statuses, shape, self._dialect)
-        )
+        statement = self._statements.get(build.count_statuses, shape, self._dialect)
         rows: Any = await self._database.fetch(statement, values, what=f"count {kind}s")
         return {(parent, status): count for parent, status, count in rows}
 
@@ -133,9 +116,7 @@ class SQLEvals:
     ) -> AsyncIterator[Sequence[EvalRecord]]:
         """Yield all records, the oldest first, a few hundred at a time."""
         shape, values = _asked(kind, where)
-        statement = self._statements.get(
-            ("page", shape), functools.partial(build.page, shape, self._dialect)
-        )
+        statement = self._statements.get(build.page, shape, self._dialect)
         after = 0
         while True:
             given = {**values, "after": after, "limit": PAGE}
@@ -160,9 +141,7 @@ class SQLEvals:
         is_sqlite = self._dialect == "sqlite"
         # PostgreSQL gives them; SQLite the values beside them, two at most for each.
         make = build.nearest_values if is_sqlite else build.percentiles
-        statement = self._statements.get(
-            ("percentiles", path, shape), functools.partial(make, shape, path)
-        )
+        statement = self._statements.get(make, shape, path)
         given = json.dumps([*shares]) if is_sqlite else [*shares]
         rows = await self._database.fetch(
             statement,
@@ -183,19 +162,15 @@ class SQLEvals:
         before_ms: int | None = None,
     ) -> int:
         """Delete the records that meet all that is given, and return how many there were."""
-        given = {"parent_id": parent_id, "subject": subject, "created_at": before_ms}
+        given = {"of_parent_id": parent_id, "of_subject": subject, "before_ms": before_ms}
         known = {name: value for name, value in given.items() if value is not None}
         writes: list[tuple[Statement, Values]] = []
         names = None if ids is None else [_name(kind, one) for one in ids]
         for chunk in [()] if names is None else in_chunks(names):
             count, values = padded("name", chunk)
-            key = ("delete", tuple(known), count if names is not None else None)
-            statement = self._statements.get(
-                key,
-                functools.partial(build.delete_of, tuple(known), None if names is None else count),
-            )
-            found = {f"of_{name}": value for name, value in known.items()}
-            writes.append((statement, {**values, **found, "of_kind": kind}))
+            ids_count = None if names is None else count
+            statement = self._statements.get(build.delete_of, tuple(known), ids_count)
+            writes.append((statement, {**values, **known, "of_kind": kind}))
         if not writes:
             return 0
         return sum(await self._database.change_all(writes, what=f"delete {kind}s"))
@@ -229,16 +204,16 @@ def _record(row: Row) -> EvalRecord:
 
 def _asked(kind: str, where: EvalFilter) -> tuple[Shape, dict[str, object]]:
     """Return what is asked for, and its values."""
-    columns = where.columns()
     more = {name: getattr(where, name) for name in ("at_version", "from_ms", "before_ms")}
     given = {name: value for name, value in more.items() if value is not None}
-    values: dict[str, object] = {f"of_{name}": value for name, value in columns.items()}
+    values: dict[str, object] = {f"of_{name}": value for name, value in where.columns().items()}
+    names = (*values, *given)
     fields: list[tuple[tuple[Path, ...], int]] = []
     for place, condition in enumerate(where.fields):
         count, texts = padded(f"field_{place}", condition.values)
         fields.append((condition.paths, count))
         values |= texts
-    return Shape((*columns, *given), tuple(fields)), {**values, **given, "of_kind": kind}
+    return Shape(names, tuple(fields)), {**values, **given, "of_kind": kind}
 
 
 def _between(

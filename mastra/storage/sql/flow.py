@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Delete,
     Select,
     Update,
     and_,
-    bindparam,
     case,
     delete,
     exists,
@@ -23,7 +20,6 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from mastra.storage.flow import DoorView, Ticket
@@ -32,16 +28,21 @@ from mastra.storage.sql.leases import driver_of, lease_holds
 from mastra.storage.sql.statements import (
     Statement,
     StatementCache,
+    equal,
+    insert_into,
     insert_new,
+    limited,
     matches,
     named,
     padded,
+    upsert,
 )
 from mastra.storage.sql.tables import drivers, flow_marks, flow_tickets
 
 __all__ = ["SQLFlow"]
 
 _COLUMNS: Final = tuple(one.name for one in fields(Ticket))
+_MARK: Final = ("name", "value")
 _c, _m = flow_tickets.c, flow_marks.c
 _LANES: Final = (_c.lane_a, _c.lane_b, _c.lane_s, _c.lane_t)
 _DOOR: Final = "door/"
@@ -57,22 +58,16 @@ class SQLFlow:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._dialect = database.dialect.name
         self._statements = StatementCache(database.dialect)
-
-    def _is_alive(self) -> ColumnElement[bool]:
-        """Return the condition that a ticket's driver has a lease."""
-        if not self._database.is_shared:
-            return true()
-        holds = lease_holds(self._database.dialect.name)
-        return exists().where(drivers.c.driver_id == driver_of(flow_tickets), holds)
 
     async def read(self, door: str, *, lane: str | None = None) -> DoorView:
         """Return the tickets at a door that are in, and all of a lane."""
         # The version first: what changes in between makes the write fail.
         version = (await self.marks([_DOOR + door])).get(_DOOR + door, 0)
-        has_lane = lane is not None
+        is_shared, has_lane = self._database.is_shared, lane is not None
         statement = self._statements.get(
-            ("read", has_lane), lambda: _read(self._is_alive(), has_lane=has_lane)
+            _read, self._dialect, is_shared=is_shared, has_lane=has_lane
         )
         values = {"of_door": door, "of_lane": lane, "in": "in", "waiting": "waiting"}
         rows = await self._database.fetch(statement, values, what=f"read who is in at {door!r}")
@@ -83,9 +78,8 @@ class SQLFlow:
     ) -> Sequence[Ticket]:
         """Return tickets that may begin, the first first."""
         count, values = padded("lane", sorted(without))
-        statement = self._statements.get(
-            ("waiting", count), lambda: _waiting(self._is_alive(), count)
-        )
+        is_shared = self._database.is_shared
+        statement = self._statements.get(_waiting, self._dialect, count, is_shared=is_shared)
         values |= {"of_door": door, "now": now, "limit": limit, "waiting": "waiting"}
         rows = await self._database.fetch(statement, values, what=f"read who waits at {door!r}")
         return [Ticket(*row) for row in rows]
@@ -96,7 +90,8 @@ class SQLFlow:
         await self._database.change(statement, values, what=f"queue run {ticket.run_id!r}")
 
     def _kept(self, ticket: Ticket) -> tuple[Statement, Values]:
-        keep = self._statements.get(("keep",), lambda: _keep(self._database.dialect.name))
+        key = ("workflow_id", "run_id")
+        keep = self._statements.get(upsert, flow_tickets, _COLUMNS, key, self._dialect)
         return keep, {f"new_{column}": getattr(ticket, column) for column in _COLUMNS}
 
     async def write(
@@ -109,18 +104,15 @@ class SQLFlow:
         marks: Mapping[str, int] | None = None,
     ) -> bool:
         """Change what stands at a door, unless it has another version, in one transaction."""
-        dialect = self._database.dialect.name
         name = _DOOR + door
         if version == 0:
-            first = self._statements.get(
-                ("first",), lambda: insert_new(flow_marks, ("name", "value"), ("name",), dialect)
-            )
+            first = self._statements.get(insert_new, flow_marks, _MARK, ("name",), self._dialect)
             guard: tuple[Statement, Values] = (first, {"new_name": name, "new_value": 1})
         else:
             values = {"of_name": name, "of_value": version, "new_value": version + 1}
-            guard = (self._statements.get(("next",), _next_version), values)
-        call = self._statements.get(("call",), _call)
-        mark = self._statements.get(("mark",), lambda: _mark(dialect))
+            guard = (self._statements.get(_next_version), values)
+        call = self._statements.get(_call)
+        mark = self._statements.get(upsert, flow_marks, _MARK, ("name",), self._dialect)
         writes: list[tuple[Statement, Values]] = [guard]
         writes += [(call, _state_of(one)) for one in called]
         writes += [] if new is None else [self._kept(new)]
@@ -134,13 +126,13 @@ class SQLFlow:
         count, values = padded("name", sorted(names))
         if not count:
             return {}
-        statement = self._statements.get(("marks", count), functools.partial(_marks, count))
+        statement = self._statements.get(_marks, count)
         rows = await self._database.fetch(statement, values, what="read marks", is_point=True)
         return {name: value for name, value in rows}  # noqa: C416 - rows are no pairs to a checker
 
     async def take(self, name: str, *, now_us: int, emission_us: int, tolerance_us: int) -> bool:
         """Move a mark on, if it stays within a tolerance."""
-        statement = self._statements.get(("take",), lambda: _take(self._database.dialect.name))
+        statement = self._statements.get(_take, self._dialect)
         values = {
             "new_name": name,
             "new_value": now_us + emission_us,
@@ -150,27 +142,27 @@ class SQLFlow:
         }
         is_taken = await self._database.change(statement, values, what=f"count {name!r}") == 1
         if not is_taken:
-            back = self._statements.get(("put back",), _put_back)
+            back = self._statements.get(_put_back)
             await self._database.change(back, values, what=f"count {name!r}")
         return is_taken
 
     async def called(self, driver_id: str) -> Sequence[Ticket]:
         """Return the tickets of a driver that do not wait any more."""
-        statement = self._statements.get(("called",), _called)
+        statement = self._statements.get(_called)
         values = {"of_driver": driver_id, "waiting": "waiting"}
         rows = await self._database.fetch(statement, values, what="read who was let in")
         return [Ticket(*row) for row in rows]
 
     async def remove(self, workflow_id: str, run_id: str, owner: str) -> None:
         """Remove a leg's ticket."""
-        statement = self._statements.get(("remove",), _remove)
+        statement = self._statements.get(_remove)
         values = {"of_workflow_id": workflow_id, "of_run_id": run_id, "of_owner": owner}
         await self._database.change(statement, values, what=f"let run {run_id!r} leave")
 
     async def prune(self, before_ms: int) -> None:
         """Remove tickets of nobody, and marks, that are older."""
-        dead = self._statements.get(("dead",), lambda: _dead(self._is_alive()))
-        old = self._statements.get(("old",), _old)
+        dead = self._statements.get(_dead, self._dialect, is_shared=self._database.is_shared)
+        old = self._statements.get(_old)
         values = {"before": before_ms, "before_us": before_ms * 1000, "doors": f"{_DOOR}%"}
         writes = [(dead, values), (old, values)]
         await self._database.change_all(writes, what="forget old tickets")
@@ -183,60 +175,39 @@ def _tickets() -> Select[Any]:
     return select(*(_c[name] for name in _COLUMNS))
 
 
-def _read(is_alive: ColumnElement[bool], *, has_lane: bool) -> Select[Any]:
+def _is_alive(dialect: str, *, is_shared: bool) -> ColumnElement[bool]:
+    """Return the condition that a ticket's driver has a lease, where others see the database."""
+    is_its = drivers.c.driver_id == driver_of(flow_tickets)
+    return exists().where(is_its, lease_holds(dialect)) if is_shared else true()
+
+
+def _read(dialect: str, *, is_shared: bool, has_lane: bool) -> Select[Any]:
     wanted: ColumnElement[bool] = _c.state == named("in", _c.state)
     if has_lane:
         lane = named("of_lane", _c.lane_d)
         waits = _c.state == named("waiting", _c.state)
         wanted = or_(wanted, and_(waits, or_(_c.lane_d == lane, _c.lane_s == lane)))
-    return _tickets().where(_c.door == named("of_door", _c.door), wanted, is_alive)
+    is_alive = _is_alive(dialect, is_shared=is_shared)
+    return _tickets().where(*equal(flow_tickets, "of_door"), wanted, is_alive)
 
 
-def _waiting(is_alive: ColumnElement[bool], without: int) -> Select[Any]:
-    conditions: list[ColumnElement[bool]] = [
-        _c.door == named("of_door", _c.door),
+def _waiting(dialect: str, without: int, *, is_shared: bool) -> Select[Any]:
+    conditions = [
+        *equal(flow_tickets, "of_door"),
         _c.state == named("waiting", _c.state),
         _c.due_at <= named("now", _c.due_at),
-        is_alive,
+        _is_alive(dialect, is_shared=is_shared),
     ]
     if without:
         conditions += [
             or_(lane.is_(None), lane.not_in(matches("lane", lane, without))) for lane in _LANES
         ]
-    query = _tickets().where(*conditions).order_by(_c.rank, _c.ticket_key)
-    return query.limit(bindparam("limit", type_=BigInteger))
+    return limited(_tickets().where(*conditions).order_by(_c.rank, _c.ticket_key))
 
 
 def _next_version() -> Update:
-    return (
-        update(flow_marks)
-        .where(_m.name == named("of_name", _m.name), _m.value == named("of_value", _m.value))
-        .values(value=named("new_value", _m.value))
-    )
-
-
-def _insert(dialect: str) -> Any:
-    return sqlite.insert if dialect == "sqlite" else postgresql.insert
-
-
-def _keep(dialect: str) -> Insert:
-    statement = _insert(dialect)(flow_tickets).values(
-        {name: named(f"new_{name}", _c[name]) for name in _COLUMNS}
-    )
-    key = ("workflow_id", "run_id")
-    return statement.on_conflict_do_update(
-        index_elements=[*key],
-        set_={name: statement.excluded[name] for name in _COLUMNS if name not in key},
-    )
-
-
-def _mark(dialect: str) -> Insert:
-    statement = _insert(dialect)(flow_marks).values(
-        name=named("new_name", _m.name), value=named("new_value", _m.value)
-    )
-    return statement.on_conflict_do_update(
-        index_elements=["name"], set_={"value": statement.excluded.value}
-    )
+    is_it = equal(flow_marks, "of_name", "of_value")
+    return update(flow_marks).where(*is_it).values(value=named("new_value", _m.value))
 
 
 def _marks(count: int) -> Select[str, int]:
@@ -246,7 +217,7 @@ def _marks(count: int) -> Select[str, int]:
 def _take(dialect: str) -> Insert:
     now, emission = named("now", _m.value), named("emission", _m.value)
     moved = case((_m.value > now, _m.value), else_=now) + emission
-    statement = _insert(dialect)(flow_marks).values(
+    statement = insert_into(flow_marks, dialect).values(
         name=named("new_name", _m.name), value=named("new_value", _m.value)
     )
     return statement.on_conflict_do_update(
@@ -269,12 +240,8 @@ def _called() -> Select[Any]:
     )
 
 
-def _is_of(*names: str) -> list[ColumnElement[bool]]:
-    return [_c[name] == named(f"of_{name}", _c[name]) for name in names]
-
-
 def _call() -> Update:
-    is_it = _is_of("workflow_id", "run_id", "owner", "state")
+    is_it = equal(flow_tickets, "of_workflow_id", "of_run_id", "of_owner", "of_state")
     return update(flow_tickets).where(*is_it).values(state=named("new_state", _c.state))
 
 
@@ -289,11 +256,13 @@ def _state_of(ticket: Ticket) -> dict[str, object]:
 
 
 def _remove() -> Delete:
-    return delete(flow_tickets).where(*_is_of("workflow_id", "run_id", "owner"))
+    is_it = equal(flow_tickets, "of_workflow_id", "of_run_id", "of_owner")
+    return delete(flow_tickets).where(*is_it)
 
 
-def _dead(is_alive: ColumnElement[bool]) -> Delete:
-    return delete(flow_tickets).where(_c.first_at < named("before", _c.first_at), ~is_alive)
+def _dead(dialect: str, *, is_shared: bool) -> Delete:
+    is_old = _c.first_at < named("before", _c.first_at)
+    return delete(flow_tickets).where(is_old, ~_is_alive(dialect, is_shared=is_shared))
 
 
 def _old() -> Delete:

@@ -26,12 +26,18 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from mastra.storage.drivers import DRIVER_ID_LENGTH, WHOLE, DriverFacts, Work, Worker
 from mastra.storage.sql.database import Database
-from mastra.storage.sql.statements import StatementCache, matches, named, padded
+from mastra.storage.sql.statements import (
+    StatementCache,
+    equal,
+    insert_into,
+    matches,
+    named,
+    padded,
+)
 from mastra.storage.sql.tables import drivers, runs, work
 
 __all__ = ["SQLDrivers", "driver_of", "is_over", "is_unled", "lease_holds"]
@@ -66,13 +72,13 @@ class SQLDrivers:
             "new_about": about,
             "lease_ms": int(self.lease_s * 1000),
         }
-        statement = self._statements.get(("beat",), lambda: _beat(self._dialect))
+        statement = self._statements.get(_beat, self._dialect)
         await self._database.change(statement, values, what=f"prolong the lease of {driver_id!r}")
 
     async def find(self, driver_id: str) -> DriverFacts | None:
         """Return what is known of a driver."""
         found = await self._database.fetch(
-            self._statements.get(("find",), _find),
+            self._statements.get(_find),
             {"of_driver_id": driver_id},
             what=f"read driver {driver_id!r}",
             is_point=True,
@@ -81,7 +87,7 @@ class SQLDrivers:
 
     async def list_drivers(self) -> list[DriverFacts]:
         """Return those that hold a lease, or did not long ago."""
-        statement = self._statements.get(("list",), lambda: select(*_HEARD))
+        statement = self._statements.get(_list)
         found = await self._database.fetch(statement, {}, what="read the drivers' leases")
         return [DriverFacts(*row) for row in found]
 
@@ -91,10 +97,7 @@ class SQLDrivers:
         """Note who is at work on a part of a run, in one statement."""
         is_whole = work.part == WHOLE
         count, dead = padded("owner", list(dead_owners))
-        statement = self._statements.get(
-            ("begin work", is_whole, count),
-            lambda: _begin_work(self._dialect, count, is_whole=is_whole),
-        )
+        statement = self._statements.get(_begin_work, self._dialect, count, is_whole=is_whole)
         values = {**_work_of(work), **dead, "new_owner": owner}
         values |= {f"new_{name}": getattr(work, name) for name in _PLACE}
         what = f"note who is at work on run {work.run_id!r}"
@@ -102,11 +105,8 @@ class SQLDrivers:
 
     async def workers(self, work: Work) -> list[Worker]:
         """Return who is noted as being at work on a part of a run, or on what is not beside it."""
-        is_whole = work.part == WHOLE
         found = await self._database.fetch(
-            self._statements.get(
-                ("workers", is_whole), lambda: _workers(self._dialect, is_whole=is_whole)
-            ),
+            self._statements.get(_workers, self._dialect, is_whole=work.part == WHOLE),
             _work_of(work),
             what=f"read who is at work on run {work.run_id!r}",
             is_point=True,
@@ -116,7 +116,7 @@ class SQLDrivers:
     async def end_work(self, work: Work, owner: str) -> None:
         """Note that an owner is no longer at work on a part of a run."""
         await self._database.change(
-            self._statements.get(("end work",), _end_work),
+            self._statements.get(_end_work),
             {**_work_of(work), "of_owner": owner},
             what=f"note that nobody is at work on run {work.run_id!r}",
         )
@@ -126,8 +126,8 @@ class SQLDrivers:
         values = {"of_owner": owner, "new_owner": None}
         await self._database.change_all(
             [
-                (self._statements.get(("release runs",), _release_runs), values),
-                (self._statements.get(("release work",), _release_work), values),
+                (self._statements.get(_release_runs), values),
+                (self._statements.get(_release_work), values),
             ],
             what=f"release what is claimed as {owner!r}",
         )
@@ -137,8 +137,8 @@ class SQLDrivers:
         values = {"of_driver_id": driver_id, "kept_ms": _KEPT_MS}
         await self._database.change_all(
             [
-                (self._statements.get(("forget",), lambda: _forget(self._dialect)), values),
-                (self._statements.get(("unowned",), _unowned_work), values),
+                (self._statements.get(_forget, self._dialect), values),
+                (self._statements.get(_unowned_work), values),
             ],
             what=f"remove driver {driver_id!r}",
         )
@@ -201,9 +201,8 @@ def is_unled(dialect: str, *, is_shared: bool) -> ColumnElement[bool]:
 
 
 def _beat(dialect: str) -> Insert:
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     until = database_clock(dialect) + bindparam("lease_ms", type_=BigInteger)
-    statement = insert(drivers).values(
+    statement = insert_into(drivers, dialect).values(
         driver_id=named("new_driver_id", _columns.driver_id),
         about=named("new_about", _columns.about),
         lease_until=until,
@@ -216,23 +215,23 @@ def _beat(dialect: str) -> Insert:
 
 
 def _find() -> Select[str, str, int]:
-    return select(*_HEARD).where(_columns.driver_id == named("of_driver_id", _columns.driver_id))
+    return select(*_HEARD).where(*equal(drivers, "of_driver_id"))
+
+
+def _list() -> Select[str, str, int]:
+    return select(*_HEARD)
 
 
 def _release_runs() -> Update:
-    owner = runs.c.owner
-    return (
-        update(runs)
-        .where(owner == named("of_owner", owner))
-        .values(owner=named("new_owner", owner))
-    )
+    released = named("new_owner", runs.c.owner)
+    return update(runs).where(*equal(runs, "of_owner")).values(owner=released)
 
 
 def _forget(dialect: str) -> Delete:
     kept = bindparam("kept_ms", type_=BigInteger)
     return delete(drivers).where(
         or_(
-            _columns.driver_id == named("of_driver_id", _columns.driver_id),
+            *equal(drivers, "of_driver_id"),
             _columns.lease_until + kept < database_clock(dialect),
         )
     )
@@ -254,16 +253,12 @@ def _work_of(work: Work) -> dict[str, object]:
 
 def _is_in_the_way(*, is_whole: bool) -> ColumnElement[bool]:
     """Return the condition that work is not to be done beside other work: both are in the table."""
-    is_of_run = and_(
-        _w.workflow_id == named("of_workflow_id", _w.workflow_id),
-        _w.run_id == named("of_run_id", _w.run_id),
-    )
     parts = (named("of_part", _w.part), named("of_whole", _w.part))
-    return and_(is_of_run, true() if is_whole else _w.part.in_(parts))
+    is_of_run = equal(work, "of_workflow_id", "of_run_id")
+    return and_(*is_of_run, true() if is_whole else _w.part.in_(parts))
 
 
 def _begin_work(dialect: str, dead_owners: int, *, is_whole: bool) -> Insert:
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     # Leases are left to whoever asks: a clock that is set ends them all, and nobody is dead for that.
     nobody = [named("new_owner", _w.owner), *matches("owner", _w.owner, dead_owners)]
     is_others = _w.owner.not_in(nobody)
@@ -271,7 +266,7 @@ def _begin_work(dialect: str, dead_owners: int, *, is_whole: bool) -> Insert:
     free = select(*(named(f"new_{name}", _w[name]) for name in names)).where(
         not_(exists().where(_is_in_the_way(is_whole=is_whole), is_others))
     )
-    statement = insert(work).from_select(names, free)
+    statement = insert_into(work, dialect).from_select(names, free)
     return statement.on_conflict_do_update(
         index_elements=_PLACE, set_={"owner": statement.excluded.owner}, where=not_(is_others)
     )
@@ -285,12 +280,11 @@ def _workers(dialect: str, *, is_whole: bool) -> Select[Any, Any, bool]:
 
 
 def _end_work() -> Delete:
-    is_it = [_w[name] == named(f"of_{name}", _w[name]) for name in (*_PLACE, "owner")]
-    return delete(work).where(*is_it)
+    return delete(work).where(*equal(work, "of_workflow_id", "of_run_id", "of_part", "of_owner"))
 
 
 def _release_work() -> Delete:
-    return delete(work).where(_w.owner == named("of_owner", _w.owner))
+    return delete(work).where(*equal(work, "of_owner"))
 
 
 def _unowned_work() -> Delete:

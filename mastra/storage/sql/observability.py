@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -70,9 +69,7 @@ class SQLObservability:
             (build.put_log, [_log_values(record) for record in logs]),
         ]
         statements = [
-            (self._statements.get((put,), functools.partial(put, self._dialect)), rows)
-            for put, rows in writes
-            if rows
+            (self._statements.get(put, self._dialect), rows) for put, rows in writes if rows
         ]
         if statements:
             what = f"store {len(spans)} spans and {len(logs)} log records"
@@ -91,11 +88,8 @@ class SQLObservability:
         if where.kinds == ():
             return TracePage([], 0)
         shape, values = _asked(where)
-        count = self._statements.get(("traces", shape), functools.partial(build.count_roots, shape))
-        listed = self._statements.get(
-            ("traces", shape, order_by, is_ascending),
-            functools.partial(build.list_roots, shape, order_by, is_ascending=is_ascending),
-        )
+        count = self._statements.get(build.count_roots, shape)
+        listed = self._statements.get(build.list_roots, shape, order_by, is_ascending=is_ascending)
         totals = await self._database.fetch(count, values, what="count traces")
         rows = await self._database.fetch(
             listed, {**values, "limit": limit, "offset": offset}, what="list traces"
@@ -107,9 +101,7 @@ class SQLObservability:
         found: list[SpanRecord] = []
         for chunk in in_chunks(list(trace_ids)):
             count, values = padded("trace_id", chunk)
-            statement = self._statements.get(
-                ("spans", count), functools.partial(build.spans_of, count)
-            )
+            statement = self._statements.get(build.spans_of, count)
             values["limit"] = MAX_SPANS * len(chunk)
             rows = await self._database.fetch(statement, values, what="read traces")
             found += map(_span, rows)
@@ -120,10 +112,7 @@ class SQLObservability:
         last: SpanRecord | None = None
         while where.kinds != ():
             shape, values = _asked(where)
-            statement = self._statements.get(
-                ("figures", shape, last is not None),
-                functools.partial(build.figures, shape, goes_on=last is not None),
-            )
+            statement = self._statements.get(build.figures, shape, goes_on=last is not None)
             values["limit"] = FIGURES_AT_ONCE
             if last is not None:
                 place = {"ended_ms": last.ended_ms, "trace_id": last.trace_id}
@@ -156,15 +145,12 @@ class SQLObservability:
         # There is nothing to search for in a column that is no text.
         is_searched = bool(search) and isinstance(spans_table.c[column].type, Text)
         statement = self._statements.get(
-            ("values", column, count, of_roots, is_owned, is_searched),
-            functools.partial(
-                build.count_values,
-                column,
-                count,
-                of_roots=of_roots,
-                is_owned=is_owned,
-                is_searched=is_searched,
-            ),
+            build.count_values,
+            column,
+            count,
+            of_roots=of_roots,
+            is_owned=is_owned,
+            is_searched=is_searched,
         )
         values |= {"of_resource": resource_id, "limit": limit, "pattern": _pattern(search)}
         rows = await self._database.fetch(statement, values, what="count values of spans")
@@ -182,11 +168,8 @@ class SQLObservability:
         if () in (where.kinds, where.levels):
             return LogPage([], 0)
         shape, values = _asked_logs(where)
-        count = self._statements.get(("logs", shape), functools.partial(build.count_logs, shape))
-        listed = self._statements.get(
-            ("logs", shape, is_ascending),
-            functools.partial(build.list_logs, shape, is_ascending=is_ascending),
-        )
+        count = self._statements.get(build.count_logs, shape)
+        listed = self._statements.get(build.list_logs, shape, is_ascending=is_ascending)
         totals = await self._database.fetch(count, values, what="count log records")
         rows = await self._database.fetch(
             listed, {**values, "limit": limit, "offset": offset}, what="list log records"
@@ -196,10 +179,9 @@ class SQLObservability:
     async def delete_before(self, before_ms: int) -> int:
         """Delete log records, and traces of which nothing has ended since; return how many."""
         values = {"before": float(before_ms), "limit": _AT_ONCE}
-        of_spans, of_traces, of_logs = (
-            self._statements.get((delete,), delete)
-            for delete in (build.delete_spans, build.delete_traces, build.delete_logs)
-        )
+        of_spans = self._statements.get(build.delete_spans)
+        of_traces = self._statements.get(build.delete_traces)
+        of_logs = self._statements.get(build.delete_logs)
         gone, what = 0, "delete old traces and logs"
         while True:
             _, of_round = await self._database.change_all(
@@ -255,21 +237,20 @@ def _told(reader: RowReader, name: str) -> dict[str, Json]:
 
 
 def _asked(where: SpanFilter) -> tuple[Shape, dict[str, object]]:
-    equal, bounds = where.equal(), where.bounds()
+    equal = {f"of_{name}": value for name, value in where.equal().items()}
+    bounds = where.bounds()
     count, kinds = padded("kind", where.kinds or ())
-    values: dict[str, object] = {f"of_{name}": value for name, value in equal.items()}
-    return (tuple(equal), tuple(bounds), count, 0), {**values, **bounds, **kinds}
+    return (tuple(equal), tuple(bounds), count, 0), {**equal, **bounds, **kinds}
 
 
 def _asked_logs(where: LogFilter) -> tuple[Shape, dict[str, object]]:
-    equal = where.equal()
+    equal = {f"of_{name}": value for name, value in where.equal().items()}
     ends = {"time_from": where.from_ms, "time_before": where.before_ms}
     bounds = {name: value for name, value in ends.items() if value is not None}
     kind_count, kinds = padded("kind", where.kinds or ())
     level_count, levels = padded("level", where.levels or ())
-    values: dict[str, object] = {f"of_{name}": value for name, value in equal.items()}
     shape = (tuple(equal), tuple(bounds), kind_count, level_count)
-    return shape, {**values, **bounds, **kinds, **levels}
+    return shape, {**equal, **bounds, **kinds, **levels}
 
 
 def _pattern(search: str) -> str:

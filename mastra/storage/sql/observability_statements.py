@@ -18,10 +18,17 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.types import BigInteger, Text
+from sqlalchemy.types import Text
 
-from mastra.storage.sql.statements import insert_new, matches, named, paged
+from mastra.storage.sql.statements import (
+    equal,
+    insert_into,
+    insert_new,
+    limited,
+    matches,
+    named,
+    paged,
+)
 from mastra.storage.sql.tables import logs, spans, traces
 
 __all__ = [
@@ -48,16 +55,13 @@ LOG_COLUMNS: Final = tuple(column.name for column in logs.columns)
 _SPAN_COLUMNS: Final = (*FIGURES, "content")
 
 Shape: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], int, int]
-"""Of a filter: columns that are equal to something, bounds, and how many kinds and levels."""
+"""Of a filter: `of_<column>` for what is equal to something, bounds, how many kinds and levels."""
 
 
 def put_trace(dialect: str) -> Insert:
     """Build the statement that notes a trace, or that one is longer than was known."""
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    names = [column.name for column in traces.columns]
-    statement = insert(traces).values(
-        {name: named(f"new_{name}", traces.c[name]) for name in names}
-    )
+    values = {column.name: named(f"new_{column.name}", column) for column in traces.columns}
+    statement = insert_into(traces, dialect).values(values)
     new = statement.excluded
     is_first, is_last = new.started_ms < traces.c.started_ms, new.last_ms > traces.c.last_ms
     return statement.on_conflict_do_update(
@@ -81,10 +85,8 @@ def put_log(dialect: str) -> Insert:
 
 
 def _conditions(table: Table, shape: Shape) -> list[ColumnElement[bool]]:
-    equal, bounds, kinds, levels = shape
-    found: list[ColumnElement[bool]] = [
-        table.c[name] == named(f"of_{name}", table.c[name]) for name in equal
-    ]
+    names, bounds, kinds, levels = shape
+    found = equal(table, *names)
     for name in bounds:
         column, _, side = name.rpartition("_")
         moment: Any = table.c[f"{column}_ms"]
@@ -120,12 +122,8 @@ def list_roots(shape: Shape, order_by: str, *, is_ascending: bool) -> Select[Any
 def spans_of(count: int) -> Select[Any]:
     """Build the query for the spans of some traces."""
     wanted = spans.c.trace_id.in_(matches("trace_id", spans.c.trace_id, count))
-    return (
-        select(*(spans.c[name] for name in _SPAN_COLUMNS))
-        .where(wanted)
-        .order_by(spans.c.started_ms)
-        .limit(bindparam("limit", type_=BigInteger))
-    )
+    query = select(*(spans.c[name] for name in _SPAN_COLUMNS)).where(wanted)
+    return limited(query.order_by(spans.c.started_ms))
 
 
 def figures(shape: Shape, *, goes_on: bool) -> Select[Any]:
@@ -141,7 +139,7 @@ def figures(shape: Shape, *, goes_on: bool) -> Select[Any]:
     if goes_on:
         last = [named(f"last_{column.name}", column) for column in order]
         query = query.where(tuple_(*order) > tuple_(*last))
-    return query.order_by(*order).limit(bindparam("limit", type_=BigInteger))
+    return limited(query.order_by(*order))
 
 
 def count_values(
@@ -169,8 +167,7 @@ def count_values(
     if is_searched:
         pattern = bindparam("pattern", type_=Text)
         query = query.where(func.lower(counted).like(pattern, escape="/"))
-    limit = bindparam("limit", type_=BigInteger)
-    return query.group_by(counted).order_by(how_often.desc(), counted).limit(limit)
+    return limited(query.group_by(counted).order_by(how_often.desc(), counted))
 
 
 def count_logs(shape: Shape) -> Select[int]:
@@ -190,12 +187,8 @@ def list_logs(shape: Shape, *, is_ascending: bool) -> Select[Any]:
 
 def _old(table: Table, key: str, moment: str) -> Select[Any]:
     column: Any = table.c[moment]
-    return (
-        select(table.c[key])
-        .where(column < named("before", column))
-        .order_by(column)
-        .limit(bindparam("limit", type_=BigInteger))
-    )
+    is_old = column < named("before", column)
+    return limited(select(table.c[key]).where(is_old).order_by(column))
 
 
 def delete_spans() -> Delete:

@@ -20,12 +20,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import Insert
 from sqlalchemy.types import BigInteger
 
 from mastra.storage.sql.leases import driver_of, is_unled
-from mastra.storage.sql.statements import matches, named
+from mastra.storage.sql.statements import equal, limited, matches, named
 from mastra.storage.sql.tables import HEAD_COLUMNS, runs
 
 __all__ = [
@@ -34,7 +32,6 @@ __all__ = [
     "count_runs",
     "delete_old_runs",
     "delete_run",
-    "insert_run",
     "is_run",
     "keep_answer",
     "list_runs",
@@ -52,20 +49,7 @@ Filter = tuple[str, int]
 
 def is_run() -> ColumnElement[bool]:
     """Return the condition that picks one run, by `of_workflow_id` and `of_run_id`."""
-    return and_(
-        _columns.workflow_id == named("of_workflow_id", _columns.workflow_id),
-        _columns.run_id == named("of_run_id", _columns.run_id),
-    )
-
-
-def insert_run(dialect: str) -> Insert:
-    """Build the statement that stores a run unless its id is taken."""
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    return (
-        insert(runs)
-        .values({name: named(f"new_{name}", _columns[name]) for name in HEAD_COLUMNS})
-        .on_conflict_do_nothing(index_elements=["workflow_id", "run_id"])
-    )
+    return and_(*equal(runs, "of_workflow_id", "of_run_id"))
 
 
 def select_run() -> Select[Any]:
@@ -111,9 +95,8 @@ def list_runs(filters: Iterable[Filter], *, has_limit: bool) -> Select[Any]:
     """Build the query for a page of runs, the newest first."""
     query = select(*_HEAD).where(*_conditions(filters))
     query = query.order_by(_columns.created_at.desc(), _columns.run_key.desc())
-    if has_limit:
-        query = query.limit(bindparam("limit", type_=BigInteger))
-    return query.offset(bindparam("offset", type_=BigInteger))
+    query = query.offset(bindparam("offset", type_=BigInteger))
+    return limited(query) if has_limit else query
 
 
 def count_runs(filters: Iterable[Filter]) -> Select[int]:
@@ -128,11 +111,8 @@ def delete_run() -> Delete:
 
 def delete_old_runs(filters: Iterable[Filter]) -> Delete:
     """Build the statement that removes some of the runs updated before `before`."""
-    old = (
-        select(_columns.run_key)
-        .where(_columns.updated_at < named("before", _columns.updated_at), *_conditions(filters))
-        .limit(bindparam("limit", type_=BigInteger))
-    )
+    is_old = _columns.updated_at < named("before", _columns.updated_at)
+    old = limited(select(_columns.run_key).where(is_old, *_conditions(filters)))
     return delete(runs).where(_columns.run_key.in_(old))
 
 
@@ -160,7 +140,7 @@ def list_unled(dialect: str, workflows: int, dead: int) -> Select[str, str, str 
     """Build the query for runs that nobody drives and that can go on."""
     owners = matches("owner", _columns.owner, dead)
     is_dead = driver_of(runs).in_(owners) if owners else false()
-    return (
+    return limited(
         select(_columns.workflow_id, _columns.run_id, _columns.owner)
         .where(
             or_(
@@ -174,7 +154,6 @@ def list_unled(dialect: str, workflows: int, dead: int) -> Select[str, str, str 
             or_(is_unled(dialect, is_shared=True), is_dead),
         )
         .order_by(_columns.created_at)
-        .limit(bindparam("limit", type_=BigInteger))
     )
 
 
@@ -195,6 +174,5 @@ def _conditions(filters: Iterable[Filter]) -> list[ColumnElement[bool]]:
             case "status":
                 conditions.append(_is_one_of(name, count))
             case _:
-                column = _columns[name.removeprefix("of_")]
-                conditions.append(column == named(name, column))
+                conditions += equal(runs, name)
     return conditions

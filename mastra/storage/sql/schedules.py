@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Final, cast
@@ -13,14 +12,12 @@ from sqlalchemy import (
     Select,
     Table,
     Update,
-    bindparam,
     case,
     delete,
     func,
     select,
     update,
 )
-from sqlalchemy.types import BigInteger
 
 from mastra.jsonable import dump_json
 from mastra.storage.damage import RowReader
@@ -36,7 +33,9 @@ from mastra.storage.sql.database import Database, Row, Values
 from mastra.storage.sql.statements import (
     Statement,
     StatementCache,
+    equal,
     insert_new,
+    limited,
     matches,
     named,
     padded,
@@ -61,6 +60,7 @@ class SQLSchedules:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._dialect = database.dialect.name
         self._statements = StatementCache(database.dialect)
 
     @property
@@ -71,9 +71,7 @@ class SQLSchedules:
     async def create(self, record: ScheduleRecord) -> bool:
         """Store a schedule unless its id is taken."""
         names = (*_COLUMNS, "reserved_until")
-        statement = self._statements.get(
-            ("create",), lambda: insert_new(schedules, names, ("id",), self._database.dialect.name)
-        )
+        statement = self._statements.get(insert_new, schedules, names, ("id",), self._dialect)
         values = {f"new_{name}": getattr(record, name) for name in _COLUMNS}
         values |= {"new_data": check_schedule(record).decode(), "new_reserved_until": 0}
         what = f"store schedule {record.id!r}"
@@ -82,7 +80,7 @@ class SQLSchedules:
     async def get(self, schedule_id: str) -> ScheduleRecord | None:
         """Return a schedule, or `None`."""
         found = await self._database.fetch(
-            self._statements.get(("get",), _get),
+            self._statements.get(_list, ("of_id",)),
             {"of_id": schedule_id},
             what=f"read schedule {schedule_id!r}",
             is_point=True,
@@ -97,10 +95,9 @@ class SQLSchedules:
         resource_id: str | None = None,
     ) -> Sequence[ScheduleRecord]:
         """Return schedules, the first made first."""
-        asked = {"target": target, "status": status, "resource_id": resource_id}
-        given = {name: value for name, value in asked.items() if value is not None}
-        statement = self._statements.get(("list", *given), functools.partial(_list, tuple(given)))
-        values = {f"of_{name}": value for name, value in given.items()}
+        asked = {"of_target": target, "of_status": status, "of_resource_id": resource_id}
+        values = {name: value for name, value in asked.items() if value is not None}
+        statement = self._statements.get(_list, tuple(values))
         rows = await self._database.fetch(statement, values, what="list schedules")
         return [_schedule(row) for row in rows]
 
@@ -116,10 +113,7 @@ class SQLSchedules:
         """Rewrite columns, and note a fire, in one transaction."""
         asked = {"next_fire_at": expected_next, "status": expected_status}
         expected = {name: value for name, value in asked.items() if value is not None}
-        names, conditions = tuple(sorted(changes)), tuple(expected)
-        statement = self._statements.get(
-            ("update", names, conditions), functools.partial(_update, names, conditions)
-        )
+        statement = self._statements.get(_update, tuple(sorted(changes)), tuple(expected))
         values: dict[str, object] = {f"new_{name}": value for name, value in changes.items()}
         if "data" in changes:
             what = f"Schedule {schedule_id!r}"
@@ -134,10 +128,10 @@ class SQLSchedules:
 
     async def delete(self, schedule_id: str) -> bool:
         """Remove a schedule with its fires."""
-        values = {"of_id": schedule_id}
+        values = {"of_id": schedule_id, "of_schedule_id": schedule_id}
         writes = [
-            (self._statements.get(("delete",), lambda: _delete(schedules, "id")), values),
-            (self._statements.get(("empty",), lambda: _delete(fires, "schedule_id")), values),
+            (self._statements.get(_delete, schedules, "of_id"), values),
+            (self._statements.get(_delete, fires, "of_schedule_id"), values),
         ]
         counts = await self._database.change_all(writes, what=f"delete schedule {schedule_id!r}")
         return counts[0] == 1
@@ -151,13 +145,10 @@ class SQLSchedules:
             return []
         values |= {"now": now, "limit": limit, "of_status": "active"}
         values |= {"new_reserved_by": by, "new_reserved_until": until}
-        is_postgres = self._database.dialect.name == "postgresql"
-        reserve = self._statements.get(
-            ("reserve", count), functools.partial(_reserve, count, is_postgres=is_postgres)
-        )
+        reserve = self._statements.get(_reserve, self._dialect, count)
         if not await self._database.change(reserve, values, what="reserve schedules that are due"):
             return []
-        mine = self._statements.get(("reserved", count), functools.partial(_reserved, count))
+        mine = self._statements.get(_reserved, count)
         rows = await self._database.fetch(mine, values, what="read schedules that are due")
         return [_schedule(row) for row in rows]
 
@@ -166,7 +157,7 @@ class SQLSchedules:
         count, values = padded("target", sorted(targets))
         if not count:
             return None
-        statement = self._statements.get(("next", count), functools.partial(_next, count))
+        statement = self._statements.get(_next, count)
         values["of_status"] = "active"
         [[found]] = await self._database.fetch(
             statement, values, what="look when a schedule is due", is_point=True
@@ -179,9 +170,7 @@ class SQLSchedules:
         await self._database.change(statement, values, what=f"store fire {trigger.id!r}")
 
     def _noted(self, trigger: TriggerRecord) -> tuple[Statement, Values]:
-        statement = self._statements.get(
-            ("fire",), lambda: upsert(fires, _FIRE_COLUMNS, "id", self._database.dialect.name)
-        )
+        statement = self._statements.get(upsert, fires, _FIRE_COLUMNS, ("id",), self._dialect)
         values = {f"new_{name}": getattr(trigger, name) for name in _FIRE_COLUMNS}
         return statement, values | {"new_data": check_trigger(trigger).decode()}
 
@@ -194,9 +183,9 @@ class SQLSchedules:
         limit: int | None = None,
     ) -> Sequence[TriggerRecord]:
         """Return the fires of a schedule, the latest first."""
-        statement = self._statements.get(("fires",), _fires)
+        statement = self._statements.get(_fires)
         values = {
-            "of_id": schedule_id,
+            "of_schedule_id": schedule_id,
             "from_ms": 0 if from_ms is None else from_ms,
             "to_ms": 2**62 if to_ms is None else to_ms,
             "limit": 2**62 if limit is None else limit,
@@ -206,7 +195,7 @@ class SQLSchedules:
 
     async def delete_triggers_before(self, before_ms: int) -> int:
         """Remove the fires of all schedules before a time."""
-        statement = self._statements.get(("forget",), _forget)
+        statement = self._statements.get(_forget)
         values = {"before": before_ms}
         return await self._database.change(statement, values, what="delete old fires of schedules")
 
@@ -214,60 +203,50 @@ class SQLSchedules:
 def _schedule(row: Row) -> ScheduleRecord:
     given = dict(zip(_COLUMNS, row, strict=True))
     reader = RowReader(f"schedule {given['id']!r}")
-    nothing: dict[str, Any] = {}
-    given["data"] = reader.json("data", given["data"], nothing)
+    given["data"] = reader.json("data", given["data"], dict[str, Any]())
     return ScheduleRecord(**given, error="; ".join(reader.faults) or None)
 
 
 def _fire(row: Row) -> TriggerRecord:
     given = dict(zip(_FIRE_COLUMNS, row, strict=True))
     reader = RowReader(f"fire {given['id']!r}")
-    nothing: dict[str, Any] = {}
-    given["data"] = reader.json("data", given["data"], nothing)
+    given["data"] = reader.json("data", given["data"], dict[str, Any]())
     return TriggerRecord(**given)
 
 
 # -- statements ------------------------------------------------------------------------------------
 
 
-def _get() -> Select[Any]:
-    return select(*(_c[name] for name in _COLUMNS)).where(_c.id == named("of_id", _c.id))
-
-
 def _list(names: Iterable[str]) -> Select[Any]:
-    conditions = [_c[name] == named(f"of_{name}", _c[name]) for name in names]
-    query = select(*(_c[name] for name in _COLUMNS)).where(*conditions)
+    query = select(*(_c[name] for name in _COLUMNS)).where(*equal(schedules, *names))
     return query.order_by(_c.schedule_key)
 
 
 def _update(names: Iterable[str], expected: Iterable[str]) -> Update:
     conditions = [_c[name] == named(f"expected_{name}", _c[name]) for name in expected]
-    conditions.append(_c.id == named("of_id", _c.id))
+    conditions += equal(schedules, "of_id")
     changed: dict[str, Any] = {name: named(f"new_{name}", _c[name]) for name in names}
     changed["reserved_until"] = named("not_reserved", _c.reserved_until)
     return update(schedules).where(*conditions).values(changed)
 
 
 def _delete(table: Table, name: str) -> Delete:
-    return delete(table).where(table.c[name] == named("of_id", table.c[name]))
+    return delete(table).where(*equal(table, name))
 
 
 def _is_ours(count: int) -> list[ColumnElement[bool]]:
-    return [
-        _c.status == named("of_status", _c.status),
-        _c.target.in_(matches("target", _c.target, count)),
-    ]
+    targets = matches("target", _c.target, count)
+    return [*equal(schedules, "of_status"), _c.target.in_(targets)]
 
 
-def _reserve(count: int, *, is_postgres: bool) -> Update:
+def _reserve(dialect: str, count: int) -> Update:
     now = named("now", _c.next_fire_at)
-    due = (
+    due = limited(
         select(_c.schedule_key)
         .where(*_is_ours(count), _c.next_fire_at <= now, _c.reserved_until < now)
         .order_by(_c.next_fire_at)
-        .limit(bindparam("limit", type_=BigInteger))
     )
-    if is_postgres:  # so that two processes take different ones
+    if dialect == "postgresql":  # so that two processes take different ones
         due = due.with_for_update(skip_locked=True)
     return (
         update(schedules)
@@ -300,16 +279,10 @@ def _next(count: int) -> Select[Any]:
 
 def _fires() -> Select[Any]:
     at = fires.c.actual_at
-    return (
-        select(*(fires.c[name] for name in _FIRE_COLUMNS))
-        .where(
-            fires.c.schedule_id == named("of_id", fires.c.schedule_id),
-            at >= named("from_ms", at),
-            at < named("to_ms", at),
-        )
-        .order_by(at.desc(), fires.c.trigger_key.desc())
-        .limit(bindparam("limit", type_=BigInteger))
-    )
+    is_asked = (at >= named("from_ms", at), at < named("to_ms", at))
+    query = select(*(fires.c[name] for name in _FIRE_COLUMNS))
+    query = query.where(*equal(fires, "of_schedule_id"), *is_asked)
+    return limited(query.order_by(at.desc(), fires.c.trigger_key.desc()))
 
 
 def _forget() -> Delete:

@@ -7,27 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
-from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, bindparam
+from sqlalchemy import BindParameter, Column, ColumnElement, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.selectable import GenerativeSelect
 from sqlalchemy.types import BigInteger
 
 __all__ = [
     "Statement",
     "StatementCache",
     "compile_statement",
+    "equal",
     "in_chunks",
+    "insert_into",
     "insert_new",
+    "limited",
     "matches",
     "named",
     "padded",
     "paged",
+    "upsert",
 ]
 
+P = ParamSpec("P")
+S = TypeVar("S", bound=GenerativeSelect)
 T = TypeVar("T")
 
 _LARGEST_LIST = 512
@@ -57,17 +64,20 @@ def compile_statement(clause: ClauseElement, dialect: Dialect) -> Statement:
 
 
 class StatementCache:
-    """Compiled statements of one dialect, by what was asked for."""
+    """Compiled statements of one dialect, by what builds them and of what."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self._kept: dict[tuple[object, ...], Statement] = {}
 
-    def get(self, key: tuple[object, ...], build: Callable[[], ClauseElement]) -> Statement:
-        """Return the statement that was compiled under a key, or build and compile it."""
+    def get(
+        self, build: Callable[P, ClauseElement], *args: P.args, **kwargs: P.kwargs
+    ) -> Statement:
+        """Return the statement that a function builds, compiled once for the same arguments."""
+        key = (build, args, tuple(kwargs.items()))
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = compile_statement(build(), self.dialect)
+            found = self._kept[key] = compile_statement(build(*args, **kwargs), self.dialect)
         return found
 
 
@@ -79,6 +89,12 @@ def named(name: str, column: Column[T]) -> BindParameter[T]:
 def matches(name: str, column: Column[T], count: int) -> list[BindParameter[T]]:
     """Return the parameters of `column IN (…)`: `name_0`, `name_1` and so on."""
     return [named(f"{name}_{index}", column) for index in range(count)]
+
+
+def equal(table: Table, *names: str) -> list[ColumnElement[bool]]:
+    """Return the conditions that columns have the values given as `of_<column>`."""
+    columns = [(name, table.c[name.removeprefix("of_")]) for name in names]
+    return [column == named(name, column) for name, column in columns]
 
 
 def padded(name: str, values: Sequence[str]) -> tuple[int, dict[str, object]]:
@@ -101,10 +117,15 @@ def in_chunks(values: Sequence[T], size: int = _LARGEST_LIST) -> list[Sequence[T
     return [values[start : start + size] for start in range(0, len(values), size)]
 
 
+def insert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Begin a statement that stores a row, and may say what happens to an older one."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
 def upsert(
     table: Table,
     columns: Sequence[str],
-    key: str,
+    key: Sequence[str],
     dialect: str,
     *,
     where: ColumnElement[bool] | None = None,
@@ -115,25 +136,26 @@ def upsert(
     The values are given as `new_<column>`. An older row that does not meet `where` stays, and of
     one that does, the column `kept`.
     """
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(table).values(
-        {name: named(f"new_{name}", table.c[name]) for name in columns}
-    )
+    values = {name: named(f"new_{name}", table.c[name]) for name in columns}
+    statement = insert_into(table, dialect).values(values)
     return statement.on_conflict_do_update(
-        index_elements=[key],
-        set_={name: statement.excluded[name] for name in columns if name not in (key, kept)},
+        index_elements=key,
+        set_={name: statement.excluded[name] for name in columns if name not in (*key, kept)},
         where=where,
     )
 
 
 def insert_new(table: Table, columns: Sequence[str], key: Sequence[str], dialect: str) -> Insert:
     """Build the statement that stores a row, unless there is one of that key."""
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     values = {name: named(f"new_{name}", table.c[name]) for name in columns}
-    return insert(table).values(values).on_conflict_do_nothing(index_elements=[*key])
+    return insert_into(table, dialect).values(values).on_conflict_do_nothing(index_elements=key)
 
 
-def paged(query: Select[Any]) -> Select[Any]:
+def limited(query: S) -> S:
+    """Return a query of at most `limit` rows."""
+    return query.limit(bindparam("limit", type_=BigInteger))
+
+
+def paged(query: S) -> S:
     """Return a query of a page: `limit` rows from `offset` on."""
-    limit = bindparam("limit", type_=BigInteger)
-    return query.limit(limit).offset(bindparam("offset", type_=BigInteger))
+    return limited(query).offset(bindparam("offset", type_=BigInteger))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, Select, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Delete, Select, delete, select
 from sqlalchemy.sql.dml import Insert
 
 from mastra.storage.sql.database import Database
-from mastra.storage.sql.statements import StatementCache, in_chunks, matches, named, padded
+from mastra.storage.sql.statements import (
+    StatementCache,
+    equal,
+    in_chunks,
+    insert_into,
+    matches,
+    named,
+    padded,
+)
 from mastra.storage.sql.tables import message_vectors, messages
 from mastra.storage.vectors import MessageMatch, MessageVector, packed, ranked, shortlist, sketch_of
 
@@ -35,9 +41,7 @@ class SQLVectors:
 
     async def upsert(self, vectors: Sequence[MessageVector]) -> None:
         """Store vectors, in place of older ones; those of unknown messages are dropped."""
-        statement = self._statements.get(
-            ("save",), functools.partial(_save, self._database.dialect.name)
-        )
+        statement = self._statements.get(_save, self._database.dialect.name)
         writes = [
             (
                 statement,
@@ -74,9 +78,7 @@ class SQLVectors:
         scope = {"of_thread_id": thread_id, "of_resource_id": resource_id}
         values = {name: value for name, value in scope.items() if value is not None}
         sketches = await self._database.fetch(
-            self._statements.get(
-                ("sketches", tuple(values)), functools.partial(_sketches, tuple(values))
-            ),
+            self._statements.get(_sketches, tuple(values)),
             {**values, "of_model": model},
             what="search messages",
         )
@@ -94,16 +96,10 @@ class SQLVectors:
         resource_id: str | None = None,
     ) -> None:
         """Forget vectors. Those of messages that are deleted go by themselves."""
-        wanted = [("id", name) for name in message_ids]
-        scope = (("thread_id", thread_id), ("resource_id", resource_id))
-        wanted += [(column, value) for column, value in scope if value is not None]
-        writes = [
-            (
-                self._statements.get(("delete", column), functools.partial(_delete, column)),
-                {"of": value},
-            )
-            for column, value in wanted
-        ]
+        wanted = [("of_id", one) for one in message_ids]
+        scope = (("of_thread_id", thread_id), ("of_resource_id", resource_id))
+        wanted += [(name, value) for name, value in scope if value is not None]
+        writes = [(self._statements.get(_delete, name), {name: value}) for name, value in wanted]
         if writes:
             await self._database.change_all(writes, what="delete vectors")
 
@@ -113,9 +109,7 @@ class SQLVectors:
         found: list[tuple[str, Any]] = []
         for chunk in in_chunks(message_ids):
             count, values = padded("id", chunk)
-            statement = self._statements.get(
-                (column, count), functools.partial(_of_messages, column, count)
-            )
+            statement = self._statements.get(_of_messages, column, count)
             rows = await self._database.fetch(
                 statement, {**values, "of_model": model}, what="read vectors"
             )
@@ -124,37 +118,31 @@ class SQLVectors:
 
 
 def _save(dialect: str) -> Insert:
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     given = ("model", "digest", "sketch", "vector")
     values = [named(f"new_{name}", _columns[name]).label(name) for name in given]
     # From the message itself: where it has been deleted meanwhile, there is nothing to store.
-    found = select(messages.c.message_key, *values).where(
-        messages.c.id == named("of_id", messages.c.id)
-    )
-    statement = insert(message_vectors).from_select(["message_key", *given], found)
+    found = select(messages.c.message_key, *values).where(*equal(messages, "of_id"))
+    statement = insert_into(message_vectors, dialect).from_select(["message_key", *given], found)
     return statement.on_conflict_do_update(
         index_elements=["message_key", "model"],
         set_={name: statement.excluded[name] for name in given if name != "model"},
     )
 
 
-def _delete(column: str) -> Delete:
-    of = messages.c[column]
-    keys = select(messages.c.message_key).where(of == named("of", of))
+def _delete(name: str) -> Delete:
+    keys = select(messages.c.message_key).where(*equal(messages, name))
     return delete(message_vectors).where(_columns.message_key.in_(keys))
 
 
 def _sketches(names: Iterable[str]) -> Select[str, Any]:
-    columns = [(name, messages.c[name.removeprefix("of_")]) for name in names]
-    scope: list[ColumnElement[bool]] = [column == named(name, column) for name, column in columns]
     return select(messages.c.id, _columns.sketch).where(
-        _OF_MESSAGE, _columns.model == named("of_model", _columns.model), *scope
+        _OF_MESSAGE, *equal(message_vectors, "of_model"), *equal(messages, *names)
     )
 
 
 def _of_messages(column: str, count: int) -> Select[str, Any]:
     return select(messages.c.id, _columns[column]).where(
         _OF_MESSAGE,
-        _columns.model == named("of_model", _columns.model),
+        *equal(message_vectors, "of_model"),
         messages.c.id.in_(matches("id", messages.c.id, count)),
     )

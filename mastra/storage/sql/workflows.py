@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,8 +14,8 @@ from mastra.storage.sql.database import Database, Row
 from mastra.storage.sql.flow import SQLFlow
 from mastra.storage.sql.journal import delete_journal_keys, load_journal
 from mastra.storage.sql.leases import SQLDrivers
-from mastra.storage.sql.statements import StatementCache, in_chunks, padded
-from mastra.storage.sql.tables import HEAD_COLUMNS, JSON_COLUMNS
+from mastra.storage.sql.statements import StatementCache, in_chunks, insert_new, padded
+from mastra.storage.sql.tables import HEAD_COLUMNS, JSON_COLUMNS, runs
 
 __all__ = ["SQLWorkflowStore"]
 
@@ -75,7 +74,7 @@ class SQLWorkflowStore:
         values["new_created_at"] = head.created_at or now
         values["new_updated_at"] = head.updated_at or now
         statement = self._statements.get(
-            ("insert",), functools.partial(build.insert_run, self._dialect)
+            insert_new, runs, HEAD_COLUMNS, ("workflow_id", "run_id"), self._dialect
         )
         what = f"store {_name(head.workflow_id, head.run_id)}"
         return await self._database.change(statement, values, what=what) == 1
@@ -83,7 +82,7 @@ class SQLWorkflowStore:
     async def get_run(self, workflow_id: str, run_id: str) -> RunHead | None:
         """Return a run's head."""
         found = await self._database.fetch(
-            self._statements.get(("select",), build.select_run),
+            self._statements.get(build.select_run),
             _run(workflow_id, run_id),
             what=f"read {_name(workflow_id, run_id)}",
             is_point=True,
@@ -110,10 +109,7 @@ class SQLWorkflowStore:
         is_now = "updated_at" not in changes
         expected = {"owner": expected_owner, "updated_at": expected_updated_at}
         held = tuple(name for name, value in expected.items() if value is not None)
-        statement = self._statements.get(
-            ("update", names, count, held, is_now),
-            functools.partial(build.update_run, names, count, held, is_now=is_now),
-        )
+        statement = self._statements.get(build.update_run, names, count, held, is_now=is_now)
         values |= _run(workflow_id, run_id)
         values |= {f"expected_{name}": expected[name] for name in held}
         what = f"update {_name(workflow_id, run_id)}"
@@ -124,9 +120,7 @@ class SQLWorkflowStore:
     ) -> bool:
         """Add an answer behind those that are kept, in one statement."""
         count, values = padded("status", list(expected_status))
-        statement = self._statements.get(
-            ("answer", count), functools.partial(build.keep_answer, count)
-        )
+        statement = self._statements.get(build.keep_answer, count)
         values |= _run(workflow_id, run_id)
         values |= _encode({"answers": [answer]}, run_id)
         what = f"keep an answer to {_name(workflow_id, run_id)}"
@@ -150,7 +144,7 @@ class SQLWorkflowStore:
     async def load_rows(self, workflow_id: str, run_id: str, after: int = -1) -> list[StoredRow]:
         """Return a run's journal from a position on, in order."""
         found = await self._database.fetch(
-            self._statements.get(("load",), functools.partial(load_journal, self._dialect)),
+            self._statements.get(load_journal, self._dialect),
             {**_run(workflow_id, run_id), "after": after},
             what=f"read the journal of {_name(workflow_id, run_id)}",
         )
@@ -164,10 +158,7 @@ class SQLWorkflowStore:
         """Remove the rows of some operations, all or none."""
         deletions = [
             (
-                self._statements.get(
-                    ("delete rows", count),
-                    functools.partial(delete_journal_keys, self._dialect, count),
-                ),
+                self._statements.get(delete_journal_keys, self._dialect, count),
                 values | _run(workflow_id, run_id),
             )
             for count, values in (padded("key", chunk) for chunk in in_chunks(list(keys)))
@@ -201,13 +192,8 @@ class SQLWorkflowStore:
             filters += (("status", count),)
             values |= statuses
         has_limit = limit is not None
-        page = self._statements.get(
-            ("list", filters, has_limit),
-            functools.partial(build.list_runs, filters, has_limit=has_limit),
-        )
-        total = self._statements.get(
-            ("count", filters), functools.partial(build.count_runs, filters)
-        )
+        page = self._statements.get(build.list_runs, filters, has_limit=has_limit)
+        total = self._statements.get(build.count_runs, filters)
         [[count]] = await self._database.fetch(total, values, what="count runs")
         found = await self._database.fetch(
             page, {**values, "limit": limit, "offset": offset}, what="list runs"
@@ -216,7 +202,7 @@ class SQLWorkflowStore:
 
     async def delete_run(self, workflow_id: str, run_id: str) -> bool:
         """Remove a run with its journal."""
-        statement = self._statements.get(("delete",), build.delete_run)
+        statement = self._statements.get(build.delete_run)
         what = f"delete {_name(workflow_id, run_id)}"
         values = _run(workflow_id, run_id)
         return await self._database.change_all([(statement, values)], what=what) == [1]
@@ -231,9 +217,7 @@ class SQLWorkflowStore:
         if workflow_id is not None:
             filters += (("of_workflow_id", 1),)
             values["of_workflow_id"] = workflow_id
-        statement = self._statements.get(
-            ("delete old", filters), functools.partial(build.delete_old_runs, filters)
-        )
+        statement = self._statements.get(build.delete_old_runs, filters)
         total = 0
         while True:
             [deleted] = await self._database.change_all(
@@ -253,12 +237,8 @@ class SQLWorkflowStore:
     ) -> bool:
         """Make a claim the one under which a run is driven, in one statement."""
         count, values = padded("owner", list(dead_owners))
-        statement = self._statements.get(
-            ("claim", count),
-            functools.partial(
-                build.claim_run, self._dialect, count, is_shared=self._database.is_shared
-            ),
-        )
+        is_shared = self._database.is_shared
+        statement = self._statements.get(build.claim_run, self._dialect, count, is_shared=is_shared)
         values |= _run(workflow_id, run_id)
         values |= {"new_owner": owner, "new_lease_until": 0}
         what = f"claim {_name(workflow_id, run_id)}"
@@ -270,10 +250,7 @@ class SQLWorkflowStore:
         """Return runs that are under way and that nobody drives, the oldest first."""
         count, values = padded("workflow_id", list(workflow_ids))
         dead_count, dead = padded("owner", list(dead_drivers))
-        statement = self._statements.get(
-            ("unled", count, dead_count),
-            functools.partial(build.list_unled, self._dialect, count, dead_count),
-        )
+        statement = self._statements.get(build.list_unled, self._dialect, count, dead_count)
         values |= dead
         values |= {"limit": limit, "status_0": "running", "status_1": "waiting"}
         values["waiting_status"] = "suspended"
