@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Table, Text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from mastra.storage.sql.migrations.made import created
 
 __all__ = ["observability_tables"]
 
@@ -68,7 +69,4 @@ def observability_tables(dialect: Dialect) -> list[str]:
         Index("mastra_logs_time", logs.c.time_ms),
         Index("mastra_logs_run", logs.c.run_id),
     ]
-    return [
-        *(str(CreateTable(table).compile(dialect=dialect)) for table in (traces, spans, logs)),
-        *(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes),
-    ]
+    return created(dialect, [traces, spans, logs], indexes)

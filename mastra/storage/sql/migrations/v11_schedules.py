@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Identity,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from mastra.storage.sql.migrations.made import created, row_key
 
 __all__ = ["schedule_tables"]
 
@@ -25,7 +16,7 @@ def schedule_tables(dialect: Dialect) -> list[str]:
     schedules = Table(
         "mastra_schedules",
         metadata,
-        _key("schedule_key"),
+        row_key("schedule_key"),
         Column("id", Text, nullable=False),
         Column("target", Text, nullable=False),
         Column("cron", Text, nullable=False),
@@ -45,7 +36,7 @@ def schedule_tables(dialect: Dialect) -> list[str]:
     fires = Table(
         "mastra_schedule_triggers",
         metadata,
-        _key("trigger_key"),
+        row_key("trigger_key"),
         Column("id", Text, nullable=False),
         Column("schedule_id", Text, nullable=False),
         Column("run_id", Text),
@@ -62,12 +53,4 @@ def schedule_tables(dialect: Dialect) -> list[str]:
         Index("mastra_schedule_triggers_of", fires.c.schedule_id, fires.c.actual_at),
         Index("mastra_schedule_triggers_age", fires.c.actual_at),
     ]
-    return [
-        *(str(CreateTable(table).compile(dialect=dialect)) for table in (schedules, fires)),
-        *(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes),
-    ]
-
-
-def _key(name: str) -> Column[int]:
-    kind = BigInteger().with_variant(Integer, "sqlite")
-    return Column(name, kind, Identity(), primary_key=True)
+    return created(dialect, [schedules, fires], indexes)

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Identity,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from mastra.storage.sql.migrations.made import created, row_key
 
 __all__ = ["flow_tables"]
 
@@ -22,11 +13,10 @@ __all__ = ["flow_tables"]
 def flow_tables(dialect: Dialect) -> list[str]:
     """Return the statements that make the tables of tickets, and of marks and versions of doors."""
     metadata = MetaData()
-    kind = BigInteger().with_variant(Integer, "sqlite")
     tickets = Table(
         "mastra_flow_tickets",
         metadata,
-        Column("ticket_key", kind, Identity(), primary_key=True),
+        row_key("ticket_key"),
         Column("workflow_id", Text, nullable=False),
         Column("run_id", Text, nullable=False),
         Column("door", Text, nullable=False),
@@ -56,7 +46,4 @@ def flow_tables(dialect: Dialect) -> list[str]:
         Index("mastra_flow_tickets_door", tickets.c.door, tickets.c.state, tickets.c.rank),
         Index("mastra_flow_tickets_owner", tickets.c.owner),
     ]
-    return [
-        *(str(CreateTable(table).compile(dialect=dialect)) for table in (tickets, marks)),
-        *(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes),
-    ]
+    return created(dialect, [tickets, marks], indexes)

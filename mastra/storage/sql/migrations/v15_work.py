@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, MetaData, Table, Text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from mastra.storage.sql.migrations.made import created
 
 __all__ = ["work_table"]
 
@@ -19,8 +20,4 @@ def work_table(dialect: Dialect) -> list[str]:
         Column("part", Text, primary_key=True),
         Column("owner", Text, nullable=False),
     )
-    index = Index("mastra_run_work_owner", work.c.owner)
-    return [
-        str(CreateTable(work).compile(dialect=dialect)),
-        str(CreateIndex(index).compile(dialect=dialect)),
-    ]
+    return created(dialect, [work], [Index("mastra_run_work_owner", work.c.owner)])

@@ -15,7 +15,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from mastra.storage.sql.migrations.made import created, row_key
 
 __all__ = ["workflow_tables"]
 
@@ -37,11 +38,7 @@ def workflow_tables(dialect: Dialect) -> list[str]:
     else:
         journal, extra = _journal_of_postgres(metadata), []
     indexes = sorted(runs.indexes, key=lambda index: str(index.name))
-    return [
-        *(str(CreateTable(table).compile(dialect=dialect)) for table in (runs, journal)),
-        *(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes),
-        *extra,
-    ]
+    return [*created(dialect, [runs, journal], indexes), *extra]
 
 
 def _runs(metadata: MetaData) -> Table:
@@ -50,9 +47,7 @@ def _runs(metadata: MetaData) -> Table:
     runs = Table(
         "mastra_workflow_runs",
         metadata,
-        Column(
-            "run_key", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True
-        ),
+        row_key("run_key"),
         Column("workflow_id", Text, nullable=False),
         Column("run_id", Text, nullable=False),
         Column("status", Text, nullable=False),

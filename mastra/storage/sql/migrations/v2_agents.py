@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Identity,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from mastra.storage.sql.migrations.made import created, row_key
 
 __all__ = ["agent_tables"]
 
@@ -25,9 +15,7 @@ def agent_tables(dialect: Dialect) -> list[str]:
     table = Table(
         "mastra_agent_runs",
         MetaData(),
-        Column(
-            "run_key", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True
-        ),
+        row_key("run_key"),
         Column("run_id", Text, nullable=False),
         Column("agent_id", Text, nullable=False),
         Column("saved_at", BigInteger, nullable=False),
@@ -36,4 +24,4 @@ def agent_tables(dialect: Dialect) -> list[str]:
         UniqueConstraint("run_id"),
     )
     index = Index("mastra_agent_runs_agent", table.c.agent_id, table.c.saved_at)
-    return [str(item.compile(dialect=dialect)) for item in (CreateTable(table), CreateIndex(index))]
+    return created(dialect, [table], [index])

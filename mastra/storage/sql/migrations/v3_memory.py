@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Identity,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from mastra.storage.sql.migrations.made import created, row_key
 
 __all__ = ["memory_tables"]
 
@@ -22,11 +13,10 @@ __all__ = ["memory_tables"]
 def memory_tables(dialect: Dialect) -> list[str]:
     """Return the statements that make the tables of threads, messages and resources."""
     metadata = MetaData()
-    key = BigInteger().with_variant(Integer, "sqlite")
     threads = Table(
         "mastra_threads",
         metadata,
-        Column("thread_key", key, Identity(), primary_key=True),
+        row_key("thread_key"),
         Column("id", Text, nullable=False),
         Column("resource_id", Text, nullable=False),
         Column("title", Text, nullable=False),
@@ -38,7 +28,7 @@ def memory_tables(dialect: Dialect) -> list[str]:
     messages = Table(
         "mastra_messages",
         metadata,
-        Column("message_key", key, Identity(), primary_key=True),
+        row_key("message_key"),
         Column("id", Text, nullable=False),
         Column("thread_id", Text, nullable=False),
         Column("resource_id", Text, nullable=False),
@@ -62,8 +52,4 @@ def memory_tables(dialect: Dialect) -> list[str]:
         Index("mastra_messages_thread", messages.c.thread_id, messages.c.created_at),
         Index("mastra_messages_resource", messages.c.resource_id, messages.c.created_at),
     ]
-    tables = [CreateTable(table) for table in (threads, messages, resources)]
-    return [
-        *(str(table.compile(dialect=dialect)) for table in tables),
-        *(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes),
-    ]
+    return created(dialect, [threads, messages, resources], indexes)

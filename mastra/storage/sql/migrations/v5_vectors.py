@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateTable
+
+from mastra.storage.sql.migrations.made import created
 
 __all__ = ["vector_tables"]
 
@@ -38,5 +39,5 @@ def vector_tables(dialect: Dialect) -> list[str]:
         Column("sketch", LargeBinary, nullable=False),
         Column("vector", LargeBinary, nullable=False),
     )
-    made = str(CreateTable(vectors).compile(dialect=dialect))
-    return [made, _CASCADE_IN_SQLITE] if is_sqlite else [made]
+    made = created(dialect, [vectors])
+    return [*made, _CASCADE_IN_SQLITE] if is_sqlite else made

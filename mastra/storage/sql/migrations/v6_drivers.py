@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateTable
+
+from mastra.storage.sql.migrations.made import created
 
 __all__ = ["driver_tables"]
 
@@ -22,10 +23,7 @@ def driver_tables(dialect: Dialect) -> list[str]:
         Column("about", Text, nullable=False),
         Column("lease_until", BigInteger, nullable=False),
     )
-    statements = [
-        str(CreateTable(drivers).compile(dialect=dialect)),
-        "DROP INDEX mastra_workflow_runs_owner",
-    ]
+    statements = [*created(dialect, [drivers]), "DROP INDEX mastra_workflow_runs_owner"]
     if dialect.name == "sqlite":
         statements.append(
             "CREATE INDEX mastra_workflow_runs_driver ON mastra_workflow_runs (run_key, owner) "

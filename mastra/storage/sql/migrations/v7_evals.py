@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Identity,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+
+from mastra.storage.sql.migrations.made import created, row_key
 
 __all__ = ["eval_tables"]
 
@@ -24,12 +15,7 @@ def eval_tables(dialect: Dialect) -> list[str]:
     evals = Table(
         "mastra_evals",
         MetaData(),
-        Column(
-            "record_key",
-            BigInteger().with_variant(Integer, "sqlite"),
-            Identity(),
-            primary_key=True,
-        ),
+        row_key("record_key"),
         Column("name", Text, nullable=False),
         Column("kind", Text, nullable=False),
         Column("parent_id", Text),
@@ -48,7 +34,4 @@ def eval_tables(dialect: Dialect) -> list[str]:
         Index(f"mastra_evals_{name}", evals.c.kind, evals.c[name], evals.c.record_key)
         for name in ("parent_id", "subject", "run_id", "trace_id", "resource_id")
     ]
-    return [
-        str(CreateTable(evals).compile(dialect=dialect)),
-        *(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes),
-    ]
+    return created(dialect, [evals], indexes)
