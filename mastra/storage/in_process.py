@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import fields
+from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -50,16 +51,13 @@ class InMemoryWorkflowStore:
         self._clock = clock
         self._runs: OrderedDict[tuple[str, str], _Run] = OrderedDict()
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._flow: FlowStore | None = None
 
-    @property
+    @cached_property
     def flow(self) -> FlowStore:
         """Which runs wait to begin."""
-        if self._flow is None:
-            from mastra.storage.flow import InMemoryFlow  # noqa: PLC0415 - few need it
+        from mastra.storage.flow import InMemoryFlow  # noqa: PLC0415 - few need it
 
-            self._flow = InMemoryFlow()
-        return self._flow
+        return InMemoryFlow()
 
     def _now(self) -> int:
         return now_ms() if self._clock is None else int(self._clock.now() * 1000)
@@ -280,48 +278,36 @@ class InMemoryStorage:
         given = {"max_ended_runs": max_ended_runs, "clock": clock}
         check_given("InMemoryStorage", given, {"max_ended_runs": COUNT, "clock": TIME})
         self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
-        self._memory: MemoryStore | None = None
-        self._evals: EvalStore | None = None
-        self._observability: ObservabilityStore | None = None
-        self._schedules: ScheduleStore | None = None
 
     # Loaded when they are used: a program of workflows alone starts faster without them.
 
-    @property
+    @cached_property
     def memory(self) -> MemoryStore:
         """Threads, messages and resources."""
-        if self._memory is None:
-            from mastra.storage.conversations import InMemoryMemoryStore  # noqa: PLC0415
+        from mastra.storage.conversations import InMemoryMemoryStore  # noqa: PLC0415
 
-            self._memory = InMemoryMemoryStore()
-        return self._memory
+        return InMemoryMemoryStore()
 
-    @property
+    @cached_property
     def evals(self) -> EvalStore:
         """Scores, datasets, experiments and feedback."""
-        if self._evals is None:
-            from mastra.storage.evals import InMemoryEvals  # noqa: PLC0415
+        from mastra.storage.evals import InMemoryEvals  # noqa: PLC0415
 
-            self._evals = InMemoryEvals()
-        return self._evals
+        return InMemoryEvals()
 
-    @property
+    @cached_property
     def observability(self) -> ObservabilityStore:
         """Traces and logs."""
-        if self._observability is None:
-            from mastra.storage.observability import InMemoryObservability  # noqa: PLC0415
+        from mastra.storage.observability import InMemoryObservability  # noqa: PLC0415
 
-            self._observability = InMemoryObservability()
-        return self._observability
+        return InMemoryObservability()
 
-    @property
+    @cached_property
     def schedules(self) -> ScheduleStore:
         """What is started again and again, and when it was."""
-        if self._schedules is None:
-            from mastra.storage.schedules import InMemorySchedules  # noqa: PLC0415
+        from mastra.storage.schedules import InMemorySchedules  # noqa: PLC0415
 
-            self._schedules = InMemorySchedules()
-        return self._schedules
+        return InMemorySchedules()
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""
