@@ -26,8 +26,8 @@ from mastra.server.eval_payloads import (
     given,
 )
 from mastra.server.handling import add
+from mastra.server.paging import Page, PerPage, paged, window
 from mastra.server.payloads import Identifier
-from mastra.server.routes.scores import Page, PerPage, paged
 from mastra.storage.evals import EvalRecord
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "datasets_of",
     "in_order",
     "item_of",
-    "window",
 ]
 
 DatasetId = Annotated[Identifier, Path(alias="datasetId")]
@@ -99,11 +98,6 @@ def in_order(request: Request, rows: Sequence[dict[str, Json]]) -> list[dict[str
         return found
     found.sort(key=lambda row: str(row.get(field) or ""), reverse=direction == "DESC")
     return found
-
-
-def window(rows: Sequence[Json], page: int, per_page: int) -> list[Json]:
-    """Return one page of rows."""
-    return list(rows[page * per_page : (page + 1) * per_page])
 
 
 def dataset_wire(record: EvalRecord) -> dict[str, Json]:

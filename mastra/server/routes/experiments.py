@@ -17,15 +17,11 @@ from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
-from mastra.server.eval_payloads import (
-    ExperimentBody,
-    ExperimentChangesBody,
-    given,
-)
+from mastra.server.eval_payloads import ExperimentBody, ExperimentChangesBody, given
 from mastra.server.handling import add
+from mastra.server.paging import Page, PerPage, paged, window
 from mastra.server.payloads import Identifier
-from mastra.server.routes.datasets import DatasetId, dataset_of, datasets_of, in_order, window
-from mastra.server.routes.scores import Page, PerPage, paged
+from mastra.server.routes.datasets import DatasetId, dataset_of, datasets_of, in_order
 from mastra.storage.evals import EvalFilter, EvalRecord
 
 __all__ = [

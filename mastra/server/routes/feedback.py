@@ -15,8 +15,9 @@ from mastra.server.context import ServerDep, caller_of
 from mastra.server.errors import Refusal
 from mastra.server.eval_payloads import FeedbackBody, FeedbackIdsBody, ReviewStatusBody, given
 from mastra.server.handling import add
+from mastra.server.paging import Page, PerPage, paged
 from mastra.server.payloads import Identifier
-from mastra.server.routes.scores import Page, PerPage, delete_own, paged, save_own
+from mastra.server.routes.scores import delete_own, save_own
 from mastra.storage.evals import EvalFilter, EvalRecord, FieldCondition
 
 __all__ = ["add_feedback_routes", "feedback_to_wire"]

@@ -16,6 +16,7 @@ from mastra.server.context import Server, ServerDep, load_strict
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
 from mastra.server.observed import has_kept, kept_in
+from mastra.server.paging import Page, PerPage
 from mastra.server.payloads import LogLevel, LogQuery
 from mastra.server.routes.metrics import time_of
 from mastra.storage.observability import LogFilter, LogPage
@@ -124,8 +125,8 @@ def _between(request: Request) -> tuple[float | None, float | None]:
 async def list_logs(
     server: ServerDep,
     request: Request,
-    page: Annotated[int, Query(ge=0, le=10**6)] = 0,
-    per_page: Annotated[int, Query(alias="perPage", ge=1, le=1000)] = 10,
+    page: Page = 0,
+    per_page: PerPage = 10,
     level: Annotated[list[LogLevel] | None, Query()] = None,
     direction: Annotated[str, Query(pattern="^(ASC|DESC)$")] = "DESC",
 ) -> dict[str, Json]:

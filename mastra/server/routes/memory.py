@@ -11,7 +11,6 @@ from starlette.requests import Request
 
 from mastra.agents.context import AgentContext, resolve_dynamic
 from mastra.clock import iso_from_ms, now_ms
-from mastra.errors import NotFoundError
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.memory import Memory
@@ -20,6 +19,7 @@ from mastra.server.caller_messages import plain_messages, refuse_instructions
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
+from mastra.server.paging import Page, PerPage, paged
 from mastra.server.payloads import (
     DeleteMessagesBody,
     Identifier,
@@ -35,18 +35,13 @@ __all__ = ["add_memory_routes"]
 AgentQuery = Annotated[Identifier | None, Query(alias="agentId")]
 ResourceQuery = Annotated[Identifier | None, Query(alias="resourceId")]
 ThreadId = Annotated[Identifier, Path(alias="threadId")]
-Page = Annotated[int, Query(ge=0, le=10**6)]
-PerPage = Annotated[int, Query(alias="perPage", ge=1, le=1000)]
 
 
 async def _memory_of(server: Server, request: Request, agent_id: str | None) -> Memory | None:
     """Return the memory of an agent, or without an agent that of the application's storage."""
     if agent_id is None:
         return Memory().bound_to(server.mastra)
-    try:
-        agent = server.mastra.get_agent_by_id(agent_id)
-    except NotFoundError:
-        raise Refusal(404, f"Agent with id {agent_id} not found") from None
+    agent = server.agent(agent_id)
     context = AgentContext(server.query_context(request), server.mastra, agent.id)
     found = await resolve_dynamic(agent.spec.memory, context)
     return found.bound_to(server.mastra) if isinstance(found, Memory) else None
@@ -125,15 +120,12 @@ async def list_threads(
     """List threads, the latest first."""
     memory = await _memory_of(server, request, agent_id)
     if memory is None:
-        return {"threads": [], "total": 0, "page": page, "perPage": per_page, "hasMore": False}
+        return {"threads": [], **paged(0, page, per_page)}
     owner = server.owner(request, resource_id)
     found = await memory.list_threads(resource_id=owner, page=page, per_page=per_page)
     return {
         "threads": [_thread_wire(thread) for thread in found.threads],
-        "total": found.total,
-        "page": page,
-        "perPage": per_page,
-        "hasMore": (page + 1) * per_page < found.total,
+        **paged(found.total, page, per_page),
     }
 
 
@@ -225,10 +217,7 @@ async def list_messages(
     )
     return {
         "messages": [_message_wire(message) for message in found.messages],
-        "total": found.total,
-        "page": page,
-        "perPage": per_page,
-        "hasMore": (page + 1) * per_page < found.total,
+        **paged(found.total, page, per_page),
         "uiMessages": None,
     }
 

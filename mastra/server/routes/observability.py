@@ -20,6 +20,7 @@ from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
 from mastra.server.observed import kept_in, trace_of
+from mastra.server.paging import Page, PerPage, paged
 from mastra.server.payloads import TraceFieldsBody, TraceOrder, TraceQueryBody, TraceValuesBody
 from mastra.storage.observability import ObservabilityStore, SpanColumn, SpanFilter, TracePage
 
@@ -135,19 +136,14 @@ async def _listed(server: Server, request: Request, page: int, per_page: int) ->
 
 
 def _pagination(found: TracePage, page: int, per_page: int) -> dict[str, Json]:
-    more = (page + 1) * per_page < found.total
     return {
-        "pagination": {"total": found.total, "page": page, "perPage": per_page, "hasMore": more},
+        "pagination": paged(found.total, page, per_page),
         "deltaCursor": str(found.total),
     }
 
 
-PageNumber = Annotated[int, Query(ge=0, le=10**6)]
-PageSize = Annotated[int, Query(alias="perPage", ge=1, le=1000)]
-
-
 async def list_traces(
-    server: ServerDep, request: Request, page: PageNumber = 0, per_page: PageSize = 10
+    server: ServerDep, request: Request, page: Page = 0, per_page: PerPage = 10
 ) -> dict[str, Json]:
     """List traces by their first span, the latest first."""
     found = await _listed(server, request, page, per_page)
@@ -156,7 +152,7 @@ async def list_traces(
 
 
 async def list_traces_light(
-    server: ServerDep, request: Request, page: PageNumber = 0, per_page: PageSize = 10
+    server: ServerDep, request: Request, page: Page = 0, per_page: PerPage = 10
 ) -> dict[str, Json]:
     """List traces by their first span, without attributes and content."""
     found = await _listed(server, request, page, per_page)

@@ -27,8 +27,9 @@ from mastra.server.eval_payloads import (
     given,
 )
 from mastra.server.handling import add
+from mastra.server.paging import Page, PerPage, paged, window
 from mastra.server.payloads import Identifier
-from mastra.server.routes.datasets import DatasetId, dataset_of, in_order, item_of, window
+from mastra.server.routes.datasets import DatasetId, dataset_of, in_order, item_of
 from mastra.server.routes.experiments import (
     ExperimentId,
     changed,
@@ -38,7 +39,6 @@ from mastra.server.routes.experiments import (
     results_of,
     runner_of,
 )
-from mastra.server.routes.scores import Page, PerPage, paged
 from mastra.storage.evals import EvalFilter, EvalRecord
 
 __all__ = ["add_result_routes"]

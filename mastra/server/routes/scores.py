@@ -22,29 +22,19 @@ from mastra.server.context import Server, ServerDep
 from mastra.server.eval_payloads import ScoreBody, ScoreIdsBody, SignalScoreBody, given
 from mastra.server.handling import add
 from mastra.server.observed import trace_of
+from mastra.server.paging import Page, PerPage, paged
 from mastra.server.payloads import Identifier
 from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord, FieldCondition
 
 __all__ = [
-    "Page",
-    "PerPage",
     "add_score_routes",
     "delete_own",
-    "paged",
     "save_own",
     "score_to_signal",
     "signal_conditions",
 ]
 
-Page = Annotated[int, Query(ge=0, le=10**6)]
-PerPage = Annotated[int, Query(alias="perPage", ge=1, le=1000)]
 ScorerId = Annotated[Identifier, Path(alias="scorerId")]
-
-
-def paged(total: int, page: int, per_page: int) -> dict[str, Json]:
-    """Return what a list says of its pages."""
-    more = (page + 1) * per_page < total
-    return {"total": total, "page": page, "perPage": per_page, "hasMore": more}
 
 
 async def save_own(server: Server, request: Request, record: EvalRecord) -> None:
@@ -263,8 +253,6 @@ def _record(server: Server, request: Request, data: dict[str, Any], name: str) -
 # -- as signals of traces ----------------------------------------------------------------------
 
 _FILTERS = ("traceId", "spanId", "scorerId", "runId", "threadId", "entityType", "experimentId")
-
-
 _PLAIN = ("traceId", "spanId", "scorerId", "runId", "threadId", "resourceId", "entityId", "reason")
 """What a signal has as it is stored."""
 
