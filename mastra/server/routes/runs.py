@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Depends, Query
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from mastra.jsonable import Json
+from mastra.request_context import RequestContext
 from mastra.server.context import RunId, Server, ServerDep, WorkflowId
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
@@ -23,9 +24,7 @@ from mastra.server.payloads import (
     TimeTravelBody,
 )
 from mastra.server.streaming import last_event_id, run_response
-from mastra.workflows.results import WorkflowResult
 from mastra.workflows.run import Run
-from mastra.workflows.workflow import Workflow
 
 __all__ = ["add_run_routes", "starting"]
 
@@ -94,7 +93,7 @@ async def start_async(
     """Start a run and answer with its result."""
     async with starting(server, request, workflow_id, run_id, body) as (run, options):
         await run.start_async(**options)
-    return _result_wire(await run.result())
+    return (await run.result()).to_wire()
 
 
 async def stream(
@@ -117,7 +116,11 @@ async def stream(
 
 
 async def _suspended(
-    server: Server, request: Request, workflow_id: str, run_id: str, body: ResumeBody
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
 ) -> tuple[Run[Any], dict[str, Any]]:
     workflow = server.workflow(workflow_id)
     await server.need_run(request, workflow, run_id)
@@ -132,66 +135,40 @@ async def _suspended(
     }
 
 
-async def resume(
-    server: ServerDep,
-    request: Request,
-    workflow_id: WorkflowId,
-    run_id: RunId,
-    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
-) -> dict[str, Json]:
+Suspended = Annotated[tuple[Run[Any], dict[str, Any]], Depends(_suspended)]
+"""A run that waits, and what to resume it with."""
+
+
+async def resume(suspended: Suspended) -> dict[str, Json]:
     """Resume a run and answer at once."""
-    run, options = await _suspended(server, request, workflow_id, run_id, body)
+    run, options = suspended
     await run.resume_async(**options)
     return {"message": "Workflow run resumed"}
 
 
-async def resume_async(
-    server: ServerDep,
-    request: Request,
-    workflow_id: WorkflowId,
-    run_id: RunId,
-    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
-) -> dict[str, Json]:
+async def resume_async(suspended: Suspended) -> dict[str, Json]:
     """Resume a run and answer with its next result."""
-    run, options = await _suspended(server, request, workflow_id, run_id, body)
-    return _result_wire(await run.resume(**options))
+    run, options = suspended
+    return (await run.resume(**options)).to_wire()
 
 
-async def resume_no_wait(
-    server: ServerDep,
-    request: Request,
-    workflow_id: WorkflowId,
-    run_id: RunId,
-    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
-) -> dict[str, Json]:
+async def resume_no_wait(suspended: Suspended) -> dict[str, Json]:
     """Resume a run and answer with its id at once."""
-    run, options = await _suspended(server, request, workflow_id, run_id, body)
+    run, options = suspended
     return {"runId": await run.resume_async(**options)}
 
 
 async def resume_stream(
-    server: ServerDep,
-    request: Request,
-    workflow_id: WorkflowId,
-    run_id: RunId,
-    body: Annotated[ResumeBody, Body(default_factory=ResumeBody)],
+    server: ServerDep, request: Request, suspended: Suspended
 ) -> StreamingResponse:
     """Resume a run and answer with its events from there on."""
-    run, options = await _suspended(server, request, workflow_id, run_id, body)
+    run, options = suspended
     events = run.resume_stream(**options)
     await events.__aenter__()
     return run_response(server, request, events)
 
 
 # -- look, restart, go back --------------------------------------------------------------------
-
-
-async def _there(
-    server: Server, request: Request, workflow_id: str, run_id: str
-) -> tuple[Workflow[Any, Any, Any], Run[Any], str]:
-    workflow = server.workflow(workflow_id)
-    head = await server.need_run(request, workflow, run_id)
-    return workflow, await workflow.create_run(run_id), head.status
 
 
 async def observe(
@@ -217,35 +194,35 @@ async def observe(
     return run_response(server, request, events)
 
 
-async def restart(
+async def _cut_off(
     server: ServerDep,
     request: Request,
     workflow_id: WorkflowId,
     run_id: RunId,
     body: Annotated[RestartBody, Body(default_factory=RestartBody)],
-) -> dict[str, Json]:
+) -> tuple[Run[Any], bool, RequestContext]:
+    workflow = server.workflow(workflow_id)
+    head = await server.need_run(request, workflow, run_id)
+    context = server.request_context(request, body.request_context)
+    return await workflow.create_run(run_id), head.status in _ENDED, context
+
+
+CutOff = Annotated[tuple[Run[Any], bool, RequestContext], Depends(_cut_off)]
+"""A run to go on with, whether it has ended after all, and the values of the request."""
+
+
+async def restart(cut_off: CutOff) -> dict[str, Json]:
     """Go on with a run that was cut off, and answer at once."""
-    _, run, status = await _there(server, request, workflow_id, run_id)
-    if status not in _ENDED:
-        context = server.request_context(request, body.request_context)
+    run, has_ended, context = cut_off
+    if not has_ended:
         await run.restart_async(request_context=context)
     return {"message": "Workflow run restarted"}
 
 
-async def restart_async(
-    server: ServerDep,
-    request: Request,
-    workflow_id: WorkflowId,
-    run_id: RunId,
-    body: Annotated[RestartBody, Body(default_factory=RestartBody)],
-) -> dict[str, Json]:
+async def restart_async(cut_off: CutOff) -> dict[str, Json]:
     """Go on with a run that was cut off, and answer with its result; of one that ended, that."""
-    _, run, status = await _there(server, request, workflow_id, run_id)
-    if status in _ENDED:
-        result = await run.result()
-    else:
-        context = server.request_context(request, body.request_context)
-        result = await run.restart(request_context=context)
+    run, has_ended, context = cut_off
+    result = await (run.result() if has_ended else run.restart(request_context=context))
     wire = result.to_wire(resume_labels=True)
     # As the original: whoever restarts a run is not who traces it.
     return {key: value for key, value in wire.items() if key not in {"traceId", "spanId"}}
@@ -262,7 +239,15 @@ async def restart_all(
     return {"message": "All active workflow runs restarted"}
 
 
-def _travel(server: Server, request: Request, body: TimeTravelBody) -> dict[str, Any]:
+async def _traveller(
+    server: ServerDep,
+    request: Request,
+    workflow_id: WorkflowId,
+    run_id: RunId,
+    body: TimeTravelBody,
+) -> tuple[Run[Any], dict[str, Any]]:
+    workflow = server.workflow(workflow_id)
+    await server.need_run(request, workflow, run_id)
     options: dict[str, Any] = {
         "step": body.step,
         "resume_data": body.resume_data,
@@ -274,50 +259,34 @@ def _travel(server: Server, request: Request, body: TimeTravelBody) -> dict[str,
     }
     if "input_data" in body.model_fields_set:
         options["input_data"] = body.input_data
-    return options
+    return await workflow.create_run(run_id), options
 
 
-async def time_travel(
-    server: ServerDep,
-    request: Request,
-    workflow_id: WorkflowId,
-    run_id: RunId,
-    body: TimeTravelBody,
-) -> dict[str, Json]:
+Traveller = Annotated[tuple[Run[Any], dict[str, Any]], Depends(_traveller)]
+"""A run, and where in it to go back to with what."""
+
+
+async def time_travel(traveller: Traveller) -> dict[str, Json]:
     """Run again from a step, and answer at once."""
-    _, run, _ = await _there(server, request, workflow_id, run_id)
-    await run.time_travel_stream(**_travel(server, request, body)).__aenter__()
+    run, options = traveller
+    await run.time_travel_stream(**options).__aenter__()
     return {"message": "Workflow run time travel started"}
 
 
-async def time_travel_async(
-    server: ServerDep,
-    request: Request,
-    workflow_id: WorkflowId,
-    run_id: RunId,
-    body: TimeTravelBody,
-) -> dict[str, Json]:
+async def time_travel_async(traveller: Traveller) -> dict[str, Json]:
     """Run again from a step, and answer with the result."""
-    _, run, _ = await _there(server, request, workflow_id, run_id)
-    return _result_wire(await run.time_travel(**_travel(server, request, body)))
+    run, options = traveller
+    return (await run.time_travel(**options)).to_wire()
 
 
 async def time_travel_stream(
-    server: ServerDep,
-    request: Request,
-    workflow_id: WorkflowId,
-    run_id: RunId,
-    body: TimeTravelBody,
+    server: ServerDep, request: Request, traveller: Traveller
 ) -> StreamingResponse:
     """Run again from a step, and answer with the events."""
-    _, run, _ = await _there(server, request, workflow_id, run_id)
-    events = run.time_travel_stream(**_travel(server, request, body))
+    run, options = traveller
+    events = run.time_travel_stream(**options)
     await events.__aenter__()
     return run_response(server, request, events)
-
-
-def _result_wire(result: WorkflowResult[Any]) -> dict[str, Json]:
-    return result.to_wire()
 
 
 def add_run_routes(router: APIRouter) -> None:
