@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 __all__ = [
     "CONTEXT_NAMES",
     "caller_namespace",
+    "camel",
     "hint",
     "missing_attribute",
     "python_name",
@@ -104,6 +105,12 @@ def python_name(name: str, known: Iterable[str]) -> str | None:
         if candidate != name and candidate in names:
             return candidate
     return None
+
+
+def camel(name: str) -> str:
+    """Return a name in snake_case as Mastra's JSON spells it."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 def snake(name: str) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mastra.agents.wire import camel, error_to_wire, plain
+from mastra.agents.wire import error_to_wire, plain
 from mastra.jsonable import Json
+from mastra.names import camel
 
 __all__ = [
     "AgentChunk",

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
 
-from mastra.agents.wire import camel
 from mastra.errors import ConfigError
 from mastra.jsonable import Json
-from mastra.names import hint
+from mastra.names import camel, hint
 
 __all__ = ["LimitsInput", "UsageLimits"]
 

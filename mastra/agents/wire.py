@@ -9,13 +9,7 @@ from mastra.errors import StepError, StorageError
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
 
-__all__ = ["camel", "error_to_wire", "plain"]
-
-
-def camel(name: str) -> str:
-    """Return a snake_case name in camelCase."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
+__all__ = ["error_to_wire", "plain"]
 
 
 def plain(value: Any) -> Json:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mastra.ids import new_id
 from mastra.models.chunks import SourceChunk
+from mastra.names import camel
 
 __all__ = ["Document", "source_of"]
 
@@ -28,9 +29,8 @@ def source_of(note: Mapping[str, Any], documents: Sequence[Document]) -> SourceC
     if url is not None:
         return SourceChunk(new_id(), url, note.get("title"), provider_metadata={"anthropic": own})
     for key, value in note.items():
-        first, *rest = key.split("_")
-        if rest and key not in ("document_index", "document_title", "cited_text"):
-            own[first + "".join(word.title() for word in rest)] = value
+        if "_" in key and key not in ("document_index", "document_title", "cited_text"):
+            own[camel(key)] = value
     if note.get("type") == "search_result_location":
         return _of_search(note, own)
     index = note.get("document_index")

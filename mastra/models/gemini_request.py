@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from mastra.jsonable import Json, dump_wire
-from mastra.models.base import ModelRequest, ProviderTool, ToolChoice, ToolSpec
+from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
 from mastra.models.gemini_messages import contents_of
 from mastra.models.gemini_schema import answer_schema, function_schema
 from mastra.models.openai_request import tool_of
+from mastra.names import camel
 
 __all__ = ["gemini_body"]
 
@@ -119,7 +120,11 @@ def _tools(request: ModelRequest, more: Sequence[Mapping[str, Any]]) -> list[Jso
         more: Further ones, as a body may hold them: Gemini's own, or functions in OpenAI's form.
     """
     functions = [_function(tool) for tool in request.tools]
-    own: list[Json] = [_own_tool(tool) for tool in request.provider_tools if _is_here(tool)]
+    own: list[Json] = [
+        {camel(tool.name): dict(tool.args)}
+        for tool in request.provider_tools
+        if tool.provider in _PROVIDERS
+    ]
     names = {function["name"] for function in functions}
     for entry in more:
         if entry.get("type") != "function":
@@ -138,15 +143,6 @@ def _function(tool: ToolSpec) -> dict[str, Json]:
         "description": tool.description or tool.name,
         "parametersJsonSchema": function_schema(tool.parameters),
     }
-
-
-def _is_here(tool: ProviderTool) -> bool:
-    return tool.provider in _PROVIDERS
-
-
-def _own_tool(tool: ProviderTool) -> Json:
-    first, *rest = tool.name.split("_")
-    return {first + "".join(word.title() for word in rest): dict(tool.args)}
 
 
 def _tool_config(choice: ToolChoice, tools: Sequence[Any]) -> dict[str, Json]:

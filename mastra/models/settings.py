@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from mastra.errors import ConfigError
 from mastra.given import COUNT, FLAG, MAPPING, TEXT, TEXTS, Form, check_given, either
-from mastra.names import hint
+from mastra.names import camel, hint
 
 __all__ = ["ModelSettings", "SettingsInput", "TimeoutInput", "Timeouts"]
 
@@ -112,14 +112,9 @@ NO_SETTINGS = ModelSettings()
 """Everything is left to the provider."""
 
 
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
-
-
 _NAMES: dict[str, str] = {
     **{field.name: field.name for field in fields(ModelSettings)},
-    **{_camel(field.name): field.name for field in fields(ModelSettings)},
+    **{camel(field.name): field.name for field in fields(ModelSettings)},
     "max_tokens": "max_output_tokens",
     "maxTokens": "max_output_tokens",
     "stop_sequences": "stop",

@@ -14,12 +14,12 @@ from mastra.errors import ConfigError, IdTakenError, NotFoundError
 from mastra.given import AGE, ID, MAPPING, TEXT, Form, check_given, check_listing, one_of
 from mastra.ids import new_id
 from mastra.jsonable import Json
-from mastra.names import hint, python_names
+from mastra.names import camel, hint, python_names
 from mastra.schedules.declared import sync_declared
 from mastra.schedules.firing import Firing, Registered, run_id_of
 from mastra.schedules.settings import SchedulerConfig
 from mastra.schedules.ticker import Ticker
-from mastra.schedules.views import OF_AGENTS, OF_WORKFLOWS, Schedule, ScheduleTrigger, camel
+from mastra.schedules.views import OF_AGENTS, OF_WORKFLOWS, Schedule, ScheduleTrigger
 from mastra.schema import ANY
 from mastra.services import surroundings
 from mastra.storage.schedules import (

@@ -6,22 +6,17 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
 from mastra.jsonable import Json
+from mastra.names import camel
 from mastra.storage.schedules import ScheduleRecord, ScheduleStatus, TriggerRecord
 from mastra.workflows.schedule import CatchUp
 
-__all__ = ["OF_AGENTS", "OF_WORKFLOWS", "Schedule", "ScheduleTrigger", "camel"]
+__all__ = ["OF_AGENTS", "OF_WORKFLOWS", "Schedule", "ScheduleTrigger"]
 
 OF_WORKFLOWS: Final = ("input_data", "initial_state", "request_context")
 """What only a workflow's schedule has."""
 OF_AGENTS: Final = ("prompt", "name", "thread_id", "provider_options")
 """What only an agent's has."""
 _IN_DATA: Final = (*OF_WORKFLOWS, *OF_AGENTS, "metadata", "catch_up")
-
-
-def camel(name: str) -> str:
-    """Return a name as it is on the wire and in storage."""
-    first, *rest = name.split("_")
-    return first + "".join(map(str.capitalize, rest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

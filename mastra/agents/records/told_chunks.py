@@ -39,9 +39,9 @@ from mastra.agents.records.ledger import Ledger, added_messages
 from mastra.agents.records.leg import RecordedLeg
 from mastra.agents.records.step_records import step_from_record
 from mastra.agents.results import FinishPayload, StepOutcome, step_payload
-from mastra.agents.wire import camel
 from mastra.ids import stable_id
 from mastra.jsonable import Json, to_jsonable
+from mastra.names import camel
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord
 from mastra.workflows.written import Unpack, Written
