@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from urllib.parse import urlsplit
 
 from mastra.errors import ConfigError
@@ -33,12 +32,7 @@ class RequestBlock:
     def __enter__(self) -> RequestBlock:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.lift()
 
 

@@ -16,7 +16,6 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
 from mastra.clock import sleep
@@ -184,25 +183,15 @@ class ScriptedModel:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    async def __aexit__(self, kind: object, *exc: object) -> None:
+        if kind is None:
             self.assert_done()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: object, *exc: object) -> None:
+        if kind is None:
             self.assert_done()
 
 
