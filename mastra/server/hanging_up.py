@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.types import Receive
 
+from mastra.agents.agent_stream import AgentStream
 from mastra.server.errors import Refusal
 
-__all__ = ["gone", "unless_gone"]
+__all__ = ["begin_answer", "gone", "unless_gone"]
 
 T = TypeVar("T")
 
@@ -39,6 +40,24 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     if not is_done:
         raise Refusal(499, "The client has gone.")
     return task.result()
+
+
+async def begin_answer(request: Request, answer: AgentStream[Any]) -> None:
+    """Begin an agent's answer, so that what is wrong with the call is told by a status.
+
+    Raises:
+        MastraError: The call is wrong, and the answer closed.
+        Refusal: The client has gone.
+    """
+
+    async def begin() -> None:
+        await answer
+
+    try:
+        await unless_gone(request, begin())
+    except BaseException:
+        await answer.aclose()
+        raise
 
 
 async def gone(receive: Receive) -> None:

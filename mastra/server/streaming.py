@@ -30,6 +30,7 @@ from mastra.workflows.run import Run
 from mastra.workflows.run_stream import RunStream
 
 __all__ = [
+    "EVENT_STREAM",
     "OPENED",
     "EventStreamResponse",
     "agent_response",
@@ -38,11 +39,12 @@ __all__ = [
     "wants_events",
 ]
 
-_SSE = {
+EVENT_STREAM = {
     "content-type": "text/event-stream",
     "cache-control": "no-cache",
     "x-accel-buffering": "no",
 }
+"""What server-sent events say of themselves."""
 _RECORDS = {"content-type": "text/plain"}
 _DONE = b"data: [DONE]\n\n"
 _WAITING = ("suspended", "paused")
@@ -236,7 +238,7 @@ def agent_response(server: Server, request: Request, stream: Any) -> StreamingRe
             await stream.aclose()
         yield _DONE
 
-    return EventStreamResponse(frames(), _SSE, server.config.keep_alive)
+    return EventStreamResponse(frames(), EVENT_STREAM, server.config.keep_alive)
 
 
 def error_chunk(run_id: str, error: MastraError) -> Json:
@@ -291,7 +293,7 @@ def run_response(
             yield _DONE
 
     if as_events:
-        return EventStreamResponse(frames(), _SSE, server.config.keep_alive)
+        return EventStreamResponse(frames(), EVENT_STREAM, server.config.keep_alive)
     return StreamResponse(frames(), _RECORDS)
 
 

@@ -18,7 +18,7 @@ from mastra.server.caller_options import call_options
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal, message_of, status_of
 from mastra.server.handling import WireResponse
-from mastra.server.hanging_up import unless_gone
+from mastra.server.hanging_up import begin_answer, unless_gone
 from mastra.server.openai.answers import Ended, answered
 from mastra.server.openai.bodies import (
     ChatCompletionBody,
@@ -30,15 +30,9 @@ from mastra.server.openai.bodies import (
 from mastra.server.openai.chat_completions import Completion, CompletionEvents, error_wire
 from mastra.server.openai.responses import ResponseEvents, WholeResponse
 from mastra.server.payloads import AgentBody
-from mastra.server.streaming import EventStreamResponse
+from mastra.server.streaming import EVENT_STREAM, EventStreamResponse
 
 __all__ = ["openai_chat_completions", "openai_model", "openai_models", "openai_responses"]
-
-_SSE = {
-    "content-type": "text/event-stream",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-}
 
 
 def _model_wire(key: str) -> dict[str, Json]:
@@ -112,15 +106,7 @@ async def _begun(
 ) -> AgentStream[Any]:
     options = await call_options(server, request, agent, call)
     stream = agent.stream(plain_messages(call.messages), **options)
-
-    async def begin() -> None:
-        await stream
-
-    try:
-        await unless_gone(request, begin())
-    except BaseException:
-        await stream.aclose()
-        raise
+    await begin_answer(request, stream)
     return stream
 
 
@@ -139,7 +125,7 @@ async def _to_its_end(answer: AsyncGenerator[bytes, None]) -> None:
 
 
 def _streamed(server: Server, events: AsyncGenerator[bytes, None]) -> Response:
-    return EventStreamResponse(events, _SSE, server.config.keep_alive)
+    return EventStreamResponse(events, EVENT_STREAM, server.config.keep_alive)
 
 
 def _answer(status: int, message: str, code: str | None = None) -> Response:

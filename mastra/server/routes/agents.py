@@ -23,7 +23,7 @@ from mastra.server.context import AgentId, Server, ServerDep, ToolId
 from mastra.server.describe import agent_wire
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
-from mastra.server.hanging_up import unless_gone
+from mastra.server.hanging_up import begin_answer, unless_gone
 from mastra.server.payloads import (
     AgentAnswerBody,
     AgentBody,
@@ -110,15 +110,7 @@ def _asked(agent: Agent, body: AgentBody, options: dict[str, Any]) -> AgentStrea
 async def _streamed(
     server: Server, request: Request, answer: AgentStream[Any]
 ) -> StreamingResponse:
-    async def begin() -> None:
-        await answer
-
-    try:
-        # What is wrong with the call itself is answered with a status, before the stream begins.
-        await unless_gone(request, begin())
-    except BaseException:
-        await answer.aclose()
-        raise
+    await begin_answer(request, answer)
     return agent_response(server, request, answer)
 
 
