@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 
 from mastra.clock import datetime_from_ms
@@ -33,12 +33,16 @@ Milliseconds = Annotated[int | None, Query(ge=0, le=253_402_300_799_999)]
 _ENDED = ("success", "failed", "canceled", "bailed", "tripwire")
 
 
-async def _need(server: Server, request: Request, schedule_id: str) -> Schedule:
+async def _need(server: ServerDep, request: Request, schedule_id: ScheduleId) -> Schedule:
     found = await server.mastra.schedules.get(schedule_id)
     if found is None:
         raise Refusal(404, "Schedule not found")
     server.check_owner(request, found.resource_id, "schedule")
     return found
+
+
+Own = Annotated[Schedule, Depends(_need)]
+"""A schedule that the caller may touch."""
 
 
 @contextmanager
@@ -141,11 +145,9 @@ async def create_schedule(
     return await _wire(server, made)
 
 
-async def get_schedule(
-    server: ServerDep, request: Request, schedule_id: ScheduleId
-) -> dict[str, Json]:
+async def get_schedule(server: ServerDep, schedule: Own) -> dict[str, Json]:
     """Return a schedule."""
-    return await _wire(server, await _need(server, request, schedule_id))
+    return await _wire(server, schedule)
 
 
 async def update_schedule(
@@ -161,37 +163,25 @@ async def update_schedule(
     return await _wire(server, found)
 
 
-async def delete_schedule(
-    server: ServerDep, request: Request, schedule_id: ScheduleId
-) -> dict[str, Json]:
+async def delete_schedule(server: ServerDep, schedule: Own) -> dict[str, Json]:
     """Delete a schedule with what is known of its fires."""
-    await _need(server, request, schedule_id)
-    await server.mastra.schedules.delete(schedule_id)
+    await server.mastra.schedules.delete(schedule.id)
     return {"message": "Schedule deleted"}
 
 
-async def pause_schedule(
-    server: ServerDep, request: Request, schedule_id: ScheduleId
-) -> dict[str, Json]:
+async def pause_schedule(server: ServerDep, schedule: Own) -> dict[str, Json]:
     """Start nothing by a schedule until it is resumed."""
-    await _need(server, request, schedule_id)
-    return await _wire(server, await server.mastra.schedules.pause(schedule_id))
+    return await _wire(server, await server.mastra.schedules.pause(schedule.id))
 
 
-async def resume_schedule(
-    server: ServerDep, request: Request, schedule_id: ScheduleId
-) -> dict[str, Json]:
+async def resume_schedule(server: ServerDep, schedule: Own) -> dict[str, Json]:
     """Go on with a schedule, from now."""
-    await _need(server, request, schedule_id)
-    return await _wire(server, await server.mastra.schedules.resume(schedule_id))
+    return await _wire(server, await server.mastra.schedules.resume(schedule.id))
 
 
-async def run_schedule(
-    server: ServerDep, request: Request, schedule_id: ScheduleId
-) -> dict[str, Json]:
+async def run_schedule(server: ServerDep, schedule: Own) -> dict[str, Json]:
     """Start what a schedule names at once, beside its moments."""
-    await _need(server, request, schedule_id)
-    return await server.mastra.schedules.run(schedule_id)
+    return await server.mastra.schedules.run(schedule.id)
 
 
 async def list_triggers(
