@@ -22,18 +22,14 @@ from mastra.storage.damage import RowReader
 from mastra.storage.sql import conversation_statements as build
 from mastra.storage.sql import tables
 from mastra.storage.sql.database import Database, Row, Values
-from mastra.storage.sql.statements import (
-    Statement,
-    StatementCache,
-    in_chunks,
-    padded,
-)
+from mastra.storage.sql.statements import Statement, in_chunks, padded
+from mastra.storage.sql.store import SQLStore
 from mastra.storage.sql.vectors import SQLVectors
 
 __all__ = ["SQLMemoryStore"]
 
 
-class SQLMemoryStore:
+class SQLMemoryStore(SQLStore):
     """Keeps conversations in three tables.
 
     Args:
@@ -44,10 +40,8 @@ class SQLMemoryStore:
     """
 
     def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self.vectors = SQLVectors(database)
-        self._database = database
-        self._dialect = database.dialect.name
-        self._statements = StatementCache(database.dialect)
 
     def _save(self, table: Table, kept: str | None) -> Statement:
         return self._statements.get(build.save_row, table, self._dialect, kept)

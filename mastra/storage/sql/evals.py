@@ -24,24 +24,16 @@ from mastra.storage.evals import (
     eval_taken,
 )
 from mastra.storage.sql import eval_statements as build
-from mastra.storage.sql.database import Database, Row, Values
+from mastra.storage.sql.database import Row, Values
 from mastra.storage.sql.eval_statements import COLUMNS, NUMBERS, TEXTS, Shape
-from mastra.storage.sql.statements import Statement, StatementCache, in_chunks, padded
+from mastra.storage.sql.statements import Statement, in_chunks, padded
+from mastra.storage.sql.store import SQLStore
 
 __all__ = ["SQLEvals"]
 
 
-class SQLEvals:
-    """Keeps evaluations in one table.
-
-    Args:
-        database: Where it is.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._dialect = database.dialect.name
-        self._statements = StatementCache(database.dialect)
+class SQLEvals(SQLStore):
+    """Keeps evaluations in one table."""
 
     async def save(self, records: Sequence[EvalRecord], *, guard: EvalGuard | None = None) -> bool:
         """Store records, in place of older ones of the same kind and id."""

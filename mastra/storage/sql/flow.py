@@ -23,11 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import Insert
 
 from mastra.storage.flow import DoorView, Ticket
-from mastra.storage.sql.database import Database, Values
+from mastra.storage.sql.database import Values
 from mastra.storage.sql.leases import driver_of, lease_holds
 from mastra.storage.sql.statements import (
     Statement,
-    StatementCache,
     equal,
     insert_into,
     insert_new,
@@ -37,6 +36,7 @@ from mastra.storage.sql.statements import (
     padded,
     upsert,
 )
+from mastra.storage.sql.store import SQLStore
 from mastra.storage.sql.tables import drivers, flow_marks, flow_tickets
 
 __all__ = ["SQLFlow"]
@@ -49,17 +49,8 @@ _DOOR: Final = "door/"
 """What the name of the mark begins with that is a door's version."""
 
 
-class SQLFlow:
-    """Keeps tickets in one table, and marks in another.
-
-    Args:
-        database: Where they are.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._dialect = database.dialect.name
-        self._statements = StatementCache(database.dialect)
+class SQLFlow(SQLStore):
+    """Keeps tickets in one table, and marks in another."""
 
     async def read(self, door: str, *, lane: str | None = None) -> DoorView:
         """Return the tickets at a door that are in, and all of a lane."""

@@ -31,13 +31,13 @@ from sqlalchemy.sql.dml import Insert
 from mastra.storage.drivers import DRIVER_ID_LENGTH, WHOLE, DriverFacts, Work, Worker
 from mastra.storage.sql.database import Database
 from mastra.storage.sql.statements import (
-    StatementCache,
     equal,
     insert_into,
     matches,
     named,
     padded,
 )
+from mastra.storage.sql.store import SQLStore
 from mastra.storage.sql.tables import drivers, runs, work
 
 __all__ = ["SQLDrivers", "driver_of", "is_over", "is_unled", "lease_holds"]
@@ -49,7 +49,7 @@ _KEPT_MS = 24 * 3600 * 1000
 """How long a driver whose lease has ended is remembered, for whoever looks into the database."""
 
 
-class SQLDrivers:
+class SQLDrivers(SQLStore):
     """Keeps one row a driver.
 
     Args:
@@ -59,9 +59,7 @@ class SQLDrivers:
     """
 
     def __init__(self, database: Database, lease_s: float, reopen: Callable[[], Database]) -> None:
-        self._database = database
-        self._dialect = database.dialect.name
-        self._statements = StatementCache(database.dialect)
+        super().__init__(database)
         self._reopen = reopen
         self.lease_s = lease_s
 

@@ -23,9 +23,10 @@ from mastra.storage.observability import (
     TracePage,
 )
 from mastra.storage.sql import observability_statements as build
-from mastra.storage.sql.database import Database, Row, Values
+from mastra.storage.sql.database import Row, Values
 from mastra.storage.sql.observability_statements import FIGURES, LOG_COLUMNS, Shape
-from mastra.storage.sql.statements import StatementCache, in_chunks, padded
+from mastra.storage.sql.statements import in_chunks, padded
+from mastra.storage.sql.store import SQLStore
 from mastra.storage.sql.tables import spans as spans_table
 
 __all__ = ["SQLObservability"]
@@ -34,17 +35,8 @@ _AT_ONCE: Final = 500
 """How many traces are deleted in one transaction: others write between two of them."""
 
 
-class SQLObservability:
-    """Keeps spans, log records, and which span each trace began with.
-
-    Args:
-        database: Where they are.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._dialect = database.dialect.name
-        self._statements = StatementCache(database.dialect)
+class SQLObservability(SQLStore):
+    """Keeps spans, log records, and which span each trace began with."""
 
     async def save(self, spans: Sequence[SpanRecord], logs: Sequence[LogRecord]) -> None:
         """Store both, all or none. What is there already stays."""

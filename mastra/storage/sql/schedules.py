@@ -29,10 +29,9 @@ from mastra.storage.schedules import (
     check_schedule,
     check_trigger,
 )
-from mastra.storage.sql.database import Database, Row, Values
+from mastra.storage.sql.database import Row, Values
 from mastra.storage.sql.statements import (
     Statement,
-    StatementCache,
     equal,
     insert_new,
     limited,
@@ -41,6 +40,7 @@ from mastra.storage.sql.statements import (
     padded,
     upsert,
 )
+from mastra.storage.sql.store import SQLStore
 from mastra.storage.sql.tables import schedule_triggers as fires
 from mastra.storage.sql.tables import schedules
 
@@ -51,17 +51,8 @@ _FIRE_COLUMNS: Final = tuple(one.name for one in fields(TriggerRecord))
 _c = schedules.c
 
 
-class SQLSchedules:
-    """Keeps schedules in one table, and their fires in another.
-
-    Args:
-        database: Where they are.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._dialect = database.dialect.name
-        self._statements = StatementCache(database.dialect)
+class SQLSchedules(SQLStore):
+    """Keeps schedules in one table, and their fires in another."""
 
     @property
     def is_shared(self) -> bool:

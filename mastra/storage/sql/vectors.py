@@ -9,9 +9,7 @@ from typing import Any
 from sqlalchemy import Delete, Select, delete, select
 from sqlalchemy.sql.dml import Insert
 
-from mastra.storage.sql.database import Database
 from mastra.storage.sql.statements import (
-    StatementCache,
     equal,
     in_chunks,
     insert_into,
@@ -19,6 +17,7 @@ from mastra.storage.sql.statements import (
     named,
     padded,
 )
+from mastra.storage.sql.store import SQLStore
 from mastra.storage.sql.tables import message_vectors, messages
 from mastra.storage.vectors import MessageMatch, MessageVector, packed, ranked, shortlist, sketch_of
 
@@ -28,20 +27,12 @@ _columns = message_vectors.c
 _OF_MESSAGE = messages.c.message_key == _columns.message_key
 
 
-class SQLVectors:
-    """Keeps vectors beside the messages, which take them along when they are deleted.
-
-    Args:
-        database: Where they are.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._statements = StatementCache(database.dialect)
+class SQLVectors(SQLStore):
+    """Keeps vectors beside the messages, which take them along when they are deleted."""
 
     async def upsert(self, vectors: Sequence[MessageVector]) -> None:
         """Store vectors, in place of older ones; those of unknown messages are dropped."""
-        statement = self._statements.get(_save, self._database.dialect.name)
+        statement = self._statements.get(_save, self._dialect)
         writes = [
             (
                 statement,

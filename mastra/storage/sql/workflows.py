@@ -14,7 +14,8 @@ from mastra.storage.sql.database import Database, Row
 from mastra.storage.sql.flow import SQLFlow
 from mastra.storage.sql.journal import delete_journal_keys, load_journal
 from mastra.storage.sql.leases import SQLDrivers
-from mastra.storage.sql.statements import StatementCache, in_chunks, insert_new, padded
+from mastra.storage.sql.statements import in_chunks, insert_new, padded
+from mastra.storage.sql.store import SQLStore
 from mastra.storage.sql.tables import HEAD_COLUMNS, JSON_COLUMNS, runs
 
 __all__ = ["SQLWorkflowStore"]
@@ -26,7 +27,7 @@ _TIMES = frozenset({"created_at", "updated_at", "lease_until"})
 _OBJECTS = frozenset({"error", "state", "request_context", "data"})
 
 
-class SQLWorkflowStore:
+class SQLWorkflowStore(SQLStore):
     """Keeps runs in two tables: one row a run, rewritten, and one an operation, appended.
 
     Args:
@@ -38,10 +39,8 @@ class SQLWorkflowStore:
     def __init__(
         self, database: Database, drivers: SQLDrivers, *, clock: Clock | None = None
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._drivers = drivers
-        self._dialect = database.dialect.name
-        self._statements = StatementCache(database.dialect)
         self._clock = clock
         self.flow = SQLFlow(database)
         """Which runs wait to begin."""
