@@ -42,8 +42,7 @@ async def _chat(
     resource: str,
     as_json: bool,
 ) -> None:
-    mastra = load_app(app)
-    async with mastra:
+    async with load_app(app) as mastra:
         agents = mastra.list_agents()
         if name is None and len(agents) != 1:
             raise ConfigError(f"Which agent? There are: {', '.join(agents) or 'none'}.")

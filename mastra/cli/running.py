@@ -192,8 +192,7 @@ async def _run(
     as_json: bool,
 ) -> tuple[dict[str, Json], BaseException | None]:
     data = input_of(text, fields)
-    mastra = load_app(app)
-    async with mastra:
+    async with load_app(app) as mastra:
         workflow = mastra.get_workflow_by_id(name)
         started = await workflow.create_run(run_id)
         stream = started.stream(data)

@@ -57,8 +57,7 @@ def list_runs(
 async def _list(
     app: str | None, name: str | None, status: str | None, limit: int
 ) -> list[dict[str, Json]]:
-    mastra = load_app(app)
-    async with mastra:
+    async with load_app(app) as mastra:
         found: list[dict[str, Json]] = []
         for workflow in _workflows(mastra, name):
             page = await workflow.list_runs(status=status, per_page=limit)
@@ -132,8 +131,7 @@ def show(
 
 
 async def _show(app: str | None, name: str | None, run_id: str) -> dict[str, Json]:
-    mastra = load_app(app)
-    async with mastra:
+    async with load_app(app) as mastra:
         workflow, run_id = await _found(mastra, name, run_id)
         info = await workflow.get_run(run_id)
         if info is None:
@@ -158,8 +156,7 @@ async def _resume(
     app: str | None, name: str | None, run_id: str, data: str | None, step: str | None
 ) -> dict[str, Json]:
     given = None if data is None else read_json(data, "--data")
-    mastra = load_app(app)
-    async with mastra:
+    async with load_app(app) as mastra:
         workflow, run_id = await _found(mastra, name, run_id)
         run = await workflow.create_run(run_id)
         return (await run.resume(given, step=step)).to_wire()
@@ -181,8 +178,7 @@ def cancel(
 
 
 async def _cancel(app: str | None, name: str | None, run_id: str) -> tuple[str, str]:
-    mastra = load_app(app)
-    async with mastra:
+    async with load_app(app) as mastra:
         workflow, run_id = await _found(mastra, name, run_id)
         run = await workflow.create_run(run_id)
         await run.cancel()
