@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from mastra.clock import now_ms
 from mastra.errors import NotFoundError, StorageError
@@ -121,11 +121,7 @@ class Datasets:
         Raises:
             InputValidationError: A schema cannot be checked, or items do not fit it.
         """
-
-        async def plan(_: EvalRecord) -> Changes:
-            return Changes(fields)
-
-        return await self._change(dataset_id, plan)
+        return await self._change(dataset_id, Changes(fields))
 
     async def replace(
         self, dataset_id: str, fields: Mapping[str, Json], items: Mapping[str, dict[str, Json]]
@@ -134,7 +130,7 @@ class Datasets:
         if await self._store.get("dataset", dataset_id) is None:
             await self.create(fields, dataset_id=dataset_id)
 
-        async def plan(_: EvalRecord) -> Changes:
+        async def plan() -> Changes:
             there = {str(row.subject) for row in await self.items(dataset_id)}
             return Changes(fields, items, there - items.keys())
 
@@ -188,11 +184,7 @@ class Datasets:
 
     async def put(self, dataset_id: str, items: Mapping[str, dict[str, Json]]) -> list[EvalRecord]:
         """Add items, or change those that are there, as one version; return them."""
-
-        async def plan(_: EvalRecord) -> Changes:
-            return Changes(items=items)
-
-        await self._change(dataset_id, plan)
+        await self._change(dataset_id, Changes(items=items))
         return [await self.item(dataset_id, item_id) for item_id in items]
 
     async def change_item(
@@ -204,7 +196,7 @@ class Datasets:
             NotFoundError: There is none.
         """
 
-        async def plan(_: EvalRecord) -> Changes:
+        async def plan() -> Changes:
             known = await self.item(dataset_id, item_id)
             return Changes(items={item_id: _over(known.data, fields)})
 
@@ -213,11 +205,7 @@ class Datasets:
 
     async def remove(self, dataset_id: str, item_ids: Sequence[str]) -> None:
         """Remove items, as one version. Those that are not there do not matter."""
-
-        async def plan(_: EvalRecord) -> Changes:
-            return Changes(removed=item_ids)
-
-        await self._change(dataset_id, plan)
+        await self._change(dataset_id, Changes(removed=item_ids))
 
     async def purge(self, dataset_id: str, item_id: str) -> None:
         """Remove all that an item has ever been, and what came of it in experiments.
@@ -238,10 +226,13 @@ class Datasets:
 
     # -- versions ------------------------------------------------------------------------------
 
-    async def _change(self, dataset_id: str, plan: Callable[[EvalRecord], Any]) -> EvalRecord:
+    async def _change(
+        self, dataset_id: str, plan: Changes | Callable[[], Awaitable[Changes]]
+    ) -> EvalRecord:
+        """Change a dataset; what has to be read for it is read anew for each try."""
         for _ in range(_TRIES):
             record = await self.get(dataset_id)
-            changes: Changes = await plan(record)
+            changes = plan if isinstance(plan, Changes) else await plan()
             written = await self._written(record, changes)
             if not written:
                 return record

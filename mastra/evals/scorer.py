@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack, cast
 
@@ -21,7 +22,7 @@ from mastra.failures import call_user, text_of
 from mastra.given import FUNCTION, TEXT, check_given, one_of
 from mastra.ids import new_id
 from mastra.models.resolve import ModelInput
-from mastra.names import hint, python_name, python_names, python_options
+from mastra.names import camel, hint, python_name, python_names, python_options
 from mastra.services import Services
 
 __all__ = ["PromptStage", "Scorer", "StageContext", "create_scorer"]
@@ -120,16 +121,8 @@ class Scorer:
         return bound
 
     def _copy(self) -> Scorer:
-        made = Scorer(
-            id=self.id,
-            name=self.name,
-            description=self.description,
-            judge=self.judge,
-            kind=self.type,
-            prepare_run=self.prepare_run,
-        )
-        made.mastra = self.mastra
-        made._stages = dict(self._stages)
+        made = copy(self)
+        made._stages = dict(self._stages)  # noqa: SLF001 - our own copy
         return made
 
     # -- stages --------------------------------------------------------------------------------
@@ -188,7 +181,7 @@ class Scorer:
         """Return name, type (`function` or `prompt`) and description of each stage."""
         return [
             {
-                "name": _camel(name),
+                "name": camel(name),
                 "type": "prompt" if isinstance(stage, PromptStage) else "function",
                 "description": getattr(stage, "description", "") or "",
             }
@@ -313,11 +306,6 @@ def _number(found: Any) -> float:
     if not isinstance(found, (int, float)) or not math.isfinite(found):
         raise TypeError(f"it gave {found!r}, which is no finite number")
     return found
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
 
 
 @python_options
