@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from mastra.jsonable import Json
+from mastra.names import camel
 
 __all__ = [
+    "TOKEN_COUNTS",
     "BlockEnd",
     "FileChunk",
     "FinishChunk",
@@ -58,41 +60,31 @@ class Usage:
     """What the provider said."""
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            _sum(self.input_tokens, other.input_tokens),
-            _sum(self.output_tokens, other.output_tokens),
-            _sum(self.total_tokens, other.total_tokens),
-            _sum(self.reasoning_tokens, other.reasoning_tokens),
-            _sum(self.cached_input_tokens, other.cached_input_tokens),
-            _sum(self.cache_creation_input_tokens, other.cache_creation_input_tokens),
-            other.raw if other.raw is not None else self.raw,
-        )
+        counts = (_sum(getattr(self, name), getattr(other, name)) for name in TOKEN_COUNTS)
+        return Usage(*counts, raw=other.raw if other.raw is not None else self.raw)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Usage:
         """Return what `to_wire` gave."""
-        return cls(
-            wire.get("inputTokens"),
-            wire.get("outputTokens"),
-            wire.get("totalTokens"),
-            wire.get("reasoningTokens"),
-            wire.get("cachedInputTokens"),
-            wire.get("cacheCreationInputTokens"),
-            wire.get("raw"),
-        )
+        return cls(*(wire.get(camel(name)) for name in TOKEN_COUNTS), raw=wire.get("raw"))
 
     def to_wire(self) -> dict[str, Json]:
         """Return Mastra's JSON; what the provider did not say is left out."""
         wire: dict[str, Json] = {
-            "inputTokens": self.input_tokens,
-            "outputTokens": self.output_tokens,
-            "totalTokens": self.total_tokens,
-            "reasoningTokens": self.reasoning_tokens,
-            "cachedInputTokens": self.cached_input_tokens,
-            "cacheCreationInputTokens": self.cache_creation_input_tokens,
-            "raw": self.raw,
+            camel(name): getattr(self, name) for name in (*TOKEN_COUNTS, "raw")
         }
         return {key: value for key, value in wire.items() if value is not None}
+
+
+TOKEN_COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "reasoning_tokens",
+    "cached_input_tokens",
+    "cache_creation_input_tokens",
+)
+"""The counts of a `Usage`, in the order in which what is stored lists them."""
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

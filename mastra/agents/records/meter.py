@@ -13,21 +13,13 @@ from typing import Any, Final
 from mastra.agents.limits import UsageLimits
 from mastra.errors import UsageLimitError
 from mastra.jsonable import Json
-from mastra.models.chunks import Usage
+from mastra.models.chunks import TOKEN_COUNTS, Usage
 from mastra.models.prices import Spending, kept_for_an_hour
 
 __all__ = ["NOTHING_USED", "Meter", "count_within", "meter_around"]
 
 _current: contextvars.ContextVar[Meter | None] = contextvars.ContextVar("meter", default=None)
 _NO_LIMITS: Final = UsageLimits()
-_FIELDS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "reasoning_tokens",
-    "cached_input_tokens",
-    "cache_creation_input_tokens",
-)
 
 
 def meter_around() -> Meter | None:
@@ -246,7 +238,7 @@ NOTHING_USED: Final = Meter().to_json()
 
 
 def _dump(item: Spending) -> Json:
-    counts: Sequence[int | None] = [getattr(item.usage, name) for name in _FIELDS]
+    counts: Sequence[int | None] = [getattr(item.usage, name) for name in TOKEN_COUNTS]
     return [item.model, item.answered_by, *counts, kept_for_an_hour(item.usage)]
 
 
@@ -254,5 +246,6 @@ def _load(data: Sequence[Any]) -> Spending:
     model, answered_by, *counts, for_an_hour = data
     # Where the provider says it.
     raw: Json = {"raw": {"cache_creation": {"ephemeral_1h_input_tokens": for_an_hour}}}
-    usage = Usage(**dict(zip(_FIELDS, counts, strict=True)), raw=raw if for_an_hour else None)
+    counted = dict(zip(TOKEN_COUNTS, counts, strict=True))
+    usage = Usage(**counted, raw=raw if for_an_hour else None)
     return Spending(model, usage, answered_by)
