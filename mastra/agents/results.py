@@ -351,6 +351,19 @@ class AgentResult(Generic[Obj]):
         """What the model made."""
         return [file for step in self.steps for file in step.files]
 
+    def _what_waits(self) -> dict[str, Any] | None:
+        """Return the call that the run waits for, as clients answer it: with its id."""
+        if self.finish_reason != "suspended":
+            return None
+        given = {result.payload.tool_call_id for result in self.tool_results}
+        calls = (call.payload for call in self.tool_calls)
+        call = next((call for call in calls if call.tool_call_id not in given), None)
+        if call is None:  # one of an agent's that runs elsewhere
+            return self.suspend_payload
+        asked = {"toolCallId": call.tool_call_id, "toolName": call.tool_name, "args": call.args}
+        own = {} if asked == self.suspend_payload else {"suspendPayload": self.suspend_payload}
+        return {**asked, **own, "resumeSchema": self.resume_schema}
+
     def to_wire(self) -> dict[str, Json]:
         """Return Mastra's JSON."""
         usage = self.usage.to_wire()
@@ -383,7 +396,7 @@ class AgentResult(Generic[Obj]):
             "object": self.object,
             "error": None if self.error is None else error_to_wire(self.error),
             "tripwire": self.tripwire,
-            "suspendPayload": self.suspend_payload,
+            "suspendPayload": self._what_waits(),
             "resumeSchema": self.resume_schema,
             "scoringData": self.scoring_data,
         }

@@ -377,11 +377,24 @@ class SaveMessagesBody(WireModel):
     """In whose memory, where the query does not say."""
 
 
+class NamedMessage(WireModel):
+    """A message, of which only the id counts."""
+
+    id: Identifier
+    """Its id."""
+
+
 class DeleteMessagesBody(WireModel):
     """Of the route that deletes messages."""
 
-    message_ids: Identifier | list[Identifier]
-    """Which."""
+    message_ids: Identifier | NamedMessage | list[Identifier | NamedMessage]
+    """Which: ids, or messages that have one."""
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids alone."""
+        given = self.message_ids if isinstance(self.message_ids, list) else [self.message_ids]
+        return [one if isinstance(one, str) else one.id for one in given]
 
 
 class NotesBody(WireModel):

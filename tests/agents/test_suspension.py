@@ -113,6 +113,10 @@ async def test_generate_returns_at_once() -> None:
         "toolName": "mail",
         "args": {"to": "ann"},
     }
+    assert result.to_wire()["suspendPayload"] == {
+        **result.suspend_payload,
+        "resumeSchema": result.resume_schema,
+    }
     assert (await subject.approve_tool_call_generate(result.run_id)).text == "done"
 
 
@@ -152,6 +156,8 @@ async def test_suspension_inside_a_tool() -> None:
     assert chunks[-1].payload.suspend_payload == {"question": "sure?"}
     assert '"code"' in chunks[-1].payload.resume_schema
     assert await stream.suspend_payload() == {"question": "sure?"}
+    waiting = (await stream.result()).to_wire()["suspendPayload"]
+    assert waiting == chunks[-1].payload.to_wire()
     with pytest.raises(ResumeValidationError, match="code"):
         await subject.resume_generate({"code": "x"}, run_id=stream.run_id)
     more = subject.resume_stream({"code": 7}, run_id=stream.run_id)

@@ -108,15 +108,16 @@ async def test_messages_are_deleted_by_whoever_they_belong_to() -> None:
     alice, bob = ({"authorization": f"Bearer {name}"} for name in "ab")
     async with served(application(), auth) as client:
         await client.post("/memory/threads", json={"threadId": "t"}, headers=alice)
-        said = [
-            {"id": name, "threadId": "t", "role": "user", "content": name} for name in ("m", "n")
-        ]
+        said = [{"id": name, "threadId": "t", "role": "user", "content": name} for name in "mnop"]
         await client.post("/memory/save-messages", json={"messages": said}, headers=alice)
         for ids, headers, status in (
             (["m"], bob, 403),
             (["m", "never"], alice, 403),
             ("m", alice, 200),
             (["n"], alice, 200),
+            ({"id": "o"}, bob, 403),
+            ({"id": "o", "role": "user"}, alice, 200),
+            ([{"id": "p"}], alice, 200),
         ):
             body = {"messageIds": ids}
             answer = await client.post("/memory/messages/delete", json=body, headers=headers)
@@ -193,6 +194,28 @@ async def test_without_traces_there_are_none() -> None:
         values = await client.post("/observability/traces/query/values", json={"path": "status"})
         assert values.json()["values"] == []
         assert (await client.get("/observability/discovery/entity-names")).json() == {"names": []}
+        kinds = await client.get("/observability/discovery/entity-types")
+        assert kinds.json() == {"entityTypes": []}
+
+
+async def test_the_kinds_of_what_was_traced_are_told() -> None:
+    async with served(application(observability=Observability())) as client:
+        await client.post("/workflows/flow/start-async", json={"inputData": 1})
+        found = (await client.get("/observability/discovery/entity-types")).json()
+        assert {"workflow_run", "workflow_step"} <= set(found["entityTypes"])
+
+
+async def test_agents_are_listed_by_their_ids() -> None:
+    one, two = (Agent(id=name, model=FunctionModel(said)) for name in ("one", "two"))
+    # A key may be another's id.
+    async with served(Mastra(agents={"first": one, "one": two})) as client:
+        listed = (await client.get("/agents")).json()
+        assert [(name, agent["id"]) for name, agent in listed.items()] == [
+            ("one", "one"),
+            ("two", "two"),
+        ]
+        for name, agent in listed.items():
+            assert (await client.get(f"/agents/{name}")).json()["name"] == agent["name"]
 
 
 @pytest.mark.parametrize("asked", [5, "t", [[1]], ["t", 5], {"a": 1}])

@@ -287,6 +287,7 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
         refused({"scorerName": "s", "targets": [{"traceId": "alice-trace"}]}),
     ],
     "GET /observability/discovery/entity-names": [blind(), blind(entityType="agent")],
+    "GET /observability/discovery/entity-types": [blind()],
     "POST /observability/metrics/aggregate": [blind({**METRIC, "aggregation": "count"})],
     "POST /observability/metrics/breakdown": [blind({**METRIC, "groupBy": ["resourceId"]})],
     "POST /observability/metrics/timeseries": [blind({**METRIC, "groupBy": ["threadId"]})],

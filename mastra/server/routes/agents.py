@@ -41,10 +41,10 @@ __all__ = ["add_agent_routes"]
 
 
 async def list_agents(server: ServerDep, request: Request) -> dict[str, Json]:
-    """List the agents, each with its tools and instructions."""
+    """List the agents by their ids, each with its tools and instructions."""
     context = server.query_context(request)
     return {
-        key: await agent_wire(agent, context, key=key)
+        agent.id: await agent_wire(agent, context, key=key)
         for key, agent in server.mastra.list_agents().items()
     }
 

@@ -257,8 +257,7 @@ async def delete_messages(
 ) -> dict[str, Json]:
     """Delete messages."""
     memory = await _memory(server, request, agent_id)
-    wanted = body.message_ids
-    ids = [wanted] if isinstance(wanted, str) else list(wanted)
+    ids = body.ids
     owner = server.owner(request)
     if owner is not None:
         mine = await memory.list_messages(resource_id=owner, ids=ids)

@@ -375,6 +375,12 @@ async def entity_names(
     return {"names": sorted(name for name, _ in found)}
 
 
+async def entity_types(server: ServerDep, request: Request) -> dict[str, Json]:
+    """List the kinds of what was traced."""
+    found = await _counted(server, request, "kind", limit=MOST_NAMES)
+    return {"entityTypes": sorted({ENTITIES[kind] for kind, _ in found})}
+
+
 def _discovery(name: str) -> Any:
     async def nothing() -> dict[str, Json]:
         """Answer that there is none of it."""
@@ -395,6 +401,7 @@ def add_observability_routes(router: APIRouter) -> None:
     add(router, "GET", f"{base}/traces/{{trace_id}}/light", get_trace_light)
     add(router, "GET", f"{base}/traces/{{trace_id}}/spans/{{span_id}}", get_span)
     add(router, "GET", f"{base}/discovery/entity-names", entity_names)
+    add(router, "GET", f"{base}/discovery/entity-types", entity_types)
     for path, name in (
         ("environments", "environments"),
         ("service-names", "serviceNames"),
