@@ -231,28 +231,28 @@ class Agent:
 
     async def list_tools(self, request_context: Any = None) -> dict[str, Tool[Any, Any]]:
         """Return the tools for a request, by the name the model sees."""
-        found: ToolSet | None = await resolve_dynamic(
-            self._spec.tools, self._context(request_context)
-        )
-        return named_tools(found)
+        return named_tools(await resolve_dynamic(self._spec.tools, self._context(request_context)))
 
     async def get_default_options(self, request_context: Any = None) -> Mapping[str, Any]:
         """Return the default options for a request."""
-        found = await resolve_dynamic(self._spec.default_options, self._context(request_context))
-        return found or {}
+        given, context = self._spec.default_options, self._context(request_context)
+        return await resolve_dynamic(given, context) or {}
 
     def _context(self, request_context: Any) -> AgentContext:
         return AgentContext(RequestContext.of(request_context), self._services, self.id)
 
+    @overload
+    def as_step(
+        self, *, structured_output: type[T] | StructuredOutput[T], **options: Any
+    ) -> Step[Any, T]: ...
+    @overload
+    def as_step(self, **options: Any) -> Step[Any, Any]: ...
     def as_step(self, *, durable: bool | None = None, **options: Any) -> Step[Any, Any]:
-        """Return the agent as a step of a workflow: `{prompt}` in, `{text}` out.
+        """Return the agent as a step: `{prompt}` in, `{text}` or the structured output out.
 
         Args:
-            durable: Record every model call and every tool call by itself, so that a run goes on
-                between them after a crash. Otherwise the whole step is one operation. By default
-                as the agent is.
-            options: `id`, `description`, `retries` and `metadata` of the step, and options of
-                `stream`; with `structured_output` the step gives the object.
+            durable: Record each model call and tool call by itself; left out, as the agent is.
+            options: `id`, `description`, `retries` and `metadata` of the step, options of `stream`.
         """
         if self._spec.durable if durable is None else durable:
             from mastra.agents.durable.step import durable_agent_step  # noqa: PLC0415 - only then

@@ -226,7 +226,7 @@ class Tool(Generic[In, Out]):
             return to_jsonable(result, what=what)
         return self.output_schema.dump(result, what=what)
 
-    def as_step(self, **options: Any) -> Step[Any, Any]:
+    def as_step(self, **options: Any) -> Step[Any, Out]:
         """Return a workflow step that runs the tool."""
         from mastra.tools.tool_step import tool_as_step  # noqa: PLC0415 - only for workflows
 

@@ -16,6 +16,7 @@ from mastra import (
     Run,
     Step,
     StepContext,
+    StructuredOutput,
     Workflow,
     WorkflowResult,
     WorkflowSuccess,
@@ -167,14 +168,23 @@ async def get_rain(city: str) -> int:
     return len(city)
 
 
+@step
+async def half(rain: int) -> float:
+    return rain / 2
+
+
 def mixed(agent: Agent) -> None:
     begun.then(agent).then(plan)
-    begun.then(get_rain).then(plan)
+    begun.then(get_rain).then(half)
     begun.parallel([agent, get_rain, fetch])
     begun.branch([(lambda ctx: True, agent), (lambda ctx: False, get_rain)])
     assert_type(create_step(agent, structured_output=Plan), Step[Any, Plan])
+    assert_type(agent.as_step(structured_output=Plan, durable=True), Step[Any, Plan])
+    assert_type(agent.as_step(structured_output=StructuredOutput(Plan)), Step[Any, Plan])
+    assert_type(agent.as_step(id="asks"), Step[Any, Any])
     assert_type(create_step(agent), Step[Any, Any])
-    assert_type(create_step(get_rain), Step[Any, Any])
+    assert_type(create_step(get_rain), Step[Any, int])
+    assert_type(get_rain.as_step(id="rain"), Step[Any, int])
 
 
 # A step is made of what is one, under another id or with other options.
@@ -186,7 +196,7 @@ assert_type(create_step(whole), Step[City, Plan])
 assert_type(create_step(fetch_function, id="again"), Step[Any, Any])
 begun.then(create_step(fetch, id="again")).then(create_step(plan))
 begun.then(create_step(plan))  # pyright: ignore[reportArgumentType]
-create_step(fetch, retires=2)  # pyright: ignore[reportArgumentType]
+create_step(fetch, retires=2)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 # What the checker knows too little of is taken, and checked when it is there.
