@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from mastra.agents.agent import Agent
 from mastra.models.messages import ToolResultPart
 from mastra.processors import Processor
 from mastra.registry import Mastra
-from mastra.testing.models import ScriptedModel, ToolCall
+from mastra.testing.models import FunctionModel, ScriptedModel, ToolCall
 from mastra.tools.tool import create_tool, tool
 from mastra.workflows.step import create_step, step
 from mastra.workflows.step_context import StepContext
@@ -177,3 +179,51 @@ async def test_what_an_agent_refuses_is_no_empty_answer() -> None:
     assert isinstance(told, ToolResultPart)
     assert told.is_error
     assert told.result == "Agent 'expert' refused: not for you"
+
+
+def delegating(agent_id: str, to: str, others: Callable[[], Agent], **options: Any) -> Agent:
+    """Return an agent that asks another whatever it is asked, until it is told that it cannot."""
+
+    def reply(request: Any) -> Any:
+        told = [part for message in request.messages for part in message.parts]
+        answers = [part for part in told if isinstance(part, ToolResultPart)]
+        asked.append(agent_id)
+        return str(answers[-1].result) if answers else ToolCall(f"agent-{to}", {"prompt": "go on"})
+
+    asked: list[str] = []
+    return Agent(
+        id=agent_id, model=FunctionModel(reply), agents=lambda _: {to: others()}, **options
+    )
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_agents_that_delegate_to_each_other_end(durable: bool) -> None:
+    """They asked each other for ever, each one a level deeper."""
+    a = delegating("a", "b", lambda: b, durable=durable)
+    b = delegating("b", "a", lambda: a, durable=durable)
+    async with Mastra(agents=[a, b]) as mastra:
+        result = await mastra.get_agent("a").generate("begin")
+    assert "a → b → a → b → a → b → a. Answer without it." in result.text
+    assert result.finish_reason == "stop"
+
+
+async def test_an_agent_that_delegates_to_itself_ends() -> None:
+    a = delegating("a", "a", lambda: a)
+    assert "waits for this answer 3 times" in (await a.generate("begin")).text
+
+
+async def test_an_agent_that_its_own_workflow_asks_ends() -> None:
+    asked: list[str] = []
+
+    def reply(request: Any) -> Any:
+        asked.append("a")
+        told = [part for message in request.messages for part in message.parts]
+        answers = [part for part in told if isinstance(part, ToolResultPart)]
+        return "enough" if answers else ToolCall("workflow-w", {"prompt": "go on"})
+
+    a = Agent(id="a", model=FunctionModel(reply), workflows=lambda _: {"w": w})
+    w = create_workflow(id="w", description="d", input_schema=Any, output_schema=Any)
+    w.then(create_step(a)).commit()
+    async with Mastra(agents=[a], workflows=[w]) as mastra:
+        assert (await mastra.get_agent("a").generate("begin")).text == "enough"
+    assert len(asked) == 6

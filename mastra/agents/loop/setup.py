@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mastra.agents.calls.delegation import Asking, agent_tool
 from mastra.agents.context import resolve_dynamic
@@ -22,7 +22,7 @@ from mastra.agents.prompt import system_messages
 from mastra.agents.records.ledger import Ledger
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.pipeline import Pipeline, is_called
-from mastra.errors import ConfigError, InputValidationError
+from mastra.errors import ConfigError, InputValidationError, ToolError
 from mastra.failures import call_user
 from mastra.models.base import ModelRequest, ProviderTool, ToolChoice
 from mastra.models.calling import ModelEntry
@@ -39,6 +39,9 @@ from mastra.tools.named import add_tools, check_names, named_provider_tools, nam
 from mastra.tools.tool import Tool
 
 __all__ = ["StepPlan", "offered_tools", "plan_step", "plan_to_settle", "replanned", "set_up"]
+
+MOST_AT_ONCE: Final = 3
+"""How often an agent may be at work in one chain of agents that ask each other."""
 
 
 @dataclass(slots=True)
@@ -72,7 +75,9 @@ async def set_up(run: AgentRun) -> None:
     Raises:
         ConfigError: The agent or the call is set up wrongly.
         InputValidationError: What was passed is not valid.
+        ToolError: The agent waits for this answer itself, too often.
     """
+    _refuse_circles(run)
     spec, context = run.spec, run.context
     if spec.default_options is not None:
         defaults: Mapping[str, Any] = await setting_of(spec, "default_options", context) or {}
@@ -113,6 +118,17 @@ async def set_up(run: AgentRun) -> None:
     if run.pipeline is not None:
         await run.pipeline.input()
     run.transcript.input_count = len(run.transcript.messages)
+
+
+def _refuse_circles(run: AgentRun) -> None:
+    # Each round may cost several times the one before, and no limit of steps counts them.
+    chain = run.meter.asked()
+    if chain.count(run.spec.id) > MOST_AT_ONCE:
+        raise ToolError(
+            f"Agent {run.spec.id!r} is not asked, since it waits for this answer {MOST_AT_ONCE} times "
+            f"over: {' → '.join(chain)}. Answer without it.",
+            code="DELEGATION_CIRCLE",
+        )
 
 
 def _says_anything(message: Message) -> bool:

@@ -41,6 +41,7 @@ class Meter:
         "_priced",
         "_tokens",
         "_tripped",
+        "agent_id",
         "is_closed",
         "limits",
         "parent",
@@ -49,8 +50,9 @@ class Meter:
         "tool_calls",
     )
 
-    def __init__(self, parent: Meter | None = None) -> None:
+    def __init__(self, parent: Meter | None = None, agent_id: str = "") -> None:
         self.parent = parent
+        self.agent_id = agent_id
         self.limits = _NO_LIMITS
         self.is_closed = False
         """Whether the run is over, so that nothing is part of it any more."""
@@ -70,6 +72,10 @@ class Meter:
             meter = meter.parent
             if meter is not None and meter.is_closed:
                 return  # begun in a tool of that run, and still there after it
+
+    def asked(self) -> list[str]:
+        """Return the ids of the agents that ask each other here, the first one first."""
+        return [meter.agent_id for meter in self._all()][::-1]
 
     @property
     def is_limited(self) -> bool:

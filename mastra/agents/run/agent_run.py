@@ -88,7 +88,7 @@ class AgentRun:
         self.settings = ModelSettings()
         self.tools: dict[str, Tool[Any, Any]] = {}
         self.provider_tools: dict[str, ProviderTool] = {}
-        self.meter = Meter(meter_around())
+        self.meter = Meter(meter_around(), spec.id)
         """What it has used, with all that it asks others to do, and how much it may use."""
         self.finish_reason: str | None = None
         self.error: BaseException | None = None
