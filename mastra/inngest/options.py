@@ -104,6 +104,10 @@ def _built(kind: type[T], value: Any, what: str) -> T:
 _GOES_ON: Final = 'event.data.mastra.kind in ["resume", "restart", "travel"]'
 """True of an event that goes on with a run, which one trigger serves as it does those that start."""
 
+_LEG: Final = "event.data.mastra.leg"
+_KEYS: Final = {"rate_limit": "false", "debounce": _LEG, "singleton": _LEG}
+"""The key of such an event, of what drops and merges events."""
+
 
 def starts_only(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a function's options with what drops and merges events kept to those that start runs.
@@ -112,18 +116,11 @@ def starts_only(options: Mapping[str, Any]) -> dict[str, Any]:
     of a debounce and of being the only one each event that goes on with a run has a key of its own.
     """
     found = dict(options)
-    limit = found.get("rate_limit")
-    if limit is not None:
-        key = _starts(limit.key or '"all"', "false")
-        found["rate_limit"] = limit.model_copy(update={"key": key})
-    debounce = found.get("debounce")
-    if debounce is not None:
-        key = _starts(debounce.key or '"all"', "event.data.mastra.leg")
-        found["debounce"] = debounce.model_copy(update={"key": key})
-    singleton = found.get("singleton")
-    if singleton is not None:
-        key = _starts(singleton.key or '"all"', "event.data.mastra.leg")
-        found["singleton"] = singleton.model_copy(update={"key": key})
+    for name, otherwise in _KEYS.items():
+        given = found.get(name)
+        if given is not None:
+            key = _starts(given.key or '"all"', otherwise)
+            found[name] = given.model_copy(update={"key": key})
     if "idempotency" in found:
         found["idempotency"] = _starts(found["idempotency"], "false")
     return found
