@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
@@ -163,17 +163,37 @@ class InngestApi:
             facts: The request.
             steps: What `checkpoint_of` gave, in the order in which the steps ended.
         """
-        head: dict[str, Json] = {
-            "run_id": facts.run_id,
-            "fn_id": facts.function_uuid,
-            "qi_id": facts.queue_item,
-            "request_id": facts.request_id,
-            "generation_id": facts.generation,
-            "ts": int(time.time() * 1000),
-        }
+        return await self._checkpoint(
+            steps,
+            run_id=facts.run_id,
+            fn_id=facts.function_uuid,
+            qi_id=facts.queue_item,
+            request_id=facts.request_id,
+            generation_id=facts.generation,
+        )
+
+    async def is_known(self, facts: dict[str, Any]) -> bool | None:
+        """Return whether the server has the state of a run, or `None` if it cannot be asked.
+
+        Its list of runs is no answer: it shows runs as running whose state it has lost.
+        """
+        told = await self._checkpoint(
+            [],
+            run_id=facts["runId"],
+            fn_id=facts["fnId"],
+            qi_id=facts["qiId"],
+            request_id="",
+            generation_id=0,
+        )
+        return None if told is Checkpoint.FAILED else told is Checkpoint.KEPT
+
+    async def _checkpoint(
+        self, steps: Sequence[bytes], *, run_id: str, **about: Json
+    ) -> Checkpoint:
+        head: dict[str, Json] = {"run_id": run_id, **about, "ts": int(time.time() * 1000)}
         body = dump_wire(head)[:-1] + b',"steps":[' + b",".join(steps) + b"]}"
         try:
-            answer = await self._post(f"/v1/checkpoint/{facts.run_id}/async", body)
+            answer = await self._post(f"/v1/checkpoint/{run_id}/async", body)
         except NotReached:
             return Checkpoint.FAILED
         if answer.status < 300:
@@ -182,28 +202,6 @@ class InngestApi:
         if answer.status == 400 and "not found" in answer.text:
             return Checkpoint.GONE
         return Checkpoint.FAILED
-
-    async def is_known(self, facts: dict[str, Any]) -> bool | None:
-        """Return whether the server has the state of a run, or `None` if it cannot be asked.
-
-        Its list of runs is no answer: it shows runs as running whose state it has lost.
-        """
-        body: dict[str, Json] = {
-            "run_id": facts["runId"],
-            "fn_id": facts["fnId"],
-            "qi_id": facts["qiId"],
-            "request_id": "",
-            "generation_id": 0,
-            "ts": int(time.time() * 1000),
-            "steps": [],
-        }
-        try:
-            answer = await self._post(f"/v1/checkpoint/{facts['runId']}/async", dump_wire(body))
-        except NotReached:
-            return None
-        if answer.status == 400 and "not found" in answer.text:
-            return False
-        return True if answer.status < 300 else None
 
     async def _ask(self, path: str) -> Any:
         """Return what the server knows at a path, or `None` if that is nothing to us.
