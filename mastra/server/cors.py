@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mastra.server.config import ServerConfig
-from mastra.server.hosts import local_cors
+from mastra.server.hosts import is_exact, local_cors
 
 __all__ = ["CorsMiddleware"]
 
@@ -68,7 +68,7 @@ class CorsMiddleware:
     def _headers_for(self, origin: str | None) -> dict[str, str]:
         config = self._config
         given: dict[str, str] = {}
-        if self._is_exact(origin):
+        if origin is not None and is_exact(config.origins, origin):
             given["access-control-allow-origin"] = origin or "*"
             given["vary"] = "Origin"
             if config.credentials:
@@ -80,12 +80,6 @@ class CorsMiddleware:
         if config.expose_headers:
             given["access-control-expose-headers"] = ",".join(config.expose_headers)
         return given
-
-    def _is_exact(self, origin: str | None) -> bool:
-        origins = self._config.origins
-        if origin is None:
-            return False
-        return origins(origin) if callable(origins) else origin in origins
 
     def _preflight(self, allowed: dict[str, str]) -> dict[str, str]:
         if "access-control-allow-origin" not in allowed:
