@@ -82,6 +82,49 @@ async def test_an_answer_that_the_storage_fails_before_it_begins(door: str, agen
     assert "The storage cannot be used at the moment." in answer.text
 
 
+MESSAGE = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "hello"}]}
+OLD = {
+    "messageId": "m",
+    "role": "user",
+    "kind": "message",
+    "parts": [{"kind": "text", "text": "hi"}],
+}
+CALLS: dict[str, dict[str, Any]] = {
+    "SendMessage": {"message": MESSAGE},
+    "SendStreamingMessage": {"message": MESSAGE},
+    "GetTask": {"id": "t"},
+    "ListTasks": {"contextId": "c"},
+    "CancelTask": {"id": "t"},
+    "message/send": {"message": OLD},
+    "message/stream": {"message": OLD},
+    "tasks/get": {"id": "t"},
+}
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize("kind", [StorageError, RuntimeError])
+async def test_a_call_of_a2a_that_the_storage_fails(
+    method: str,
+    kind: type[Exception],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise kind("Could not use secret.db: disk I/O error.")
+
+    mastra = Mastra(agents=[Agent(id="a", model=ScriptedModel("Hi."))])
+    for name in ("create_run", "update_run", "get_run", "list_runs"):
+        monkeypatch.setattr(mastra.storage.workflows, name, refuse)
+    transport = httpx.ASGITransport(create_app(mastra))
+    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": CALLS[method]}
+    async with mastra, httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+        answer = await http.post("/api/a2a/a", json=call)
+    assert "-32603" in answer.text
+    assert "secret.db" not in answer.text
+    assert "secret.db" in caplog.text
+    assert ("storage" in answer.text) is (kind is StorageError)
+
+
 async def _raises(ctx: StepContext[Any]) -> None:
     raise StorageError("Could not read secret.db: disk I/O error.")
 

@@ -24,6 +24,7 @@ from mastra.agents.waiting.suspended import SuspendedRun, WaitingCall
 from mastra.errors import MastraError
 from mastra.jsonable import Json
 from mastra.models.messages import Message
+from mastra.server.a2a.own_errors import own_errors
 from mastra.server.caller_options import call_options
 from mastra.server.context import Server, load_strict
 from mastra.server.errors import Refusal, message_of
@@ -49,6 +50,7 @@ class AgentTasks(AgentExecutor):
         self._server = server
         self._agent = agent
 
+    @own_errors
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Do what a message asks for, and tell of it."""
         task = _Telling(context, event_queue)
@@ -61,6 +63,7 @@ class AgentTasks(AgentExecutor):
         except (Refusal, MastraError) as error:
             await task.updater.failed(task.said(message_of(error)))
 
+    @own_errors
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Stop a task: an answer under way has been stopped, a run that waits is cancelled."""
         run_id = _run_id(context)

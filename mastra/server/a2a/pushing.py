@@ -29,6 +29,7 @@ from a2a.utils.push_url_validator import validate_push_notification_url
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from mastra.jsonable import Json
+from mastra.server.a2a.own_errors import own_errors
 from mastra.server.a2a.tasks import owner_of
 from mastra.server.context import Server
 from mastra.server.leftovers import LEFT, forget_old
@@ -124,6 +125,7 @@ class StoredAddresses(PushNotificationConfigStore):
         self._place = f"a2a:{agent_id}:push"
         self._changing = asyncio.Lock()
 
+    @own_errors
     async def set_info(
         self,
         task_id: str,
@@ -148,6 +150,7 @@ class StoredAddresses(PushNotificationConfigStore):
         if not await self._store.create_run(head):
             await self._store.update_run(self._place, task_id, RunChanges(data=data))
 
+    @own_errors
     async def get_info(
         self, task_id: str, context: ServerCallContext
     ) -> list[TaskPushNotificationConfig]:
@@ -156,11 +159,13 @@ class StoredAddresses(PushNotificationConfigStore):
         owner = owner_of(context)
         return _read(head) if head is not None and owner in {None, head.resource_id} else []
 
+    @own_errors
     async def get_info_for_dispatch(self, task_id: str) -> list[TaskPushNotificationConfig]:
         """Return a task's addresses."""
         head = await self._store.get_run(self._place, task_id)
         return [] if head is None else _read(head)
 
+    @own_errors
     async def delete_info(
         self, task_id: str, context: ServerCallContext, config_id: str | None = None
     ) -> None:

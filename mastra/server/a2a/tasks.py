@@ -17,6 +17,7 @@ from a2a.utils.constants import DEFAULT_LIST_TASKS_PAGE_SIZE
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from mastra.jsonable import Json
+from mastra.server.a2a.own_errors import own_errors
 from mastra.server.context import Server
 from mastra.server.leftovers import LEFT, forget_old
 from mastra.storage.base import RunChanges, RunHead
@@ -52,6 +53,7 @@ class StoredTasks(TaskStore):
         self._place = f"a2a:{agent_id}"
         self._under_way: dict[str, tuple[str | None, Task]] = {}
 
+    @own_errors
     async def save(self, task: Task, context: ServerCallContext) -> None:
         """Keep a task as it is."""
         _join_texts(task)
@@ -74,6 +76,7 @@ class StoredTasks(TaskStore):
             await self._store.update_run(self._place, task.id, changes)
         await forget_old(self._server, self._place)
 
+    @own_errors
     async def get(self, task_id: str, context: ServerCallContext) -> Task | None:
         """Return a task of the caller's."""
         owner = owner_of(context)
@@ -87,6 +90,7 @@ class StoredTasks(TaskStore):
             return None
         return _read(head)
 
+    @own_errors
     async def list(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
         """Return a page of the caller's tasks; where callers are not known, of the context named."""
         owner = owner_of(context)
@@ -126,6 +130,7 @@ class StoredTasks(TaskStore):
             equal = sum(head.created_at == oldest for head in page.runs)
             newest, seen = oldest, equal + (seen if oldest == newest else 0)
 
+    @own_errors
     async def delete(self, task_id: str, context: ServerCallContext) -> None:
         """Forget a task."""
         if await self.get(task_id, context) is not None:
