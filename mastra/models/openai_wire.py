@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from mastra.ids import new_id
 from mastra.jsonable import Json
+from mastra.models.chat_audio import SpeechKeeper
 from mastra.models.chat_calls import CallAssembly
 from mastra.models.chat_thoughts import ThoughtKeeper
 from mastra.models.chunks import (
@@ -112,7 +113,8 @@ class ChatDecoder(SseDecoder):
     """Chat completion chunks to model chunks."""
 
     __slots__ = (
-        "_begun", "_calls", "_has_choice", "_index", "_ran", "_raw_reason", "_thoughts", "_usage",
+        "_begun", "_calls", "_has_choice", "_index", "_ran", "_raw_reason", "_speech", "_thoughts",
+        "_usage",
     )  # fmt: skip
 
     def __init__(self, model_id: str, *, include_raw: bool = False) -> None:
@@ -122,6 +124,7 @@ class ChatDecoder(SseDecoder):
         self._index: Any = None
         self._calls: CallAssembly | None = None
         self._thoughts: ThoughtKeeper | None = None
+        self._speech: SpeechKeeper | None = None
         self._ran: dict[int, str] | None = None
         self._raw_reason: str | None = None
         self._usage: Usage | None = None
@@ -209,6 +212,8 @@ class ChatDecoder(SseDecoder):
             self._call({"index": 0, "function": delta["function_call"]}, out)
         for note in objects_in(delta.get("annotations")):
             self._annotated(note, out)
+        if isinstance(delta.get("audio"), dict):
+            self._spoken(delta["audio"], out)
         for image in delta.get("images") or ():
             self._image(image, out)
         for tool in objects_in(delta.get("executed_tools")):
@@ -264,6 +269,13 @@ class ChatDecoder(SseDecoder):
         if data:
             out.append(FileChunk(data, head.removeprefix("data:")))
 
+    def _spoken(self, piece: dict[str, Any], out: list[ModelChunk]) -> None:
+        speech = self._speech = self._speech or SpeechKeeper(self.provider)
+        try:
+            speech.absorb(piece, lambda text: self._say(text, out))
+        except ValueError as error:
+            raise self.fail(str(error)) from error
+
     def _executed(self, tool: dict[str, Any], out: list[ModelChunk]) -> None:
         """Take in a tool that Groq ran: it begins in one chunk and ends in another."""
         known = self._ran = self._ran or {}
@@ -297,6 +309,8 @@ class ChatDecoder(SseDecoder):
             self._thoughts.end(out, is_last=True)
         if self._calls is not None and self._calls.lacks_name:
             raise self.nameless()
+        if self._speech is not None:
+            self._speech.finish(out)
         has_calls = self._calls is not None and self._calls.finish(out)
         self.done = True
         reason = finish_reason_of(self._raw_reason)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 
 from mastra.agents.agent import Agent
 from mastra.agents.results import AgentResult
-from mastra.models.messages import FilePart, ImagePart, ReasoningPart, SourcePart, TextPart
+from mastra.errors import ModelError
+from mastra.models.messages import FilePart, ImagePart, Message, ReasoningPart, SourcePart, TextPart
 from mastra.models.resolve import ModelConfig
 from mastra.tools.tool import tool
 from tests.support.openai_server import OpenAIServer, Reply, chunk, text_reply
@@ -146,6 +148,48 @@ async def test_pictures_of_a_chat_are_files_of_the_answer(server: OpenAIServer) 
     answer = await ask(server, chunk({"content": "Here."}), chunk({"images": pictures}))
     files = [part for part in parts_of(answer) if isinstance(part, FilePart | ImagePart)]
     assert [(part.media_type, part.data) for part in files] == [("image/webp", "AAAA")]
+
+
+def sound(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kind"),
+    [
+        ([b"\x01\x00\x02", b"\x00\x03"], "audio/pcm"),
+        ([b"RIFF\x01\x00\x02\x00WAVE"], "audio/wav"),
+        ([b"ID", b"3\x04"], "audio/mpeg"),
+    ],
+)
+async def test_what_a_model_says_aloud_is_text_and_a_file_of_the_answer(
+    server: OpenAIServer, pieces: list[bytes], kind: str
+) -> None:
+    """It was dropped, and the answer was empty."""
+    said = [{"id": "audio_1"}, {"transcript": "Good "}, {"transcript": "day."}]
+    said += [{"data": sound(piece)} for piece in pieces] + [{"expires_at": 1_700_000_000}]
+    answer = await ask(server, *(chunk({"content": None, "audio": one}) for one in said))
+    assert answer.text == "Good day."
+    (file,) = [part for part in parts_of(answer) if isinstance(part, FilePart)]
+    assert (file.media_type, file.data) == (kind, sound(b"".join(pieces)))
+    assert file.provider_metadata == {"x": {"audioId": "audio_1", "expiresAt": 1_700_000_000}}
+    assert [one.payload.mime_type for one in answer.files] == [kind]
+
+
+async def test_a_whole_answer_said_aloud_goes_back_as_its_text(server: OpenAIServer) -> None:
+    audio = {"id": "a", "data": sound(b"RIFF1"), "transcript": "Yes.", "expires_at": 9}
+    whole = {"message": {"content": None, "audio": audio}, "finish_reason": "stop"}
+    server.queue(Reply([{"choices": [whole]}]), text_reply("Again."))
+    agent = Agent(id="a", model=ModelConfig("x/m", url=server.url))
+    first = await agent.generate("q")
+    assert (first.text, len(first.files)) == ("Yes.", 1)
+    await agent.generate([*first.messages, Message("user", "more")])
+    assert {"role": "assistant", "content": "Yes."} in server.requests[-1]["messages"]
+
+
+async def test_sound_that_is_none_is_an_error(server: OpenAIServer) -> None:
+    with pytest.raises(ModelError, match="its sound is no base64"):
+        await ask(server, chunk({"audio": {"data": "?"}}))
 
 
 async def test_a_tool_that_ran_there_is_told_once_and_not_run_here(server: OpenAIServer) -> None:
