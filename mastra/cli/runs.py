@@ -19,7 +19,7 @@ from mastra.workflows.workflow import Workflow
 
 __all__ = ["runs"]
 
-runs = typer.Typer(help="List, show, resume and cancel runs.", no_args_is_help=True)
+runs = typer.Typer(help="List, show, resume and cancel runs. By itself it lists them.")
 
 WorkflowOption = Annotated[
     str | None, typer.Option("--workflow", "-w", help="Only runs of this workflow.")
@@ -27,6 +27,12 @@ WorkflowOption = Annotated[
 RunArgument = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
 _SHORTEST = 4
 """How much of an id is needed at least."""
+
+
+@runs.callback(invoke_without_command=True)
+def _options(context: typer.Context) -> None:  # typer calls it
+    if context.invoked_subcommand is None:
+        list_runs()
 
 
 @runs.command("list")

@@ -105,11 +105,12 @@ def create_app(mastra: Mastra, config: ServerConfig | None = None) -> FastAPI:
     own = APIRouter(route_class=bound_route(server))
     own.add_api_route("/", _welcome(settings), include_in_schema=False)
     app.include_router(own)
-    add_api_routes(app, server)
+    below = add_api_routes(app, server)
     # Not as a router that is included: FastAPI would take every signature apart once more.
     app.router.routes.extend(routes)
     if settings.openapi:
         add_documentation(app, server)
+    app.router.routes.extend(below)
     return app
 
 

@@ -17,30 +17,37 @@ from mastra.server.bodies import BoundedBody
 from mastra.server.config import Mountable
 from mastra.server.context import Server
 from mastra.server.handling import bound_route
+from mastra.server.mounted import BELOW, Mounted, has_below
 
 __all__ = ["add_api_routes", "guarded_app"]
 
 _ALL = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def add_api_routes(app: FastAPI, server: Server) -> None:
-    """Add the routes, from the root and under the API's prefix."""
+def add_api_routes(app: FastAPI, server: Server) -> list[Route]:
+    """Add the routes, from the root and under the API's prefix.
+
+    Returns:
+        What is below ASGI applications, to be added after all others.
+    """
     prefix = server.config.api_prefix
     taken = {
         (one, _shape(path))
         for method, path in server.facts["routes"]
         for one in (_ALL if method == "ALL" else [method])
     }
+    below: list[Route] = []
     for route in chain.from_iterable(map(_listed, server.config.api_routes)):
         handler = route.resolve(server.mastra)
         methods = _ALL if route.method == "ALL" else [route.method.upper()]
-        _add(app, server, route, route.path, handler, methods)
+        below += _add(app, server, route, route.path, handler, methods)
         if not prefix or route.path.startswith(f"{prefix}/"):
             continue
         # An application's page at `/agents` must not stand where clients look for the agents.
         free = [one for one in methods if (one, _shape(route.path)) not in taken]
         if free == methods or (free and not _is_asgi(handler)):
-            _add(app, server, route, prefix + route.path, handler, free)
+            below += _add(app, server, route, prefix + route.path, handler, free)
+    return below
 
 
 def _shape(path: str) -> str:
@@ -53,14 +60,24 @@ def _listed(routes: Mountable | Sequence[Mountable]) -> Sequence[Mountable]:
 
 def _add(
     app: FastAPI, server: Server, route: Mountable, path: str, handler: Any, methods: list[str]
-) -> None:
+) -> list[Route]:
     if _is_asgi(handler):
-        app.router.routes.append(Route(path, endpoint=_GuardedApp(server, route, path, handler)))
-        return
+        return _add_application(app, server, route, path, handler)
     guarded = bound_route(server, is_open=not route.requires_auth, limit=route.body_size_limit)
     own = APIRouter(route_class=guarded)
     own.add_api_route(path, handler, methods=methods, include_in_schema=len(methods) == 1)
     app.include_router(own)
+    return []
+
+
+def _add_application(
+    app: FastAPI, server: Server, route: Mountable, path: str, handler: ASGIApp
+) -> list[Route]:
+    mounted = handler if route.guards_itself else Mounted(handler)
+    app.router.routes.append(Route(path, endpoint=_GuardedApp(server, route, path, mounted)))
+    if route.guards_itself or not has_below(path):
+        return []
+    return [Route(path + BELOW, endpoint=_GuardedApp(server, route, path + BELOW, mounted))]
 
 
 def guarded_app(server: Server, route: Mountable, prefix: str) -> Route:

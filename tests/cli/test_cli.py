@@ -223,6 +223,13 @@ def test_a_run_waits_in_one_process_and_goes_on_in_the_next(project: Path) -> No
     assert mastra(project, "runs", "resume", "r-1").returncode == 1
 
 
+def test_runs_by_itself_lists_them(call: Calls) -> None:
+    assert call("runs").stdout == ""
+    call.json("run", "waiting", "value=1", "--run-id", "r-2")
+    assert call("runs").stdout == call("runs", "list").stdout != ""
+    assert call("runs", "cancle", "r-2").exit_code == 2
+
+
 def test_a_waiting_run_can_be_cancelled(call: Calls) -> None:
     call.json("run", "waiting", "value=1", "--run-id", "r-2")
     assert call.json("runs", "cancel", "r-2")["status"] == "canceled"

@@ -102,7 +102,9 @@ def routes_of(auth: Any) -> ServerConfig:
     return ServerConfig(auth=auth, api_routes=own)
 
 
-OPEN = {"/health", "/open", "/open/asgi", "/api/open", "/api/open/asgi"}
+OPEN = {"/health", "/open", "/open/asgi", "/api/open", "/api/open/asgi"} | {
+    f"{prefix}/open/asgi/{{path_below:path}}" for prefix in ("", "/api")
+}
 
 
 def walk(routes: Iterable[BaseRoute], prefix: str = "") -> list[tuple[str, str]]:
