@@ -86,6 +86,7 @@ _HABITS: dict[str, tuple[str, ...]] = {
     "add_node": ("then",),
     "add_step": ("then",),
     "content": ("text",),
+    "entries": ("items",),
     "data": ("object", "result"),
     "output": ("object", "result"),
     "value": ("result", "object"),

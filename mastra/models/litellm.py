@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -176,8 +177,11 @@ class LiteLLMModel:
         compatible: list[str] = litellm.openai_compatible_providers
         self._is_compatible = self.provider in compatible
         if self.provider not in litellm.provider_list:
+            variable = re.sub(r"\W", "_", self.provider).upper() + "_API_KEY"
             raise ConfigError(
-                f"There is no provider {self.provider!r} (in model {self.model_id!r}). {self.known}{self.meant}",
+                f"There is no provider {self.provider!r} (in model {self.model_id!r}). {self.known}"
+                f"{self.meant} One that speaks OpenAI's API: ModelConfig(id={self.model_id!r}, url=..., "
+                f"api_key=os.environ[{variable!r}]).",
                 code="UNKNOWN_PROVIDER",
                 details={"provider": self.provider},
             )

@@ -239,14 +239,17 @@ def create_step(
     **options: Unpack[StepOptions],
 ) -> Step[Any, Any]: ...
 @overload
+def create_step(
+    step_id: str, input_schema: type[In], output_schema: type[Out], /, *given: Any, **options: Any
+) -> Step[In, Out]: ...
+@overload
 def create_step(step_id: str, /, *given: Any, **options: Any) -> Step[Any, Any]: ...
 def create_step(source: Any = None, /, *given: Any, **options: Any) -> Step[Any, Any]:
     """Make a step of a function, an agent or a tool.
 
     Args:
-        source: An agent, a tool or a committed workflow; options then go to its `as_step`. Or the
-            step's id.
-        given: After an id: the input schema, the output schema and the function.
+        source: An agent, a tool or a committed workflow; options then go to its `as_step`.
+        given: Where the source is the step's id, its two schemas and its function.
         options: `execute`, a function whose parameters are filled by annotation: one annotated
             `StepContext` (or named `ctx`) gets the context, the other the input; both, one or
             none are fine, and a plain `def` runs in a worker thread. `id` defaults to the
@@ -257,8 +260,7 @@ def create_step(source: Any = None, /, *given: Any, **options: Any) -> Step[Any,
             agent's do.
 
     Raises:
-        WorkflowDefinitionError: The function takes parameters that cannot be filled, or there
-            is none.
+        WorkflowDefinitionError: There is no function, or one of parameters that nothing can fill.
     """
     if given or isinstance(source, str):
         source = take_given(source, given, options)

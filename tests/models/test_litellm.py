@@ -68,9 +68,9 @@ async def test_failures_and_retries(server: OpenAIServer) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_an_unknown_provider_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"nonsuch.*anthropic"):
-        await Agent(id="a", model="nonsuch/model").generate("q")
+async def test_an_unknown_provider_lists_the_known_and_how_another_is_given() -> None:
+    with pytest.raises(ConfigError, match=r"nonsuch.*anthropic.*url=.*'NON_SUCH_AI_API_KEY'"):
+        await Agent(id="a", model="non-such.ai/nonsuch").generate("q")
 
 
 ASKED = ModelRequest([Message("user", "hi")])

@@ -90,6 +90,7 @@ assert_type(
     create_step(id="plan", input_schema=Forecast, output_schema=Plan, execute=plan_function),
     Step[Forecast, Plan],
 )
+assert_type(create_step("plan", Forecast, Plan, plan_function), Step[Forecast, Plan])
 assert_type(clone_step(fetch, id="again"), Step[City, Forecast])
 
 
@@ -97,6 +98,7 @@ assert_type(clone_step(fetch, id="again"), Step[City, Forecast])
 
 begun = create_workflow(id="w", input_schema=City, output_schema=Plan)
 assert_type(begun, Workflow[City, Plan, City])
+assert_type(create_workflow("w", City, Plan), Workflow[City, Plan, City])
 assert_type(begun.then(fetch), Workflow[City, Plan, Forecast])
 assert_type(begun.then(fetch).then(plan), Workflow[City, Plan, Plan])
 assert_type(begun.then(fetch).then(plan).commit(), Workflow[City, Plan, Plan])
