@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from mastra.errors import ResumeValidationError, RunStateError, ToolError
 from mastra.ids import new_id
 from mastra.jsonable import dump_json
+from mastra.mcp.pages import Pages
 
 if TYPE_CHECKING:
     import mcp
@@ -286,9 +287,10 @@ async def call_once(
         if getattr(error, "code", None) != HEADER_MISMATCH:
             raise
     # The session has not listed the tool since it was opened, or the tool has changed.
+    pages = Pages(held.connection.name, "the list of its tools")
     cursor: str | None = None
     while True:
         page = await client.list_tools(cursor=cursor, cache_mode="refresh")
-        cursor = page.next_cursor
+        cursor = pages.after(page)
         if cursor is None or any(item.name == name for item in page.tools):
             return await send()

@@ -14,6 +14,7 @@ from mastra.errors import MastraError, ToolError
 from mastra.mcp.config import MCPServerConfig, ServerInput, config_of
 from mastra.mcp.connection import Connection
 from mastra.mcp.failures import fate_of, request_failed
+from mastra.mcp.pages import Pages
 from mastra.mcp.requests import Elicitation, ServerRequests
 from mastra.mcp.resources import MCPPrompts, MCPResources
 from mastra.mcp.tool_runs import ToolRuns
@@ -29,6 +30,7 @@ __all__ = ["MCPClient", "MCPServerConfig"]
 
 T = TypeVar("T")
 _TRIES: Final = 3
+_TOOLS: Final = "the list of its tools"
 
 
 class MCPClient:
@@ -98,16 +100,17 @@ class MCPClient:
 
         async def read(connection: Connection) -> None:
             tools.clear()
+            pages = Pages(server, _TOOLS)
             cursor: str | None = None
             while True:
                 page = await connection.client.list_tools(cursor=cursor)
                 for item in page.tools:
                     add_tools(tools, {item.name: self._tool(server, item)}, "its list", of=server)
-                cursor = page.next_cursor
+                cursor = pages.after(page)
                 if cursor is None:
                     return
 
-        await self._ask(server, "the list of its tools", read)
+        await self._ask(server, _TOOLS, read)
         return tools
 
     def _tool(self, server: str, item: mcp.Tool) -> Tool[Any, Any]:

@@ -223,6 +223,8 @@ class Connection:
                 args=list(config.args),
                 env=None if config.env is None else dict(config.env),
                 cwd=config.cwd,
+                # A line that is no message is passed over, and so is one that is no text.
+                encoding_error_handler="replace",
             )
             return sdk.Client(self._watched(stdio_client(program)), **given), _nothing
         from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mastra.errors import MastraError
 from mastra.mcp.content import message_of
+from mastra.mcp.pages import Pages
 from mastra.models.messages import Message
 
 if TYPE_CHECKING:
@@ -203,6 +204,7 @@ class MCPPrompts:
 
 async def _pages(ask: Asker, server: str, capability: str, kind: str) -> Sequence[Any]:
     """Return a whole list, of a server that has such things at all."""
+    what = f"the list of its {kind.replace('_', ' ')}"
 
     async def request(connection: Connection) -> Sequence[Any]:
         client = connection.client
@@ -210,12 +212,13 @@ async def _pages(ask: Asker, server: str, capability: str, kind: str) -> Sequenc
             return []
         read: Callable[..., Awaitable[Any]] = getattr(client, f"list_{kind}")
         items: list[Any] = []
+        pages = Pages(server, what)
         cursor: str | None = None
         while True:
             page = await read(cursor=cursor)
             items += getattr(page, kind)
-            cursor = page.next_cursor
+            cursor = pages.after(page)
             if cursor is None:
                 return items
 
-    return await ask(server, f"the list of its {kind.replace('_', ' ')}", request)
+    return await ask(server, what, request)

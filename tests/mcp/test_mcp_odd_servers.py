@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import sys
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -421,6 +424,49 @@ async def test_lists_are_read_to_their_last_page() -> None:
         assert [one.name for one in (await client.prompts.list())["s"]] == ["x", "y"]
         with pytest.raises(ToolError, match=r"There is no MCP server 'nope'\. Known: s"):
             await client.resources.read("nope", "n://x")
+
+
+@pytest.mark.parametrize("following", [itertools.repeat("again"), map(str, itertools.count())])
+async def test_a_list_that_comes_to_no_end_is_given_up(following: Iterator[str]) -> None:
+    """Its pages are empty, so that no tool shows that they are the same."""
+
+    async def tools(_context: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[], next_cursor=next(following))
+
+    async def prompts(_context: Any, _params: Any) -> types.ListPromptsResult:
+        return types.ListPromptsResult(prompts=[], next_cursor=next(following))
+
+    async def call(_context: Any, _params: Any) -> Any:
+        raise MCPError(HEADER_MISMATCH, "a header is missing")
+
+    server = serving(call, on_list_tools=tools, on_list_prompts=prompts)
+    async with MCPClient({"s": MCPServerConfig(server=server)}) as client:
+        with pytest.raises(ToolError, match="MCP server 's' comes to no end with the list of its"):
+            await client.list_tools()
+        with pytest.raises(ToolError, match="its prompts"):
+            await client.prompts.list()
+        with pytest.raises(ToolError, match="comes to no end"):
+            await client._runs.run("s", "t", {}, ToolContext())
+
+
+async def test_lines_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+    """A program that greets in an encoding of its own, as older ones do, is spoken to all the same."""
+    program = tmp_path / "server.py"
+    program.write_text(
+        f"""
+import sys
+sys.path[:] = {sys.path!r}
+sys.stdout.buffer.write("Démarré\\n".encode("latin-1"))
+sys.stdout.flush()
+import anyio
+from mastra.mcp import MCPServer
+from tests.mcp.stdio_server import double
+anyio.run(MCPServer("numbers", tools=[double]).run_stdio)
+"""
+    )
+    config = {"command": sys.executable, "args": [str(program)]}
+    async with MCPClient({"s": config}) as client:
+        assert list(await client.list_tools()) == ["s_double"]
 
 
 async def test_a_tool_that_has_changed_is_looked_up_and_called_once_more() -> None:
