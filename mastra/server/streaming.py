@@ -23,7 +23,7 @@ from mastra.errors import MastraError
 from mastra.jsonable import Json, dump_wire
 from mastra.logs import get_logger
 from mastra.server.context import Server
-from mastra.server.errors import message_of
+from mastra.server.errors import Refusal, message_of
 from mastra.server.hanging_up import gone
 from mastra.workflows.events import Event
 from mastra.workflows.run import Run
@@ -60,9 +60,20 @@ def wants_events(request: Request) -> bool:
 
 
 def last_event_id(request: Request) -> int | None:
-    """Return the id of the last event that a reader has seen, if it says so."""
-    text = request.headers.get("last-event-id", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+    """Return the id of the last event that a reader has seen, if it says so.
+
+    Raises:
+        Refusal: It is the id of no event. All events would come once more, unnoticed.
+    """
+    given = {text for text in request.headers.getlist("last-event-id") if text}
+    if not given:
+        return None
+    text = given.pop()
+    if given or not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Refusal(
+            400, "Last-Event-ID has to be the id of an event of this run: a number from 0 on."
+        )
+    return int(text)
 
 
 OPENED: Final = b""

@@ -80,6 +80,23 @@ async def test_a_reader_that_was_cut_off_goes_on_by_the_last_event_id() -> None:
         assert later[-1][1]["type"] == "workflow-finish"
 
 
+@pytest.mark.parametrize("last", ["-1", "1.0", "nan", "seven", "٣", "9" * 40, "1, 2", ["1", "2"]])
+async def test_a_last_event_id_that_is_no_events_is_refused(last: str | list[str]) -> None:
+    """All events would come once more, to a reader that has some of them."""
+    transport = httpx.ASGITransport(create_app(build()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        base = "/api/workflows/kitchenWorkflow"
+        begun = await client.post(f"{base}/create-run?runId=r")
+        assert begun.status_code == 200
+        given = last if isinstance(last, list) else [last]
+        headers = [(b"last-event-id", text.encode()) for text in given]
+        answer = await client.post(f"{base}/observe?runId=r", headers=headers)
+        assert answer.status_code == 400
+        assert "Last-Event-ID" in answer.json()["error"]
+        none = await client.post(f"{base}/observe?runId=r", headers={"last-event-id": ""})
+        assert none.status_code == 200
+
+
 @pytest.mark.parametrize("headers", [{}, EVENTS], ids=["records", "events"])
 @pytest.mark.parametrize("offset", [0, 10**9])
 async def test_a_run_that_nobody_has_begun_has_no_events(

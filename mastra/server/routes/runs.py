@@ -183,12 +183,12 @@ async def observe(
     A reader that was cut off sends `Last-Event-ID`, which goes before the offset. Of a run that
     nobody has begun there are none: as the original's, the answer ends at once.
     """
+    seen = last_event_id(request)
     workflow = server.workflow(workflow_id)
     head = await server.need_run(request, workflow, run_id)
     if head.status == "pending" and "initialState" not in head.data:
         return run_response(server, request, None)
     run = await workflow.create_run(run_id)
-    seen = last_event_id(request)
     events = run.observe_stream(offset=offset if seen is None else seen + 1)
     await events.__aenter__()
     return run_response(server, request, events)
