@@ -6,6 +6,7 @@ Exit codes: 0 success, 1 the run failed, 2 wrong usage or set-up, 130 interrupte
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from enum import StrEnum
@@ -81,6 +82,7 @@ def plan(
 ) -> None:
     """Plan a day in a city. The word `plan` may be left out."""
     console = Console(stderr=True, highlight=False)
+    _leave_when_told()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -132,6 +134,22 @@ def serve(
         run(host, port, app)
     except MastraError as error:
         _fail(console, error, debug=debug)
+
+
+def _leave_when_told() -> None:
+    """Have SIGTERM, and SIGHUP where the terminal goes, end the command as an error would.
+
+    The terminal gets its cursor back, and what is open is closed.
+    """
+
+    def leave(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What is ignored stays so, as `nohup` wants it.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
 
 
 async def _run(app: Any, city: str, view: RunView) -> Any:

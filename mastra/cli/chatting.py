@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from mastra.cli.load import load_app
-from mastra.cli.terminal import AppOption, JsonOption, in_loop, notes, print_json
+from mastra.cli.terminal import AppOption, JsonOption, in_loop, notes, print_json, read_all, typed
 from mastra.errors import ConfigError, ModelError
 from mastra.ids import new_id
 from mastra.models.messages import Message
@@ -51,7 +52,7 @@ async def _chat(
         if agent.spec.memory is not None:
             options["memory"] = {"thread": thread or new_id(), "resource": resource}
         if message is not None or as_json:
-            said = message if message is not None else sys.stdin.read()
+            said = message if message is not None else await read_all("What is to be said")
             if as_json:
                 print_json((await agent.generate(said, **options)).to_wire())
             else:
@@ -64,12 +65,15 @@ async def _talk(agent: Any, options: dict[str, Any]) -> None:
     history: list[Message] = []
     console = notes()
     console.print(Text(f"{agent.name}. Leave with an empty line.", "dim"))
+    lines = typed()
     while True:
+        console.print(Text("> ", "bold"), end="")
         try:
-            said = console.input(Text("> ", "bold"))
-        except EOFError:
-            return
-        if said.strip() in {"", "exit", "quit"}:
+            said = await lines.next()
+        except asyncio.CancelledError:
+            console.print()
+            raise
+        if said is None or (said := said.strip()) in {"", "exit", "quit"}:
             return
         # With a memory the thread holds what was said; without, the conversation is sent again.
         given: Any = said if "memory" in options else [*history, {"role": "user", "content": said}]
@@ -81,22 +85,31 @@ async def _talk(agent: Any, options: dict[str, Any]) -> None:
 
 async def _unless_stopped(saying: Coroutine[Any, Any, list[Message]]) -> list[Message] | None:
     """Return the conversation after an answer; `None` where Ctrl-C stopped it."""
-    loop = asyncio.get_running_loop()
     answer = asyncio.ensure_future(saying)
+    task = asyncio.current_task()
     try:
-        loop.add_signal_handler(signal.SIGINT, answer.cancel)
-    except NotImplementedError:  # Windows: Ctrl-C ends the program
-        return await answer
-    try:
-        return await answer
+        with _stopped_by_ctrl_c(answer):
+            return await answer
     except asyncio.CancelledError:
-        if not answer.cancelled():
+        if not answer.cancelled() or (task is not None and task.cancelling()):
             raise
         sys.stdout.write("\n")
         notes().print(Text("Stopped.", "dim"))
         return None
+
+
+@contextmanager
+def _stopped_by_ctrl_c(answer: asyncio.Future[Any]) -> Generator[None]:
+    loop = asyncio.get_running_loop()
+
+    def stop(*_: Any) -> None:
+        loop.call_soon_threadsafe(answer.cancel)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
 
 
 async def _say(agent: Any, said: Any, options: dict[str, Any]) -> list[Message]:

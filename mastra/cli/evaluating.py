@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from mastra.errors import ConfigError, MastraError, NotFoundError
 from mastra.evals.comparison import Comparison, compare_experiments
 from mastra.evals.experiment_results import ExperimentItem, ExperimentResult
 from mastra.evals.experiments import Experiment
+from mastra.ids import new_id
 from mastra.jsonable import Json
 
 __all__ = ["evaluate", "experiments_in"]
@@ -108,10 +110,18 @@ async def _run(
     console = notes()
     found: list[tuple[ExperimentResult, Comparison | None]] = []
     try:
-        for _, experiment in experiments:
+        for name, experiment in experiments:
             # It is looked for first: an experiment may take an hour.
             before = None if baseline is None else await experiment.result(baseline)
-            result = await _watched(experiment, experiment_id, console)
+            chosen = experiment_id or new_id()
+            try:
+                result = await _watched(experiment, chosen, console)
+            except asyncio.CancelledError:
+                if experiment.storage.workflows.is_shared:
+                    again = f"mastra eval {str(path).partition('::')[0]}::{name} --id {chosen}"
+                    told = f"The experiment was cut off. It goes on with: {again}"
+                    console.print(told, soft_wrap=True)
+                raise
             compared = None if before is None else compare_experiments(before, result)
             if not as_json:
                 _show(result, compared)
@@ -125,13 +135,12 @@ async def _run(
 
 
 async def _watched(
-    experiment: Experiment, experiment_id: str | None, console: Console
+    experiment: Experiment, experiment_id: str, console: Console
 ) -> ExperimentResult:
     total, done, failed = len(experiment.dataset) * experiment.repeats, 0, 0
-    if experiment_id is not None:
-        with contextlib.suppress(NotFoundError):
-            known = await experiment.result(experiment_id)
-            total, done, failed = known.total_items, len(known.items), known.failed_count
+    with contextlib.suppress(NotFoundError):
+        known = await experiment.result(experiment_id)
+        total, done, failed = known.total_items, len(known.items), known.failed_count
     step = max(1, total // 10)
 
     def told(item: ExperimentItem) -> None:

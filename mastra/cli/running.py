@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from typing import Annotated, Any
@@ -13,7 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from mastra.cli.load import load_app
-from mastra.cli.terminal import FAILED, AppOption, JsonOption, in_loop, notes, print_json, read_json
+from mastra.cli.terminal import (
+    FAILED,
+    AppOption,
+    JsonOption,
+    in_loop,
+    notes,
+    print_json,
+    read_all,
+    read_json,
+)
 from mastra.errors import ConfigError, InputValidationError
 from mastra.failures import Told
 from mastra.jsonable import Json
@@ -31,14 +41,14 @@ _MARKS = {
 }
 
 
-def input_of(text: str | None, fields: list[str]) -> Json:
+async def input_of(text: str | None, fields: list[str]) -> Json:
     """Return a workflow's input from JSON text, `-` for stdin, or `key=value` words.
 
     Raises:
         ConfigError: A word has no `=`, or the text is not JSON.
     """
     if text is not None:
-        return read_json(sys.stdin.read() if text == "-" else text, "--input")
+        return read_json(await read_all("--input") if text == "-" else text, "--input")
     given: dict[str, Json] = {}
     for word in fields:
         key, equals, value = word.partition("=")
@@ -175,6 +185,14 @@ def conclude(wire: dict[str, Json], *, as_json: bool, raised: BaseException | No
         raise typer.Exit(FAILED)
 
 
+def _tell_of_cut_off(run_id: str) -> None:
+    told = (
+        f"The run {run_id} was cut off. It goes on where the application is served next, as by "
+        f"`mastra start`; `mastra runs cancel {run_id}` ends it."
+    )
+    notes().print(Text(told, "dim"), soft_wrap=True)
+
+
 def _failed_steps(wire: dict[str, Json]) -> str:
     steps: dict[str, dict[str, Json]] = wire.get("steps") or {}
     # What the run was given stands among them.
@@ -191,7 +209,7 @@ async def _run(
     run_id: str | None,
     as_json: bool,
 ) -> tuple[dict[str, Json], BaseException | None]:
-    data = input_of(text, fields)
+    data = await input_of(text, fields)
     async with load_app(app) as mastra:
         workflow = mastra.get_workflow_by_id(name)
         started = await workflow.create_run(run_id)
@@ -203,12 +221,17 @@ async def _run(
                 # Nobody knows its id, so nobody could start it with better input.
                 await workflow.delete_run(started.run_id)
             raise
-        async with stream:
-            if as_json:
-                return (await stream.result()).to_wire(), None
-            with Progress(notes()) as progress:
-                async for event in stream:
-                    progress.show(event)
+        try:
+            async with stream:
+                if as_json:
+                    return (await stream.result()).to_wire(), None
+                with Progress(notes()) as progress:
+                    async for event in stream:
+                        progress.show(event)
+        except asyncio.CancelledError:
+            if mastra.storage.workflows.is_shared:
+                _tell_of_cut_off(started.run_id)
+            raise
         result = await stream.result()
         error: BaseException | None = getattr(result, "error", None)
         # Of a run that another process drives, only the text has come here.

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -50,6 +53,25 @@ def _log_to(handler: logging.Handler, **options: Any) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], **options)
     # It tells of every request to a model or to Inngest, which is no news here.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@contextmanager
+def _stopped_with_terminal() -> Generator[None]:
+    """Have the end of the terminal stop this process as SIGTERM does, which uvicorn listens to."""
+    number = getattr(signal, "SIGHUP", None)
+    is_main = threading.current_thread() is threading.main_thread()
+    if number is None or not is_main or signal.getsignal(number) is signal.SIG_IGN:
+        yield
+        return
+
+    def stop(_number: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def dev_app() -> Any:
@@ -112,17 +134,18 @@ def dev(
     )
     import uvicorn  # noqa: PLC0415
 
-    uvicorn.run(
-        "mastra.cli.serving:dev_app",
-        factory=True,
-        host=config.host,
-        port=config.port,
-        http="auto" if config.receive_timeout is None else "mastra.cli.serving:dev_protocol",
-        reload=reload,
-        reload_dirs=[str(Path.cwd())] if reload else None,
-        log_level="warning",
-        timeout_graceful_shutdown=2,
-    )
+    with _stopped_with_terminal():
+        uvicorn.run(
+            "mastra.cli.serving:dev_app",
+            factory=True,
+            host=config.host,
+            port=config.port,
+            http="auto" if config.receive_timeout is None else "mastra.cli.serving:dev_protocol",
+            reload=reload,
+            reload_dirs=[str(Path.cwd())] if reload else None,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+        )
 
 
 def start(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from functools import partial
+from io import UnsupportedOperation
+from typing import Annotated, Any, Final, NoReturn
 
 import anyio
 import typer
@@ -15,6 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mastra.errors import ConfigError, MastraError, RunNotFoundError, ValidationError
+from mastra.input_lines import InputLines
 from mastra.jsonable import Json, dump_wire
 
 __all__ = [
@@ -29,8 +36,10 @@ __all__ = [
     "notes",
     "plain",
     "print_json",
+    "read_all",
     "read_json",
     "reporting",
+    "typed",
 ]
 
 FAILED = 1
@@ -87,6 +96,32 @@ def read_json(text: str, what: str) -> Json:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{what} is not JSON: {error}") from error
+
+
+def typed() -> InputLines:
+    """Return the lines of standard input. The event loop goes on while one is waited for.
+
+    Raises:
+        ConfigError: It is closed.
+    """
+    if sys.stdin is None:  # it was closed at the start
+        raise ConfigError("There is no standard input to read.")
+    try:
+        return InputLines(partial(os.read, sys.stdin.fileno()))
+    except UnsupportedOperation:  # it was replaced inside Python
+        return InputLines(sys.stdin.buffer.read)
+
+
+async def read_all(what: str) -> str:
+    """Return the text of standard input.
+
+    Raises:
+        ConfigError: It is no text, or closed.
+    """
+    try:
+        return (await typed().rest()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what} is no text in UTF-8: {error}") from error
 
 
 def fail(message: str, code: int = FAILED, *, named: str = "ERROR") -> NoReturn:
@@ -148,6 +183,54 @@ def check_port(host: str, port: int) -> None:
 
 
 def in_loop(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """Run an async function, turning errors into exit codes."""
+    """Run an async function, turning errors into exit codes.
+
+    Told to end (SIGTERM, or SIGHUP where the terminal goes), it is cancelled, as Ctrl-C does: what is
+    open is closed, and the terminal has its cursor. Told twice, the process ends at once.
+
+    Raises:
+        Exit: There was an error, or it was told to end: 128 and the signal's number.
+    """
     with reporting():
-        return anyio.run(function, *arguments)
+        return anyio.run(_until_told, function, arguments)
+
+
+async def _until_told(function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
+    with _told_to_end() as told:
+        try:
+            return await function(*arguments)
+        except asyncio.CancelledError:
+            if not told:
+                raise
+            raise typer.Exit(128 + told[0]) from None
+
+
+_ENDINGS: Final = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+@contextmanager
+def _told_to_end() -> Generator[list[int]]:
+    """Have signals cancel the task that asks, and tell which came."""
+    told: list[int] = []
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    before: dict[int, Any] = {}
+
+    def end(number: int, _: Any) -> None:
+        signal.signal(number, before[number])
+        told.append(number)
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    if threading.current_thread() is threading.main_thread():
+        # What is ignored stays so: `nohup` says that the terminal may go.
+        handlers = {number: signal.getsignal(number) for number in _ENDINGS}
+        before = {number: was for number, was in handlers.items() if was is not signal.SIG_IGN}
+        for number in before:
+            signal.signal(number, end)
+    try:
+        yield told
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)

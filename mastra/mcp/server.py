@@ -12,6 +12,7 @@ from mastra.agents.agent import Agent
 from mastra.clock import iso_from_ms, now_ms
 from mastra.errors import ConfigError, NotFoundError, ToolApprovalError
 from mastra.extras import needs
+from mastra.input_lines import standard_input
 from mastra.mcp.news import News, PromptNews, ResourceNews
 from mastra.mcp.offers import Completer, MCPServerPrompts, MCPServerResources
 from mastra.names import python_options
@@ -162,12 +163,15 @@ class MCPServer:
         return self.build().streamable_http_app(streamable_http_path=path)
 
     async def run_stdio(self) -> None:
-        """Speak MCP on standard input and output until they close."""
+        """Speak MCP on standard input and output until they close, or whoever waits here leaves."""
         server = self.build()
         from mcp.server.stdio import stdio_server  # noqa: PLC0415 - an optional package
 
-        async with stdio_server() as (read, write):
-            await server.run(read, write, server.create_initialization_options())
+        with standard_input() as lines:
+            # The SDK waits for its own read of standard input, which may never come back.
+            given: Any = lines
+            async with stdio_server(stdin=given) as (read, write):
+                await server.run(read, write, server.create_initialization_options())
 
 
 def _offer(kind: Any, given: Any) -> Any:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -58,6 +62,21 @@ class GracefulServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop when the terminal goes, too, unless that was told to be nothing (`nohup`)."""
+        number = getattr(signal, "SIGHUP", None)
+        is_main = threading.current_thread() is threading.main_thread()
+        with super().capture_signals():
+            if number is None or not is_main or signal.getsignal(number) is signal.SIG_IGN:
+                yield
+                return
+            before = signal.signal(number, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(number, before)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop, at once when told twice."""
         if self._loop is not None:
@@ -85,7 +104,7 @@ def uvicorn_config(app: Any, config: ServerConfig, **options: Any) -> uvicorn.Co
 
 
 def serve(mastra: Mastra, config: ServerConfig | None = None, **options: Any) -> None:
-    """Serve until the process is told to stop (Ctrl-C, SIGTERM).
+    """Serve until the process is told to stop (Ctrl-C, SIGTERM; SIGHUP, where its terminal goes).
 
     Args:
         mastra: What to serve.

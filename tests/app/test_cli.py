@@ -260,12 +260,23 @@ async def test_a_reader_that_goes_away_is_no_traceback(
         assert b"Traceback" not in err
 
 
-async def test_an_interrupt_ends_it_at_once(chat: ChatServer, weather: OpenMeteoServer) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+        pytest.param(signal.SIGHUP, 128 + signal.SIGHUP, marks=pytest.mark.every_engine),
+    ],
+)
+async def test_an_interrupt_ends_it_at_once(
+    chat: ChatServer, weather: OpenMeteoServer, number: signal.Signals, code: int
+) -> None:
+    """Its own way: what is open is closed, and a terminal gets its cursor back."""
     chat.waits = True
     async with running("New York", env=chat.environment | weather.environment) as process:
         assert process.stdout is not None
         await process.stdout.read(3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = await asyncio.wait_for(process.communicate(), 50)
-        assert process.returncode == 130
+        assert process.returncode == code
         assert b"Traceback" not in err

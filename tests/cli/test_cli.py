@@ -114,7 +114,9 @@ class Calls:
         self.folder = folder
         self._patch = monkeypatch
 
-    def __call__(self, *words: str, folder: Path | None = None, stdin: str | None = None) -> Any:
+    def __call__(
+        self, *words: str, folder: Path | None = None, stdin: str | bytes | None = None
+    ) -> Any:
         here = folder or self.folder
         with self._patch.context() as patch:
             patch.chdir(here)
