@@ -14,12 +14,14 @@ from mastra.inngest.publisher import Publisher, Readers
 from mastra.inngest.wire.api import InngestApi
 from mastra.inngest.wire.leg_event import LegEvent, store_identity
 from mastra.inngest.wire.request import RequestFacts
+from mastra.inngest.work import AskAgain
 from mastra.inngest.worker_leg import LegSuperseded, WorkerLeg, owner_of, token_of
 from mastra.jsonable import Json
 from mastra.request_context import RequestContext
 from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import ActiveRun, Reopening, Target, TimeTravel
+from mastra.workflows.answer import Answer
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.journal import LoadedRun, load_run
 from mastra.workflows.engines.journal_writer import JournalWriter
@@ -37,7 +39,8 @@ from mastra.workflows.versions.graph import is_current, note_of
 __all__ = ["Key", "LegTable", "key_of"]
 
 Key: TypeAlias = tuple[int, str, str]
-_ACTIVE = ("pending", "running", "waiting")
+_UNDER_WAY = ("running", "waiting")
+_ACTIVE = ("pending", *_UNDER_WAY)
 
 
 def key_of(target: RunTarget) -> Key:
@@ -291,6 +294,8 @@ class LegTable:
         """Take a run that is not under way: its sender has another storage, or none of ours."""
         head = loaded.head
         is_foreign = event.token is None
+        if is_foreign and event.kind == "resume" and head.status in _UNDER_WAY:
+            await _keep(target, event, facts, loaded)
         is_due = is_foreign or event.number == loaded.legs
         has_own = event.store != store_identity(target.store)
         if head.status in ("running", "waiting") or not is_due or not has_own:
@@ -320,6 +325,26 @@ class LegTable:
         ):
             raise LegSuperseded
         head.data, head.status, head.owner = data, "running", owner
+
+
+async def _keep(target: RunTarget, event: LegEvent, facts: RequestFacts, loaded: LoadedRun) -> None:
+    """Keep an answer that is not ours with a run of which other steps still work.
+
+    Raises:
+        AskAgain: The leg has just ended: the run is to be looked at anew.
+        RunStateError: No step that it is for is suspended.
+        ResumeClaimedError: Somebody else has answered.
+        ResumeValidationError: It does not meet the step's resume schema.
+    """
+    if loaded.head.data.get("inngestRun") == facts.run_id:
+        return  # a request that came twice
+    step = ".".join(event.resume_steps) or None
+    answer = Answer(target.spec, event.input, step, key=facts.run_id)
+    if not answer.is_expected(loaded):
+        raise answer.refusal(loaded)
+    key = (target.workflow_id, target.run_id)
+    if not await target.store.keep_answer(*key, answer.to_stored(), expected_status=_UNDER_WAY):
+        raise AskAgain("The run has just been suspended; send the request again.")
 
 
 def _checked(

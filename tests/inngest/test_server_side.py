@@ -14,8 +14,10 @@ from mastra.inngest import init
 from mastra.inngest.mount import app_functions
 from tests.inngest import flows
 from tests.inngest.flows import Value
+from tests.support.engines import Calls
 from tests.support.inngest_env import Host
 from tests.support.inngest_server import FakeInngest, FakeRun
+from tests.support.waiting import Gate, asking, blocking
 
 
 async def until(holds: Any) -> None:
@@ -421,3 +423,55 @@ async def test_the_order_in_which_planned_steps_run_changes_nothing(
             sorted((event.type, str(event.payload and event.payload.id)) for event in events)
         )
     assert told[0] == told[1]
+
+
+async def test_a_resume_from_elsewhere_while_a_step_beside_works_is_kept(
+    host: Host, fake: FakeInngest
+) -> None:
+    """It was dropped: the run waited on for an answer that somebody had given."""
+    calls, gate = Calls(), Gate()
+    begun: Any = create_workflow(id="w", input_schema=int, output_schema=Any)
+    workflow = begun.parallel([asking(calls, "ask"), blocking(calls, "slow", gate)]).commit()
+    async with flows.on(host, workflow) as mastra:
+        await host.sync()
+        run = await mastra.get_workflow("w").create_run()
+        await run.start_async(1)
+        await gate.reached.wait()
+        registered = mastra.get_workflow("w")
+        while "ask" not in (await registered.get_run(run.run_id)).steps:
+            await asyncio.sleep(0.01)
+        data = {"runId": run.run_id, "inputData": {"add": 2}, "resume": {"steps": ["ask"]}}
+        (answer,) = fake.send({"name": "workflow.w", "data": data})
+        await ended(answer)
+        assert answer.output == {"runId": run.run_id, "status": "running", "isRepeated": True}
+        (twice,) = fake.send({"name": "workflow.w", "data": data})
+        await ended(twice)
+        assert (twice.status, "somebody else first" in str(twice.output)) == ("Failed", True)
+        gate.opened.set()
+        assert (await run.result()).status == "suspended"
+        while (info := await registered.get_run(run.run_id)).status != "success":
+            await asyncio.sleep(0.01)
+        assert info.result == {"ask": 3, "slow": 2}
+    assert (calls["ask"], calls["ask:done"], calls["slow"]) == (2, 1, 1)
+
+
+async def test_a_resume_from_elsewhere_for_which_nothing_waits_yet_says_so(
+    host: Host, fake: FakeInngest
+) -> None:
+    calls, gate = Calls(), Gate()
+    workflow = (
+        create_workflow(id="w", input_schema=int, output_schema=int)
+        .then(blocking(calls, "slow", gate))
+        .commit()
+    )
+    async with flows.on(host, workflow) as mastra:
+        await host.sync()
+        run = await mastra.get_workflow("w").create_run()
+        await run.start_async(1)
+        await gate.reached.wait()
+        data = {"runId": run.run_id, "inputData": {"add": 2}, "resume": {"steps": ["slow"]}}
+        (answer,) = fake.send({"name": "workflow.w", "data": data})
+        await ended(answer)
+        assert "no step of it that this answer is for is suspended" in str(answer.output)
+        gate.opened.set()
+        assert (await run.result()).unwrap() == 2
