@@ -1,4 +1,5 @@
-"""How long a connection may be silent before its request has headers, and how large those may be.
+"""How long a connection may be silent before its request has headers, how large those may be, and
+what counts as one.
 
 Whatever answers sees a request once its headers have come, so this is the web server's to look at;
 uvicorn waits for ever, and keeps all that comes.
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 __all__ = ["timed_protocol"]
 
 _CLOSING = b"connection: close\r\ncontent-length: 0\r\n\r\n"
+_NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\n" + _CLOSING
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _CLOSING
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _CLOSING
 _LARGEST = 64 * 1024
@@ -39,9 +41,21 @@ class _TimedProtocol(_Base):
         self._size = 0
         self._wait()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What stands behind a body is no header of the request: one that a proxy would have taken
+        # away could say there who calls, and there is no end to them.
+        if self._is_in_headers():
+            cast("Any", super()).on_header(name, value)
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._is_answering():
+        if (other := self.transport.get_protocol()) is not self:
+            self._disarm()
+            # All that a WebSocket begins with has come; where that is nothing to begin with, one of
+            # uvicorn's protocols says so to nobody, and the connection would stay.
+            if getattr(other, "handshake_initiated", True) is False:
+                self._answer(_NO_HANDSHAKE)
+        elif self._is_answering():
             self._disarm()
         else:
             self._size += len(data)
@@ -78,12 +92,14 @@ class _TimedProtocol(_Base):
         self._end(_TOO_SLOW if self._size else b"")
 
     def _end(self, answer: bytes) -> None:
-        transport = self.transport
         # A connection that became a WebSocket is another protocol's.
-        if transport.is_closing() or transport.get_protocol() is not self:
-            return
-        transport.write(answer)
-        transport.close()
+        if self.transport.get_protocol() is self:
+            self._answer(answer)
+
+    def _answer(self, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.close()
 
 
 @functools.cache

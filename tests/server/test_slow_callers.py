@@ -252,3 +252,57 @@ async def test_a_connection_that_became_a_socket_is_waited_for_no_longer() -> No
         server.should_exit = True
         await serving
         listener.close()
+
+
+CHUNKED = ("Transfer-Encoding: chunked",)
+
+
+@pytest.mark.parametrize("trailer", ["Authorization: Bearer key", "Cookie: a=b\r\nX-User: ann"])
+async def test_what_stands_behind_a_body_is_no_header(trailer: str) -> None:
+    seen: list[set[str]] = []
+
+    async def check(request: Request) -> bool:
+        seen.append(set(request.headers))
+        return request.headers.get("authorization") == "Bearer key"
+
+    async with running(build(), ServerConfig(auth=check)) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+        # In one piece, so that all of it is there before anything is asked.
+        body = f"2\r\n{{}}\r\n0\r\n{trailer}\r\n\r\n".encode()
+        writer.write(head("POST", "/api/memory/threads", *CHUNKED) + body)
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).split()[1] == b"401"
+        # The next request of the connection has its own.
+        writer.write(head("GET", "/api/agents", "Authorization: Bearer key"))
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"HTTP/1.1 200 ")
+        writer.close()
+    assert seen[0] == {"host", "content-type", "transfer-encoding"}
+    assert seen[1] == {"host", "content-type", "authorization"}
+
+
+UPGRADE = ("Connection: Upgrade", "Upgrade: websocket")
+KEY = ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        head("POST", "/api/agents", *UPGRADE, *KEY, "Content-Length: 2") + b"{}",
+        head("POST", "/api/agents", *UPGRADE),
+        head("GET", "/api/agents", *UPGRADE, *KEY, "Content-Length: 2"),
+        head("GET", "/api/agents", *UPGRADE),
+        head("GET", f"/api/agents?{'a' * 9000}", *UPGRADE, *KEY),
+        head("GET", "/api/agents", *UPGRADE, *KEY, f"X-Long: {'a' * 9000}"),
+        head("GET", "/api/agents", *UPGRADE, *KEY, *(f"X-{i}: a" for i in range(200))),
+        head("GET", "/api/agents", *UPGRADE, *KEY),
+    ],
+)
+async def test_a_websocket_that_cannot_begin_is_answered(sent: bytes) -> None:
+    config = ServerConfig(receive_timeout=None)
+    async with running(Mastra(), config, ws="auto") as (url, _), asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+        writer.write(sent)
+        assert (await reader.readline()).split()[1] in {b"400", b"403", b"405"}
+        await reader.read()
+        writer.close()
