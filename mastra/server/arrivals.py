@@ -1,5 +1,4 @@
-"""How long a connection may be silent before its request has headers, how large those may be, and
-what counts as one.
+"""How long a connection may be silent before it has headers, how large they are, and which are some.
 
 Whatever answers sees a request once its headers have come, so this is the web server's to look at;
 uvicorn waits for ever, and keeps all that comes.
