@@ -24,13 +24,13 @@ APP_VARIABLE = "MASTRA_APP"
 _USUAL = ("app.main:mastra", "main:mastra", "app:mastra", "src.main:mastra")
 
 
-def find_app(given: str | None, folder: Path | None = None) -> str:
+def find_app(given: str | None) -> str:
     """Return `module:name`: as given, from the environment, from pyproject.toml, or usual.
 
     Raises:
         ConfigError: It is nowhere to be found.
     """
-    here = folder or Path.cwd()
+    here = Path.cwd()
     named = given or os.environ.get(APP_VARIABLE) or _from_pyproject(here)
     if named:
         return named if ":" in named else f"{named}:mastra"

@@ -37,7 +37,6 @@ def app_functions(
     mastra: HasWorkflows,
     client: inngest.Inngest,
     functions: Sequence[inngest.Function[Any]] = (),
-    engine: InngestEngine | None = None,
 ) -> list[inngest.Function[Any]]:
     """Return the functions of workflows, of those nested in them, of agents, and the app's own.
 
@@ -47,7 +46,7 @@ def app_functions(
     runs it here. Of the agents those are served that are durable and run on Inngest. The server
     keeps the schedules of workflows that are registered to run there, and no other ones.
     """
-    others = engine
+    others: InngestEngine | None = None
     found: dict[str, inngest.Function[Any]] = {}
     served: dict[str, Served] = {}
     nested: list[tuple[InngestEngine, Any, WorkflowSpec]] = []
