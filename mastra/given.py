@@ -155,10 +155,6 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
-def _is_function(value: Any) -> bool:
-    return callable(value)
-
-
 _OF_TYPES: Final = frozenset(("typing", "types", "typing_extensions", "mastra.schema"))
 
 
@@ -257,7 +253,7 @@ MOMENT: Final = Form("a datetime", lambda value: isinstance(value, datetime))
 AGE: Final = Form("a timedelta", lambda value: isinstance(value, timedelta))
 """How long ago something was, where seconds are not taken."""
 MAPPING: Final = Form("a dict", lambda value: isinstance(value, Mapping))
-FUNCTION: Final = Form("a function", _is_function)
+FUNCTION: Final = Form("a function", callable)
 MAPPING_OR_FUNCTION: Final = either(MAPPING, FUNCTION)
 LIST: Final = Form("a list", _is_list)
 LIST_OR_FUNCTION: Final = either(LIST, FUNCTION)

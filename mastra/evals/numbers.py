@@ -32,10 +32,8 @@ def within_unit(number: float) -> float:
 def units(text: str) -> list[int]:
     """Return a text as UTF-16: a character outside the first plane counts twice there."""
     raw = text.encode("utf-16-le", "surrogatepass")
-    return list(memoryview(raw).cast("H")) if _LITTLE else [*_pairs(raw)]
-
-
-def _pairs(raw: bytes) -> list[int]:
+    if _LITTLE:
+        return list(memoryview(raw).cast("H"))
     return [raw[at] | raw[at + 1] << 8 for at in range(0, len(raw), 2)]
 
 

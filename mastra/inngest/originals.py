@@ -30,7 +30,6 @@ from mastra.workflows.engines.outcome import Outcome, outcome_of_value
 from mastra.workflows.events import Kind
 from mastra.workflows.places import index_path
 from mastra.workflows.records import StepRecord
-from mastra.workflows.spec import WorkflowSpec
 
 __all__ = ["Originals"]
 
@@ -292,11 +291,6 @@ def _event_data(command: Command) -> dict[str, Json]:
     resume: dict[str, Json] = {
         "steps": steps,
         "resumePayload": reopening.target.data,
-        "resumePath": _path(target.spec, op_id),
+        "resumePath": list(index_path(target.spec, op_id.partition("/")[0])),
     }
     return {**data, "inputData": reopening.target.data, "resume": resume}
-
-
-def _path(spec: WorkflowSpec, op_id: str) -> list[Json]:
-    """Return where the step stands in the outermost graph."""
-    return list(index_path(spec, op_id.partition("/")[0]))

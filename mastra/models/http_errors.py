@@ -20,7 +20,6 @@ __all__ = [
     "may_pass",
     "refusal",
     "retry_after_of",
-    "said_by",
 ]
 
 RETRYABLE_STATUS = frozenset((408, 409, 429))
@@ -44,11 +43,6 @@ def explain_status(status: int, model_id: str, said: str, *, key: str, url: str 
     if status >= 500:
         return f"{model_id} failed{where} ({status}). It said: {said}"
     return f"{model_id} refused the request ({status}). It said: {said}"
-
-
-def said_by(body: object) -> str | None:
-    """Return the message in an error's body."""
-    return words_of(body)
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
@@ -103,7 +97,7 @@ def refusal(
         reason: The words beside the status.
     """
     parsed = _read(body)
-    said = said_by(parsed) or reason or "nothing"
+    said = words_of(parsed) or reason or "nothing"
     wait = retry_after_of(headers)
     asked = headers.get("x-should-retry")
     return ModelError(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import openai
 
 from mastra.errors import ModelError
-from mastra.models.http_errors import explain_status, may_pass, retry_after_of, said_by
+from mastra.models.foreign_json import words_of
+from mastra.models.http_errors import explain_status, may_pass, retry_after_of
 
 if TYPE_CHECKING:
     from mastra.models.openai import OpenAIModel
@@ -28,7 +29,7 @@ def model_error(error: openai.OpenAIError, model: OpenAIModel) -> ModelError:
 
 def _status_error(error: openai.APIStatusError, model: OpenAIModel) -> ModelError:
     status = error.status_code
-    said = said_by(error.body) or error.response.reason_phrase
+    said = words_of(error.body) or error.response.reason_phrase
     return ModelError(
         explain_status(status, model.model_id, said, key=model.key_source, url=model.url),
         status_code=status,

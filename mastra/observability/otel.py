@@ -89,7 +89,7 @@ class OpenTelemetryMirror:
             above = trace.set_span_in_context(trace.NonRecordingSpan(remote))
         is_call = span.kind == "model_generation"
         mirror = self._tracer.start_span(
-            _name(span),
+            f"{_OPERATIONS[span.kind]} {span.entity_name}",
             context=above,
             kind=trace.SpanKind.CLIENT if is_call else trace.SpanKind.INTERNAL,
             attributes={**span.attributes, "mastra.span.type": span.kind},
@@ -126,7 +126,3 @@ _OPERATIONS = {
     "workflow_run": "invoke_workflow",
     "workflow_step": "step",
 }
-
-
-def _name(span: Span) -> str:
-    return f"{_OPERATIONS[span.kind]} {span.entity_name}"

@@ -115,14 +115,10 @@ def answer_to(error: BaseException) -> Response | None:
             headers = dict(error.headers) if error.headers else None
             return error_response(error.status_code, str(error.detail), headers)
         case MastraError():
-            return _mastra_error(error)
+            # The original's answers have the message alone, so the code travels beside them.
+            return error_response(status_of(error), message_of(error), {CODE_HEADER: error.code})
         case _:
             return None
-
-
-def _mastra_error(error: MastraError) -> Response:
-    # The original's answers have the message alone, so the code travels beside them.
-    return error_response(status_of(error), message_of(error), {CODE_HEADER: error.code})
 
 
 def message_of(error: MastraError | Refusal) -> str:

@@ -44,14 +44,11 @@ class crash_at:  # noqa: N801 - read as what it does: `with crash_at("charge"):`
         self._before: list[Token[Any]] = []
 
     def __enter__(self) -> Self:
-        self._before.append(ops_around.set(self._around))
+        self._before.append(ops_around.set(lambda ops: _DyingOps(ops, self)))
         return self
 
     def __exit__(self, *exc: object) -> None:
         ops_around.reset(self._before.pop())
-
-    def _around(self, ops: LegOps) -> LegOps:
-        return _DyingOps(ops, self)
 
 
 class _DyingOps:

@@ -69,7 +69,8 @@ async def delete_own(server: Server, request: Request, kind: EvalKind, ids: Sequ
 # -- scorers -----------------------------------------------------------------------------------
 
 
-async def _entries(server: Server, request: Request) -> dict[str, dict[str, Any]]:
+async def list_scorers(server: ServerDep, request: Request) -> dict[str, Json]:
+    """List the scorers, with the agents and workflows that they score."""
     found: dict[str, dict[str, Any]] = {}
 
     def put(scorer: Scorer, entry: ScorerEntry | None) -> dict[str, Any]:
@@ -139,14 +140,9 @@ def _scorer_wire(scorer: Scorer) -> dict[str, Json]:
     return {"config": config, "steps": steps, "originalPromptObjects": {}}
 
 
-async def list_scorers(server: ServerDep, request: Request) -> dict[str, Json]:
-    """List the scorers, with the agents and workflows that they score."""
-    return await _entries(server, request)
-
-
 async def get_scorer(server: ServerDep, request: Request, scorer_id: ScorerId) -> Json:
     """Return a scorer, or null."""
-    return (await _entries(server, request)).get(scorer_id)
+    return (await list_scorers(server, request)).get(scorer_id)
 
 
 # -- scores ------------------------------------------------------------------------------------

@@ -20,10 +20,6 @@ from mastra.tools.tool_context import ToolContext
 __all__ = ["add_tool_routes", "run_tool"]
 
 
-def _tools(server: Server) -> dict[str, Tool[Any, Any]]:
-    return server.mastra.list_tools()
-
-
 def _tool(server: Server, tool_id: str) -> Tool[Any, Any]:
     try:
         return server.mastra.get_tool_by_id(tool_id)
@@ -33,7 +29,7 @@ def _tool(server: Server, tool_id: str) -> Tool[Any, Any]:
 
 async def list_tools(server: ServerDep) -> dict[str, Json]:
     """List the tools."""
-    return {key: tool_wire(tool) for key, tool in _tools(server).items()}
+    return {key: tool_wire(tool) for key, tool in server.mastra.list_tools().items()}
 
 
 async def get_tool(server: ServerDep, tool_id: ToolId) -> dict[str, Json]:
