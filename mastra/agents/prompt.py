@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from mastra.errors import ConfigError
 from mastra.models.message_forms import message_from
@@ -50,9 +50,7 @@ def system_messages(value: StaticInstructions | None, *, cache: bool = False) ->
 
 
 def _kept(message: Message) -> Message:
-    *first, last = message.parts or (TextPart(""),)
-    if not isinstance(last, TextPart):
-        return message
+    *first, last = cast("tuple[TextPart, ...]", message.parts or (TextPart(""),))
     return replace(message, content=(*first, replace(last, cache=True)))
 
 
@@ -62,4 +60,7 @@ def _system(value: str | Message | Mapping[str, Any]) -> Message:
     message = message_from({"role": "system", **value} if isinstance(value, Mapping) else value)
     if message.role != "system":
         raise ConfigError(f"Instructions hold a message of role {message.role!r}, not 'system'.")
+    others = [type(part).__name__ for part in message.parts if not isinstance(part, TextPart)]
+    if others:
+        raise ConfigError(f"Instructions hold a system message with {others[0]}: they are text.")
     return message

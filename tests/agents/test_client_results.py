@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mastra import Agent, Mastra, SQLStorage, create_tool
-from mastra.errors import ConfigError
+from mastra.errors import ConfigError, InputValidationError
 from mastra.testing import ScriptedModel, ToolCall
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +114,20 @@ async def test_a_new_run_refuses_it(durable: bool) -> None:
     till = Till(durable, "never said")
     with pytest.raises(ConfigError, match="client_results"):
         await till.agent.generate("go", client_results=[result("l", "Oslo")])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"type": "text", "text": "Oslo"}, "Oslo", {"toolCallId": "l", "output": 1}]
+)
+async def test_what_is_no_result_is_refused_and_the_run_waits_on(durable: bool, wrong: Any) -> None:
+    till = Till(durable, [LOCATE, PAY], "done")
+    first = await till.agent.generate("go")
+    with pytest.raises(InputValidationError):
+        await till.agent.approve_tool_call_generate(first.run_id, client_results=[wrong])
+    assert (await till.agent.list_suspended_runs()).total == 1
+    told = [result("l", "Oslo"), result("l", "Rome")]
+    ended = await till.agent.approve_tool_call_generate(first.run_id, client_results=told)
+    assert (ended.text, till.paid, till.told["l"]) == ("done", ["ann"], ("Oslo", False))
 
 
 async def test_a_reader_sees_it_live_and_from_storage(durable: bool) -> None:

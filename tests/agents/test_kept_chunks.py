@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from mastra import Agent
+from mastra import Agent, ConfigError
 from mastra.agents.records.told_chunks import chunk_of
-from mastra.models.chunks import ReasoningDelta, TextDelta
-from mastra.testing import FunctionModel
+from mastra.models.chunks import FinishChunk, RawChunk, ReasoningDelta, TextDelta
+from mastra.testing import FunctionModel, ScriptedModel, Turn
 
 PIECES = 5_000
 
@@ -89,3 +91,31 @@ def test_a_chunk_of_another_process_has_what_its_type_has_and_nothing_else() -> 
             _ = payload.mesage_id
     assert told("abort", {}) == {}
     assert told("raw", {"id": "x", "choices": []}) == {"id": "x", "choices": []}
+
+
+def test_a_payload_of_another_process_is_copied_as_any_object_is() -> None:
+    told = {"type": "finish", "payload": {"stepResult": {"reason": "stop"}}}
+    payload = chunk_of("r", told).payload
+    for other in (copy.deepcopy(payload), pickle.loads(pickle.dumps(payload))):
+        assert other.step_result == {"reason": "stop"}
+    with pytest.raises(AttributeError, match="'finish' has no 'text'"):
+        _ = payload.text
+
+
+async def test_pieces_that_say_nothing_make_no_part_and_raw_ones_are_streamed() -> None:
+    turn = Turn(chunks=[TextDelta(""), RawChunk({"id": 1}), FinishChunk("stop")])
+    stream = Agent(id="a", model=ScriptedModel(turn)).stream("hi", include_raw_chunks=True)
+    assert [chunk.payload async for chunk in stream if chunk.type == "raw"] == [{"id": 1}]
+    result = await stream.result()
+    assert (result.text, [message.role for message in result.messages]) == ("", ["user"])
+
+
+async def test_a_model_that_streams_something_else_is_told_so() -> None:
+    class Text:
+        provider, model_name = "own", "text"
+
+        async def stream(self, _: Any) -> AsyncIterator[Any]:
+            yield "Hello."
+
+    with pytest.raises(ConfigError, match=r"own/text streamed 'Hello\.'.*TextDelta"):
+        await Agent(id="a", model=Text()).generate("hi")

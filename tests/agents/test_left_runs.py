@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from mastra import Agent, InMemoryStorage, Mastra, ModelError, tool
+from mastra import Agent, InMemoryStorage, Mastra, ModelError, create_tool, tool
 from mastra.agents.chunks import AgentChunk
 from mastra.memory import Memory
+from mastra.models.chunks import ToolCallEnd
 from mastra.stream.abort import AbortController
 from mastra.testing import FunctionModel, ToolCall
 from mastra.tools.tool_context import ToolContext
@@ -61,18 +62,27 @@ async def break_down(to: str) -> str:
     raise ValueError(f"broke at {to}")
 
 
+async def acted(given: Any) -> str:
+    done.append(given["to"])
+    return "acted"
+
+
+ANY: Any = {"type": "object"}
 TOOLS: Any = {"pay": pay, "book": book, "hang": hang, "ask": ask, "break_down": break_down}
 
 
 class Application:
     """An agent whose model asks for some calls, and then does what a test wants."""
 
-    def __init__(self, *calls: ToolCall, then: Callable[[], Any], durable: bool = False) -> None:
+    def __init__(
+        self, *calls: ToolCall | str, then: Callable[[], Any], durable: bool = False, **more: Any
+    ) -> None:
         self.asked = asyncio.Event()
         self._calls = calls
         self._then = then
         model = FunctionModel(self._answer)
-        agent = Agent(id="a", model=model, tools=TOOLS, memory=Memory(), durable=durable)
+        tools = {**TOOLS, **more}
+        agent = Agent(id="a", model=model, tools=tools, memory=Memory(), durable=durable)
         self.mastra = Mastra(agents={"a": agent}, storage=InMemoryStorage())
 
     async def _answer(self, request: Any) -> Any:
@@ -235,6 +245,112 @@ async def test_what_still_waits_goes_on_waiting() -> None:
         await read_to(stream, "tool-result")
     assert (done, await app.waiting()) == (["one", "two"], [])
     assert await app.kept() == [("pay", "paid one"), ("pay", "paid two")]
+
+
+@pytest.mark.parametrize("first", ["book", "pay"])
+async def test_an_answer_that_nothing_came_of_may_be_given_again(first: str) -> None:
+    hangs = asyncio.Event()
+
+    async def refuse() -> str:
+        return "No."
+
+    @tool(require_approval=True)
+    async def send(to: str) -> str:
+        """Send, unless that takes for ever."""
+        if not hangs.is_set():
+            hangs.set()
+            await asyncio.Event().wait()
+        done.append(to)
+        return f"sent {to}"
+
+    app = Application(call(first, "one", "c1"), call("send", "two", "c2"), then=refuse, send=send)
+    await app.wait()
+    if first == "pay":
+        await app.agent.approve_tool_call_generate("r", "c1")
+    assert (done, await app.waiting()) == (["one"], ["send"])
+    leaving = asyncio.ensure_future(app.agent.approve_tool_call_generate("r", "c2"))
+    await hangs.wait()
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    # So it is where no other call of the step has acted before.
+    assert (done, await app.waiting()) == (["one"], ["send"])
+    assert (await app.agent.approve_tool_call_generate("r", "c2")).text == "No."
+    assert done == ["one", "two"]
+
+
+@pytest.mark.parametrize("waits_late", [True, False])
+async def test_a_call_waits_though_nobody_read_that_it_does(waits_late: bool) -> None:
+    gate = asyncio.Event()
+
+    async def asks(_: Any) -> bool:
+        await gate.wait()
+        return waits_late
+
+    late = create_tool("late", "Act, or wait.", ANY, execute=acted, require_approval=asks)
+    app = Application(call("book" if waits_late else "pay"), call("late"), then=never, late=late)
+    async with app.agent.stream("Go.", run_id="r", memory=HERE) as stream:
+        await read_to(stream, "tool-result" if waits_late else "tool-call-approval")
+        gate.set()
+        for _ in range(20):
+            await asyncio.sleep(0)  # what runs beside what is read comes to its end
+    assert (done, stream.status) == (["shop"], "suspended")
+    assert [result for _, result in await app.kept()] == ["booked shop" if waits_late else "acted"]
+    assert await app.waiting() == ["late" if waits_late else "pay"]
+    async with app.agent.approve_tool_call("r") as stream:
+        await read_to(stream, "tool-result")
+    assert (len(done), await app.waiting()) == (2, [])
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+async def test_a_reader_leaves_in_the_moment_that_a_tool_has_acted(is_resumed: bool) -> None:
+    reader: list[asyncio.Future[Any]] = []
+
+    @tool(require_approval=is_resumed)
+    async def send(to: str) -> str:
+        """Send, and lose who asked."""
+        done.append(to)
+        asyncio.get_running_loop().call_soon(reader[0].cancel)
+        return f"sent {to}"
+
+    app = Application(call("send"), then=never, send=send)
+    if is_resumed:
+        await app.wait()
+        reader.append(asyncio.ensure_future(app.agent.approve_tool_call_generate("r")))
+    else:
+        reader.append(asyncio.ensure_future(app.agent.generate("Go.", memory=HERE)))
+    await asyncio.wait(reader)
+    assert reader[0].cancelled()
+    assert (await app.kept(), await app.waiting()) == ([("send", "sent shop")], [])
+
+
+async def test_a_model_that_fails_after_a_tool_has_acted_hides_nothing() -> None:
+    acted = asyncio.Event()
+
+    @tool
+    async def send(to: str) -> str:
+        """Send."""
+        acted.set()
+        return f"sent {to}"
+
+    async def answer(_: Any) -> AsyncIterator[Any]:
+        yield ToolCallEnd("c1", "send", '{"to": "shop"}')
+        await acted.wait()
+        raise OSError("gone")
+
+    app = Application(then=never, send=send)
+    with pytest.raises(ModelError, match="gone"):
+        await app.agent.generate("Go.", memory=HERE, model=FunctionModel(answer))
+    assert await app.kept() == [("send", "sent shop")]
+
+
+@pytest.mark.parametrize("text", [[], ["I pay."]])
+async def test_what_waits_is_stored_with_what_comes_of_it(text: list[str]) -> None:
+    app = Application(*text, call("pay"), then=never)
+    await app.agent.generate("Go.", memory={**HERE, "save_per_step": True})
+    page = await Memory().bound_to(app.mastra).list_messages(thread_id="t")
+    roles = [message.role for message in page.messages]
+    assert roles == (["user", "assistant"] if text else ["user"])
+    assert await app.kept() == []
 
 
 async def test_what_acted_is_kept_beside_what_waits() -> None:

@@ -506,6 +506,34 @@ async def test_active_tools_toolsets_and_choice() -> None:
     assert model.requests[0].tool_choice == {"type": "tool", "tool_name": "other"}
     with pytest.raises(ConfigError, match="get_weather"):
         await agent("x", tools=[get_weather]).generate("q", active_tools=["nope"])
+    with pytest.raises(ConfigError, match=r"'nope', which it does not have\. It has: get_weather"):
+        await agent("x", tools=[get_weather]).generate("q", tool_choice={"toolName": "nope"})
+
+
+def test_an_agent_has_an_id() -> None:
+    for given in ({}, {"id": ""}, {"name": ""}):
+        with pytest.raises(ConfigError, match="needs an id"):
+            Agent(model=ScriptedModel(), **given)
+
+
+async def test_instructions_are_text() -> None:
+    model = ScriptedModel("ok")
+    shown: Any = {"content": [{"type": "image", "image": "data:image/png;base64,AAAA"}]}
+    for cache in (False, True):
+        subject = Agent(id="a", model=model, instructions=shown, cache_instructions=cache)
+        with pytest.raises(ConfigError, match="ImagePart: they are text"):
+            await subject.generate("q")
+    said: Any = [
+        "One.",
+        {"content": [{"type": "text", "text": part} for part in ("Two.", "Three.")]},
+    ]
+    await Agent(id="a", model=model, instructions=said, cache_instructions=True).generate("q")
+    parts: Any = [part for message in model.requests[0].messages[:2] for part in message.parts]
+    assert [(part.text, part.cache) for part in parts] == [
+        ("One.", False),
+        ("Two.", False),
+        ("Three.", True),
+    ]
 
 
 async def test_prepare_step_changes_one_step() -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from mastra.agents.agent import Agent
 from mastra.memory import Memory
+from mastra.models.chunks import FinishChunk, ProviderToolResult, ToolCallEnd
+from mastra.models.messages import ToolResultPart
 from mastra.registry import Mastra
-from mastra.testing.models import FunctionModel, ScriptedModel, ToolCall
+from mastra.testing.models import FunctionModel, ScriptedModel, ToolCall, Turn
 from mastra.tools.tool import create_tool
 from mastra.tools.tool_context import ToolContext
 
@@ -115,3 +117,24 @@ async def test_a_run_that_loses_the_one_it_would_answer_waits_by_itself() -> Non
     ended = await (await shop.stored_runs.create_run(first.run_id)).journal()
     calls = [ended[op].output["result"] for op in ended if op not in journal and "tool" in op]
     assert calls == ["size 41"]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_what_the_provider_ran_beside_an_approved_call_stays(durable: bool) -> None:
+    found = {"hits": 1}
+    asked = Turn(
+        chunks=[
+            ToolCallEnd("s1", "web_search", "{}", provider_executed=True),
+            ProviderToolResult("s1", "web_search", found),
+            ToolCallEnd("c1", "mail", '{"to": "ann"}'),
+            FinishChunk("tool-calls"),
+        ]
+    )
+    model = ScriptedModel(asked, "done")
+    agent = made(durable, model, tools={"mail": mailer([], require_approval=True)})
+    first = await agent.generate("search, and mail ann")
+    stream = agent.approve_tool_call(first.run_id)
+    assert [c.payload.result async for c in stream if c.type == "tool-result"] == ["sent"]
+    parts = [part for message in model.requests[1].messages for part in message.parts]
+    results = [part for part in parts if isinstance(part, ToolResultPart)]
+    assert [(part.tool_call_id, part.result) for part in results] == [("s1", found), ("c1", "sent")]

@@ -175,6 +175,59 @@ async def test_a_second_model() -> None:
     assert (await stream.usage()).total_tokens == 30
 
 
+async def test_a_second_model_may_think_and_may_find_nothing() -> None:
+    for said, value in (("7", 7), ("null", None)):
+        second = ScriptedModel(Turn(said, reasoning="Hm."))
+        wanted: Any = StructuredOutput(int | None, model=second)
+        stream = agent("Well.").stream("q", structured_output=wanted)
+        told = [chunk.payload async for chunk in stream if chunk.type == "object-result"]
+        assert told == [await stream.object()] == [value]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_step_may_ask_for_an_object_or_have_a_second_model_make_it(durable: bool) -> None:
+    @tool
+    async def look() -> str:
+        """Look."""
+        return "seen"
+
+    second = ScriptedModel(PLAN)
+    for wanted in (Plan, StructuredOutput(Plan, model=second)):
+        subject = agent(
+            ToolCall("look"),
+            PLAN if wanted is Plan else "Rome.",
+            tools=[look],
+            durable=durable,
+            default_options={
+                "structured_output": StructuredOutput(int, model=ScriptedModel()),
+                "prepare_step": lambda _, wanted=wanted: {"structured_output": wanted},
+            },
+        )
+        result = await subject.generate("q")
+        assert result.object == Plan(city="Rome", stops=["Forum", "Trastevere"])
+    assert second.calls == 1
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_run_that_ends_with_a_tool_has_its_object_made_of_what_was_said(
+    durable: bool,
+) -> None:
+    @tool(require_approval=True)
+    async def book() -> str:
+        """Book."""
+        return "booked"
+
+    second = ScriptedModel(PLAN)
+    output: Any = {"structured_output": StructuredOutput(Plan, model=second), "max_steps": 1}
+    calls = Turn("We go to Rome.", [ToolCall("book")])
+    subject = agent(calls, tools=[book], durable=durable, default_options=output)
+    first = await subject.generate("q")
+    assert (first.finish_reason, second.calls) == ("suspended", 0)
+    result = await subject.approve_tool_call_generate(first.run_id)
+    assert result.object == Plan(city="Rome", stops=["Forum", "Trastevere"])
+    assert [message.text for message in second.requests[0].messages[1:]] == ["We go to Rome."]
+
+
 async def test_the_schema_in_the_prompt() -> None:
     model = ScriptedModel(PLAN, PLAN)
     subject = Agent(id="a", model=model)

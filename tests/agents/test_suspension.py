@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -93,6 +94,61 @@ async def test_decline() -> None:
     other = subject.decline_tool_call(stream.run_id)
     with pytest.raises(RunNotFoundError):
         await other.text()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_tool_may_ask_in_a_task_group_of_its_own_and_be_declined(durable: bool) -> None:
+    @tool
+    async def mail(to: str, ctx: ToolContext) -> str:
+        """Ask, among other things."""
+
+        async def ask() -> None:
+            await ctx.suspend({"to": to})
+
+        if ctx.resume_data is None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ask())
+        return f"{to}: {ctx.resume_data}"
+
+    model = ScriptedModel(CALL, "done", CALL, "not done")
+    subject = Agent(id="mail", model=model, tools=[mail], durable=durable)
+    first = await subject.generate("q")
+    assert first.suspend_payload == {"to": "ann"}
+    result = await subject.resume_stream("yes", run_id=first.run_id).result()
+    assert [chunk.payload.result for chunk in result.tool_results] == ["ann: yes"]
+    second = await subject.generate("q")
+    declined = subject.decline_tool_call(second.run_id, reason="no time")
+    assert (await kinds(declined))[0] == "tool-output-denied"
+    assert model.requests[-1].messages[-1].parts[0].result == "no time"
+
+
+async def test_a_run_that_waits_under_the_id_of_an_earlier_one_takes_its_place() -> None:
+    other = ToolCall("mail", {"to": "bob"})
+    subject = agent(CALL, other, "done", tools={"mail": mailer(require_approval=True)})
+    await subject.generate("mail ann", run_id="r")
+    await subject.generate("mail bob", run_id="r")
+    assert [run.run_id for run in (await subject.list_suspended_runs()).runs] == ["r"]
+    assert (await subject.approve_tool_call_generate("r")).text == "done"
+    assert sent == ["bob"]
+
+
+async def test_a_refusal_after_an_approval_is_told_to_whoever_asks_later() -> None:
+    class Strict(Processor):
+        id = "strict"
+
+        async def process_output_step(self, ctx: Any) -> None:
+            if ctx.text == "done":
+                ctx.abort("too short")
+
+    model = ScriptedModel(CALL, "done")
+    tools = {"mail": mailer(require_approval=True)}
+    subject = Agent(id="mail", model=model, tools=tools, output_processors=[Strict()])
+    run_id = (await subject.generate("q")).run_id
+    await subject.approve_tool_call_generate(run_id)
+    later = await subject.observe(run_id).result()
+    assert later.tripwire is not None
+    assert (later.finish_reason, later.tripwire.reason) == ("other", "too short")
+    assert (sent, (await subject.list_suspended_runs()).total) == (["ann"], 0)
 
 
 async def test_a_second_answer_is_refused() -> None:

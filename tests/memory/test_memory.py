@@ -141,6 +141,30 @@ async def test_read_only() -> None:
     assert await memory.get_thread("t1") is None
 
 
+async def test_notes_that_are_read_only_are_shown_and_not_to_be_changed() -> None:
+    memory = Memory(working_memory=WorkingMemory(template="# Name:"), read_only=True)
+    subject = agent("a", memory=memory)
+    await subject.generate("hi", memory=HERE)
+    model: Any = subject.spec.model
+    assert model.requests[0].tools == ()
+    told = asked(subject, 0)[0][1]
+    assert "# Name:" in told
+    assert "updateWorkingMemory" not in told
+
+
+async def test_a_memory_is_one_for_some_and_none_for_others() -> None:
+    memory = Memory()
+
+    def own(ctx: Any) -> Memory | None:
+        return None if ctx.request_context.get("guest") else memory
+
+    subject = agent("a", "b", memory=own)
+    await subject.generate("hi", memory=HERE, request_context={"guest": True})
+    assert await memory.get_thread("t1") is None
+    await subject.generate("hi", memory=HERE)
+    assert (await memory.list_messages(thread_id="t1")).total == 2
+
+
 async def test_working_memory_as_text() -> None:
     memory = Memory(working_memory=WorkingMemory(template="# Name:"))
     subject = agent(
@@ -184,6 +208,25 @@ async def test_titles() -> None:
     assert thread is not None
     assert thread.title == "About Rome"
     await subject.generate("more", memory=HERE)
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("", ""),
+        ('" "', ""),
+        (' "About Rome" ', "About Rome"),
+        ('About "Rome"', 'About "Rome"'),
+        ('"Rome" and "Oslo"', '"Rome" and "Oslo"'),
+        ("x" * 100, "x" * 80),
+    ],
+)
+async def test_a_title_is_what_was_said_without_quotes_around_it(said: str, title: str) -> None:
+    memory = Memory(generate_title=ScriptedModel(said))
+    await agent("a", memory=memory).generate("tell me of Rome", memory=HERE)
+    thread = await memory.get_thread("t1")
+    assert thread is not None
+    assert thread.title == title
 
 
 async def test_a_run_that_waits_belongs_to_its_thread() -> None:

@@ -13,7 +13,7 @@ from mastra.errors import ConfigError, InputValidationError
 from mastra.jsonable import load_json
 from mastra.memory import Memory, WorkingMemory
 from mastra.storage.conversations import MemoryStore, StoredMessage
-from mastra.testing import ScriptedModel
+from mastra.testing import ScriptedModel, ToolCall
 
 
 class Home(BaseModel):
@@ -92,6 +92,21 @@ async def test_the_model_may_leave_out_what_stays() -> None:
     schema: Any = model.requests[0].tools[0].parameters
     assert "required" not in schema["properties"]["memory"]
     assert set(schema["properties"]["memory"]["properties"]) == {"name", "required"}
+
+
+async def test_the_model_is_shown_what_a_schema_refers_to(store: MemoryStore) -> None:
+    class Pets(BaseModel):
+        pets: list[Home] = []
+
+    told = {"pets": [{"city": "Oslo"}]}
+    model = ScriptedModel(ToolCall("updateWorkingMemory", {"memory": told}), "ok")
+    memory = Memory(store, working_memory=WorkingMemory(schema=Pets))
+    here: Any = {"thread": "t", "resource": "ann"}
+    await Agent(id="a", model=model, memory=memory).generate("hi", memory=here)
+    schema: Any = model.requests[0].tools[0].parameters
+    assert schema["properties"]["memory"]["properties"]["pets"]["items"] == {"$ref": "#/$defs/Home"}
+    assert set(schema["$defs"]) == {"Home"}
+    assert await notes(memory) == {"pets": [{"city": "Oslo", "streets": {}}]}
 
 
 @pytest.mark.parametrize("scope", ["resource", "thread"])

@@ -225,6 +225,20 @@ async def test_what_a_provider_refuses() -> None:
         await agent(ModelError("other"), error_processors=[Shorten()]).generate("q")
 
 
+@pytest.mark.parametrize("limit", [None, 0, 2])
+async def test_a_request_that_always_fails_is_made_so_often_and_no_more(limit: int | None) -> None:
+    class Again(Processor):
+        def process_api_error(self, _: Any) -> bool:
+            return True
+
+    failing = [ModelError("no", is_retryable=False)] * 20
+    subject = agent(*failing, error_processors=[Again()], max_processor_retries=limit)
+    with pytest.raises(ModelError, match="no"):
+        await subject.generate("q")
+    model: Any = subject.spec.model
+    assert model.calls == (11 if limit is None else limit + 1)
+
+
 async def test_a_processor_writes_and_calls_replace_the_agents() -> None:
     class Note(Processor):
         async def process_input(self, ctx: Any) -> None:
@@ -290,12 +304,13 @@ def half(n: int) -> float:
     return n / 2
 
 
-@pytest.mark.parametrize("is_mended", [False, True])
-async def test_what_is_asked_again_is_what_was_asked(is_mended: bool) -> None:
+@pytest.mark.parametrize("mended", ["", "messages", "system_messages"])
+async def test_what_is_asked_again_is_what_was_asked(mended: str) -> None:
     class Again(Processor):
         def process_api_error(self, ctx: Any) -> Any:
-            if is_mended:
-                ctx.messages[:] = [Message("user", "mended")]
+            if mended:
+                role: Any = "user" if mended == "messages" else "system"
+                getattr(ctx, mended)[:] = [Message(role, "mended")]
             return True
 
     injected = StructuredOutput(list[int], json_prompt_injection="inline")
@@ -307,7 +322,10 @@ async def test_what_is_asked_again_is_what_was_asked(is_mended: bool) -> None:
     )
     assert result.object == [1]
     told = asked(subject, 1)
-    assert told[:2] == [("system", "Prepared."), ("user", "mended" if is_mended else "prepared")]
+    assert told[:2] == [
+        ("system", "mended" if mended == "system_messages" else "Prepared."),
+        ("user", {"": "prepared", "messages": "mended"}.get(mended, "q")),
+    ]
     assert told[2][1].startswith("Answer with JSON")
 
 

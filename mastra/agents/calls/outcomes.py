@@ -155,14 +155,12 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
     results: list[ToolResultPart] = []
     for call in recorder.calls:
         outcome = outcomes.get(call.id, Elsewhere())
-        part = told_of(call, outcome)
-        if part is not None:
-            results.append(part)
-        elif isinstance(outcome, Elsewhere):
-            if not call.provider_executed:
-                run.state["client_side"] = True
-        elif isinstance(outcome, NeedsApproval | Suspended):
+        if isinstance(outcome, NeedsApproval | Suspended):
             run.wait.calls[call.id] = (call, outcome)
+        elif (part := told_of(call, outcome)) is not None:
+            results.append(part)
+        elif not call.provider_executed:
+            run.state["client_side"] = True
     if results:
         recorder.result.content.extend(results)
         message = Message("tool", tuple(results), id=new_id() if leg is None else leg.told_id)

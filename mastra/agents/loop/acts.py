@@ -41,7 +41,9 @@ async def leave_step(run: AgentRun, recorder: StepRecorder, runner: CallRunner) 
     settled: dict[str, Outcome] | None = run.state.pop("settled", None)
     if not recorder.is_told:
         outcomes = _outcomes(recorder, runner, settled or {})
-        if not any(isinstance(outcome, Done | Raised | Denied) for outcome in outcomes.values()):
+        # Of a step that goes on, others may have acted before: that is kept in any case.
+        now = runner.resumptions.keys() if recorder.is_resumed else outcomes.keys()
+        if not any(isinstance(outcomes.get(one), Done | Raised | Denied) for one in now):
             return
         if not recorder.is_finished and not recorder.is_resumed:
             recorder.close()

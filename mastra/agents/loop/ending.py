@@ -12,7 +12,7 @@ from mastra.agents.run.recorder import StepRecorder
 from mastra.errors import ModelError
 from mastra.logs import get_logger
 
-__all__ = ["call_at_end", "emit_finish", "emit_step_finish", "finish_output"]
+__all__ = ["call_at_end", "emit_finish", "emit_step_finish", "finish_output", "show_object"]
 
 
 def emit_step_finish(
@@ -63,26 +63,27 @@ async def finish_output(
     result = recorder.result
     if output is None or reader is None or recorder.own_calls or result.finish_reason == "error":
         return
-    try:
-        value = reader.final(result.text)
-    except ModelError as error:
-        value = settle_mismatch(run, output, error)
-        if value is None:
-            return
-    run.object = result.object = value
-    run.emit("object-result", value)
+    show_object(run, output, reader, result.text)
+    result.object = run.object
 
 
-def settle_mismatch(run: AgentRun, output: StructuredOutput[Any], error: ModelError) -> Any:
-    """Do what the caller wants done with an answer that does not fit.
+def show_object(
+    run: AgentRun, output: StructuredOutput[Any], reader: OutputReader, text: str
+) -> None:
+    """Stream the object that a whole answer is, which may be `None`.
 
     Raises:
-        ModelError: The caller wants it raised.
+        ModelError: The answer does not fit, and the caller wants that to be an error.
     """
-    if output.error_strategy == "strict":
-        raise error
-    get_logger({"agent": run.spec.id, "run": run.run_id}).warning("%s", error)
-    if output.error_strategy == "warn":
-        return None
-    run.used_fallback = True
-    return output.fallback_value
+    try:
+        value = reader.final(text)
+    except ModelError as error:
+        if output.error_strategy == "strict":
+            raise
+        get_logger({"agent": run.spec.id, "run": run.run_id}).warning("%s", error)
+        if output.error_strategy == "warn":
+            return
+        run.used_fallback = True
+        value = output.fallback_value
+    run.object = value
+    run.emit("object-result", value)

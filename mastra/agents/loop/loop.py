@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
+from typing import Any
 
 from mastra.agents.calls.outcomes import settle_calls
 from mastra.agents.calls.parked import park, take_up
@@ -24,7 +25,7 @@ from mastra.agents.loop.model_guard import ask, show_answer
 from mastra.agents.loop.recall import keep
 from mastra.agents.loop.setup import StepPlan, plan_step, plan_to_settle, set_up
 from mastra.agents.loop.structure import structure
-from mastra.agents.options import output_of
+from mastra.agents.output import StructuredOutput
 from mastra.agents.records.requested_call import RequestedCall
 from mastra.agents.run.agent_run import AgentRun, tell_callback
 from mastra.agents.run.recorder import StepRecorder
@@ -52,6 +53,7 @@ LoopSteps = AsyncGenerator[None, "Sequence[ModelChunk] | None"]
 async def run_agent(run: AgentRun) -> LoopSteps:
     """Run an agent from its input to its end, whatever that is."""
     step: _Step | None = None
+    second: StructuredOutput[Any] | None = None
     try:
         first = step = await _begin(run)
         yield
@@ -78,9 +80,9 @@ async def run_agent(run: AgentRun) -> LoopSteps:
                 continue
             while await step.settle():
                 yield
-            is_over = await step.end()
+            is_over, second = await step.end(), step.plan.second
             yield
-        async with aclosing(_wind_up(run)) as winding:
+        async with aclosing(_wind_up(run, second)) as winding:
             async for _ in winding:
                 yield
         yield
@@ -91,16 +93,17 @@ async def run_agent(run: AgentRun) -> LoopSteps:
         await _clean_up(run, step)
 
 
-async def _wind_up(run: AgentRun) -> AsyncGenerator[None, None]:
+async def _wind_up(
+    run: AgentRun, second: StructuredOutput[Any] | None
+) -> AsyncGenerator[None, None]:
     """Do what is left after the last step, and stream the run's end."""
     if run.status == "running":
         if run.pipeline is not None:
             await run.pipeline.output_result()
         if run.memory is not None:
             await keep(run, run.memory)
-        output = output_of(run.options)
-        if output is not None and output.model is not None:
-            async with aclosing(structure(run, output)) as structuring:
+        if second is not None:
+            async with aclosing(structure(run, second)) as structuring:
                 async for _ in structuring:
                     yield
     await emit_finish(run)

@@ -296,4 +296,7 @@ async def _title(run: AgentRun, memory: Memory, fresh: list[Message]) -> str:
             "no title for the thread: %s", error
         )
         return ""
-    return answer.text.strip().strip('"')[:80]
+    title = answer.text.strip()
+    if title[:1] == title[-1:] == '"' and '"' not in title[1:-1]:
+        title = title[1:-1].strip()
+    return title[:80]

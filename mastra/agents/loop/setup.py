@@ -58,6 +58,8 @@ class StepPlan:
     """What the answer must be, if the model itself is to answer so."""
     reader: OutputReader | None
     """Reads it."""
+    second: StructuredOutput[Any] | None
+    """What a model of its own makes of the answer, if the run ends with it."""
     is_cached: bool = False
     """Whether a processor answered in the model's place."""
     changes: PreparedStep = field(default_factory=PreparedStep)
@@ -257,6 +259,7 @@ async def plan_step(run: AgentRun) -> StepPlan:
         tools,
         own_output,
         None if own_output is None else OutputReader(own_output),
+        output if own_output is None else None,
         changes=changes,
     )
 
@@ -279,7 +282,9 @@ def replanned(run: AgentRun, plan: StepPlan, *, is_told_anew: bool) -> ModelRequ
 
 def plan_to_settle(run: AgentRun) -> StepPlan:
     """Return the plan of a step that has been asked, and only settles its calls."""
-    return StepPlan(run.entries, ModelRequest([]), run.tools, None, None)
+    output = output_of(run.options)
+    second = output if output is not None and output.model is not None else None
+    return StepPlan(run.entries, ModelRequest([]), run.tools, None, None, second)
 
 
 async def offered_tools(run: AgentRun, ledger: Ledger) -> Mapping[str, Tool[Any, Any]]:

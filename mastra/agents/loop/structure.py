@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
-from mastra.agents.loop.ending import settle_mismatch
+from mastra.agents.loop.ending import show_object
 from mastra.agents.output import OutputReader, StructuredOutput
 from mastra.agents.run.agent_run import AgentRun
-from mastra.errors import ModelError
 from mastra.models.base import ModelRequest
 from mastra.models.calling import open_answer
 from mastra.models.chunks import FinishChunk, ModelChunk, TextDelta
@@ -64,9 +63,4 @@ async def structure(run: AgentRun, output: StructuredOutput[Any]) -> AsyncGenera
             batch = await answer.source.read()
     finally:
         await answer.source.aclose()
-    try:
-        run.object = reader.final(text)
-    except ModelError as error:
-        run.object = settle_mismatch(run, output, error)
-    if run.object is not None:
-        run.emit("object-result", run.object)
+    show_object(run, output, reader, text)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mastra.agents.results import LLMStepResult
+from mastra.errors import InputValidationError
+from mastra.given import shown
 from mastra.jsonable import Json
 from mastra.models.message_forms import message_from
 from mastra.models.messages import ToolResultPart
@@ -37,13 +39,19 @@ def results_by_call(given: Sequence[Mapping[str, Any]] | None) -> dict[str, Tool
 
     Args:
         given: As `client_results` of a call: parts of a message of role `tool`.
+
+    Raises:
+        InputValidationError: One of them is no result.
     """
     found: dict[str, ToolResultPart] = {}
-    if given:
-        message = message_from({"role": "tool", "content": [dict(part) for part in given]})
-        for part in message.parts:
-            if isinstance(part, ToolResultPart):
-                found.setdefault(part.tool_call_id, part)
+    for item in given or ():
+        for part in message_from({"role": "tool", "content": [item]}).parts:
+            if not isinstance(part, ToolResultPart) or not isinstance(item, Mapping):
+                raise InputValidationError(
+                    f"client_results hold {shown(item)}, which is no result of a tool: give "
+                    '{"type": "tool-result", "toolCallId": ..., "toolName": ..., "output": ...}.'
+                )
+            found.setdefault(part.tool_call_id, part)
     return found
 
 

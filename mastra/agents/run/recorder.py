@@ -24,6 +24,8 @@ from mastra.agents.records.requested_call import RequestedCall
 from mastra.agents.results import LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.clock import iso_from_ms, now_ms
+from mastra.errors import ConfigError
+from mastra.given import shown
 from mastra.ids import new_id
 from mastra.jsonable import Json, load_json
 from mastra.models.chunks import (
@@ -214,7 +216,10 @@ class StepRecorder:
             case RawChunk():
                 run.emit("raw", chunk.data)
             case _:
-                pass
+                raise ConfigError(
+                    f"Model {self.result.model} streamed {shown(chunk)}, which is none of the chunks "
+                    "in mastra.models.chunks: text, for one, is TextDelta(text)."
+                )
 
     def _open_text(self) -> str:
         self._close_thought()

@@ -154,9 +154,8 @@ class HeldRun:
 
     async def forget(self) -> None:
         """Let nobody answer the run any more, which goes on. It may be stored to wait anew."""
-        if self.is_held and not self._is_forgotten:
-            self._is_forgotten = True
-            await self._update(RunChanges(data=self._data()))
+        self._is_forgotten = True
+        await self._update(RunChanges(data=self._data()))
 
     async def end(self) -> None:
         """Give the claim up: store how a run has ended, and leave another to who answers next."""
