@@ -20,7 +20,6 @@ from mastra.agents.options import (
 )
 from mastra.agents.output import StructuredOutput
 from mastra.agents.prompt import Instructions
-from mastra.agents.records.client_tools import results_by_call
 from mastra.agents.results import AgentResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.wait import Resume
@@ -415,7 +414,6 @@ class Agent:
 
     def _resume(self, resume: Resume, run_id: str, options: Mapping[str, Any]) -> AgentStream[Any]:
         run = AgentRun(self._spec, self._services, [], merged({}, {**options, "run_id": run_id}))
-        results_by_call(run.options.get("client_results"))  # said here what is wrong with them
         if self._durable_runs is not None:
             return AgentStream(run, self._durable_runs.resume(run, resume))
         run.wait.resume = resume

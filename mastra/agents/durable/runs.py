@@ -18,7 +18,7 @@ from mastra.agents.durable.step import BuiltAgent, DurableAgent
 from mastra.agents.limits import UsageLimits
 from mastra.agents.loop.loop import LoopSteps
 from mastra.agents.prompt import system_messages
-from mastra.agents.records.client_tools import described, from_description
+from mastra.agents.records.client_tools import described, from_description, results_by_call
 from mastra.agents.records.ledger import STEP
 from mastra.agents.records.step_records import message_from_record
 from mastra.agents.records.told_chunks import message_id_of
@@ -150,6 +150,7 @@ class DurableRuns:
             if resume.args is not None:
                 answer["args"] = resume.args
             told = run.options.get("client_results")
+            results_by_call(told)  # what is wrong with them is said before the run goes on
             if told:
                 answer["told"] = to_jsonable(told, what="client_results")
             events = made.resume_stream(
