@@ -36,6 +36,7 @@ from mastra.errors import (
     StorageError,
 )
 from mastra.jsonable import Json, to_jsonable
+from mastra.models.messages import ToolResultPart
 from mastra.request_context import RESOURCE_ID, RequestContext
 from mastra.schema import SchemaMismatch
 from mastra.storage.damage import UNREADABLE
@@ -149,10 +150,12 @@ def begin_resumed(
         runner: Runs the calls.
 
     Raises:
+        InputValidationError: What the caller's own tools gave is no result.
         ResumeValidationError: The answer is not what the tool waits for.
         StorageError: The run cannot be read (`ROW_UNREADABLE`).
     """
     chosen = _chosen_call(run.run_id, waiting, resume.tool_call_id)
+    told = results_by_call(run.options.get("client_results"))
     leg = _leg_of(run)
     try:
         recorder = StepRecorder.resumed(run, leg, step, runner.start)
@@ -175,18 +178,20 @@ def begin_resumed(
         elif call.id in waits:
             # It goes on waiting, and its readers know already.
             settled[call.id] = _still(waits[call.id])
-    _take_elsewhere(run, recorder, runner, settled)
+    _take_elsewhere(told, recorder, runner, settled)
     return recorder
 
 
 def _take_elsewhere(
-    run: AgentRun, recorder: StepRecorder, runner: CallRunner, settled: dict[str, Outcome]
+    told: Mapping[str, ToolResultPart],
+    recorder: StepRecorder,
+    runner: CallRunner,
+    settled: dict[str, Outcome],
 ) -> None:
     """Take in what the calls of the step have given that whoever asked runs, as far as it is known.
 
     Without it the run ends with the step, as it does where nothing waited.
     """
-    told = results_by_call(run.options.get("client_results"))
     for call in list(recorder.calls):
         if not isinstance(settled.get(call.id), Elsewhere):
             continue
