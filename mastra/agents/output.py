@@ -19,6 +19,7 @@ from mastra.jsonable import Json
 from mastra.models.base import ResponseFormat
 from mastra.models.openai_schema import strict_form
 from mastra.models.resolve import MODEL, ModelInput
+from mastra.models.schema_fit import misfits
 from mastra.models.schema_parts import (
     is_object,
     leaves_out,
@@ -60,7 +61,8 @@ class StructuredOutput(Generic[T]):
     """
 
     schema: type[T] | Any
-    """A type that pydantic can validate, or a JSON Schema."""
+    """A type that pydantic can validate, or a JSON Schema (`pattern`, `format`, `not` and `if` are the
+    provider's to keep to)."""
     model: ModelInput | None = None
     """A second model that turns the first one's text into the object."""
     instructions: str | None = None
@@ -110,8 +112,26 @@ class StructuredOutput(Generic[T]):
 
     @property
     def validator(self) -> Schema[Any]:
-        """Checks the answer; a JSON Schema is the provider's to keep to."""
+        """The type of the answer; anything, where that is a JSON Schema."""
         return ANY if isinstance(self.schema, Mapping) else schema_of(self.schema)
+
+    @property
+    def name(self) -> str:
+        """What the answer must be, in words."""
+        return "its JSON Schema" if isinstance(self.schema, Mapping) else self.validator.name
+
+    def checked(self, data: Any) -> Any:
+        """Return the value of an answer.
+
+        Raises:
+            SchemaMismatch: It does not meet the schema.
+        """
+        value = self.validator.load(data)
+        if isinstance(self.schema, Mapping):
+            issues = misfits(data, self.json_schema)
+            if issues:
+                raise SchemaMismatch(issues)
+        return value
 
     @cached_property
     def wraps(self) -> bool:
@@ -236,14 +256,14 @@ class OutputReader:
         for data in json_in(text):
             for given in self._readings(data):
                 try:
-                    return self._output.validator.load(given)
+                    return self._output.checked(given)
                 except SchemaMismatch as error:
                     mismatch = mismatch or error
         plain = without_thoughts(text).strip()
         if mismatch is None and self._wraps and plain[:1] not in _CUT_OFF:
             # One word of several, a date: models that are not held to JSON write it as it is.
             with suppress(SchemaMismatch):
-                return self._output.validator.load(plain)
+                return self._output.checked(plain)
         if mismatch is None:
             raise ModelError(
                 f"Structured output validation failed: the answer is not JSON: {text[:200]!r}.",
@@ -252,7 +272,7 @@ class OutputReader:
             )
         raise ModelError(
             f"Structured output validation failed: the answer does not match "
-            f"{self._output.validator.name}: {mismatch}.",
+            f"{self._output.name}: {mismatch}.",
             code="STRUCTURED_OUTPUT_INVALID",
             details={"issues": mismatch.issues, "text": text[:1000]},
         ) from None

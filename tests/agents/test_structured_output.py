@@ -316,3 +316,27 @@ async def test_an_answer_is_read_as_it_is_meant(schema: Any, text: str, value: A
 async def test_words_that_do_not_fit_are_no_object(schema: Any, text: str) -> None:
     with pytest.raises(ModelError, match="not JSON"):
         await agent(text).generate("q", structured_output=schema)
+
+
+WANTED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize("text", ['{"a": 3}', "{}", "[]", '{"b": "x"}'])
+async def test_an_answer_that_its_json_schema_does_not_have(text: str) -> None:
+    wanted: Any = {"schema": WANTED}
+    with pytest.raises(ModelError, match="does not match its JSON Schema") as caught:
+        await agent(text).generate("q", structured_output=wanted)
+    assert caught.value.code == "STRUCTURED_OUTPUT_INVALID"
+    fallen = await agent(text).generate(
+        "q",
+        structured_output={**wanted, "errorStrategy": "fallback", "fallbackValue": {"a": "none"}},
+    )
+    assert (fallen.object, fallen.used_fallback_value) == ({"a": "none"}, True)
+    warned = await agent(text).generate("q", structured_output={**wanted, "errorStrategy": "warn"})
+    assert warned.object is None
+
+
+async def test_of_several_readings_the_one_that_fits_its_json_schema_is_taken() -> None:
+    wanted = {"schema": {"type": "array", "items": {"type": "integer"}}}
+    for text in ("[1, 2]", '{"value": [1, 2]}', '{"value": "[1, 2]"}', "Well: [1, 2]."):
+        assert (await agent(text).generate("q", structured_output=wanted)).object == [1, 2]

@@ -116,6 +116,23 @@ async def test_the_form_of_an_answer_and_the_choice_of_a_tool(path: str) -> None
     assert named["toolName"] == "f"
 
 
+@pytest.mark.parametrize(("is_strict", "status"), [(True, 502), (False, 200), (None, 200)])
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses"])
+async def test_an_answer_keeps_to_a_schema_where_that_is_asked_for(
+    path: str, is_strict: bool | None, status: int
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    form: dict[str, Any] = {"name": "x", "schema": schema, "strict": is_strict}
+    given: dict[str, Any] = {"response_format": {"type": "json_schema", "json_schema": form}}
+    if path == "/responses":
+        given = {"input": "hi", "text": {"format": {"type": "json_schema", **form}}}
+    agent = Agent(id="a", model=FunctionModel(lambda _: '{"a": 1}'))
+    async with served(agent) as client:
+        answer = await client.post(path, json={**SAY, **given})
+    assert answer.status_code == status, answer.text
+    assert ('{\\"a\\": 1}' in answer.text) is (status == 200)
+
+
 class Strict(Processor):
     id = "strict"
 

@@ -116,7 +116,10 @@ def _form(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     schema = cast("dict[str, Any]", wrapped).get("schema") if isinstance(wrapped, dict) else None
     if kind != "json_schema" or not isinstance(schema, dict):
         raise Refusal(400, "The format of the answer is text, json_object or a json_schema.")
-    return {"schema": cast("dict[str, Any]", schema)}
+    # As at OpenAI's, an answer that need not keep to it strictly is given as it came.
+    is_strict = cast("dict[str, Any]", wrapped).get("strict") is True
+    given_as_is = {} if is_strict else {"errorStrategy": "warn"}
+    return {"schema": cast("dict[str, Any]", schema), **given_as_is}
 
 
 def _call(body: _Body, messages: list[Any], form: Any, **settings: Any) -> AgentBody:
