@@ -112,7 +112,8 @@ def dev_protocol(*args: Any, **options: Any) -> Any:
     """Return what reads one connection of `mastra dev`; called in each process that it starts."""
     from mastra.server.arrivals import timed_protocol  # noqa: PLC0415
 
-    return timed_protocol(float(os.environ[_RECEIVE_TIMEOUT]))(*args, **options)
+    seconds = os.environ[_RECEIVE_TIMEOUT]
+    return timed_protocol(float(seconds) if seconds else None)(*args, **options)
 
 
 def dev(
@@ -127,7 +128,8 @@ def dev(
         config = _config(load_app(app), host, port)
         check_port(config.host, config.port)
     os.environ[_HOST], os.environ[_PORT] = config.host, str(config.port)
-    os.environ[_RECEIVE_TIMEOUT] = str(config.receive_timeout)
+    timeout_s = config.receive_timeout
+    os.environ[_RECEIVE_TIMEOUT] = "" if timeout_s is None else str(timeout_s)
     base = f"http://{config.host}:{config.port}"
     notes().print(
         Text.assemble(("Mastra ", "bold"), f"{base}{config.api_prefix}  docs {base}/docs")
@@ -140,7 +142,7 @@ def dev(
             factory=True,
             host=config.host,
             port=config.port,
-            http="auto" if config.receive_timeout is None else "mastra.cli.serving:dev_protocol",
+            http="mastra.cli.serving:dev_protocol",
             reload=reload,
             reload_dirs=[str(Path.cwd())] if reload else None,
             log_level="warning",

@@ -19,6 +19,18 @@ mastra = Mastra(server=ServerConfig(receive_timeout=0.3))
 """
 
 
+OPEN_ENDED = """
+from mastra import Mastra
+from mastra.server import BearerAuth, ServerConfig
+
+mastra = Mastra(server=ServerConfig(auth=BearerAuth(["key"]), receive_timeout=None))
+"""
+WITH_TRAILER = (
+    b"POST /api/memory/threads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer key\r\n\r\n"
+)
+
+
 @pytest.mark.parametrize(
     "reload",
     [
@@ -27,7 +39,19 @@ mastra = Mastra(server=ServerConfig(receive_timeout=0.3))
     ],
 )
 async def test_half_sent_headers_are_not_waited_for(tmp_path: Path, reload: str) -> None:
-    (tmp_path / "served.py").write_text(APP)
+    assert (await first_line(tmp_path, APP, b"GET / HT", reload)).startswith(b"HTTP/1.1 408")
+
+
+async def test_what_stands_behind_a_body_is_no_header_whatever_time_there_is(
+    tmp_path: Path,
+) -> None:
+    answer = await first_line(tmp_path, OPEN_ENDED, WITH_TRAILER, "--no-reload")
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
+async def first_line(tmp_path: Path, app: str, sent: bytes, reload: str) -> bytes:
+    """Return how a server of an application begins its answer."""
+    (tmp_path / "served.py").write_text(app)
     [port] = free_ports(1)
     program = "from mastra.cli import main; main()"
     args = ["-c", program, "dev", "--app", "served:mastra", "--port", str(port), reload]
@@ -41,9 +65,10 @@ async def test_half_sent_headers_are_not_waited_for(tmp_path: Path, reload: str)
                     break
                 except OSError:
                     await asyncio.sleep(0.05)
-            writer.write(b"GET / HT")
-            assert (await reader.read()).startswith(b"HTTP/1.1 408")
+            writer.write(sent)
+            answer = await reader.readline()
             writer.close()
+            return answer
     finally:
         process.terminate()
         await process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -27,7 +28,9 @@ async def meaning(texts: Sequence[str]) -> list[list[float]]:
     ]
 
 
-async def search(memory: Memory, **query: str | int) -> httpx.Response:
+async def search(
+    memory: Memory, said: Sequence[tuple[str, str]] = (), **query: Any
+) -> httpx.Response:
     agent = Agent(id="guide", model=ScriptedModel(), memory=memory)
     mastra = Mastra(agents={"guide": agent})
     transport = httpx.ASGITransport(create_app(mastra))
@@ -45,6 +48,11 @@ async def search(memory: Memory, **query: str | int) -> httpx.Response:
                 "/memory/save-messages", json={"messages": [message]}, params=where
             )
             assert answer.status_code == 200, answer.text
+        about = {"threadId": "t1", "resourceId": "ann", "role": "user"}
+        for message_id, text in said:
+            message = {**about, "id": message_id, "content": text}
+            body = {"messages": [message]}
+            assert (await client.post("/memory/save-messages", json=body, params=where)).is_success
         return await client.get("/memory/search", params={**where, **query})
 
 
@@ -72,3 +80,16 @@ async def test_by_meaning_others_messages_stay_theirs() -> None:
     query = {"searchQuery": "a cat", "resourceId": "ann", "threadId": "t2"}
     found = (await search(memory, **query)).json()
     assert (found["results"], found["searchScope"]) == ([], "thread")
+
+
+@pytest.mark.parametrize("count", [5, 450])
+async def test_by_text_among_many_the_latest_are_found_once(count: int) -> None:
+    said = [(f"w{place}", f"word {place % 3} here") for place in range(count)]
+    asked = {"resourceId": "ann", "limit": 3}
+    found = (await search(Memory(), said, searchQuery="WORD 1", **asked)).json()
+    wanted = [f"w{place}" for place in reversed(range(count)) if place % 3 == 1]
+    assert [hit["id"] for hit in found["results"]] == wanted[:3]
+    first = (await search(Memory(), said, searchQuery="cat", **asked)).json()
+    assert [hit["id"] for hit in first["results"]] == ["m1"]
+    rare = (await search(Memory(), said, searchQuery="nowhere", **asked)).json()
+    assert rare["results"] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
@@ -35,6 +35,10 @@ __all__ = ["add_memory_routes"]
 AgentQuery = Annotated[Identifier | None, Query(alias="agentId")]
 ResourceQuery = Annotated[Identifier | None, Query(alias="resourceId")]
 ThreadId = Annotated[Identifier, Path(alias="threadId")]
+
+
+_AT_ONCE: Final = 200
+"""How many messages are looked at at once for a text."""
 
 
 async def _memory_of(server: Server, request: Request, agent_id: str | None) -> Memory | None:
@@ -268,6 +272,20 @@ async def delete_messages(
     return {"success": True, "message": f"{len(ids)} message(s) deleted successfully"}
 
 
+async def _with_words(
+    memory: Memory, words: str, limit: int, options: dict[str, Any]
+) -> list[StoredMessage]:
+    """Return the latest messages that hold a text, without having all of them in memory."""
+    hits: dict[str, StoredMessage] = {}
+    page, is_more = 0, True
+    while is_more and len(hits) < limit:
+        found = await memory.list_messages(**options, page=page, per_page=_AT_ONCE)
+        hits |= {m.id: m for m in reversed(found.messages) if words in _text(m).lower()}
+        page += 1
+        is_more = page * _AT_ONCE < found.total
+    return list(hits.values())[:limit]
+
+
 async def search(
     server: ServerDep,
     request: Request,
@@ -290,9 +308,7 @@ async def search(
     if is_semantic:
         hits = [message for message, _ in await memory.search(query, top_k=limit, **options)]
     else:
-        found = await memory.list_messages(**options)
-        words = query.lower()
-        hits = [m for m in reversed(found.messages) if words in _text(m).lower()][:limit]
+        hits = await _with_words(memory, query.lower(), limit, options)
     titles = {m.thread_id: await memory.get_thread(m.thread_id) for m in hits}
     return {
         "results": [_hit(message, titles[message.thread_id]) for message in hits],
