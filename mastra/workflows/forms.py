@@ -79,6 +79,13 @@ class Forms:
     def _about(self, name: str) -> StepForms | None:
         return self.steps.get(_PLACE.sub("", name) if "[" in name else name)
 
+    def gives_of(self, name: str) -> Schema[Any]:
+        """Return the type of what a step gives, or one item of it: `inner.price`, `each[2]`."""
+        about = self._about(name)
+        if about is None:
+            return ANY
+        return about.output if name.endswith("]") else about.outputs
+
     def unpack_of(self, record: StepRecord) -> Unpack | None:
         """Return what reads what a step has written in a form of its own."""
         about = self._about(record.step_id)

@@ -345,7 +345,8 @@ class StepContext(Generic[In]):
         """Return what a step gave, as a value of its output type; `None` where it gave nothing.
 
         Args:
-            step: The step or its id; inside a nested workflow, one of that workflow.
+            step: The step or its id; inside a nested workflow, one of that workflow. Of what a
+                nested workflow is made of, `inner.price`.
 
         Raises:
             ConfigError: It is neither.
@@ -363,7 +364,9 @@ class StepContext(Generic[In]):
                     code="STEP_NOT_FOUND",
                 )
             return None
-        schema = self._scope.spec.steps.get(step_id, ANY)
+        schema = self._scope.spec.steps.get(step_id)
+        if schema is None:  # a step of a workflow inside this one
+            schema = self._run.log.forms.gives_of(record.step_id)
         try:
             return schema.unpack(record.output)
         except SchemaMismatch:  # a result given by time travel need not be of the type

@@ -81,6 +81,32 @@ async def test_outside_the_inner_workflow_has_a_result_by_its_id(env: Env) -> No
     assert seen == [(Number(value=1), Number(value=1))]
 
 
+async def test_outside_the_steps_of_an_inner_workflow_have_results_of_their_types(
+    env: Env,
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def look(ctx: StepContext[Any]) -> Any:
+        for name in ("outer.inner.x", "outer.inner", "each", "each[1]", "each[1].y", "each.y"):
+            seen[name] = ctx.get_step_result(name)
+        return [ctx.input_data]
+
+    outer = chain("outer", chain("inner", adding("x")))
+    workflow = create_workflow(id="w", input_schema=Number, output_schema=list[Any])
+    workflow.then(outer).map(lambda ctx: [ctx.input_data] * 2).foreach(chain("each", adding("y")))
+    result = await env.start(workflow.map(look).commit(), {"value": 0})
+    one, two = Number(value=1), Number(value=2)
+    assert result.status == "success"
+    assert seen == {
+        "outer.inner.x": one,
+        "outer.inner": one,
+        "each": [two, two],
+        "each[1]": two,
+        "each[1].y": two,
+        "each.y": None,
+    }
+
+
 async def test_the_run_id_is_that_of_the_whole(env: Env) -> None:
     seen: list[str] = []
 
