@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mastra import Agent, Mastra, SQLStorage, StepContext, create_workflow, step
+from mastra import Agent, AgentStream, Mastra, SQLStorage, StepContext, create_workflow, step
+from mastra.agents.sync_stream import AgentSyncStream
 from mastra.errors import ConfigError, ModelError
-from mastra.testing import ScriptedModel, model_failure
+from mastra.testing import ScriptedModel, Turn, model_failure
 
 
 class Plan(BaseModel):
@@ -30,6 +31,33 @@ def ask(ctx: StepContext[int]) -> int:
 
 def workflow() -> Any:
     return create_workflow(id="w", input_schema=int, output_schema=int).then(ask).commit()
+
+
+ONLY_AWAITED = {"aclose", "batches", "consume", "pipe_to", "taken"}
+
+
+def test_a_stream_has_all_that_the_awaited_one_has() -> None:
+    names = {name for name in dir(AgentStream) if not name.startswith("_")} - ONLY_AWAITED
+    assert names - set(dir(AgentSyncStream)) == set()
+
+
+def test_what_a_stream_has_is_given_without_awaiting_it() -> None:
+    agent = Agent(id="a", model=ScriptedModel(Turn(["hello ", "there"], reasoning="politely")))
+    with agent.stream_sync("q") as stream:
+        result = stream.result()
+        for name in ("text", "reasoning", "tool_calls", "tool_results", "steps", "messages"):
+            shown = "reasoning_text" if name == "reasoning" else name
+            assert getattr(stream, name)() == getattr(result, shown), name
+        assert stream.usage() == stream.total_usage() == result.usage
+        assert (stream.cost_usd(), stream.suspend_payload(), stream.object()) == (None, None, None)
+        assert (stream.error, stream.tripwire, stream.used_fallback_value) == (None, None, False)
+        assert stream.message_id == result.messages[-1].id
+
+
+def test_elements_of_a_list_come_one_by_one() -> None:
+    places = [Plan(place="Porto"), Plan(place="Braga")]
+    agent = Agent(id="a", model=ScriptedModel('[{"place": "Porto"}, {"place": "Braga"}]'))
+    assert [*agent.stream_sync("q", structured_output=list[Plan]).element_stream] == places
 
 
 def test_an_agent_answers() -> None:

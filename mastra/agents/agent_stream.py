@@ -10,12 +10,15 @@ from typing_extensions import TypeVar
 from mastra.agents.chunks import AgentChunk, TripwirePayload
 from mastra.agents.loop.loop import LoopSteps, run_agent
 from mastra.agents.loop.puller import Puller
+from mastra.agents.options import output_of
+from mastra.agents.output import StructuredOutput
 from mastra.agents.results import AgentResult, LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.errors import RunStateError
 from mastra.models.chunks import Usage
 from mastra.models.messages import Message
 from mastra.names import python_names
+from mastra.schema import ANY, SchemaMismatch
 from mastra.stream.writer import Writer
 
 __all__ = ["AgentStream"]
@@ -60,7 +63,7 @@ class AgentStream(Generic[Obj]):
 
     @property
     def element_stream(self) -> AsyncGenerator[Any, None]:
-        """Of structured output that is a list: each element, once it is whole.
+        """Of structured output that is a list: each element, a value of its type, once it is whole.
 
         An answer that is not the last (it asks for tools as well, or a processor refuses it) has
         been given by then; the elements of the next follow it.
@@ -119,17 +122,27 @@ class AgentStream(Generic[Obj]):
                 yield chunk.payload
 
     async def _elements(self) -> AsyncGenerator[Any, None]:
+        output = output_of(self._run.options)
+        element = ANY if output is None else output.element
         given = 0
         async for chunk in self._chunks():
             if chunk.type == "step-start":
                 given = 0  # what an earlier step said is not the answer
-            elif chunk.type in {"object", "object-result"} and isinstance(chunk.payload, list):
-                found = cast("list[Any]", chunk.payload)
-                # The last element of a partial list may still grow.
-                whole = len(found) if chunk.type == "object-result" else len(found) - 1
-                while given < whole:
-                    yield found[given]
+            elif chunk.type == "object-result":
+                for value in StructuredOutput.elements(chunk.payload)[given:]:
                     given += 1
+                    yield value
+            elif chunk.type == "object" and isinstance(chunk.payload, list) and element is not None:
+                # The last element of a partial list may still grow.
+                for found in cast("list[Any]", chunk.payload)[given:-1]:
+                    try:
+                        value = element.load(found)
+                    except (
+                        SchemaMismatch
+                    ):  # that is told at the end, or the whole is read otherwise
+                        break
+                    given += 1
+                    yield value
 
     def _raise_if_wrong(self) -> None:
         run = self._run

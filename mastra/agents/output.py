@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 import pydantic_core
+from pydantic import RootModel
 from pydantic.errors import PydanticUserError
 
 from mastra.agents.answer_json import json_in, json_start, without_thoughts
@@ -132,6 +133,33 @@ class StructuredOutput(Generic[T]):
             if issues:
                 raise SchemaMismatch(issues)
         return value
+
+    @cached_property
+    def element(self) -> Schema[Any] | None:
+        """The type of each element of a list; `None` where it cannot be told, or it is no list."""
+        kind: Any = self.schema
+        if isinstance(kind, Mapping):
+            return ANY
+        if isinstance(kind, type) and issubclass(kind, RootModel):
+            kind = kind.model_fields["root"].annotation
+        while get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        origin, parts = cast("Any", get_origin(kind) or kind), get_args(kind)
+        # What is no sequence, such as a set, has another order in the end.
+        if not isinstance(origin, type) or not issubclass(origin, Sequence):
+            return None
+        if origin is tuple and parts[1:] != (Ellipsis,):
+            return None
+        return schema_of(parts[0]) if parts else ANY
+
+    @staticmethod
+    def elements(value: Any) -> list[Any]:
+        """Return the elements of an object that is a list."""
+        if isinstance(value, RootModel):
+            value = cast("RootModel[Any]", value).root
+        if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, Set)):
+            return []
+        return [*cast("Sequence[Any] | Set[Any]", value)]
 
     @cached_property
     def wraps(self) -> bool:

@@ -4,13 +4,14 @@ with an answer that does not fit."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date
 from enum import Enum
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, RootModel
 
 from mastra.agents.agent import Agent
 from mastra.agents.output import StructuredOutput
@@ -100,6 +101,59 @@ async def test_elements() -> None:
     )
     assert [item async for item in stream.element_stream] == [10, 20, 30]
     assert await stream.object() == [10, 20, 30]
+
+
+class Stop(BaseModel):
+    name: str
+    nights: int = 1
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        list[Stop],
+        Sequence[Stop],
+        tuple[Stop, ...],
+        Annotated[list[Stop], Field(min_length=3)],
+        list[Annotated[Stop, Field(title="A stop")]],
+        tuple[Stop, Stop, Stop],
+        RootModel[list[Stop]],
+        list[Stop] | None,
+        {"type": "array", "items": {"type": "object"}},
+    ],
+    ids=str,
+)
+async def test_each_element_is_of_its_type(schema: Any) -> None:
+    stops = [Stop(name="Rome"), Stop(name="Bari", nights=2), Stop(name="Pisa")]
+    text = '[{"name": "Rome"}, {"name": "Bari", "nights": "2"}, {"name": "Pisa"}]'
+    stream = agent({"text": [*text]}).stream("q", structured_output=schema)
+    found = [element async for element in stream.element_stream]
+    whole = await stream.object()
+    assert found == [*getattr(whole, "root", whole)]
+    assert len(found) == 3
+    assert found == stops or isinstance(schema, dict)
+
+
+@pytest.mark.parametrize("schema", [dict[str, int], str, Stop])
+async def test_what_is_no_list_has_no_elements(schema: Any) -> None:
+    text = '"a"' if schema is str else '{"name": "Rome"}' if schema is Stop else '{"a": 1}'
+    stream = agent({"text": [*text]}).stream("q", structured_output=schema)
+    assert [element async for element in stream.element_stream] == []
+    assert await stream.object()
+
+
+async def test_the_elements_of_a_set_come_together() -> None:
+    stream = agent({"text": [*"[30, 2, 100, 2]"]}).stream("q", structured_output=set[int])
+    found = [element async for element in stream.element_stream]
+    assert sorted(found) == [2, 30, 100]
+
+
+async def test_an_element_that_does_not_fit_ends_the_elements() -> None:
+    text = '[{"name": "Rome"}, {"nights": 2}, {"name": "Pisa"}]'
+    stream = agent({"text": [*text]}).stream("q", structured_output=list[Stop])
+    assert [element async for element in stream.element_stream] == [Stop(name="Rome")]
+    with pytest.raises(ModelError, match="name: Field required"):
+        await stream.object()
 
 
 async def test_a_json_schema() -> None:
