@@ -209,11 +209,6 @@ async def answered_opens(
 ) -> list[tuple[Open, ResumeEntry]]:
     """Return what waits with the answers to it; nothing where all were given before.
 
-    Args:
-        answers: Those of the thread.
-        opens: What waits on the thread.
-        resume: What the page says.
-
     Raises:
         RefusedAnswer: Something waits that has no answer, or an answer is not one to it.
     """

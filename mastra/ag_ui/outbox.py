@@ -44,12 +44,7 @@ _OPENS: Final[dict[EventType, int]] = {
 
 
 class Outbox:
-    """Encodes events, and keeps what the page makes of them.
-
-    Args:
-        given: What the page sent.
-        encoder: Writes events as the page reads them.
-    """
+    """Encodes events, and keeps what the page makes of them."""
 
     def __init__(self, given: RunInput, encoder: EventEncoder) -> None:
         self.given = given

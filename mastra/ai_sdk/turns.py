@@ -96,13 +96,6 @@ async def turn_of(
 ) -> Turn:
     """Return what answers a page.
 
-    Args:
-        chat: The page's chat.
-        request: Who asks.
-        agent: Who is asked.
-        body: What the page sends.
-        options: How the answer is shown.
-
     Raises:
         Refusal: It is nothing that can be answered, or not the caller's to say.
     """

@@ -33,11 +33,7 @@ class Changes:
 
 
 class Datasets:
-    """The datasets of an application.
-
-    Args:
-        store: Where they are.
-    """
+    """The datasets of an application."""
 
     def __init__(self, store: EvalStore) -> None:
         self._store = store

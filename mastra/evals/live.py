@@ -89,11 +89,7 @@ def _rate(given: Any, key: str) -> float:
 
 
 class LiveScores:
-    """Scores what has ended, beside what goes on, and keeps the scores.
-
-    Args:
-        services: The application.
-    """
+    """Scores what has ended, beside what goes on, and keeps the scores."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

@@ -57,11 +57,7 @@ class ExperimentOrder:
 
 
 class ExperimentRunner:
-    """Runs experiments of one application in the background.
-
-    Args:
-        mastra: The application.
-    """
+    """Runs experiments of one application in the background."""
 
     def __init__(self, mastra: Any) -> None:
         self._mastra = mastra

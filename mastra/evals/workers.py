@@ -35,11 +35,7 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_o
 
 
 class RowQueue:
-    """Stores rows; those that come while others are being stored are stored together.
-
-    Args:
-        store: Where they go.
-    """
+    """Stores rows; those that come while others are being stored are stored together."""
 
     def __init__(self, store: EvalStore) -> None:
         self._store = store

@@ -43,12 +43,7 @@ Served = tuple[Ender, WorkflowSpec, Any]
 
 
 def ended_function(client: inngest.Inngest, served: Mapping[str, Served]) -> inngest.Function[Any]:
-    """Return the function that hears of the ends of an app's workflows.
-
-    Args:
-        client: The SDK's client.
-        served: The workflows by id.
-    """
+    """Return the function that hears of the ends of an app's workflows."""
     # Only of workflows of this app: every function of the environment ends with such an event.
     prefix = json.dumps(f"{client.app_id}-{function_id('')}")
     expression = f"event.data.function_id.startsWith({prefix})"

@@ -47,11 +47,7 @@ class _Call:
 
 
 class CallAssembly:
-    """The tool calls of one answer.
-
-    Args:
-        provider: Who answers.
-    """
+    """The tool calls of one answer."""
 
     __slots__ = ("_by_index", "_calls", "_provider", "_taken")
 

@@ -41,11 +41,7 @@ SIGNING: Final = frozenset(("bedrock", "databricks", "vertex_ai"))
 
 
 class ThoughtKeeper:
-    """Streams the thinking of one answer and keeps what has to go back with it.
-
-    Args:
-        provider: Who thinks.
-    """
+    """Streams the thinking of one answer and keeps what has to go back with it."""
 
     __slots__ = ("_details", "_field", "_is_open", "_provider", "_tells_in_details")
 

@@ -43,13 +43,7 @@ class WorkflowParts:
         self._runs[run_id] = (name, known)
 
     def translate(self, kind: str, run_id: str, payload: Any) -> list[dict[str, Json]]:
-        """Return what an event becomes.
-
-        Args:
-            kind: Its type.
-            run_id: The run.
-            payload: What it carries.
-        """
+        """Return what an event becomes."""
         if kind == "workflow-start":
             # A run that goes on keeps what is known of it.
             _, known = self._runs.get(run_id, ("", {}))

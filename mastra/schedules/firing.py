@@ -64,12 +64,7 @@ class Outcome:
 
 
 class Firing:
-    """Starts what schedules name.
-
-    Args:
-        mastra: The application.
-        config: How it starts them.
-    """
+    """Starts what schedules name."""
 
     def __init__(self, mastra: Registered, config: SchedulerConfig) -> None:
         self._mastra = mastra

@@ -70,10 +70,6 @@ class Schedules:
     """Keeps schedules, and starts what they name.
 
     A process starts what is due while its application is open: in `async with mastra`, or served.
-
-    Args:
-        mastra: The application.
-        config: How it starts things.
     """
 
     def __init__(self, mastra: Registered, config: SchedulerConfig) -> None:

@@ -27,11 +27,6 @@ class Ticker:
     """Starts what is due, for as long as its application is open.
 
     Several processes may do so over one storage: each moment is started once, by one of them.
-
-    Args:
-        mastra: The application.
-        firing: Starts things.
-        config: How.
     """
 
     def __init__(self, mastra: Registered, firing: Firing, config: SchedulerConfig) -> None:

@@ -35,14 +35,6 @@ async def memory_options(
 ) -> dict[str, Any]:
     """Return the `memory` option of a call.
 
-    Args:
-        server: The server.
-        request: Who asks.
-        agent: Who is asked.
-        context: Values of the request.
-        body: What the caller says.
-        author: The agent's default options.
-
     Raises:
         Refusal: Something in it is not the caller's to say.
     """

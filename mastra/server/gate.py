@@ -30,9 +30,6 @@ _app: ContextVar[Any] = ContextVar("mastra_serving", default=None)
 class Gate:
     """Lets requests in, or refuses them.
 
-    Args:
-        config: What the server was told.
-
     Raises:
         ConfigError: `auth` is nothing that can check.
     """

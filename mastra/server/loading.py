@@ -13,9 +13,6 @@ _loaded: set[str] = set()
 async def loaded(*modules: str) -> None:
     """Return once modules are imported, so that whoever imports them next waits for nothing.
 
-    Args:
-        modules: Their names.
-
     Raises:
         ModuleNotFoundError: A package that one needs is not installed.
     """

@@ -16,9 +16,6 @@ class RelativeRedirects:
 
     Routers and static pages put the `Host` header, which any caller can write, into the address of
     a missing slash; a cache in between would then send others there.
-
-    Args:
-        app: What answers.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -16,12 +16,7 @@ __all__ = ["RecordedLeg"]
 
 
 class RecordedLeg:
-    """A run on its way from what is recorded of it.
-
-    Args:
-        run: The run.
-        ledger: What is recorded of it so far.
-    """
+    """A run on its way from what is recorded of it."""
 
     def __init__(self, run: Recordable, ledger: Ledger) -> None:
         self._run = run

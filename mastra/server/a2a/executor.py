@@ -39,12 +39,7 @@ _BATCH: Final = 64
 
 
 class AgentTasks(AgentExecutor):
-    """Runs the tasks of one agent.
-
-    Args:
-        server: Whose agent it is.
-        agent: The agent.
-    """
+    """Runs the tasks of one agent."""
 
     def __init__(self, server: Server, agent: Agent) -> None:
         self._server = server

@@ -112,12 +112,7 @@ def _is_public(number: str) -> bool:
 
 
 class StoredAddresses(PushNotificationConfigStore):
-    """Where each task of an agent is told of, in the application's storage, of its owner alone.
-
-    Args:
-        server: In whose application's storage they are kept.
-        agent_id: The agent.
-    """
+    """Where each task of an agent is told of, in the application's storage, of its owner alone."""
 
     def __init__(self, server: Server, agent_id: str) -> None:
         self._server = server

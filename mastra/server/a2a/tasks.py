@@ -40,12 +40,7 @@ def owner_of(context: ServerCallContext) -> str | None:
 
 
 class StoredTasks(TaskStore):
-    """The tasks of one agent.
-
-    Args:
-        server: In whose application's storage they are kept.
-        agent_id: The agent.
-    """
+    """The tasks of one agent, in the application's storage."""
 
     def __init__(self, server: Server, agent_id: str) -> None:
         self._server = server

@@ -32,9 +32,6 @@ __all__ = ["SQLMemoryStore"]
 class SQLMemoryStore(SQLStore):
     """Keeps conversations in three tables.
 
-    Args:
-        database: Where they are.
-
     Attributes:
         vectors: What messages mean, in a fourth.
     """

@@ -9,11 +9,7 @@ __all__ = ["SQLStore"]
 
 
 class SQLStore:
-    """Runs statements on a database, each compiled once.
-
-    Args:
-        database: Where the tables are.
-    """
+    """Runs statements on a database, each compiled once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
