@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from dotenv import load_dotenv
 
+from mastra.cli.pyproject import table_of
 from mastra.errors import ConfigError
 from mastra.failures import name_of, text_of
 from mastra.registry import Mastra
@@ -46,15 +46,20 @@ def find_app(given: str | None) -> str:
 
 
 def _from_pyproject(folder: Path) -> str | None:
-    path = folder / "pyproject.toml"
-    if not path.exists():
-        return None
+    found: Any = table_of(folder, "tool", "mastra").get("app")
+    if found is not None and not isinstance(found, str):
+        raise ConfigError(
+            f"app under [tool.mastra] in pyproject.toml is {found!r}, and has to be text such as "
+            '"module:name".'
+        )
+    return found
+
+
+def _read_variables(path: Path) -> None:
     try:
-        tables: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        load_dotenv(path)
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} cannot be read: {error}") from error
-    found: Any = tables.get("tool", {}).get("mastra", {}).get("app")
-    return cast("str | None", found)
 
 
 def load_app(given: str | None) -> Mastra:
@@ -64,7 +69,7 @@ def load_app(given: str | None) -> Mastra:
         ConfigError: It is not there, or is no `Mastra`.
     """
     here = Path.cwd()
-    load_dotenv(here / ".env")
+    _read_variables(here / ".env")
     named = find_app(given)
     module_name, _, name = named.partition(":")
     if str(here) not in sys.path:

@@ -6,15 +6,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mastra.cli.packages import brought_by, lacks, needed_by
 from mastra.cli.project import Project
+from mastra.cli.pyproject import table_of
 from mastra.errors import ConfigError
 
 __all__ = ["lock", "needs_of"]
@@ -53,9 +53,7 @@ def _of_extras(package: str, extras: Iterable[str]) -> Iterator[str]:
 
 def _declared(folder: Path) -> list[str]:
     """Return what the project's own metadata asks for, beside mastra."""
-    path = folder / "pyproject.toml"
-    tables: Any = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    project: Any = tables.get("project", {})
+    project = table_of(folder, "project")
     if project.get("name") == _NAME:
         return []
     asked: list[str] = project.get("dependencies", [])

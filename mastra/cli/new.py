@@ -62,8 +62,8 @@ def new(
     if module in sys.stdlib_module_names or module in {"mastra", *packages_distributions()}:
         fail(f"{name!r} is no name for a project: there is a module {module!r} already.", MISUSED)
     folder = Path(name)
-    if folder.exists() and any(folder.iterdir()):
-        fail(f"{folder} exists and is not empty.", MISUSED)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        fail(f"{folder} exists and is no empty folder.", MISUSED)
     words = {"name": name, "module": module, "extras": _EXTRAS.get(template, "cli,sql")}
     written: list[str] = []
     for path, content in _files(template).items():

@@ -39,7 +39,7 @@ def _options(context: typer.Context) -> None:  # typer calls it
 def list_runs(
     workflow: WorkflowOption = None,
     status: Annotated[RunStatus | None, typer.Option(help="Only runs in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of each workflow.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10**6, help="How many of each workflow.")] = 20,
     app: AppOption = None,
     as_json: JsonOption = False,
 ) -> None:

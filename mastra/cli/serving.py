@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.logging import RichHandler
@@ -34,6 +34,8 @@ __all__ = ["dev", "dev_app", "start"]
 
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on.")]
 PortOption = Annotated[int | None, typer.Option(help="Port to listen on.")]
+_DRAIN_S: Final = 2
+"""How long `mastra dev` waits for runs: whoever has changed a file, or presses Ctrl-C, is there."""
 _HOST, _PORT, _RECEIVE_TIMEOUT = "MASTRA_HOST", "MASTRA_PORT", "MASTRA_RECEIVE_TIMEOUT"
 
 
@@ -86,6 +88,7 @@ def dev_app() -> Any:
         mastra.observe(Observability())
     port = os.environ.get(_PORT)
     config = _config(mastra, os.environ.get(_HOST), None if port is None else int(port))
+    config = replace(config, drain_timeout=min(config.drain_timeout, _DRAIN_S))
     app = create_app(mastra, config)
     _add_console(app, mastra, config)
     return app
@@ -146,7 +149,7 @@ def dev(
             reload=reload,
             reload_dirs=[str(Path.cwd())] if reload else None,
             log_level="warning",
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=_DRAIN_S,
         )
 
 

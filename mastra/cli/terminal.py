@@ -94,7 +94,9 @@ def read_json(text: str, what: str) -> Json:
     """
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(f"{what} is nested too deeply.") from error
+    except ValueError as error:  # no JSON, or a number of thousands of digits
         raise ConfigError(f"{what} is not JSON: {error}") from error
 
 

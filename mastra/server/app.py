@@ -175,7 +175,7 @@ def _lifespan(server: Server) -> Callable[[Any], AbstractAsyncContextManager[Non
         warning = config.open_warning
         if warning is not None:
             server.logger.warning(warning)
-        server.draining = asyncio.Event()
+        server.draining, server.drained = asyncio.Event(), None
         await mastra.open(restart_runs=config.restart_runs)
         try:
             if config.restart_runs:

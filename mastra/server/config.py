@@ -156,7 +156,10 @@ _OF_CORS: Final = {
 }
 
 _FORMS: Final = {
-    "host": TEXT,
+    "host": Form(
+        "a name or an address to listen on, such as 127.0.0.1",
+        lambda value: isinstance(value, str) and value.strip() != "",
+    ),
     "port": Form("a port, from 0 to 65535", lambda value: COUNT.holds(value) and value < 65536),
     "api_prefix": TEXT,
     "cors": either(one_of(False), having("a CorsConfig", "origins")),

@@ -91,6 +91,8 @@ class Server:
     """Runs that are being started by a request right now."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server has been told to stop."""
+    drained: asyncio.Future[None] | None = None
+    """Done when its runs have ended, or their time is up; `None` until they are asked to."""
     turns: Turns = field(default_factory=Turns)
     """Whose turn it is to encode and send."""
     closers: set[Callable[[float], Awaitable[None]]] = field(

@@ -16,8 +16,17 @@ def begin_draining(server: Server) -> None:
 
 
 async def drain(server: Server) -> None:
-    """Let runs end, or reach the end of a step, for as long as the configuration allows."""
+    """Let runs end, or reach the end of a step, for as long as the configuration allows.
+
+    Whoever tells it to stop and the end of the lifespan wait for one and the same.
+    """
     begin_draining(server)
+    if server.drained is None:
+        server.drained = asyncio.ensure_future(_drain(server))
+    await asyncio.shield(server.drained)
+
+
+async def _drain(server: Server) -> None:
     await server.mastra.schedules.stop()
     engines: dict[int, Engine] = {id(server.mastra.engine): server.mastra.engine}
     for workflow in server.mastra.list_workflows().values():

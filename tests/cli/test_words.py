@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mastra.cli import main
 from tests.cli.test_cli import APP, Calls, mastra
 
 TWO = """
@@ -225,3 +228,67 @@ def test_in_a_terminal_it_is_shown_in_place(call: Calls, monkeypatch: pytest.Mon
     )
     shown = call("eval", "evals.py").stderr
     assert "one: 1 of 2\rone: 2 of 2" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("pyproject.toml", b"\xff\xfe", "pyproject.toml cannot be read"),
+        ("pyproject.toml", b"[tool", "pyproject.toml cannot be read"),
+        ("pyproject.toml", b"[tool]\nmastra = 'main:mastra'", "[tool.mastra] in pyproject.toml"),
+        ("pyproject.toml", b"tool = 5", "[tool] in pyproject.toml"),
+        ("pyproject.toml", b"[tool.mastra]\napp = 5", "is 5, and has to be text"),
+        (".env", b"KEY=\xff", ".env cannot be read"),
+    ],
+)
+def test_files_of_a_project_that_cannot_be_read(
+    call: Calls, name: str, content: bytes, told: str
+) -> None:
+    (call.folder / name).write_bytes(content)
+    done = call("runs", "list", "--json")
+    assert (done.exit_code, told in json.loads(done.stdout)["error"]["message"]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [("[" * 100_000, "nested too deeply"), ("9" * 5000, "is not JSON")]
+)
+def test_json_that_python_does_not_read(call: Calls, given: str, told: str) -> None:
+    for words in (["run", "doubling", "--input", given], ["runs", "resume", "x", "--data", given]):
+        done = call(*words)
+        assert (done.exit_code, told in done.stderr) == (2, True), done.output
+
+
+def test_words_that_no_command_takes(call: Calls) -> None:
+    (call.folder / "taken").touch()
+    done = call("new", "taken")
+    assert (done.exit_code, "is no empty folder" in done.stderr) == (2, True)
+    done = call("runs", "list", "--limit", "9" * 20)
+    assert done.exit_code == 2
+    done = call("start", "--host", "")
+    assert (done.exit_code, "a name or an address to listen on" in done.stderr) == (2, True)
+
+
+def test_what_cannot_be_written_is_an_error_and_no_traceback(
+    call: Calls, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk, a reader that has gone, a standard output that was closed."""
+    monkeypatch.chdir(call.folder)
+    monkeypatch.setattr(sys, "argv", ["mastra", "new", "--help"])
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit, match="No space left on device"):
+            main()
+    there, gone = os.pipe()
+    os.close(there)
+    with os.fdopen(gone, "w") as pipe, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe)
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 0
+        sys.stdout.close()
+    assert capfd.readouterr().err == ""
