@@ -68,6 +68,17 @@ class Mountable(Protocol):
         ...
 
 
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "ALL")
+_OF_ROUTE: Final = {
+    "method": Form(
+        f"one of {', '.join(_METHODS)}",
+        lambda value: isinstance(value, str) and value.upper() in _METHODS,
+    ),
+    "handler": Form("a FastAPI endpoint or an ASGI application", callable),
+    "create_handler": called_with("a function of the Mastra that gives a handler", 1),
+}
+
+
 @python_names
 @python_options
 @dataclass(frozen=True, slots=True)
@@ -94,17 +105,15 @@ class ApiRoute:
     guards_itself: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        check_given("ApiRoute", {"path": self.path}, {"path": TEXT}, needed=["path"])
         if not self.path.startswith("/"):
             raise ConfigError(f"Path {self.path!r} of an API route must begin with '/'.")
         if (self.handler is None) == (self.create_handler is None):
             raise ConfigError(
                 f"API route {self.path!r} needs either handler or create_handler, not both."
             )
-        check_given(
-            f"API route {self.path!r}",
-            {"create_handler": self.create_handler},
-            {"create_handler": called_with("a function of the Mastra that gives a handler", 1)},
-        )
+        given = {name: getattr(self, name) for name in _OF_ROUTE}
+        check_given(f"API route {self.path!r}", given, _OF_ROUTE)
 
     def resolve(self, mastra: Any) -> Any:
         """Return the handler."""

@@ -23,7 +23,8 @@ class crash_at:  # noqa: N801 - read as what it does: `with crash_at("charge"):`
 
     For runs that are begun inside the block, on the engines that drive them in this process. What was
     stored stays and nothing more is: the run is as a killed process leaves it, `running` without
-    anybody who drives it. Whoever waits for it gets a `RunStateError` with the code `RUN_STOPPED`.
+    anybody who drives it. Whoever waits for it gets a `RunStateError` with the code `RUN_STOPPED`. No
+    lease has to end before it is restarted, which therefore does not count as a recovery.
 
     Args:
         op: The operation: a step's id, within workflows and loops such as `orders/charge` or

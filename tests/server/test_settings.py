@@ -101,6 +101,10 @@ def test_origins_are_taken_as_browsers_write_them() -> None:
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: ApiRoute(path="x", handler=keep), "must begin with '/'"),
     (lambda: ApiRoute(path="/x"), "either handler or create_handler"),
+    (lambda: ApiRoute(keep, "/x"), "ApiRoute: path is an object of .*. It takes text"),
+    (lambda: ApiRoute("/x", "FETCH", keep), "method is 'FETCH'. It takes one of GET, POST"),
+    (lambda: ApiRoute("/x", keep), "either handler or create_handler"),
+    (lambda: ApiRoute("/x", handler={"a": 1}), "It takes a FastAPI endpoint or an ASGI"),
     (lambda: ApiRoute(path="/x", handler=keep, create_handler=str), "not both"),
     (lambda: ServerConfig(api_prefix="api"), "api_prefix must begin"),
     (lambda: ServerConfig(api_prefix="/api/"), "api_prefix must begin"),
