@@ -24,6 +24,7 @@ from mastra import (
     tool,
 )
 from mastra.errors import InputValidationError
+from mastra.models.messages import Message
 from mastra.models.settings import ModelSettings, Timeouts
 from mastra.processors import Processor
 from mastra.stream.abort import AbortController
@@ -531,3 +532,16 @@ async def test_its_runs_are_not_among_the_applications_workflows(storage: Any) -
     await agent.generate("Hi.")
     assert mastra.list_workflows() == {}
     assert await mastra.restart_all_active_workflow_runs() == {}
+
+
+async def test_what_is_said_of_messages_and_settings_goes_along() -> None:
+    model = ScriptedModel("Done.")
+    async with Mastra(agents=[travel(model=model)]) as mastra:
+        await mastra.get_agent("travel").generate(
+            Message("user", "Go.", metadata={"from": "page"}),
+            context=[Message("user", "Before.", metadata={"n": 1})],
+            model_settings=ModelSettings(temperature=0.5),
+        )
+    [request] = model.requests
+    assert request.settings.temperature == 0.5
+    assert [message.metadata for message in request.messages][-2:] == [{"n": 1}, {"from": "page"}]

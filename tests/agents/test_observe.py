@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from mastra import Agent, ConfigError, Mastra, RunNotFoundError, SQLStorage, tool
-from mastra.errors import AccessDeniedError
+from mastra.errors import AccessDeniedError, UsageLimitError
+from mastra.models.chunks import (
+    FileChunk,
+    FinishChunk,
+    RawChunk,
+    ReasoningDelta,
+    ReasoningSignature,
+    RedactedReasoning,
+    SourceChunk,
+    TextDelta,
+    ToolCallEnd,
+)
 from mastra.request_context import RESOURCE_ID
-from mastra.testing import ScriptedModel, ToolCall
+from mastra.storage.base import RunHead
+from mastra.testing import ScriptedModel, ToolCall, Turn
+from mastra.tools.tool_context import ToolContext
 from tests.support import agent_process
 
 
@@ -180,3 +195,107 @@ async def test_a_run_that_waits_is_a_stored_run_of_any_agent(
     assert await agent.stored_runs.get_run("other") is None
     if mastra is not None:
         await mastra.aclose()
+
+
+class Found(BaseModel):
+    hits: int
+    places: list[str] = []
+
+
+@tool
+async def show(city: str, ctx: ToolContext) -> str:
+    """Show how far it is."""
+    await ctx.writer.custom({"type": "data-progress", "data": {"city": city}, "transient": True})
+    await ctx.writer.write({"city": city})
+    return "shown"
+
+
+async def test_every_kind_of_chunk_is_the_same_in_another_process(tmp_path: Path) -> None:
+    rich = Turn(
+        chunks=[
+            ReasoningDelta("Hm."),
+            ReasoningSignature("sig", "scripted"),
+            RedactedReasoning("hidden"),
+            SourceChunk("s", "https://example.com", "Rome"),
+            FileChunk("QUJD", "image/png"),
+            RawChunk({"id": 1}),
+            ToolCallEnd("c", "show", '{"city": "Rome"}'),
+            FinishChunk("tool-calls"),
+        ]
+    )
+    answer = ['{"hits": 2, ', '"places": ["Forum", ', '"Trastevere"]}']
+
+    def app(*turns: Any) -> Mastra:
+        agent = Agent(
+            id="a",
+            model=ScriptedModel(*turns),
+            tools=[show],
+            durable=True,
+            default_options={"structured_output": Found, "include_raw_chunks": True},
+        )
+        return Mastra(agents=[agent], storage=SQLStorage(f"sqlite:///{tmp_path}/a.db"))
+
+    async with app(rich, Turn(answer)) as mastra:
+        live = mastra.get_agent("a").stream("Go.", run_id="r")
+        chunks, result = await told(live), await live.result()
+    kinds = {chunk["type"] for chunk in chunks}
+    assert {"data-progress", "object", "object-result", "raw", "source", "file"} <= kinds
+    assert result.object == Found(hits=2, places=["Forum", "Trastevere"])
+    async with app() as mastra:
+        stream = mastra.get_agent("a").observe("r")
+        assert await told(stream) == chunks
+        again = await stream.result()
+    assert Found.model_validate(again.object) == result.object
+    assert [step.content for step in again.steps] == [step.content for step in result.steps]
+    assert [len(step.sources) for step in again.steps] == [1, 0]
+
+
+async def test_a_run_that_met_a_limit_says_in_another_process_how_far_it_came(
+    tmp_path: Path,
+) -> None:
+    looks = Turn("I look.", [ToolCall("look_up", {"city": "Rome"})])
+    async with application(tmp_path, looks, "Sunny.") as mastra:
+        with pytest.raises(UsageLimitError):
+            await mastra.get_agent("a").generate("Go.", run_id="r", limits={"requests": 1})
+    async with application(tmp_path) as mastra:
+        stream = mastra.get_agent("a").observe("r")
+        await stream.consume()
+        with pytest.raises(UsageLimitError, match="limit of requests is 1") as refused:
+            await stream.result()
+    found: Any = refused.value.result
+    assert (found.text, len(found.steps), found.usage.total_tokens) == ("I look.", 1, 15)
+
+
+async def test_what_an_earlier_version_kept_of_an_end_is_told() -> None:
+    async with Mastra(agents=[Agent(id="a", model=ScriptedModel(), durable=True)]) as mastra:
+        result = {"text": "Sunny.", "finishReason": "stop", "object": None, "usage": {}}
+        result["usage"] = {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}
+        runs = mastra.storage.workflows
+        head = RunHead("durable-agent:a", "r", "success", result=result, input={"prompt": []})
+        head.data = {"initialState": {}, "hasResult": True}
+        assert await runs.create_run(head)
+        found = await mastra.get_agent("a").observe("r").result()
+    assert (found.text, found.finish_reason, found.usage.total_tokens) == ("Sunny.", "stop", 15)
+
+
+def test_a_reader_of_a_program_that_ends_is_no_failure(caplog: Any) -> None:
+    class Hangs:
+        provider, model_name = "own", "hangs"
+
+        async def stream(self, _: Any) -> AsyncIterator[Any]:
+            yield TextDelta("One")
+            await asyncio.Event().wait()
+
+    readers: list[asyncio.Task[None]] = []
+
+    async def program() -> None:
+        mastra = Mastra(agents=[Agent(id="a", model=Hangs(), durable=True)])
+        stream = mastra.get_agent("a").stream("Go.")
+        await anext(stream.text_stream)
+        readers.append(asyncio.create_task(stream.consume()))
+        for _ in range(9):
+            await asyncio.sleep(0)
+
+    asyncio.run(program())
+    assert readers[0].cancelled()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []

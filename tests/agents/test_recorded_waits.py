@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from mastra import Agent, Mastra, SQLStorage, StorageError, tool
 from mastra.memory import Memory
+from mastra.processors import Processor
 from mastra.storage.base import RunHead
 from mastra.testing import ScriptedModel, ToolCall
 from mastra.tools.tool_context import ToolContext
@@ -45,7 +47,13 @@ async def ask(ctx: ToolContext) -> str:
     return "asked"
 
 
-TOOLS: Any = {"pay": pay, "tell": tell, "ask": ask}
+@tool
+async def look() -> str:
+    """Look."""
+    return "seen"
+
+
+TOOLS: Any = {"pay": pay, "tell": tell, "ask": ask, "look": look}
 Application = Callable[..., Mastra]
 
 
@@ -247,3 +255,37 @@ async def test_each_call_that_waits_is_listed_and_answered(tmp_path: Path, durab
         assert result.text == "Done."
         told: Any = result.messages[2].parts
         assert [part.result for part in told] == ["a: yes", "b: yes"]
+
+
+class Forgets(Processor):
+    id = "forgets"
+
+    def process_input_step(self, ctx: Any) -> None:
+        """Leave of what was said before the text alone."""
+        said = [message for message in ctx.messages if message.role != "tool"]
+        ctx.messages[:] = [replace(message, content=message.parts[:1]) for message in said]
+
+
+async def test_a_step_keeps_what_a_processor_took_out_of_the_conversation(
+    application: Application,
+) -> None:
+    told = {"input_processors": [Forgets()]}
+    app = application(["I look.", ToolCall("look", {}, "c0")], calls(1), **told)
+    first = await app.get_agent("payer").generate("Go.", run_id="r")
+    assert [message.text for message in first.messages] == ["Go.", "I look.", "I pay."]
+    result = await application("Done.", **told).get_agent("payer").approve_tool_call_generate("r")
+    kinds = [[type(part).__name__ for part in step.content] for step in result.steps]
+    assert kinds == [["TextPart", "ToolCallPart", "ToolResultPart"]] * 2 + [["TextPart"]]
+
+
+async def test_a_retry_is_told_with_its_reason() -> None:
+    class Polite(Processor):
+        id = "polite"
+
+        def process_output_step(self, ctx: Any) -> None:
+            if ctx.text == "No.":
+                ctx.abort("say please", retry=True)
+
+    agent = Agent(id="a", model=ScriptedModel("No.", "Please."), output_processors=[Polite()])
+    steps = (await agent.generate("Go.")).to_wire()["steps"]
+    assert [step.get("tripwire", {}).get("reason") for step in steps] == ["say please", None]

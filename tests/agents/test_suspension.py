@@ -9,11 +9,17 @@ import pytest
 from pydantic import BaseModel
 
 from mastra.agents.agent import Agent
+from mastra.agents.agent_step import AgentStepInput, AgentStepOutput
 from mastra.errors import ResumeValidationError, RunNotFoundError, RunStateError
+from mastra.memory import Memory
 from mastra.processors import Processor
+from mastra.registry import Mastra
 from mastra.testing.models import ScriptedModel, ToolCall, Turn
 from mastra.tools.tool import create_tool, tool
 from mastra.tools.tool_context import ToolContext
+from mastra.workflows.step import step
+from mastra.workflows.step_context import StepContext
+from mastra.workflows.workflow import create_workflow
 
 
 class Mail(BaseModel):
@@ -149,6 +155,51 @@ async def test_a_refusal_after_an_approval_is_told_to_whoever_asks_later() -> No
     assert later.tripwire is not None
     assert (later.finish_reason, later.tripwire.reason) == ("other", "too short")
     assert (sent, (await subject.list_suspended_runs()).total) == (["ann"], 0)
+
+
+async def test_an_agent_that_is_one_step_suspends_its_workflow() -> None:
+    subject = agent(CALL, "done", tools={"mail": mailer(require_approval=True)})
+    flow = create_workflow(id="flow", input_schema=AgentStepInput, output_schema=AgentStepOutput)
+    flow.then(subject.as_step(durable=False)).commit()
+    run = await Mastra(workflows=[flow]).get_workflow("flow").create_run()
+    waiting: Any = await run.start(input_data={"prompt": "mail ann"})
+    assert (waiting.status, sent) == ("suspended", [])
+    result = await run.resume(resume_data={"approved": True})
+    assert (result.unwrap(), sent) == (AgentStepOutput(text="done"), ["ann"])
+
+
+async def test_a_tool_may_suspend_the_step_that_asks_its_agent() -> None:
+    memory = Memory()
+
+    @step
+    async def plan(given: int, ctx: StepContext[int]) -> int:
+        if ctx.resume_data is not None:
+            return given + ctx.resume_data
+
+        @tool
+        async def ask() -> Any:
+            """Ask somebody, in the name of the step."""
+            return await ctx.suspend({"question": "?"})
+
+        model = ScriptedModel(Turn(tool_calls=[CALL, ToolCall("ask")]))
+        tools: Any = {"mail": mailer(), "ask": ask}
+        subject = Agent(id="mail", model=model, tools=tools, memory=memory)
+        await subject.generate("Go.", memory={"thread": "t", "resource": "ann"})
+        raise AssertionError("The step has been suspended.")
+
+    flow = create_workflow(id="flow", input_schema=int, output_schema=int).then(plan).commit()
+    run = await Mastra(workflows=[flow]).get_workflow("flow").create_run()
+    waiting: Any = await run.start(input_data=1)
+    assert (waiting.status, waiting.steps["plan"].suspend_payload) == (
+        "suspended",
+        {"question": "?"},
+    )
+    page = await memory.list_messages(thread_id="t")
+    parts: list[Any] = [part for message in page.messages for part in message.content["parts"]]
+    calls = {p["toolInvocation"]["toolName"]: p["toolInvocation"] for p in parts[1:]}
+    assert calls["mail"]["result"] == {"sent": True}
+    assert "whether it acted is not known" in str(calls["ask"])
+    assert (await run.resume(resume_data=41)).unwrap() == 42
 
 
 async def test_a_second_answer_is_refused() -> None:

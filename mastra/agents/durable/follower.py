@@ -20,7 +20,13 @@ from mastra.errors import ConfigError, RunStateError, StepError, UsageLimitError
 from mastra.models.chunks import Usage
 from mastra.workflows.events import Event
 from mastra.workflows.records import Journal
-from mastra.workflows.results import WorkflowFailed, WorkflowResult, WorkflowTripwire
+from mastra.workflows.results import (
+    WorkflowFailed,
+    WorkflowResult,
+    WorkflowSuccess,
+    WorkflowSuspended,
+    WorkflowTripwire,
+)
 from mastra.workflows.run import Run
 from mastra.workflows.run_stream import RunStream
 from mastra.workflows.written import records_in
@@ -191,13 +197,13 @@ def _restore(run: AgentRun, journal: Journal) -> bool:
 def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:
     """Take over how the run's leg has ended."""
     run.status = result.status
-    match result.status:
-        case "suspended":
+    match result:
+        case WorkflowSuspended():
             payload = cast("dict[str, Any]", result.steps[STEP].suspend_payload)
             run.finish_reason = "suspended"
             run.wait.payload = payload["suspendPayload"]
             run.wait.schema = payload["resumeSchema"]
-        case "success":
+        case WorkflowSuccess():
             given: Mapping[str, Any] = result.unwrap()
             run.used_fallback = given.get("usedFallback", False)
             if run.finish_reason is None:  # it had ended before anybody read it here
@@ -205,24 +211,22 @@ def _settle(run: AgentRun, result: WorkflowResult[Any]) -> None:
             if not run.transcript.steps:  # of an earlier version
                 run.transcript.text = given["text"]
                 run.transcript.usage = Usage.from_wire(given["usage"])
-        case "canceled":
-            run.finish_reason = "aborted"
+        case WorkflowTripwire():
+            run.finish_reason = "other"
+            if run.tripwire is None:  # as above
+                run.tripwire = TripwirePayload(str(result.tripwire.get("reason")))
+        case WorkflowFailed():
+            _fail(run, result.error)
         case _:
-            _fail(run, result)
+            run.finish_reason = "aborted"
 
 
-def _fail(run: AgentRun, result: WorkflowResult[Any]) -> None:
-    if isinstance(result, WorkflowTripwire):
-        run.finish_reason = "other"
-        if run.tripwire is None:  # as above
-            run.tripwire = TripwirePayload(str(result.tripwire.get("reason")))
-    elif isinstance(result, WorkflowFailed):
-        error: BaseException = result.error
-        if isinstance(error, StepError) and error.__cause__ is not None:
-            error = error.__cause__
-        run.error, run.finish_reason = error, "error"
-        if isinstance(error, UsageLimitError) and error.result is None:
-            error.result = run.result()
-        run.raises = isinstance(error, (ConfigError, ValidationError))
-        if not run.raises and not any(chunk.type == "error" for chunk in run.chunks):
-            run.emit("error", ErrorPayload(error))
+def _fail(run: AgentRun, error: BaseException) -> None:
+    if isinstance(error, StepError) and error.__cause__ is not None:
+        error = error.__cause__
+    run.error, run.finish_reason = error, "error"
+    if isinstance(error, UsageLimitError) and error.result is None:
+        error.result = run.result()
+    run.raises = isinstance(error, (ConfigError, ValidationError))
+    if not run.raises and not any(chunk.type == "error" for chunk in run.chunks):
+        run.emit("error", ErrorPayload(error))

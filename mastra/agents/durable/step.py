@@ -277,8 +277,7 @@ class DurableAgent:
             tools = await offered_tools(run, ledger)
             runner = CallRunner(run, tools)
             if ctx.resume_data is not None:
-                if "used" in ctx.suspend_data:
-                    run.meter.restore(ctx.suspend_data["used"])
+                run.meter.restore(ctx.suspend_data.get("used", NOTHING_USED))
                 waits: Mapping[str, Any] = ctx.suspend_data["toolCall"]
                 answer = self._answer(ctx.resume_data)
                 told = [*ctx.suspend_data.get("told", ()), *answer.pop("told", ())]

@@ -47,9 +47,8 @@ def rows_of_earlier(waiting: Mapping[str, Any]) -> list[StepRecord]:
         "messages": {"add": [message_to_record(message) for message in messages]},
         "steps": {"add": [step_to_record(step, messages) for step in steps]},
         "broken": list[Json](broken),
+        "used": waiting.get("used") or None,
     }
-    if waiting.get("used"):
-        reply["used"] = waiting["used"]
     rows = [made_record(model_op(1), "model", None, reply)]
     own = [call for call in calls_of(steps[-1]) if not call.provider_executed]
     waits = {call["tool_call_id"] for call in waiting["waiting"]}

@@ -157,9 +157,8 @@ class Ledger:
                 told = settled(self.run_id, state.pending, calls, found)
                 self._append(state, [state.pending])
             added = added_messages(reply, self.run_id, turn, told)
-            if "messages" in reply:
-                kept = transcript.messages
-                transcript.messages = [*kept[: _keep(reply, "messages", len(kept))], *added]
+            kept = transcript.messages
+            transcript.messages = [*kept[: _keep(reply, "messages", len(kept))], *added]
             if "system" in reply:
                 system = map(message_from_record, _added(reply, "system"))
                 transcript.system = [*transcript.system[: _keep(reply, "system", 0)], *system]
