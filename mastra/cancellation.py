@@ -8,11 +8,17 @@ failure of that code. So tasks in which users' code runs note from where they ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-__all__ = ["CodeTask", "cancel_requests", "forget_requests", "is_cancelled", "settled"]
+__all__ = [
+    "CodeTask",
+    "begin_code",
+    "cancel_requests",
+    "forget_requests",
+    "is_cancelled",
+    "settled",
+]
 
 T = TypeVar("T")
 
@@ -21,20 +27,14 @@ _is_within: ContextVar[bool] = ContextVar("mastra_within_task", default=False)
 
 
 class CodeTask(asyncio.Task[T]):
-    """A task of users' code that knows whether somebody else has cancelled it."""
+    """A task of users' code that knows whether somebody else has cancelled it.
 
-    def __init__(
-        self,
-        code: Coroutine[Any, Any, T],
-        loop: asyncio.AbstractEventLoop,
-        name: str | None = None,
-        context: Context | None = None,
-    ) -> None:
-        context = copy_context() if context is None else context
-        context.run(_is_within.set, True)
-        self.is_ended = False
-        """Whether its owner, or whoever ends the program, has cancelled it."""
-        super().__init__(code, loop=loop, name=name, context=context)
+    What runs in it has called `begin_code`, or was begun by what has.
+    """
+
+    # Of the class, since a constructor in Python would be a third of what a task costs.
+    is_ended = False
+    """Whether its owner, or whoever ends the program, has cancelled it."""
 
     def cancel(self, msg: Any = None) -> bool:
         """Cancel it, as whoever calls: where that is its code, it is not ended by it."""
@@ -48,6 +48,11 @@ class CodeTask(asyncio.Task[T]):
         """Cancel it, as its owner, wherever that is called."""
         super().cancel()
         self.is_ended = True
+
+
+def begin_code() -> None:
+    """Take note that users' code runs from here on, in this task and in those that it begins."""
+    _is_within.set(True)
 
 
 def cancel_requests(loop: asyncio.AbstractEventLoop | None = None) -> int:

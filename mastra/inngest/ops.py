@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, NoReturn, TypeVar
 
 import inngest
 
-from mastra.cancellation import CodeTask
+from mastra.cancellation import CodeTask, begin_code
 from mastra.clock import now_s, sleep
 from mastra.errors import RunError
 from mastra.failures import one_error
@@ -398,9 +398,10 @@ class FrontierOps:
         leg = self._leg
 
         async def call() -> StepRecord:
+            begin_code()
             return await body()
 
-        work = CodeTask(call(), asyncio.get_running_loop())
+        work = CodeTask(call())
         self._tasks.add(work)
         is_over = asyncio.Event()
         look = is_over.set

@@ -24,7 +24,7 @@ async def test_the_entry_that_vercel_looks_for_is_the_application() -> None:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         assert (await client.get("/health")).json() == {"success": True}
-        assert "planningAgent" in (await client.get("/api/agents")).json()
+        assert "planning-agent" in (await client.get("/api/agents")).json()
 
 
 def test_a_function_of_vercel_leaves_the_runs_of_others_alone_and_knows_its_names() -> None:

@@ -28,7 +28,7 @@ from mastra.agents.records.requested_call import (
 )
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.tracing import traced_tool
-from mastra.cancellation import CodeTask
+from mastra.cancellation import CodeTask, begin_code
 from mastra.errors import ToolNotFoundError, ValidationError
 from mastra.failures import Guard, call_user, text_of
 from mastra.jsonable import Json, dump_json, to_jsonable
@@ -131,7 +131,8 @@ class CallRunner:
         run = self._run
         context = contextvars.copy_context()
         count_within(context, run.meter)
-        task = CodeTask(self._outcome(call), asyncio.get_running_loop(), context=context)
+        context.run(begin_code)
+        task = CodeTask(self._outcome(call), context=context)
         task.add_done_callback(lambda _: run.notify())
         self.tasks[call.id] = task
 

@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, Final, TypeAlias
 from weakref import WeakValueDictionary
 
-from mastra.cancellation import CodeTask, forget_requests, is_cancelled
+from mastra.cancellation import CodeTask, begin_code, forget_requests, is_cancelled
 from mastra.clock import Clock
 from mastra.errors import RunClaimedError, RunStateError, StorageError
 from mastra.given import check_given
@@ -177,7 +177,7 @@ class InProcessEngine:
         if run.span is not None:
             driving = traced_leg(run.span, driving)
         # No task group's: a run outlives whoever started it.
-        leg.task = CodeTask(driving, leg.loop, f"mastra run {target.run_id}")
+        leg.task = CodeTask(driving, loop=leg.loop, name=f"mastra run {target.run_id}")
         leg.watch()
         if command.hold is not None:
             self._watch(target.store)
@@ -228,6 +228,7 @@ class InProcessEngine:
         command, run = leg.command, leg.run
         target, hold, head = command.target, command.hold, None
         leg.begun()
+        begin_code()
         if not command.is_created:
             head = head_of(command)
             head.data |= trace_data(run)

@@ -218,7 +218,7 @@ async def together(works: Sequence[Coroutine[Any, Any, None]]) -> None:
         MastraError: One of the tasks was cancelled alone.
     """
     loop = asyncio.get_running_loop()
-    tasks = [CodeTask(work, loop) for work in works]
+    tasks = [CodeTask(work, loop=loop) for work in works]
     canceled: asyncio.CancelledError | None = None
     is_ended = False
     while pending := [task for task in tasks if not task.done()]:

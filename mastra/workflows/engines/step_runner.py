@@ -129,10 +129,12 @@ class StepTask:
     async def _work(self) -> StepRecord:
         run = self.run
         record = self._begin()
-        requests, tries = cancel_requests(run.home.loop), self.tries_before
+        task, tries = asyncio.current_task(run.home.loop), self.tries_before
+        assert task is not None  # noqa: S101 - this is a coroutine
+        requests = task.cancelling()
         while True:
             try:
-                await self._attempt(record, tries, requests)
+                await self._attempt(record, tries, requests, task)
                 break
             except BaseException as raised:  # noqa: BLE001 - whatever a step raises fails the step
                 tries += 1
@@ -290,7 +292,9 @@ class StepTask:
                     pass
             raise _BadInput(self._mismatch("Input", mismatch)) from None
 
-    async def _attempt(self, record: StepRecord, tries: int, requests: int) -> None:
+    async def _attempt(
+        self, record: StepRecord, tries: int, requests: int, task: asyncio.Task[Any]
+    ) -> None:
         call, given, ctx = self.node.step.call, self._input(record), None
         try:
             if isinstance(call, OnInput) and not self.is_answered:
@@ -309,7 +313,7 @@ class StepTask:
         except BaseExceptionGroup as group:
             self._from_group(record, group)
         else:
-            if cancel_requests(self.run.home.loop) > requests and not await settled(requests):
+            if task.cancelling() > requests and not await settled(requests):
                 raise self._canceled(record)
             if ctx is None or ctx._ended_by is None:  # noqa: SLF001
                 self._succeed(record, output)
