@@ -203,6 +203,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - few ask
+
+        try:
+            return version("mastra-py")
+        except PackageNotFoundError as error:
+            raise AttributeError("mastra-py is not installed, so it has no version.") from error
     if name not in __all__:
         from mastra.extras import missing_name, public_package  # noqa: PLC0415 - no name of its own
 

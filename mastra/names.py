@@ -90,8 +90,22 @@ _HABITS: dict[str, tuple[str, ...]] = {
     "data": ("object", "result"),
     "output": ("object", "result"),
     "value": ("result", "object"),
+    "instructions": ("get_instructions",),
+    "tools": ("list_tools",),
+    "agents": ("list_agents",),
+    "workflows": ("list_workflows",),
+    "get_storage": ("storage",),
+    "get_logger": ("logger",),
+    "get_server": ("server",),
+    "shutdown": ("aclose",),
+    "close": ("aclose",),
+    "list_workflow_runs": ("list_runs",),
+    "get_workflow_run_by_id": ("get_run",),
+    "delete_workflow_run_by_id": ("delete_run",),
+    "consume_stream": ("consume", "result"),
+    "get_full_output": ("result",),
 }
-"""What other libraries call a thing, and what may be meant."""
+"""What other libraries, or the original, call a thing, and what may be meant."""
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _REFUSED = re.compile(r"unexpected keyword argument '(\w+)'|missing \d+ required ")
@@ -198,7 +212,7 @@ def missing_attribute(self: object, name: str) -> NoReturn:
         if found is not None:
             text += f". In Python it is {found!r}"
         else:
-            meant = next((one for one in _HABITS.get(name, ()) if one in known), None)
+            meant = next((one for one in _HABITS.get(snake(name), ()) if one in known), None)
             if meant is not None:
                 text += f". Did you mean {meant!r}?"
     raise AttributeError(text, name=name, obj=self)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules, walk_packages
@@ -111,6 +111,10 @@ def test_a_module_that_is_no_public_package_says_how_it_is_imported() -> None:
     said = "import mastra; mastra.registry"
     told = subprocess.run([sys.executable, "-c", said], check=False, capture_output=True, text=True)
     assert "`import mastra.registry`" in told.stderr
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert mastra.__version__ == metadata.version("mastra-py")
 
 
 def test_offered_names_are_unique() -> None:

@@ -52,6 +52,7 @@ def test_what_a_stream_has_is_given_without_awaiting_it() -> None:
         assert (stream.cost_usd(), stream.suspend_payload(), stream.object()) == (None, None, None)
         assert (stream.error, stream.tripwire, stream.used_fallback_value) == (None, None, False)
         assert stream.message_id == result.messages[-1].id
+        assert [step.reasoning for step in stream.steps()] == ["politely"]
 
 
 def test_elements_of_a_list_come_one_by_one() -> None:

@@ -75,6 +75,11 @@ class LLMStepResult:
     """The structured output, where this step gave it."""
 
     @property
+    def reasoning(self) -> str:
+        """What it thought, by the name that a whole result has for it too."""
+        return self.reasoning_text
+
+    @property
     def cost_usd(self) -> float | None:
         """What the model call cost, in US dollars; `None` where no price is known."""
         return cost_usd(self.model, self.usage, self.response.get("modelId"))
