@@ -13,7 +13,7 @@ from nicegui import ui
 from mastra.console.api import at, facts
 from mastra.console.frame import Look
 from mastra.console.inbox import answer_tool
-from mastra.console.show import ago, nothing, show_json
+from mastra.console.show import ago, keep_drawn, nothing, show_json
 from mastra.models import Usage, cost_usd
 
 __all__ = ["Chat"]
@@ -193,14 +193,7 @@ class _Turn:
         self._close()
 
     async def keep_drawn(self) -> None:
-        """Draw what is said soon after it is, also where nothing follows it for long."""
-        while True:
-            await self._grown.wait()
-            self._grown.clear()
-            began = time.monotonic()
-            self._draw()
-            # Drawing takes a quarter of the time at most, however much is said.
-            await asyncio.sleep(max(_DRAW_S, 3 * (time.monotonic() - began)))
+        await keep_drawn(self._grown, self._draw, _DRAW_S)
 
     def _draw(self) -> None:
         for element, pieces in self._open.values():

@@ -21,13 +21,11 @@ async def _evals_page(look: Look) -> None:
     scorers = await look.api.get("/scores/scorers")
     datasets = (await look.api.get("/datasets", perPage=_MOST))["datasets"]
     heading("Scorers")
-    used = {
-        key: ", ".join([*one["agentNames"], *one["workflowIds"]]) for key, one in scorers.items()
-    }
-    rows = [
-        {**one["scorer"]["config"], "used": used[key], "href": look.url("evals", "scorers", key)}
-        for key, one in scorers.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for key, one in scorers.items():
+        used = ", ".join([*one["agentNames"], *one["workflowIds"]])
+        own = {"used": used, "href": look.url("evals", "scorers", key)}
+        rows.append({**one["scorer"]["config"], **own})
     columns = {"name": "Scorer", "description": "What it is for", "used": "Scores"}
     table(columns, rows, name="link")
     heading("Datasets")
@@ -40,15 +38,11 @@ async def _evals_page(look: Look) -> None:
 
 async def _experiments(look: Look, path: str) -> ui.table:
     found = (await look.api.get(path, perPage=_MOST))["experiments"]
-    rows = [
-        {
-            **one,
-            "name": one["name"] or one["id"],
-            "state": one["status"],
-            "href": look.url("evals", "datasets", str(one["datasetId"]), "experiments", one["id"]),
-        }
-        for one in found
-    ]
+    rows: list[dict[str, Any]] = []
+    for one in found:
+        url = look.url("evals", "datasets", str(one["datasetId"]), "experiments", one["id"])
+        own = {"name": one["name"] or one["id"], "state": one["status"], "href": url}
+        rows.append({**one, **own})
     columns = {"name": "Experiment", "state": "State", "targetId": "Of", "totalItems": "Items"}
     columns |= {"succeededCount": "Succeeded", "failedCount": "Failed", "startedAt": "Began"}
     return table(columns, rows, name="link", state="state", startedAt="at")

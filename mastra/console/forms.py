@@ -117,12 +117,9 @@ def _shown(label: str, schema: Schema, value: Any) -> Any:
     text = value if isinstance(value, str) else ""
     if len(text) > _LONG or "\n" in text or schema.get("maxLength", 0) > _LONG:
         return entry(ui.textarea(label, value=text)).props("autogrow")
-    field = entry(ui.input(label, value=text))
-    return (
-        field.props(f"type={kind} stack-label")
-        if (kind := schema.get("format")) in _PICKED
-        else field
-    )
+    form = schema.get("format")
+    picked = f"type={form} stack-label" if form in _PICKED else ""
+    return entry(ui.input(label, value=text)).props(picked)
 
 
 def _object(schema: Schema, value: Any, required: bool) -> Read:

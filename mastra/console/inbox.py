@@ -1,7 +1,4 @@
-"""Everything that waits for a person, and the forms that answer it.
-
-That is suspended steps of workflows, and tool calls of agents.
-"""
+"""What waits for a person (steps of workflows, tool calls of agents) and forms that answer it."""
 
 from __future__ import annotations
 
@@ -96,13 +93,9 @@ class _Inbox:
 
 def waiting_steps(wire: dict[str, Any], steps: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the steps of a run that wait for an answer, by their paths, of those of a workflow."""
-    return {
-        path: step
-        for path, step in steps.items()
-        if path in wire["allSteps"]
-        and step.get("status") == "suspended"
-        and not wire["allSteps"][path].get("isWorkflow")
-    }
+    own = {path for path, step in wire["allSteps"].items() if not step.get("isWorkflow")}
+    known = {path: step for path, step in steps.items() if path in own}
+    return {path: step for path, step in known.items() if step.get("status") == "suspended"}
 
 
 def answer_step(

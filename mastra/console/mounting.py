@@ -32,16 +32,7 @@ from mastra.server.config import ServerConfig
 
 __all__ = ["claims", "mount"]
 
-_PAGES: Final = (
-    agents,
-    evals,
-    home,
-    inbox,
-    run,
-    schedules,
-    traces,
-    workflows,
-)  # importing registers them
+_PAGES: Final = (agents, evals, home, inbox, run, schedules, traces, workflows)  # registers them
 _COOKIE: Final = "mastra_console"
 _SHIPPED: Final = {"static", "libraries", "components", "esm", "resources", "dynamic_resources"}
 """Files of the kept library: the same for everybody, so nobody is asked who they are."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any, Final
 
 from nicegui import ui
@@ -22,6 +21,7 @@ _MANY: Final = 200
 _LOOK_S: Final = 1.0
 """How often a run that waits is looked at: it may be resumed in another process."""
 _FIELDS: Final = "result,error,payload,steps,serializedStepGraph"
+_ENDS: Final = {"payload": "Input of the run", "result": "Result", "error": "Error of the run"}
 _PARTS: Final = {"payload": "Input", "output": "Output", "suspendPayload": "It said"}
 
 
@@ -127,14 +127,7 @@ class _RunView:
             self._changed.set()
 
     async def redraw(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            began = time.monotonic()
-            self.draw()
-            # Drawing takes a quarter of the time at most, however much there is.
-            spent = 3 * (time.monotonic() - began)
-            await asyncio.sleep(max(_DRAW_S[len(self._state.steps) > _MANY], spent))
+        await show.keep_drawn(self._changed, self.draw, _DRAW_S[len(self._steps) > _MANY])
 
     def draw(self) -> None:
         state = self._state
@@ -162,17 +155,13 @@ class _RunView:
             with self._waiting:
                 for path, one in waiting.items():
                     answer_step(self._look, self._wire, self._key, self._run_id, path, one)
-        ends = {"payload": "Input of the run", "result": "Result", "error": "Error of the run"}
-        told = {
-            title: self._found[key]
-            for key, title in ends.items()
-            if self._found.get(key) is not None
-        }
+        told = {title: self._found.get(key) for key, title in _ENDS.items()}
         if self._is_new("end", told):
             self._end.clear()
             for title, value in told.items():
-                with self._end, show.side():
-                    show.show_json(value, title)
+                if value is not None:
+                    with self._end, show.side():
+                        show.show_json(value, title)
 
     def _is_new(self, what: str, value: Any) -> bool:
         told = hash(json.dumps(value))

@@ -32,11 +32,10 @@ class RunState:
 
     def know(self, steps: dict[str, dict[str, Any]]) -> None:
         """Take what is stored of the steps for true; of a foreach it does not tell how far it is."""
-        known = [(name, self.steps.get(name, {}).get("progress")) for name in steps]
+        for name, known in self.steps.items():
+            if name in steps and "progress" in known:
+                steps[name]["progress"] = known["progress"]
         self.steps = steps
-        for name, progress in known:
-            if progress is not None:
-                steps[name]["progress"] = progress
 
     def take(self, event: dict[str, Any]) -> None:
         """Note what an event tells."""
@@ -55,7 +54,9 @@ class RunState:
             case "workflow-step-progress":
                 done = f"{payload.get('completedCount')}/{payload.get('totalCount')}"
                 self.steps.setdefault(cast("str", name), {})["progress"] = done
-            case kind if name is not None:
+            case kind:
+                if name is None:
+                    return
                 told = {key: item for key, item in payload.items() if key not in _NAMES}
                 if kind != "workflow-step-start":
                     told = {**self.steps.get(name, {}), **told}
@@ -63,8 +64,6 @@ class RunState:
                     self.written.pop(name, None)
                     self._sizes.pop(name, None)
                 self.steps[name] = told
-            case _:
-                pass
 
     def _write(self, name: str, text: str) -> None:
         if text and self._sizes[name] < _MOST_WRITTEN:

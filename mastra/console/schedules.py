@@ -26,17 +26,12 @@ async def _schedules_page(look: Look) -> None:
     if not found:
         nothing("None. create_workflow(schedule=...) and mastra.schedules.create(...) make them.")
         return
-    rows = [
-        {
-            **one,
-            "target": _target(look, one)[0],
-            "href": look.url("schedules", one["id"]),
-            "state": one["status"],
-            "next": one["nextFireAt"] if one["status"] == "active" else None,
-            "last": facts(one.get("lastRun")).get("status"),
-        }
-        for one in found
-    ]
+    rows: list[dict[str, Any]] = []
+    for one in found:
+        own = {"target": _target(look, one)[0], "href": look.url("schedules", one["id"])}
+        own |= {"state": one["status"], "last": facts(one.get("lastRun")).get("status")}
+        own |= {"next": one["nextFireAt"]} if one["status"] == "active" else {}
+        rows.append({**one, **own})
     columns = {"target": "Starts", "cron": "When", "timezone": "Time zone", "state": "State"}
     columns |= {"next": "Next", "lastFireAt": "Last", "last": "It is", "resourceId": "Resource"}
     table(columns, rows, target="link", state="state", next="at", lastFireAt="at")
@@ -75,16 +70,12 @@ async def _schedule_page(look: Look, schedule_id: str) -> None:
         if one.get(key) is not None:
             show_json(one[key], title)
     heading("What it started")
-    rows = [
-        {
-            **fire,
-            "name": fire["runId"] or "no run",
-            "state": facts(fire.get("run")).get("status", fire["outcome"]),
-            "href": look.url("runs", search=fire["runId"]),
-            "what": "by hand" if fire["triggerKind"] == "manual" else "",
-        }
-        for fire in fires
-    ]
+    rows: list[dict[str, Any]] = []
+    for fire in fires:
+        own = {"name": fire["runId"] or "no run", "href": look.url("runs", search=fire["runId"])}
+        own["state"] = facts(fire.get("run")).get("status", fire["outcome"])
+        own["what"] = "by hand" if fire["triggerKind"] == "manual" else ""
+        rows.append({**fire, **own})
     columns = {"actualFireAt": "Began", "state": "State", "name": "Run", "what": "How"}
     columns |= {"error": "Error"}
     table(columns, rows, actualFireAt="at", name="link", state="state")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -10,8 +12,8 @@ from nicegui import ui
 
 from mastra.workflows.mermaid import drawn
 
-__all__ = ["STATES", "Graph", "ago", "beside", "compare_two", "entry", "heading", "nothing"]
-__all__ += ["show_json", "side", "span_of", "state_cell", "state_text", "table", "when"]
+__all__ = ["STATES", "Graph", "ago", "beside", "compare_two", "entry", "heading", "keep_drawn"]
+__all__ += ["nothing", "show_json", "side", "span_of", "state_cell", "state_text", "table", "when"]
 
 STATES: Final = {
     **dict.fromkeys(("success", "completed", "bailed"), ("✓", "positive")),
@@ -105,9 +107,19 @@ def ago(ms: float) -> str:
     if ms < 60_000:
         return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
     minutes, seconds = divmod(round(ms / 1000), 60)
-    return (
-        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
-    )
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours else f"{minutes} min {seconds} s"
+
+
+async def keep_drawn(changed: asyncio.Event, draw: Callable[[], None], pause_s: float) -> None:
+    """Draw soon after something has changed, also where nothing follows it for long."""
+    while True:
+        await changed.wait()
+        changed.clear()
+        began = time.monotonic()
+        draw()
+        # Drawing takes a quarter of the time at most, however much there is.
+        await asyncio.sleep(max(pause_s, 3 * (time.monotonic() - began)))
 
 
 def show_json(value: Any, what: str = "") -> None:
@@ -158,9 +170,8 @@ def compare_two(chosen_of: ui.table, url: Callable[[str, str], str]) -> None:
         else:
             ui.notify("Choose two of them.", type="warning")
 
-    ui.button("Compare two", icon="compare", on_click=compare).props("flat no-caps").classes(
-        "self-start"
-    )
+    button = ui.button("Compare two", icon="compare", on_click=compare)
+    button.props("flat no-caps").classes("self-start")
 
 
 class Graph:

@@ -9,7 +9,18 @@ from nicegui import ui
 
 from mastra.console.api import at, facts
 from mastra.console.frame import Look, console_page
-from mastra.console.show import STATES, ago, beside, heading, nothing, show_json, side, table, when
+from mastra.console.show import (
+    STATES,
+    ago,
+    beside,
+    entry,
+    heading,
+    nothing,
+    show_json,
+    side,
+    table,
+    when,
+)
 
 _MOST_SPANS: Final = 1000  # how many spans of a trace are drawn: the first
 
@@ -17,8 +28,8 @@ _MOST_SPANS: Final = 1000  # how many spans of a trace are drawn: the first
 @console_page("/traces", "Traces")
 async def _traces_page(look: Look, search: str = "", page: int = 0) -> None:
     text: Any = ui.input("Id of a run, name of what ran, resource, or success, error, running")
-    text.set_value(search)
-    text.props("outlined dense type=search").classes("w-full")
+    entry(text).set_value(search)
+    text.props("type=search")
     text.on("keydown.enter", lambda: ui.navigate.to(look.url("traces", search=text.value)))
     found: dict[str, Any] = {"spans": []}
     for name in ("runId", "entityName", "resourceId", "status") if search else ("",):
@@ -29,17 +40,11 @@ async def _traces_page(look: Look, search: str = "", page: int = 0) -> None:
     if not found["spans"]:
         nothing("None is kept. `mastra dev` keeps traces, and Mastra(observability=...) does.")
         return
-    rows = [
-        {
-            **span,
-            **facts(span.get("metadata")),
-            "took": _took(span),
-            "id": span["traceId"],
-            "state": span["status"],
-            "href": look.url("traces", span["traceId"]),
-        }
-        for span in found["spans"]
-    ]
+    rows: list[dict[str, Any]] = []
+    for span in found["spans"]:
+        own = {"id": span["traceId"], "state": span["status"], "took": _took(span)}
+        own["href"] = look.url("traces", span["traceId"])
+        rows.append({**span, **facts(span.get("metadata")), **own})
     columns = {"name": "Trace", "state": "State", "took": "Time", "runId": "Run"}
     columns |= {"resourceId": "Resource", "startedAt": "Began"}
     table(columns, rows, name="link", state="state", startedAt="at")

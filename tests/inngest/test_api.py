@@ -219,3 +219,22 @@ async def test_a_subscription_that_is_given_up_before_it_stands_leaves_no_stream
             await left.wait()
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ('{"functions": [{"slug": "app-workflow.w"}, {"slug": "b"}]}', {"app-workflow.w", "b"}),
+        ('{"functions": null}', None),
+        ("<html>the dashboard</html>", None),
+        ("[]", None),
+    ],
+)
+async def test_a_dev_server_alone_tells_which_functions_it_has(
+    body: str, known: set[str] | None
+) -> None:
+    async with answering(lambda _: web.Response(text=body)) as (api, asked):
+        assert await api.functions() == known
+    assert asked[0].path == "/dev"
+    with pytest.raises(NotReached):
+        await api.functions()

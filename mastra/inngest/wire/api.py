@@ -156,6 +156,19 @@ class InngestApi:
     async def _post(self, path: str, content: bytes, query: dict[str, str] | None = None) -> Answer:
         return await self._send("POST", path, content, lambda: query or {})
 
+    async def functions(self) -> set[str] | None:
+        """Return the names of all functions that are served; `None` where no dev server tells.
+
+        Raises:
+            NotReached: The server does not answer.
+        """
+        answer = await self._send("GET", "/dev")
+        try:
+            known: Any = load_json(answer.body)
+            return {one["slug"] for one in known["functions"]}
+        except (ValueError, KeyError, TypeError):
+            return None
+
     async def checkpoint(self, facts: RequestFacts, steps: list[bytes]) -> Checkpoint:
         """Give the server the results of steps while its request is still open.
 
