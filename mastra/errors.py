@@ -310,12 +310,7 @@ class UsageLimitError(RunError):
     """
 
     code = "USAGE_LIMIT"
-
-    def __init__(
-        self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
-    ) -> None:
-        super().__init__(message, code=code, details=details)
-        self.result: Any = None
+    result: Any = None
 
 
 class ScorerError(RunError):
