@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import fields
-from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -51,13 +50,16 @@ class InMemoryWorkflowStore:
         self._clock = clock
         self._runs: OrderedDict[tuple[str, str], _Run] = OrderedDict()
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._flow: FlowStore | None = None
 
-    @cached_property
+    @property
     def flow(self) -> FlowStore:
         """Which runs wait to begin."""
-        from mastra.storage.flow import InMemoryFlow  # noqa: PLC0415 - few need it
+        if self._flow is None:
+            from mastra.storage.flow import InMemoryFlow  # noqa: PLC0415 - few need it
 
-        return InMemoryFlow()
+            self._flow = InMemoryFlow()
+        return self._flow
 
     def _now(self) -> int:
         return now_ms() if self._clock is None else int(self._clock.now() * 1000)
@@ -278,36 +280,48 @@ class InMemoryStorage:
         given = {"max_ended_runs": max_ended_runs, "clock": clock}
         check_given("InMemoryStorage", given, {"max_ended_runs": COUNT, "clock": TIME})
         self.workflows = InMemoryWorkflowStore(max_ended_runs=max_ended_runs, clock=clock)
+        self._memory: MemoryStore | None = None
+        self._evals: EvalStore | None = None
+        self._observability: ObservabilityStore | None = None
+        self._schedules: ScheduleStore | None = None
 
     # Loaded when they are used: a program of workflows alone starts faster without them.
 
-    @cached_property
+    @property
     def memory(self) -> MemoryStore:
         """Threads, messages and resources."""
-        from mastra.storage.conversations import InMemoryMemoryStore  # noqa: PLC0415
+        if self._memory is None:
+            from mastra.storage.conversations import InMemoryMemoryStore  # noqa: PLC0415
 
-        return InMemoryMemoryStore()
+            self._memory = InMemoryMemoryStore()
+        return self._memory
 
-    @cached_property
+    @property
     def evals(self) -> EvalStore:
         """Scores, datasets, experiments and feedback."""
-        from mastra.storage.evals import InMemoryEvals  # noqa: PLC0415
+        if self._evals is None:
+            from mastra.storage.evals import InMemoryEvals  # noqa: PLC0415
 
-        return InMemoryEvals()
+            self._evals = InMemoryEvals()
+        return self._evals
 
-    @cached_property
+    @property
     def observability(self) -> ObservabilityStore:
         """Traces and logs."""
-        from mastra.storage.observability import InMemoryObservability  # noqa: PLC0415
+        if self._observability is None:
+            from mastra.storage.observability import InMemoryObservability  # noqa: PLC0415
 
-        return InMemoryObservability()
+            self._observability = InMemoryObservability()
+        return self._observability
 
-    @cached_property
+    @property
     def schedules(self) -> ScheduleStore:
         """What is started again and again, and when it was."""
-        from mastra.storage.schedules import InMemorySchedules  # noqa: PLC0415
+        if self._schedules is None:
+            from mastra.storage.schedules import InMemorySchedules  # noqa: PLC0415
 
-        return InMemorySchedules()
+            self._schedules = InMemorySchedules()
+        return self._schedules
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""

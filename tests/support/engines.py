@@ -193,7 +193,7 @@ class Env:
 async def _image_of(storage: InMemoryStorage) -> InMemoryStorage:
     copied = InMemoryStorage()
     copied.workflows = storage.workflows.image()
-    copied.observability = storage.observability
+    copied._observability = storage.observability
     return copied
 
 
