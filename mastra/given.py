@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast, get_origin
 
 from mastra.errors import ConfigError
+from mastra.names import hint
 
 __all__ = [
     "ADDRESS",
@@ -42,6 +43,7 @@ __all__ = [
     "called_with",
     "check_given",
     "check_listing",
+    "check_names",
     "either",
     "having",
     "one_of",
@@ -110,6 +112,24 @@ def check_listing(
         raise ConfigError(
             f"{owner}: page is {given['page']}, and per_page is not given, so all are on page 0. "
             "Give per_page, such as per_page=100."
+        )
+
+
+def check_names(told: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse names of options that there are not.
+
+    Args:
+        told: How the error begins, such as `Memory has no option`.
+        given: The names.
+        known: Those there are, in the order in which the error lists them.
+
+    Raises:
+        ConfigError: One of them is not known.
+    """
+    if unknown := {name for name in given if name not in known}:
+        raise ConfigError(
+            f"{told} {', '.join(map(repr, sorted(unknown)))}. There are: {', '.join(known)}."
+            f"{hint(unknown, known)}"
         )
 
 

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
 
 from mastra.errors import ConfigError
+from mastra.given import check_names
 from mastra.jsonable import Json
-from mastra.names import camel, hint
+from mastra.names import camel
 
 __all__ = ["LimitsInput", "UsageLimits"]
 
@@ -59,15 +60,10 @@ class UsageLimits:
         """
         if isinstance(given, UsageLimits):
             return given
-        known = {field.name for field in fields(cls)}
+        known = sorted(field.name for field in fields(cls))
         spelt = {camel(name): name for name in known}
         named: dict[str, Any] = {spelt.get(k, k): value for k, value in (given or {}).items()}
-        unknown = named.keys() - known
-        if unknown:
-            raise ConfigError(
-                f"limits has no {', '.join(map(repr, sorted(unknown)))}. "
-                f"There are: {', '.join(sorted(known))}.{hint(unknown, known)}"
-            )
+        check_names("limits has no", named, known)
         return cls(**named)
 
     def over(self, others: UsageLimits) -> UsageLimits:

@@ -26,6 +26,7 @@ from mastra.given import (
     TEXTS,
     Form,
     check_given,
+    check_names,
     either,
     having,
 )
@@ -213,10 +214,5 @@ def _check_memory(given: Any) -> None:
             "and whose it is."
         )
     known = cast("Mapping[str, Any]", given)
-    unknown = known.keys() - set(_MEMORY)
-    if unknown:
-        raise ConfigError(
-            f"memory has no {', '.join(map(repr, sorted(unknown)))}. There are: "
-            f"{', '.join(_MEMORY)}.{hint(unknown, _MEMORY)}"
-        )
+    check_names("memory has no", known, _MEMORY)
     check_given("memory", known, _MEMORY)

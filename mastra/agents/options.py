@@ -18,11 +18,11 @@ from mastra.agents.prompt import Instructions, StaticInstructions
 from mastra.agents.results import AgentResult, LLMStepResult
 from mastra.agents.stop_conditions import StopCondition
 from mastra.errors import ConfigError
+from mastra.given import check_names
 from mastra.models.base import ToolChoice
 from mastra.models.messages import Message, MessageInput
 from mastra.models.resolve import ModelInput
 from mastra.models.settings import ModelSettings, SettingsInput
-from mastra.names import hint
 from mastra.request_context import RequestContext
 from mastra.storage.base import WorkflowStore
 from mastra.storage.in_process import InMemoryWorkflowStore
@@ -195,7 +195,7 @@ class AgentOptions(CallOptions, total=False):
     structured_output: Any
 
 
-_KNOWN = frozenset(AgentOptions.__annotations__)
+_KNOWN = sorted(AgentOptions.__annotations__)
 
 
 def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> AgentOptions:
@@ -204,12 +204,8 @@ def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> AgentOption
     Raises:
         ConfigError: There is no option of that name.
     """
-    unknown = given.keys() - _KNOWN or defaults.keys() - _KNOWN
-    if unknown:
-        raise ConfigError(
-            f"Agents have no option {', '.join(map(repr, sorted(unknown)))}. "
-            f"There are: {', '.join(sorted(_KNOWN))}.{hint(unknown, _KNOWN)}"
-        )
+    for named in (given, defaults):
+        check_names("Agents have no option", named, _KNOWN)
     options = {**defaults, **{key: value for key, value in given.items() if value is not None}}
     check_call(options)
     if "model_settings" in defaults and given.get("model_settings") is not None:

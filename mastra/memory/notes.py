@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 from mastra.errors import ConfigError
-from mastra.given import FLAG, SCHEMA, TEXT, check_given, one_of
-from mastra.names import hint
+from mastra.given import FLAG, SCHEMA, TEXT, check_given, check_names, one_of
 
 __all__ = ["DEFAULT_TEMPLATE", "WorkingMemory", "laid_over", "partial_form", "working_memory_of"]
 
@@ -56,16 +55,6 @@ class WorkingMemory:
             raise ConfigError("WorkingMemory takes a template or a schema, not both.")
 
 
-def _of_options(options: Mapping[str, Any]) -> WorkingMemory:
-    known = WorkingMemory.__annotations__
-    if unknown := options.keys() - known:
-        raise ConfigError(
-            f"Working memory has no option {', '.join(map(repr, sorted(unknown)))}. There are: "
-            f"{', '.join(known)}.{hint(unknown, known)}"
-        )
-    return WorkingMemory(**options)
-
-
 def working_memory_of(
     value: WorkingMemory | Mapping[str, Any] | bool | None,
 ) -> WorkingMemory | None:
@@ -74,8 +63,10 @@ def working_memory_of(
         return None
     if value is True:
         return WorkingMemory()
-    made = value if isinstance(value, WorkingMemory) else _of_options(value)
-    return made if made.enabled else None
+    if not isinstance(value, WorkingMemory):
+        check_names("Working memory has no option", value, WorkingMemory.__annotations__)
+        value = WorkingMemory(**value)
+    return value if value.enabled else None
 
 
 def laid_over(old: Any, change: Any) -> Any:

@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mastra.errors import ConfigError
-from mastra.given import COUNT, FLAG, MAPPING, Form, check_given, either, having, one_of
+from mastra.given import (
+    COUNT,
+    FLAG,
+    MAPPING,
+    Form,
+    check_given,
+    check_names,
+    either,
+    having,
+    one_of,
+)
 from mastra.models.resolve import MODEL
-from mastra.names import hint
+from mastra.names import camel
 
 __all__ = ["check_memory", "named"]
 
-_SPELLINGS: Final[Mapping[str, str]] = {
-    "last_messages": "last_messages",
-    "lastMessages": "last_messages",
-    "working_memory": "working_memory",
-    "workingMemory": "working_memory",
-    "generate_title": "generate_title",
-    "generateTitle": "generate_title",
-    "read_only": "read_only",
-    "readOnly": "read_only",
-    "semantic_recall": "semantic_recall",
-    "semanticRecall": "semantic_recall",
-}
-_NAMES: Final = frozenset(_SPELLINGS.values())
+_NAMES: Final = (
+    "generate_title",
+    "last_messages",
+    "read_only",
+    "semantic_recall",
+    "working_memory",
+)
+_SPELLINGS: Final = {camel(name): name for name in _NAMES}
 
 _FORMS: Final = {
     "store": having("a store of conversations, such as SQLStorage(...).memory", "save_messages"),
@@ -60,10 +64,6 @@ def named(options: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: There is no option of that name, or it cannot be meant.
     """
     known = {_SPELLINGS.get(key, key): value for key, value in options.items()}
-    if unknown := known.keys() - _NAMES:
-        raise ConfigError(
-            f"Memory has no option {', '.join(map(repr, sorted(unknown)))}. There are: "
-            f"{', '.join(sorted(_NAMES))}.{hint(unknown, _NAMES)}"
-        )
+    check_names("Memory has no option", known, _NAMES)
     check_memory("memory.options", known)
     return known

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, cast
 
 from mastra.clock import datetime_from_ms
 from mastra.errors import ConfigError, MastraError
-from mastra.given import COUNT, COUNT_FROM_1, MAPPING, Form, check_given, either
+from mastra.given import COUNT, COUNT_FROM_1, MAPPING, Form, check_given, check_names, either
 from mastra.jsonable import Json
 from mastra.logs import get_logger
 from mastra.models.embedding import Embedder, embedded, model_id_of
@@ -108,12 +108,7 @@ def semantic_recall_of(
     if isinstance(value, SemanticRecall):
         return value
     known = {_SPELLINGS.get(key, key): item for key, item in value.items()}
-    unknown = known.keys() - SemanticRecall.__annotations__.keys()
-    if unknown:
-        raise ConfigError(
-            f"Semantic recall has no option {', '.join(map(repr, sorted(unknown)))}. "
-            f"There are: {', '.join(SemanticRecall.__annotations__)}."
-        )
+    check_names("Semantic recall has no option", known, SemanticRecall.__annotations__)
     return SemanticRecall(**known)
 
 
