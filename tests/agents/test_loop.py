@@ -320,7 +320,9 @@ async def test_a_model_that_fails() -> None:
     errors: list[Any] = []
     subject = agent(ModelError("out of order", status_code=400))
     stream = subject.stream("q", on_error=errors.append)
-    assert await types(stream) == ["start", "error", "step-finish", "finish"]
+    assert await types(stream) == [
+        *("start", "step-start", "error", "step-finish", "finish"),
+    ]
     assert await stream.finish_reason() == "error"
     assert stream.status == "failed"
     assert isinstance(errors[0].error, ModelError)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from mastra.agents.chunks import ErrorPayload
+from mastra.agents.chunks import ErrorPayload, StepStartPayload
 from mastra.agents.loop.ending import call_at_end, emit_finish, emit_step_finish
 from mastra.agents.loop.model_guard import show_refusal, trip
 from mastra.agents.options import AbortEvent, ErrorEvent
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.recorder import StepRecorder
+from mastra.clock import now_ms
 from mastra.errors import (
     AccessDeniedError,
     ConfigError,
@@ -71,6 +72,9 @@ async def _fail(run: AgentRun, recorder: StepRecorder | None, error: Exception) 
     if isinstance(error, StorageError):
         # Those who read the run are not told what it says.
         get_logger({"agent": run.spec.id, "run": run.run_id}).error("The run failed: %s", error)
+    if recorder is not None and not recorder.has_asked and not recorder.is_finished:
+        # The model failed before it said anything: its step is told of like any other.
+        run.emit("step-start", StepStartPayload(run.transcript.message_id, now_ms(), {}, []))
     run.emit("error", ErrorPayload(error))
     await _end_early(run, recorder, "error")
     if isinstance(error, UsageLimitError) and error.result is None:

@@ -382,6 +382,7 @@ async def _run_item(
             output = await run_workflow(walk, scope, unit, op_id, name, item, index=index)
     except Halt as halt:
         if halt.status in ("suspended", "failed", "tripwire"):
+            counter[0] += halt.status != "suspended"  # what has failed is done with
             _mark_progress(walk, block, counter[0], index, _halted_item(halt), halt.record)
         raise
     counter[0] += 1
