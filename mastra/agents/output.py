@@ -14,13 +14,13 @@ from pydantic import RootModel
 from pydantic.errors import PydanticUserError
 
 from mastra.agents.answer_json import json_in, json_start, without_thoughts
-from mastra.errors import ConfigError, ModelError
+from mastra.errors import ConfigError, InputValidationError, ModelError
 from mastra.given import FLAG, JSON_SCHEMA, SCHEMA, TEXT, check_given, either, one_of
+from mastra.json_schemas import JsonSchema
 from mastra.jsonable import Json
 from mastra.models.base import ResponseFormat
 from mastra.models.openai_schema import strict_form
 from mastra.models.resolve import MODEL, ModelInput
-from mastra.models.schema_fit import misfits
 from mastra.models.schema_parts import (
     is_object,
     leaves_out,
@@ -62,8 +62,7 @@ class StructuredOutput(Generic[T]):
     """
 
     schema: type[T] | Any
-    """A type that pydantic can validate, or a JSON Schema (`pattern`, `format`, `not` and `if` are the
-    provider's to keep to)."""
+    """A type that pydantic can validate, or a JSON Schema."""
     model: ModelInput | None = None
     """A second model that turns the first one's text into the object."""
     instructions: str | None = None
@@ -128,11 +127,22 @@ class StructuredOutput(Generic[T]):
             SchemaMismatch: It does not meet the schema.
         """
         value = self.validator.load(data)
-        if isinstance(self.schema, Mapping):
-            issues = misfits(data, self.json_schema)
-            if issues:
-                raise SchemaMismatch(issues)
+        issues = self._misfits(data) if isinstance(self.schema, Mapping) else []
+        if issues:
+            raise SchemaMismatch(issues)
         return value
+
+    def _misfits(self, data: Any) -> list[dict[str, Any]]:
+        """Return what of an answer does not meet its JSON Schema."""
+        try:
+            return self._held_to.issues(data)
+        except InputValidationError:
+            # In a dialect of the provider's own, or too large: that is the provider's to keep to.
+            return []
+
+    @cached_property
+    def _held_to(self) -> JsonSchema:
+        return JsonSchema(self.json_schema, "The schema of the answer")
 
     @cached_property
     def element(self) -> Schema[Any] | None:

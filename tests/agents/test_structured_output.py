@@ -394,3 +394,11 @@ async def test_of_several_readings_the_one_that_fits_its_json_schema_is_taken() 
     wanted = {"schema": {"type": "array", "items": {"type": "integer"}}}
     for text in ("[1, 2]", '{"value": [1, 2]}', '{"value": "[1, 2]"}', "Well: [1, 2]."):
         assert (await agent(text).generate("q", structured_output=wanted)).object == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "schema", [{"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}, {"$ref": "#/nowhere"}]
+)
+async def test_a_schema_in_a_dialect_of_the_provider_s_is_its_to_keep_to(schema: Any) -> None:
+    result = await agent('{"a": 3}').generate("q", structured_output={"schema": schema})
+    assert result.object == {"a": 3}
