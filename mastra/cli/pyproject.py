@@ -28,7 +28,7 @@ def table_of(folder: Path, *names: str) -> Mapping[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{_NAME} cannot be read: {error}") from error
     for count, name in enumerate(names, 1):
-        found = found.get(name, {})
+        found = cast("Mapping[str, Any]", found).get(name, {})
         if not isinstance(found, Mapping):
             raise ConfigError(f"[{'.'.join(names[:count])}] in {_NAME} has to be a table.")
     return cast("Mapping[str, Any]", found)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from mastra.errors import MastraError, ToolError
+from mastra.errors import ConfigError, MastraError, ToolError
 from mastra.mcp.config import MCPServerConfig, ServerInput, config_of
 from mastra.mcp.connection import Connection
 from mastra.mcp.failures import fate_of, request_failed
@@ -120,16 +120,18 @@ class MCPClient:
             return await self._runs.run(server, name, given, ctx)
 
         annotations = item.annotations
-        return create_tool(
-            name,
-            item.description or item.title or name,
-            item.input_schema,
-            execute=call,
-            title=item.title,
-            mcp=None
-            if annotations is None
-            else {"annotations": annotations.model_dump(exclude_none=True, by_alias=True)},
-        )
+        mcp = None
+        if annotations is not None:
+            mcp = {"annotations": annotations.model_dump(exclude_none=True, by_alias=True)}
+        about = item.description or item.title or name
+        schema = item.input_schema
+        try:
+            return create_tool(name, about, schema, execute=call, title=item.title, mcp=mcp)
+        except ConfigError as error:
+            raise ToolError(
+                f"MCP server {server!r} offers a tool {name!r} that cannot be used: {error.message}",
+                details={"server": server, "tool": name},
+            ) from error
 
     async def _ask(
         self,
@@ -163,7 +165,8 @@ class MCPClient:
                     connection.retire()
                 is_safe = fate == "refused" or (fate == "lost" and may_repeat)
                 if not is_safe or attempt == _TRIES - 1 or closings != self._closings:
-                    raise request_failed(server, what, error, fate) from error
+                    tries = attempt + 1
+                    raise request_failed(server, what, error, fate, tries=tries) from error
         raise AssertionError("the last try returned or raised")  # pragma: no cover
 
     async def _connected(self, server: str) -> Connection:

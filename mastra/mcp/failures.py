@@ -30,7 +30,9 @@ def fate_of(error: Exception) -> Fate:
     return "answered"
 
 
-def request_failed(server: str, what: str, error: Exception, fate: Fate) -> ToolError:
+def request_failed(
+    server: str, what: str, error: Exception, fate: Fate, *, tries: int = 1
+) -> ToolError:
     """Return the error that says what an MCP server did with a request.
 
     Args:
@@ -38,13 +40,16 @@ def request_failed(server: str, what: str, error: Exception, fate: Fate) -> Tool
         what: What was asked, such as `tool 'search'`.
         error: What the SDK raised.
         fate: What it says of the request.
+        tries: How often it was asked.
     """
     text = text_of(error)
     facts = {"server": server}
     if fate == "lost":
+        once = "It may have acted already, so this was not repeated"
+        repeated = once if tries == 1 else f"It did so each of {tries} times"
         return ToolError(
-            f"MCP server {server!r} went away during {what}: {text}. It may have acted already, so "
-            "this was not repeated; the next call connects again.",
+            f"MCP server {server!r} went away during {what}: {text}. {repeated}; the next call "
+            "connects again.",
             code="MCP_CONNECTION_LOST",
             details=facts,
         )

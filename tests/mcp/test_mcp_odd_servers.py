@@ -449,6 +449,39 @@ async def test_a_list_that_comes_to_no_end_is_given_up(following: Iterator[str])
             await client._runs.run("s", "t", {}, ToolContext())
 
 
+async def test_a_tool_without_a_name_is_told_with_its_server() -> None:
+    async def tools(_context: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool(name="", input_schema=NOTHING)])
+
+    async with MCPClient({"s": {"server": serving(never, on_list_tools=tools)}}) as client:
+        with pytest.raises(ToolError, match="MCP server 's' offers a tool '' that cannot be used"):
+            await client.list_tools()
+
+
+async def test_a_program_that_ends_whenever_it_is_asked_was_asked_more_than_once(
+    tmp_path: Path,
+) -> None:
+    """A list may be read again, so nothing says that it was not."""
+    program = tmp_path / "server.py"
+    program.write_text(
+        """
+import json, os, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["method"] == "tools/list":
+        os._exit(1)
+    if "id" in asked:
+        facts = {"protocolVersion": asked["params"]["protocolVersion"],
+                 "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}}
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": facts}), flush=True)
+"""
+    )
+    config = {"command": sys.executable, "args": [str(program)]}
+    async with MCPClient({"s": config}) as client:
+        with pytest.raises(ToolError, match="each of 3 times"):
+            await client.list_tools()
+
+
 async def test_lines_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
     """A program that greets in an encoding of its own, as older ones do, is spoken to all the same."""
     program = tmp_path / "server.py"
