@@ -10,12 +10,13 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from types import CodeType, CoroutineType, FunctionType
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 __all__ = [
     "CONTEXT_NAMES",
+    "FieldsByName",
     "caller_namespace",
     "camel",
     "hint",
@@ -131,6 +132,38 @@ def camel(name: str) -> str:
 def snake(name: str) -> str:
     """Return a name in camelCase as Python, and most providers, spell it."""
     return "".join("_" + char.lower() if char.isupper() else char for char in name)
+
+
+class FieldsByName:
+    """Base of what reads as Mastra's JSON too: `payload["toolName"]`, `dict(payload)`.
+
+    A field that is not there is a `KeyError`, as in the JSON; as an attribute it is `None`.
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        wire = self._wire()
+        return wire[name if name in wire else camel(name)]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a field as JSON, or the default where it is not there."""
+        wire = self._wire()
+        return wire.get(name, wire.get(camel(name), default))
+
+    def keys(self) -> Iterable[str]:
+        """Return the names of the fields that are there, as in the JSON."""
+        return self._wire().keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._wire())
+
+    def __contains__(self, name: object) -> bool:
+        wire = self._wire()
+        return isinstance(name, str) and (name in wire or camel(name) in wire)
+
+    def _wire(self) -> dict[str, Any]:
+        return cast("Any", self).to_wire()
 
 
 def hint(unknown: Iterable[object], known: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """What an agent streams: one chunk class, with a small payload class for each type.
 
-Attributes are snake_case; `to_wire()` gives Mastra's JSON. They are made for every token, so
+Attributes are snake_case; `to_wire()` gives Mastra's JSON, and so does `payload["toolName"]`. They are made for every token, so
 neither is a pydantic model.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from mastra.agents.wire import error_to_wire, plain
 from mastra.jsonable import Json
-from mastra.names import camel
+from mastra.names import FieldsByName, camel
 
 __all__ = [
     "AgentChunk",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-class Payload:
+class Payload(FieldsByName):
     """Base of all payloads: written by their fields, without those that are `None`."""
 
     __slots__ = ()

@@ -16,7 +16,7 @@ from mastra.models.message_wire import message_to_wire, part_to_wire
 from mastra.models.messages import Message, MessagePart, TextPart, ToolResultPart
 from mastra.models.prices import Spending, cost_usd, total_cost_usd
 from mastra.models.stored_messages import is_ours, to_stored_wire
-from mastra.names import python_names
+from mastra.names import FieldsByName, python_names
 
 __all__ = [
     "AgentResult",
@@ -200,7 +200,7 @@ class FinishOutput:
 
 
 @dataclass(slots=True)
-class FinishPayload:
+class FinishPayload(FieldsByName):
     """`step-finish` and `finish`."""
 
     message_id: str

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
 
 from mastra.jsonable import Json
-from mastra.names import missing_attribute
+from mastra.names import FieldsByName, missing_attribute
 
 __all__ = ["EventPayload"]
 
@@ -47,7 +47,7 @@ def _camel(name: str) -> str:
     return head + "".join(part.title() for part in rest)
 
 
-class EventPayload:
+class EventPayload(FieldsByName):
     """An event's facts. Which apply depends on its type; one that does not is `None`.
 
     Made of the facts, or of a function that puts them together when the first is asked for:
@@ -121,9 +121,6 @@ class EventPayload:
             facts = self.to_wire() if name.islower() and name[0] != "_" else {}
             wire = _camel(name)
             return facts[wire] if wire in facts else missing_attribute(self, name)
-
-    def __contains__(self, name: str) -> bool:
-        return _camel(name) in self.to_wire()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EventPayload) and self.to_wire() == other.to_wire()

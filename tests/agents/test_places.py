@@ -65,6 +65,26 @@ async def test_what_is_observed_from_an_offset_on_keeps_its_places(offset: int) 
         assert await places(agent.observe(stream.run_id, offset)) == seqs[offset:]
 
 
+async def test_a_payload_reads_as_json_too() -> None:
+    turns = [Turn("Paying.", tool_calls=[ToolCall("pay", {"amount": 1}, id="c1")]), "Done."]
+    agent = Agent(id="payer", model=ScriptedModel(*turns), tools={"pay": tool(id="pay")(paid)})
+    chunks = {chunk.type: chunk async for chunk in agent.stream("Pay.")}
+    for chunk in chunks.values():
+        assert dict(chunk.payload) == chunk.to_wire()["payload"]
+    call, end = chunks["tool-call"].payload, chunks["finish"].payload
+    assert (call["toolName"], call["tool_name"], call.tool_name) == ("pay", "pay", "pay")
+    assert call["args"] == {"amount": 1}
+    assert (end["stepResult"]["reason"], end["output"]["usage"]["totalTokens"]) == ("stop", 30)
+    assert ("toolName" in call, "result" in call, call.get("result", 0)) == (True, False, 0)
+    with pytest.raises(KeyError, match="result"):
+        call["result"]
+
+
+def paid(amount: int) -> str:
+    """Pay."""
+    return f"paid {amount}"
+
+
 async def test_an_event_stops_a_run_as_a_signal_does() -> None:
     event, controller = asyncio.Event(), AbortController()
     for signal, stop in ((event, event.set), (controller.signal, controller.abort)):

@@ -27,6 +27,27 @@ def test_a_fact_that_does_not_apply_is_none_and_a_misspelt_one_an_error() -> Non
         _ = payload.stepName
 
 
+def test_facts_are_there_as_json_too() -> None:
+    payload = EventPayload({"stepName": "price", "startedAt": 1500})
+
+    assert (payload["stepName"], payload["step_name"], payload["startedAt"]) == (
+        "price",
+        "price",
+        1500,
+    )
+    assert dict(payload) == payload.to_wire()
+    assert [*payload] == ["stepName", "startedAt"]
+    assert (payload.get("output"), payload.get("output", 1), payload.get("stepName")) == (
+        None,
+        1,
+        "price",
+    )
+    assert "step_name" in payload
+    assert "output" not in payload
+    with pytest.raises(KeyError, match="output"):
+        payload["output"]
+
+
 def test_what_another_release_tells_beyond_is_there() -> None:
     payload: Any = EventPayload(lambda: {"waitedFor": 3})
 

@@ -41,7 +41,7 @@ from mastra.agents.records.step_records import step_from_record
 from mastra.agents.results import FinishPayload, StepOutcome, step_payload
 from mastra.ids import stable_id
 from mastra.jsonable import Json, to_jsonable
-from mastra.names import camel
+from mastra.names import FieldsByName, camel
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.records import StepRecord
 from mastra.workflows.written import Unpack, Written
@@ -164,7 +164,7 @@ def _end(payload: FinishPayload, leg: RecordedLeg) -> dict[str, Json]:
     }
 
 
-class WirePayload:
+class WirePayload(FieldsByName):
     """A payload of another process: Mastra's JSON, by attributes; what it may leave out is `None`."""
 
     __slots__ = ("_facts", "_type")
