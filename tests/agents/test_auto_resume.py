@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from mastra.agents.agent import Agent
-from mastra.errors import ModelError
+from mastra.errors import ModelError, UsageLimitError
 from mastra.memory import Memory
 from mastra.models.messages import Message
 from mastra.processors import Processor
@@ -227,3 +227,21 @@ async def test_a_tool_that_waits_again_keeps_what_was_said(tmp_path: Any) -> Non
         assert third.text == "Done."
         assert asked(agent)[-2:] == [("user", "one"), ("user", "yes")]
         assert [role for role, _ in asked(agent)] == ["user", "assistant", "tool", "user", "user"]
+
+
+@pytest.mark.parametrize(("own", "kept"), [(2, None), (3, None), (5, 2), (2, 5), (3, 3)])
+async def test_a_message_that_answers_gives_the_run_no_more_than_it_had(
+    own: int, kept: int | None
+) -> None:
+    agent = shop(ORDER, answer("call_1", {"size": 42}), "On their way.")
+    first: Any = {**AUTO, "limits": {"requests": own}}
+    await agent.generate("Shoes, please", **first)
+    more: Any = AUTO if kept is None else {**AUTO, "limits": {"requests": kept}}
+    # Its own request, that for what the message means, and the one that is told the result.
+    if min(own, kept or own) < 3:
+        with pytest.raises(UsageLimitError, match="limit of requests is 2") as refused:
+            await agent.generate("42", **more)
+        found: Any = refused.value.result
+        assert found.tool_results[0].payload.result == "shoes in 42"
+    else:
+        assert (await agent.generate("42", **more)).text == "On their way."
