@@ -119,7 +119,10 @@ def model_facts(model: Any) -> tuple[str | None, str | None]:
         model = model.id
     name = model if isinstance(model, str) else getattr(model, "id", None)
     if not isinstance(name, str):
-        return None, None
+        # A model's own object says it as the chunks of its answers do.
+        own = (getattr(model, fact, None) for fact in ("provider", "model_name"))
+        provider, name = (fact if isinstance(fact, str) else None for fact in own)
+        return provider, name
     provider, slash, rest = name.partition("/")
     return (provider, rest) if slash else (None, name)
 
@@ -145,7 +148,8 @@ async def agent_wire(agent: Any, context: Any, *, key: str | None = None) -> dic
         },
         "tools": {name: tool_wire(tool) for name, tool in tools.items()},
         "workflows": {
-            name: {"name": sub.id} for name, sub in _mapping(agent.spec.workflows).items()
+            name: {"name": sub.id} | ({} if key is not None else {"steps": _briefly(sub.spec)})
+            for name, sub in _mapping(agent.spec.workflows).items()
         },
         "skills": [],
         "workspaceTools": [],
@@ -165,6 +169,16 @@ async def agent_wire(agent: Any, context: Any, *, key: str | None = None) -> dic
     if key is not None:
         wire["hasDraft"] = False
     return wire
+
+
+def _briefly(spec: WorkflowSpec) -> dict[str, Json]:
+    """Return the steps of a workflow, by id, with what they are for."""
+    steps: dict[str, Json] = {}
+    _collect(spec, "", steps, {})
+    facts = ("id", "description")
+    return {
+        name: {fact: step[fact] for fact in facts if fact in step} for name, step in steps.items()
+    }
 
 
 def _mapping(given: Any) -> dict[str, Any]:

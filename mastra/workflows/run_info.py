@@ -153,7 +153,7 @@ class RunInfo:
     def to_snapshot(self) -> dict[str, Json]:
         """Return the run as Mastra's stored snapshot."""
         head, forms = self._loaded.head, forms_of(self._spec)
-        context: dict[str, Json] = {"input": self.input}
+        context: dict[str, Json] = {} if head.status == "pending" else {"input": self.input}
         for name, record in self._loaded.latest.items():
             shown = forms.shown(record)
             context[name] = step_to_wire(shown)

@@ -114,6 +114,18 @@ async def test_a_workflow_tells_of_its_versions() -> None:
     assert (wire["version"], wire["versions"]) == ("2", ["1", "2"])
 
 
+async def test_an_agent_tells_of_the_steps_of_its_workflows() -> None:
+    step = create_step(id="same", description="Gives it back", execute=by_request)
+    flow = create_workflow(id="flow", input_schema=Any, output_schema=Any).then(step).commit()
+    agent = Agent(id="a", model=ScriptedModel(), workflows={"f": flow})
+    async with served(Mastra(agents={"a": agent})) as client:
+        one = (await client.get("/api/agents/a")).json()
+        listed = (await client.get("/api/agents")).json()["a"]
+    steps = {"same": {"id": "same", "description": "Gives it back"}}
+    assert one["workflows"] == {"f": {"name": "flow", "steps": steps}}
+    assert listed["workflows"] == {"f": {"name": "flow"}}
+
+
 def by_request(_context: Any) -> Any:
     return []
 
@@ -127,8 +139,13 @@ def by_request(_context: Any) -> Any:
         ([Fallback("anthropic/x", enabled=False), "openai/gpt-5"], ("openai", "gpt-5")),
         ([Fallback("anthropic/x", enabled=False)], (None, None)),
         (by_request, (None, None)),
+        (ScriptedModel(), ("scripted", "model")),
+        ([Fallback(ScriptedModel())], ("scripted", "model")),
     ],
-    ids=["name", "config", "fallbacks", "first disabled", "all disabled", "function"],
+    ids=[
+        *("name", "config", "fallbacks", "first disabled", "all disabled", "function"),
+        *("object", "object as a fallback"),
+    ],
 )
 async def test_an_agent_tells_of_its_model_where_that_can_be_told(model: Any, told: Any) -> None:
     agent = Agent(id="a", model=model, agents=by_request, input_processors=by_request)

@@ -68,6 +68,8 @@ async def test_what_a_run_has_not_is_left_out(client: httpx.AsyncClient) -> None
     await client.post("/api/workflows/zero/create-run", params={"runId": "new"}, json={})
     created = (await client.get("/api/workflows/zero/runs/new")).json()
     assert created.keys().isdisjoint({"payload", "result", "error", "initialState"})
+    (listed,) = (await client.get("/api/workflows/zero/runs?status=pending")).json()["runs"]
+    assert listed["snapshot"]["context"] == {}
 
 
 async def test_steps_of_nested_workflows_can_be_left_out(client: httpx.AsyncClient) -> None:
