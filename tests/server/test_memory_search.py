@@ -29,7 +29,7 @@ async def meaning(texts: Sequence[str]) -> list[list[float]]:
 
 
 async def search(
-    memory: Memory, said: Sequence[tuple[str, str]] = (), **query: Any
+    memory: Memory, said: Sequence[tuple[str, str]] = (), /, **query: Any
 ) -> httpx.Response:
     agent = Agent(id="guide", model=ScriptedModel(), memory=memory)
     mastra = Mastra(agents={"guide": agent})
