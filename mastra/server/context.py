@@ -6,9 +6,11 @@ import asyncio
 import base64
 import binascii
 import logging
+import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 import pydantic_core
 from fastapi import Depends, Path, Query
@@ -63,20 +65,35 @@ def load_strict(data: bytes | str) -> Any:
         ValueError: It is neither.
     """
     found = pydantic_core.from_json(data, allow_inf_nan=False, cache_strings="none")
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     # Databases keep no NUL in a text, so what has one could not be stored on all of them alike.
-    escaped = b"\\u0000" in data if isinstance(data, bytes) else "\\u0000" in data
-    if escaped and _has_nul(found):
+    if b"\\u0000" in raw and _holds(found, _has_nul):
         raise ValueError("a text holds the character U+0000")
+    # Nor is there a JSON for the infinite number that is read of one like 1e400.
+    if _LARGE.search(raw) and _holds(found, _is_infinite):
+        raise ValueError("a number is beyond 1.8e308")
     return found
 
 
+_LARGE: Final = re.compile(rb"[0-9][eE]\+?0*[0-9]{3}|(?<![0-9])[0-9]{309}")
+"""What a number may look like that no float holds. Texts may, too."""
+
+
 def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
+    return isinstance(value, str) and "\x00" in value
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and math.isinf(value)
+
+
+def _holds(value: Any, is_one: Callable[[Any], bool]) -> bool:
     if isinstance(value, dict):
         known = cast("dict[str, Any]", value)
-        return any(map(_has_nul, known)) or any(map(_has_nul, known.values()))
-    return isinstance(value, list) and any(map(_has_nul, cast("list[Any]", value)))
+        return any(map(is_one, known)) or any(_holds(one, is_one) for one in known.values())
+    if isinstance(value, list):
+        return any(_holds(one, is_one) for one in cast("list[Any]", value))
+    return is_one(value)
 
 
 @dataclass(slots=True)

@@ -37,6 +37,11 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         (b"not json", 400),
         (b'{"inputData": ' + b"[" * 5000 + b"]" * 5000 + b"}", 400),
         (b'{"inputData": {"value": NaN}}', 400),
+        (b'{"inputData": {"value": 1e400}}', 400),
+        (b'{"inputData": {"value": -1e999}}', 400),
+        (b'{"inputData": {"value": ' + b"9" * 5000 + b"}}", 400),
+        (b'{"inputData": {"value": 1}, "requestContext": {"a": [1E+309]}}', 400),
+        (b'{"inputData": {"value": 1}, "requestContext": {"a": ' + b"9" * 309 + b".5}}", 400),
         (b'{"inputData": {"value": "text"}}', 400),
         (b'{"inputData": {"value": 1, "more": 2}}', 400),
         (b'{"inputData": 5}', 400),
@@ -217,3 +222,10 @@ async def test_a_body_that_cannot_be_read_is_told_why(
     (issue,) = answer.json().get("issues") or [{"message": answer.json()["error"], "field": ""}]
     assert told in issue["message"]
     assert issue["field"] == ""
+
+
+async def test_numbers_and_texts_that_only_look_large_are_taken(client: httpx.AsyncClient) -> None:
+    context = b'{"a": "1e400", "1e999": [1e308, -1e-400, 1e+0008], "b": ' + b"9" * 309 + b"}"
+    body = b'{"inputData": {"value": 1e3}, "requestContext": ' + context + b"}"
+    answer = await client.post(START, content=body, headers=JSON)
+    assert (answer.status_code, answer.json()["result"]) == (200, {"value": 1001.0})
