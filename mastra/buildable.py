@@ -76,8 +76,9 @@ def given_schema(type_: Any, what: str) -> Schema[Any]:
         return found
     opaque = unbuildable(found.type)
     if opaque is not None:
+        told = found.name if get_origin(found.type) is None else str(found.type)
         raise ConfigError(
-            f"{what} is {found.name}, and pydantic cannot validate {opaque.__qualname__!r}. Make that a "
+            f"{what} is {told}, and pydantic cannot validate {opaque.__qualname__!r}. Make that a "
             "model, a dataclass or a TypedDict (before Python 3.12 that of typing_extensions), or give "
             "it `__get_pydantic_core_schema__`."
         )

@@ -12,6 +12,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Final, cast
 
 from mastra.agents.context import AgentContext, resolve_dynamic
+from mastra.buildable import optional_schema
 from mastra.errors import ConfigError
 from mastra.given import (
     COUNT,
@@ -156,6 +157,8 @@ def check_made(given: Mapping[str, Any]) -> None:
         name = getattr(tools, "__name__", "my_tool")
         raise ConfigError(f"Agent {agent_id!r} takes a list or a dict of tools: `tools=[{name}]`.")
     check_given(f"Agent {agent_id!r}", given, _OF_AGENT)
+    what = f"request_context_schema of agent {agent_id!r}"
+    optional_schema(given["request_context_schema"], what)
 
 
 def _is_plain_tool(tools: Any) -> bool:

@@ -14,6 +14,7 @@ from pydantic import RootModel
 from pydantic.errors import PydanticUserError
 
 from mastra.agents.answer_json import json_in, json_start, without_thoughts
+from mastra.buildable import given_schema
 from mastra.errors import ConfigError, InputValidationError, ModelError
 from mastra.given import FLAG, JSON_SCHEMA, SCHEMA, TEXT, check_given, either, one_of
 from mastra.json_schemas import JsonSchema
@@ -78,6 +79,8 @@ class StructuredOutput(Generic[T]):
 
     def __post_init__(self) -> None:
         check_given("StructuredOutput", vars(self), _FORMS)
+        if not isinstance(self.schema, Mapping):
+            given_schema(self.schema, "The schema of StructuredOutput")
 
     @classmethod
     def of(cls, value: Any) -> StructuredOutput[Any]:

@@ -14,11 +14,13 @@ import pydantic
 import pytest
 
 from mastra import (
+    Agent,
     ConfigError,
     InMemoryStorage,
     Mastra,
     RetryConfig,
     StepContext,
+    StructuredOutput,
     WorkflowDefinitionError,
     clone_step,
     clone_workflow,
@@ -433,6 +435,8 @@ def test_a_type_that_cannot_be_validated_is_refused_where_it_is_given(kind: str)
         lambda: create_workflow(id="w", input_schema=int, output_schema=given),
         lambda: create_tool("t", "d", input_schema=given, execute=same),
         lambda: create_tool("t", "d", input_schema=int, output_schema=given, execute=same),
+        lambda: Agent(id="a", model="x/y", request_context_schema=given),
+        lambda: StructuredOutput(given),
     ]
     for make in made:
         with pytest.raises(ConfigError, match="pydantic cannot validate"):
