@@ -9,6 +9,7 @@ import pytest
 from mastra import Agent, Fallback, ModelConfig
 from mastra.agents.output import StructuredOutput
 from mastra.errors import ConfigError, ModelError
+from mastra.models.openai import OpenAIModel
 from mastra.models.resolve import resolve_model
 from mastra.models.settings import ModelSettings, Timeouts
 from mastra.registry import Mastra
@@ -47,6 +48,14 @@ async def test_an_address_without_a_scheme_is_told_of_where_it_was_written(
         monkeypatch.setenv(f"{provider.upper()}_BASE_URL", "localhost:1234/v1")
         with pytest.raises(ConfigError, match=f"variable {provider.upper()}_BASE_URL"):
             await Agent(id="a", model=f"{provider}/m").generate("hi")
+    with pytest.raises(ConfigError, match="look at its base URL"):
+        await Agent(id="a", model=OpenAIModel("m", base_url="localhost:1234/v1")).generate("hi")
+
+
+@pytest.mark.parametrize("provider", ["openai", "groq", "local"])
+def test_a_provider_without_a_model_is_told_how_one_is_written(provider: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{provider}/"):
+        resolve_model(provider)
 
 
 async def test_a_key_out_of_a_file_is_taken_without_its_lines_end(

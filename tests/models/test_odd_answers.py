@@ -14,6 +14,7 @@ from mastra.models.chunks import (
     FileChunk,
     FinishChunk,
     ModelChunk,
+    RawChunk,
     ReasoningDelta,
     ReasoningSignature,
     ResponseMetadata,
@@ -157,6 +158,11 @@ def test_content_has_many_forms(content: Any) -> None:
     assert text_of(read(chat({"content": content}) + END)) == "hi"
 
 
+@pytest.mark.parametrize(("content", "said"), [(5, "5"), (0.5, "0.5"), (True, "True")])
+def test_content_that_is_no_text_is_said_as_text(content: Any, said: str) -> None:
+    assert text_of(read(chat({"content": content}) + END)) == said
+
+
 @pytest.mark.parametrize(
     "image",
     [
@@ -248,6 +254,36 @@ def test_a_long_answer_that_is_not_streamed_is_read_whole() -> None:
     assert text_of(read(json.dumps(body, indent=1).encode(), cut=4096)) == words
 
 
+def test_an_answer_that_is_not_streamed_is_raw_too_where_that_is_asked_for() -> None:
+    reader = ChatDecoder("x/m", include_raw=True)
+    reader.feed(json.dumps(COMPLETION).encode())
+    assert [chunk.data for chunk in reader.end() if isinstance(chunk, RawChunk)] == [COMPLETION]
+
+
+def test_a_long_web_page_is_told_by_its_beginning() -> None:
+    page = b"<html><title>Sorry</title>\n" + b"<p>No such model here.</p>\n" * 10_000
+    with pytest.raises(ModelError, match=r"did not stream an answer\. It said: <html>") as refused:
+        read(page, cut=4096)
+    assert len(str(refused.value)) < 5000
+
+
+@pytest.mark.parametrize("citation", [None, {}, "https://a", 5])
+def test_a_citation_of_nothing_does_not_cost_the_answer(citation: Any) -> None:
+    deltas: list[Any] = [
+        {"type": "text_delta", "text": "hi"},
+        {"type": "citations_delta", "citation": citation},
+    ]
+    block = {"type": "text", "text": ""}
+    body = event({"type": "content_block_start", "index": 0, "content_block": block})
+    for delta in deltas:
+        body += event({"type": "content_block_delta", "index": 0, "delta": delta})
+    found = read(
+        body + event({"type": "content_block_stop", "index": 0}) + anthropic(), AnthropicDecoder
+    )
+    assert text_of(found) == "hi"
+    assert not [chunk for chunk in found if isinstance(chunk, SourceChunk)]
+
+
 @pytest.mark.parametrize(
     "decoder", [ChatDecoder, AnthropicDecoder, GeminiDecoder, ResponsesDecoder]
 )
@@ -328,7 +364,9 @@ def test_a_call_for_no_tool_is_an_error(decoder: Callable[..., SseDecoder]) -> N
 
 
 def test_an_answer_that_comes_with_its_end_alone_is_read() -> None:
-    item = {"type": "message", "id": "m", "content": [{"type": "output_text", "text": "hi"}]}
+    notes: list[Any] = [{"type": "url_citation", "url": "https://a", "title": "A"}, None, {}]
+    said = {"type": "output_text", "text": "hi", "annotations": notes}
+    item = {"type": "message", "id": "m", "content": [said]}
     asked = {"type": "function_call", "call_id": "c", "name": "f", "arguments": {"n": 1}}
     body = b"".join(
         event({"type": "response.output_item.done", "output_index": at, "item": each})
@@ -338,6 +376,7 @@ def test_an_answer_that_comes_with_its_end_alone_is_read() -> None:
         body + event({"type": "response.completed", "response": {"id": "r"}}), ResponsesDecoder
     )
     assert text_of(found) == "hi"
+    assert [chunk.url for chunk in found if isinstance(chunk, SourceChunk)] == ["https://a"]
     assert [end.args_text for end in found if isinstance(end, ToolCallEnd)] == [ASKED]
 
 

@@ -375,6 +375,30 @@ async def test_a_damaged_resource_keeps_its_notes(shared_url: str) -> None:
         assert found.error["code"] == "ROW_UNREADABLE"
 
 
+async def test_what_has_no_time_that_can_be_read_gets_one_when_it_is_changed(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/times.db"
+    async with application(url, "hello") as mastra:
+        memory = await talk(mastra)
+        store = mastra.storage.memory
+        await store.save_resource(ResourceRecord("ann", "likes tea", {"a": 1}, 1, 1))
+        await damage(url, "update mastra_threads set updated_at = 'soon' where id = 'bad'")
+        await damage(url, "update mastra_resources set updated_at = 'soon'")
+        await memory.update_thread("bad", title="Trips")
+        notes = Memory(store, working_memory=True)
+        await notes.update_working_memory("likes coffee", resource_id="ann")
+        thread, found = await memory.get_thread("bad"), await store.get_resource("ann")
+        assert thread is not None
+        assert found is not None
+        assert (thread.title, thread.metadata, thread.error) == ("Trips", {"a": 1}, None)
+        assert (found.working_memory, found.metadata, found.error) == (
+            "likes coffee",
+            {"a": 1},
+            None,
+        )
+
+
 @pytest.mark.parametrize("table", ["threads", "messages", "workflow_runs"])
 async def test_bytes_that_are_no_text_are_one_entry(tmp_path: Path, table: str) -> None:
     url = f"sqlite:///{tmp_path / 'runs.db'}"

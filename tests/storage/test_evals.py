@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mastra.errors import IdTakenError, SerializationError
+from mastra.storage import InMemoryStorage
 from mastra.storage.evals import (
     PAGE,
     EvalFilter,
@@ -57,6 +58,21 @@ async def test_what_is_stored_is_read_back(evals: EvalStore) -> None:
     assert stored is not None
     stored.data["score"] = 1  # what is read is the reader's own
     assert await evals.get("score", "s1") == record
+
+
+async def test_storing_nothing_does_nothing(evals: EvalStore) -> None:
+    assert await evals.save([])
+    assert await ids(evals, "score") == []
+
+
+async def test_in_memory_the_oldest_scores_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mastra.storage.evals.MAX_SCORES", 3)
+    evals = InMemoryStorage().evals
+    await evals.save([EvalRecord("dataset", f"d{n}", {}) for n in range(5)])
+    for name in "abcad":
+        await evals.save([score(name)])
+    assert sorted(await ids(evals, "score")) == ["b", "c", "d"]
+    assert len(await ids(evals, "dataset")) == 5
 
 
 async def test_a_record_takes_the_place_of_an_older_one(evals: EvalStore) -> None:

@@ -70,6 +70,8 @@ async def test_rows_of_operations_are_removed(store: WorkflowStore) -> None:
     assert keys(await store.load_rows("w", "s")) == list("abcab")
     await append(store, "r", TestRow("d"))
     assert keys(await store.load_rows("w", "r")) == ["b", "b", "d"]
+    await store.delete_rows("w", "gone", {"a"})
+    assert await store.load_rows("w", "gone") == []
 
 
 async def test_the_last_rows_can_be_removed_and_others_appended(store: WorkflowStore) -> None:

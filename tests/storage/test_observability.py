@@ -10,7 +10,7 @@ import pytest
 
 from mastra.errors import ROW_UNREADABLE
 from mastra.observability.records import LogRecord, SpanRecord
-from mastra.storage import observability
+from mastra.storage import InMemoryStorage, observability
 from mastra.storage.observability import LogFilter, ObservabilityStore, SpanFilter
 from mastra.storage.sql import SQLStorage
 from mastra.storage.sql import observability as sql_observability
@@ -233,6 +233,17 @@ async def test_many_old_ones_go_in_several_transactions(kept: ObservabilityStore
     assert await kept.delete_before(100) >= 1001  # a store in memory has forgotten one already
     assert (await kept.list_traces(limit=1)).total == 0
     assert (await kept.list_logs(limit=1)).total == 0
+
+
+async def test_in_memory_a_long_trace_keeps_its_beginning_and_its_root(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mastra.storage.observability.MAX_SPANS_KEPT", 3)
+    kept = InMemoryStorage().observability
+    for name in "abcde":
+        await kept.save([span("t", name, 1, parent_id="root")], [])
+    await kept.save([span("t", "root", 0)], [])
+    assert sorted(one.span_id for one in await kept.get_spans(["t"])) == ["a", "b", "c", "root"]
 
 
 async def test_what_is_there_stays_where_it_is_stored_again(kept: ObservabilityStore) -> None:

@@ -39,6 +39,12 @@ def test_a_durability_that_does_not_exist_is_refused() -> None:
         SQLStorage("sqlite:///:memory:", durability=wrong)
 
 
+@pytest.mark.parametrize("lease_s", [0, -1.5])
+def test_a_lease_that_has_no_length_is_refused(lease_s: float) -> None:
+    with pytest.raises(ConfigError, match="seconds above 0"):
+        SQLStorage("sqlite:///:memory:", lease_s=lease_s)
+
+
 def test_postgres_without_its_driver_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from mastra.clock import Clock
 from mastra.errors import ConfigError
 from mastra.extras import needs
-from mastra.given import SECONDS, TEXT, TIME, check_given
+from mastra.given import SECONDS, TEXT, TIME, Form, check_given
 from mastra.names import python_names, python_options
 from mastra.storage.sql.conversations import SQLMemoryStore
 from mastra.storage.sql.database import Database, Durability
@@ -28,7 +28,13 @@ _EXPECTED = (
 )
 
 
-_FORMS: Final = {"url": TEXT, "lease_s": SECONDS, "clock": TIME}
+_FORMS: Final = {
+    "url": TEXT,
+    "lease_s": Form(
+        "a number of seconds above 0", lambda value: SECONDS.holds(value) and value > 0
+    ),
+    "clock": TIME,
+}
 
 
 @python_names
@@ -69,8 +75,6 @@ class SQLStorage:
         check_given("SQLStorage", given, _FORMS, needed=["url"])
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {durability!r}. Use 'normal' or 'full'.")
-        if lease_s <= 0:
-            raise ConfigError(f"lease_s is {lease_s}. Use a number of seconds above 0.")
         self._database = _database(url, durability)
         drivers = SQLDrivers(self._database, lease_s, partial(_database, url, durability))
         self.workflows = SQLWorkflowStore(self._database, drivers, clock=clock)
