@@ -7,14 +7,16 @@ before a thread of theirs has come back from one. Here the thread is left behind
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
+from mastra.errors import ConfigError
 from mastra.threads import run_in_thread
 
-__all__ = ["InputLines", "standard_input"]
+__all__ = ["InputLines", "check_standard_input", "standard_input"]
 
 _AT_ONCE: Final = 1 << 16
 
@@ -68,12 +70,26 @@ class InputLines:
         return line
 
 
+def check_standard_input() -> None:
+    """Check that there is a standard input.
+
+    Raises:
+        ConfigError: It was closed when the program began, and another file may have its number.
+    """
+    if sys.stdin is None:
+        raise ConfigError("There is no standard input to read: it is closed.")
+
+
 @contextmanager
 def standard_input() -> Generator[InputLines]:
     """Give the lines of standard input, and have all others find it empty meanwhile.
 
     What this program calls, and the programs that it starts, would read lines that are not theirs.
+
+    Raises:
+        ConfigError: There is none.
     """
+    check_standard_input()
     kept, empty = os.dup(0), os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mastra.errors import ConfigError, MastraError, RunNotFoundError, ValidationError
-from mastra.input_lines import InputLines
+from mastra.input_lines import InputLines, check_standard_input
 from mastra.jsonable import Json, dump_wire
 
 __all__ = [
@@ -106,8 +106,7 @@ def typed() -> InputLines:
     Raises:
         ConfigError: It is closed.
     """
-    if sys.stdin is None:  # it was closed at the start
-        raise ConfigError("There is no standard input to read.")
+    check_standard_input()
     try:
         return InputLines(partial(os.read, sys.stdin.fileno()))
     except UnsupportedOperation:  # it was replaced inside Python

@@ -13,6 +13,7 @@ from mastra.clock import iso_from_ms, now_ms
 from mastra.errors import ConfigError, NotFoundError, ToolApprovalError
 from mastra.extras import needs
 from mastra.input_lines import standard_input
+from mastra.logs import get_logger
 from mastra.mcp.news import News, PromptNews, ResourceNews
 from mastra.mcp.offers import Completer, MCPServerPrompts, MCPServerResources
 from mastra.names import python_options
@@ -163,15 +164,22 @@ class MCPServer:
         return self.build().streamable_http_app(streamable_http_path=path)
 
     async def run_stdio(self) -> None:
-        """Speak MCP on standard input and output until they close, or whoever waits here leaves."""
+        """Speak MCP on standard input and output until they close, or whoever waits here leaves.
+
+        Raises:
+            ConfigError: There is no standard input.
+        """
         server = self.build()
         from mcp.server.stdio import stdio_server  # noqa: PLC0415 - an optional package
 
         with standard_input() as lines:
             # The SDK waits for its own read of standard input, which may never come back.
             given: Any = lines
-            async with stdio_server(stdin=given) as (read, write):
-                await server.run(read, write, server.create_initialization_options())
+            try:
+                async with stdio_server(stdin=given) as (read, write):
+                    await server.run(read, write, server.create_initialization_options())
+            except* BrokenPipeError:
+                get_logger().info("The MCP client of %r reads no more.", self.name)
 
 
 def _offer(kind: Any, given: Any) -> Any:

@@ -20,7 +20,7 @@ import pytest
 
 from mastra.cli.terminal import typed
 from mastra.errors import ConfigError
-from mastra.input_lines import InputLines
+from mastra.input_lines import InputLines, standard_input
 from tests.cli.test_cli import Calls
 from tests.support.app_process import environment
 
@@ -140,6 +140,22 @@ async def test_a_program_that_speaks_mcp_ends_when_it_is_told_to(
 
 
 @pytest.mark.timeout(240)
+async def test_a_program_whose_client_has_gone_ends_without_a_traceback(project: Path) -> None:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    async with running(project, "mcp", **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
+        await process.stdout.readline()
+        transport: Any = vars(process)["_transport"]
+        transport.get_pipe_transport(1).close()
+        process.stdin.write(json.dumps({**INITIALIZE, "id": 2}).encode() + b"\n")
+        assert b"Traceback" not in await process.stderr.read()
+        assert await process.wait() == 0
+
+
+@pytest.mark.timeout(240)
 async def test_a_chat_leaves_at_the_first_ctrl_c_and_its_terminal_as_it_was(project: Path) -> None:
     """Nothing is typed; and a program that ends while it says that it waits shows the cursor again."""
     ours, theirs = pty.openpty()
@@ -228,10 +244,14 @@ async def test_lines_come_as_they_were_written() -> None:
     os.close(there)
 
 
-def test_without_standard_input_there_is_nothing_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_standard_input_there_is_nothing_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(ConfigError, match="no standard input"):
         typed()
+    with pytest.raises(ConfigError, match="no standard input"), standard_input():
+        pass
 
 
 def test_an_input_that_is_no_text_is_told_of(call: Calls) -> None:
