@@ -215,14 +215,21 @@ class FinishPayload(FieldsByName):
     """At `finish`: the conversation."""
     response: dict[str, Json] | None = None
     """At `finish`: who answered."""
+    given_count: int = 0
+    """How many of the messages were there before the run said anything."""
 
     def to_wire(self) -> dict[str, Json]:
         """Return Mastra's JSON."""
-        everything = [message_to_wire(m) for m in self.messages if m.role != "system"]
-        user = [message for message in everything if message["role"] == "user"]
+        told = [message_to_wire(message) for message in self.messages]
+        given, added = told[: self.given_count], told[self.given_count :]
+        everything = [message for message in told if message["role"] != "system"]
+        # What the run was given, answers of earlier turns too, and what was said to it meanwhile.
+        user = [message for message in given if message["role"] != "system"]
+        user += [message for message in added if message["role"] == "user"]
         # Told once; again only where the client goes on from it, with what its own tools gave.
         is_clients_turn = self.step_result.reason == "tool-calls"
-        others = [m for m in everything if m["role"] != "user"] if is_clients_turn else []
+        said = [message for message in added if message["role"] not in ("system", "user")]
+        others = said if is_clients_turn else []
         wire: dict[str, Json] = {
             "messageId": self.message_id,
             "stepResult": self.step_result.to_wire(),

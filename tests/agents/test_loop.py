@@ -678,3 +678,22 @@ async def test_a_result_on_the_wire_has_the_messages_of_all_steps() -> None:
     assert thought["payload"]["text"] == "hm"
     assert (thought["type"], thought["from"], thought["runId"]) == ("reasoning", "AGENT", "r")
     assert wire["steps"][1]["reasoning"] == [thought]
+
+
+async def test_the_end_of_a_stream_tells_what_was_given_from_what_was_said() -> None:
+    """A client that goes on with what its tool gave has what it has sent already."""
+    schema = {"type": "object", "properties": {}}
+    locate = create_tool("locate", "Where", schema)
+    look = create_tool("look", "Looks", execute=lambda: "sun")
+    model = ScriptedModel(ToolCall("look", {}), ToolCall("locate", {}))
+    subject = Agent(id="a", model=model, tools={"look": look, "locate": locate})
+    earlier = [{"role": "user", "content": "One."}, {"role": "assistant", "content": "Two."}]
+    stream = subject.stream([*earlier, {"role": "user", "content": "Three."}])
+    chunks = [chunk async for chunk in stream]
+    told: Any = chunks[-1].payload.to_wire()["messages"]
+    roles = {key: [message["role"] for message in messages] for key, messages in told.items()}
+    assert roles == {
+        "all": ["user", "assistant", "user", "assistant", "tool", "assistant"],
+        "user": ["user", "assistant", "user"],
+        "nonUser": ["assistant", "tool", "assistant"],
+    }

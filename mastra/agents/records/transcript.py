@@ -100,6 +100,7 @@ class Transcript:
             metadata,
             [*self.messages],
             {} if last is None else {**metadata, "messages": last.response_messages()},
+            self.input_count,
         )
 
     def to_scoring(self, thread_id: str | None, resource_id: str | None) -> dict[str, Json]:
