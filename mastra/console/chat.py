@@ -180,7 +180,8 @@ class _Turn:
 
     def show_part(self, part: dict[str, Any]) -> None:
         if part["type"] in {"text", "reasoning"}:
-            self.take({"type": f"{part['type']}-delta", "payload": part})
+            said = {"text": part.get("text") or part.get("reasoning") or ""}
+            self.take({"type": f"{part['type']}-delta", "payload": said})
         elif part["type"] == "tool-invocation":
             call = part["toolInvocation"]
             self.take({"type": "tool-call", "payload": call})

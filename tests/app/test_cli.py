@@ -273,6 +273,8 @@ async def test_an_interrupt_ends_it_at_once(
 ) -> None:
     """Its own way: what is open is closed, and a terminal gets its cursor back."""
     chat.waits = True
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("These tests were started with nohup: a program leaves what is ignored so.")
     async with running("New York", env=chat.environment | weather.environment) as process:
         assert process.stdout is not None
         await process.stdout.read(3)
