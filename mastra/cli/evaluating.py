@@ -190,7 +190,7 @@ def _reasons(result: ExperimentResult) -> list[str]:
         if item.error is not None:
             told.setdefault("(target)", f"{item.item_id}: {item.error['message']}")
         for name in failing & item.reasons.keys():
-            if not item.scores.get(name):
+            if item.scores.get(name) is None:
                 told.setdefault(name, f"{item.item_id}: {item.reasons[name]}")
     return [f" {name}: item {text}" for name, text in told.items()]
 

@@ -173,8 +173,8 @@ def _extra_of(provider: str) -> str | None:
 
 def _nodes(
     tree: ast.AST, *, is_optional: bool = False
-) -> Iterator[tuple[ast.expr | ast.stmt, bool]]:
-    """Yield imports and constants, and whether the program goes on where an import fails."""
+) -> Iterator[tuple[ast.Import | ast.ImportFrom | ast.Constant | ast.Call, bool]]:
+    """Yield imports, constants and calls, and whether the program goes on where an import fails."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             yield from _nodes(ast.Module(node.orelse, []), is_optional=is_optional)
@@ -187,12 +187,14 @@ def _nodes(
             yield from _nodes(node, is_optional=is_optional or is_tried)
 
 
-def _imported(node: ast.expr | ast.stmt, package: list[str]) -> Iterator[tuple[str, str | None]]:
+def _imported(
+    node: ast.Import | ast.ImportFrom, package: list[str]
+) -> Iterator[tuple[str, str | None]]:
     """Yield the modules that a statement imports, each with a name in it."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.name, None
-    elif isinstance(node, ast.ImportFrom):
+    else:
         above = package[: len(package) - node.level + 1] if node.level else []
         module = ".".join([*above, *([node.module] if node.module else [])])
         for alias in node.names:

@@ -50,14 +50,8 @@ class SchedulerConfig:
             )
 
 
-def settings_of(given: Any) -> SchedulerConfig:
-    """Return the settings that `Mastra(scheduler=…)` was given.
-
-    Raises:
-        ConfigError: It is neither settings nor whether to start anything.
-    """
+def settings_of(given: SchedulerConfig | bool | None) -> SchedulerConfig:
+    """Return the settings that `Mastra(scheduler=…)` was given, or whether it is to start anything."""
     if given is None or isinstance(given, bool):
         return SchedulerConfig(enabled=given is not False)
-    if not isinstance(given, SchedulerConfig):
-        raise ConfigError(f"Mastra(scheduler=...) takes a SchedulerConfig or False, not {given!r}.")
     return given

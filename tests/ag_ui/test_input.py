@@ -57,6 +57,11 @@ async def test_messages_of_every_role(http: httpx.AsyncClient, deeds: Deeds, thr
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("body", [[], "hello", 5, None])
+async def test_what_is_no_object_is_refused(http: httpx.AsyncClient, body: Any) -> None:
+    assert (await http.post("/ag-ui/plain", json=body)).status_code == 400
+
+
 async def test_files_by_their_address(http: httpx.AsyncClient, deeds: Deeds, thread: str) -> None:
     page = Page(http, "plain", thread)
     sources: list[dict[str, Any]] = [

@@ -191,6 +191,9 @@ def test_what_steps_write_stays_in_its_line_on_a_screen(monkeypatch: pytest.Monk
         progress.show(told("start", id="write", status="running"))
         for piece in ("A walk ", "in the ", "park."):
             progress.show(told("output", output=piece))
+        progress.show(told("output", output={"at": 1}))  # what is no text is for programs
+        progress.show(told("output", output=""))
+        progress.show(SimpleNamespace(type="data-progress", payload=None))
         progress.show(told("result", id="write", status="success"))
         progress.show(told("start", id="next", status="running"))
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen.getvalue())

@@ -126,6 +126,36 @@ both = Experiment(
 """
 
 
+MIXED = """
+from mastra.evals import Dataset, Experiment, create_scorer
+
+async def judge(ctx):
+    if ctx.run.output == "3":
+        raise ValueError("no such number")
+    return 1.0 if ctx.run.output == "2" else 0.0
+
+strict = (
+    create_scorer(id="strict", description="")
+    .generate_score(judge)
+    .generate_reason(lambda ctx: f"it is {ctx.run.output}")
+)
+numbers = Dataset("numbers", [{"input": str(n), "id": str(n)} for n in range(1, 31)])
+mixed = Experiment("mixed", dataset=numbers, target=lambda text: text, scorers=[strict], concurrency=1)
+"""
+
+
+def test_a_low_score_is_no_failure_and_progress_is_told_some_times(call: Calls) -> None:
+    (call.folder / "evals.py").write_text(MIXED)
+    done = call("eval", "evals.py")
+    (told,) = [line for line in done.stdout.splitlines() if "strict: item" in line]
+    assert "item 3" in told
+    assert "no such number" in told
+    progress = [line for line in done.stderr.splitlines() if line.startswith("mixed: ")]
+    assert progress == [f"mixed: {count} of 30" for count in range(3, 31, 3)]
+    found = json.loads(call("eval", "evals.py", "--json").stdout)
+    assert "comparison" not in found[0]
+
+
 def test_what_fails_is_told_with_its_reason(call: Calls) -> None:
     (call.folder / "evals.py").write_text(BROKEN)
     (call.folder / "empty_eval.py").write_text("raise SystemExit(0)")

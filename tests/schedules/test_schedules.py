@@ -37,6 +37,13 @@ def make_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return (lambda: kept) if request.param == "memory" else (lambda: SQLStorage(url))
 
 
+def test_settings_are_settings_or_no_schedules_at_all() -> None:
+    wrong: Any
+    for wrong in ("off", 5, {"enabled": False}):
+        with pytest.raises(ConfigError, match="It takes a SchedulerConfig or False"):
+            Mastra(scheduler=wrong)
+
+
 async def test_a_declared_schedule_starts_runs_when_it_is_time(make_storage: Any) -> None:
     seen: list[Any] = []
     schedule = {**HOURLY, "inputData": {"n": 1}, "initial_state": {"a": 2}, "timezone": "UTC"}

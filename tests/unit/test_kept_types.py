@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import datetime as dt
 import enum
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     InstanceOf,
     PlainSerializer,
     PydanticUserError,
@@ -99,6 +100,7 @@ ODD = dt.timezone(dt.timedelta(hours=1, minutes=2, seconds=3))
         (Annotated[bytes, Tag("raw")] | int, b"\xff"),
         (Annotated[bytes, Tag("raw")] | int, 5),
         (dt.datetime | bytes, b"\xff"),
+        (Annotated[int, Field(default=1)] | Annotated[str, Field(default="a")], "b"),
         (dt.time, dt.time(1, 2, 3, tzinfo=ODD)),
         (dict[dt.time, int], {dt.time(1, 2, tzinfo=ODD): 1}),
         (Literal[Letter.A, "b"], Letter.A),
@@ -333,6 +335,7 @@ class Held(BaseModel):
         (Any, {"a": Colour.RED, 2: (1, {3})}, {"a": "red", "2": [1, [3]]}),
         (Any, deque([Colour.RED]), ["red"]),
         (Held, Held(x={1: {2: b"a"}}), {"x": {"1": {"2": "a"}}}),
+        (Held, Held(x=OrderedDict(a=Counter("aab"))), {"x": {"a": {"a": 2, "b": 1}}}),
         (Held, Held(x=[dt.date(2020, 1, 2), Later(raw=b"b")]), {"x": ["2020-01-02", {"raw": "b"}]}),
         (gives(1), 1.0, 1),
     ],
@@ -347,6 +350,7 @@ def test_what_is_of_no_declared_type_is_kept_by_its_own(
     ("type_", "value", "told"),
     [
         (Any, {1: 2, "1": 3}, "has keys that JSON cannot tell apart"),
+        (Held, Held(x=Counter([1, "1"])), "x has keys that JSON cannot tell apart"),
         (gives("text"), [1, 2], r"reads back as another value \(list as str\)"),
         (gives({"a": 1}), [1], r"reads back as another value \(list as dict\)"),
         (gives([1]), {"a": 2}, "cannot be read back"),
