@@ -28,6 +28,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 from typing import Any
@@ -52,6 +53,8 @@ UNDER_WAY = 60
 """So many runs at most: on a busy machine the soak takes longer."""
 KILL_EVERY_S = 25.0
 SAMPLE_S = 5.0
+SERVER_ENDS_S = 120.0
+"""How long a server that is told to end may take: it tries to send its own traces until then."""
 RETRIED = ("INNGEST_NOT_REACHED", "INNGEST_RUN_NOT_BEGUN", "INNGEST_EVENT_REFUSED")
 """After which a caller is told to try again: the run is as it was."""
 
@@ -217,10 +220,16 @@ async def _restart_server(server: DevServer, report: Report, runs: int) -> None:
     for part, how in enumerate((SIGKILL, SIGTERM), 1):
         while report.runs < runs * part / 3:  # noqa: ASYNC110 - others count
             await asyncio.sleep(0.1)
-        await asyncio.to_thread(server.kill, how)
+        await asyncio.to_thread(server.kill, how, within_s=SERVER_ENDS_S)
         await asyncio.sleep(1)
         await asyncio.to_thread(server.start)
         report.restarts += 1
+
+
+def _stop_where_failed(caller: Caller, task: asyncio.Task[None]) -> None:
+    """Start no more runs where what kills, restarts or measures has failed: it would go unseen."""
+    if not task.cancelled() and task.exception() is not None:
+        caller.stop()
 
 
 def _named_processes(report: Report, workers: Workers) -> dict[str, int]:
@@ -328,6 +337,8 @@ async def soak(runs: int, minutes: float, *, seed: int = 1, samples: Path | None
                 _watch_memory(report, workers),
             )
         ]
+        for task in others:
+            task.add_done_callback(partial(_stop_where_failed, caller))
         for told in (SIGINT, SIGTERM):
             asyncio.get_running_loop().add_signal_handler(told, caller.stop)
         await caller.start_all(runs, minutes * 60)

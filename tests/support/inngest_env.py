@@ -29,7 +29,7 @@ from inngest._internal import net
 from mastra import Mastra
 from mastra.inngest.engine import InngestEngine
 from mastra.inngest.mount import serving_app
-from tests.support.ending import end, listening
+from tests.support.ending import PATIENCE_S, end, listening
 from tests.support.inngest_memory import MemoryTransport
 from tests.support.inngest_server import FakeInngest
 
@@ -96,11 +96,11 @@ class DevServer:
                 time.sleep(0.05)
         raise RuntimeError(Path(self.folder, "server.log").read_text()[-2000:])
 
-    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, how: signal.Signals = signal.SIGKILL, *, within_s: float = PATIENCE_S) -> None:
         """Stop it."""
         if self._process is not None:
             process, self._process = self._process, None
-            end(process, how)
+            end(process, how, within_s=within_s)
 
 
 class ServedEngine(InngestEngine):

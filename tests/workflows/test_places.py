@@ -69,7 +69,7 @@ class Flow(InMemoryFlow):
 
 def with_flow(flow: Flow) -> InMemoryStorage:
     storage = InMemoryStorage()
-    storage.workflows.flow = flow
+    storage.workflows._flow = flow
     return storage
 
 
