@@ -27,7 +27,7 @@ from mastra.agents.waiting.stored_runs import StoredRuns, stored_runs
 from mastra.agents.waiting.suspended import SuspendedRuns
 from mastra.clock import ms_from_datetime
 from mastra.errors import ConfigError
-from mastra.given import check_listing
+from mastra.given import COUNT, check_given, check_listing
 from mastra.models.messages import MessageInput
 from mastra.models.resolve import ModelInput
 from mastra.names import python_names, python_options
@@ -432,9 +432,12 @@ class Agent:
             run_id: The run.
             offset: The first chunk to give, from 0: how many of them are known.
             request_context: Says whose runs may be read, where that is to be limited.
+
+        Raises:
+            ConfigError: The offset is no whole number from 0.
         """
-        if offset < 0:
-            raise ConfigError(f"offset is {offset}: give the place of a chunk, from 0.")
+        owner = f"Run {run_id!r} of agent {self.id!r}"
+        check_given(owner, {"offset": offset}, {"offset": COUNT}, needed=("offset",))
         options = {"run_id": run_id, "request_context": request_context}
         run = AgentRun(self._spec, self._services, [], merged({}, options))
         return AgentStream(run, self._kept_runs.observe(run, offset))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from mastra.given import COUNT, check_given
 from mastra.jsonable import Json
 from mastra.names import python_names
 from mastra.storage.base import RunHead
@@ -121,8 +122,13 @@ class RunView(Generic[Out]):
         """Return the run's events from its first on, as they come and after it has ended.
 
         Args:
-            offset: The seq to begin at.
+            offset: The seq to begin at, from 0.
+
+        Raises:
+            ConfigError: The offset is no whole number from 0.
         """
+        owner = f"Run {self.run_id!r}"
+        check_given(owner, {"offset": offset}, {"offset": COUNT}, needed=("offset",))
 
         async def begin() -> tuple[RunHandle, int]:
             return self._runtime.engine.attach(self._target), offset

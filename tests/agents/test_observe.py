@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import asyncio
 import sys
 from collections.abc import AsyncIterator
@@ -144,8 +145,9 @@ async def test_what_is_not_there_and_whose_it_is(tmp_path: Path) -> None:
         agent = mastra.get_agent("a")
         with pytest.raises(RunNotFoundError, match="no stored run 'nobody'"):
             await told(agent.observe("nobody"))
-        with pytest.raises(ConfigError, match="offset is -1"):
-            agent.observe("r", -1)
+        for odd in (-1, 1.0, math.nan, "1", None, True):
+            with pytest.raises(ConfigError, match="Run 'r' of agent 'a': offset is"):
+                agent.observe("r", odd)  # pyright: ignore[reportArgumentType]
         await agent.generate("Hi.", run_id="r", memory={"thread": "t", "resource": "ann"})
         bob = {RESOURCE_ID: "bob"}
         with pytest.raises(AccessDeniedError):

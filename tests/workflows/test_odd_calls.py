@@ -344,3 +344,14 @@ async def test_a_step_that_yields_may_suspend_and_runs_where_such_a_step_runs(
     assert (await run.start(1)).status == "suspended"
     assert (await run.resume("yes")).unwrap() == [1, 2]
     assert threads == [is_async, is_async]
+
+
+@pytest.mark.parametrize("odd", [-1, 1.0, math.nan, "1", None, True])
+async def test_an_offset_that_is_no_place_is_refused(odd: Any) -> None:
+    """From -1 on, the last event came before all others."""
+    run = await of_one(lambda _: None).create_run("r")
+    await run.start(1)
+    with pytest.raises(ConfigError, match="Run 'r': offset is"):
+        run.observe_stream(offset=odd)
+    async with run.observe_stream(offset=2**70) as events:
+        assert [event async for event in events] == []
