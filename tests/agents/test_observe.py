@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import asyncio
+import math
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -145,9 +145,10 @@ async def test_what_is_not_there_and_whose_it_is(tmp_path: Path) -> None:
         agent = mastra.get_agent("a")
         with pytest.raises(RunNotFoundError, match="no stored run 'nobody'"):
             await told(agent.observe("nobody"))
-        for odd in (-1, 1.0, math.nan, "1", None, True):
+        offsets: list[Any] = [-1, 1.0, math.nan, "1", None, True]
+        for offset in offsets:
             with pytest.raises(ConfigError, match="Run 'r' of agent 'a': offset is"):
-                agent.observe("r", odd)  # pyright: ignore[reportArgumentType]
+                agent.observe("r", offset)
         await agent.generate("Hi.", run_id="r", memory={"thread": "t", "resource": "ann"})
         bob = {RESOURCE_ID: "bob"}
         with pytest.raises(AccessDeniedError):
