@@ -430,14 +430,11 @@ class Agent:
 
         Args:
             run_id: The run.
-            offset: The first chunk to give, from 0: how many of them are known.
+            offset: The first chunk to give, a whole number from 0: how many of them are known.
             request_context: Says whose runs may be read, where that is to be limited.
-
-        Raises:
-            ConfigError: The offset is no whole number from 0.
         """
-        owner = f"Run {run_id!r} of agent {self.id!r}"
-        check_given(owner, {"offset": offset}, {"offset": COUNT}, needed=("offset",))
+        given = {"offset": offset}
+        check_given(f"Run {run_id!r} of agent {self.id!r}", given, {"offset": COUNT}, needed=given)
         options = {"run_id": run_id, "request_context": request_context}
         run = AgentRun(self._spec, self._services, [], merged({}, options))
         return AgentStream(run, self._kept_runs.observe(run, offset))
