@@ -29,6 +29,7 @@ from mastra.console.frame import CONSOLE_KEY, NAV, PREFIX, Place
 from mastra.errors import ConfigError
 from mastra.registry import Mastra
 from mastra.server.config import ServerConfig
+from mastra.server.hosts import unframed
 
 __all__ = ["claims", "mount"]
 
@@ -105,21 +106,20 @@ class _ConsoleRoute(BaseRoute):
         return (Match.FULL if is_ours and is_known else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        send = unframed(send)
         inner: str = scope["path"][len(self._place.root) :] or "/"
         scope = {**scope, "headers": _with_token(scope), CONSOLE_KEY: self._place}
         first, _, rest = inner[1:].partition("/")
         is_shipped = first == "_nicegui" and bool(_SHIPPED & set(rest.split("/")[1:2]))
         if scope["type"] == "http" and first in {"sign-in", "sign-out"}:
-            answer: Any = await self._sign(first, Request(scope, receive))
-            await answer(scope, receive, send)
+            await (await self._sign(first, Request(scope, receive)))(scope, receive, send)
         elif not is_shipped and (
             refused := await self._refusal(scope, is_socket=first == "_nicegui_ws")
         ):
-            answer = self._refused(refused, scope)
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4401})
             else:
-                await answer(scope, receive, send)
+                await self._refused(refused, scope)(scope, receive, send)
         else:
             root = scope.get("root_path", "") + self._place.root
             path = root + ("" if first.startswith("_nicegui") else PREFIX) + inner

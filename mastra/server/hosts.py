@@ -8,16 +8,16 @@ have its own name resolved to 127.0.0.1, but cannot give it another) and the ori
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.types import Message, Scope, Send
 
 from mastra.server.config import CorsConfig, ServerConfig, is_loopback
 
-__all__ = ["HostRule", "OriginRule", "local_cors"]
+__all__ = ["UNFRAMED", "HostRule", "OriginRule", "local_cors", "unframed"]
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
 _STUDIO_PORTS: Final = (3000, 4111, 4200)
@@ -26,6 +26,26 @@ and the one that our pages name."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADDED: Final = frozenset({"", "basic", "digest", "negotiate", "ntlm"})
 """Schemes of authorisation that a browser adds by itself."""
+
+
+UNFRAMED: Final = {
+    "content-security-policy": "frame-ancestors 'self'",
+    "x-frame-options": "SAMEORIGIN",
+}
+"""Headers of a page with buttons: no page of another origin shows it in a frame, where whoever looks
+at that one would press them unknowingly."""
+
+
+def unframed(send: Send) -> Send:
+    """Return what sends answers with those headers."""
+    added = [(name.encode(), value.encode()) for name, value in UNFRAMED.items()]
+
+    def send_on(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        return send(message)
+
+    return send_on
 
 
 def _parted(host: str) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ from mastra.jsonable import Json
 from mastra.schema import Schema
 from mastra.server.context import Server
 from mastra.server.handling import WireResponse, bound_route
+from mastra.server.hosts import UNFRAMED
 from mastra.server.schemas import json_schema_of
 from mastra.workflows.workflow import Workflow
 
@@ -40,7 +41,9 @@ def add_documentation(app: FastAPI, server: Server) -> None:
 
     async def page(request: Request) -> Response:
         address = f"{root_of(request)}{prefix}/openapi.json"
-        return get_swagger_ui_html(openapi_url=address, title="Mastra API")
+        made = get_swagger_ui_html(openapi_url=address, title="Mastra API")
+        made.headers.update(UNFRAMED)
+        return made
 
     own = APIRouter(route_class=bound_route(server))
     # The original's address, and the one that FastAPI's applications have.

@@ -71,6 +71,22 @@ async def test_a_stranger_is_refused_on_every_page_and_its_socket() -> None:
                     pass
 
 
+async def test_no_page_of_another_origin_shows_one_in_a_frame() -> None:
+    async with guarded("/console") as (_, client, _):
+        shown = shows("of-all")
+        for page in (*PAGES, "/sign-in", "/docs", "/swagger-ui"):
+            address = page if page in {"/docs", "/swagger-ui"} else f"/console{page}"
+            for headers in ({}, shown):
+                answer = await client.get(
+                    f"{client.base_url.copy_with(path=address)}", headers=headers
+                )
+                kept = answer.headers.get("content-security-policy")
+                is_json = answer.headers["content-type"] == "application/json"
+                assert is_json or kept == "frame-ancestors 'self'", (page, answer.text)
+                assert is_json or answer.headers["x-frame-options"] == "SAMEORIGIN"
+            assert answer.headers["content-type"].startswith("text/html"), page
+
+
 async def test_whoever_has_a_token_signs_in_and_out() -> None:
     async with guarded("/console") as (_, client, _):
         form = await client.get("/workflows?x=1")
