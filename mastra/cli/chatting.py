@@ -16,6 +16,7 @@ from mastra.cli.load import load_app
 from mastra.cli.terminal import AppOption, JsonOption, in_loop, notes, print_json, read_all, typed
 from mastra.errors import ConfigError, ModelError
 from mastra.ids import new_id
+from mastra.jsonable import dump_wire
 from mastra.models.messages import Message
 
 __all__ = ["chat"]
@@ -121,5 +122,13 @@ async def _say(agent: Any, said: Any, options: dict[str, Any]) -> list[Message]:
             sys.stdout.write(text)
             sys.stdout.flush()
         sys.stdout.write("\n")
+        result = await stream.result()
+        if result.finish_reason == "suspended":
+            asked = dump_wire(result.suspend_payload).decode()
+            told = (
+                f"The run {result.run_id} waits for somebody's answer, which the console (mastra "
+                f"dev) and the API take: {asked}"
+            )
+            notes().print(Text(told, "yellow"), soft_wrap=True)
         messages: list[Message] = await stream.messages()
         return messages

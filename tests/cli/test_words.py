@@ -16,6 +16,18 @@ import pytest
 from mastra.cli import main
 from tests.cli.test_cli import APP, Calls, mastra
 
+WAITS = """
+from mastra import Agent, Mastra, tool
+from mastra.testing import FunctionModel, ToolCall
+
+@tool(require_approval=True)
+async def pay(euros: int) -> str:
+    "Pay."
+    return "paid"
+
+model = FunctionModel(lambda _: ToolCall("pay", {"euros": 5}))
+mastra = Mastra(agents=[Agent(id="a", model=model, tools=[pay])])
+"""
 TWO = """
 from mastra import Agent, Mastra
 from mastra.errors import ModelError
@@ -292,3 +304,12 @@ def test_what_cannot_be_written_is_an_error_and_no_traceback(
         assert left.value.code == 0
         sys.stdout.close()
     assert capfd.readouterr().err == ""
+
+
+def test_an_answer_that_waits_says_what_for(call: Calls) -> None:
+    (call.folder / "main.py").write_text(WAITS)
+    for words, stdin in ((("chat", "-m", "5 euros"), None), (("chat",), "5 euros\n")):
+        done = call(*words, stdin=stdin)
+        assert done.exit_code == 0, done.output
+        assert "waits for somebody's answer" in done.stderr
+        assert '"toolName":"pay","args":{"euros":5}' in done.stderr
