@@ -10,6 +10,8 @@ from urllib.parse import quote, unquote
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Scope
 
 from mastra import Mastra
@@ -48,8 +50,10 @@ def spelt(path: str) -> Iterator[str]:
     yield from (quote(path.replace("/", "\uf8fe")), path.replace("/", "\\"), f"{path}{'a' * 5000}")
 
 
-async def call(app: ASGIApp, method: str, raw: str, **headers: str) -> tuple[int, bytes]:
-    """Ask as a web server does that takes a request line as it is."""
+async def call(
+    app: ASGIApp, method: str, raw: str, root: str = "", /, **headers: str
+) -> tuple[int, bytes]:
+    """Ask as a web server does that takes a request line as it is, below a proxy's `root`."""
     scope: Scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -58,7 +62,7 @@ async def call(app: ASGIApp, method: str, raw: str, **headers: str) -> tuple[int
         "scheme": "http",
         "path": unquote(raw),
         "raw_path": raw.encode(),
-        "root_path": "",
+        "root_path": root,
         "query_string": b"",
         "headers": [(b"host", b"testserver"), (b"content-type", b"application/json")]
         + [(name.encode(), value.encode()) for name, value in headers.items()],
@@ -102,6 +106,36 @@ async def test_no_spelling_passes_the_gate(world: tuple[World, ASGIApp]) -> None
             assert status < 500, (method, raw[:200], status, body)
             assert method != "GET" or b"alice" not in body.replace(raw.encode(), b""), raw
     assert tried > 3000
+
+
+@pytest.mark.parametrize(
+    ("before", "root", "is_mounted"),
+    [
+        ("/proxy", "/proxy", False),
+        ("", "/proxy", False),
+        ("/proxy/", "/proxy/", False),
+        ("", "/", False),
+        ("", "/api", False),
+        ("/sub", "", True),
+        ("/proxy/sub", "/proxy", True),
+        ("/sub/", "", True),
+        ("/%73ub", "", True),
+    ],
+)
+async def test_below_a_prefix_the_gate_is_the_same(
+    world: tuple[World, ASGIApp], before: str, root: str, is_mounted: bool
+) -> None:
+    known, app = world
+    asked = Starlette(routes=[Mount("/sub", app=app)]) if is_mounted else app
+    for route in sorted(known.routes):
+        method = route.partition(" ")[0].replace("ALL", "POST")
+        for path in (known.path(route), known.path(route).replace("/", "%2F", 2)):
+            status, _ = await call(asked, method, before + path, root)
+            assert status in {307, 401, 404, 405}, (method, path, status)
+            if method == "GET":
+                status, body = await call(asked, method, before + path, root, **BOB)
+                shown = body.replace(path.encode(), b"")
+                assert status >= 300 or b"alice" not in shown, (path, status, body)
 
 
 async def test_an_address_ends_where_it_ends() -> None:
