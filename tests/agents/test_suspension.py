@@ -10,7 +10,12 @@ from pydantic import BaseModel
 
 from mastra.agents.agent import Agent
 from mastra.agents.agent_step import AgentStepInput, AgentStepOutput
-from mastra.errors import ResumeValidationError, RunNotFoundError, RunStateError
+from mastra.errors import (
+    ResumeValidationError,
+    RunNotFoundError,
+    RunStateError,
+    SerializationError,
+)
 from mastra.memory import Memory
 from mastra.processors import Processor
 from mastra.registry import Mastra
@@ -155,6 +160,49 @@ async def test_a_refusal_after_an_approval_is_told_to_whoever_asks_later() -> No
     assert later.tripwire is not None
     assert (later.finish_reason, later.tripwire.reason) == ("other", "too short")
     assert (sent, (await subject.list_suspended_runs()).total) == (["ann"], 0)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_an_answer_that_does_not_fit_is_refused_and_the_run_waits_on(durable: bool) -> None:
+    @tool(resume_schema=Answer)
+    async def mail(to: str, ctx: ToolContext) -> str:
+        """Ask for a code."""
+        if ctx.resume_data is None:
+            return await ctx.suspend({"to": to})
+        return f"{to}: {ctx.resume_data.code}"
+
+    both = Turn(tool_calls=[ToolCall("mail", {"to": to}, to) for to in ("ann", "bob")])
+    subject = Agent(id="mail", model=ScriptedModel(both, "done"), tools=[mail], durable=durable)
+    run_id = (await subject.generate("q", tool_call_concurrency=2)).run_id
+    for wrong in ({"code": "x"}, None, {"code": []}):
+        with pytest.raises(ResumeValidationError, match="What tool 'mail' is resumed with"):
+            await subject.resume_generate(wrong, run_id=run_id, tool_call_id="ann")
+        [waiting] = (await subject.list_suspended_runs()).runs
+        assert sorted(call.tool_call_id for call in waiting.tool_calls) == ["ann", "bob"]
+    # The other call knows nothing of that.
+    other = await subject.resume_generate({"code": 2}, run_id=run_id, tool_call_id="bob")
+    assert other.finish_reason == "suspended"
+    with pytest.raises(ResumeValidationError):
+        await subject.resume_generate({}, run_id=run_id)
+    result = await subject.resume_generate({"code": "1"}, run_id=run_id)
+    told = {part.tool_call_id: part.result for part in result.messages[2].parts}  # type: ignore[union-attr]
+    assert (result.text, told) == ("done", {"ann": "ann: 1", "bob": "bob: 2"})
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_what_json_cannot_hold_is_no_answer_and_the_run_waits_on(durable: bool) -> None:
+    tools = {"mail": mailer(require_approval=True)}
+    subject = Agent(id="mail", model=ScriptedModel(CALL, "done"), tools=tools, durable=durable)
+    run_id = (await subject.generate("q")).run_id
+    wrong: Any = object()
+    for answer in (
+        subject.approve_tool_call(run_id, args={"to": wrong}),
+        subject.decline_tool_call(run_id, reason=wrong),
+    ):
+        with pytest.raises(SerializationError):
+            await answer.result()
+    assert (sent, (await subject.list_suspended_runs()).total) == ([], 1)
+    assert (await subject.approve_tool_call_generate(run_id)).text == "done"
 
 
 async def test_an_agent_that_is_one_step_suspends_its_workflow() -> None:
@@ -344,3 +392,23 @@ async def test_who_approves_may_change_the_arguments(durable: bool) -> None:
     last = await subject.resume_generate("yes", run_id=first.run_id)
     results = [one.payload.result for step in last.steps for one in step.tool_results]
     assert results == ["yes to bob"]
+
+
+async def test_a_workflow_waits_on_where_an_answer_does_not_fit_its_agents_tool() -> None:
+    @tool(resume_schema=Answer)
+    async def mail(to: str, ctx: ToolContext) -> str:
+        """Ask for a code."""
+        if ctx.resume_data is None:
+            return await ctx.suspend({"to": to})
+        return f"{to}: {ctx.resume_data.code}"
+
+    subject = Agent(id="mail", model=ScriptedModel(CALL, "done"), tools=[mail])
+    flow = create_workflow(id="flow", input_schema=AgentStepInput, output_schema=AgentStepOutput)
+    flow.then(subject.as_step(durable=True)).commit()
+    run = await Mastra(workflows=[flow]).get_workflow("flow").create_run()
+    await run.start(input_data={"prompt": "mail ann"})
+    waiting: Any = await run.resume(resume_data={"code": "x"})
+    assert waiting.status == "suspended"
+    [payload] = waiting.suspend_payload.values()
+    assert "What tool 'mail' is resumed with" in str(payload["refused"]["message"])
+    assert (await run.resume(resume_data={"code": 7})).unwrap() == AgentStepOutput(text="done")

@@ -12,12 +12,13 @@ from weakref import WeakValueDictionary
 from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload
 from mastra.agents.loop.ending import emit_finish
 from mastra.agents.loop.loop import LoopSteps
-from mastra.agents.records.ledger import STEP, Ledger, model_op
+from mastra.agents.records.ledger import REFUSED, STEP, Ledger, model_op
 from mastra.agents.records.told_chunks import ToldChunk, chunk_of
 from mastra.agents.results import FinishPayload
 from mastra.agents.run.agent_run import AgentRun
 from mastra.errors import ConfigError, RunStateError, StepError, UsageLimitError, ValidationError
 from mastra.models.chunks import Usage
+from mastra.workflows.error_data import error_from_json
 from mastra.workflows.events import Event
 from mastra.workflows.records import Journal
 from mastra.workflows.results import (
@@ -49,6 +50,10 @@ class Reading:
     """How many of its chunks are known."""
     is_silent: bool = False
     """Whether only how it ends is told."""
+    answers: bool = False
+    """Whether it goes on with an answer of this reader's."""
+    call_id: str | None = None
+    """The call that is answered; `None` for the only one that waits."""
     at: int = 0
     """The seq of the next event."""
 
@@ -75,8 +80,12 @@ async def follow(
                 async for _ in chunks:
                     yield
         result = await reading.events.result()
-        _restore(run, await reading.driven.journal())
+        journal = await reading.driven.journal()
+        _restore(run, journal)
         _settle(run, result)
+        refusal = _refusal(reading, journal) if reading.answers else None
+        if refusal is not None:
+            run.error, run.status, run.finish_reason, run.raises = refusal, "failed", "error", True
         yield
     except BaseException as error:
         run.switch.is_seen = True
@@ -89,6 +98,18 @@ async def follow(
         run.switch.release()
         if run.status == "running":
             run.status = "canceled"
+
+
+def _refusal(reading: Reading, journal: Journal) -> BaseException | None:
+    """Return why the answer was not taken, where the call that it was for still waits."""
+    for record in journal.values():
+        waits: Any = record.suspend_payload
+        if record.status != "suspended" or not isinstance(waits, Mapping) or REFUSED not in waits:
+            continue
+        known = cast("Mapping[str, Any]", waits)
+        if reading.call_id in (None, known["toolCall"]["tool_call_id"]):
+            return error_from_json(known[REFUSED])
+    return None
 
 
 async def _shown(

@@ -158,7 +158,7 @@ class DurableRuns:
             )
             try:
                 async with events:
-                    return Reading(made, events)
+                    return Reading(made, events, answers=True, call_id=resume.tool_call_id)
             except RunStateError as error:
                 if error.code == "RESUME_TARGET_NOT_FOUND":
                     raise

@@ -26,7 +26,15 @@ from mastra.agents.chunks import AgentChunk
 from mastra.agents.loop.early_end import out_of_time
 from mastra.agents.loop.setup import offered_tools, set_up
 from mastra.agents.options import AgentSpec, merged, output_of
-from mastra.agents.records.ledger import Ledger, asked_in, model_op, noted, requested, tool_op
+from mastra.agents.records.ledger import (
+    REFUSED,
+    Ledger,
+    asked_in,
+    model_op,
+    noted,
+    requested,
+    tool_op,
+)
 from mastra.agents.records.meter import NOTHING_USED, Meter
 from mastra.agents.records.operation import Operation
 from mastra.agents.records.requested_call import NeedsApproval, Outcome, RequestedCall, Suspended
@@ -37,7 +45,13 @@ from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.stop_switch import Interrupted
 from mastra.agents.run.tracing import close_agent_span, open_agent_span
 from mastra.agents.waiting.resume import resumption_of, waiting_call, what_to_answer
-from mastra.errors import RunStateError, StepValidationError, WorkflowDefinitionError
+from mastra.errors import (
+    ResumeValidationError,
+    RunStateError,
+    StepValidationError,
+    WorkflowDefinitionError,
+)
+from mastra.failures import error_to_json
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
@@ -281,7 +295,12 @@ class DurableAgent:
                 waits: Mapping[str, Any] = ctx.suspend_data["toolCall"]
                 answer = self._answer(ctx.resume_data)
                 told = [*ctx.suspend_data.get("told", ()), *answer.pop("told", ())]
-                runner.resumptions[call.id] = resumption_of(runner, waits, **answer)
+                try:
+                    runner.resumptions[call.id] = resumption_of(runner, waits, **answer)
+                except ResumeValidationError as error:
+                    # It waits on; whoever answered is told.
+                    refused = {**ctx.suspend_data, REFUSED: error_to_json(error)}
+                    return await ctx.suspend(refused, resume_label=call.id)
             try:
                 outcome = await _outcome(run, runner, call, desk.tell)
             finally:

@@ -219,7 +219,9 @@ def resumption_of(
 
     Raises:
         ResumeValidationError: It is not what the tool waits for.
+        SerializationError: JSON cannot hold it.
     """
+    to_jsonable([reason, args], what="The reason or the arguments of an answer")
     if call["kind"] == "approval":
         # `resume_stream({"approved": …})` answers an approval as well.
         if approved is None and isinstance(data, Mapping):
