@@ -88,9 +88,15 @@ def stored_content(message: Message) -> dict[str, Json]:
     """Return the content of a merged message."""
     results = _results([part for part in message.parts if isinstance(part, ToolResultPart)])
     parts: list[Json] = []
+    is_answered = False
     for part in message.parts:
         if isinstance(part, ToolResultPart):
+            is_answered = is_answered or not part.provider_executed
             continue
+        if is_answered:
+            # The next answer of the model: readers put what came of the calls before it.
+            parts.append({"type": "step-start"})
+            is_answered = False
         match part:
             case ToolCallPart():
                 parts.append(_invocation(part, results))

@@ -33,7 +33,8 @@ async def parts(memory: Memory) -> list[tuple[str, list[Any]]]:
     page = await memory.list_messages(thread_id="t")
     stored: list[tuple[str, list[Any]]] = []
     for message in page.messages:
-        found: Any = message.content["parts"]
+        content: Any = message.content["parts"]
+        found = [part for part in content if part["type"] != "step-start"]
         told = [part.get("text", part.get("toolInvocation", {}).get("result")) for part in found]
         stored.append((message.role, told))
     return stored

@@ -82,6 +82,7 @@ async def test_tool_calls_are_remembered_with_their_results() -> None:
                 "result": "sunny in Rome",
             },
         },
+        {"type": "step-start"},
         {"type": "text", "text": "sunny"},
     ]
     model: Any = subject.spec.model

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from mastra.models.message_forms import message_from
-from mastra.models.messages import Message, ReasoningPart, ToolCallPart, ToolResultPart
+from mastra.models.messages import (
+    Message,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from mastra.models.stored_messages import to_stored_wire
 
 
@@ -85,3 +91,15 @@ def test_what_the_original_stored_is_read() -> None:
 )
 def test_what_was_stored_before_is_read(wire: Any) -> None:
     assert read(wire) == [ReasoningPart("deep", "s", provider="p")]
+
+
+def test_what_the_model_said_after_its_tools_is_another_step() -> None:
+    one, two = (ToolCallPart(name, "look", {}) for name in "ab")
+    done = [ToolResultPart(name, "look", "sun") for name in "ab"]
+    parts = stored(one, two, *done, TextPart("Sunny."), TextPart("Bye."))
+    kinds = [part["type"] for part in parts]
+    assert kinds == ["tool-invocation", "tool-invocation", "step-start", "text", "text"]
+    assert [type(part) for part in read(*parts)][-2:] == [TextPart, TextPart]
+    ran_there = ToolResultPart("a", "look", "sun", provider_executed=True)
+    kinds = [part["type"] for part in stored(one, ran_there, TextPart("Sunny."))]
+    assert kinds == ["tool-invocation", "text"]
