@@ -308,7 +308,7 @@ def test_a_starter_project_is_whole(call: Calls) -> None:
     assert "Made my-app:" in told
     assert "Next: cd my-app &&" in " ".join(told.split())
     again = call("new", "my-app")
-    assert (again.exit_code, "is not empty" in again.stderr) == (2, True)
+    assert (again.exit_code, "is no empty folder" in again.stderr) == (2, True)
 
 
 def test_version(call: Calls) -> None:

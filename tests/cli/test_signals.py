@@ -194,6 +194,8 @@ async def test_a_chat_leaves_at_the_first_ctrl_c_and_its_terminal_as_it_was(proj
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_told_to_end_keeps_its_run(call: Calls, number: signal.Signals) -> None:
     was = signal.getsignal(number)
+    if was is signal.SIG_IGN:
+        pytest.skip("These tests were started with nohup.")
     done = call("run", "w", "--run-id", "r", "--input", str(int(number)))
     assert (done.exit_code, "mastra runs cancel r" in done.stderr) == (128 + number, True)
     assert signal.getsignal(number) is was

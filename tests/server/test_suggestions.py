@@ -35,8 +35,8 @@ def write(request: Any) -> str:
         return json.dumps(groups)
     items = [
         {"input": json.dumps({"city": "Rome"}), "ground_truth": "Rome is hot."},
-        {"input": asked},
-        {"input": "one too many"},
+        {"input": asked, "ground_truth": None},
+        {"input": "one too many", "ground_truth": None},
     ]
     return json.dumps({"items": items})
 
