@@ -6,6 +6,7 @@ Exit codes: 0 success, 1 the run failed, 2 wrong usage or set-up, 130 interrupte
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -195,4 +196,14 @@ def _fail(
 
 def main() -> None:
     """Run the command line."""
-    cli(prog_name="python -m app")
+    if sys.stdout is None:  # whoever called closed it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for good
+    try:
+        try:
+            cli(prog_name="python -m app")
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # A full disk, or a reader that has gone. What is left would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED if isinstance(error, BrokenPipeError) else f"Error: {error}")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
+import sys
 import textwrap
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
+from app.cli import main
 from tests.support.app_process import NOWHERE, Ended, run, running
 from tests.support.chat_server import ChatServer, chat_server
 from tests.support.openmeteo_server import OpenMeteoServer, openmeteo_server
@@ -282,3 +285,21 @@ async def test_an_interrupt_ends_it_at_once(
         _, err = await asyncio.wait_for(process.communicate(), 50)
         assert process.returncode == code
         assert b"Traceback" not in err
+
+
+def test_what_cannot_be_written_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, a reader that has gone, a standard output that was closed."""
+    monkeypatch.setattr(sys, "argv", ["app", "--help"])
+    there, gone = os.pipe()
+    os.close(there)
+    full = os.open("/dev/full", os.O_WRONLY)
+    for number, code in ((full, "Error: .*No space"), (gone, "1")):
+        with os.fdopen(number, "w") as file, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", file)
+            with pytest.raises(SystemExit, match=code):
+                main()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        sys.stdout.close()
