@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from mastra.agents.calls.delegation import SubAgent, resumed, what_it_waits_for
 from mastra.agents.options import output_of
-from mastra.errors import TripwireError
-from mastra.tools.tool_step import services_of
+from mastra.errors import ResumeValidationError, TripwireError
+from mastra.tools.tool_step import services_of, still_waiting
 from mastra.workflows.step import Step, create_step
 from mastra.workflows.step_context import StepContext
 
@@ -71,9 +71,12 @@ def agent_as_step(agent: SubAgent, options: Mapping[str, Any]) -> Step[Any, Any]
             **asked,
         }
         stream = resumed(own, ctx, call) or own.stream(ctx.input_data.prompt, **call)
-        async with stream:
-            await stream.pipe_to(ctx.writer)
-            result = await stream.result()
+        try:
+            async with stream:
+                await stream.pipe_to(ctx.writer)
+                result = await stream.result()
+        except ResumeValidationError as error:
+            return await ctx.suspend(still_waiting(ctx, error))
         refuse_tripped(result)
         if result.finish_reason == "suspended":
             return await ctx.suspend(what_it_waits_for(result))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mastra.errors import NotFoundError, ToolError, WorkflowFailedError
+from mastra.errors import NotFoundError, ResumeValidationError, ToolError, WorkflowFailedError
 from mastra.request_context import RESOURCE_ID
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import ToolContext
+from mastra.tools.tool_step import still_waiting
 from mastra.workflows.results import WorkflowFailed, WorkflowSuccess, WorkflowSuspended
 from mastra.workflows.workflow import Workflow
 
@@ -32,10 +33,13 @@ def workflow_tool(key: str, workflow: Workflow[Any, Any, Any]) -> Tool[Any, Any]
         else:
             started = await own.create_run(resource_id=ctx.request_context.get(RESOURCE_ID))
             stream = started.stream(input_data=given, request_context=ctx.request_context)
-        async with stream:
-            async for event in stream:
-                await ctx.writer.write(event)
-            result = await stream.result()
+        try:
+            async with stream:
+                async for event in stream:
+                    await ctx.writer.write(event)
+                result = await stream.result()
+        except ResumeValidationError as error:
+            return await ctx.suspend(still_waiting(ctx, error))
         match result:
             case WorkflowSuccess():
                 return {"result": result.raw, "runId": result.run_id}

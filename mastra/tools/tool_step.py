@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 from mastra.errors import ConfigError, NonRetryableError, StepValidationError, ValidationError
+from mastra.failures import error_to_json
 from mastra.schema import ANY, Schema, SchemaMismatch
 from mastra.services import Services
 from mastra.tools.approval import asks_approval
@@ -20,9 +21,11 @@ from mastra.tools.tool_context import ToolContext, WorkflowCall
 from mastra.workflows.step import Step, create_step
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["APPROVAL_KEY", "services_of", "tool_as_step"]
+__all__ = ["APPROVAL_KEY", "REFUSED", "services_of", "still_waiting", "tool_as_step"]
 
 APPROVAL_KEY = "requireToolApproval"
+REFUSED = "refused"
+"""Where what waits says why the last answer to it was not taken."""
 """What a step's suspension has that waits for approval."""
 
 
@@ -130,6 +133,11 @@ def _context(ctx: StepContext[Any], checked: Tool[Any, Any] | None) -> ToolConte
         workflow=WorkflowCall(ctx.workflow_id, ctx.run_id, ctx.state),
         suspender=suspend,
     )
+
+
+def still_waiting(ctx: Any, error: ValidationError) -> dict[str, Any]:
+    """Return what a step or a tool suspends with once more, whose agent or workflow took no answer."""
+    return {**ctx.suspend_data, REFUSED: error_to_json(error)}
 
 
 def services_of(ctx: StepContext[Any]) -> Services | None:

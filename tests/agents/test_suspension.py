@@ -394,17 +394,27 @@ async def test_who_approves_may_change_the_arguments(durable: bool) -> None:
     assert results == ["yes to bob"]
 
 
-async def test_a_workflow_waits_on_where_an_answer_does_not_fit_its_agents_tool() -> None:
-    @tool(resume_schema=Answer)
-    async def mail(to: str, ctx: ToolContext) -> str:
-        """Ask for a code."""
-        if ctx.resume_data is None:
-            return await ctx.suspend({"to": to})
-        return f"{to}: {ctx.resume_data.code}"
+# -- answers that do not fit, wherever they are for ------------------------------------------------
 
-    subject = Agent(id="mail", model=ScriptedModel(CALL, "done"), tools=[mail])
+
+async def code(given: Any, ctx: ToolContext) -> str:
+    if ctx.resume_data is None:
+        return await ctx.suspend({"question": "?"})
+    return f"code {ctx.resume_data.code}"
+
+
+asks_code = create_tool(
+    "mail", "Ask for a code", {"type": "object"}, execute=code, resume_schema=Answer
+)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_workflow_waits_on_where_an_answer_does_not_fit_its_agents_tool(
+    durable: bool,
+) -> None:
+    subject = Agent(id="mail", model=ScriptedModel(CALL, "done"), tools={"mail": asks_code})
     flow = create_workflow(id="flow", input_schema=AgentStepInput, output_schema=AgentStepOutput)
-    flow.then(subject.as_step(durable=True)).commit()
+    flow.then(subject.as_step(durable=durable)).commit()
     run = await Mastra(workflows=[flow]).get_workflow("flow").create_run()
     await run.start(input_data={"prompt": "mail ann"})
     waiting: Any = await run.resume(resume_data={"code": "x"})
@@ -412,3 +422,39 @@ async def test_a_workflow_waits_on_where_an_answer_does_not_fit_its_agents_tool(
     [payload] = waiting.suspend_payload.values()
     assert "What tool 'mail' is resumed with" in str(payload["refused"]["message"])
     assert (await run.resume(resume_data={"code": 7})).unwrap() == AgentStepOutput(text="done")
+
+
+@pytest.mark.parametrize("within", ["agent", "durable agent", "workflow"])
+@pytest.mark.parametrize("durable", [False, True])
+async def test_an_agent_waits_on_where_an_answer_does_not_fit_what_it_asks(
+    within: str, durable: bool
+) -> None:
+    @step(resume_schema=Answer)
+    async def ask(given: dict[str, Any], ctx: StepContext[Any]) -> str:
+        if ctx.resume_data is None:
+            return await ctx.suspend({"question": "?"})
+        return f"code {ctx.resume_data.code}"
+
+    inner = Agent(
+        id="inner",
+        description="Asks.",
+        model=ScriptedModel(CALL, "code 7"),
+        tools={"mail": asks_code},
+        durable=within == "durable agent",
+    )
+    flow = create_workflow(id="flow", input_schema=dict, output_schema=str).then(ask).commit()
+    name = "workflow-flow" if within == "workflow" else "agent-inner"
+    model = ScriptedModel(ToolCall(name, {"prompt": "mail ann"}), "done")
+    outer = Agent(
+        id="outer", model=model, agents={"inner": inner}, workflows={"flow": flow}, durable=durable
+    )
+    mastra = Mastra(agents=[outer, inner], workflows=[flow])
+    subject = mastra.get_agent("outer")
+    run_id = (await subject.generate("q")).run_id
+    for wrong in ({"code": "x"}, {}):
+        refused: Any = await subject.resume_generate(wrong, run_id=run_id)
+        assert refused.finish_reason == "suspended"
+        assert "does not match its schema" in refused.suspend_payload["refused"]["message"]
+    result = await subject.resume_generate({"code": 7}, run_id=run_id)
+    assert result.text == "done"
+    assert "code 7" in str(model.requests[1].messages[-1].parts[0].result)

@@ -20,7 +20,7 @@ from mastra.agents.delegation_hooks import (
     DelegationVerdict,
     HookErrors,
 )
-from mastra.errors import ToolError, TripwireError
+from mastra.errors import ResumeValidationError, ToolError, TripwireError
 from mastra.ids import new_id
 from mastra.models.messages import (
     Message,
@@ -33,6 +33,7 @@ from mastra.request_context import RESOURCE_ID, THREAD_ID, RequestContext
 from mastra.services import AgentHandle, AgentStreamHandle, Services
 from mastra.tools.tool import Tool, create_tool
 from mastra.tools.tool_context import AgentCall, ToolContext
+from mastra.tools.tool_step import still_waiting
 from mastra.wire import WireModel
 
 __all__ = [
@@ -228,13 +229,16 @@ class _Delegation:
             options["max_steps"] = decision.get("modified_max_steps", self._steps(own))
             options["context"] = await self._shown()
             stream = self._agent.stream(self._prompt, **options)
-        async with stream:
-            async for chunk in stream:
-                if chunk.type.startswith("data-"):
-                    await ctx.writer.custom({"type": chunk.type, **chunk.payload})
-                else:
-                    await ctx.writer.write(chunk)
-            result = await stream.result()
+        try:
+            async with stream:
+                async for chunk in stream:
+                    if chunk.type.startswith("data-"):
+                        await ctx.writer.custom({"type": chunk.type, **chunk.payload})
+                    else:
+                        await ctx.writer.write(chunk)
+                result = await stream.result()
+        except ResumeValidationError as error:
+            return await ctx.suspend(still_waiting(ctx, error))
         messages += result.messages
         refusal: TripwirePayload | None = getattr(result, "tripwire", None)
         if refusal is not None:

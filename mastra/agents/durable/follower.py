@@ -12,12 +12,13 @@ from weakref import WeakValueDictionary
 from mastra.agents.chunks import AgentChunk, ErrorPayload, TripwirePayload
 from mastra.agents.loop.ending import emit_finish
 from mastra.agents.loop.loop import LoopSteps
-from mastra.agents.records.ledger import REFUSED, STEP, Ledger, model_op
+from mastra.agents.records.ledger import STEP, Ledger, model_op
 from mastra.agents.records.told_chunks import ToldChunk, chunk_of
 from mastra.agents.results import FinishPayload
 from mastra.agents.run.agent_run import AgentRun
 from mastra.errors import ConfigError, RunStateError, StepError, UsageLimitError, ValidationError
 from mastra.models.chunks import Usage
+from mastra.tools.tool_step import REFUSED
 from mastra.workflows.error_data import error_from_json
 from mastra.workflows.events import Event
 from mastra.workflows.records import Journal

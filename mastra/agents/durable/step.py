@@ -26,15 +26,7 @@ from mastra.agents.chunks import AgentChunk
 from mastra.agents.loop.early_end import out_of_time
 from mastra.agents.loop.setup import offered_tools, set_up
 from mastra.agents.options import AgentSpec, merged, output_of
-from mastra.agents.records.ledger import (
-    REFUSED,
-    Ledger,
-    asked_in,
-    model_op,
-    noted,
-    requested,
-    tool_op,
-)
+from mastra.agents.records.ledger import Ledger, asked_in, model_op, noted, requested, tool_op
 from mastra.agents.records.meter import NOTHING_USED, Meter
 from mastra.agents.records.operation import Operation
 from mastra.agents.records.requested_call import NeedsApproval, Outcome, RequestedCall, Suspended
@@ -51,13 +43,12 @@ from mastra.errors import (
     StepValidationError,
     WorkflowDefinitionError,
 )
-from mastra.failures import error_to_json
 from mastra.ids import stable_id
 from mastra.jsonable import Json
 from mastra.schema import ANY, Schema, SchemaMismatch, schema_of
 from mastra.services import Services
 from mastra.stream.writer import Writer
-from mastra.tools.tool_step import services_of
+from mastra.tools.tool_step import services_of, still_waiting
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Walk
 from mastra.workflows.engines.flow import combine, run_items, run_step
@@ -299,8 +290,7 @@ class DurableAgent:
                     runner.resumptions[call.id] = resumption_of(runner, waits, **answer)
                 except ResumeValidationError as error:
                     # It waits on; whoever answered is told.
-                    refused = {**ctx.suspend_data, REFUSED: error_to_json(error)}
-                    return await ctx.suspend(refused, resume_label=call.id)
+                    return await ctx.suspend(still_waiting(ctx, error), resume_label=call.id)
             try:
                 outcome = await _outcome(run, runner, call, desk.tell)
             finally:

@@ -33,7 +33,6 @@ from mastra.models.messages import Message
 from mastra.workflows.records import StepRecord
 
 __all__ = [
-    "REFUSED",
     "STEP",
     "Ledger",
     "State",
@@ -52,9 +51,6 @@ __all__ = [
 
 STEP: Final = "agent"
 """The one step that an agent's run has as the run of a workflow."""
-
-REFUSED: Final = "refused"
-"""Where a call of a durable run that waits says why the last answer to it was not taken."""
 
 
 class State:
