@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,14 @@ from typing import Any
 
 import pytest
 
+from mastra import Mastra
+from mastra.cli.serving import _stopped_with_terminal
 from mastra.cli.terminal import typed
 from mastra.errors import ConfigError
 from mastra.input_lines import InputLines, standard_input
+from mastra.server import create_app
+from mastra.server.app import server_of
+from mastra.server.runner import GracefulServer, uvicorn_config
 from tests.cli.test_cli import Calls
 from tests.support.app_process import environment
 
@@ -96,6 +101,17 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def call(project: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
     return Calls(project, monkeypatch)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[int]]:
+    """Give the signals that come to this process where nobody else takes them."""
+    came: list[int] = []
+    numbers = (signal.SIGHUP, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
+    yield came
+    for number, was in zip(numbers, before, strict=True):
+        signal.signal(number, was)
 
 
 @asynccontextmanager
@@ -192,13 +208,13 @@ async def test_a_chat_leaves_at_the_first_ctrl_c_and_its_terminal_as_it_was(proj
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_command_that_is_told_to_end_keeps_its_run(call: Calls, number: signal.Signals) -> None:
+def test_a_command_that_is_told_to_end_keeps_its_run(
+    call: Calls, heard: list[int], number: signal.Signals
+) -> None:
     was = signal.getsignal(number)
-    if was is signal.SIG_IGN:
-        pytest.skip("These tests were started with nohup.")
     done = call("run", "w", "--run-id", "r", "--input", str(int(number)))
     assert (done.exit_code, "mastra runs cancel r" in done.stderr) == (128 + number, True)
-    assert signal.getsignal(number) is was
+    assert (signal.getsignal(number), heard) == (was, [])
     assert call.json("runs", "show", "r")["status"] == "running"
 
 
@@ -260,3 +276,29 @@ def test_an_input_that_is_no_text_is_told_of(call: Calls) -> None:
     for words in (["run", "w", "--input", "-"], ["chat", "a", "--json"]):
         done = call(*words, stdin=b"\xff\xfe\x00")
         assert (done.exit_code, "UTF-8" in done.stderr) == (2, True), done.output
+
+
+def test_a_server_stops_where_its_terminal_goes(heard: list[int]) -> None:
+    app = create_app(Mastra())
+    server = server_of(app)
+    runner = GracefulServer(uvicorn_config(app, server.config), server)
+    with runner.capture_signals():
+        signal.raise_signal(signal.SIGHUP)
+        assert (runner.should_exit, heard) == (True, [])
+    assert heard == [signal.SIGHUP]  # as it would have ended the process without a server
+
+    spared = GracefulServer(uvicorn_config(app, server.config), server)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with spared.capture_signals():
+        signal.raise_signal(signal.SIGHUP)
+    assert not spared.should_exit
+
+
+def test_the_reloading_server_stops_where_its_terminal_goes(heard: list[int]) -> None:
+    with _stopped_with_terminal():
+        signal.raise_signal(signal.SIGHUP)
+    assert heard == [signal.SIGTERM]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with _stopped_with_terminal():
+        signal.raise_signal(signal.SIGHUP)
+    assert heard == [signal.SIGTERM]
