@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mastra.errors import MastraError, ToolError
@@ -226,7 +228,8 @@ class Connection:
                 # A line that is no message is passed over, and so is one that is no text.
                 encoding_error_handler="replace",
             )
-            return sdk.Client(self._watched(stdio_client(program)), **given), _nothing
+            transport = stdio_client(program, errlog=_standard_error())
+            return sdk.Client(self._watched(transport), **given), _nothing
         from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
 
         from mastra.mcp.http_client import CallwiseHttpClient, Timeout, auth_of  # noqa: PLC0415
@@ -311,6 +314,15 @@ def _sdk() -> Any:
     with needs("mcp", "MCP"):
         import mcp  # noqa: PLC0415 - an optional package
     return mcp
+
+
+def _standard_error() -> Any:
+    """Return where a program's standard error goes. That of a notebook, for one, is no file."""
+    for stream in (sys.stderr, sys.__stderr__):
+        with suppress(AttributeError, OSError):
+            stream.fileno()  # pyright: ignore[reportOptionalMemberAccess] - there may be none
+            return stream
+    return subprocess.DEVNULL
 
 
 def _nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import logging
 import sys
@@ -480,6 +481,20 @@ for line in sys.stdin:
     async with MCPClient({"s": config}) as client:
         with pytest.raises(ToolError, match="each of 3 times"):
             await client.list_tools()
+
+
+@pytest.mark.parametrize("original", [sys.__stderr__, None])
+async def test_a_program_is_started_where_standard_error_is_no_file(
+    monkeypatch: pytest.MonkeyPatch, original: Any
+) -> None:
+    """As in a notebook, whose output goes to a page."""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "__stderr__", original)
+    program = str(Path(__file__).parent / "stdio_server.py")
+    root = str(Path(__file__).parents[2])
+    config = {"command": sys.executable, "args": [program], "env": {"PYTHONPATH": root}}
+    async with MCPClient({"s": config}) as client:
+        assert list(await client.list_tools()) == ["s_double"]
 
 
 async def test_lines_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
