@@ -19,6 +19,9 @@ from tests.support.app_process import NOWHERE, Ended, run, running
 from tests.support.chat_server import ChatServer, chat_server
 from tests.support.openmeteo_server import OpenMeteoServer, openmeteo_server
 
+OTHER_LANE = pytest.mark.every_engine
+"""Each case is a program of its own, which takes a second or two."""
+
 
 @pytest.fixture
 async def weather() -> AsyncIterator[OpenMeteoServer]:
@@ -72,6 +75,7 @@ async def test_a_wet_day_is_planned_indoors_first(
     assert "Begin with the indoor activities." in chat.requests[0]["messages"][-1]["content"]
 
 
+@OTHER_LANE
 async def test_half_a_chance_of_rain_is_dry(chat: ChatServer, weather: OpenMeteoServer) -> None:
     ended = await run("Edge", env=chat.environment | weather.environment)
     assert "Branch: plan-activities (50 % chance of rain, 50 % or less)" in lines(ended)
@@ -103,6 +107,7 @@ async def test_json_is_all_that_standard_output_gets(
     assert found["steps"]["fetch-weather"]["output"]["precipitationChance"] == 85
 
 
+@OTHER_LANE
 async def test_json_tells_of_a_failure_too(chat: ChatServer, weather: OpenMeteoServer) -> None:
     ended = await run("--json", "Nowhereville", env=chat.environment | weather.environment)
     assert ended.code == 1
@@ -118,18 +123,21 @@ async def test_an_unknown_city(chat: ChatServer, weather: OpenMeteoServer) -> No
     assert chat.requests == []
 
 
+@OTHER_LANE
 async def test_a_dead_network(chat: ChatServer) -> None:
     ended = await run("New York", env=chat.environment | NOWHERE)
     failed_with(ended, 1, "Open-Meteo cannot be reached")
     assert "sample" not in ended.err
 
 
+@OTHER_LANE
 async def test_a_bad_answer(chat: ChatServer, weather: OpenMeteoServer) -> None:
     weather.fault = "not-json"
     ended = await run("New York", env=chat.environment | weather.environment)
     failed_with(ended, 1, "Open-Meteo's answer cannot be read")
 
 
+@OTHER_LANE
 async def test_a_wrong_key(chat: ChatServer, weather: OpenMeteoServer) -> None:
     wrong = {**chat.environment, **weather.environment, "OPENAI_API_KEY": "sk-wrong"}
     ended = await run("New York", env=wrong)
@@ -146,11 +154,13 @@ async def test_a_model_that_cannot_be_reached(weather: OpenMeteoServer) -> None:
     failed_with(ended, 1, "openai/gpt-4o", "http://127.0.0.1:9/v1")
 
 
+@OTHER_LANE
 async def test_an_unknown_provider(weather: OpenMeteoServer) -> None:
     ended = await run("New York", "--model", "nobody/model-1", env=weather.environment)
     failed_with(ended, 2, "nobody")
 
 
+@OTHER_LANE
 async def test_a_model_without_a_provider(weather: OpenMeteoServer) -> None:
     ended = await run("New York", "--model", "gpt-4o", env=weather.environment)
     failed_with(ended, 2, "'provider/model'")
@@ -184,6 +194,7 @@ async def test_a_step_or_a_tool_that_raises(kind: str) -> None:
     failed_with(ended, 1, "the printer is on fire")
 
 
+@OTHER_LANE
 async def test_debug_shows_where_it_happened(chat: ChatServer, weather: OpenMeteoServer) -> None:
     ended = await run("Nowhereville", "--debug", env=chat.environment | weather.environment)
     assert ended.code == 1

