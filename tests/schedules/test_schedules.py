@@ -37,6 +37,17 @@ def make_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return (lambda: kept) if request.param == "memory" else (lambda: SQLStorage(url))
 
 
+async def test_schedules_that_are_opened_again_start_each_moment_once() -> None:
+    clock, seen = hand_clock(), list[Any]()
+    async with Mastra(workflows=[flow(seen, schedule=HOURLY)], clock=clock) as mastra:
+        await mastra.schedules.open()
+        await clock.advance(1800)
+        await fires(mastra, "wf_flow", 1)
+        await clock.advance(3600)
+        assert len(await fires(mastra, "wf_flow", 2)) == 2
+        await until(lambda: len(seen) == 2)
+
+
 def test_settings_are_settings_or_no_schedules_at_all() -> None:
     wrong: Any
     for wrong in ("off", 5, {"enabled": False}):
