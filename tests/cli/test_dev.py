@@ -72,3 +72,33 @@ async def first_line(tmp_path: Path, app: str, sent: bytes, reload: str) -> byte
     finally:
         process.terminate()
         await process.wait()
+
+
+OBSERVED = """
+from mastra import Mastra
+from mastra.observability import Observability
+
+mastra = Mastra(observability=Observability(capture_content=True))
+"""
+
+
+@pytest.mark.parametrize(("app", "is_own"), [(OBSERVED, True), (APP, False)])
+async def test_what_the_application_says_of_traces_holds(
+    tmp_path: Path, app: str, is_own: bool
+) -> None:
+    (tmp_path / "served.py").write_text(app)
+    program = (
+        "from mastra.cli.serving import dev_app\n"
+        "dev_app()\n"
+        "import served\n"
+        "print(served.mastra.observability.capture_content)"
+    )
+    told = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}", "MASTRA_APP": "served:mastra"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program),
+        cwd=tmp_path,
+        env=environment(told),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert (process.returncode, said.decode().split()) == (0, [str(is_own)])
