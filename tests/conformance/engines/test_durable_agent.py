@@ -432,23 +432,29 @@ async def test_a_run_goes_step_by_step_through_it(env: Env, calls: Calls) -> Non
     assert seen[:3] == [(1, 0), (1, 1), (2, 1)]
 
 
-async def test_an_answer_that_the_tool_does_not_take_fails_the_step(env: Env) -> None:
+async def test_an_answer_that_the_tool_does_not_take_is_refused_and_the_step_waits_on(
+    env: Env,
+) -> None:
     class Answer(BaseModel):
         code: int
 
     async def ask(question: dict[str, str], ctx: ToolContext) -> str:
         if ctx.resume_data is None:
             await ctx.suspend({})
-        return "never"
+        return f"code {ctx.resume_data.code + 1}"
 
     asking = create_tool("ask", "Ask", {"type": "object"}, execute=ask, resume_schema=Answer)
-    run = await env.workflow(
-        durable(agent(ToolCall("ask", {}), tools={"ask": asking}))
-    ).create_run()
+    model = ToolCall("ask", {}), "Thanks."
+    run = await env.workflow(durable(agent(*model, tools={"ask": asking}))).create_run()
     await run.start(ASK)
-    result = await run.resume({"code": "x"})
-    assert isinstance(result, WorkflowFailed)
-    assert "tool 'ask' is resumed with" in result.error.message
+    for _ in range(2):
+        result = await run.resume({"code": "x"})
+        assert isinstance(result, WorkflowSuspended)
+        refused = result.suspend_payload["planner"]["refused"]
+        assert "tool 'ask' is resumed with" in refused["message"]
+    result = await run.resume({"code": 7})
+    assert result.unwrap() == {"text": "Thanks."}
+    assert "refused" not in str(result.to_wire())
 
 
 # -- what goes wrong ---------------------------------------------------------------------------
