@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CITY ?= New York
-# One more than two cores: some tests wait for a process or a clock.
-WORKERS ?= 3
+# Twice as many as two cores: many tests wait for a process, a server or a clock.
+WORKERS ?= 4
 # A worker that dies is not replaced: its test would be run again, which may be what it died of.
 AT_ONCE := -n $(WORKERS) --dist loadgroup --max-worker-restart 0
 REPEAT ?= 50
