@@ -135,11 +135,10 @@ class AgentStream(Generic[Obj]):
             elif chunk.type == "object" and isinstance(chunk.payload, list) and element is not None:
                 # The last element of a partial list may still grow.
                 for found in cast("list[Any]", chunk.payload)[given:-1]:
+                    # What does not fit is told at the end, or the whole is read otherwise.
                     try:
                         value = element.load(found)
-                    except (
-                        SchemaMismatch
-                    ):  # that is told at the end, or the whole is read otherwise
+                    except SchemaMismatch:
                         break
                     given += 1
                     yield value

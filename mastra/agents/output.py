@@ -137,15 +137,18 @@ class StructuredOutput(Generic[T]):
 
     def _misfits(self, data: Any) -> list[dict[str, Any]]:
         """Return what of an answer does not meet its JSON Schema."""
-        try:
-            return self._held_to.issues(data)
-        except InputValidationError:
-            # In a dialect of the provider's own, or too large: that is the provider's to keep to.
-            return []
+        with suppress(
+            InputValidationError
+        ):  # it asks for more than may be: the provider's to keep to
+            return [] if self._held_to is None else self._held_to.issues(data)
+        return []
 
     @cached_property
-    def _held_to(self) -> JsonSchema:
-        return JsonSchema(self.json_schema, "The schema of the answer")
+    def _held_to(self) -> JsonSchema | None:
+        """The JSON Schema; `None` where a dialect of the provider's own is that one's to keep to."""
+        with suppress(InputValidationError):
+            return JsonSchema(self.json_schema, "The schema of the answer")
+        return None
 
     @cached_property
     def element(self) -> Schema[Any] | None:

@@ -245,24 +245,19 @@ def _never_comes(days: str, months: str, weekdays: str) -> bool:
     """Return whether each day that a month is to have lies behind its end, as 31 February does."""
     if not any(part.startswith(("*", "?")) for part in weekdays.split(",")):
         return False  # one of the two is enough
-    first = min(_least(part, *_FIELDS[2]) for part in days.split(","))
-    longest = max(_LENGTHS[month - 1] for month in range(1, 13) if _holds(months, month))
-    return first > longest
+    longest = max(_LENGTHS[month - 1] for month in range(1, 13) if _holds(months, 3, month))
+    return not any(_holds(days, 2, day) for day in range(1, longest + 1))
 
 
-def _least(part: str, numbers: range, names: Sequence[str]) -> int:
-    first = part.partition("/")[0].partition("-")[0]
-    return numbers[0] if first in ("*", "?") else _number(first, numbers, names)
-
-
-def _holds(field: str, number: int) -> bool:
-    """Return whether a field of months has a month."""
-    numbers, names = _FIELDS[3]
+def _holds(field: str, place: int, number: int) -> bool:
+    """Return whether a field, of those at that place, has a number."""
+    numbers, names = _FIELDS[place]
     for part in field.split(","):
         ends, _, step = part.partition("/")
         low, _, high = ends.partition("-")
-        first = _least(part, numbers, names)
-        is_open = low in ("*", "?") or (step and not high)
+        is_any = low in ("*", "?")
+        first = numbers[0] if is_any else _number(low, numbers, names)
+        is_open = is_any or (step and not high)
         last = numbers[-1] if is_open else _number(high or low, numbers, names)
         if number in range(first, last + 1, int(step or 1)):
             return True

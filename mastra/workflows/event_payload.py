@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
 
 from mastra.jsonable import Json
-from mastra.names import FieldsByName, missing_attribute
+from mastra.names import FieldsByName, camel, missing_attribute
 
 __all__ = ["EventPayload"]
 
@@ -20,7 +20,7 @@ class _Fact(Generic[T]):
     __slots__ = ("wire",)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.wire = _camel(name)
+        self.wire = camel(name)
 
     @overload
     def __get__(self, payload: None, owner: type) -> Self: ...
@@ -40,11 +40,6 @@ class _Moment(_Fact[datetime]):
 
     def read(self, value: Any) -> datetime | None:
         return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
 
 
 class EventPayload(FieldsByName):
@@ -119,7 +114,7 @@ class EventPayload(FieldsByName):
         def __getattr__(self, name: str) -> Any:
             # What a run of another release or language tells beyond what is known here.
             facts = self.to_wire() if name.islower() and name[0] != "_" else {}
-            wire = _camel(name)
+            wire = camel(name)
             return facts[wire] if wire in facts else missing_attribute(self, name)
 
     def __eq__(self, other: object) -> bool:
