@@ -318,17 +318,15 @@ async def test_of_two_answers_at_once_one_holds(storage: Any) -> None:
     )
     run_id = (await agent.generate("Pay.")).run_id
     workflow = agent.durable_runs.workflow
-    found = workflow.get_run
+    create = workflow.create_run
 
-    async def as_it_was(asked: str) -> Any:
+    async def late(asked: str) -> Any:
         # Somebody else answers between the look and the resume.
-        info = await found(asked)
-        other = await workflow.create_run(run_id)
-        await other.resume({"approved": True, "reason": None, "data": None})
-        return info
+        await (await create(asked)).resume({"approved": True, "reason": None, "data": None})
+        return await create(asked)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workflow, "get_run", as_it_was)
+        patch.setattr(workflow, "create_run", late)
         with pytest.raises(RunNotFoundError, match="somebody else has resumed it"):
             await agent.approve_tool_call_generate(run_id)
     assert booked == ["paid 5"]

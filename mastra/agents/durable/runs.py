@@ -137,14 +137,15 @@ class DurableRuns:
                     f"started with: resume it without {', '.join(map(repr, sorted(known)))}.",
                     code=OPTION_REFUSED,
                 )
-            found = await self.workflow.get_run(run.run_id)
-            if found is None:
+            store = self.workflow.runtime.store
+            head = await store.get_run(self.workflow.id, run.run_id)
+            if head is None:
                 raise not_waiting(self._agent_id, run.run_id)
-            check_caller(run.run_id, found.resource_id, run.request_context.get(RESOURCE_ID))
-            if found.status != "suspended":
+            check_caller(run.run_id, head.resource_id, run.request_context.get(RESOURCE_ID))
+            if head.status != "suspended":
                 raise not_waiting(self._agent_id, run.run_id)
             made = await self.workflow.create_run(run.run_id)
-            stored = await load_run(self.workflow.runtime.store, self.workflow.id, run.run_id)
+            stored = await load_run(store, self.workflow.id, run.run_id)
             run.chunks.first_seq = 0 if stored is None else streamed_of(stored)
             answer = {"data": resume.data, "approved": resume.approved, "reason": resume.reason}
             if resume.args is not None:
