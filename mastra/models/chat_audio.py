@@ -14,7 +14,8 @@ __all__ = ["SpeechKeeper"]
 _BEGINNINGS: Final = (
     (b"RIFF", "audio/wav"),
     (b"ID3", "audio/mpeg"),
-    (b"\xff", "audio/mpeg"),
+    *((bytes((0xFF, second)), "audio/mpeg") for second in (0xFB, 0xFA, 0xF3, 0xF2)),
+    *((bytes((0xFF, second)), "audio/aac") for second in (0xF1, 0xF9)),
     (b"OggS", "audio/ogg"),
     (b"fLaC", "audio/flac"),
 )

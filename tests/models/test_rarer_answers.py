@@ -160,6 +160,9 @@ def sound(data: bytes) -> str:
         ([b"\x01\x00\x02", b"\x00\x03"], "audio/pcm"),
         ([b"RIFF\x01\x00\x02\x00WAVE"], "audio/wav"),
         ([b"ID", b"3\x04"], "audio/mpeg"),
+        ([b"\xff\xfb\x90"], "audio/mpeg"),
+        ([b"\xff\xf1\x50"], "audio/aac"),
+        ([b"\xff\xff\xfe\xff"], "audio/pcm"),  # samples that begin just below zero
     ],
 )
 async def test_what_a_model_says_aloud_is_text_and_a_file_of_the_answer(
