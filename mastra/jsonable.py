@@ -132,9 +132,11 @@ def check_plain(value: Json, what: str, *, depth: int = MAX_DEPTH) -> None:
     except (TypeError, ValueError, RecursionError):
         _refuse_unreadable(value, what, depth)
         return
-    if len(written) <= depth:
-        return
-    if written.count(b"[") + written.count(b"{") > depth and is_deeper(value, depth):
+    if (
+        len(written) > depth
+        and written.count(b"[") + written.count(b"{") > depth
+        and is_deeper(value, depth)
+    ):
         _refuse_unreadable(value, what, depth)
 
 

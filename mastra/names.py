@@ -288,7 +288,7 @@ def _with_hints(function: FunctionType, *, has_twin: bool = False) -> Callable[.
             if not told:
                 raise
             raise TypeError(f"{error}.{told}") from None
-        return Unawaited(made, has_twin=has_twin) if gives_later else made
+        return Unawaited(made, has_twin) if gives_later else made
 
     _WRAPPERS.add(cast("Any", call).__code__)
     mark = getattr(inspect, "markcoroutinefunction", None)  # from Python 3.12 on
@@ -326,7 +326,7 @@ class Unawaited:
 
     __slots__ = ("__weakref__", "_coroutine", "_has_twin")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], *, has_twin: bool) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], has_twin: bool) -> None:
         self._coroutine = coroutine
         self._has_twin = has_twin
 

@@ -15,7 +15,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from mastra.failures import contained
 
@@ -163,6 +163,13 @@ class HomeLoop:
             self.loop = None
         self._thread = threading.get_ident()
         self._behind = 0
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop, thread: int) -> Self:
+        """Return that of an object which lives in a loop that runs in a thread, by its number."""
+        home = cls()
+        home.loop, home._thread = loop, thread
+        return home
 
     @property
     def is_here(self) -> bool:

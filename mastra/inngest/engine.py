@@ -190,6 +190,10 @@ class InngestEngine:
         """Do nothing: the server goes on with runs whose worker has died."""
         del store, restarts
 
+    def begin(self, command: Command, changes: RunChanges) -> None:
+        """Do nothing: the server has to be told, which takes `launch`."""
+        del command, changes
+
     async def launch(self, command: Command) -> RunHandle:
         """Send the event that begins a leg.
 

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JournalRow",
+    "QuietStore",
     "RunChanges",
     "RunHead",
     "RunPage",
     "Storage",
     "StoredRow",
     "UnledRun",
+    "Untold",
     "WorkflowStore",
 ]
 
@@ -110,6 +112,45 @@ class RunChanges(TypedDict, total=False):
     answers: list[Json]
 
 
+class Untold(Protocol):
+    """What a run has done that its journal does not say yet."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the journal says all of it by now."""
+        ...
+
+    def tell(self) -> object:
+        """Append it to the journal."""
+        ...
+
+
+class QuietStore(Protocol):
+    """A store that keeps runs whose journal is written when somebody asks for it."""
+
+    def begin(self, workflow_id: str, run_id: str, changes: RunChanges, untold: Untold) -> bool:
+        """Rewrite columns of a run that is pending, which tells of what it does when it is asked.
+
+        Returns:
+            Whether it was there and pending.
+        """
+        ...
+
+    def settle(self, workflow_id: str, run_id: str, result: Json, data: dict[str, Json]) -> bool:
+        """End such a run in success.
+
+        Args:
+            workflow_id: With `run_id`, the run.
+            run_id: See above.
+            result: What came of it.
+            data: What is added to the rest of its data.
+
+        Returns:
+            Whether it was there and under way.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class UnledRun:
     """A run that nobody drives and that can go on."""
@@ -139,6 +180,11 @@ class WorkflowStore(Protocol):
     @property
     def drivers(self) -> DriverStore | None:
         """Who drives them; `None` where no other process can see the runs."""
+        ...
+
+    @property
+    def quiet(self) -> QuietStore | None:
+        """Takes runs that need not store each operation as it ends; `None` where they have to."""
         ...
 
     @property

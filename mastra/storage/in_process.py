@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 from mastra.clock import Clock, now_ms
 from mastra.given import COUNT, TIME, check_given
 from mastra.jsonable import Json, dump_json, load_json
-from mastra.storage.base import JournalRow, RunChanges, RunHead, RunPage, StoredRow, UnledRun
+from mastra.storage.base import (
+    JournalRow,
+    QuietStore,
+    RunChanges,
+    RunHead,
+    RunPage,
+    StoredRow,
+    UnledRun,
+    Untold,
+)
 
 if TYPE_CHECKING:
     from mastra.storage.conversations import MemoryStore
@@ -32,11 +41,26 @@ def _copy(head: RunHead) -> RunHead:
 
 
 class _Run:
-    __slots__ = ("head", "rows")
+    __slots__ = ("head", "stored", "untold")
 
     def __init__(self, head: RunHead) -> None:
         self.head = head
-        self.rows: list[JournalRow] = []
+        self.stored: list[JournalRow] = []
+        self.untold: Untold | None = None
+
+    @property
+    def rows(self) -> list[JournalRow]:
+        """The whole journal."""
+        untold = self.untold  # which another thread may have told by now
+        if untold is not None:
+            untold.tell()
+            if untold.is_over:
+                self.untold = None
+        return self.stored
+
+    @rows.setter
+    def rows(self, rows: list[JournalRow]) -> None:
+        self.stored = rows
 
 
 class InMemoryWorkflowStore:
@@ -47,6 +71,9 @@ class InMemoryWorkflowStore:
 
     def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
         self._max_ended_runs = max_ended_runs
+        # Where a class of somebody's own is laid over it, that sees each row.
+        self.quiet: QuietStore | None = self if type(self) is InMemoryWorkflowStore else None
+        """Itself, as what takes runs that tell when they are asked."""
         self._clock = clock
         self._runs: OrderedDict[tuple[str, str], _Run] = OrderedDict()
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -61,8 +88,36 @@ class InMemoryWorkflowStore:
             self._flow = InMemoryFlow()
         return self._flow
 
+    def begin(self, workflow_id: str, run_id: str, changes: RunChanges, untold: Untold) -> bool:
+        """Rewrite columns of a run that is pending, which tells of what it does when it is asked."""
+        run = self._runs.get((workflow_id, run_id))
+        if run is None or run.head.status != "pending":
+            return False
+        head = run.head
+        for name, value in changes.items():
+            setattr(head, name, value)
+        head.updated_at = self._later_than(head.updated_at)
+        run.untold = untold
+        return True
+
+    def settle(self, workflow_id: str, run_id: str, result: Json, data: dict[str, Json]) -> bool:
+        """End a run that is under way in success."""
+        key = (workflow_id, run_id)
+        run = self._runs.get(key)
+        if run is None or run.head.status != "running":
+            return False
+        head = run.head
+        head.status, head.result, head.data = "success", result, head.data | data
+        head.updated_at = self._later_than(head.updated_at)
+        self._keep_bound(key, "success")
+        return True
+
     def _now(self) -> int:
         return now_ms() if self._clock is None else int(self._clock.now() * 1000)
+
+    def _later_than(self, before: int) -> int:
+        now = now_ms() if self._clock is None else self._now()
+        return now if now > before else before + 1
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""
@@ -111,7 +166,7 @@ class InMemoryWorkflowStore:
         for name, value in changes.items():
             setattr(head, name, value)
         if "updated_at" not in changes:
-            head.updated_at = max(self._now(), head.updated_at + 1)
+            head.updated_at = self._later_than(head.updated_at)
         if head.status in _ENDED or key in self._ended:
             self._keep_bound(key, head.status)
         return True
@@ -149,7 +204,10 @@ class InMemoryWorkflowStore:
         del owner, is_again  # nobody else sees the runs, and nothing here fails
         run = self._runs.get((workflow_id, run_id))
         if run is not None:  # a run that was deleted while it ran has nothing to keep
-            run.rows.extend(rows)
+            run.stored.extend(rows)
+            untold = run.untold
+            if untold is not None and untold.is_over:
+                run.untold = None
 
     async def load_rows(self, workflow_id: str, run_id: str, after: int = -1) -> list[StoredRow]:
         """Return a run's journal from a position on."""

@@ -85,7 +85,7 @@ class Run(RunLegs[Out], Generic[Out, In]):
 
         async def begin() -> tuple[RunHandle, int]:
             handle = await self._start(
-                input_data, initial_state, request_context, per_step=per_step
+                input_data, initial_state, request_context, per_step=per_step, is_read=True
             )
             return handle, handle.first_seq
 

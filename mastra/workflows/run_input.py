@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from mastra.errors import InputValidationError, RunStateError
+from mastra.errors import InputValidationError, RunStateError, SerializationError
 from mastra.jsonable import Json, dump_json
 from mastra.request_context import RequestContext
 from mastra.schema import ANY, SchemaMismatch
@@ -25,11 +25,15 @@ def checked_input(spec: WorkflowSpec, value: Any) -> Json:
     schema = spec.input_schema
     if not spec.validate_inputs or schema.is_any:
         return ANY.pack(value, what=f"Input of workflow {spec.id!r}")
-    what = f"Input of workflow {spec.id!r}"
     try:
-        return schema.pack(schema.load(value), what=what)
+        loaded = schema.load(value)
     except SchemaMismatch as mismatch:
+        what = f"Input of workflow {spec.id!r}"
         raise mismatch.into(InputValidationError, what, workflowId=spec.id) from None
+    try:
+        return schema.pack(loaded)
+    except SerializationError:  # again, for its name: to make that for each run takes time
+        return schema.pack(loaded, what=f"Input of workflow {spec.id!r}")
 
 
 def checked_state(spec: WorkflowSpec, value: Any) -> dict[str, Json]:
@@ -79,13 +83,18 @@ def check_context(spec: WorkflowSpec, context: RequestContext) -> None:
 
 def start_changes(command: Command) -> RunChanges:
     """Return what is written of a pending run when it starts."""
-    return {
+    state, context = command.initial_state, command.request_context.to_json()
+    changes: RunChanges = {
         "status": "running",
         "input": command.input,
-        "state": command.initial_state,
-        "request_context": command.request_context.to_json(),
-        "data": {"initialState": command.initial_state, **note_of(command.target.spec)},
+        "data": {"initialState": state, **note_of(command.target.spec)},
     }
+    # Of a run that is pending, both are empty.
+    if state:
+        changes["state"] = state
+    if context:
+        changes["request_context"] = context
+    return changes
 
 
 def check_same_start(target: RunTarget, known: tuple[Json, Json], given: tuple[Any, Any]) -> None:

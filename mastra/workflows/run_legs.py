@@ -57,64 +57,74 @@ class RunLegs(RunView[Out]):
         request_context: RequestContext | Mapping[str, Any] | None,
         *,
         per_step: bool,
+        is_read: bool = False,
     ) -> RunHandle:
+        """Begin the run, or join one that was begun before.
+
+        Args:
+            input_data: What `start` takes.
+            initial_state: See above.
+            request_context: See above.
+            per_step: See above.
+            is_read: Whether somebody is about to read its events.
+        """
         if per_step is not False:
             check_call(self.run_id, per_step=per_step)
+        if self._is_starting or self._handle is not None:
+            handle = await self._joined(input_data, initial_state)
+            if handle is not None:
+                return handle
+        self._is_starting = True
+        try:
+            spec, runtime, is_stored = self._spec, self._runtime, self._is_stored
+            engine = runtime.engine
+            closings = engine.closings
+            if self._may_be_started:
+                head = await runtime.store.get_run(spec.id, self.run_id)
+                if head is not None and head.status != "pending":
+                    return await self._again(input_data, initial_state)
+            self._may_be_started = is_stored
+            command = self._to_begin(input_data, initial_state, request_context)
+            command.per_step, command.is_created, command.closings = per_step, is_stored, closings
+            if spec.on_start is not None:
+                await call_on_start(command)
+            changes = start_changes(command) if is_stored else None
+            is_quiet = not is_read and self._watchers is None
+            handle = engine.begin(command, changes) if changes and is_quiet else None
+            if handle is None:
+                handle = await self._launch(command, changes)
+                if handle is None:
+                    return await self._again(input_data, initial_state)
+            self._began = (command.input, command.initial_state)
+            return self._join(handle)
+        finally:
+            self._is_starting = False
+
+    def _to_begin(
+        self,
+        input_data: Any,
+        initial_state: Any,
+        request_context: RequestContext | Mapping[str, Any] | None,
+    ) -> Command:
+        """Return what begins the run, where what it is given is as its schemas say."""
+        spec = self._spec
+        data, state = checked_input(spec, input_data), checked_state(spec, initial_state)
+        context = RequestContext.of(request_context)
+        if spec.request_context_schema is not None:
+            check_context(spec, context)
+        return Command("start", self._target, self.resource_id, data, state, context)
+
+    async def _joined(self, input_data: Any, initial_state: Any) -> RunHandle | None:
+        """Join a run that is being begun or was; `None` where it is still to be begun."""
         # So that `on_start` is called once. Whoever is at it may have another event loop.
         while self._is_starting:  # noqa: ASYNC110
             await asyncio.sleep(_START_LOOK_S)
         if self._handle is not None and self._handle.has_given_up:
             self._handle = self._began = None  # the run is as storage has it
             self._may_be_started = self._is_stored
-        if self._handle is not None:
-            return await self._again(input_data, initial_state)
-        self._is_starting = True
-        try:
-            return await self._start_alone(
-                input_data, initial_state, request_context, per_step=per_step
-            )
-        finally:
-            self._is_starting = False
-
-    async def _start_alone(
-        self,
-        input_data: Any,
-        initial_state: Any,
-        request_context: RequestContext | Mapping[str, Any] | None,
-        *,
-        per_step: bool,
-    ) -> RunHandle:
-        spec, is_stored = self._spec, self._is_stored
-        closings = self._runtime.engine.closings
-        if self._may_be_started:
-            head = await self._runtime.store.get_run(spec.id, self.run_id)
-            if head is not None and head.status != "pending":
-                return await self._again(input_data, initial_state)
-        self._may_be_started = is_stored
-        data = checked_input(spec, input_data)
-        state = checked_state(spec, initial_state)
-        context = RequestContext.of(request_context)
-        if spec.request_context_schema is not None:
-            check_context(spec, context)
-        command = Command(
-            "start",
-            self._target,
-            self.resource_id,
-            data,
-            state,
-            context,
-            per_step=per_step,
-            is_created=is_stored,
-            closings=closings,
-        )
-        if spec.on_start is not None:
-            await call_on_start(command)
-        changes = start_changes(command) if is_stored else None
-        handle = await self._launch(command, changes)
-        if handle is None:
-            return await self._again(input_data, initial_state)
-        self._began = (data, state)
-        return self._join(handle)
+        if self._handle is None:
+            return None
+        return await self._again(input_data, initial_state)
 
     async def _again(self, input_data: Any, initial_state: Any) -> RunHandle:
         """Join a run that was started before, where this call asks for the same."""

@@ -34,7 +34,8 @@ class Runtime:
 
     def surroundings(self) -> AbstractContextManager[None]:
         """Return a block in which its clock and ids are the current ones."""
-        return surroundings(self.services, self.engine.clock)
+        services, clock = self.services, self.engine.clock
+        return AS_AROUND if services is clock is None else surroundings(services, clock)
 
 
 def in_surroundings(

@@ -1,8 +1,7 @@
 """A committed workflow and its graph: all that an engine ever gets. Frozen, shared by its runs.
 
-What others ask of a node is here: which units it holds (`units`), what it makes of their outputs
-(`shape`), which functions of the user's it calls, how it is drawn. Whoever needs no more than that works for
-nodes of any kind; how a node is walked is in `engines/flow.py`.
+What others ask of a node is here: which units it holds (`units`), what it makes of their outputs (`shape`),
+which functions of the user's it calls, how it is drawn. How a node is walked is in `engines/flow.py`.
 
 A node's `op` is the stem of its operation ids: its step's id within its block, with a number
 where that stands there more than once (`places.py`).
@@ -467,14 +466,16 @@ class WorkflowSpec:
         default_factory=dict[str, tuple["WorkflowSpec", ...]], repr=False
     )
     """The versions of each workflow of which several are registered, by id; it may still grow."""
-    graph: str | None = field(default=None, init=False, repr=False)
-    """What runs note of it, once somebody asked."""
+    note: dict[str, Json] | None = field(default=None, init=False, repr=False)
+    """What runs note of it, once somebody asked. Never changed."""
     forms: Forms | None = field(default=None, init=False, repr=False)
     """How clients see its values, once somebody asked."""
     is_positional: bool = False
     """Whether its operations are called by their position, as in runs of earlier releases."""
     gives_as_kept: bool | None = field(default=None, init=False, repr=False)
     """Whether what flows out is kept as its output is, once somebody asked."""
+    quiet_path: tuple[str, ...] | None = field(default=None, init=False, repr=False)
+    """The path of a run that need not tell of each step; empty where it has to."""
     places: dict[str, int] | None = field(default=None, init=False, repr=False)
     """The index of the node to which each operation belongs, once somebody asked."""
     drive: Callable[..., Awaitable[Json]] | None = None

@@ -25,6 +25,7 @@ from mastra.ids import new_id
 from mastra.logs import get_logger
 from mastra.names import hint, python_names
 from mastra.schema import Schema
+from mastra.services import AS_AROUND
 from mastra.storage.base import RunHead
 from mastra.storage.damage import UNREADABLE, is_unreadable, unreadable
 from mastra.sync import sync_twin
@@ -178,11 +179,16 @@ class WorkflowRuns(Generic[In, Out]):
             WorkflowDefinitionError: The workflow is not committed.
             IdTakenError: The id is that of another resource's run.
         """
-        spec, runtime = self.spec, self.runtime
-        _check_id("run_id", run_id)
-        _check_id("resource_id", resource_id)
-        with runtime.surroundings():
+        spec, runtime = self.spec, self._runtime or self.runtime
+        if run_id is not None or resource_id is not None:
+            _check_id("run_id", run_id)
+            _check_id("resource_id", resource_id)
+        around = runtime.surroundings()
+        if around is AS_AROUND:
             name, now = new_id() if run_id is None else run_id, now_ms()
+        else:
+            with around:
+                name, now = new_id() if run_id is None else run_id, now_ms()
         head = RunHead(spec.id, name, "pending", resource_id, now, now)
         is_stored, is_fresh = _wants_pending(spec), False
         if is_stored:

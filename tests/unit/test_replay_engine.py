@@ -8,16 +8,30 @@ import pytest
 
 from mastra import InMemoryStorage, InProcessEngine, Mastra, create_workflow
 from mastra.errors import StorageError
+from mastra.storage.in_process import InMemoryWorkflowStore
 from mastra.testing import ReplayEngine
 from tests.support.flows import Number, adding
 
 pytestmark = pytest.mark.anyio
 
 
+class Failing(InMemoryWorkflowStore):
+    """Is away when it is first to keep something."""
+
+    is_away = True
+
+    def append(self, *arguments: Any, **options: Any) -> None:
+        """Raise once."""
+        if self.is_away:
+            self.is_away = False
+            raise StorageError("away")
+        super().append(*arguments, **options)
+
+
 @pytest.mark.parametrize("make_engine", [InProcessEngine, ReplayEngine])
 @pytest.mark.parametrize("side_by_side", [False, True])
 async def test_a_run_whose_storage_fails_once_is_left_as_it_is(
-    make_engine: Any, side_by_side: bool, monkeypatch: pytest.MonkeyPatch
+    make_engine: Any, side_by_side: bool
 ) -> None:
     workflow = create_workflow(id="w", input_schema=Number, output_schema=Any)
     steps = [adding("a"), adding("b")]
@@ -26,15 +40,7 @@ async def test_a_run_whose_storage_fails_once_is_left_as_it_is(
     if side_by_side:
         workflow.parallel(steps)
     storage = InMemoryStorage()
-    append, calls = storage.workflows.append, list[Any]()
-
-    def failing(*arguments: Any) -> Any:
-        calls.append(arguments)
-        if len(calls) == 1:
-            raise StorageError("away")
-        return append(*arguments)
-
-    monkeypatch.setattr(storage.workflows, "append", failing)
+    storage.workflows = Failing()
     async with Mastra(
         workflows=[workflow.commit()], engine=make_engine(), storage=storage
     ) as mastra:

@@ -45,6 +45,8 @@ class SQLWorkflowStore(SQLStore):
         self.flow = SQLFlow(database)
         """Which runs wait to begin."""
 
+    quiet = None
+
     @property
     def is_shared(self) -> bool:
         """Whether another process can see the runs."""

@@ -13,7 +13,7 @@ from mastra.clock import Clock
 from mastra.dataclass import dataclass
 from mastra.errors import RunStateError
 from mastra.jsonable import Json
-from mastra.storage.base import WorkflowStore
+from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Hold
@@ -238,6 +238,18 @@ class Engine(Protocol):
         Args:
             store: Where they are.
             restarts: Whether runs that nobody drives go on here.
+        """
+        ...
+
+    def begin(self, command: Command, changes: RunChanges) -> RunHandle | None:
+        """Begin a pending run at once, where nothing has to be waited for.
+
+        Args:
+            command: What is to be done.
+            changes: What is written of the run as it begins.
+
+        Returns:
+            `None`, with nothing done, where it takes `hold`, the storage and `launch`.
         """
         ...
 

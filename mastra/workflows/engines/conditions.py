@@ -9,7 +9,7 @@ from mastra.errors import WorkflowDefinitionError
 from mastra.failures import Guard, call_user, name_of, text_of
 from mastra.jsonable import Json, copy_json
 from mastra.schema import Schema, SchemaMismatch
-from mastra.workflows.active import Scope
+from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.step_runner import Decide, fail_record
 from mastra.workflows.records import StepRecord
@@ -25,15 +25,14 @@ async def ask(
     """Call a function of the context on a value; await the answer where it has to be."""
     ctx = StepContext(walk.run, scope, record, _read(schema, value))
     said = await call_user(setting, ctx)
-    _keep_state(walk, record, ctx)
+    _keep_state(walk.run, record, ctx)
     return said
 
 
-def _keep_state(walk: Walk, record: StepRecord, ctx: StepContext[Any]) -> None:
+def _keep_state(run: ActiveRun, record: StepRecord, ctx: StepContext[Any]) -> None:
     """Add what a function has set of the run's state to the operation that it was asked in."""
     delta = ctx._delta  # noqa: SLF001
     if delta is not None:
-        run = walk.run
         run.order = record.order = run.order + 1  # later than what the step itself has set
         record.state = {**(record.state or {}), **delta}
         run.state.merge(record)
@@ -50,7 +49,7 @@ def _read(schema: Schema[Any], value: Json) -> Any:
 
 
 async def decide_branch(
-    walk: Walk, scope: Scope, node: BranchNode, record: StepRecord
+    run: ActiveRun, scope: Scope, node: BranchNode, record: StepRecord
 ) -> list[str]:
     """Return the ids of the arms to take: what they are called stays, where they stand may not."""
     taken: list[str] = []
@@ -58,14 +57,21 @@ async def decide_branch(
     for condition, unit in node.arms:
         try:
             if asked is None:
-                asked = StepContext(walk.run, scope, record, _read(node.value, record.output))
-            holds = await call_user(condition, asked)
+                asked = StepContext(run, scope, record, _read(node.value, record.output))
+            try:
+                holds = condition(asked)
+            except BaseException as raised:
+                found = Guard().contain(raised)
+                if found is raised:
+                    raise
+                raise found from None
             if holds is not True and holds is not False:
+                holds = await call_user(_itself, holds)
                 holds = await call_user(bool, holds)  # what it gives is the user's, too
         except Exception as error:  # noqa: BLE001 - as in the original, it counts as false
             # A decision of its own, which no step goes before, has no name that people know.
             after = "" if record.step_id.startswith(".") else f" after step {record.step_id!r}"
-            StepContext(walk.run, scope, record, None).logger.warning(
+            StepContext(run, scope, record, None).logger.warning(
                 "The condition of %r in the branch%s raised %s: %s. It counts as false.",
                 unit.id,
                 after,
@@ -77,9 +83,13 @@ async def decide_branch(
             taken.append(unit.id)
             if node.first_match:
                 break
-    if asked is not None:
-        _keep_state(walk, record, asked)
+    if asked is not None and asked._delta is not None:  # noqa: SLF001
+        _keep_state(run, record, asked)
     return taken
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 async def decide_loop(

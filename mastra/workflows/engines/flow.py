@@ -37,6 +37,7 @@ from mastra.workflows.spec import (
 )
 
 __all__ = [
+    "arm_of",
     "combine",
     "run_block",
     "run_branch",
@@ -82,7 +83,7 @@ async def run_step(
         if decide is not None:
             task.decide = decide
         elif node.follow is not None:
-            task.decide = partial(decide_branch, walk, scope, node.follow)
+            task.decide = partial(decide_branch, walk.run, scope, node.follow)
         if record is None or record.status != "retry":
             if record is not None and record.status == "suspended":
                 task.earlier, task.is_answered = record, True
@@ -208,12 +209,12 @@ async def run_branch(walk: Walk, scope: Scope, node: BranchNode, value: Json, ou
     if travel is not None:
         outcome = _forced_arms(walk.run, travel, scope, node) or outcome
     if outcome is None:
-        decide = partial(decide_branch, walk, scope, node)
+        decide = partial(decide_branch, walk.run, scope, node)
         outcome = await decision(walk, scope, f"{scope.prefix}{node.op}?", value, decide)
     if len(outcome) == 1:
-        unit = _arm_of(node, outcome[0])
+        unit = arm_of(node, outcome[0])
         return {unit.id: await _run_unit(walk, scope, unit, value)}
-    return await _run_units(walk, scope, [_arm_of(node, arm) for arm in outcome], value)
+    return await _run_units(walk, scope, [arm_of(node, arm) for arm in outcome], value)
 
 
 async def _run_units(walk: Walk, scope: Scope, units: Sequence[Unit], value: Json) -> Json:
@@ -223,7 +224,8 @@ async def _run_units(walk: Walk, scope: Scope, units: Sequence[Unit], value: Jso
     return {unit.id: result for unit, result in zip(units, results, strict=True)}
 
 
-def _arm_of(node: BranchNode, arm: str | int) -> Unit:
+def arm_of(node: BranchNode, arm: str | int) -> Unit:
+    """Return what a branch runs where a condition of its holds, by the name of that arm."""
     if isinstance(arm, int):  # decided by an earlier release
         return node.arms[arm][1]
     for _, unit in node.arms:

@@ -16,27 +16,27 @@ from mastra.errors import RunClaimedError, RunStateError, StorageError
 from mastra.given import check_given
 from mastra.jsonable import Json
 from mastra.logs import get_logger
+from mastra.observability.spans import Span
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.admission import Admissions, LeftOutError, take_back
+from mastra.workflows.engines.admission import Admissions, LeftOutError
 from mastra.workflows.engines.base import Halt, Recoverable, RunHandle, check_open
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
 from mastra.workflows.engines.inprocess_ops import OF_ENGINE, OpsFactory, canceled_alone, make_ops
 from mastra.workflows.engines.journal import load_run
-from mastra.workflows.engines.journal_writer import JournalWriter
-from mastra.workflows.engines.leg import Leg, confirm, lose, running_loop
-from mastra.workflows.engines.lifecycle import begin, conclude, head_of
+from mastra.workflows.engines.leg import Leg, confirm, leave, lose, running_loop
+from mastra.workflows.engines.lifecycle import begin, conclude
 from mastra.workflows.engines.outcome import (
     Outcome,
     outcome_of_fault,
     outcome_of_halt,
     outcome_of_value,
 )
-from mastra.workflows.engines.patience import is_passing
+from mastra.workflows.engines.quiet import Trail, trail_of
 from mastra.workflows.engines.recovery import Lookout, note_recovery, try_to_take_answer
 from mastra.workflows.engines.stored import StoredHandle
-from mastra.workflows.engines.tracing import keep_trace, trace_data, traced_leg
+from mastra.workflows.engines.tracing import keep_trace, traced_leg
 from mastra.workflows.engines.travel import go_back
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.results import WorkflowResult
@@ -53,9 +53,6 @@ LAUNCH_POLL_S: Final = 0.005
 CANCELED: Final = RunChanges(status="canceled")
 CANCEL_GRACE_S: Final = 1.0
 """How long a step that holds the abort signal may take to end by itself."""
-
-STOPPED: Final = "stopped"
-"""The owner of a run whose driver could not go on with it: anybody may take it up."""
 
 
 class InProcessEngine:
@@ -138,6 +135,16 @@ class InProcessEngine:
 
     # -- legs ----------------------------------------------------------------------------------
 
+    def begin(self, command: Command, changes: RunChanges) -> RunHandle | None:
+        """Begin a run at once, in quiet."""
+        key = self._key(command.target)
+        if command.closings != self.closings or key in self._legs or key in self._launching:
+            return None  # `launch` says why not
+        trail = trail_of(command, changes, self._make_ops)
+        if trail is None:
+            return None
+        return self._begin_leg(key, Leg(command, trail.loop, trail=trail))
+
     async def launch(self, command: Command) -> RunHandle:
         """Begin a leg as a task.
 
@@ -172,14 +179,18 @@ class InProcessEngine:
                 run.stop.throw()
         finally:
             del self._launching[key]
-        leg = self._legs[key] = Leg(command, run, failure)
-        driving = self._drive(key, leg)
-        if run.span is not None:
-            driving = traced_leg(run.span, driving)
+        return self._begin_leg(key, Leg(command, run.home.loop, run, failure), run.span)
+
+    def _begin_leg(self, key: tuple[int, str, str], leg: Leg, span: Span | None = None) -> Leg:
+        self._legs[key] = leg
+        trail, target = leg.trail, leg.command.target
+        driving = self._drive(key, leg) if trail is None else self._drive_quietly(key, leg, trail)
+        if span is not None:
+            driving = traced_leg(span, driving)
         # No task group's: a run outlives whoever started it.
         leg.task = CodeTask(driving, loop=leg.loop, name=f"mastra run {target.run_id}")
         leg.watch()
-        if command.hold is not None:
+        if leg.command.hold is not None:
             self._watch(target.store)
         return leg
 
@@ -224,25 +235,35 @@ class InProcessEngine:
             if leg.command.hold is not None:
                 leg.command.hold.give_up()
 
+    async def _drive_quietly(
+        self, key: tuple[int, str, str], leg: Leg, trail: Trail
+    ) -> WorkflowResult[Any]:
+        """Drive a leg as far as nobody is told of it, and on from there."""
+        task = leg.begun()
+        begin_code()
+        try:
+            result = await trail.walk(task)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is looked at
+            trail.break_off(error)
+        else:
+            if result is not None:
+                self._legs.pop(key, None)
+                leg.end()
+                return result
+        return await self._drive(key, leg)
+
     async def _drive(self, key: tuple[int, str, str], leg: Leg) -> WorkflowResult[Any]:
-        command, run = leg.command, leg.run
-        target, hold, head = command.target, command.hold, None
+        command = leg.command
+        target, hold = command.target, command.hold
         leg.begun()
         begin_code()
-        if not command.is_created:
-            head = head_of(command)
-            head.data |= trace_data(run)
-            head.owner = run.owner
-        writer = JournalWriter(run, target.spec, target.store, head, hold=hold)
-        if hold is not None:
-            run.outbox.tell = writer.tell
         try:
-            outcome = await self._outcome(leg, writer)
+            outcome = await self._outcome(leg)
             leg.is_ending = True
-            result = await conclude(command, run, writer, outcome)
+            result = await conclude(command, leg.run, leg.writer, outcome)
         except BaseException as error:
             leg.watch()  # its exception is looked at when it has ended
-            await self._leave(leg, error)
+            await leave(leg, error)
             raise
         else:
             if hold is not None:
@@ -252,11 +273,10 @@ class InProcessEngine:
             return result
         finally:
             try:
-                if run.place is not None:
-                    await run.place.leave()
+                if leg.place is not None:
+                    await leg.place.leave()
             finally:  # also where the storage is away, or the engine is closed just now
-                if not run.log.is_closed:
-                    run.log.close()
+                leg.close()
                 if self._legs.get(key) is leg:
                     del self._legs[key]
                 leg.end()
@@ -272,68 +292,37 @@ class InProcessEngine:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
-    async def _outcome(self, leg: Leg, writer: JournalWriter) -> Outcome:
-        run = leg.run
+    async def _outcome(self, leg: Leg) -> Outcome:
         if leg.failure is not None:
-            return outcome_of_fault(run, leg.failure)
-        if run.stop.is_thrown:  # before it had begun
+            return outcome_of_fault(leg.run, leg.failure)
+        if leg.is_stopped and not (leg.trail and leg.trail.is_under_way):  # before it had begun
             return Outcome("canceled")
         try:
-            outcome = await self._walk(leg, run, writer)
-            if run.stop.is_thrown:
+            outcome = await self._walk(leg)
+            if leg.is_stopped:
                 # A step may have cancelled its run and awaited nothing since.
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task is None or (not run.stop.is_thrown and is_cancelled(task, 0)):
+            if task is None or (not leg.is_stopped and is_cancelled(task, 0)):
                 raise  # the process is going down, and the run can be restarted
             forget_requests(task, 0)
-            if not run.stop.is_thrown:
-                outcome = outcome_of_fault(run, canceled_alone())
+            if not leg.is_stopped:
+                outcome = outcome_of_fault(leg.run, canceled_alone())
             else:
                 outcome = Outcome("canceled")
         except (StorageError, RunClaimedError, LeftOutError):
             raise  # it goes on later, or elsewhere
         except Exception as error:  # noqa: BLE001 - it would stop the run here again and again
-            outcome = outcome_of_fault(run, error)
+            outcome = outcome_of_fault(leg.run, error)
         # Also where a step failed because it was told to stop.
-        return Outcome("canceled") if run.stop.is_thrown else outcome
+        return Outcome("canceled") if leg.is_stopped else outcome
 
-    async def _leave(self, leg: Leg, error: BaseException) -> None:
-        """Leave a run that did not end to whoever can go on with it."""
-        hold, run = leg.command.hold, leg.run
-        if isinstance(error, LeftOutError):
-            await take_back(leg.command)
-            leg.is_lost = True
-        elif isinstance(error, RunClaimedError):
-            lose(leg)
-        elif isinstance(error, Exception):
-            get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
-                "Run %r of workflow %r stopped and goes on later: %s: %s",
-                run.run_id,
-                run.workflow_id,
-                type(error).__name__,
-                error,
-            )
-        if hold is None:
-            return
-        if leg.is_lost:
-            hold.drop()
-        elif not isinstance(error, Exception) or is_passing(error):
-            hold.give_up()
-        else:
-            # It may stop there each time, so it counts as a driver that died.
-            with contextlib.suppress(StorageError):
-                await leg.command.target.store.update_run(
-                    run.workflow_id,
-                    run.run_id,
-                    RunChanges(owner=STOPPED),
-                    expected_owner=hold.owner,
-                )
-            hold.give_up()
-
-    async def _walk(self, leg: Leg, run: ActiveRun, writer: JournalWriter) -> Outcome:
-        command = leg.command
+    async def _walk(self, leg: Leg) -> Outcome:
+        command, trail = leg.command, leg.trail
+        if trail is not None and trail.outcome is not None:
+            return trail.outcome
+        run, writer = leg.run, leg.writer
         ops = self._make_ops(run, writer, command.hold, functools.partial(confirm, command))
         leg.ops = ops
         travel, spec = command.reopening.travel, command.target.spec
@@ -342,6 +331,8 @@ class InProcessEngine:
         if travel is not None:
             await go_back(run, writer, travel)
         try:
+            if trail is not None:
+                await trail.take_up(ops)
             value: Json = await ops.drive(functools.partial(walk, run, ops, spec))
         except Halt as halt:
             return outcome_of_halt(run, spec, halt)

@@ -3,57 +3,104 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mastra.cancellation import CodeTask
-from mastra.errors import RunClaimedError
+from mastra.errors import RunClaimedError, StorageError
 from mastra.logs import get_logger
-from mastra.workflows.active import ActiveRun
+from mastra.storage.base import RunChanges
+from mastra.workflows.active import ActiveRun, Place
+from mastra.workflows.engines.admission import LeftOutError, take_back
 from mastra.workflows.engines.base import run_stopped
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inprocess_ops import LegOps
+from mastra.workflows.engines.journal_writer import JournalWriter
+from mastra.workflows.engines.lifecycle import head_of
+from mastra.workflows.engines.patience import is_passing
+from mastra.workflows.engines.quiet import Trail
+from mastra.workflows.engines.tracing import trace_data
 from mastra.workflows.events import Event
 from mastra.workflows.results import WorkflowResult
 
-__all__ = ["Leg", "confirm", "lose", "running_loop"]
+__all__ = ["Leg", "confirm", "leave", "lose", "running_loop"]
+
+STOPPED: Final = "stopped"
+"""The owner of a run whose driver could not go on with it: anybody may take it up."""
 
 
 class Leg:
     """A leg that this process drives."""
 
-    __slots__ = (
-        "_waiting",
-        "command",
-        "failure",
-        "first_seq",
-        "has_begun",
-        "is_ending",
-        "is_lost",
-        "loop",
-        "ops",
-        "run",
-        "task",
-    )
+    task: CodeTask[WorkflowResult[Any]] | None = None
+    first_seq = 0
+    place: Place | None = None
+    """Its place among the legs that may be under way at once, where those are limited."""
+    ops: LegOps | None = None
+    """What it acts through, once it walks."""
+    has_begun = False
+    """The task runs, so that cancelling it ends the leg as it should."""
+    is_ending = False
+    """The walk is over, so that there is nothing to cancel."""
+    is_lost = False
+    """Another process has taken the run over."""
+    _writer: JournalWriter | None = None
 
-    def __init__(self, command: Command, run: ActiveRun, failure: BaseException | None) -> None:
+    def __init__(
+        self,
+        command: Command,
+        loop: asyncio.AbstractEventLoop | None,
+        run: ActiveRun | None = None,
+        failure: BaseException | None = None,
+        trail: Trail | None = None,
+    ) -> None:
         self.command = command
-        self.run = run
         self.failure = failure
         """Why the run is to fail without another step."""
-        self.first_seq = run.first_seq
-        self.loop = run.home.loop or asyncio.get_running_loop()
+        self.trail = trail
+        """What it does, where nobody is told."""
+        self.loop = loop or asyncio.get_running_loop()
         """Where its task runs; another loop may only ask the storage about it."""
-        self.task: CodeTask[WorkflowResult[Any]] | None = None
-        self.has_begun = False
-        """The task runs, so that cancelling it ends the leg as it should."""
-        self.is_ending = False
-        """The walk is over, so that there is nothing to cancel."""
-        self.is_lost = False
-        """Another process has taken the run over."""
-        self.ops: LegOps | None = None
-        """What it acts through, once it walks."""
+        self._run = run
+        if run is not None:
+            self.place, self.first_seq = run.place, run.first_seq
         self._waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def run(self) -> ActiveRun:
+        """The run, told as far as it has got."""
+        run = self._run
+        if run is None:
+            assert self.trail is not None  # noqa: S101 - it has one or the other
+            run = self.trail.tell()
+        return run
+
+    @property
+    def writer(self) -> JournalWriter:
+        """What stores it."""
+        writer = self._writer
+        if writer is None:
+            writer = self._writer = self._new_writer() if self.trail is None else self.trail.writer
+        return writer
+
+    def _new_writer(self) -> JournalWriter:
+        command, run, head = self.command, self.run, None
+        target, hold = command.target, command.hold
+        if not command.is_created:
+            head = head_of(command)
+            head.data |= trace_data(run)
+            head.owner = run.owner
+        writer = JournalWriter(run, target.spec, target.store, head, hold=hold)
+        if hold is not None:
+            run.outbox.tell = writer.tell
+        return writer
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the run was told to end before its end."""
+        run = self._run or (self.trail and self.trail.run)
+        return run is not None and run.stop.is_thrown
 
     @property
     def has_given_up(self) -> bool:
@@ -71,11 +118,19 @@ class Leg:
         assert self.task is not None  # noqa: S101 - set before anyone gets the leg
         self.task.add_done_callback(self.end)
 
-    def begun(self) -> None:
+    def begun(self) -> CodeTask[WorkflowResult[Any]]:
         """Take note that the task runs: it ends the leg itself, a turn of the loop sooner."""
-        assert self.task is not None  # noqa: S101 - set before anyone gets the leg
+        task = self.task
+        assert task is not None  # noqa: S101 - set before anyone gets the leg
         self.has_begun = True
-        self.task.remove_done_callback(self.end)
+        task.remove_done_callback(self.end)
+        return task
+
+    def close(self) -> None:
+        """Let readers end, where nothing has come to its end."""
+        run = self._run or (self.trail and self.trail.run)
+        if run is not None and not run.log.is_closed:
+            run.log.close()
 
     def end(self, task: asyncio.Task[Any] | None = None) -> None:
         """Wake those who wait for the result.
@@ -103,7 +158,7 @@ class Leg:
         assert task is not None  # noqa: S101 - set before anyone gets the leg
         if not task.done():
             # As `asyncio.shield`, which takes a turn of the loop more.
-            waiter: asyncio.Future[None] = self.loop.create_future()
+            waiter: asyncio.Future[None] = asyncio.Future(loop=self.loop)
             self._waiting.append(waiter)
             await waiter
         try:
@@ -165,3 +220,37 @@ async def confirm(command: Command) -> None:
     target, hold = command.target, command.hold
     assert hold is not None  # noqa: S101 - there is nothing to confirm without
     await hold.confirm_in(target.store, target.workflow_id, target.run_id)
+
+
+async def leave(leg: Leg, error: BaseException) -> None:
+    """Leave a run that did not end to whoever can go on with it."""
+    hold, run = leg.command.hold, leg.run
+    if isinstance(error, LeftOutError):
+        await take_back(leg.command)
+        leg.is_lost = True
+    elif isinstance(error, RunClaimedError):
+        lose(leg)
+    elif isinstance(error, Exception):
+        get_logger({"run_id": run.run_id, "workflow_id": run.workflow_id}).error(
+            "Run %r of workflow %r stopped and goes on later: %s: %s",
+            run.run_id,
+            run.workflow_id,
+            type(error).__name__,
+            error,
+        )
+    if hold is None:
+        return
+    if leg.is_lost:
+        hold.drop()
+    elif not isinstance(error, Exception) or is_passing(error):
+        hold.give_up()
+    else:
+        # It may stop there each time, so it counts as a driver that died.
+        with contextlib.suppress(StorageError):
+            await leg.command.target.store.update_run(
+                run.workflow_id,
+                run.run_id,
+                RunChanges(owner=STOPPED),
+                expected_owner=hold.owner,
+            )
+        hold.give_up()

@@ -12,6 +12,7 @@ from mastra.failures import call_user
 from mastra.jsonable import Json
 from mastra.observability.config import tracer_of
 from mastra.storage.base import RunChanges, RunHead
+from mastra.threads import HomeLoop
 from mastra.workflows.active import NO_USAGE, ActiveRun, State, TimeTravel
 from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, logger_of
 from mastra.workflows.engines.commands import Command
@@ -37,11 +38,33 @@ __all__ = [
     "begin",
     "call_on_start",
     "conclude",
+    "ends_of",
+    "new_run",
 ]
 
 
 def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
     """Return the run as this leg finds it: its journal, its state and its log so far."""
+    target = command.target
+    run = new_run(command, HomeLoop())
+    reopening = command.reopening
+    if loaded is not None:
+        _continue(run, loaded)
+        run.log.forms = forms_of(target.spec)
+    if reopening.target is not None:
+        run.open_ops = set(reopening.target.op_ids)
+    if loaded is None or not _goes_on(command, run):
+        run.note(Kind.START)
+    tracer = tracer_of(target.services)
+    if tracer is not None:
+        open_run_span(
+            tracer, command, run, None if loaded is None else loaded.head.data.get("trace")
+        )
+    return run
+
+
+def new_run(command: Command, home: HomeLoop) -> ActiveRun:
+    """Return a run as it is before it has done anything."""
     target = command.target
     run = ActiveRun(
         run_id=target.run_id,
@@ -54,20 +77,9 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
         reopening=command.reopening,
         per_step=command.per_step,
         usage=NO_USAGE,
+        home=home,
     )
-    reopening = command.reopening
-    if loaded is not None:
-        _continue(run, loaded)
-    if reopening.target is not None:
-        run.open_ops = set(reopening.target.op_ids)
     run.log.forms = forms_of(target.spec)
-    if loaded is None or not _goes_on(command, run):
-        run.note(Kind.START)
-    tracer = tracer_of(target.services)
-    if tracer is not None:
-        open_run_span(
-            tracer, command, run, None if loaded is None else loaded.head.data.get("trace")
-        )
     return run
 
 
@@ -235,6 +247,15 @@ async def _store_ends(
     run: ActiveRun, writer: JournalWriter, outcome: Outcome, place: int
 ) -> list[tuple[Kind, Any]]:
     """Store the events that end the leg, from a seq on, and return them."""
+    ends = ends_of(run, outcome, place)
+    stored = writer.flush(outcome.status) if ends else None
+    if stored is not None:
+        await stored
+    return ends
+
+
+def ends_of(run: ActiveRun, outcome: Outcome, place: int) -> list[tuple[Kind, Any]]:
+    """Return the events that end the leg, from a seq on, and leave them to be stored."""
     last = run.log.entries.last if place == len(run.log.entries) else None
     if last is not None and last[0] is Kind.FINISH:
         return []  # a process had got so far, and was killed before the head was written
@@ -248,9 +269,6 @@ async def _store_ends(
     for kind, value in ends:
         run.outbox.pending.append((place, kind, None, value))
         place += 1
-    stored = writer.flush(outcome.status)
-    if stored is not None:
-        await stored
     return ends
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from mastra.cancellation import cancel_requests, settled
 from mastra.clock import now_ms, now_s, sleep
+from mastra.dataclass import dataclass
 from mastra.errors import (
     MastraError,
     NonRetryableError,
@@ -37,7 +38,7 @@ from mastra.workflows.signals import Bail, Suspend
 from mastra.workflows.spec import StepNode
 from mastra.workflows.step_context import StepContext
 
-__all__ = ["Decide", "StepTask", "fail_record"]
+__all__ = ["Attempt", "Decide", "StepTask", "fail_record"]
 
 Decide = Callable[[StepRecord], Awaitable[Json]]
 """Evaluates the condition that follows a step, inside the step's operation."""
@@ -59,10 +60,23 @@ def fail_record(run: ActiveRun, record: StepRecord, error: BaseException) -> Ste
     return record
 
 
+@dataclass(slots=True)
+class Attempt:
+    """A try at a step that was made before the walk has come to it."""
+
+    record: StepRecord
+    """The step's record, of whose start is told."""
+    requests: int
+    """How often its task had been told to cancel before."""
+    come_to: Callable[[], Awaitable[Any]]
+    """Gives what the step gave, or raises what it raised."""
+
+
 class StepTask:
     """One operation waiting to be run: a step at a place of a run's graph."""
 
     __slots__ = (
+        "attempt",
         "began_at",
         "decide",
         "earlier",
@@ -106,6 +120,8 @@ class StepTask:
         """Whether it has set part of the run's state."""
         self.tries_before = 0
         """Tries that earlier operations of the same step have used up."""
+        self.attempt: Attempt | None = None
+        """The first try, where that was made already."""
         self.refusal: Exception | None = None
         """Why it fails without being run."""
         self.began_at: int | None = None
@@ -127,11 +143,13 @@ class StepTask:
         return traced_step(run, span, self.scope.names + step.id, step.component, self._work)
 
     async def _work(self) -> StepRecord:
-        run = self.run
-        record = self._begin()
+        run, made = self.run, self.attempt
         task, tries = asyncio.current_task(run.home.loop), self.tries_before
         assert task is not None  # noqa: S101 - this is a coroutine
-        requests = task.cancelling()
+        if made is None:
+            record, requests = self._begin(), task.cancelling()
+        else:
+            record, requests = made.record, made.requests
         while True:
             try:
                 await self._attempt(record, tries, requests, task)
@@ -295,9 +313,13 @@ class StepTask:
     async def _attempt(
         self, record: StepRecord, tries: int, requests: int, task: asyncio.Task[Any]
     ) -> None:
-        call, given, ctx = self.node.step.call, self._input(record), None
+        call, made, ctx = self.node.step.call, self.attempt, None
+        given = self._input(record) if made is None else None
         try:
-            if isinstance(call, OnInput) and not self.is_answered:
+            if made is not None:
+                self.attempt = None
+                output = await made.come_to()
+            elif isinstance(call, OnInput) and not self.is_answered:
                 output = await call.function(given)  # which sees no context, so there is none
             else:
                 ctx = self._context(record, given, tries)
@@ -315,10 +337,7 @@ class StepTask:
         else:
             if task.cancelling() > requests and not await settled(requests):
                 raise self._canceled(record)
-            if ctx is None or ctx._ended_by is None:  # noqa: SLF001
-                self._succeed(record, output)
-            else:
-                self._end_all_the_same(record, ctx._ended_by)  # noqa: SLF001
+            self._succeed(record, output, ctx)
         if ctx is not None:
             record.state = ctx._delta  # noqa: SLF001
             self.merges = record.state is not None
@@ -338,7 +357,10 @@ class StepTask:
             self._give_answer(ctx, record)
         return ctx
 
-    def _succeed(self, record: StepRecord, output: Any) -> None:
+    def _succeed(self, record: StepRecord, output: Any, ctx: StepContext[Any] | None) -> None:
+        if ctx is not None and ctx._ended_by is not None:  # noqa: SLF001
+            self._end_all_the_same(record, ctx._ended_by)  # noqa: SLF001
+            return
         schema = self.node.step.output_schema if self.scope.spec.validate_outputs else ANY
         if type(output) is not schema.model:
             try:

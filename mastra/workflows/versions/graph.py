@@ -139,15 +139,12 @@ def note_of(spec: WorkflowSpec) -> dict[str, Json]:
 
     Nothing, where its operations are called by position, as those of earlier releases.
     """
-    if spec.is_positional:
-        return {}
-    text = spec.graph
-    if text is None:
-        text = _text_of(graph_of(spec))
-        object.__setattr__(spec, "graph", text)  # worked out from what is frozen
-    note: dict[str, Json] = {"graph": text}
-    if spec.version is not None:
-        note["version"] = spec.version
+    note = spec.note
+    if note is None:
+        note = {} if spec.is_positional else {"graph": _text_of(graph_of(spec))}
+        if note and spec.version is not None:
+            note["version"] = spec.version
+        object.__setattr__(spec, "note", note)  # worked out from what is frozen
     return note
 
 
