@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from mastra.errors import ConfigError, MastraError, ToolError
+from mastra.errors import MastraError, ToolError
 from mastra.mcp.config import MCPServerConfig, ServerInput, config_of
 from mastra.mcp.connection import Connection
 from mastra.mcp.failures import fate_of, request_failed
 from mastra.mcp.pages import Pages
 from mastra.mcp.requests import Elicitation, ServerRequests
 from mastra.mcp.resources import MCPPrompts, MCPResources
+from mastra.mcp.sieve import Sieve
 from mastra.mcp.tool_runs import ToolRuns
 from mastra.models.resolve import ModelInput
 from mastra.tools.named import add_tools
@@ -59,6 +60,7 @@ class MCPClient:
         sampling: ModelInput | None = None,
     ) -> None:
         self._configs = {name: config_of(name, value) for name, value in servers.items()}
+        self._sieves = {name: Sieve(name) for name in self._configs}
         self._timeout_s = timeout_s
         self._reconnect_s = reconnect_s
         self._requests = ServerRequests(self._configs, elicitation, sampling)
@@ -105,7 +107,15 @@ class MCPClient:
             while True:
                 page = await connection.client.list_tools(cursor=cursor)
                 for item in page.tools:
-                    add_tools(tools, {item.name: self._tool(server, item)}, "its list", of=server)
+                    if item.name in tools:
+                        # A call by that name is one call, whichever of them was meant.
+                        self._sieves[server].tell(
+                            f"two tools named {item.name!r}; the first counts"
+                        )
+                    elif item.name:
+                        tools[item.name] = self._tool(server, item)
+                    else:
+                        self._sieves[server].tell("a tool without a name, which is left out")
                 cursor = pages.after(page)
                 if cursor is None:
                     return
@@ -125,13 +135,7 @@ class MCPClient:
             mcp = {"annotations": annotations.model_dump(exclude_none=True, by_alias=True)}
         about = item.description or item.title or name
         schema = item.input_schema
-        try:
-            return create_tool(name, about, schema, execute=call, title=item.title, mcp=mcp)
-        except ConfigError as error:
-            raise ToolError(
-                f"MCP server {server!r} offers a tool {name!r} that cannot be used: {error.message}",
-                details={"server": server, "tool": name},
-            ) from error
+        return create_tool(name, about, schema, execute=call, title=item.title, mcp=mcp)
 
     async def _ask(
         self,
@@ -188,6 +192,7 @@ class MCPClient:
                 open_s=self._timeout_s,
                 read_s=self._read_s,
                 patience_s=patience_s,
+                sieve=self._sieves[server],
             )
         try:
             await found.opened()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mastra.errors import MastraError, ToolError
 from mastra.extras import needs
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import mcp
 
     from mastra.mcp.calls import HeldCall
+    from mastra.mcp.sieve import Sieve
 
 __all__ = ["Connection"]
 
@@ -46,6 +47,7 @@ class Connection:
         open_s: How long it may take to open.
         read_s: How long a server may say nothing while it answers over HTTP.
         patience_s: How long to go on trying where it cannot be opened.
+        sieve: Takes what cannot be read out of its lists.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Connection:
         open_s: float,
         read_s: float,
         patience_s: float,
+        sieve: Sieve,
     ) -> None:
         self.name = name
         self.calls: set[HeldCall] = set()
@@ -75,6 +78,7 @@ class Connection:
         self._open_s = open_s
         self._read_s = read_s
         self._patience_s = patience_s
+        self._sieve = sieve
         loop = asyncio.get_running_loop()
         self._open: asyncio.Future[mcp.Client] = loop.create_future()
         # Looked at, so that asyncio does not report an error that nobody waited for.
@@ -267,14 +271,24 @@ class Connection:
         """Give a transport's streams, and end the connection when the server ends it."""
         end = self._end
         async with transport as (read, write):
-            yield _Watched(read, lambda: self._lost(end)), write
+            yield _Watched(read, self._clean, lambda: self._lost(end)), write
+
+    def _clean(self, said: Any) -> None:
+        """Take what cannot be read out of what a server said, where that is a list."""
+        answer: Any = getattr(getattr(said, "message", None), "result", None)
+        # Nothing is listed before both sides know their protocol.
+        if isinstance(answer, dict) and self._open.done() and not self._open.cancelled():
+            self._sieve.clean(cast("dict[str, Any]", answer), self.client.protocol_version)
 
 
 class _Watched:
-    """A stream of what a server says, which tells when it is over."""
+    """A stream of what a server says, which shows it before it is read, and tells when it is over."""
 
-    def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, stream: Any, shown: Callable[[Any], None], ended: Callable[[], None]
+    ) -> None:
         self._stream = stream
+        self._shown = shown
         self._ended = ended
 
     @property
@@ -284,10 +298,12 @@ class _Watched:
 
     async def receive(self) -> Any:
         try:
-            return await self._stream.receive()
+            said = await self._stream.receive()
         except Exception:
             self._ended()
             raise
+        self._shown(said)
+        return said
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -297,10 +313,12 @@ class _Watched:
 
     async def __anext__(self) -> Any:
         try:
-            return await self._stream.__anext__()
+            said = await self._stream.__anext__()
         except (StopAsyncIteration, Exception):
             self._ended()
             raise
+        self._shown(said)
+        return said
 
     async def __aenter__(self) -> _Watched:
         await self._stream.__aenter__()

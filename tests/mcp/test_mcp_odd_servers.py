@@ -450,15 +450,6 @@ async def test_a_list_that_comes_to_no_end_is_given_up(following: Iterator[str])
             await client._runs.run("s", "t", {}, ToolContext())
 
 
-async def test_a_tool_without_a_name_is_told_with_its_server() -> None:
-    async def tools(_context: Any, _params: Any) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[types.Tool(name="", input_schema=NOTHING)])
-
-    async with MCPClient({"s": {"server": serving(never, on_list_tools=tools)}}) as client:
-        with pytest.raises(ToolError, match="MCP server 's' offers a tool '' that cannot be used"):
-            await client.list_tools()
-
-
 async def test_a_program_that_ends_whenever_it_is_asked_was_asked_more_than_once(
     tmp_path: Path,
 ) -> None:
