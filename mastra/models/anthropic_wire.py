@@ -65,7 +65,7 @@ _CALLS: Final = frozenset(("tool_use", "server_tool_use", "mcp_tool_use"))
 class _Block:
     """A block under way."""
 
-    __slots__ = ("cited", "data", "id", "kind", "name", "text")
+    __slots__ = ("cited", "data", "id", "kind", "name", "pieces")
 
     def __init__(self, data: dict[str, Any], renamed: Mapping[str, str]) -> None:
         self.data = data
@@ -74,9 +74,15 @@ class _Block:
         """Of a call: no other of the answer has it."""
         name: str = data.get("name") or ""
         self.name = renamed.get(name, name)
-        self.text = ""
-        """Arguments as far as they have come, or the signature."""
+        self.pieces: list[str] = []
+        """Arguments as far as they have come, or the signature. Joined once, at the end: to add to a
+        text takes as long as it is."""
         self.cited: list[Json] = []
+
+    @property
+    def text(self) -> str:
+        """The pieces together."""
+        return "".join(self.pieces)
 
 
 class AnthropicDecoder(SseDecoder):
@@ -203,7 +209,7 @@ class AnthropicDecoder(SseDecoder):
             case "thinking":
                 if data.get("thinking"):
                     out.append(ReasoningDelta(data["thinking"]))
-                block.text = data.get("signature") or ""
+                block.pieces.append(data.get("signature") or "")
             case "redacted_thinking" if data.get("data"):
                 out.append(RedactedReasoning(data["data"]))
             case "tool_use" | "server_tool_use" | "mcp_tool_use":
@@ -232,7 +238,7 @@ class AnthropicDecoder(SseDecoder):
                 if delta.get("thinking"):
                     out.append(ReasoningDelta(delta["thinking"]))
             case "signature_delta":
-                block.text += delta.get("signature") or ""
+                block.pieces.append(delta.get("signature") or "")
             case "citations_delta":
                 if object_of(delta.get("citation")):
                     self._cite(block, delta["citation"], out)
@@ -243,7 +249,7 @@ class AnthropicDecoder(SseDecoder):
                 pass
 
     def _arguments(self, block: _Block, piece: str, out: list[ModelChunk]) -> None:
-        block.text += piece
+        block.pieces.append(piece)
         if block.name == self._answer_tool and block.kind == "tool_use":
             out.append(TextDelta(piece))
         elif block.kind in _CALLS:
@@ -255,27 +261,29 @@ class AnthropicDecoder(SseDecoder):
             own = {"anthropic": {"citations": block.cited}} if block.cited else None
             out.append(BlockEnd("text", own))
         elif kind == "thinking":
-            if block.text:
-                out.append(ReasoningSignature(block.text))
+            signature = block.text
+            if signature:
+                out.append(ReasoningSignature(signature))
             out.append(BlockEnd("reasoning"))
         elif kind in _CALLS:
             self._called(block, out)
         elif kind.endswith("_tool_result"):
             self._ran(block, out)
         elif kind and kind != "redacted_thinking":
-            if block.text and "input" in block.data:
+            args = block.text
+            if args and "input" in block.data:
                 # A call of a kind that is not known here, whose arguments came in pieces.
                 with suppress(ValueError):  # cut off, as the answer is
-                    block.data["input"] = read_json(block.text.encode())
+                    block.data["input"] = read_json(args.encode())
             out.append(ProviderItem("anthropic", block.data))
 
     def _called(self, block: _Block, out: list[ModelChunk]) -> None:
         data = block.data
-        args = block.text
+        args = written = block.text
         if not args and data.get("input"):
             args = orjson.dumps(data["input"]).decode()
         if block.kind == "tool_use" and block.name == self._answer_tool:
-            if not block.text:
+            if not written:
                 out.append(TextDelta(args or "{}"))
             out.append(BlockEnd("text"))
             return

@@ -16,7 +16,7 @@ from mastra.models.chunks import (
     ToolCallEnd,
 )
 
-__all__ = ["ModelResponse", "collect", "fold"]
+__all__ = ["ModelResponse", "collect"]
 
 
 @dataclass(slots=True)
@@ -37,14 +37,18 @@ class ModelResponse:
     """`provider/model` of the model that answered."""
 
 
-def fold(response: ModelResponse, chunks: Sequence[ModelChunk]) -> None:
-    """Add chunks to a response."""
+def _add(
+    response: ModelResponse,
+    chunks: Sequence[ModelChunk],
+    texts: list[str],
+    thoughts: list[str],
+) -> None:
     for chunk in chunks:
         match chunk:
             case TextDelta():
-                response.text += chunk.text
+                texts.append(chunk.text)
             case ReasoningDelta():
-                response.reasoning += chunk.text
+                thoughts.append(chunk.text)
             case ToolCallEnd():
                 response.tool_calls.append(chunk)
             case FinishChunk():
@@ -70,10 +74,13 @@ async def collect(
     answer = await open_answer(entries, request, default_retries=default_retries, before=before)
     response = ModelResponse(model=answer.entry.name)
     batch: Sequence[ModelChunk] = answer.first
+    # Joined once: to add a piece to a text takes as long as the text is.
+    texts, thoughts = list[str](), list[str]()
     try:
         while batch:
-            fold(response, batch)
+            _add(response, batch, texts, thoughts)
             batch = await answer.source.read()
     finally:
         await answer.source.aclose()
+    response.text, response.reasoning = "".join(texts), "".join(thoughts)
     return response

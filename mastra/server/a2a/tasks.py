@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from itertools import groupby
 from typing import Any, Final, cast
 
 from a2a.server.context import ServerCallContext
@@ -154,13 +155,14 @@ def _join_texts(task: Task) -> None:
     """Make one text of the pieces that an answer came in."""
     for artifact in task.artifacts:
         parts: list[Part] = []
-        for part in artifact.parts:
-            if parts and _is_text(part) and _is_text(parts[-1]):
-                parts[-1].text += part.text
-            else:
-                own = Part()
-                own.CopyFrom(part)
-                parts.append(own)
+        for is_text, several in groupby(artifact.parts, _is_text):
+            pieces = list(several)
+            own = [Part() for _ in (pieces[:1] if is_text else pieces)]
+            for part, piece in zip(own, pieces, strict=False):
+                part.CopyFrom(piece)
+            if is_text:
+                own[0].text = "".join(piece.text for piece in pieces)
+            parts += own
         if len(parts) < len(artifact.parts):
             del artifact.parts[:]
             artifact.parts.extend(parts)

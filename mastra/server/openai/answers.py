@@ -21,13 +21,13 @@ __all__ = ["Ended", "Form", "Said", "answered"]
 
 
 class Said(NamedTuple):
-    """A piece of the answer: one is made for each chunk, so it is what is made quickest."""
+    """A piece of the answer, but for those of a text."""
 
-    kind: Literal["text", "text-end", "call", "args", "call-end"]
+    kind: Literal["text-end", "call", "args", "call-end"]
     id: str
     """Of the text, or of the call."""
     text: str = ""
-    """The piece; of `call` the tool, of `call-end` all of the arguments."""
+    """Of `args` the piece; of `call` the tool, of `call-end` all of the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,12 @@ class Form(Protocol):
         """What opens it."""
         ...
 
+    def text(self, text_id: str, piece: str) -> bytes:
+        """Return what is sent for a piece of a text, which nearly all pieces are."""
+        ...
+
     def take(self, said: Said | Ended) -> bytes:
-        """Return what is sent for a piece, which may be nothing. How the answer ended comes last."""
+        """Return what is sent for any other piece, which may be nothing. How it ended comes last."""
         ...
 
     @property
@@ -81,7 +85,7 @@ async def answered(
         client_tools: The tools that the client runs.
         form: Makes of its pieces what is sent.
     """
-    seen, take = _Seen(client_tools), form.take
+    seen, text, take = _Seen(client_tools), form.text, form.take
     failure: tuple[str, str | None] | None = None
     try:
         yield OPENED
@@ -93,7 +97,8 @@ async def answered(
                     made = b""
                     for chunk in batch:
                         if chunk.type == "text-delta":  # nearly all of them
-                            made += take(Said("text", chunk.payload.id, chunk.payload.text))
+                            piece = chunk.payload
+                            made += text(piece.id, piece.text)
                         elif (said := seen.of(chunk)) is not None:
                             made += take(said)
                     if made:

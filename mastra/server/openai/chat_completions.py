@@ -46,13 +46,17 @@ class Completion:
         self.ended = Ended("stop", Usage())
         """How it ended."""
 
+    def text(self, text_id: str, piece: str) -> bytes:
+        """Add a piece of a text."""
+        del text_id  # all of them are one
+        self._texts.append(piece)
+        return b""
+
     def take(self, said: Said | Ended) -> bytes:
         """Add a piece; there is nothing to send before the end."""
         match said:
             case Ended():
                 self.ended = said
-            case Said("text"):
-                self._texts.append(said.text)
             case Said("call"):
                 function: dict[str, Json] = {"name": said.text, "arguments": ""}
                 self._calls[said.id] = {"id": said.id, "type": "function", "function": function}
@@ -106,10 +110,13 @@ class CompletionEvents:
         choice: Json = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         return _sse({**self._head, "choices": [choice]})
 
+    def text(self, text_id: str, piece: str) -> bytes:
+        """Return the event of a piece of a text."""
+        del text_id  # all of them are one
+        return self._before + dump_wire(piece) + self._after
+
     def take(self, said: Said | Ended) -> bytes:
         """Return the events of a piece: none, one or more."""
-        if type(said) is Said and said.kind == "text":
-            return self._before + dump_wire(said.text) + self._after
         places = self._places
         match said:
             case Said("call"):

@@ -27,6 +27,8 @@ class ResponseMaker:
         self._run_id = run_id
         self._output: list[dict[str, Any]] = []
         self._places: dict[str, int] = {}
+        # Put together when they are shown: to add to a text costs as much as it is long.
+        self._pieces: dict[int, list[str]] = {}
         self.response: dict[str, Any] = {
             "id": f"resp_{run_id}",
             "object": "response",
@@ -57,18 +59,19 @@ class ResponseMaker:
         for kind in ("response.created", "response.in_progress"):
             yield {"type": kind, "response": self._shown()}
 
+    def text(self, text_id: str, piece: str) -> Generator[dict[str, Any]]:
+        """Yield the events that a piece of a text makes."""
+        if text_id not in self._places:
+            yield from self._open_text(text_id)
+        place = self._places[text_id]
+        self._pieces.setdefault(place, []).append(piece)
+        yield self._part("response.output_text.delta", place, delta=piece, logprobs=[])
+
     def take(self, said: Said | Ended) -> Generator[dict[str, Any]]:
-        """Yield the events that a piece of the answer makes."""
+        """Yield the events that any other piece of the answer makes."""
         match said:
             case Ended():
                 yield from self._end(said)
-            case Said("text"):
-                if said.id not in self._places:
-                    yield from self._open_text(said.id)
-                place = self._places[said.id]
-                item = self._output[place]
-                item["content"][0]["text"] += said.text
-                yield self._part("response.output_text.delta", place, delta=said.text, logprobs=[])
             case Said("text-end") if said.id in self._places:
                 yield from self._close_text(self._places[said.id])
             case Said("call"):
@@ -83,17 +86,21 @@ class ResponseMaker:
                 yield self._add(said.id, item)
             case Said("args"):
                 place = self._places[said.id]
-                self._output[place]["arguments"] += said.text
+                self._pieces.setdefault(place, []).append(said.text)
                 yield self._about("response.function_call_arguments.delta", place, delta=said.text)
             case Said("call-end"):
                 place = self._places[said.id]
                 item = self._output[place]
                 item |= {"status": "completed", "arguments": said.text}
+                self._pieces.pop(place, None)
                 done = "response.function_call_arguments.done"
                 yield self._about(done, place, arguments=said.text, name=item["name"])
                 yield self._item("response.output_item.done", place)
             case _:
                 pass
+
+    def _said(self, place: int) -> str:
+        return "".join(self._pieces.pop(place, ()))
 
     # -- events --------------------------------------------------------------------------------
 
@@ -134,6 +141,7 @@ class ResponseMaker:
             return
         item["status"] = "completed"
         part = item["content"][0]
+        part["text"] = self._said(place)
         yield self._part("response.output_text.done", place, text=part["text"], logprobs=[])
         yield self._part("response.content_part.done", place, part=dict(part))
         yield self._item("response.output_item.done", place)
@@ -142,6 +150,8 @@ class ResponseMaker:
         for place, item in enumerate(self._output):
             if item["type"] == "message":
                 yield from self._close_text(place)
+            elif item["status"] == "in_progress":  # cut off
+                item["arguments"] = self._said(place)
         response, usage = self.response, ended.usage
         response["usage"] = {
             "input_tokens": usage.input_tokens or 0,
@@ -171,6 +181,10 @@ class ResponseEvents:
         self._number = 0
         self.begin = b"".join(map(self._framed, self._maker.begin()))
 
+    def text(self, text_id: str, piece: str) -> bytes:
+        """Return the events of a piece of a text: one, and before it those that open it."""
+        return b"".join(map(self._framed, self._maker.text(text_id, piece)))
+
     def take(self, said: Said | Ended) -> bytes:
         """Return the events of a piece: none, one or more."""
         return b"".join(map(self._framed, self._maker.take(said)))
@@ -190,6 +204,12 @@ class WholeResponse:
         self._maker = ResponseMaker(run_id, body)
         self.ended = Ended("stop", Usage())
         """How it ended."""
+
+    def text(self, text_id: str, piece: str) -> bytes:
+        """Add a piece of a text."""
+        for _ in self._maker.text(text_id, piece):
+            pass
+        return b""
 
     def take(self, said: Said | Ended) -> bytes:
         """Add a piece; there is nothing to send before the end."""
