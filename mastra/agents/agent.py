@@ -24,7 +24,7 @@ from mastra.agents.results import AgentResult
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.wait import Resume
 from mastra.agents.waiting.stored_runs import StoredRuns, stored_runs
-from mastra.agents.waiting.suspended import SuspendedRuns
+from mastra.agents.waiting.suspended import SuspendedRuns, Wanted
 from mastra.clock import ms_from_datetime
 from mastra.errors import ConfigError
 from mastra.given import COUNT, check_given, check_listing
@@ -487,14 +487,12 @@ class Agent:
     ) -> SuspendedRuns:
         """Return the runs of this agent that wait for somebody's answer, the latest first."""
         check_listing(f"Suspended runs of agent {self.id!r}", locals())
-        found = [
-            run
-            for run in await self.waiting_runs.list_suspended(resource_id)
-            if thread_id in {None, run.thread_id}
-            and resource_id in {None, run.resource_id}
-            and (from_date is None or run.created_at >= ms_from_datetime(from_date))
-            and (to_date is None or run.created_at <= ms_from_datetime(to_date))
-        ]
-        total = len(found)
-        found = found if per_page is None else found[page * per_page : (page + 1) * per_page]
-        return SuspendedRuns(found, total)
+        wanted: Wanted = {
+            "thread_id": thread_id,
+            "resource_id": resource_id,
+            "from_ms": None if from_date is None else ms_from_datetime(from_date),
+            "to_ms": None if to_date is None else ms_from_datetime(to_date),
+            "offset": page * (per_page or 0),
+            "limit": per_page,
+        }
+        return await self.waiting_runs.list_suspended(wanted)

@@ -287,6 +287,36 @@ class WorkflowStore(Protocol):
         """Return runs, the newest first. Times are of creation, both ends included."""
         ...
 
+    async def list_waiting(
+        self,
+        workflow_ids: Collection[str],
+        agent_id: str,
+        *,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> RunPage:
+        """Return an agent's runs that wait for somebody's answer, the latest to wait first.
+
+        A run that was answered waits again where the process with the answer has gone. Times are
+        of when a run began to wait, both ends included; of one whose data cannot be read, of its
+        last change.
+
+        Args:
+            workflow_ids: What its runs are stored as runs of.
+            agent_id: The agent: two of them may have one such id.
+            thread_id: Only those of this thread.
+            resource_id: Only those of this resource.
+            from_ms: Only those that wait since then or later.
+            to_ms: Only those that wait since then or earlier.
+            offset: How many to leave out at the start.
+            limit: How many at most.
+        """
+        ...
+
     async def delete_run(self, workflow_id: str, run_id: str) -> bool:
         """Remove a run with its journal. Return whether it was there."""
         ...

@@ -21,6 +21,7 @@ from mastra.storage.base import (
     UnledRun,
     Untold,
 )
+from mastra.storage.waiting import text_at, thread_of, waits_since
 
 if TYPE_CHECKING:
     from mastra.storage.conversations import MemoryStore
@@ -247,6 +248,35 @@ class InMemoryWorkflowStore:
             and (from_ms is None or run.head.created_at >= from_ms)
             and (to_ms is None or run.head.created_at <= to_ms)
         ]
+        end = None if limit is None else offset + limit
+        return RunPage([_copy(head) for head in found[offset:end]], len(found))
+
+    async def list_waiting(
+        self,
+        workflow_ids: Collection[str],
+        agent_id: str,
+        *,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> RunPage:
+        """Return an agent's runs that wait, the latest to wait first."""
+        found = [
+            run.head
+            for run in reversed(self._runs.values())
+            # One that was answered is answered here, by whoever is still there.
+            if run.head.status == "suspended"
+            and run.head.workflow_id in workflow_ids
+            and text_at(run.head.data, "agentId") in {None, agent_id}
+            and (resource_id is None or run.head.resource_id == resource_id)
+            and (thread_id is None or thread_of(run.head) == thread_id)
+            and (from_ms is None or waits_since(run.head) >= from_ms)
+            and (to_ms is None or waits_since(run.head) <= to_ms)
+        ]
+        found.sort(key=waits_since, reverse=True)
         end = None if limit is None else offset + limit
         return RunPage([_copy(head) for head in found[offset:end]], len(found))
 

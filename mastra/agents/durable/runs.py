@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import aclosing
 from types import NoneType
 from typing import Any, Final, cast
 
@@ -16,7 +17,7 @@ from mastra.agents.chunks import plain
 from mastra.agents.durable.follower import Reading, follow
 from mastra.agents.durable.step import BuiltAgent, DurableAgent
 from mastra.agents.limits import UsageLimits
-from mastra.agents.loop.loop import LoopSteps
+from mastra.agents.loop.loop import LoopSteps, run_agent
 from mastra.agents.prompt import system_messages
 from mastra.agents.records.client_tools import described, from_description, results_by_call
 from mastra.agents.records.ledger import STEP
@@ -26,18 +27,27 @@ from mastra.agents.results import AgentResult, stored_form
 from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.wait import Resume
 from mastra.agents.waiting.stored_runs import (
+    StoredRuns,
     check_caller,
     not_waiting,
     streamed_of,
     workflow_id_of,
 )
-from mastra.agents.waiting.suspended import SuspendedRun, WaitingCall, unreadable_run
+from mastra.agents.waiting.suspended import (
+    SuspendedRun,
+    SuspendedRuns,
+    WaitingCall,
+    Wanted,
+    run_from_head,
+    unreadable_run,
+)
 from mastra.errors import (
     OPTION_REFUSED,
     ConfigError,
     RunNotFoundError,
     RunStateError,
     SerializationError,
+    StorageError,
 )
 from mastra.failures import error_to_json
 from mastra.jsonable import Json, to_jsonable
@@ -90,12 +100,15 @@ class DurableRuns:
     """
 
     def __init__(self, agent: BuiltAgent, runtime: Runtime, *, durable: bool = True) -> None:
+        self._agent = agent
         self._agent_id = agent.id
         step = _AgentAlone(agent, {}, ANY, None).step(STEP, ANY, agent.description or None)
         workflow_id = workflow_id_of(agent.id, durable=durable)
         made = create_workflow(id=workflow_id, input_schema=Any, output_schema=Any)
         self.workflow: Workflow[Any, Any, Any] = made.then(step).commit()
         self.workflow.bind(runtime)
+        self._parts = StoredRuns(runtime.store, agent.id)
+        """Its runs that are a part of somebody else's: another agent asks it, and drives them."""
 
     @classmethod
     def of_plain(
@@ -125,8 +138,32 @@ class DurableRuns:
 
         return follow(run, self._agent_id, begin)
 
-    def resume(self, run: AgentRun, resume: Resume) -> LoopSteps:
-        """Return what moves the readers' view of a run on that waits."""
+    async def resume(self, run: AgentRun, resume: Resume) -> LoopSteps:
+        """Move on the readers' view of a run that waits; a part of somebody else's is driven by them."""
+        try:
+            is_part = await self._is_part(run.run_id)
+        except BaseException as error:
+            is_part = False  # what is wrong is told where the run is looked for
+            if not isinstance(error, StorageError) and run.switch.reason is None:
+                raise
+        if is_part:
+            run.wait.resume = resume
+        steps = run_agent(run) if is_part else self._resume(run, resume)
+        async with aclosing(steps):
+            step = steps.asend(None)
+            while True:
+                try:
+                    await step
+                except StopAsyncIteration:
+                    return
+                try:
+                    batch = yield
+                except Exception as error:  # noqa: BLE001 - of what was read; the steps know what it means
+                    step = steps.athrow(error)
+                else:
+                    step = steps.asend(batch)
+
+    def _resume(self, run: AgentRun, resume: Resume) -> LoopSteps:
         run.transcript.message_id = message_id_of(run.run_id)
 
         async def begin() -> Reading:
@@ -138,7 +175,7 @@ class DurableRuns:
                     code=OPTION_REFUSED,
                 )
             store = self.workflow.runtime.store
-            head = await store.get_run(self.workflow.id, run.run_id)
+            head = await self._head(run.run_id)
             if head is None:
                 raise not_waiting(self._agent_id, run.run_id)
             check_caller(run.run_id, head.resource_id, run.request_context.get(RESOURCE_ID))
@@ -172,8 +209,10 @@ class DurableRuns:
         run.chunks.first_seq = offset
 
         async def begin() -> Reading:
-            await self.find(run.run_id, run.request_context.get(RESOURCE_ID))
-            made = await self.workflow.create_run(run.run_id)
+            head = await self.find(run.run_id, run.request_context.get(RESOURCE_ID))
+            is_own, runtime = head.workflow_id == self.workflow.id, self.workflow.runtime
+            runs = self if is_own else self.of_plain(self._agent, runtime.store, runtime.services)
+            made = await runs.workflow.create_run(run.run_id)
             return Reading(made, made.observe_stream(), skips=offset)
 
         return follow(run, self._agent_id, begin, is_alone=False)
@@ -185,7 +224,7 @@ class DurableRuns:
             RunNotFoundError: There is none under that id.
             AccessDeniedError: The caller is tied to a resource, and it is not of it.
         """
-        head = await self.workflow.runtime.store.get_run(self.workflow.id, run_id)
+        head = await self._head(run_id) or await self._parts.head(run_id)
         if head is None:
             raise RunNotFoundError(
                 f"Agent {self._agent_id!r} has no stored run {run_id!r}.",
@@ -194,15 +233,34 @@ class DurableRuns:
         check_caller(run_id, head.resource_id, caller)
         return head
 
-    async def list_suspended(self, resource_id: str | None = None) -> list[SuspendedRun]:
-        """Return the runs that wait, the latest first; of a resource, or all."""
-        found = await self.workflow.list_runs(status="suspended", resource_id=resource_id)
-        return [self._suspended(info) for info in found.runs]
+    async def _head(self, run_id: str) -> RunHead | None:
+        return await self.workflow.runtime.store.get_run(self.workflow.id, run_id)
+
+    async def _is_part(self, run_id: str) -> bool:
+        """Return whether a run is a part of somebody else's."""
+        return await self._head(run_id) is None and await self._parts.head(run_id) is not None
+
+    async def list_suspended(self, wanted: Wanted) -> SuspendedRuns:
+        """Return the runs that wait, the latest first; of one that cannot be read what can be."""
+        places = [self.workflow.id, self._parts.workflow_id]
+        store = self.workflow.runtime.store
+        found = await store.list_waiting(places, self._agent_id, **wanted)
+        read = [await self._read(head) for head in found.runs]
+        return SuspendedRuns([run for run in read if run is not None], found.total)
+
+    async def _read(self, head: RunHead) -> SuspendedRun | None:
+        """Return a run that waits; `None` where it has gone meanwhile."""
+        if head.workflow_id != self.workflow.id:
+            return run_from_head(head)
+        info = await self.workflow.get_run(head.run_id)
+        return None if info is None else self._suspended(info)
 
     async def suspended(self, run_id: str) -> SuspendedRun | None:
         """Return a run that waits, `None` where there is none."""
         info = await self.workflow.get_run(run_id)
-        return None if info is None or info.status != "suspended" else self._suspended(info)
+        if info is None:
+            return await self._parts.suspended(run_id)
+        return self._suspended(info) if info.status == "suspended" else None
 
     def _suspended(self, info: RunInfo) -> SuspendedRun:
         updated_at = int(info.updated_at.timestamp() * 1000)

@@ -59,7 +59,8 @@ async def answered_run(run: AgentRun) -> tuple[Resume, dict[str, Any]] | None:
         return None
     here = (run.thread_id, run.resource_id)
     calls: dict[str, tuple[str, WaitingCall]] = {}
-    for found in await runs_of(run).list_suspended():
+    waiting = await runs_of(run).list_suspended({"thread_id": run.thread_id})
+    for found in waiting.runs:
         if found.error is None and (found.thread_id, found.resource_id) == here:
             answerable = filter(_is_answerable, found.tool_calls)
             calls |= {call.tool_call_id: (found.run_id, call) for call in answerable}

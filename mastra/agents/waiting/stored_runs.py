@@ -6,12 +6,11 @@ stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from mastra.agents.records.ledger import STEP
 from mastra.agents.run.agent_run import AgentRun
-from mastra.agents.waiting.suspended import SuspendedRun, run_from_head
+from mastra.agents.waiting.suspended import SuspendedRun, SuspendedRuns, Wanted, run_from_head
 from mastra.errors import AccessDeniedError, IdTakenError, RunNotFoundError, StorageError
 from mastra.services import Services
 from mastra.storage.base import RunHead, WorkflowStore
@@ -29,7 +28,6 @@ __all__ = [
     "workflow_id_of",
 ]
 
-_UNDER_WAY: Final = ("suspended", "running")
 _MOST_UNLED: Final = 1000
 
 
@@ -160,34 +158,18 @@ class StoredRuns:
     async def suspended(self, run_id: str) -> SuspendedRun | None:
         """Return a run that waits, without looking at others; of one that cannot be read what can be."""
         head = await self.store.get_run(self.workflow_id, run_id)
-        waiting = await self._waiting([] if head is None else [head])
-        return waiting[0] if waiting else None
-
-    async def list_suspended(self, resource_id: str | None = None) -> list[SuspendedRun]:
-        """Return the runs that wait, the latest first; of one that cannot be read what can be.
-
-        Args:
-            resource_id: Whose runs; `None` for all.
-        """
-        found = await self.store.list_runs(
-            self.workflow_id, status=_UNDER_WAY, resource_id=resource_id
-        )
-        return await self._waiting(sorted(found.runs, key=lambda head: -head.updated_at))
-
-    async def _waiting(self, heads: Sequence[RunHead]) -> list[SuspendedRun]:
-        lost: frozenset[str] = frozenset()
-        if any(map(_is_claimed, heads)):
-            # Those whose process has gone with an answer wait again.
+        if head is None or head.data.get("agentId", self.agent_id) != self.agent_id:
+            return None
+        if _is_claimed(head):
+            # One whose process has gone with an answer waits again.
             unled = await self.store.list_unled([self.workflow_id], limit=_MOST_UNLED)
-            lost = frozenset(run.run_id for run in unled)
-        return [
-            run_from_head(head)
-            for head in heads
-            if (head.status == "suspended" or (_is_claimed(head) and head.run_id in lost))
-            and (
-                head.damage is not None or head.data.get("agentId", self.agent_id) == self.agent_id
-            )
-        ]
+            return run_from_head(head) if run_id in {run.run_id for run in unled} else None
+        return run_from_head(head) if head.status == "suspended" else None
+
+    async def list_suspended(self, wanted: Wanted) -> SuspendedRuns:
+        """Return the runs that wait, the latest first; of one that cannot be read what can be."""
+        found = await self.store.list_waiting([self.workflow_id], self.agent_id, **wanted)
+        return SuspendedRuns([run_from_head(head) for head in found.runs], found.total)
 
 
 def _is_claimed(head: RunHead) -> bool:

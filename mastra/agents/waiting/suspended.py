@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from mastra.clock import iso_from_ms
 from mastra.failures import error_to_json
@@ -17,9 +17,21 @@ __all__ = [
     "SuspendedRun",
     "SuspendedRuns",
     "WaitingCall",
+    "Wanted",
     "run_from_head",
     "unreadable_run",
 ]
+
+
+class Wanted(TypedDict, total=False):
+    """Which runs that wait are asked for; as `WorkflowStore.list_waiting` takes it."""
+
+    thread_id: str | None
+    resource_id: str | None
+    from_ms: int | None
+    to_ms: int | None
+    offset: int
+    limit: int | None
 
 
 @dataclass(frozen=True, slots=True)

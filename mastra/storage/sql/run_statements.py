@@ -20,22 +20,26 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.types import BigInteger
+from sqlalchemy.types import BigInteger, Text
 
+from mastra.storage.sql.json_fields import number_at, text_at
 from mastra.storage.sql.leases import driver_of, is_unled
 from mastra.storage.sql.statements import equal, limited, matches, named
 from mastra.storage.sql.tables import HEAD_COLUMNS, runs
+from mastra.storage.waiting import IN_INPUT, SINCE, THREAD
 
 __all__ = [
     "Filter",
     "claim_run",
     "count_runs",
+    "count_waiting",
     "delete_old_runs",
     "delete_run",
     "is_run",
     "keep_answer",
     "list_runs",
     "list_unled",
+    "list_waiting",
     "select_run",
     "update_run",
 ]
@@ -102,6 +106,54 @@ def list_runs(filters: Iterable[Filter], *, has_limit: bool) -> Select[Any]:
 def count_runs(filters: Iterable[Filter]) -> Select[int]:
     """Build the query for how many runs there are."""
     return select(func.count()).select_from(runs).where(*_conditions(filters))
+
+
+def list_waiting(
+    dialect: str, workflows: int, filters: Iterable[str], *, has_limit: bool
+) -> Select[Any]:
+    """Build the query for a page of an agent's runs that wait, the latest to wait first."""
+    query = select(*_HEAD).where(*_waits(dialect, workflows, filters))
+    query = query.order_by(_since(dialect).desc(), _columns.run_key.desc())
+    query = query.offset(bindparam("offset", type_=BigInteger))
+    return limited(query) if has_limit else query
+
+
+def count_waiting(dialect: str, workflows: int, filters: Iterable[str]) -> Select[int]:
+    """Build the query for how many there are."""
+    found = select(func.count()).select_from(runs)
+    return found.where(*_waits(dialect, workflows, filters))
+
+
+def _since(dialect: str) -> ColumnElement[Any]:
+    return func.coalesce(number_at(_columns.data, SINCE, dialect), _columns.updated_at)
+
+
+def _waits(dialect: str, workflows: int, filters: Iterable[str]) -> list[ColumnElement[bool]]:
+    data, status, since = _columns.data, _columns.status, _since(dialect)
+    agent_id = bindparam("agent_id", type_=Text)
+    is_answered = and_(
+        status == named("answered_status", status),
+        number_at(data, SINCE, dialect).is_not(None),
+        is_unled(dialect, is_shared=True),
+    )
+    conditions = [
+        _is_one_of("workflow_id", workflows),
+        or_(status == named("waiting_status", status), is_answered),
+        func.coalesce(text_at(data, ("agentId",), dialect), agent_id) == agent_id,
+    ]
+    for name in filters:
+        match name:
+            case "from_ms":
+                conditions.append(since >= named(name, _columns.updated_at))
+            case "to_ms":
+                conditions.append(since <= named(name, _columns.updated_at))
+            case "thread_id":
+                places = [text_at(_columns.input, path, dialect) for path in IN_INPUT]
+                thread = func.coalesce(text_at(data, THREAD, dialect), *places)
+                conditions.append(thread == bindparam(name, type_=Text))
+            case _:
+                conditions += equal(runs, name)
+    return conditions
 
 
 def delete_run() -> Delete:

@@ -201,6 +201,40 @@ class SQLWorkflowStore(SQLStore):
         )
         return RunPage([_decode(row) for row in found], count)
 
+    async def list_waiting(
+        self,
+        workflow_ids: Collection[str],
+        agent_id: str,
+        *,
+        thread_id: str | None = None,
+        resource_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> RunPage:
+        """Return an agent's runs that wait, the latest to wait first."""
+        wanted: dict[str, object] = {
+            "thread_id": thread_id,
+            "of_resource_id": resource_id,
+            "from_ms": from_ms,
+            "to_ms": to_ms,
+        }
+        values = {name: value for name, value in wanted.items() if value is not None}
+        filters = tuple(values)
+        count, workflows = padded("workflow_id", list(workflow_ids))
+        values |= workflows
+        values["agent_id"] = agent_id
+        values |= {"waiting_status": "suspended", "answered_status": "running"}
+        built = (self._dialect, count, filters)
+        page = self._statements.get(build.list_waiting, *built, has_limit=limit is not None)
+        total = self._statements.get(build.count_waiting, *built)
+        what = f"list the runs of agent {agent_id!r} that wait"
+        [[count]] = await self._database.fetch(total, values, what=what)
+        values |= {"limit": limit, "offset": offset}
+        found = await self._database.fetch(page, values, what=what)
+        return RunPage([_decode(row) for row in found], count)
+
     async def delete_run(self, workflow_id: str, run_id: str) -> bool:
         """Remove a run with its journal."""
         statement = self._statements.get(build.delete_run)
