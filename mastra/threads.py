@@ -165,7 +165,7 @@ class HomeLoop:
         self._behind = 0
 
     @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop, thread: int) -> Self:
+    def of(cls, loop: asyncio.AbstractEventLoop | None, thread: int) -> Self:
         """Return that of an object which lives in a loop that runs in a thread, by its number."""
         home = cls()
         home.loop, home._thread = loop, thread

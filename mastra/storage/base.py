@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JournalRow",
+    "QuietRun",
     "QuietStore",
     "RunChanges",
     "RunHead",
@@ -115,38 +116,52 @@ class RunChanges(TypedDict, total=False):
 class Untold(Protocol):
     """What a run has done that its journal does not say yet."""
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the journal says all of it by now."""
+    def tell(self) -> object:
+        """Write it there."""
         ...
 
-    def tell(self) -> object:
-        """Append it to the journal."""
+
+class QuietRun(Protocol):
+    """A run in a store that keeps runs whose journal is written when somebody asks for it."""
+
+    untold: Untold | None
+    """What is told first, each time that somebody asks; `None` where the journal says all."""
+
+    def write(self, rows: Sequence[JournalRow]) -> None:
+        """Add rows to its journal."""
         ...
 
 
 class QuietStore(Protocol):
-    """A store that keeps runs whose journal is written when somebody asks for it."""
+    """A store that keeps such runs. It alone keeps them alive."""
 
-    def begin(self, workflow_id: str, run_id: str, changes: RunChanges, untold: Untold) -> bool:
-        """Rewrite columns of a run that is pending, which tells of what it does when it is asked.
+    def begin(self, workflow_id: str, run_id: str, changes: RunChanges) -> QuietRun | None:
+        """Rewrite columns of a run that is pending.
 
         Returns:
-            Whether it was there and pending.
+            The run; `None` unless it was there and pending.
         """
         ...
 
-    def settle(self, workflow_id: str, run_id: str, result: Json, data: dict[str, Json]) -> bool:
+    def settle(
+        self,
+        workflow_id: str,
+        run_id: str,
+        result: Json,
+        request_context: dict[str, Json],
+        data: dict[str, Json],
+    ) -> bool:
         """End such a run in success.
 
         Args:
             workflow_id: With `run_id`, the run.
             run_id: See above.
             result: What came of it.
+            request_context: As it is at the end.
             data: What is added to the rest of its data.
 
         Returns:
-            Whether it was there and under way.
+            Whether it was there and under way, and nobody has been told of it.
         """
         ...
 

@@ -6,13 +6,14 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mastra.clock import Clock, now_ms
 from mastra.given import COUNT, TIME, check_given
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.storage.base import (
     JournalRow,
+    QuietRun,
     QuietStore,
     RunChanges,
     RunHead,
@@ -42,12 +43,19 @@ def _copy(head: RunHead) -> RunHead:
 
 
 class _Run:
-    __slots__ = ("head", "stored", "untold")
+    __slots__ = ("__weakref__", "head", "stored", "untold")
 
     def __init__(self, head: RunHead) -> None:
         self.head = head
         self.stored: list[JournalRow] = []
         self.untold: Untold | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:  # whoever copies a store copies what is told
+        return _copied, (self.head, self.rows)
+
+    def write(self, rows: Sequence[JournalRow]) -> None:
+        """Add rows to the journal."""
+        self.stored += rows
 
     @property
     def rows(self) -> list[JournalRow]:
@@ -55,13 +63,17 @@ class _Run:
         untold = self.untold  # which another thread may have told by now
         if untold is not None:
             untold.tell()
-            if untold.is_over:
-                self.untold = None
         return self.stored
 
     @rows.setter
     def rows(self, rows: list[JournalRow]) -> None:
         self.stored = rows
+
+
+def _copied(head: RunHead, rows: list[JournalRow]) -> _Run:
+    run = _Run(head)
+    run.stored = rows
+    return run
 
 
 class InMemoryWorkflowStore:
@@ -72,13 +84,15 @@ class InMemoryWorkflowStore:
 
     def __init__(self, *, max_ended_runs: int = 1000, clock: Clock | None = None) -> None:
         self._max_ended_runs = max_ended_runs
-        # Where a class of somebody's own is laid over it, that sees each row.
-        self.quiet: QuietStore | None = self if type(self) is InMemoryWorkflowStore else None
-        """Itself, as what takes runs that tell when they are asked."""
         self._clock = clock
         self._runs: OrderedDict[tuple[str, str], _Run] = OrderedDict()
         self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._flow: FlowStore | None = None
+
+    @property
+    def quiet(self) -> QuietStore | None:
+        """Itself, but for a class of somebody's own, which sees each row."""
+        return self if type(self) is InMemoryWorkflowStore else None
 
     @property
     def flow(self) -> FlowStore:
@@ -89,26 +103,33 @@ class InMemoryWorkflowStore:
             self._flow = InMemoryFlow()
         return self._flow
 
-    def begin(self, workflow_id: str, run_id: str, changes: RunChanges, untold: Untold) -> bool:
-        """Rewrite columns of a run that is pending, which tells of what it does when it is asked."""
+    def begin(self, workflow_id: str, run_id: str, changes: RunChanges) -> QuietRun | None:
+        """Rewrite columns of a run that is pending, whose journal is told when it is asked for."""
         run = self._runs.get((workflow_id, run_id))
         if run is None or run.head.status != "pending":
-            return False
+            return None
         head = run.head
         for name, value in changes.items():
             setattr(head, name, value)
         head.updated_at = self._later_than(head.updated_at)
-        run.untold = untold
-        return True
+        return run
 
-    def settle(self, workflow_id: str, run_id: str, result: Json, data: dict[str, Json]) -> bool:
+    def settle(
+        self,
+        workflow_id: str,
+        run_id: str,
+        result: Json,
+        request_context: dict[str, Json],
+        data: dict[str, Json],
+    ) -> bool:
         """End a run that is under way in success."""
         key = (workflow_id, run_id)
         run = self._runs.get(key)
-        if run is None or run.head.status != "running":
+        if run is None or run.untold is None or run.head.status != "running":
             return False
         head = run.head
         head.status, head.result, head.data = "success", result, head.data | data
+        head.request_context = request_context
         head.updated_at = self._later_than(head.updated_at)
         self._keep_bound(key, "success")
         return True
@@ -205,10 +226,7 @@ class InMemoryWorkflowStore:
         del owner, is_again  # nobody else sees the runs, and nothing here fails
         run = self._runs.get((workflow_id, run_id))
         if run is not None:  # a run that was deleted while it ran has nothing to keep
-            run.stored.extend(rows)
-            untold = run.untold
-            if untold is not None and untold.is_over:
-                run.untold = None
+            run.write(rows)
 
     async def load_rows(self, workflow_id: str, run_id: str, after: int = -1) -> list[StoredRow]:
         """Return a run's journal from a position on."""

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
+import gc
+import logging
 import pickle
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_serializer, field_validator
 
 from mastra import (
     InMemoryStorage,
+    InProcessEngine,
     Mastra,
     RequestContext,
     StepContext,
     create_step,
     create_workflow,
 )
+from mastra.errors import RunStateError
 from mastra.storage.in_process import InMemoryWorkflowStore
 from mastra.testing import FakeClock, fake_ids
 from mastra.workflows.engines import inprocess_ops
@@ -44,6 +50,7 @@ class Stage:
         self.run: Any = None
         self.calls: list[Any] = []
         self.seen: list[Any] = []
+        self.kept: Any = None
         self.reached = asyncio.Event()
         self.gate = asyncio.Event()
 
@@ -478,6 +485,92 @@ async def test_whatever_a_condition_does_a_run_comes_to_the_same(
     await same(build, initial_state={"seed": 1}, request_context={"who": "ann"})
 
 
+async def test_a_context_that_a_condition_keeps_knows_the_run_later_on() -> None:
+    def build(stage: Stage) -> Any:
+        def condition(ctx: Any) -> bool:
+            stage.kept = ctx
+            return True
+
+        arms = [(condition, plus("b"))]
+        return flow(output_schema=Any).then(plus("a")).branch(arms).commit()
+
+    seen = list[Any]()
+    for store in (InMemoryWorkflowStore(), Told()):
+        stage, storage = Stage(store), InMemoryStorage()
+        storage.workflows = store
+        async with Mastra(workflows={"w": build(stage)}, storage=storage) as mastra:
+            run = await mastra.get_workflow("w").create_run("x", "r")
+            await run.start({"value": 1}, initial_state={"seed": 1}, request_context={"who": "ann"})
+            ctx = stage.kept
+            seen.append(
+                [
+                    ctx.request_context.to_dict(),
+                    ctx.mastra is mastra,
+                    (ctx.run_id, ctx.resource_id, ctx.state),
+                    ctx.get_step_result("b"),
+                ]
+            )
+            with pytest.raises(RunStateError, match="had ended"):
+                ctx.writer.write("late")
+    assert seen[0] == seen[1]
+    assert seen[0][:2] == [{"who": "ann"}, True]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_run_that_a_kept_context_aborts_ends_where_it_was(place: int) -> None:
+    def build(stage: Stage) -> Any:
+        def condition(ctx: Any) -> bool:
+            stage.kept = ctx
+            return True
+
+        async def aborts(number: Number) -> Number:
+            async def later() -> None:
+                stage.kept.abort()
+
+            await asyncio.create_task(later())
+            return number
+
+        aborting = create_step(id="aborts", execute=aborts)
+        return (
+            flow(output_schema=Any)
+            .then(plus("a"))
+            .then(plus("b"))
+            .branch([(condition, plus("c") if place else aborting)])
+            .then(taking_arms(stage))
+            .then(aborting if place else plus("c"))
+            .then(plus("d"))
+            .commit()
+        )
+
+    assert (await same(build))["wire"]["status"] == "canceled"
+
+
+async def test_what_a_condition_changes_in_the_context_is_stored_before_the_next_step() -> None:
+    def build(stage: Stage) -> Any:
+        context = stage.kept = RequestContext({"who": "ann"})
+
+        def condition(ctx: Any) -> bool:
+            context.set("who", "bob")
+            return True
+
+        async def look(number: Number) -> Number:
+            head = await stage.store.get_run(*stage.key)
+            assert head is not None
+            stage.seen.append(dict(head.request_context))
+            return number
+
+        arms = [(condition, create_step(id="looks", execute=look))]
+        return flow(output_schema=Any).then(plus("a")).branch(arms).commit()
+
+    for store in (InMemoryWorkflowStore(), Told()):
+        stage, storage = Stage(store), InMemoryStorage()
+        storage.workflows = store
+        async with Mastra(workflows={"w": build(stage)}, storage=storage) as mastra:
+            stage.run = await mastra.get_workflow("w").create_run()
+            await stage.run.start({"value": 1}, request_context=stage.kept)
+        assert stage.seen == [{"who": "bob"}]
+
+
 # -- from outside --------------------------------------------------------------------------------
 
 
@@ -616,6 +709,105 @@ async def _to_unkept(number: Number) -> Unkept:
     return Unkept()
 
 
+class Raising(BaseModel):
+    """A number whose own code raises whatever it is told to."""
+
+    raises: ClassVar[type[BaseException]] = Exception
+    value: int
+
+    @field_validator("value")
+    @classmethod
+    def _raise(cls, value: int) -> int:
+        raise cls.raises("no")
+
+
+async def _from_raising(number: Raising) -> Number:
+    return Number(value=number.value)
+
+
+async def _to_raising(number: Number) -> Raising:
+    return {"value": 1}  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("function", [_from_raising, _to_raising])
+@pytest.mark.parametrize(
+    "raises",
+    [
+        BaseException,
+        KeyboardInterrupt,
+        SystemExit,
+        GeneratorExit,
+        StopIteration,
+        asyncio.CancelledError,
+        MemoryError,
+    ],
+)
+async def test_whatever_a_validator_raises_comes_to_the_same(
+    function: Any,
+    raises: type[BaseException],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Raising, "raises", raises)
+
+    def build(stage: Stage) -> Any:
+        step = create_step(id="a", execute=function)
+        return flow(output_schema=Any).then(plus("before")).then(step).commit()
+
+    logged = list[list[str]]()
+    with caplog.at_level(logging.INFO):
+        for store in (InMemoryWorkflowStore(), Told()):
+            caplog.clear()
+            told = await played(store, build)
+            assert told["steps"] == {"before": "success", "a": "failed"}
+            logged.append(caplog.messages.copy())
+    assert logged[0] == logged[1]  # each once
+    await same(build)
+
+
+class Seen(BaseModel):
+    """A number that has somebody look at the run, in another thread, when it is written."""
+
+    looks: ClassVar[list[Callable[[], object]]] = []
+    value: int
+
+    @field_serializer("value")
+    def _write(self, value: int) -> int:
+        for look in self.looks:
+            thread = threading.Thread(target=look)
+            thread.start()
+            thread.join()
+        return value
+
+
+@pytest.mark.parametrize("before_a_branch", [False, True])
+async def test_who_asks_while_an_output_is_written_finds_the_step_begun_and_no_other(
+    before_a_branch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(stage: Stage) -> Any:
+        def look() -> None:
+            rows = asyncio.run(stage.store.load_rows(*stage.key))
+            stage.seen.append([row.key for row in rows])
+
+        monkeypatch.setattr(Seen, "looks", [look])
+
+        async def give(number: Number) -> Seen:
+            stage.calls.append("gives")
+            return Seen(value=number.value + 1)
+
+        async def take(seen: Seen) -> Number:
+            stage.calls.append("takes")
+            return Number(value=seen.value)
+
+        workflow = flow(output_schema=Any).then(create_step(id="gives", execute=give))
+        taking = create_step(id="takes", execute=take)
+        if before_a_branch:
+            return workflow.branch([(_if_positive, taking)]).commit()
+        return workflow.then(taking).commit()
+
+    assert (await same(build))["calls"] == ["gives", "takes"]
+
+
 @pytest.mark.parametrize(
     "functions",
     [
@@ -697,6 +889,141 @@ async def test_a_result_can_be_copied_whether_it_was_looked_at_or_not() -> None:
     facts = pickle.loads(pickle.dumps(result.facts.__reduce__()[1][:4]))
     assert facts == (result.run_id, "w", {"value": 1}, {})
     assert not hasattr(result.facts, "other")
+
+
+STORES = (InMemoryWorkflowStore, Told)
+
+
+async def ended_run(store: InMemoryWorkflowStore, run_id: str | None = None) -> Any:
+    """Return the result of a run, of which nobody else keeps anything."""
+    storage = InMemoryStorage()
+    storage.workflows = store
+    async with Mastra(workflows={"w": flow().then(plus("a")).commit()}, storage=storage) as mastra:
+        run = await mastra.get_workflow("w").create_run(run_id)
+        return await run.start({"value": 1})
+
+
+@pytest.mark.parametrize("make_store", STORES)
+async def test_a_result_is_the_same_as_its_copies_and_as_the_stored_one(make_store: Any) -> None:
+    storage = InMemoryStorage()
+    storage.workflows = make_store()
+    async with Mastra(workflows={"w": flow().then(plus("a")).commit()}, storage=storage) as mastra:
+        run = await mastra.get_workflow("w").create_run()
+        result = await run.start({"value": 1})
+        stored = await (await mastra.get_workflow("w").create_run(run.run_id)).result()
+        other = await (await mastra.get_workflow("w").create_run()).start({"value": 1})
+    assert result == stored == copy.copy(result)
+    assert stored == result != other
+    assert dataclasses.replace(result.facts, run_id="x").run_id == "x"
+    assert repr(result.facts) == repr(stored.facts)
+    assert pickle.loads(pickle.dumps(result)).to_wire() == result.to_wire()
+
+
+async def ended_elsewhere(store: InMemoryWorkflowStore) -> tuple[Any, Any]:
+    """Return the result of a run in an event loop of its own, and what tells of that loop."""
+
+    async def work() -> tuple[Any, Any]:
+        return await ended_run(store), weakref.ref(asyncio.get_running_loop())
+
+    return await asyncio.to_thread(lambda: asyncio.run(work()))
+
+
+@pytest.mark.parametrize("make_store", STORES)
+async def test_a_result_keeps_neither_application_nor_store_nor_event_loop(make_store: Any) -> None:
+    store = make_store()
+    result, loop = await ended_elsewhere(store)
+    gone = weakref.ref(store)
+    gc.collect()
+    assert loop() is None, "the store keeps it"
+    del store
+    gc.collect()
+    assert gone() is None
+    assert result.steps["a"].output == {"value": 2}
+
+
+@pytest.mark.parametrize("make_store", STORES)
+async def test_a_store_that_is_gone_leaves_nothing_to_the_garbage_collector(
+    make_store: Any,
+) -> None:
+    store = make_store()
+    await ended_elsewhere(store)
+    kept = weakref.ref(next(iter(store._runs.values())))
+    gc.collect()
+    gc.disable()
+    try:
+        del store
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("make_store", STORES)
+async def test_a_run_that_was_deleted_tells_nothing_to_another_of_its_id(make_store: Any) -> None:
+    store = make_store()
+    first = await ended_run(store, "x")
+    await store.delete_run("w", "x")
+    second = await ended_run(store, "x")
+    assert first.steps["a"].output == second.steps["a"].output
+    assert [row.key for row in await store.load_rows("w", "x")] == ["", "a", ""]
+
+
+@pytest.mark.parametrize("make_store", STORES)
+async def test_a_store_can_be_copied(make_store: Any) -> None:
+    store = make_store()
+    await ended_run(store, "x")
+    for other in (copy.deepcopy(store), pickle.loads(pickle.dumps(store)), store.image()):
+        assert [row.key for row in await other.load_rows("w", "x")] == ["", "a", ""]
+
+
+@pytest.mark.parametrize("make_store", STORES)
+async def test_the_context_is_stored_as_it_is_at_the_end(make_store: Any) -> None:
+    seen, storage = list[int](), InMemoryStorage()
+    storage.workflows = make_store()
+
+    async def note(number: Number) -> Number:
+        seen.append(number.value)
+        return number
+
+    workflow = flow().then(create_step(id="a", execute=note)).commit()
+    async with Mastra(workflows={"w": workflow}, storage=storage) as mastra:
+        run = await mastra.get_workflow("w").create_run("x")
+        await run.start({"value": 1}, request_context={"seen": seen})
+        head = await storage.workflows.get_run("w", "x")
+    assert head is not None
+    assert head.request_context == {"seen": [1]}
+
+
+async def test_what_stands_before_a_store_or_is_made_of_an_engine_sees_all() -> None:
+    class Before:
+        """Counts what a store is asked."""
+
+        def __init__(self) -> None:
+            self.store = InMemoryWorkflowStore()
+            self.asked: list[str] = []
+
+        def __getattr__(self, name: str) -> Any:
+            self.asked.append(name)
+            return getattr(self.store, name)
+
+    class Noting(InProcessEngine):
+        """Counts what it is to begin."""
+
+        launched = 0
+
+        async def launch(self, command: Any) -> Any:
+            self.launched += 1
+            return await super().launch(command)
+
+    workflow, storage, engine = flow().then(plus("a")).commit(), InMemoryStorage(), Noting()
+    before: Any = Before()
+    storage.workflows = before
+    async with Mastra(workflows={"w": workflow}, storage=storage) as mastra:
+        await (await mastra.get_workflow("w").create_run()).start({"value": 1})
+    assert before.asked.count("update_run") == 2
+    assert "append" in before.asked
+    async with Mastra(workflows={"w": workflow}, engine=engine) as mastra:
+        await (await mastra.get_workflow("w").create_run()).start({"value": 1})
+    assert engine.launched == 1
 
 
 @pytest.mark.parametrize("first", ["branch", "parallel", "nested", "context", "plain"])

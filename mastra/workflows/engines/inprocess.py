@@ -84,6 +84,8 @@ class InProcessEngine:
         self.clock = clock
         """What its runs go by, where it has a clock of its own."""
         self._make_ops = ops
+        # Not where somebody's own code sees what is launched, or each operation.
+        self._may_be_quiet = ops is make_ops and type(self) is InProcessEngine
         self._legs: dict[tuple[int, str, str], Leg] = {}
         self._launching: dict[tuple[int, str, str], bool] = {}
         """Legs that are about to begin, and whether they were cancelled before they have."""
@@ -140,7 +142,7 @@ class InProcessEngine:
         key = self._key(command.target)
         if command.closings != self.closings or key in self._legs or key in self._launching:
             return None  # `launch` says why not
-        trail = trail_of(command, changes, self._make_ops)
+        trail = trail_of(command, changes) if self._may_be_quiet else None
         if trail is None:
             return None
         return self._begin_leg(key, Leg(command, trail.loop, trail=trail))
@@ -242,7 +244,7 @@ class InProcessEngine:
         task = leg.begun()
         begin_code()
         try:
-            result = await trail.walk(task)
+            result = await trail.walk(leg.command, task)
         except BaseException as error:  # noqa: BLE001 - raised again where it is looked at
             trail.break_off(error)
         else:
@@ -332,7 +334,7 @@ class InProcessEngine:
             await go_back(run, writer, travel)
         try:
             if trail is not None:
-                await trail.take_up(ops)
+                await trail.take_up(ops, writer)
             value: Json = await ops.drive(functools.partial(walk, run, ops, spec))
         except Halt as halt:
             return outcome_of_halt(run, spec, halt)

@@ -81,7 +81,9 @@ class Leg:
         """What stores it."""
         writer = self._writer
         if writer is None:
-            writer = self._writer = self._new_writer() if self.trail is None else self.trail.writer
+            writer = self._writer = self._new_writer()
+            if self.trail is not None:
+                writer.context_changes = self.trail.changes
         return writer
 
     def _new_writer(self) -> JournalWriter:

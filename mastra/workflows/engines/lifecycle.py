@@ -11,9 +11,11 @@ from mastra.errors import RunClaimedError
 from mastra.failures import call_user
 from mastra.jsonable import Json
 from mastra.observability.config import tracer_of
+from mastra.request_context import RequestContext
+from mastra.services import Services
 from mastra.storage.base import RunChanges, RunHead
 from mastra.threads import HomeLoop
-from mastra.workflows.active import NO_USAGE, ActiveRun, State, TimeTravel
+from mastra.workflows.active import FROM_THE_TOP, NO_USAGE, ActiveRun, State, TimeTravel
 from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, logger_of
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import CLOSED_UP, FINAL, LoadedRun
@@ -31,6 +33,7 @@ from mastra.workflows.results import (
     StepResult,
     WorkflowResult,
 )
+from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.spec_forms import forms_of
 from mastra.workflows.versions.graph import note_of
 
@@ -46,8 +49,18 @@ __all__ = [
 def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
     """Return the run as this leg finds it: its journal, its state and its log so far."""
     target = command.target
-    run = new_run(command, HomeLoop())
-    reopening = command.reopening
+    run = new_run(
+        target.spec,
+        target.run_id,
+        command.resource_id,
+        command.input,
+        command.initial_state,
+        request_context=command.request_context,
+        services=target.services,
+        home=HomeLoop(),
+    )
+    reopening = run.reopening = command.reopening
+    run.per_step = command.per_step
     if loaded is not None:
         _continue(run, loaded)
         run.log.forms = forms_of(target.spec)
@@ -63,23 +76,32 @@ def begin(command: Command, loaded: LoadedRun | None) -> ActiveRun:
     return run
 
 
-def new_run(command: Command, home: HomeLoop) -> ActiveRun:
+def new_run(
+    spec: WorkflowSpec,
+    run_id: str,
+    resource_id: str | None,
+    given: Json,
+    initial_state: Mapping[str, Json],
+    *,
+    request_context: RequestContext,
+    services: Services | None,
+    home: HomeLoop,
+) -> ActiveRun:
     """Return a run as it is before it has done anything."""
-    target = command.target
     run = ActiveRun(
-        run_id=target.run_id,
-        workflow_id=target.spec.id,
-        resource_id=command.resource_id,
-        input=command.input,
-        state=State(dict(command.initial_state)),
-        request_context=command.request_context,
-        services=target.services,
-        reopening=command.reopening,
-        per_step=command.per_step,
+        run_id=run_id,
+        workflow_id=spec.id,
+        resource_id=resource_id,
+        input=given,
+        state=State(dict(initial_state)),
+        request_context=request_context,
+        services=services,
+        reopening=FROM_THE_TOP,
+        per_step=False,
         usage=NO_USAGE,
         home=home,
     )
-    run.log.forms = forms_of(target.spec)
+    run.log.forms = forms_of(spec)
     return run
 
 

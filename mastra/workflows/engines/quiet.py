@@ -11,25 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
+from weakref import ref
 
 from mastra.clock import now_ms
 from mastra.jsonable import Json, copy_json
 from mastra.observability.config import tracer_of
 from mastra.request_context import RequestContext
-from mastra.storage.base import QuietStore, RunChanges
+from mastra.storage.base import QuietRun, QuietStore, RunChanges
 from mastra.threads import HomeLoop
 from mastra.workflows.active import ActiveRun, Scope
 from mastra.workflows.adapt import OnInput
 from mastra.workflows.engines import inprocess_ops
-from mastra.workflows.engines.base import Ops
+from mastra.workflows.engines.base import Halt, Ops
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.conditions import decide_branch
 from mastra.workflows.engines.flow import arm_of
-from mastra.workflows.engines.inprocess_ops import OpsFactory, make_ops, ops_around
+from mastra.workflows.engines.inprocess_ops import ops_around
+from mastra.workflows.engines.journal import LogRow
 from mastra.workflows.engines.journal_writer import JournalWriter
 from mastra.workflows.engines.lifecycle import ends_of, new_run
 from mastra.workflows.engines.outcome import Outcome, outcome_of_value
@@ -53,28 +54,31 @@ _TELLING: Final = threading.RLock()
 """Held while a trail is told, since any thread may ask."""
 
 
-def trail_of(command: Command, changes: RunChanges, make: OpsFactory) -> Trail | None:
+def trail_of(command: Command, changes: RunChanges) -> Trail | None:
     """Return the trail of a leg that need not tell of itself; `None` of one that has to.
 
     Args:
         command: What begins the leg.
         changes: What is written of the run as it begins: that is done then.
-        make: What makes the operations of a leg that tells.
     """
     target = command.target
-    # Whoever wrote a store for an earlier release has none.
-    spec, quiet = target.spec, getattr(target.store, "quiet", None)
+    # Whoever wrote a store for an earlier release has none; what stands before one has that one's.
+    spec = target.spec
+    quiet: QuietStore | None = getattr(target.store, "quiet", None)
     if (
         quiet is None
+        or id(quiet) != id(target.store)
         or command.per_step
         or not (spec.quiet_path if spec.quiet_path is not None else _quiet_path(spec))
-        or make is not make_ops
         or ops_around.get() is not None
         or tracer_of(target.services) is not None
     ):
         return None
-    trail = Trail(command, quiet)
-    return trail if quiet.begin(spec.id, target.run_id, changes, trail) else None
+    kept = quiet.begin(spec.id, target.run_id, changes)
+    if kept is None:
+        return None
+    trail = kept.untold = Trail(command, kept)
+    return trail
 
 
 def _quiet_path(spec: WorkflowSpec) -> tuple[str, ...]:
@@ -122,7 +126,6 @@ class Trail:
     """What has come of the walk, where the leg is to tell of its end."""
     run: ActiveRun | None = None
     """The run, once it is told."""
-    _writer: JournalWriter | None = None
     _told = 0
     """How many steps are in the journal."""
     _begun: StepRecord | None = None
@@ -138,16 +141,20 @@ class Trail:
     _raw: Json = None
     """What it has given then."""
 
-    def __init__(self, command: Command, quiet: QuietStore) -> None:
-        # One by one: once it has ended, only what tells of it is kept, for each of many runs.
-        self._target = command.target
+    def __init__(self, command: Command, kept: QuietRun) -> None:
+        # Once it has ended only what tells of it stays: a result of it is to keep no application,
+        # no store and no event loop alive.
+        target = command.target
+        self._command: Command | None = command
+        self._kept = ref(kept)
+        self._spec = target.spec
+        self._run_id = target.run_id
         self._resource_id = command.resource_id
         self._input = command.input
         self._initial_state = command.initial_state
-        self._context: RequestContext | None = command.request_context
-        self._changes = command.request_context.changes
-        self._quiet = quiet
-        self.loop = asyncio.get_running_loop()
+        self.changes = command.request_context.changes
+        """How often the request context had been changed when the leg began."""
+        self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         """The event loop that drives it."""
         self._thread = threading.get_ident()
         self._steps: list[Begun | Done | StepRecord] = []
@@ -161,14 +168,9 @@ class Trail:
     @property
     def identity(self) -> tuple[str, str, Json]:
         """The ids of the run and of its workflow, and its input."""
-        return self._target.run_id, self._target.spec.id, self._input
+        return self._run_id, self._spec.id, self._input
 
     # -- telling -------------------------------------------------------------------------------
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all that it can tell is told."""
-        return self._is_left or (self.run is not None and self.run.log.is_closed)
 
     def tell(self) -> ActiveRun:
         """Make the run what it would be had each step told of itself; return it."""
@@ -176,31 +178,29 @@ class Trail:
             run = self.run
             if run is None:
                 run = self._new_run()
-            if self._is_left:
+            if self._is_left or run.log.is_closed:
                 return run
             run.path[:] = self._path()
             is_ended = self._is_ended
             while self._told < len(self._steps) and self._tell_step(run, self._steps[self._told]):
                 self._told += 1
-            if is_ended and not run.log.is_closed:
+            if is_ended:
                 self._tell_end(run)
             return run
 
-    @property
-    def writer(self) -> JournalWriter:
-        """What writes its journal."""
-        self.tell()
-        return cast("JournalWriter", self._writer)
-
     def _new_run(self) -> ActiveRun:
-        target, context = self._target, self._context or RequestContext()
-        command = Command(
-            "start", target, self._resource_id, self._input, self._initial_state, context
+        command = self._command
+        run = new_run(
+            self._spec,
+            self._run_id,
+            self._resource_id,
+            self._input,
+            self._initial_state,
+            request_context=RequestContext() if command is None else command.request_context,
+            services=None if command is None else command.target.services,
+            home=HomeLoop.of(self.loop, self._thread),
         )
-        run = new_run(command, HomeLoop.of(self.loop, self._thread))
         run.note(Kind.START)
-        writer = self._writer = JournalWriter(run, target.spec, target.store)
-        writer.context_changes = self._changes
         self.run = run
         return run
 
@@ -210,7 +210,10 @@ class Trail:
         if record is None:
             record = step if isinstance(step, StepRecord) else _begun(step)
             record.start_seq = run.log.append(Kind.STEP_START, record)
-            self._begun = record
+        elif isinstance(step, StepRecord) and step is not record:  # made when its start was told
+            step.start_seq = record.start_seq
+            record, run.log.entries[step.start_seq] = step, (Kind.STEP_START, step, None)
+        self._begun = record
         if not isinstance(step, StepRecord):
             if len(step) == 3:
                 return False
@@ -222,37 +225,47 @@ class Trail:
             run.latest[record.step_id] = record
         if isinstance(step, StepRecord) and record.decision is None:
             return False
-        self._commit(record)
-        return True
-
-    def _commit(self, record: StepRecord) -> None:
         self._begun = None
-        _at_once(cast("JournalWriter", self._writer).commit(record))
+        run.add(record)
+        self._write(run, record)
+        return True
 
     def _tell_end(self, run: ActiveRun) -> None:
         outcome = Outcome("success", raw=self._raw, has_result=True)
         for kind, value in ends_of(run, outcome, len(run.log.entries)):
             run.log.append(kind, None, value)
+        self._write(run)
+        self._be_asked_no_more()
         run.log.close()
-        _at_once(cast("JournalWriter", self._writer).flush(outcome.status))
+
+    def _write(self, run: ActiveRun, *records: StepRecord) -> None:
+        kept, logged = self._kept(), run.outbox.take(run.log)
+        if kept is not None:  # a run that was deleted has nothing to keep
+            kept.write([LogRow(logged), *records] if logged else records)
+
+    def _be_asked_no_more(self) -> None:
+        kept = self._kept()
+        if kept is not None:
+            kept.untold = None
 
     def _path(self) -> list[str]:
-        nodes = self._target.spec.nodes[: len(self._steps)]
+        nodes = self._spec.nodes[: len(self._steps)]
         return [node.id for node in nodes if node.is_entry]
 
     # -- walking -------------------------------------------------------------------------------
 
-    async def walk(  # noqa: C901 - the ways out of the quiet, in their order
-        self, task: asyncio.Task[Any]
+    async def walk(  # noqa: C901, PLR0912, PLR0915 - the ways out of the quiet, in their order
+        self, command: Command, task: asyncio.Task[Any]
     ) -> WorkflowResult[Any] | None:
         """Go through the graph and tell nobody.
 
         Returns:
             The result, where it has come to one in quiet. Else the ordinary walk goes on from here.
         """
-        spec, steps, run = self._target.spec, self._steps, cast("ActiveRun", _Asked(self))
-        value, arms, requests = self._input, list[str](), task.cancelling()
-        context, changes = cast("RequestContext", self._context), self._changes
+        spec, steps, value, requests = self._spec, self._steps, self._input, task.cancelling()
+        run: Any = _Asked((self, command))
+        context, changes = command.request_context, self.changes
+        arms: list[str] = []
         yielded_ms = ended = now_ms()
         for node in spec.nodes:
             if self.run is not None:
@@ -263,52 +276,66 @@ class Trail:
                     return self._leave()
                 unit = arm_of(node, arms[0])
             step, began = unit.step, ended
+            steps.append((unit, value, began))
             schema = step.input_schema
             try:
                 given = schema.unpack(copy_json(value) if schema.may_alias else value)
-            except Exception:  # noqa: BLE001 - the ordinary walk meets it again, and tells of it
-                return self._leave()
-            steps.append((unit, value, began))
+            except BaseException as raised:  # noqa: BLE001 - raised again where it is looked at
+                return self._leave_at(requests, raised=raised, raised_by="input")
             try:
                 output = await step.call.function(given)
-            except BaseException as raised:  # noqa: BLE001 - raised again where it is looked at
-                return self._leave(_raising(raised), requests)
-            schema = step.output_schema
+            except BaseException as raised:  # noqa: BLE001 - as above
+                return self._leave_at(requests, raised=raised)
             if self.run is not None or task.cancelling() != requests or context.changes != changes:
-                return self._leave(_giving(output), requests)
+                return self._leave_at(requests, output)
+            schema = step.output_schema
             try:
-                kept = schema.pack(output if type(output) is schema.model else schema.load(output))
-            except BaseException:  # noqa: BLE001 - as above
-                return self._leave(_giving(output), requests)
+                if type(output) is not schema.model:
+                    output = schema.load(output)
+            except BaseException as raised:  # noqa: BLE001 - as above
+                return self._leave_at(requests, output, raised=raised, raised_by="output")
+            try:
+                kept = schema.pack(output)
+            except BaseException:  # noqa: BLE001 - packed once more, for what the error says
+                return self._leave_at(requests, output)
             ended = now_ms()
             if unit.follow is None:
                 steps[-1] = (unit, value, began, kept, ended)
                 value = kept if unit is node else {step.id: kept}
             else:
-                record = steps[-1] = _begun((unit, value, began))
+                record = _begun((unit, value, began))
                 record.output, record.status, record.ended_at = kept, "success", ended
+                steps[-1] = record
                 scope = Scope(spec, spec.retry, "", "", self._input)
                 record.decision = arms = await decide_branch(run, scope, unit.follow, record)
                 value, ended = kept, now_ms()
+                if context.changes != changes:
+                    return self._leave()
             if not 0 <= ended - yielded_ms <= inprocess_ops.YIELD_AFTER_MS:
                 await asyncio.sleep(0)
                 yielded_ms = ended = now_ms()
-        return self._end(outcome_of_value(run, spec, value))
+        return self._end(command, outcome_of_value(run, spec, value))
 
-    def _end(self, outcome: Outcome) -> WorkflowResult[Any] | None:
+    def _end(self, command: Command, outcome: Outcome) -> WorkflowResult[Any] | None:
         """End the leg in quiet, where that may still be."""
-        target, raw = self._target, outcome.raw
-        spec = target.spec
+        spec, raw, context = self._spec, outcome.raw, command.request_context
+        quiet: Any = command.target.store
         if (
             self.run is not None
             or outcome.status != "success"
-            or not self._quiet.settle(
-                spec.id, target.run_id, raw, {"path": [*(spec.quiet_path or ())], "hasResult": True}
+            or not quiet.settle(
+                spec.id,
+                self._run_id,
+                raw,
+                # What it holds may have been changed.
+                context.to_json() if context.changes or len(context) else {},
+                {"path": [*(spec.quiet_path or ())], "hasResult": True},
             )
         ):
             self.outcome = outcome
             return self._leave()
-        self._raw, self._is_ended, self._context = raw, True, None
+        self._raw, self._is_ended = raw, True
+        self._command = self.loop = None
         if self.run is not None:  # by another thread, just now
             self.tell()
         forms = forms_of(spec)
@@ -316,27 +343,31 @@ class Trail:
 
     # -- leaving -------------------------------------------------------------------------------
 
-    def _leave(
-        self, come_to: Callable[[], Awaitable[Any]] | None = None, requests: int = 0
-    ) -> None:
-        """Leave the run to the ordinary walk, which tells of it from here on.
+    def _leave(self) -> None:
+        """Leave the run to the ordinary walk, which tells of it from here on."""
+        with _TELLING:
+            self.tell()
+            self._is_left = True
+            self._be_asked_no_more()
+
+    def _leave_at(self, requests: int, output: Any = None, **raised: Any) -> None:
+        """Leave it at a step under way, for the walk to look at what that has come to.
 
         Args:
-            come_to: What the step under way has come to, for the walk to look at.
-            requests: How often the task had been told to cancel before that.
+            requests: How often the task had been told to cancel before the step.
+            output: What the step gave.
+            raised: What was raised, and by what: see `Attempt`.
         """
-        self.tell()
-        self._is_left = True
-        if come_to is not None:
-            assert self._begun is not None  # noqa: S101 - its start was told just now
-            self._attempt = Attempt(self._begun, requests, come_to)
+        self._leave()
+        assert self._begun is not None  # noqa: S101 - its start was told just now
+        self._attempt = Attempt(self._begun, requests, output, **raised)
 
     def break_off(self, raised: BaseException) -> None:
         """Leave the run to the ordinary walk, which raises what `walk` has raised."""
         self._leave()
         self._raised = raised
 
-    async def take_up(self, ops: Ops) -> None:
+    async def take_up(self, ops: Ops, writer: JournalWriter) -> None:
         """Look at what the step under way has come to, as at any first try of a step."""
         attempt, self._attempt = self._attempt, None
         raised, self._raised = self._raised, None
@@ -345,9 +376,16 @@ class Trail:
                 raise raised
         finally:
             del raised  # its traceback holds this frame
-        if attempt is None:
-            return
-        run, spec = self.tell(), self._target.spec
+        run = self.tell()
+        if attempt is not None:
+            await self._try(attempt, ops)
+        elif writer.context_changes != run.request_context.changes:  # by a condition
+            await writer.store_context()
+        if run.stop.is_thrown:  # before the walk, which would halt at the first step
+            raise Halt("canceled")
+
+    async def _try(self, attempt: Attempt, ops: Ops) -> None:
+        run, spec = self.tell(), self._spec
         unit, value, *_ = cast("Begun", self._steps[-1])
         scope = Scope(spec, spec.retry, "", "", run.input)
         task = StepTask(run, scope, unit, unit.op, value, ops)
@@ -361,37 +399,22 @@ def _begun(step: Begun | Done) -> StepRecord:
     return StepRecord(step[0].op, step[0].step.id, step[1], step[2])
 
 
-def _at_once(stored: Awaitable[None] | None) -> None:
-    assert stored is None  # noqa: S101 - a store that takes runs in quiet keeps rows at once
+class _Asked(tuple[Trail, Command]):
+    """Stands for the run of a trail, for code that may look at it: who does has it told.
 
+    What the run was begun with it knows itself: whoever keeps it may ask when the trail does not.
+    """
 
-def _raising(raised: BaseException) -> Callable[[], Awaitable[Any]]:
-    async def come_to() -> Any:
-        raise raised
-
-    return come_to
-
-
-def _giving(output: Any) -> Callable[[], Awaitable[Any]]:
-    async def come_to() -> Any:
-        return output
-
-    return come_to
-
-
-class _Asked:
-    """Stands for the run of a trail, for code that may look at it: who does has it told."""
-
-    __slots__ = ("_trail",)
-
-    def __init__(self, trail: Trail) -> None:
-        object.__setattr__(self, "_trail", trail)
+    __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._trail.tell(), name)
+        trail, command = self
+        if name == "request_context":
+            return command.request_context
+        return command.target.services if name == "services" else getattr(trail.tell(), name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        setattr(self._trail.tell(), name, value)
+        setattr(self[0].tell(), name, value)
 
 
 class _Facts(RunFacts):
@@ -415,8 +438,19 @@ class _Facts(RunFacts):
             self.records, self.path = run.latest, run.path
         return getattr(self, name)
 
+    @property
+    def __class__(self) -> type[RunFacts]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What it is to whoever compares, shows or copies it."""
+        return RunFacts
+
+    def __repr__(self) -> str:
+        return repr(RunFacts(*self._values()))
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return RunFacts, tuple(getattr(self, name) for name in _FACTS)
+        return RunFacts, self._values()
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _FACTS)
 
 
 _KNOWN: Final = ("run_id", "workflow_id", "input")

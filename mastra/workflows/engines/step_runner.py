@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from mastra.cancellation import cancel_requests, settled
 from mastra.clock import now_ms, now_s, sleep
@@ -68,8 +68,17 @@ class Attempt:
     """The step's record, of whose start is told."""
     requests: int
     """How often its task had been told to cancel before."""
-    come_to: Callable[[], Awaitable[Any]]
-    """Gives what the step gave, or raises what it raised."""
+    output: Any = None
+    """What the step gave."""
+    raised: BaseException | None = None
+    """What was raised, where something was."""
+    raised_by: Literal["input", "step", "output"] = "step"
+    """What raised it: whoever read the step's input or its output, or the step itself."""
+
+    def check(self, part: Literal["input", "step", "output"]) -> None:
+        """Raise what a part of it has raised."""
+        if self.raised is not None and self.raised_by == part:
+            raise self.raised
 
 
 class StepTask:
@@ -292,7 +301,7 @@ class StepTask:
             extra={"cause": error},
         )
 
-    def _input(self, record: StepRecord) -> Any:
+    def _input(self, record: StepRecord, made: Attempt | None) -> Any:
         if self.refusal is not None:
             raise self.refusal
         # The step may do with its input what it likes: the records keep theirs.
@@ -300,6 +309,9 @@ class StepTask:
             return copy_json(self.value)
         schema = self.node.step.input_schema
         try:
+            if made is not None:
+                made.check("input")
+                return None  # the step has been given it
             return schema.unpack(copy_json(self.value) if schema.may_alias else self.value)
         except SchemaMismatch as mismatch:
             told = self.run.log.forms.shown(record).payload
@@ -314,11 +326,12 @@ class StepTask:
         self, record: StepRecord, tries: int, requests: int, task: asyncio.Task[Any]
     ) -> None:
         call, made, ctx = self.node.step.call, self.attempt, None
-        given = self._input(record) if made is None else None
+        self.attempt = None
+        given = self._input(record, made)
         try:
             if made is not None:
-                self.attempt = None
-                output = await made.come_to()
+                made.check("step")
+                output = made.output
             elif isinstance(call, OnInput) and not self.is_answered:
                 output = await call.function(given)  # which sees no context, so there is none
             else:
@@ -337,7 +350,7 @@ class StepTask:
         else:
             if task.cancelling() > requests and not await settled(requests):
                 raise self._canceled(record)
-            self._succeed(record, output, ctx)
+            self._succeed(record, output, ctx, made)
         if ctx is not None:
             record.state = ctx._delta  # noqa: SLF001
             self.merges = record.state is not None
@@ -357,13 +370,17 @@ class StepTask:
             self._give_answer(ctx, record)
         return ctx
 
-    def _succeed(self, record: StepRecord, output: Any, ctx: StepContext[Any] | None) -> None:
+    def _succeed(
+        self, record: StepRecord, output: Any, ctx: StepContext[Any] | None, made: Attempt | None
+    ) -> None:
         if ctx is not None and ctx._ended_by is not None:  # noqa: SLF001
             self._end_all_the_same(record, ctx._ended_by)  # noqa: SLF001
             return
         schema = self.node.step.output_schema if self.scope.spec.validate_outputs else ANY
         if type(output) is not schema.model:
             try:
+                if made is not None:
+                    made.check("output")
                 output = schema.load(output)
             except SchemaMismatch as mismatch:
                 raise self._mismatch("Output", mismatch) from None
