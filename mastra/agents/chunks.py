@@ -11,6 +11,7 @@ from typing import Any
 
 from mastra.agents.wire import error_to_wire, plain
 from mastra.jsonable import Json
+from mastra.models.messages import DataPart
 from mastra.names import FieldsByName, camel
 
 __all__ = [
@@ -36,8 +37,16 @@ __all__ = [
     "ToolStartPayload",
     "ToolSuspendedPayload",
     "TripwirePayload",
+    "data_in",
     "error_to_wire",
 ]
+
+
+def data_in(chunk: AgentChunk) -> list[DataPart]:
+    """Return what of a chunk of somebody's own is kept with the conversation."""
+    if not chunk.type.startswith("data-") or chunk.payload.get("transient"):
+        return []
+    return [DataPart(chunk.type, plain(chunk.data))]
 
 
 class Payload(FieldsByName):

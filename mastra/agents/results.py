@@ -13,7 +13,7 @@ from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire, part_to_wire
-from mastra.models.messages import Message, MessagePart, TextPart, ToolResultPart
+from mastra.models.messages import DataPart, Message, MessagePart, TextPart, ToolResultPart
 from mastra.models.prices import Spending, cost_usd, total_cost_usd
 from mastra.models.stored_messages import is_ours, to_stored_wire
 from mastra.names import FieldsByName, python_names
@@ -94,7 +94,11 @@ class LLMStepResult:
 
     def response_messages(self) -> list[Json]:
         """Return the messages the step made, as Mastra's JSON."""
-        said = [part_to_wire(part) for part in self.content if not is_ours(part)]
+        said = [
+            part_to_wire(part)
+            for part in self.content
+            if not is_ours(part) and not isinstance(part, DataPart)
+        ]
         results = [part_to_wire(part) for part in self.content if is_ours(part)]
         messages: list[Json] = [{"role": "assistant", "content": said}] if said else []
         return [*messages, {"role": "tool", "content": results}] if results else messages
@@ -105,7 +109,8 @@ class LLMStepResult:
         What it said and what came of its calls has been streamed by then, and is among the
         messages of `finish`: neither is told here again.
         """
-        told = (part for part in self.content if not isinstance(part, TextPart | ToolResultPart))
+        known = TextPart | ToolResultPart | DataPart
+        told = (part for part in self.content if not isinstance(part, known))
         return self._wire([part_to_wire(part) for part in told], [])
 
     def _wire(self, content: list[Json], messages: list[Json]) -> dict[str, Json]:

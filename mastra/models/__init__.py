@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from mastra.models.embedding import Embedder, FunctionEmbedder
     from mastra.models.messages import (
+        DataPart,
         FilePart,
         ImagePart,
         Message,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnthropicModel",
+    "DataPart",
     "Embedder",
     "Fallback",
     "FilePart",
@@ -87,6 +89,7 @@ _HOMES = {
     "ReasoningDelta": "mastra.models.chunks",
     "ReasoningPart": "mastra.models.messages",
     "ResponseMetadata": "mastra.models.chunks",
+    "DataPart": "mastra.models.messages",
     "SourcePart": "mastra.models.messages",
     "TextDelta": "mastra.models.chunks",
     "TextPart": "mastra.models.messages",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from mastra.models.messages import (
+    DataPart,
     FilePart,
     ImagePart,
     Message,
@@ -130,6 +131,8 @@ def _is_said(part: MessagePart, role: Role) -> bool:
         return False
     if isinstance(part, ToolResultPart):
         return part.provider_executed
+    if isinstance(part, DataPart):
+        return False
     return not isinstance(part, TextPart) or bool(part.text or part.provider_metadata)
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 from mastra.jsonable import Json
 from mastra.models.message_wire import ANSWERED
 from mastra.models.messages import (
+    DataPart,
     Message,
     MessagePart,
     TextPart,
@@ -109,7 +110,7 @@ def _repeats(message: Message, waiting: Sequence[ToolCallPart]) -> bool:
     calls = message.tool_calls
     if message.role != "assistant" or not calls:
         return False
-    if not all(isinstance(part, (TextPart, ToolCallPart)) for part in message.parts):
+    if not all(isinstance(part, (TextPart, DataPart, ToolCallPart)) for part in message.parts):
         return False
     return all(any(_is_same(call, other) for other in waiting) for call in calls)
 

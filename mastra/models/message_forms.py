@@ -18,6 +18,7 @@ from mastra.ids import new_id
 from mastra.jsonable import load_json
 from mastra.models.message_wire import ANSWERED, PROVIDER_ITEM
 from mastra.models.messages import (
+    DataPart,
     FilePart,
     ImagePart,
     Message,
@@ -128,9 +129,10 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
     elif content is not None or ("tool_calls" not in data and role != "assistant"):
         raise _unknown("A message's content", cast("object", content))
     parts += [_openai_call(call) for call in data.get("tool_calls") or ()]
-    if own and parts and not isinstance(parts[-1], ProviderPart):
-        # What is said of a message holds from its last part on.
-        parts[-1] = replace(parts[-1], **own)
+    # What is said of a message holds from its last part on that a provider sees.
+    seen = [at for at, part in enumerate(parts) if not isinstance(part, DataPart)]
+    if own and seen and not isinstance(parts[seen[-1]], ProviderPart):
+        parts[seen[-1]] = replace(parts[seen[-1]], **own)
     return tuple(parts)
 
 
@@ -191,8 +193,9 @@ def _of_page(kind: str, data: Mapping[str, Any]) -> list[MessagePart] | None:
         return _interface_tool(data, str(data["toolName"]))
     if kind.startswith("tool-"):
         return _interface_tool(data, kind.removeprefix("tool-"))
-    # What a step or a tool wrote for a page.
-    return [] if kind.startswith("data-") else None
+    if kind.startswith("data-"):
+        return [DataPart(kind, data.get("data"))]
+    return None
 
 
 def _invocation(data: Mapping[str, Any], call: Mapping[str, Any]) -> list[MessagePart]:

@@ -6,6 +6,7 @@ from typing import Any, Final, assert_never
 
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.messages import (
+    DataPart,
     FilePart,
     ImagePart,
     Message,
@@ -29,7 +30,7 @@ PROVIDER_ITEM = "data-provider-item"
 def part_to_wire(part: MessagePart) -> dict[str, Json]:
     """Return a part as Mastra's JSON."""
     wire = _part(part)
-    if isinstance(part, ProviderPart):
+    if isinstance(part, ProviderPart | DataPart):
         return wire
     if part.provider_metadata:
         wire["providerMetadata"] = to_jsonable(
@@ -40,7 +41,7 @@ def part_to_wire(part: MessagePart) -> dict[str, Json]:
     return wire
 
 
-def _part(part: MessagePart) -> dict[str, Json]:  # noqa: C901 - one arm a kind
+def _part(part: MessagePart) -> dict[str, Json]:  # noqa: C901, PLR0912 - one arm a kind
     match part:
         case TextPart():
             return {"type": "text", "text": part.text}
@@ -66,6 +67,8 @@ def _part(part: MessagePart) -> dict[str, Json]:  # noqa: C901 - one arm a kind
                 "type": PROVIDER_ITEM,
                 "data": {"provider": part.provider, "item": part.data},
             }
+        case DataPart():
+            return {"type": part.type, "data": part.data}
         case ToolCallPart():
             wire = {
                 "type": "tool-call",

@@ -16,6 +16,7 @@ from mastra.jsonable import Json
 from mastra.names import python_names
 
 __all__ = [
+    "DataPart",
     "FilePart",
     "ImagePart",
     "Message",
@@ -143,6 +144,16 @@ class ProviderPart:
 
 
 @dataclass(frozen=True, slots=True)
+class DataPart:
+    """What a tool or a processor wrote for those who read the conversation. No model sees it."""
+
+    type: str
+    """`data-` and a name."""
+    data: Json
+    """As it was written."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallPart:
     """A model's request to run a tool."""
 
@@ -191,6 +202,7 @@ MessagePart: TypeAlias = (
     | ReasoningPart
     | SourcePart
     | ProviderPart
+    | DataPart
     | ToolCallPart
     | ToolResultPart
 )

@@ -10,6 +10,7 @@ from mastra.clock import iso_from_ms
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.message_wire import content_to_wire, part_to_wire
 from mastra.models.messages import (
+    DataPart,
     Message,
     MessagePart,
     ReasoningPart,
@@ -93,7 +94,7 @@ def stored_content(message: Message) -> dict[str, Json]:
         if isinstance(part, ToolResultPart):
             is_answered = is_answered or not part.provider_executed
             continue
-        if is_answered:
+        if is_answered and not isinstance(part, DataPart):
             # The next answer of the model: readers put what came of the calls before it.
             parts.append({"type": "step-start"})
             is_answered = False

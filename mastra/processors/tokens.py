@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, assert_never
 from mastra.jsonable import dump_json
 from mastra.models.base import ModelRequest
 from mastra.models.messages import (
+    DataPart,
     FilePart,
     ImagePart,
     Message,
@@ -105,7 +106,7 @@ class RequestSize:
                 return _MEDIA
             case ProviderPart():
                 return self.count(dump_json(part.data).decode())
-            case SourcePart():
+            case SourcePart() | DataPart():
                 return 0
             case _:
                 assert_never(part)

@@ -31,7 +31,7 @@ from mastra.agents.run.agent_run import AgentRun
 from mastra.agents.run.recorder import StepRecorder
 from mastra.ids import new_id
 from mastra.jsonable import dump_json
-from mastra.models.messages import Message, ToolResultPart
+from mastra.models.messages import Message, MessagePart
 
 __all__ = [
     "APPROVAL_SCHEMA",
@@ -90,6 +90,7 @@ async def settle_calls(run: AgentRun, recorder: StepRecorder, runner: CallRunner
         settled[call.id] = outcome
         stream_outcome(run, recorder.result, runner, call, outcome)
     del run.state["settled"]
+    await run.flush()  # processors are to see what tools wrote before it is kept
     tell_outcomes(run, recorder, settled)
     return False
 
@@ -135,6 +136,7 @@ def stream_outcome(
 def add_answer(run: AgentRun, recorder: StepRecorder) -> None:
     """Add what the model said to the conversation."""
     content = recorder.result.content
+    content += run.transcript.take_written()
     if content:
         message_id = run.transcript.message_id
         # A step that a processor did not let stand is no message: the next has the announced id.
@@ -152,13 +154,13 @@ def tell_outcomes(run: AgentRun, recorder: StepRecorder, outcomes: Mapping[str, 
     if not recorder.is_resumed:
         add_answer(run, recorder)
     leg = _noted(run, recorder, outcomes)
-    results: list[ToolResultPart] = []
+    results: list[MessagePart] = []
     for call in recorder.calls:
         outcome = outcomes.get(call.id, Elsewhere())
         if isinstance(outcome, NeedsApproval | Suspended):
             run.wait.calls[call.id] = (call, outcome)
-        elif (part := told_of(call, outcome)) is not None:
-            results.append(part)
+        elif told := told_of(call, outcome):
+            results += told
         elif not call.provider_executed:
             run.state["client_side"] = True
     if results:

@@ -33,6 +33,7 @@ from mastra.errors import ToolNotFoundError, ValidationError
 from mastra.failures import Guard, call_user, text_of
 from mastra.jsonable import Json, dump_json, to_jsonable
 from mastra.logs import get_logger
+from mastra.models.messages import DataPart
 from mastra.schema import Schema, SchemaMismatch
 from mastra.stream.writer import DONE, custom_type
 from mastra.threads import HomeLoop
@@ -85,16 +86,18 @@ class ToolWriter:
     def custom(self, chunk: Mapping[str, Any]) -> Awaitable[None]:
         """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as it is.
 
+        It is stored with the conversation, unless it is `transient`.
+
         Raises:
             ValidationError: The type does not begin with `data-`, or there is no `data`.
         """
         kind = custom_type(chunk, f"Tool {self._call.name!r}")
         payload = {key: value for key, value in chunk.items() if key != "type"}
-        self._home.call(self._emit, kind, payload)
+        self._home.call(self._emit, kind, payload, self._call.written)
         return DONE
 
-    def _emit(self, kind: str, payload: Any) -> None:
-        self._run.emit(kind, payload, "USER")
+    def _emit(self, kind: str, payload: Any, written: list[DataPart] | None = None) -> None:
+        self._run.emit(kind, payload, "USER", written)
         self._run.notify()
 
 

@@ -7,7 +7,6 @@ and no tool is called again, whose answer is known. The operations are `0.model[
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, cast
@@ -30,7 +29,7 @@ from mastra.agents.records.ledger import Ledger, asked_in, model_op, noted, requ
 from mastra.agents.records.meter import NOTHING_USED, Meter
 from mastra.agents.records.operation import Operation
 from mastra.agents.records.requested_call import NeedsApproval, Outcome, RequestedCall, Suspended
-from mastra.agents.records.step_records import dump_outcome
+from mastra.agents.records.step_records import dump_outcome, written_from
 from mastra.agents.records.told_chunks import ToldChunk, message_id_of, unpacked
 from mastra.agents.results import AgentResult, LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
@@ -284,6 +283,7 @@ class DurableAgent:
             if ctx.resume_data is not None:
                 run.meter.restore(ctx.suspend_data.get("used", NOTHING_USED))
                 waits: Mapping[str, Any] = ctx.suspend_data["toolCall"]
+                call.written = written_from(waits.get("written", ()))
                 answer = self._answer(ctx.resume_data)
                 told = [*ctx.suspend_data.get("told", ()), *answer.pop("told", ())]
                 try:
@@ -381,7 +381,7 @@ async def _suspend(
             "runId": run.run_id,
             "suspendPayload": what_to_answer(waiting),
             "resumeSchema": waiting.resume_schema,
-            "toolCall": dataclasses.asdict(waiting),
+            "toolCall": waiting.to_stored(),
             "used": run.meter.to_json(before),
         },
         resume_label=call.id,

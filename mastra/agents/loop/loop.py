@@ -100,6 +100,7 @@ async def _wind_up(
     if run.status == "running":
         if run.pipeline is not None:
             await run.pipeline.output_result()
+            run.transcript.keep_written()
         if run.memory is not None:
             await keep(run, run.memory)
         if second is not None:

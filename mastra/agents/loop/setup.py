@@ -28,7 +28,7 @@ from mastra.models.base import ModelRequest, ProviderTool, ToolChoice
 from mastra.models.calling import ModelEntry
 from mastra.models.history import acceptable
 from mastra.models.message_forms import messages_from
-from mastra.models.messages import Message, TextPart
+from mastra.models.messages import DataPart, Message, TextPart
 from mastra.models.prices import load_prices
 from mastra.models.resolve import ModelInput, resolve_models
 from mastra.models.settings import ModelSettings
@@ -134,7 +134,10 @@ def _refuse_circles(run: AgentRun) -> None:
 
 
 def _says_anything(message: Message) -> bool:
-    return any(not isinstance(part, TextPart) or part.text for part in message.parts)
+    return any(
+        part.text if isinstance(part, TextPart) else not isinstance(part, DataPart)
+        for part in message.parts
+    )
 
 
 async def _limit(run: AgentRun) -> None:

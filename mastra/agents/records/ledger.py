@@ -351,7 +351,7 @@ def noted(run: Recordable) -> dict[str, Json]:
 def outcomes_of(calls: Sequence[RequestedCall], data: Sequence[Any]) -> dict[str, Outcome]:
     """Return what came of calls of ours, by their ids."""
     own = (call for call in calls if not call.provider_executed)
-    return {call.id: load_outcome(item) for call, item in zip(own, data, strict=True)}
+    return {call.id: load_outcome(call, item) for call, item in zip(own, data, strict=True)}
 
 
 def settled(
@@ -366,9 +366,7 @@ def settled(
         outcome = outcomes.get(call.id)
         if outcome is None:
             continue
-        part = told_of(call, outcome)
-        if part is not None:
-            parts.append(part)
+        parts += told_of(call, outcome)
         if isinstance(outcome, Done):
             step.tool_results.append(result_chunk(run_id, call, outcome))
     step.content.extend(parts)

@@ -31,7 +31,7 @@ class Operation(RecordedLeg):
         for place, (call, data) in enumerate(zip(own, self._ledger.outcomes, strict=True)):
             if not data.get("isTold"):
                 self.places[call.id] = tool_op(self._ledger.turn, place)
-            known[call.id] = load_outcome(data)
+            known[call.id] = load_outcome(call, data)
             self._take_note(data.get("noted", {}))
             if "used" in data:
                 self._run.meter.restore(data["used"])

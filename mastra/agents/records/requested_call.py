@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from mastra.agents.chunks import AgentChunk
 from mastra.failures import text_of
 from mastra.jsonable import Json
-from mastra.models.messages import ToolResultPart
+from mastra.models.messages import DataPart, MessagePart, ToolResultPart
 
 __all__ = [
     "Denied",
@@ -33,9 +33,10 @@ class RequestedCall:
         is_json: Whether it is.
         provider_executed: Whether the provider runs it.
         chunk: Its `tool-call` chunk.
+        written: What its tool has written for those who read the conversation.
     """
 
-    __slots__ = ("args", "chunk", "id", "is_json", "name", "provider_executed")
+    __slots__ = ("args", "chunk", "id", "is_json", "name", "provider_executed", "written")
 
     def __init__(self, id: str, name: str, args: Json, *, is_json: bool = True) -> None:
         self.id = id
@@ -44,6 +45,7 @@ class RequestedCall:
         self.is_json = is_json
         self.provider_executed = False
         self.chunk: AgentChunk | None = None
+        self.written: list[DataPart] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,13 @@ Outcome: TypeAlias = Done | Raised | NeedsApproval | Suspended | Denied | Elsewh
 """What came of a call."""
 
 
-def told_of(call: RequestedCall, outcome: Outcome) -> ToolResultPart | None:
-    """Return what the model is told of a call, where there is something to tell."""
+def told_of(call: RequestedCall, outcome: Outcome) -> list[MessagePart]:
+    """Return what the conversation is told of a call, where there is something to tell."""
+    result = _result_of(call, outcome)
+    return [] if result is None else [result, *call.written]
+
+
+def _result_of(call: RequestedCall, outcome: Outcome) -> ToolResultPart | None:
     match outcome:
         case Done(result, is_error, shown):
             seen: Any = result if shown is None else shown

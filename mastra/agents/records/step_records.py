@@ -34,6 +34,7 @@ from mastra.models.chunks import Usage
 from mastra.models.message_forms import message_from
 from mastra.models.message_wire import part_to_wire
 from mastra.models.messages import (
+    DataPart,
     FilePart,
     ImagePart,
     Message,
@@ -54,6 +55,7 @@ __all__ = [
     "step_from_record",
     "step_to_record",
     "used_in",
+    "written_from",
 ]
 
 
@@ -258,7 +260,14 @@ def used_in(steps: Sequence[LLMStepResult]) -> dict[str, Json]:
 
 
 def dump_outcome(call: RequestedCall, outcome: Outcome) -> dict[str, Json]:
-    """Return what came of a call, which waits for nobody, as JSON data."""
+    """Return what came of a call, which waits for nobody, as JSON data, with what it has written."""
+    dumped = _dumped(call, outcome)
+    if call.written:
+        dumped["written"] = [part_to_wire(part) for part in call.written]
+    return dumped
+
+
+def _dumped(call: RequestedCall, outcome: Outcome) -> dict[str, Json]:
     what = f"What tool {call.name!r} gave"
     match outcome:
         case Done(result, is_error, shown):
@@ -276,8 +285,14 @@ def dump_outcome(call: RequestedCall, outcome: Outcome) -> dict[str, Json]:
             return {"kind": "elsewhere"}
 
 
-def load_outcome(data: Mapping[str, Any]) -> Outcome:
-    """Return what `dump_outcome` was given."""
+def written_from(data: Iterable[Mapping[str, Any]]) -> list[DataPart]:
+    """Return what a tool has written, from JSON data."""
+    return [DataPart(part["type"], part["data"]) for part in data]
+
+
+def load_outcome(call: RequestedCall, data: Mapping[str, Any]) -> Outcome:
+    """Return what `dump_outcome` was given, and give the call back what it has written."""
+    call.written = written_from(data.get("written", ()))
     match data["kind"]:
         case "done":
             return Done(data["result"], data.get("isError", False), data.get("shown"))

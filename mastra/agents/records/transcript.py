@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from mastra.agents.results import FinishOutput, FinishPayload, LLMStepResult, StepOutcome
@@ -10,7 +11,7 @@ from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.models.chunks import Usage
 from mastra.models.history import History
-from mastra.models.messages import Message
+from mastra.models.messages import DataPart, Message
 from mastra.models.stored_messages import to_stored_wire
 
 __all__ = ["Transcript"]
@@ -34,6 +35,7 @@ class Transcript:
         "text",
         "told",
         "usage",
+        "written",
     )
 
     def __init__(self) -> None:
@@ -60,6 +62,22 @@ class Transcript:
         """The message with what came of the last calls."""
         self.history = History()
         """The messages as they are sent."""
+        self.written: list[DataPart] = []
+        """What processors have written that no message has yet."""
+
+    def take_written(self) -> list[DataPart]:
+        """Return what processors have written since, for the next message of the model."""
+        taken, self.written = self.written, []
+        return taken
+
+    def keep_written(self) -> None:
+        """Add what processors have written since to the last message of the model."""
+        for place in reversed(range(self.input_count, len(self.messages))):
+            message = self.messages[place]
+            if self.written and message.role == "assistant":
+                parts = (*message.parts, *self.take_written())
+                self.messages = [*self.messages]
+                self.messages[place] = replace(message, content=parts)
 
     def add(self, step: LLMStepResult) -> None:
         """Add a step that has ended, unless it is there."""

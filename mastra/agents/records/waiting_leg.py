@@ -91,7 +91,8 @@ class WaitingLeg(RecordedLeg):
                 continue
             asked: Any = record.payload
             call.args = asked["args"]
-            outcome = self._settled[call.id] = load_outcome(cast("dict[str, Any]", record.output))
+            output = cast("dict[str, Any]", record.output)
+            outcome = self._settled[call.id] = load_outcome(call, output)
             if isinstance(outcome, Done):
                 step.tool_results.append(result_chunk(self._run.run_id, call, outcome))
         return dict(self._settled)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mastra.agents.chunks import AgentChunk, TextPayload, TripwirePayload
+from mastra.agents.chunks import AgentChunk, TextPayload, TripwirePayload, data_in
 from mastra.agents.context import AgentContext
 from mastra.agents.options import AgentOptions, AgentSpec
 from mastra.agents.records.meter import Meter, meter_around
@@ -23,7 +23,7 @@ from mastra.ids import new_id
 from mastra.logs import get_logger
 from mastra.models.base import ChunkSource, ProviderTool
 from mastra.models.calling import ModelEntry
-from mastra.models.messages import MessageInput
+from mastra.models.messages import DataPart, MessageInput
 from mastra.models.settings import ModelSettings
 from mastra.request_context import RESOURCE_ID, THREAD_ID, RequestContext
 from mastra.services import Services, surroundings
@@ -65,8 +65,8 @@ class AgentRun:
 
         self.chunks = ChunkLog(self.run_id)
         """What has been streamed; readers go through it by index."""
-        self.pending: list[AgentChunk] = []
-        """What still has to pass hooks and processors."""
+        self.pending: list[tuple[AgentChunk, list[DataPart] | None]] = []
+        """What still has to pass hooks and processors, and to what it is added then."""
         self.has_hooks = options.get("on_chunk") is not None
         self.source: ChunkSource | None = None
         """Where whoever pulls reads next; `None` where the loop itself has work to do."""
@@ -146,14 +146,22 @@ class AgentRun:
         operation = self.operation
         return self.wait.resume is not None or (operation is not None and not operation.is_first)
 
-    def emit(self, kind: str, payload: Any, from_: str = "AGENT") -> AgentChunk:
-        """Stream a chunk."""
+    def emit(
+        self,
+        kind: str,
+        payload: Any,
+        from_: str = "AGENT",
+        written: list[DataPart] | None = None,
+    ) -> AgentChunk:
+        """Stream a chunk, and add it to what was written, as far as processors let it through."""
         if self.has_hooks:
             chunk = AgentChunk(kind, self.run_id, payload, from_=from_)
-            self.pending.append(chunk)
+            self.pending.append((chunk, written))
         else:
             chunk = AgentChunk(kind, self.run_id, payload, self._next_seq, from_)
             self.chunks.append(chunk)
+            if written is not None:
+                written += data_in(chunk)
         return chunk
 
     @property
@@ -177,7 +185,7 @@ class AgentRun:
         on_chunk, pipeline = self.options.get("on_chunk"), self.pipeline
         while self.pending:
             waiting, self.pending = self.pending, []
-            for chunk in waiting:
+            for chunk, written in waiting:
                 shown = [chunk]
                 if pipeline is not None and pipeline.sees_chunks:
                     shown = await pipeline.chunk(chunk)
@@ -185,6 +193,9 @@ class AgentRun:
                     if part.type == "text-delta":
                         self.published_text.append(part.payload.text)
                     self.publish(part)
+                    if written is not None or part is not chunk:  # else it is nobody's own
+                        kept = self.transcript.written if written is None else written
+                        kept += data_in(part)
                     await tell_callback(self, "on_chunk", on_chunk, part)
 
     def notify(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mastra.agents.chunks import AgentChunk
+from mastra.agents.chunks import AgentChunk, data_in
 from mastra.agents.prompt import system_messages
 from mastra.agents.records.requested_call import RequestedCall
 from mastra.agents.records.transcript import Transcript
@@ -17,7 +17,7 @@ from mastra.logs import get_logger
 from mastra.models.base import ModelRequest
 from mastra.models.history import acceptable
 from mastra.models.message_forms import messages_from
-from mastra.models.messages import Message
+from mastra.models.messages import DataPart, Message
 from mastra.processors.base import (
     METHODS,
     ApiErrorContext,
@@ -60,10 +60,11 @@ class ShownRun(Protocol):
 class _StreamWriter:
     """Sends a processor's own chunks into the agent's stream."""
 
-    __slots__ = ("_run",)
+    __slots__ = ("_run", "_written")
 
-    def __init__(self, run: ShownRun) -> None:
+    def __init__(self, run: ShownRun, written: list[DataPart] | None = None) -> None:
         self._run = run
+        self._written = written
 
     async def write(self, value: Any) -> None:
         """Send a value as a `data-processor` chunk."""
@@ -73,7 +74,10 @@ class _StreamWriter:
         """Send a chunk of your own, `{"type": "data-<name>", "data": …}`, as it is."""
         kind = custom_type(chunk, "A processor")
         payload = {key: value for key, value in chunk.items() if key != "type"}
-        self._run.publish(AgentChunk(kind, self._run.run_id, payload, 0, "SYSTEM"))
+        shown = AgentChunk(kind, self._run.run_id, payload, 0, "SYSTEM")
+        written = self._run.transcript.written if self._written is None else self._written
+        written += data_in(shown)
+        self._run.publish(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +282,7 @@ class Pipeline:
                 args=call.args,
                 result=result,
             )
+            context.writer = _StreamWriter(self._run, call.written)
             given = await method.show(context)
             result = result if given is None else given
         return result

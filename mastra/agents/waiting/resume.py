@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, cast
 
 from mastra.agents.calls.outcomes import APPROVAL_SCHEMA
@@ -20,6 +19,7 @@ from mastra.agents.records.requested_call import (
     RequestedCall,
     Suspended,
 )
+from mastra.agents.records.step_records import written_from
 from mastra.agents.records.waiting_leg import WaitingLeg
 from mastra.agents.results import LLMStepResult
 from mastra.agents.run.agent_run import AgentRun
@@ -36,6 +36,7 @@ from mastra.errors import (
     StorageError,
 )
 from mastra.jsonable import Json, to_jsonable
+from mastra.models.message_wire import part_to_wire
 from mastra.models.messages import ToolResultPart
 from mastra.request_context import RESOURCE_ID, RequestContext
 from mastra.schema import SchemaMismatch
@@ -172,6 +173,8 @@ def begin_resumed(
     )
     waits = {call["tool_call_id"]: call for call in waiting["waiting"]}
     for call in recorder.calls:
+        if call.id in waits:
+            call.written = written_from(waits[call.id].get("written", ()))
         if call.id == chosen["tool_call_id"]:
             runner.resumptions[call.id] = resumption
             runner.start(call)
@@ -257,12 +260,15 @@ def waiting_call(
     runner: CallRunner, call: RequestedCall, outcome: NeedsApproval | Suspended
 ) -> WaitingCall:
     """Return a call that waits, as it is stored."""
+    written = [part_to_wire(part) for part in call.written]
     if isinstance(outcome, NeedsApproval):
         schema = APPROVAL_SCHEMA
-        return WaitingCall(call.id, call.name, call.args, "approval", resume_schema=schema)
+        return WaitingCall(
+            call.id, call.name, call.args, "approval", resume_schema=schema, written=written
+        )
     payload = to_jsonable(outcome.payload, what=f"What tool {call.name!r} suspended with")
     schema = runner.resume_schema(call.name)
-    return WaitingCall(call.id, call.name, call.args, "suspended", payload, schema)
+    return WaitingCall(call.id, call.name, call.args, "suspended", payload, schema, written)
 
 
 def what_to_answer(call: WaitingCall) -> Json:
@@ -286,7 +292,7 @@ async def put_to_wait(run: AgentRun, runner: CallRunner) -> None:
     waiting: dict[str, Json] = {
         "createdAt": now_ms(),
         "threadId": run.thread_id,
-        "waiting": [asdict(call) for call in calls],
+        "waiting": [call.to_stored() for call in calls],
         "options": _kept_options(run),
         **_leg_of(run).to_waiting(),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypedDict, cast
 
 from mastra.clock import iso_from_ms
@@ -50,6 +50,15 @@ class WaitingCall:
     """What the tool suspended with."""
     resume_schema: str | None = None
     """The JSON Schema of the answer, as text."""
+    written: list[Any] = field(default_factory=list[Any])
+    """What it has written so far for those who read the conversation, as message parts."""
+
+    def to_stored(self) -> dict[str, Json]:
+        """Return it as JSON data, which are the arguments of the class."""
+        stored = asdict(self)
+        if not self.written:
+            del stored["written"]
+        return stored
 
     def to_wire(self) -> dict[str, Json]:
         """Return Mastra's JSON."""
