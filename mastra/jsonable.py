@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import orjson
 
@@ -28,8 +28,10 @@ else:
 __all__ = [
     "MAX_DEPTH",
     "MAX_DIGITS",
+    "UNWRITABLE",
     "Json",
     "check_plain",
+    "check_written",
     "copy_json",
     "dump_json",
     "dump_wire",
@@ -44,6 +46,9 @@ Json: TypeAlias = Any
 
 MAX_DEPTH = 250
 """How deep lists and dicts of one value may be nested in each other."""
+
+UNWRITABLE: Final = (TypeError, ValueError, RecursionError)
+"""What orjson raises for what it cannot write."""
 
 MAX_DIGITS = 4300
 """How many digits an integer may have: as many as Python reads."""
@@ -129,13 +134,16 @@ def check_plain(value: Json, what: str, *, depth: int = MAX_DEPTH) -> None:
         return
     try:
         written = orjson.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        _refuse_unreadable(value, what, depth)
-        return
-    if (
-        len(written) > depth
-        and written.count(b"[") + written.count(b"{") > depth
-        and is_deeper(value, depth)
+    except UNWRITABLE:
+        written = None
+    if written is None or len(written) > depth:
+        check_written(value, written, what, depth)
+
+
+def check_written(value: Json, written: bytes | None, what: str, depth: int = MAX_DEPTH) -> None:
+    """Do what `check_plain` does to a value that was written, or could not be."""
+    if written is None or (
+        written.count(b"[") + written.count(b"{") > depth and is_deeper(value, depth)
     ):
         _refuse_unreadable(value, what, depth)
 
@@ -146,7 +154,7 @@ def is_deeper(value: Json, depth: int) -> bool:
         value = [value]
     try:
         orjson.dumps(value)
-    except (TypeError, ValueError, RecursionError):
+    except UNWRITABLE:
         return True
     return False
 

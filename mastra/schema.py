@@ -16,12 +16,16 @@ from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+import orjson
+
 from mastra.errors import ConfigError, MastraError, SerializationError, ValidationError
 from mastra.failures import name_of
 from mastra.given import SCHEMA, shown
 from mastra.jsonable import (
+    MAX_DEPTH,
+    UNWRITABLE,
     Json,
-    check_plain,
+    check_written,
     dump_json,
     encodable,
     to_jsonable,
@@ -260,7 +264,12 @@ class Schema(Generic[T]):
             raise
         except BaseException as error:  # a serialiser or computed field raises anything
             raise unserializable(value, what, error) from error
-        check_plain(packed, what)
+        try:  # as `check_plain`, which is a call more for each step of each run
+            written = orjson.dumps(packed)
+        except UNWRITABLE:
+            written = None
+        if written is None or len(written) > MAX_DEPTH:
+            check_written(packed, written, what)
         if facts.is_doubtful or facts.has_any:
             self._check(value, packed, what)
             return packed

@@ -32,6 +32,7 @@ from mastra.workflows.run_input import (
 )
 from mastra.workflows.run_view import RunView
 from mastra.workflows.runtime import in_surroundings
+from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.versions.choice import check_definition
 from mastra.workflows.versions.graph import note_of
 
@@ -84,7 +85,7 @@ class RunLegs(RunView[Out]):
                 if head is not None and head.status != "pending":
                     return await self._again(input_data, initial_state)
             self._may_be_started = is_stored
-            command = self._to_begin(input_data, initial_state, request_context)
+            command = self._to_begin(spec, input_data, initial_state, request_context)
             command.per_step, command.is_created, command.closings = per_step, is_stored, closings
             if spec.on_start is not None:
                 await call_on_start(command)
@@ -102,14 +103,18 @@ class RunLegs(RunView[Out]):
 
     def _to_begin(
         self,
+        spec: WorkflowSpec,
         input_data: Any,
         initial_state: Any,
         request_context: RequestContext | Mapping[str, Any] | None,
     ) -> Command:
         """Return what begins the run, where what it is given is as its schemas say."""
-        spec = self._spec
-        data, state = checked_input(spec, input_data), checked_state(spec, initial_state)
-        context = RequestContext.of(request_context)
+        data = checked_input(spec, input_data)
+        has_state = initial_state is not None or spec.state_schema is not None
+        state = checked_state(spec, initial_state) if has_state else {}
+        context = RequestContext()
+        if request_context is not None:
+            context = RequestContext.of(request_context)
         if spec.request_context_schema is not None:
             check_context(spec, context)
         return Command("start", self._target, self.resource_id, data, state, context)

@@ -20,7 +20,7 @@ from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
 from mastra.given import COUNT, SECONDS
 from mastra.jsonable import Json
-from mastra.schema import Schema
+from mastra.schema import ANY, Schema
 from mastra.workflows.forms import Forms
 from mastra.workflows.step import Step
 from mastra.workflows.step_context import StepContext
@@ -155,29 +155,25 @@ class StepNode:
     a durable engine needs none of its own for them."""
     config: Any = None
     """Of a map made from sources: those sources, for display."""
+    # Of the step, whose own are looked up in a slower way: its id, what flows in and out, what runs it.
+    id: str = field(default="", init=False, compare=False)
+    takes: Schema[Any] = field(default=ANY, init=False, compare=False)
+    gives: Schema[Any] = field(default=ANY, init=False, compare=False)
+    call: Any = field(default=None, init=False, compare=False)
 
     shape: ClassVar[Shape] = "one"
     is_entry: ClassVar[bool] = True
 
-    @property
-    def id(self) -> str:
-        """The step's id."""
-        return self.step.id
+    def __post_init__(self) -> None:
+        step = self.step
+        known = (step.id, step.input_schema, step.output_schema, step.call)
+        for name, value in zip(("id", "takes", "gives", "call"), known, strict=True):
+            object.__setattr__(self, name, value)
 
     @property
     def units(self) -> tuple[Unit, ...]:
         """Itself."""
         return (self,)
-
-    @property
-    def takes(self) -> Schema[Any]:
-        """What flows in."""
-        return self.step.input_schema
-
-    @property
-    def gives(self) -> Schema[Any]:
-        """What flows out."""
-        return self.step.output_schema
 
     @property
     def inner(self) -> WorkflowSpec | None:

@@ -110,7 +110,7 @@ def _is_plain(spec: WorkflowSpec, place: int) -> bool:
     return all(
         isinstance(unit, StepNode)
         and unit.kind == "step"
-        and isinstance(unit.step.call, OnInput)
+        and isinstance(unit.call, OnInput)
         and unit.step.scorers is None
         for unit in node.units
     )
@@ -275,20 +275,19 @@ class Trail:
                 if len(arms) != 1:
                     return self._leave()
                 unit = arm_of(node, arms[0])
-            step, began = unit.step, ended
+            schema, began = unit.takes, ended
             steps.append((unit, value, began))
-            schema = step.input_schema
             try:
                 given = schema.unpack(copy_json(value) if schema.may_alias else value)
             except BaseException as raised:  # noqa: BLE001 - raised again where it is looked at
                 return self._leave_at(requests, raised=raised, raised_by="input")
             try:
-                output = await step.call.function(given)
+                output = await unit.call.function(given)
             except BaseException as raised:  # noqa: BLE001 - as above
                 return self._leave_at(requests, raised=raised)
             if self.run is not None or task.cancelling() != requests or context.changes != changes:
                 return self._leave_at(requests, output)
-            schema = step.output_schema
+            schema = unit.gives
             try:
                 if type(output) is not schema.model:
                     output = schema.load(output)
@@ -301,7 +300,7 @@ class Trail:
             ended = now_ms()
             if unit.follow is None:
                 steps[-1] = (unit, value, began, kept, ended)
-                value = kept if unit is node else {step.id: kept}
+                value = kept if unit is node else {unit.id: kept}
             else:
                 record = _begun((unit, value, began))
                 record.output, record.status, record.ended_at = kept, "success", ended
@@ -396,7 +395,7 @@ class Trail:
 
 
 def _begun(step: Begun | Done) -> StepRecord:
-    return StepRecord(step[0].op, step[0].step.id, step[1], step[2])
+    return StepRecord(step[0].op, step[0].id, step[1], step[2])
 
 
 class _Asked(tuple[Trail, Command]):

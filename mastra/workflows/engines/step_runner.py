@@ -139,7 +139,7 @@ class StepTask:
     @property
     def step_id(self) -> str:
         """The step's id with those of the workflows around it."""
-        return self.scope.names + self.node.step.id
+        return self.scope.names + self.node.id
 
     def __call__(self) -> Awaitable[StepRecord]:
         """Run the step and return its finished record."""
@@ -185,7 +185,7 @@ class StepTask:
         run, node, travel = self.run, self.node, self.run.reopening.travel
         if travel is not None and travel.op_id == self.op_id and travel.has_input:
             self.value = travel.input
-        names, step_id = self.scope.names, node.step.id
+        names, step_id = self.scope.names, node.id
         record = StepRecord(self.op_id, names + step_id if names else step_id, self.value, now_ms())
         if node.kind != "step":
             record.kind = node.kind
@@ -307,7 +307,7 @@ class StepTask:
         # The step may do with its input what it likes: the records keep theirs.
         if not self.scope.spec.validate_inputs:
             return copy_json(self.value)
-        schema = self.node.step.input_schema
+        schema = self.node.takes
         try:
             if made is not None:
                 made.check("input")
@@ -325,7 +325,7 @@ class StepTask:
     async def _attempt(
         self, record: StepRecord, tries: int, requests: int, task: asyncio.Task[Any]
     ) -> None:
-        call, made, ctx = self.node.step.call, self.attempt, None
+        call, made, ctx = self.node.call, self.attempt, None
         self.attempt = None
         given = self._input(record, made)
         try:
@@ -376,7 +376,7 @@ class StepTask:
         if ctx is not None and ctx._ended_by is not None:  # noqa: SLF001
             self._end_all_the_same(record, ctx._ended_by)  # noqa: SLF001
             return
-        schema = self.node.step.output_schema if self.scope.spec.validate_outputs else ANY
+        schema = self.node.gives if self.scope.spec.validate_outputs else ANY
         if type(output) is not schema.model:
             try:
                 if made is not None:
@@ -462,7 +462,7 @@ class StepTask:
         ctx.suspend_data = payload
 
     def _mismatch(self, what: str, mismatch: SchemaMismatch) -> StepValidationError:
-        step_id = self.scope.names + self.node.step.id
+        step_id = self.scope.names + self.node.id
         kind = what.upper().replace(" ", "_")
         error = mismatch.into(
             StepValidationError,

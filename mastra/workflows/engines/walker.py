@@ -55,7 +55,7 @@ async def _walk_nodes(
             pause_before(run, scope.prefix + node.op)
         if isinstance(node, StepNode):
             if path is not None:
-                path.append(node.step.id)
+                path.append(node.id)
             record = await flow.run_step(walk, scope, node, scope.prefix + node.op, value)
             value = record.output
             decision = None if node.follow is None else record.decision
