@@ -19,14 +19,15 @@ from mastra.models.anthropic_tools import (
     Declared,
     cache_control,
     declare,
+    name_of,
     snake,
     snake_keys,
 )
 from mastra.models.anthropic_turns import keep_last_marks, may_think
-from mastra.models.base import ModelRequest
-from mastra.models.openai_request import tool_of
+from mastra.models.base import ModelRequest, ProviderTool, ToolSpec
 from mastra.models.schema_parts import input_schema, is_object
 from mastra.models.settings import ModelSettings
+from mastra.models.tool_choice import chosen_tool
 from mastra.models.tool_names import wire_name
 
 __all__ = ["ANSWER", "AnthropicBody", "anthropic_body"]
@@ -94,6 +95,7 @@ class _Maker:
         self.body: dict[str, Json] = {"model": model_name}
         self.betas: list[str] = []
         self.answer_tool: str | None = None
+        self.choice = chosen_tool(request, provider, "anthropic")
 
     def make(self) -> AnthropicBody:
         own = self.own
@@ -163,8 +165,8 @@ class _Maker:
         return thinking, effort or ("low" if wanted == "minimal" else wanted)
 
     def _is_forced(self) -> bool:
-        choice = self.request.tool_choice
-        return bool(self.request.tools) and (choice == "required" or not isinstance(choice, str))
+        offers = bool(self.request.tools or self.request.provider_tools)
+        return offers and (self.choice == "required" or not isinstance(self.choice, str))
 
     def _config(self, key: str, value: Json) -> None:
         self.body["output_config"] = {**(self.body.get("output_config") or {}), key: value}
@@ -201,12 +203,15 @@ class _Maker:
         if not declared.tools:
             return
         self.body["tools"] = declared.tools
-        choice: Json = self.request.tool_choice
+        choice = self.choice
         wire: dict[str, Json]
-        if not isinstance(choice, str):
-            wire = {"type": "tool", "name": wire_name(tool_of(choice))}
-        else:
-            wire = {"type": {"required": "any"}.get(choice, choice)}
+        match choice:
+            case ToolSpec():
+                wire = {"type": "tool", "name": wire_name(choice.name)}
+            case ProviderTool():
+                wire = {"type": "tool", "name": name_of(choice)}
+            case _:
+                wire = {"type": {"required": "any"}.get(choice, choice)}
         parallel = self.settings.parallel_tool_calls
         if self.answer_tool is not None and isinstance(choice, str):
             wire, parallel = self._answering(declared, choice), False

@@ -14,7 +14,7 @@ from mastra.models.schema_parts import input_schema
 from mastra.models.tool_names import wire_name
 from mastra.names import snake
 
-__all__ = ["Declared", "cache_control", "declare", "snake_keys"]
+__all__ = ["Declared", "cache_control", "declare", "name_of", "snake_keys"]
 
 _TYPES: Final[Mapping[str, str]] = {
     "advisor": "advisor_20260301",
@@ -97,6 +97,22 @@ def declare(
     found.tools = [typed.pop(tool.name, None) or _own(tool, provider, strict) for tool in tools]
     found.tools += typed.values()
     return found
+
+
+def name_of(tool: ProviderTool) -> str:
+    """Return what the model calls a tool of Anthropic's.
+
+    Raises:
+        ConfigError: It is no one tool, so that no model can be made to call it.
+    """
+    short = tool.name.removeprefix("anthropic.")
+    name = None if short in _SERVER else _typed(short, snake_keys(tool.args)).get("name")
+    if name is None:
+        raise ConfigError(
+            f"tool_choice names {tool.name!r}, which is a server of tools: Anthropic's models cannot "
+            "be made to call it. 'required' makes them call some tool."
+        )
+    return str(name)
 
 
 def _typed(short: str, args: dict[str, Any]) -> dict[str, Any]:

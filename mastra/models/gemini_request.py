@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
+from mastra.errors import ConfigError
 from mastra.jsonable import Json, dump_wire
-from mastra.models.base import ModelRequest, ToolChoice, ToolSpec
+from mastra.models.base import ModelRequest, ProviderTool, ToolSpec
 from mastra.models.gemini_messages import contents_of
 from mastra.models.gemini_schema import answer_schema, function_schema
-from mastra.models.openai_request import tool_of
+from mastra.models.tool_choice import chosen_tool
 from mastra.names import camel
 
 __all__ = ["gemini_body"]
@@ -51,7 +52,7 @@ def gemini_body(request: ModelRequest, model_name: str, provider: str) -> dict[s
         body["systemInstruction"] = {"parts": [{"text": "\n\n".join(filter(None, system))}]}
     if tools:
         body["tools"] = tools
-        config = _tool_config(request.tool_choice, tools)
+        config = _tool_config(chosen_tool(request, *_PROVIDERS), tools)
         if is_third and len(tools) > 1:
             config["includeServerSideToolInvocations"] = True
         if config:
@@ -145,11 +146,16 @@ def _function(tool: ToolSpec) -> dict[str, Json]:
     }
 
 
-def _tool_config(choice: ToolChoice, tools: Sequence[Any]) -> dict[str, Json]:
+def _tool_config(choice: str | ToolSpec | ProviderTool, tools: Sequence[Any]) -> dict[str, Json]:
+    if isinstance(choice, ProviderTool):
+        raise ConfigError(
+            f"tool_choice names {choice.name!r}, which Gemini cannot be made to use: it decides by "
+            f"itself. active_tools=[{choice.name!r}] offers it nothing else."
+        )
     if not any("functionDeclarations" in tool for tool in tools) or choice == "auto":
         return {}
     if not isinstance(choice, str):
-        names = [tool_of(choice)]
+        names = [choice.name]
         return {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": names}}
     mode = "ANY" if choice == "required" else "NONE"
     return {"functionCallingConfig": {"mode": mode}}

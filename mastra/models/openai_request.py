@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from mastra.jsonable import Json, dump_wire, load_json
-from mastra.models.base import ModelRequest, ProviderTool, ResponseFormat, ToolChoice, ToolSpec
+from mastra.models.base import ModelRequest, ProviderTool, ResponseFormat, ToolSpec
 from mastra.models.chat_thoughts import thoughts_to_send
 from mastra.models.messages import (
     FilePart,
@@ -21,6 +21,7 @@ from mastra.models.messages import (
 from mastra.models.openai_schema import strict_form
 from mastra.models.schema_parts import input_schema
 from mastra.models.settings import ModelSettings
+from mastra.models.tool_choice import chosen_tool
 from mastra.models.tool_content import content_of
 from mastra.names import snake
 
@@ -50,7 +51,7 @@ def chat_body(request: ModelRequest, model_name: str, provider: str) -> dict[str
     tools += provider_tools(request.provider_tools, provider)
     if tools:
         body["tools"] = tools
-        body["tool_choice"] = _tool_choice(request.tool_choice)
+        body["tool_choice"] = _tool_choice(chosen_tool(request, provider))
         if request.settings.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.settings.parallel_tool_calls
     if request.response_format is not None:
@@ -123,15 +124,18 @@ def _tool(tool: ToolSpec) -> dict[str, Json]:
     return {"type": "function", "function": function}
 
 
-def _tool_choice(choice: ToolChoice) -> Json:
-    if isinstance(choice, str):
-        return choice
-    return {"type": "function", "function": {"name": tool_of(choice)}}
-
-
-def tool_of(choice: Mapping[str, str]) -> str:
-    """Return the tool that a choice names."""
-    return choice.get("tool_name") or choice["toolName"]
+def _tool_choice(choice: str | ToolSpec | ProviderTool) -> Json:
+    match choice:
+        case ToolSpec():
+            return {"type": "function", "function": {"name": choice.name}}
+        case ProviderTool():
+            custom: Any = choice.args.get("custom")  # of which there may be several
+            return {
+                "type": choice.name,
+                **({} if custom is None else {"custom": {"name": custom["name"]}}),
+            }
+        case _:
+            return choice
 
 
 def _messages(request: ModelRequest, provider: str) -> list[Json]:

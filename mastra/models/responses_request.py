@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mastra.jsonable import Json, load_json
-from mastra.models.base import ModelRequest, ToolSpec
+from mastra.models.base import ModelRequest, ProviderTool, ToolSpec
 from mastra.models.messages import (
     FilePart,
     ImagePart,
@@ -27,8 +27,8 @@ from mastra.models.openai_request import (
     options_for,
     parameters_of,
     provider_tools,
-    tool_of,
 )
+from mastra.models.tool_choice import chosen_tool
 from mastra.models.tool_content import content_of
 
 __all__ = ["responses_body"]
@@ -48,10 +48,7 @@ def responses_body(request: ModelRequest, model_name: str, provider: str) -> dic
     tools += provider_tools(request.provider_tools, provider)
     if tools:
         body["tools"] = tools
-        choice = request.tool_choice
-        body["tool_choice"] = (
-            choice if isinstance(choice, str) else {"type": "function", "name": tool_of(choice)}
-        )
+        body["tool_choice"] = _tool_choice(chosen_tool(request, provider))
     if request.response_format is not None:
         body["text"] = {"format": {"type": "json_schema", **format_of(request.response_format)}}
     given = {
@@ -70,6 +67,21 @@ def responses_body(request: ModelRequest, model_name: str, provider: str) -> dic
 
 def _reasoning(value: Any) -> Json:
     return {"effort": value} if isinstance(value, str) else value
+
+
+def _tool_choice(choice: str | ToolSpec | ProviderTool) -> Json:
+    match choice:
+        case ToolSpec():
+            return {"type": "function", "name": choice.name}
+        case ProviderTool():
+            named = {key: choice.args[key] for key in _NAMING if key in choice.args}
+            return {"type": choice.name, **named}
+        case _:
+            return choice
+
+
+_NAMING: Final = ("name", "server_label")
+"""Settings that tell tools of one type apart."""
 
 
 def _tool(tool: ToolSpec) -> dict[str, Json]:

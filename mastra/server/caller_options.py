@@ -33,6 +33,7 @@ from mastra.server.caller_settings import (
 from mastra.server.context import Server
 from mastra.server.errors import Refusal
 from mastra.server.payloads import AgentAnswerBody, AgentBody
+from mastra.tools.named import named_provider_tools, named_tools
 from mastra.tools.tool import Tool, create_tool
 
 __all__ = ["call_options"]
@@ -59,9 +60,10 @@ class _Call:
 
     async def tools(self) -> dict[str, bool]:
         """Return the names of the agent's own tools, and whether each runs here."""
-        found = await self.agent.list_tools(self.context)
-        names = {name: tool.call is not None for name, tool in found.items()}
         spec, asked = self.agent.spec, AgentContext(self.context, self.server.mastra, self.agent.id)
+        given = await resolve_dynamic(spec.tools, asked)
+        names = {name: tool.call is not None for name, tool in named_tools(given).items()}
+        names |= dict.fromkeys(named_provider_tools(given), True)
         for kind, value in (("agent", spec.agents), ("workflow", spec.workflows)):
             names |= {f"{kind}-{key}": True for key in await resolve_dynamic(value, asked) or ()}
         return names if spec.memory is None else {**names, UPDATE_TOOL: True}

@@ -14,7 +14,7 @@ import pytest
 
 from mastra import Agent, Mastra, ServerConfig, tool
 from mastra.memory import Memory, SemanticRecall
-from mastra.models.base import ModelRequest
+from mastra.models.base import ModelRequest, ProviderTool
 from mastra.models.settings import Timeouts
 from mastra.server import BearerAuth, create_app, openai_route
 from mastra.testing import FunctionModel, ToolCall
@@ -458,6 +458,20 @@ async def test_tool_choice(author: Any, given: Any, seen: Any) -> None:
     options = {} if author is None else {"tool_choice": author}
     answer = await asked(model, {"toolChoice": given}, default_options=options, tools={"pay": pay})
     assert (answer.status_code, model.last.tool_choice) == (200, seen)
+
+
+async def test_a_tool_that_runs_at_the_provider_may_be_chosen() -> None:
+    model = Asked()
+    tools = {"find": ProviderTool("openai", "web_search"), "pay": pay}
+    body = {"toolChoice": {"type": "tool", "toolName": "find"}, "activeTools": ["find"]}
+    assert (await asked(model, body, tools=tools)).status_code == 200
+    assert model.last.tool_choice == {"type": "tool", "tool_name": "web_search"}
+    assert (model.last.tools, [tool.name for tool in model.last.provider_tools]) == (
+        (),
+        ["web_search"],
+    )
+    taken = {"clientTools": {"find": {"id": "find", "description": "Find."}}}
+    assert (await asked(model, taken, tools=tools)).status_code == 400
 
 
 @pytest.mark.parametrize("author", [None, {"schema": {"type": "object", "required": ["own"]}}])

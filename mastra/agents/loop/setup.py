@@ -247,7 +247,7 @@ async def plan_step(run: AgentRun) -> StepPlan:
         messages=_conversation(run, changes, own_output),
         tools=tuple(tool.spec(name) for name, tool in tools.items()),
         provider_tools=tuple(elsewhere.values()),
-        tool_choice=_choice(run, changes, tools),
+        tool_choice=_choice(run, changes, tools, elsewhere),
         response_format=_response_format(own_output),
         settings=settings,
         provider_options={
@@ -383,14 +383,22 @@ def _response_format(output: StructuredOutput[Any] | None) -> Any:
 
 
 def _choice(
-    run: AgentRun, changes: PreparedStep, tools: Mapping[str, Tool[Any, Any]]
+    run: AgentRun,
+    changes: PreparedStep,
+    tools: Mapping[str, Tool[Any, Any]],
+    elsewhere: Mapping[str, ProviderTool],
 ) -> ToolChoice:
     choice = changes.get("tool_choice", run.options.get("tool_choice", "auto"))
     if not isinstance(choice, str):
-        name = choice.get("tool_name") or choice.get("toolName")
+        name = choice.get("tool_name") or choice.get("toolName", "")
         if name not in tools:
-            raise ConfigError(
-                f"tool_choice of agent {run.spec.id!r} names {name!r}, which it does not have. "
-                f"It has: {', '.join(sorted(tools)) or 'none'}."
-            )
+            # By the key that it was given under, or as its provider calls it.
+            found = [elsewhere[name]] if name in elsewhere else elsewhere.values()
+            names = [tool.name for tool in found if name in {tool.name, *elsewhere}]
+            if not names:
+                raise ConfigError(
+                    f"tool_choice of agent {run.spec.id!r} names {name!r}, which it does not have. "
+                    f"It has: {', '.join(sorted({*tools, *elsewhere})) or 'none'}."
+                )
+            return {"type": "tool", "tool_name": names[0]}
     return choice
