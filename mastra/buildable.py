@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NoReturn, get_args, get_origin
 
 from mastra.errors import ConfigError
 from mastra.schema import ANY, Schema, schema_of
 
-__all__ = ["given_schema", "optional_schema", "unbuildable"]
+__all__ = ["Unchecked", "given_schema", "optional_schema", "taken_schema", "unbuildable"]
 
 _NOTHING_ADDED: Final = ("object", "Generic", "Protocol", "ABC")
 """Bases of Python's own, and of typing_extensions, that say nothing of fields."""
@@ -76,13 +76,49 @@ def given_schema(type_: Any, what: str) -> Schema[Any]:
         return found
     opaque = unbuildable(found.type)
     if opaque is not None:
-        told = found.name if get_origin(found.type) is None else str(found.type)
-        raise ConfigError(
-            f"{what} is {told}, and pydantic cannot validate {opaque.__qualname__!r}. Make that a "
-            "model, a dataclass or a TypedDict (before Python 3.12 that of typing_extensions), or give "
-            "it `__get_pydantic_core_schema__`."
-        )
+        raise _refusal(found, opaque, what)
     return found
+
+
+class Unchecked(Schema[Any]):
+    """Of what is annotated and pydantic cannot validate: anything, where nothing is checked."""
+
+    __slots__ = ("_refusal",)
+
+    def __init__(self, refusal: ConfigError) -> None:
+        super().__init__(Any)
+        self._refusal = refusal
+
+    def refuse(self) -> NoReturn:
+        """Refuse it, where it would be checked.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise self._refusal
+
+
+def taken_schema(annotated: Schema[Any], given: Any, what: str) -> Schema[Any]:
+    """Return the schema of an input: the one that was given, or else that of the annotation.
+
+    An annotation is refused only where it is to be checked.
+
+    Raises:
+        ConfigError: pydantic cannot validate a class in what was given.
+    """
+    if given is not None:
+        return given_schema(given, what)
+    opaque = None if annotated is ANY else unbuildable(annotated.type)
+    return annotated if opaque is None else Unchecked(_refusal(annotated, opaque, what))
+
+
+def _refusal(found: Schema[Any], opaque: type, what: str) -> ConfigError:
+    told = found.name if get_origin(found.type) is None else str(found.type)
+    return ConfigError(
+        f"{what} is {told}, and pydantic cannot validate {opaque.__qualname__!r}. Make that a "
+        "model, a dataclass or a TypedDict (before Python 3.12 that of typing_extensions), or give "
+        "it `__get_pydantic_core_schema__`."
+    )
 
 
 def optional_schema(type_: Any, what: str) -> Schema[Any] | None:

@@ -21,7 +21,7 @@ from typing import (
     overload,
 )
 
-from mastra.buildable import given_schema, optional_schema
+from mastra.buildable import given_schema, optional_schema, taken_schema
 from mastra.dataclass import dataclass
 from mastra.errors import WorkflowDefinitionError
 from mastra.extras import tell_if_called
@@ -471,7 +471,7 @@ def _make(
     doc = inspect.getdoc(named) if not isinstance(named, type) else None
     return Step(
         id=step_id,
-        input_schema=given_schema(takes if given_in is None else given_in, f"Input of {step}"),
+        input_schema=taken_schema(takes, given_in, f"Input of {step}"),
         output_schema=given_schema(gives if given_out is None else given_out, f"Output of {step}"),
         execute=function,
         call=call,

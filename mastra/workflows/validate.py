@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from typing_extensions import TypedDict
 
+from mastra.buildable import Unchecked
 from mastra.errors import WorkflowDefinitionError, WorkflowOutputWarning
 from mastra.schema import Schema, schema_of
 from mastra.workflows.arity import check_functions
@@ -51,12 +52,17 @@ def check_spec(spec: WorkflowSpec, *, stacklevel: int) -> None:
         WorkflowDefinitionError: Empty, an empty block, the same id twice in a block, a function
             that cannot be called as it will be, or a step that cannot take what the one before
             it gives.
+        ConfigError: pydantic cannot validate what a step takes, and inputs are checked.
     """
     where = f"Workflow {spec.id!r}"
     if not spec.nodes:
         raise WorkflowDefinitionError(
             f"{where} has no steps: add some before `commit()`.", code="WORKFLOW_EMPTY"
         )
+    if spec.validate_inputs:
+        for unit in (unit for node in spec.nodes for unit in node.units):
+            if isinstance(unit.takes, Unchecked):
+                unit.takes.refuse()
     for place, node in enumerate(spec.nodes):
         if node.shape == "keyed":
             _check_block(node.units, f"{where} has %s in a {node.kind} at position {place}")

@@ -426,9 +426,10 @@ def test_a_type_that_cannot_be_validated_is_refused_where_it_is_given(kind: str)
     takes.__annotations__["value"] = gives.__annotations__["return"] = given
 
     made: list[Callable[[], Any]] = [
-        lambda: create_step(execute=takes),
+        lambda: wrapped(create_step(execute=takes)),
         lambda: create_step(execute=gives),
-        lambda: step(takes),
+        lambda: wrapped(step(takes)),
+        lambda: clone_workflow(wrapped(create_step(execute=takes)), "again"),
         lambda: create_step(id="s", input_schema=given, output_schema=int, execute=same),
         lambda: create_step(id="s", execute=same, resume_schema=given),
         lambda: create_workflow(id="w", input_schema=given, output_schema=int),
@@ -445,6 +446,41 @@ def test_a_type_that_cannot_be_validated_is_refused_where_it_is_given(kind: str)
 
 async def same(value: int) -> int:
     return value
+
+
+def wrapped(taking: Any, **options: Any) -> Any:
+    made = create_workflow(id="w", input_schema=Any, output_schema=Any, **options)
+    return made.parallel([taking]).commit()
+
+
+async def test_what_is_only_annotated_is_any_value_where_inputs_are_not_checked() -> None:
+    async def name(value: list[Opaque], ctx: Any) -> str:
+        if ctx.resume_data is None:
+            await ctx.suspend(None)
+        return f"{value}"
+
+    @step
+    async def described(value: Opaque) -> str:
+        return type(value).__name__
+
+    async def first(ctx: StepContext[Opaque]) -> Any:
+        return ctx.input_data
+
+    for taking in (described, clone_step(described, "other"), create_step(execute=first)):
+        run = await wrapped(taking, validate_inputs=False).create_run()
+        assert (await run.start(input_data={"a": 1})).status == "success"
+        with pytest.raises(ConfigError, match="pydantic cannot validate 'Opaque'"):
+            wrapped(taking)
+    workflow = wrapped(create_step(execute=name), validate_inputs=False)
+    run = await workflow.create_run()
+    assert (await run.start(input_data=[1])).status == "suspended"
+    result = await run.resume("go")
+    assert result.unwrap() == {"name": "[1]"}
+    info = await workflow.get_run(run.run_id)
+    assert info.to_wire()["steps"]["name"]["payload"] == [1]
+    # What is given as a schema is meant to be checked.
+    with pytest.raises(ConfigError, match="pydantic cannot validate"):
+        create_step(id="s", input_schema=Opaque, execute=described.execute)
 
 
 def test_a_type_of_which_that_is_not_known_is_taken() -> None:
