@@ -16,7 +16,7 @@ from mastra.observability.logs import LogCollector
 from mastra.observability.otel import OpenTelemetryMirror, configured_provider
 from mastra.observability.spans import Tracer
 
-__all__ = ["Observability", "collecting_logs", "tracer_of"]
+__all__ = ["Observability", "chosen_tracer", "collecting_logs"]
 
 _FORMS: Final = {
     "capture_content": FLAG,
@@ -143,9 +143,8 @@ def collecting_logs(
             item.removeHandler(collector)
 
 
-def tracer_of(services: Any) -> Tracer | None:
-    """Return what begins spans for an application, or `None` where nobody traces."""
-    chosen: Any = getattr(services, "observability", None)
+def chosen_tracer(chosen: Any) -> Tracer | None:
+    """Return what begins spans as an application has chosen, or as the process is set up."""
     if isinstance(chosen, Observability):
         return chosen.tracer
     return None if configured_provider() is None else _default.tracer

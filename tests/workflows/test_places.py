@@ -22,7 +22,7 @@ from mastra import (
 )
 from mastra.storage.flow import DoorView, InMemoryFlow, Ticket
 from mastra.testing import FakeClock
-from mastra.workflows.engines.admission import LeftOutError
+from mastra.workflows.engines.base import LeftOutError
 from mastra.workflows.engines.door import let_in
 from mastra.workflows.engines.journal_writer import SnapshotQuestion
 from tests.support.engines import Calls

@@ -17,7 +17,7 @@ from mastra.models.base import ModelRequest
 from mastra.models.chunks import Usage
 from mastra.models.message_wire import message_to_wire
 from mastra.models.prices import cost_usd_by_side
-from mastra.observability.config import tracer_of
+from mastra.observability.current import tracer_of
 from mastra.observability.spans import Span
 from mastra.tools.tool import Tool
 

@@ -14,16 +14,16 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from mastra.clock import now_ms, sleep
-from mastra.errors import RunError
 from mastra.jsonable import Json
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.storage.drivers import DRIVER_ID_LENGTH
 from mastra.storage.flow import UNSHARED, Ticket
+from mastra.workflows.engines.base import LeftOutError
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.door import let_in
 from mastra.workflows.flow_control import FlowControl, Rate, key_of
 
-__all__ = ["Admissions", "LeftOutError", "Place"]
+__all__ = ["Admissions", "Place", "take_back"]
 
 _LOOK_S: Final = 0.1
 """How often others may have let somebody in: other processes, and other event loops."""
@@ -34,12 +34,6 @@ _SHARED_DOOR: Final = "*"
 
 Waiter: TypeAlias = "asyncio.Future[Literal['in', 'out']]"
 Cancel: TypeAlias = Callable[[RunTarget], Awaitable[None]]
-
-
-class LeftOutError(RunError):
-    """A run was not begun: its workflow's flow control has left it out."""
-
-    code = "RUN_NOT_BEGUN"
 
 
 class Place:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from mastra.clock import Clock
 from mastra.dataclass import dataclass
-from mastra.errors import RunStateError
+from mastra.errors import RunError, RunStateError
 from mastra.jsonable import Json
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun, Scope
@@ -26,6 +26,7 @@ __all__ = [
     "Body",
     "Engine",
     "Halt",
+    "LeftOutError",
     "Ops",
     "Recoverable",
     "RunHandle",
@@ -59,6 +60,12 @@ class Halt(Exception):  # noqa: N818 - not an error: how a walk ends before its 
         self.status = status
         self.record = record
         self.suspended = list(suspended)
+
+
+class LeftOutError(RunError):
+    """A run was not begun: its workflow's flow control has left it out."""
+
+    code = "RUN_NOT_BEGUN"
 
 
 class Ops(Protocol):

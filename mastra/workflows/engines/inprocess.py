@@ -7,7 +7,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Coroutine, Iterator
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakValueDictionary
 
 from mastra.cancellation import CodeTask, begin_code, forget_requests, is_cancelled
@@ -19,8 +19,7 @@ from mastra.logs import get_logger
 from mastra.observability.spans import Span
 from mastra.storage.base import RunChanges, WorkflowStore
 from mastra.workflows.active import ActiveRun
-from mastra.workflows.engines.admission import Admissions, LeftOutError
-from mastra.workflows.engines.base import Halt, Recoverable, RunHandle, check_open
+from mastra.workflows.engines.base import Halt, LeftOutError, Recoverable, RunHandle, check_open
 from mastra.workflows.engines.commands import Command, RunTarget
 from mastra.workflows.engines.drivers import Driver, Hold, driver_of
 from mastra.workflows.engines.inprocess_ops import OF_ENGINE, OpsFactory, canceled_alone, make_ops
@@ -41,6 +40,9 @@ from mastra.workflows.engines.travel import go_back
 from mastra.workflows.engines.walker import walk
 from mastra.workflows.results import WorkflowResult
 from mastra.workflows.versions.choice import check_definition
+
+if TYPE_CHECKING:
+    from mastra.workflows.engines.admission import Admissions
 
 __all__ = ["InProcessEngine"]
 
@@ -93,7 +95,7 @@ class InProcessEngine:
         self._watches: dict[tuple[int, asyncio.AbstractEventLoop], asyncio.Task[None]] = {}
         self._workflows: WeakValueDictionary[tuple[int, str], Recoverable] = WeakValueDictionary()
         self._restarts = True
-        self._admissions = Admissions()
+        self._admissions: Admissions | None = None
         self._beside: set[asyncio.Task[None]] = set()
         self.closings = 0
         """How often it was closed."""
@@ -197,6 +199,10 @@ class InProcessEngine:
         return leg
 
     async def _with_place(self, command: Command, owner_before: str | None) -> Begun:
+        if self._admissions is None:
+            from mastra.workflows.engines.admission import Admissions  # noqa: PLC0415 - few need it
+
+            self._admissions = Admissions()
         place = await self._admissions.ask(command, self._cancel_other)
         try:
             run, failure = await self._take_up(command, owner_before)

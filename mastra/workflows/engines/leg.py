@@ -12,8 +12,7 @@ from mastra.errors import RunClaimedError, StorageError
 from mastra.logs import get_logger
 from mastra.storage.base import RunChanges
 from mastra.workflows.active import ActiveRun, Place
-from mastra.workflows.engines.admission import LeftOutError, take_back
-from mastra.workflows.engines.base import run_stopped
+from mastra.workflows.engines.base import LeftOutError, run_stopped
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.inprocess_ops import LegOps
 from mastra.workflows.engines.journal_writer import JournalWriter
@@ -228,6 +227,8 @@ async def leave(leg: Leg, error: BaseException) -> None:
     """Leave a run that did not end to whoever can go on with it."""
     hold, run = leg.command.hold, leg.run
     if isinstance(error, LeftOutError):
+        from mastra.workflows.engines.admission import take_back  # noqa: PLC0415 - of flow control
+
         await take_back(leg.command)
         leg.is_lost = True
     elif isinstance(error, RunClaimedError):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mastra.clock import now_ms
 from mastra.errors import RunClaimedError
 from mastra.failures import call_user
 from mastra.jsonable import Json
-from mastra.observability.config import tracer_of
+from mastra.observability.current import tracer_of
 from mastra.request_context import RequestContext
 from mastra.services import Services
 from mastra.storage.base import RunChanges, RunHead
 from mastra.threads import HomeLoop
 from mastra.workflows.active import FROM_THE_TOP, NO_USAGE, ActiveRun, State, TimeTravel
-from mastra.workflows.engines.callbacks import CallbackArgument, call_at_end, logger_of
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.journal import CLOSED_UP, FINAL, LoadedRun
 from mastra.workflows.engines.journal_writer import JournalWriter
@@ -36,6 +35,9 @@ from mastra.workflows.results import (
 from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.spec_forms import forms_of
 from mastra.workflows.versions.graph import note_of
+
+if TYPE_CHECKING:
+    from mastra.workflows.engines.callbacks import CallbackArgument
 
 __all__ = [
     "begin",
@@ -188,6 +190,11 @@ async def call_on_start(command: Command) -> None:
 
 
 def _argument(command: Command, facts: RunFacts, outcome: Outcome) -> CallbackArgument:
+    from mastra.workflows.engines.callbacks import (  # noqa: PLC0415 - few workflows have any
+        CallbackArgument,
+        logger_of,
+    )
+
     spec, services = command.target.spec, command.target.services
     forms = facts.forms
     return CallbackArgument(
@@ -246,6 +253,8 @@ async def conclude(
     if run.span is not None:
         facts.trace = run.span.to_stored()
     if spec.has_callbacks:
+        from mastra.workflows.engines.callbacks import call_at_end  # noqa: PLC0415 - as above
+
         await call_at_end(spec, lambda: _argument(command, facts, outcome), outcome.status)
     if spec.scorers is not None and outcome.status == "success":
         offer_output(run, spec, run.input, outcome.raw)

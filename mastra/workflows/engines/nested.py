@@ -8,7 +8,6 @@ from mastra.schema import SchemaMismatch
 from mastra.workflows.active import Scope
 from mastra.workflows.engines.base import Halt, Walk
 from mastra.workflows.engines.blocks import end_block, end_halted, open_block, start_block
-from mastra.workflows.engines.callbacks import nested_ended, nested_started
 from mastra.workflows.engines.step_runner import fail_record
 from mastra.workflows.engines.travel import travel_input
 from mastra.workflows.records import StepRecord
@@ -45,6 +44,8 @@ async def run_workflow(
         if spec.drive is not None:  # no workflow of its own, so it is tried again as this one says
             inner.retry = scope.retry
         if spec.has_callbacks:
+            from mastra.workflows.engines.callbacks import nested_started  # noqa: PLC0415 - few have any
+
             await nested_started(walk, inner, spec)
         output = await _walk_nested(walk, inner, spec, block)
     except Halt as halt:
@@ -67,6 +68,8 @@ async def _walk_nested(walk: Walk, scope: Scope, spec: WorkflowSpec, block: Step
         else:
             end = halt
     if spec.has_callbacks:
+        from mastra.workflows.engines.callbacks import nested_ended  # noqa: PLC0415 - as above
+
         await nested_ended(walk, scope, spec, block, end, output)
     if end is not None:
         raise end

@@ -18,7 +18,7 @@ from weakref import ref
 
 from mastra.clock import now_ms
 from mastra.jsonable import Json, copy_json
-from mastra.observability.config import tracer_of
+from mastra.observability.current import tracer_of
 from mastra.request_context import RequestContext
 from mastra.storage.base import QuietRun, QuietStore, RunChanges
 from mastra.threads import HomeLoop
