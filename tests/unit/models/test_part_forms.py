@@ -9,6 +9,7 @@ from mastra.jsonable import dump_json, load_json
 from mastra.models.message_forms import message_from
 from mastra.models.message_wire import part_to_wire
 from mastra.models.messages import (
+    DataPart,
     FilePart,
     ImagePart,
     Message,
@@ -38,6 +39,7 @@ PARTS: list[MessagePart] = [
     SourcePart("1", "https://a.example", "A"),
     SourcePart("2", title="A book", source_type="document", media_type="text/plain", filename="b"),
     ProviderPart("openai", {"type": "mcp_list_tools", "id": "mcpl_1"}),
+    DataPart("data-progress", {"done": 1}),
     ToolCallPart("1", "search", {"q": "x"}),
     ToolCallPart("2", "web_search", {}, provider_executed=True, provider_metadata=OWN),
     ToolResultPart("1", "search", [1], args={"q": "x"}),
