@@ -37,12 +37,14 @@ def _lambda_source(code: CodeType) -> str:
         tree = ast.parse(text)
     except SyntaxError:  # the file was changed meanwhile, or is no plain Python
         return inspect.getsource(code).strip()
-    within = [
+    there = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno
-        if _holds(node.body, places)
     ]
+    within = [node for node in there if _holds(node.body, places)]
+    if not within:  # Python 3.12 does not say where a constant stands that is all that is given
+        within = [node for node in there if _gives_constant(node, code)]
     if not within:
         if code.co_filename == "<string>":  # the text of `python -c`, and not what was evaluated
             return code.co_qualname
@@ -54,6 +56,14 @@ def _lambda_source(code: CodeType) -> str:
 def _holds(body: ast.expr, places: Sequence[tuple[int | None, ...]]) -> bool:
     begin, end = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
     return any(begin == (line, column) and end == (last, to) for line, last, column, to in places)
+
+
+def _gives_constant(node: ast.Lambda, code: CodeType) -> bool:
+    given, names = node.body, [item.arg for item in node.args.args]
+    if not isinstance(given, ast.Constant) or names != list(code.co_varnames):
+        return False
+    constant = code.co_consts[-1]
+    return type(constant) is type(given.value) and bool(constant == given.value)
 
 
 def describe_nodes(spec: WorkflowSpec) -> list[Json]:

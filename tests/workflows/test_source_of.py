@@ -17,6 +17,11 @@ LONG: Any = [
 ]  # fmt: skip
 
 
+CONSTANTS: Any = [
+    (lambda ctx: True, 1), (lambda _: False, 2), (lambda ctx: 1, 3), (lambda ctx, other=1: None, 4),
+]  # fmt: skip
+
+
 def is_wet(ctx: Any) -> bool:
     return bool(ctx.input_data > 50)
 
@@ -35,6 +40,15 @@ def test_a_lambda_of_several_lines_is_whole() -> None:
 def test_a_lambda_that_holds_another_is_the_outer_one() -> None:
     shown = source_of(NESTED)
     assert shown == "lambda ctx: (lambda value: value > 1)(ctx.input_data)"
+
+
+def test_a_lambda_that_gives_a_constant_is_shown_alone() -> None:
+    assert [source_of(function) for function, _ in CONSTANTS] == [
+        "lambda ctx: True",
+        "lambda _: False",
+        "lambda ctx: 1",
+        "lambda ctx, other=1: None",
+    ]
 
 
 def test_a_function_is_shown_whole() -> None:
