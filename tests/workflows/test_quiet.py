@@ -545,6 +545,41 @@ async def test_a_run_that_a_kept_context_aborts_ends_where_it_was(place: int) ->
     assert (await same(build))["wire"]["status"] == "canceled"
 
 
+@pytest.mark.parametrize("act", ["close_the_engine", "cancel"])
+async def test_what_a_condition_changes_in_the_context_is_stored_if_the_run_ends_there(
+    act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inprocess_ops, "YIELD_AFTER_MS", -1)  # the others' turn after each step
+
+    def build(stage: Stage) -> Any:
+        context = stage.kept = RequestContext({"who": "ann"})
+
+        def condition(ctx: Any) -> bool:
+            context.set("who", "bob")
+            stage.calls.append("condition")
+            return True
+
+        arms = [(condition, step_of("add", stage, "arm"))]
+        return flow(output_schema=Any).then(plus("a")).branch(arms).commit()
+
+    seen = list[Any]()
+    for store in (InMemoryWorkflowStore(), Told()):
+        stage, storage = Stage(store), InMemoryStorage()
+        storage.workflows = store
+        async with Mastra(workflows={"w": build(stage)}, storage=storage) as mastra:
+            stage.mastra = mastra
+            run = stage.run = await mastra.get_workflow("w").create_run("x")
+            await run.start_async({"value": 1}, request_context=stage.kept)
+            while not stage.calls:
+                await asyncio.sleep(0)
+            await OUTSIDE[act](stage)
+            head = await store.get_run("w", "x")
+            assert head is not None
+            seen.append((stage.calls, head.status, head.request_context))
+    assert seen[0] == seen[1]
+    assert seen[0][2] == {"who": "bob"}
+
+
 async def test_what_a_condition_changes_in_the_context_is_stored_before_the_next_step() -> None:
     def build(stage: Stage) -> Any:
         context = stage.kept = RequestContext({"who": "ann"})
@@ -763,6 +798,48 @@ async def test_whatever_a_validator_raises_comes_to_the_same(
             logged.append(caplog.messages.copy())
     assert logged[0] == logged[1]  # each once
     await same(build)
+
+
+class Moody(BaseModel):
+    """A number whose own code counts its calls, and raises at one of them."""
+
+    calls: ClassVar[list[str]] = []
+    moody_at: ClassVar[int] = -1
+    value: int
+
+    @classmethod
+    def _called(cls, what: str) -> None:
+        cls.calls.append(what)
+        if len(cls.calls) == cls.moody_at:
+            raise KeyError("not now")
+
+    @field_validator("value")
+    @classmethod
+    def _read(cls, value: int) -> int:
+        cls._called("read")
+        return value
+
+    @field_serializer("value")
+    def _write(self, value: int) -> int:
+        self._called("write")
+        return value
+
+
+async def _moody(number: Moody) -> Moody:
+    return {"value": number.value + 1}  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("moody_at", range(1, 9))
+async def test_values_are_read_and_written_as_often(
+    moody_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(stage: Stage) -> Any:
+        monkeypatch.setattr(Moody, "moody_at", moody_at)
+        monkeypatch.setattr(Moody, "calls", stage.calls)
+        steps = [create_step(id=f"s{number}", execute=_moody) for number in range(2)]
+        return flow(output_schema=Any).then(steps[0]).then(steps[1]).commit()
+
+    assert len((await same(build))["calls"]) >= moody_at
 
 
 class Seen(BaseModel):

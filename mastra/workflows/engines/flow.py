@@ -39,6 +39,7 @@ from mastra.workflows.spec import (
 __all__ = [
     "arm_of",
     "combine",
+    "halt_of",
     "run_block",
     "run_branch",
     "run_foreach",
@@ -92,7 +93,7 @@ async def run_step(
             record = await _retry_later(walk, task, record)
     if record.status == "success":
         return record
-    raise _halt_of(record)
+    raise halt_of(record)
 
 
 async def _retry_later(walk: Walk, task: StepTask, record: StepRecord) -> StepRecord:
@@ -120,7 +121,8 @@ async def _retry_later(walk: Walk, task: StepTask, record: StepRecord) -> StepRe
     return record
 
 
-def _halt_of(record: StepRecord) -> Halt:
+def halt_of(record: StepRecord) -> Halt:
+    """Return how a walk ends at a step that did not succeed."""
     match record.status:
         case "bailed":
             return Halt("bailed", record)

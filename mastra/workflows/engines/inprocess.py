@@ -303,7 +303,7 @@ class InProcessEngine:
     async def _outcome(self, leg: Leg) -> Outcome:
         if leg.failure is not None:
             return outcome_of_fault(leg.run, leg.failure)
-        if leg.is_stopped and not (leg.trail and leg.trail.is_under_way):  # before it had begun
+        if leg.is_stopped and not (leg.trail and leg.trail.has_begun):  # before it had begun
             return Outcome("canceled")
         try:
             outcome = await self._walk(leg)

@@ -28,7 +28,7 @@ from mastra.workflows.engines import inprocess_ops
 from mastra.workflows.engines.base import Halt, Ops
 from mastra.workflows.engines.commands import Command
 from mastra.workflows.engines.conditions import decide_branch
-from mastra.workflows.engines.flow import arm_of
+from mastra.workflows.engines.flow import arm_of, halt_of
 from mastra.workflows.engines.inprocess_ops import ops_around
 from mastra.workflows.engines.journal import LogRow
 from mastra.workflows.engines.journal_writer import JournalWriter
@@ -161,9 +161,9 @@ class Trail:
         """Each step in turn. One that conditions follow is a record from its end on: they see it."""
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether the ordinary walk has to look at what a step has come to."""
-        return self._attempt is not None or self._raised is not None
+    def has_begun(self) -> bool:
+        """Whether there is something for the ordinary walk to take up."""
+        return bool(self._steps) or self._raised is not None
 
     @property
     def identity(self) -> tuple[str, str, Json]:
@@ -272,7 +272,7 @@ class Trail:
                 return self._leave()
             unit: Any = node
             if isinstance(node, BranchNode):
-                if len(arms) != 1:
+                if len(arms) != 1 or context.changes != changes:
                     return self._leave()
                 unit = arm_of(node, arms[0])
             schema, began = unit.takes, ended
@@ -295,8 +295,8 @@ class Trail:
                 return self._leave_at(requests, output, raised=raised, raised_by="output")
             try:
                 kept = schema.pack(output)
-            except BaseException:  # noqa: BLE001 - packed once more, for what the error says
-                return self._leave_at(requests, output)
+            except BaseException as raised:  # noqa: BLE001 - as above
+                return self._leave_at(requests, output, raised=raised, raised_by="kept")
             ended = now_ms()
             if unit.follow is None:
                 steps[-1] = (unit, value, began, kept, ended)
@@ -308,8 +308,6 @@ class Trail:
                 scope = Scope(spec, spec.retry, "", "", self._input)
                 record.decision = arms = await decide_branch(run, scope, unit.follow, record)
                 value, ended = kept, now_ms()
-                if context.changes != changes:
-                    return self._leave()
             if not 0 <= ended - yielded_ms <= inprocess_ops.YIELD_AFTER_MS:
                 await asyncio.sleep(0)
                 yielded_ms = ended = now_ms()
@@ -370,28 +368,31 @@ class Trail:
         """Look at what the step under way has come to, as at any first try of a step."""
         attempt, self._attempt = self._attempt, None
         raised, self._raised = self._raised, None
+        run = self.tell()
+        if self._begun is None and writer.context_changes != run.request_context.changes:
+            await writer.store_context()  # a condition has changed it
         try:
             if raised is not None:
                 raise raised
         finally:
             del raised  # its traceback holds this frame
-        run = self.tell()
+        # Here, since the walk would halt at the first step.
         if attempt is not None:
-            await self._try(attempt, ops)
-        elif writer.context_changes != run.request_context.changes:  # by a condition
-            await writer.store_context()
-        if run.stop.is_thrown:  # before the walk, which would halt at the first step
+            record = await self._try(run, attempt, ops)
+            if record.status != "success":
+                raise halt_of(record)
+        if run.stop.is_thrown:
             raise Halt("canceled")
 
-    async def _try(self, attempt: Attempt, ops: Ops) -> None:
-        run, spec = self.tell(), self._spec
+    async def _try(self, run: ActiveRun, attempt: Attempt, ops: Ops) -> StepRecord:
+        spec = self._spec
         unit, value, *_ = cast("Begun", self._steps[-1])
         scope = Scope(spec, spec.retry, "", "", run.input)
         task = StepTask(run, scope, unit, unit.op, value, ops)
         task.attempt = attempt
         if unit.follow is not None:
             task.decide = partial(decide_branch, run, scope, unit.follow)
-        await ops.record(unit.op, task)
+        return await ops.record(unit.op, task)
 
 
 def _begun(step: Begun | Done) -> StepRecord:

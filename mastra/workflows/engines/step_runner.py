@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from mastra.cancellation import cancel_requests, settled
 from mastra.clock import now_ms, now_s, sleep
@@ -60,6 +60,10 @@ def fail_record(run: ActiveRun, record: StepRecord, error: BaseException) -> Ste
     return record
 
 
+Part: TypeAlias = Literal["input", "step", "output", "kept"]
+"""Of a try: its input is read, the step runs, what it gave is read and made into what is kept."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """A try at a step that was made before the walk has come to it."""
@@ -72,10 +76,10 @@ class Attempt:
     """What the step gave."""
     raised: BaseException | None = None
     """What was raised, where something was."""
-    raised_by: Literal["input", "step", "output"] = "step"
-    """What raised it: whoever read the step's input or its output, or the step itself."""
+    raised_by: Part = "step"
+    """What raised it."""
 
-    def check(self, part: Literal["input", "step", "output"]) -> None:
+    def check(self, part: Part) -> None:
         """Raise what a part of it has raised."""
         if self.raised is not None and self.raised_by == part:
             raise self.raised
@@ -377,7 +381,8 @@ class StepTask:
             self._end_all_the_same(record, ctx._ended_by)  # noqa: SLF001
             return
         schema = self.node.gives if self.scope.spec.validate_outputs else ANY
-        if type(output) is not schema.model:
+        is_read = made is not None and made.raised_by == "kept"
+        if type(output) is not schema.model and not is_read:
             try:
                 if made is not None:
                     made.check("output")
@@ -385,6 +390,8 @@ class StepTask:
             except SchemaMismatch as mismatch:
                 raise self._mismatch("Output", mismatch) from None
         try:
+            if made is not None:
+                made.check("kept")
             record.output = schema.pack(output)
         except SerializationError:  # again, for its name: to make that for each step takes time
             record.output = schema.pack(output, what=f"Output of step {record.step_id!r}")
