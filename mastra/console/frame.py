@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from mastra.console.api import Api, Refused, at
-from mastra.console.show import heading, nothing
+from mastra.console.show import below, heading, nothing
 from mastra.registry import Mastra
 
 __all__ = ["CONSOLE_KEY", "NAV", "PREFIX", "Look", "Place", "console_page"]
@@ -60,10 +60,9 @@ class Look:
     client: Client
 
     def url(self, *parts: str, **query: Any) -> str:
-        """Return an address of the console."""
+        """Return an address of the console, as NiceGUI and tables take it: below `below()`."""
         asked = {name: value for name, value in query.items() if value not in {None, ""}}
-        path = self.request.scope["root_path"] + (at(*parts) if parts else "/")
-        return path + (f"?{urlencode(asked)}" if asked else "")
+        return (at(*parts) if parts else "/") + (f"?{urlencode(asked)}" if asked else "")
 
     def keep(self, work: Callable[[], Awaitable[None]]) -> ui.timer:
         """Do something in the page once a browser shows it, until it is done or closed."""
@@ -123,7 +122,7 @@ def _frame(look: Look) -> None:
         button = ui.button(icon="contrast", on_click=turn)
         button.props('flat round dense color=white aria-label="Dark or light"')
         if "authorization" in look.request.headers:
-            with ui.element("form").props(f'method=post action="{look.url("sign-out")}"'):
+            with ui.element("form").props(f'method=post action="{below() + look.url("sign-out")}"'):
                 ui.button("Sign out").props("flat dense color=white type=submit no-caps")
     look.client.content.props("id=content tabindex=-1")
 
@@ -135,7 +134,7 @@ def _links(look: Look) -> str:
     links: list[str] = []
     for name, (text, icon) in NAV.items():
         here = "aria-current=page" if name == first else ""
-        target = escape(look.url(*filter(None, [name])))
+        target = escape(below() + look.url(*filter(None, [name])))
         told = f'title="{text} (g {text[0].lower()})" data-key={text[0].lower()} aria-label={text}'
         sign = f'<i class="material-icons" aria-hidden=true>{icon}</i>'
         links.append(f'<a href="{target}" {told} {here}>{sign}<span>{text}</span></a>')

@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from fastapi import FastAPI
 from nicegui import core, ui
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
@@ -29,7 +28,8 @@ from mastra.console.frame import CONSOLE_KEY, NAV, PREFIX, Place
 from mastra.errors import ConfigError
 from mastra.registry import Mastra
 from mastra.server.config import ServerConfig
-from mastra.server.hosts import unframed
+from mastra.server.hosts import is_same_origin, unframed
+from mastra.server.mounted import outer_path, within
 
 __all__ = ["claims", "mount"]
 
@@ -100,14 +100,13 @@ class _ConsoleRoute(BaseRoute):
         self._pages = pages
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        root, path = self._place.root, scope.get("path", "")
-        is_ours = f"{path}/".startswith(f"{root}/") and claims(path[len(root) :])
         is_known = scope["type"] in {"http", "websocket"}
-        return (Match.FULL if is_ours and is_known else Match.NONE), {}
+        inner = within(scope, self._place.root) if is_known else None
+        return (Match.NONE if inner is None or not claims(inner) else Match.FULL), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         send = unframed(send)
-        inner: str = scope["path"][len(self._place.root) :] or "/"
+        inner = within(scope, self._place.root) or "/"
         scope = {**scope, "headers": _with_token(scope), CONSOLE_KEY: self._place}
         first, _, rest = inner[1:].partition("/")
         is_shipped = first == "_nicegui" and bool(_SHIPPED & set(rest.split("/")[1:2]))
@@ -119,7 +118,7 @@ class _ConsoleRoute(BaseRoute):
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4401})
             else:
-                await self._refused(refused, scope)(scope, receive, send)
+                await self._refused(refused, scope, inner)(scope, receive, send)
         else:
             root = scope.get("root_path", "") + self._place.root
             path = root + ("" if first.startswith("_nicegui") else PREFIX) + inner
@@ -131,7 +130,7 @@ class _ConsoleRoute(BaseRoute):
         A socket acts, so it is asked for as a request that acts is; and a browser lets pages of
         other places open one, with the cookies of this.
         """
-        if is_socket and not _is_same_origin(scope):
+        if is_socket and not is_same_origin(scope):
             return Refused(403, "Pages of this origin may not call this console.")
         api = Api(self._place.app, self._place.api_prefix, scope)
         try:
@@ -143,21 +142,21 @@ class _ConsoleRoute(BaseRoute):
             return refused
         return None
 
-    def _refused(self, refused: Refused, scope: Scope) -> Response:
+    def _refused(self, refused: Refused, scope: Scope, inner: str) -> Response:
         if refused.status != 401:
             return PlainTextResponse(refused.message, refused.status)
-        query = scope["query_string"].decode("latin-1")
-        return self._form(scope["path"] + (f"?{query}" if query else ""), "")
+        query, root = scope["query_string"].decode("latin-1"), outer_path(scope) + self._place.root
+        return self._form(f"{root}/", root + inner + (f"?{query}" if query else ""), "")
 
-    def _form(self, address: str, message: str) -> Response:
-        action = html.escape(f"{self._place.root}/sign-in?next={quote(address)}")
+    def _form(self, home: str, address: str, message: str) -> Response:
+        action = html.escape(f"{home}sign-in?next={quote(address)}")
         page = _SIGN_IN.replace("{action}", action).replace("{message}", html.escape(message))
         return HTMLResponse(page, 401, {"cache-control": "no-store"})
 
     async def _sign(self, what: str, request: Request) -> Response:
-        home = f"{self._place.root}/"
-        if request.method != "POST" or not _is_same_origin(request.scope):
-            return self._form(home, "")
+        home = f"{outer_path(request.scope)}{self._place.root}/"
+        if request.method != "POST" or not is_same_origin(request.scope):
+            return self._form(home, home, "")
         kept: dict[str, Any] = {"path": home, "httponly": True, "samesite": "strict"}
         kept["secure"] = request.url.scheme == "https"
         if what == "sign-out":
@@ -169,14 +168,14 @@ class _ConsoleRoute(BaseRoute):
         if parts.scheme or parts.netloc or "\\" in wanted or not wanted.startswith(home):
             wanted = home
         if int(request.headers.get("content-length", _LONGEST_TOKEN)) >= _LONGEST_TOKEN:
-            return self._form(wanted, "That is too long for a token.")
+            return self._form(home, wanted, "That is too long for a token.")
         body = (await request.body()).decode(errors="replace")
         token = parse_qs(body).get("token", [""])[0].strip()
         headers = [pair for pair in request.scope["headers"] if pair[0] != b"authorization"]
         headers.append((b"authorization", f"Bearer {token}".encode()))
         refused = await self._refusal({**request.scope, "headers": headers}, is_socket=False)
         if refused is not None:
-            return self._form(wanted, refused.message)
+            return self._form(home, wanted, refused.message)
         answer = RedirectResponse(wanted, 303)
         answer.set_cookie(_COOKIE, quote(token, safe=""), **kept)
         return answer
@@ -189,9 +188,3 @@ def _with_token(scope: Scope) -> list[tuple[bytes, bytes]]:
     if token and all(name != b"authorization" for name, _ in headers):
         headers.append((b"authorization", f"Bearer {token}".encode()))
     return headers
-
-
-def _is_same_origin(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()

@@ -6,14 +6,16 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from nicegui import ui
 
+from mastra.server.mounted import outer_path
 from mastra.workflows.mermaid import drawn
 
-__all__ = ["STATES", "Graph", "ago", "beside", "compare_two", "entry", "heading", "keep_drawn"]
-__all__ += ["nothing", "show_json", "side", "span_of", "state_cell", "state_text", "table", "when"]
+__all__ = ["STATES", "Graph", "ago", "below", "beside", "compare_two", "entry", "heading"]
+__all__ += ["keep_drawn", "nothing", "show_json", "side", "span_of", "state_cell", "state_text"]
+__all__ += ["table", "when"]
 
 STATES: Final = {
     **dict.fromkeys(("success", "completed", "bailed"), ("✓", "positive")),
@@ -132,6 +134,11 @@ def show_json(value: Any, what: str = "") -> None:
     ui.label(text).classes("mono json rounded bg-gray-500/10 q-pa-sm w-full").props("tabindex=0")
 
 
+def below() -> str:
+    """Return what a browser's addresses of the console begin with; NiceGUI's own links add it."""
+    return outer_path(cast("Any", ui.context.client.request).scope)
+
+
 def table(columns: dict[str, str], rows: list[dict[str, Any]], **kinds: str) -> ui.table:
     """Show rows, each with an `id`, and `href` where a column is a link; `columns` by their keys.
 
@@ -140,7 +147,8 @@ def table(columns: dict[str, str], rows: list[dict[str, Any]], **kinds: str) -> 
     if not rows and "choice" not in kinds.values():
         nothing("None.")
     shown: list[dict[str, Any]] = [
-        {key: row.get(key) for key in ("id", "href", *columns)} for row in rows
+        {"href": below() + row.get("href", ""), **{k: row.get(k) for k in ("id", *columns)}}
+        for row in rows
     ]
     for row in shown:
         row.update({k: "yes" if item else "" for k, item in row.items() if isinstance(item, bool)})

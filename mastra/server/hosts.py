@@ -17,7 +17,7 @@ from starlette.types import Message, Scope, Send
 
 from mastra.server.config import CorsConfig, ServerConfig, is_loopback
 
-__all__ = ["UNFRAMED", "HostRule", "OriginRule", "local_cors", "unframed"]
+__all__ = ["UNFRAMED", "HostRule", "OriginRule", "is_same_origin", "local_cors", "unframed"]
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
 _STUDIO_PORTS: Final = (3000, 4111, 4200)
@@ -46,6 +46,13 @@ def unframed(send: Send) -> Send:
         return send(message)
 
     return send_on
+
+
+def is_same_origin(scope: Scope) -> bool:
+    """Return whether a request comes from no page, or from one of the host that it is for."""
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
 
 def _parted(host: str) -> tuple[str, str] | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
 from typing import Any, Final
+from urllib.parse import quote
 
+from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["BELOW", "Mounted", "has_below"]
+__all__ = ["BELOW", "Mounted", "has_below", "outer_path", "within"]
 
 _BELOW: Final = "path_below"
 BELOW: Final = f"/{{{_BELOW}:path}}"
@@ -22,6 +24,29 @@ BELOW: Final = f"/{{{_BELOW}:path}}"
 def has_below(path: str) -> bool:
     """Return whether an address has others below it: not the root's, which has them all."""
     return path != "/" and not path.endswith(("/", ":path}"))
+
+
+def within(scope: Scope, place: str) -> str | None:
+    """Return what of an address is below a place of an application; `None` where nothing is.
+
+    Servers and mounts leave `root_path` at the beginning of the path; a proxy takes it off.
+    """
+    path = f"{scope['path']}/"
+    for start in (scope.get("root_path", "") + place, place):
+        if path.startswith(f"{start}/"):
+            return path[len(start) : -1] or "/"
+    return None
+
+
+def outer_path(scope: Scope) -> str:
+    """Return what stands before an application's addresses in a browser.
+
+    That is its `root_path`, behind what a proxy says that it has taken off.
+    """
+    taken = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
+    # `//` would be another host.
+    taken = quote(taken, safe="/:@!$&'()*+,;=%") if taken[1:2] not in ("", "/", "\\") else ""
+    return taken + scope.get("root_path", "")
 
 
 class Mounted:
