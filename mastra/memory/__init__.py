@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mastra.memory.clones import ClonedThread as ClonedThread
 from mastra.memory.memory import Memory as Memory
 from mastra.memory.notes import WorkingMemory as WorkingMemory
 from mastra.memory.semantic import SemanticRecall as SemanticRecall
@@ -12,6 +13,7 @@ from mastra.storage.vectors import MessageVector as MessageVector
 from mastra.storage.vectors import Vectors as Vectors
 
 __all__ = [
+    "ClonedThread",
     "Memory",
     "MessageMatch",
     "MessageVector",

@@ -16,6 +16,7 @@ from mastra.errors import ConfigError, InputValidationError
 from mastra.ids import new_id
 from mastra.jsonable import Json, dump_json, load_json
 from mastra.logs import get_logger
+from mastra.memory.clones import Clones
 from mastra.memory.notes import (
     DEFAULT_TEMPLATE,
     WorkingMemory,
@@ -53,7 +54,7 @@ _LOOKED_THROUGH: Final = 50
 
 @python_names
 @python_options
-class Memory:
+class Memory(Clones):
     """Threads, messages and notes over a store.
 
     Args:
@@ -270,7 +271,7 @@ class Memory:
         stored = [*answered, *self._stored(kept, thread_id, resource_id)]
         if not await self.store.add_messages(stored):
             return False
-        await self._index(stored)
+        await self.index_messages(stored)
         return True
 
     async def _answered(
@@ -315,9 +316,10 @@ class Memory:
         was said is worth more than finding it.
         """
         await self.store.save_messages(messages)
-        await self._index(messages)
+        await self.index_messages(messages)
 
-    async def _index(self, messages: Sequence[StoredMessage]) -> None:
+    async def index_messages(self, messages: Sequence[StoredMessage]) -> None:
+        """Note what stored messages mean, with semantic recall."""
         if self._recaller is not None:
             await self._recaller.index(messages)
 

@@ -349,6 +349,39 @@ class ThreadBody(WireModel):
     """Facts of the application's."""
 
 
+class MessageFilterBody(WireModel):
+    """Which messages of a thread are copied; all where nothing is said."""
+
+    start_date: Moment | None = None
+    """Those of then and later."""
+    end_date: Moment | None = None
+    """Those of then and earlier."""
+    message_ids: list[Identifier] | None = None
+    """These."""
+
+
+class CloneOptionsBody(WireModel):
+    """How much of a thread is copied."""
+
+    message_limit: Annotated[int, Field(ge=0)] | None = None
+    """The latest messages, so many; 0 is as if nothing were said."""
+    message_filter: MessageFilterBody | None = None
+
+
+class CloneThreadBody(WireModel):
+    """Of a thread that is copied."""
+
+    new_thread_id: Identifier | None = None
+    """The copy's id; left out, a new one."""
+    resource_id: Identifier | None = None
+    """Whose the copy is; left out, whose the thread is."""
+    title: str | None = None
+    """What the copy is called."""
+    metadata: dict[str, Any] | None = None
+    """Facts of the application's for the copy."""
+    options: CloneOptionsBody | None = None
+
+
 class ThreadChangesBody(WireModel):
     """Of a thread that is changed."""
 

@@ -32,6 +32,8 @@ REMEMBERED: dict[str, Any] = {
     "messages-paged": 1,
     "messages-delete": [True, 2],
     "search": True,
+    "thread-clone": ["Another walk", "thread-1", "to try", [["assistant", True]]],
+    "clone-messages": ["assistant"],
     "memory-status": True,
     "memory-config": "number",
     "threads-left": 0,

@@ -251,6 +251,10 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     "GET /memory/threads/{threadId}": [refused(), refused(agentId="a")],
     "PATCH /memory/threads/{threadId}": [refused({"title": "Bob's"})],
     "DELETE /memory/threads/{threadId}": [refused()],
+    "POST /memory/threads/{threadId}/clone": [
+        refused({"title": "Bob's"}),
+        refused({"newThreadId": "bob-clone", "resourceId": "bob"}),
+    ],
     "GET /memory/threads/{threadId}/messages": [refused(), refused(agentId="a")],
     "GET /memory/threads/{threadId}/working-memory": [refused(), refused(resourceId="alice")],
     "POST /memory/threads/{threadId}/working-memory": [refused({"workingMemory": "Bob's"})],

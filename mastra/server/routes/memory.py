@@ -21,8 +21,11 @@ from mastra.server.errors import Refusal
 from mastra.server.handling import add
 from mastra.server.paging import Page, PerPage, paged
 from mastra.server.payloads import (
+    CloneOptionsBody,
+    CloneThreadBody,
     DeleteMessagesBody,
     Identifier,
+    MessageFilterBody,
     NotesBody,
     SaveMessagesBody,
     ThreadBody,
@@ -186,6 +189,35 @@ async def update_thread(
     if changed is None:
         raise Refusal(404, "Thread not found")
     return _thread_wire(changed)
+
+
+async def clone_thread(
+    server: ServerDep,
+    request: Request,
+    thread_id: ThreadId,
+    body: CloneThreadBody,
+    agent_id: AgentQuery = None,
+) -> dict[str, Json]:
+    """Copy a thread with its messages."""
+    memory = await _memory(server, request, agent_id)
+    thread = await _thread(server, request, memory, thread_id)
+    options = body.options or CloneOptionsBody()
+    wanted = options.message_filter or MessageFilterBody()
+    made = await memory.clone_thread(
+        thread.id,
+        new_thread_id=body.new_thread_id,
+        resource_id=body.resource_id and server.owner(request, body.resource_id),
+        title=body.title,
+        metadata=body.metadata,
+        message_limit=options.message_limit,
+        message_ids=wanted.message_ids,
+        start_date=wanted.start_date,
+        end_date=wanted.end_date,
+    )
+    return {
+        "thread": _thread_wire(made.thread),
+        "clonedMessages": [_message_wire(message) for message in made.cloned_messages],
+    }
 
 
 async def delete_thread(
@@ -395,6 +427,7 @@ def add_memory_routes(router: APIRouter) -> None:
     add(router, "GET", one, get_thread)
     add(router, "PATCH", one, update_thread)
     add(router, "DELETE", one, delete_thread)
+    add(router, "POST", f"{one}/clone", clone_thread)
     add(router, "GET", f"{one}/messages", list_messages)
     add(router, "GET", f"{one}/working-memory", get_notes)
     add(router, "POST", f"{one}/working-memory", set_notes)

@@ -104,6 +104,14 @@ say('messages-paged', (await held.listMessages({ perPage: 1, page: 0 })).message
 const gone = await held.deleteMessages(['message-1'], { agentId });
 say('messages-delete', [gone.success, (await held.listMessages()).messages.length]);
 say('search', (await client.searchMemory({ agentId, resourceId: 'ada', searchQuery: 'remember' })).count > 0);
+const clone = await held.clone({
+  agentId, title: 'Another walk', metadata: { why: 'to try' }, options: { messageLimit: 1, messageFilter: { startDate: new Date(0) } },
+});
+const copied = clone.clonedMessages.map(message => [message.role, message.threadId === clone.thread.id]);
+say('thread-clone', [clone.thread.title, clone.thread.metadata.clone.sourceThreadId, clone.thread.metadata.why, copied]);
+const second = client.getMemoryThread({ threadId: clone.thread.id, agentId });
+say('clone-messages', (await second.listMessages()).messages.map(message => message.role));
+await second.delete();
 say('memory-status', (await client.getMemoryStatus(agentId)).result);
 say('memory-config', typeof (await client.getMemoryConfig({ agentId })).config.lastMessages);
 say('thread-delete', (await held.delete({ agentId })).result ?? true);
