@@ -24,7 +24,8 @@ class crash_at:  # noqa: N801 - read as what it does: `with crash_at("charge"):`
     For runs that are begun inside the block, on the engines that drive them in this process. What was
     stored stays and nothing more is: the run is as a killed process leaves it, `running` without
     anybody who drives it. Whoever waits for it gets a `RunStateError` with the code `RUN_STOPPED`. No
-    lease has to end before it is restarted, which therefore does not count as a recovery.
+    lease has to end before it is restarted, which counts as a recovery (`max_recoveries`) where other
+    processes see the storage.
 
     Args:
         op: The operation: a step's id, within workflows and loops such as `orders/charge` or
@@ -59,6 +60,7 @@ class _DyingOps:
         self._ops = ops
         self._crash = crash
         self._leg = cast("CodeTask[Any]", asyncio.current_task())
+        self.has_died = False
         self.inline_delay_s = ops.inline_delay_s
         self.max_sleep_s = ops.max_sleep_s
         self.seeks_one = ops.seeks_one
@@ -73,7 +75,7 @@ class _DyingOps:
         return not crash.has_crashed and (op_id, when) == (crash.op, crash.when)
 
     async def _die(self) -> None:
-        self._crash.has_crashed = True
+        self._crash.has_crashed = self.has_died = True
         self._leg.end()
         await asyncio.Future()  # nothing more happens in this branch either
 

@@ -42,6 +42,11 @@ class _ReplayOps:
         self.admit_items = ops.admit_items
         self.rest = ops.rest
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the driver has come to its end."""
+        return self._ops.has_died
+
     async def drive(self, walk: Callable[[], Awaitable[Json]]) -> Json:
         """Walk until a walk meets nothing that has no record."""
         while True:

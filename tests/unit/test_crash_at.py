@@ -63,6 +63,32 @@ async def test_the_run_goes_on_from_what_was_stored(
     await mastra.aclose()
 
 
+@pytest.mark.parametrize("make_engine", [InProcessEngine, ReplayEngine])
+async def test_a_crash_counts_as_a_recovery_where_the_run_got_no_further(
+    tmp_path: Path, make_engine: Any
+) -> None:
+    calls = Calls()
+    async with SQLStorage(f"sqlite:///{tmp_path / 'runs.db'}") as storage:
+        engine = make_engine(max_recoveries=2)
+        mastra = Mastra(workflows=[flow(calls)], storage=storage, engine=engine, clock=FakeClock())
+        run = await mastra.get_workflow("w").create_run()
+        for time in range(3):
+            with crash_at("a"), pytest.raises(RunStateError):
+                await (run.restart() if time else run.start({"value": 1}))
+        with crash_at("a") as crash:
+            result = await run.restart()
+        assert (calls["a"], crash.has_crashed) == (3, False)
+        assert result.status == "failed"
+        assert result.error.code == "RECOVERY_LIMIT"
+        # One that gets further each time may die as often as it likes.
+        run = await mastra.get_workflow("w").create_run()
+        for time, op in enumerate(["a", "nap", "b"]):
+            with crash_at(op, "after"), pytest.raises(RunStateError):
+                await (run.restart() if time else run.start({"value": 1}))
+        assert (await run.restart()).status == "success"
+        await mastra.aclose()
+
+
 async def test_what_the_run_never_comes_to_does_not_crash_it() -> None:
     calls = Calls()
     workflow = flow(calls)

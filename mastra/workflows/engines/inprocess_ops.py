@@ -47,6 +47,11 @@ YIELD_AFTER_MS = 20
 class LegOps(Ops, Protocol):
     """The operations of a leg that this process drives."""
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the driver has come to its end there, as the death of its process would end it."""
+        ...
+
     def drive(self, walk: Callable[[], Awaitable[Json]]) -> Awaitable[Json]:
         """Walk the graph, as often as these operations need, and return what comes out.
 
@@ -90,6 +95,7 @@ class InProcessOps:
     )
     max_sleep_s = None
     seeks_one = False
+    has_died = False
 
     def __init__(
         self,

@@ -223,6 +223,10 @@ async def confirm(command: Command) -> None:
     await hold.confirm_in(target.store, target.workflow_id, target.run_id)
 
 
+def _died(leg: Leg) -> bool:
+    return leg.ops is not None and leg.ops.has_died
+
+
 async def leave(leg: Leg, error: BaseException) -> None:
     """Leave a run that did not end to whoever can go on with it."""
     hold, run = leg.command.hold, leg.run
@@ -245,7 +249,7 @@ async def leave(leg: Leg, error: BaseException) -> None:
         return
     if leg.is_lost:
         hold.drop()
-    elif not isinstance(error, Exception) or is_passing(error):
+    elif not _died(leg) and (not isinstance(error, Exception) or is_passing(error)):
         hold.give_up()
     else:
         # It may stop there each time, so it counts as a driver that died.
