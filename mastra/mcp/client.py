@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from mastra.errors import MastraError, ToolError
 from mastra.mcp.config import MCPServerConfig, ServerInput, config_of
 from mastra.mcp.connection import Connection
-from mastra.mcp.failures import fate_of, request_failed
+from mastra.mcp.failures import fate_of, of_each, request_failed
 from mastra.mcp.pages import Pages
 from mastra.mcp.requests import Elicitation, ServerRequests
 from mastra.mcp.resources import MCPPrompts, MCPResources
@@ -87,15 +87,34 @@ class MCPClient:
             ToolError: A server cannot be reached.
             ConfigError: Tools of two servers come to one name.
         """
-        found: dict[str, Tool[Any, Any]] = {}
-        for server, tools in (await self.list_toolsets()).items():
-            named = {f"{server}_{name}": tool for name, tool in tools.items()}
-            add_tools(found, named, f"server {server!r}", of="MCP servers")
-        return found
+        return _together(await self.list_toolsets())
+
+    async def list_tools_with_errors(
+        self,
+    ) -> tuple[dict[str, Tool[Any, Any]], dict[str, ToolError]]:
+        """Return the tools of all servers that can be asked, and what is wrong with the others.
+
+        The log has that too.
+
+        Raises:
+            ConfigError: Tools of two servers come to one name.
+        """
+        toolsets, errors = await self.list_toolsets_with_errors()
+        return _together(toolsets), errors
 
     async def list_toolsets(self) -> dict[str, dict[str, Tool[Any, Any]]]:
-        """Return the tools by server, for an agent's `toolsets`."""
+        """Return the tools by server, for an agent's `toolsets`.
+
+        Raises:
+            ToolError: A server cannot be reached.
+        """
         return {name: await self._tools_of(name) for name in self._configs}
+
+    async def list_toolsets_with_errors(
+        self,
+    ) -> tuple[dict[str, dict[str, Tool[Any, Any]]], dict[str, ToolError]]:
+        """Return the tools by server, of those that can be asked, and what is wrong with the others."""
+        return await of_each(self._configs, self._tools_of)
 
     async def _tools_of(self, server: str) -> dict[str, Tool[Any, Any]]:
         tools: dict[str, Tool[Any, Any]] = {}
@@ -233,6 +252,14 @@ class MCPClient:
             elif loop.is_running():
                 elsewhere = asyncio.run_coroutine_threadsafe(_close(connections), loop)
                 await asyncio.wrap_future(elsewhere)
+
+
+def _together(toolsets: Mapping[str, Mapping[str, Tool[Any, Any]]]) -> dict[str, Tool[Any, Any]]:
+    found: dict[str, Tool[Any, Any]] = {}
+    for server, tools in toolsets.items():
+        named = {f"{server}_{name}": tool for name, tool in tools.items()}
+        add_tools(found, named, f"server {server!r}", of="MCP servers")
+    return found
 
 
 async def _close(connections: list[Connection]) -> None:

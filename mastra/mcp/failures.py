@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal, cast
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Literal, TypeVar, cast
 
 from mastra.errors import ToolError
 from mastra.failures import text_of
+from mastra.logs import get_logger
 
-__all__ = ["Fate", "fate_of", "request_failed"]
+__all__ = ["Fate", "fate_of", "of_each", "request_failed"]
 
+T = TypeVar("T")
 Fate = Literal["refused", "lost", "answered"]
 """Not run; perhaps run, by a server that then went away; or answered with an error."""
 
 _CLOSED: Final = -32000
 _TIMED_OUT: Final = -32001
 _ENDS: Final = ("Connection closed", "SSE stream")  # servers give that code to errors of theirs too
+
+
+async def of_each(
+    servers: Iterable[str], ask: Callable[[str], Awaitable[T]]
+) -> tuple[dict[str, T], dict[str, ToolError]]:
+    """Ask servers one after the other; return what they gave, and what was wrong with the others."""
+    found: dict[str, T] = {}
+    errors: dict[str, ToolError] = {}
+    for server in servers:
+        try:
+            found[server] = await ask(server)
+        except ToolError as error:
+            errors[server] = error
+            get_logger({"mcpServer": server}).warning("%s", error)
+    return found, errors
 
 
 def fate_of(error: Exception) -> Fate:

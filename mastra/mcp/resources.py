@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from mastra.errors import MastraError
+from mastra.errors import MastraError, ToolError
 from mastra.mcp.content import message_of
+from mastra.mcp.failures import of_each
 from mastra.mcp.pages import Pages
 from mastra.models.messages import Message
 
@@ -47,9 +48,25 @@ class MCPResources:
         """
         return {name: await self._listed(name, "resources") for name in self._servers}
 
+    async def list_with_errors(
+        self,
+    ) -> tuple[dict[str, Sequence[types.Resource]], dict[str, ToolError]]:
+        """Return the resources of servers that can be asked, and what is wrong with the others."""
+        return await of_each(self._servers, lambda name: self._listed(name, "resources"))
+
     async def templates(self) -> dict[str, Sequence[types.ResourceTemplate]]:
-        """Return the templates of addresses, by server."""
+        """Return the templates of addresses, by server.
+
+        Raises:
+            ToolError: A server cannot be reached.
+        """
         return {name: await self._listed(name, "resource_templates") for name in self._servers}
+
+    async def templates_with_errors(
+        self,
+    ) -> tuple[dict[str, Sequence[types.ResourceTemplate]], dict[str, ToolError]]:
+        """Return the templates of servers that can be asked, and what is wrong with the others."""
+        return await of_each(self._servers, lambda name: self._listed(name, "resource_templates"))
 
     async def _listed(self, server: str, kind: str) -> Sequence[Any]:
         return await _pages(self._ask, server, "resources", kind)
@@ -185,7 +202,16 @@ class MCPPrompts:
         Raises:
             ToolError: A server cannot be reached.
         """
-        return {name: await _pages(self._ask, name, "prompts", "prompts") for name in self._servers}
+        return {name: await self._listed(name) for name in self._servers}
+
+    async def list_with_errors(
+        self,
+    ) -> tuple[dict[str, Sequence[types.Prompt]], dict[str, ToolError]]:
+        """Return the prompts of servers that can be asked, and what is wrong with the others."""
+        return await of_each(self._servers, self._listed)
+
+    async def _listed(self, server: str) -> Sequence[Any]:
+        return await _pages(self._ask, server, "prompts", "prompts")
 
     async def get(self, server: str, name: str, args: Mapping[str, str] | None = None) -> MCPPrompt:
         """Return a prompt filled in with arguments.

@@ -181,3 +181,31 @@ async def test_prompts_and_resources_that_cannot_be_read_cost_themselves_alone(
     assert "a resource 'odd' that cannot be used and is left out: uri" in told
     assert "a resource 'good' whose size cannot be read" in told
     assert "a template 'odd' that cannot be used and is left out: uriTemplate" in told
+
+
+async def test_a_server_that_cannot_be_asked_costs_itself_alone_where_errors_are_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lists: dict[str, Any] = {
+        "tools/list": {"tools": [GOOD]},
+        "prompts/list": {"prompts": [{"name": "p"}]},
+        "resources/list": {"resources": [{"name": "r", "uri": "n://r"}]},
+        "resources/templates/list": {"resourceTemplates": []},
+    }
+    gone = {"command": sys.executable, "args": ["-c", "raise SystemExit(1)"]}
+    async with MCPClient({"gone": gone, "s": offering(lists)}) as client:
+        with pytest.raises(ToolError, match=r"'gone' .* cannot be reached"):
+            await client.list_tools()
+        tools, errors = await client.list_tools_with_errors()
+        assert (list(tools), list(errors)) == (["s_good"], ["gone"])
+        assert errors["gone"].code == "MCP_UNREACHABLE"
+        assert await tools["s_good"].execute({}) == {"a": 1}
+        toolsets, _ = await client.list_toolsets_with_errors()
+        assert {name: list(found) for name, found in toolsets.items()} == {"s": ["good"]}
+        prompts, errors = await client.prompts.list_with_errors()
+        assert ([one.name for one in prompts["s"]], list(errors)) == (["p"], ["gone"])
+        resources, errors = await client.resources.list_with_errors()
+        assert ([one.name for one in resources["s"]], list(errors)) == (["r"], ["gone"])
+        templates, errors = await client.resources.templates_with_errors()
+        assert (templates, list(errors)) == ({"s": []}, ["gone"])
+    assert all("'gone'" in told for told in warnings(caplog))
