@@ -134,6 +134,9 @@ class InMemoryWorkflowStore:
         self._keep_bound(key, "success")
         return True
 
+    def _all(self) -> list[_Run]:
+        return [*self._runs.values()]  # at one moment: other threads begin runs meanwhile
+
     def _now(self) -> int:
         return now_ms() if self._clock is None else int(self._clock.now() * 1000)
 
@@ -259,7 +262,7 @@ class InMemoryWorkflowStore:
         """Return runs, the newest first."""
         found = [
             run.head
-            for run in reversed(self._runs.values())
+            for run in reversed(self._all())
             if (workflow_id is None or run.head.workflow_id == workflow_id)
             and (status is None or run.head.status in status)
             and (resource_id is None or run.head.resource_id == resource_id)
@@ -284,7 +287,7 @@ class InMemoryWorkflowStore:
         """Return an agent's runs that wait, the latest to wait first."""
         found = [
             run.head
-            for run in reversed(self._runs.values())
+            for run in reversed(self._all())
             # One that was answered is answered here, by whoever is still there.
             if run.head.status == "suspended"
             and run.head.workflow_id in workflow_ids
@@ -308,8 +311,8 @@ class InMemoryWorkflowStore:
     ) -> int:
         """Remove runs in these states that were last updated before a time."""
         old = [
-            key
-            for key, run in self._runs.items()
+            (run.head.workflow_id, run.head.run_id)
+            for run in self._all()
             if run.head.updated_at < before_ms
             and run.head.status in statuses
             and (workflow_id is None or run.head.workflow_id == workflow_id)
@@ -346,10 +349,10 @@ class InMemoryWorkflowStore:
     def image(self) -> InMemoryWorkflowStore:
         """Return a copy that has been through JSON, as another process would see the runs."""
         other = InMemoryWorkflowStore(max_ended_runs=self._max_ended_runs, clock=self._clock)
-        for key, run in self._runs.items():
+        for run in self._all():
             copied = _Run(RunHead(**load_json(dump_json(run.head))))
             copied.rows = [_Frozen(row.key, row.encode()) for row in run.rows]
-            other._runs[key] = copied
+            other._runs[run.head.workflow_id, run.head.run_id] = copied
         other._ended = OrderedDict(self._ended)
         return other
 

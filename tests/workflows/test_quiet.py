@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import dataclasses
 import gc
@@ -26,6 +27,7 @@ from mastra import (
     create_workflow,
 )
 from mastra.errors import RunStateError
+from mastra.storage.base import RunHead
 from mastra.storage.in_process import InMemoryWorkflowStore
 from mastra.testing import FakeClock, fake_ids
 from mastra.workflows.engines import inprocess_ops
@@ -1136,6 +1138,33 @@ async def test_what_a_run_has_told_is_not_kept_twice() -> None:
         assert kept.untold is None
         rows = len(kept.stored)
         assert len(await store.load_rows("w", run.run_id)) == rows > 0
+
+
+@pytest.mark.parametrize("make_store", STORES)
+async def test_a_result_that_was_looked_at_keeps_no_log(make_store: Any) -> None:
+    result = await ended_run(make_store())
+    record = result.facts.records["a"]
+    gc.collect()
+    kinds: set[Any] = {type(item) for item in gc.get_referrers(record)}
+    assert tuple not in kinds
+
+
+async def test_runs_may_begin_while_they_are_listed() -> None:
+    store = InMemoryWorkflowStore()
+
+    class Beginning(list[str]):
+        """Statuses to look for. While they are looked at, another thread begins a run."""
+
+        def __contains__(self, status: object) -> bool:
+            head = RunHead("w", f"x{len(store._runs)}", "running")
+            with contextlib.suppress(StopIteration):
+                store.create_run(head).send(None)
+            return True
+
+    await store.create_run(RunHead("w", "x0", "success"))
+    assert (await store.list_runs(status=Beginning())).total == 1
+    assert await store.delete_runs_before(2**60, statuses=Beginning()) == 2
+    assert (await store.list_runs()).total == 2
 
 
 async def test_many_threads_may_ask_at_once() -> None:

@@ -423,7 +423,7 @@ class _Facts(RunFacts):
     __slots__ = ("_trail",)
 
     def __init__(self, trail: Trail, forms: Forms) -> None:
-        self._trail = trail
+        self._trail: Trail | None = trail
         self.forms = forms
         self.trace = None
 
@@ -431,11 +431,13 @@ class _Facts(RunFacts):
         if name not in _FACTS:
             raise AttributeError(name)
         trail = self._trail
-        self.run_id, self.workflow_id, self.input = trail.identity
-        if name not in _KNOWN:
-            run = trail.tell()
-            self.state, self.causes = run.state.values, run.causes
-            self.records, self.path = run.latest, run.path
+        if trail is not None:  # else another thread has just asked
+            self.run_id, self.workflow_id, self.input = trail.identity
+            if name not in _KNOWN:
+                run = trail.tell()
+                self.state, self.causes = run.state.values, run.causes
+                self.records, self.path = run.latest, run.path
+                self._trail = None  # which keeps the log, too
         return getattr(self, name)
 
     @property
