@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from mastra.errors import MastraError, ToolError
+from mastra.errors import ConfigError, MastraError, ToolError
 from mastra.mcp.config import MCPServerConfig, ServerInput, config_of
 from mastra.mcp.connection import Connection
 from mastra.mcp.failures import fate_of, of_each, request_failed
@@ -131,10 +131,12 @@ class MCPClient:
                         self._sieves[server].tell(
                             f"two tools named {item.name!r}; the first counts"
                         )
-                    elif item.name:
-                        tools[item.name] = self._tool(server, item)
                     else:
-                        self._sieves[server].tell("a tool without a name, which is left out")
+                        try:
+                            tools[item.name] = self._tool(server, item)
+                        except ConfigError as error:
+                            told = f"a tool {item.name!r} that cannot be used and is left out"
+                            self._sieves[server].tell(f"{told}: {error.message}")
                 cursor = pages.after(page)
                 if cursor is None:
                     return

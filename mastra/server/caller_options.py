@@ -259,5 +259,8 @@ def _client_tools(given: dict[str, Any]) -> dict[str, Tool[Any, Any]]:
         text = str(known.get("description") or name)
         if not name:
             raise Refusal(400, "A client tool has a name.")
-        tools[name] = create_tool(str(known.get("id") or name), text, cast("Any", schema))
+        try:
+            tools[name] = create_tool(str(known.get("id") or name), text, cast("Any", schema))
+        except ConfigError as error:
+            raise Refusal(400, error.message) from error
     return tools

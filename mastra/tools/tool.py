@@ -138,7 +138,12 @@ class Tool(Generic[In, Out]):
         if "$ref" in schema:  # of a model that holds itself
             own = {key: part for key, part in schema.items() if key != "$ref"}
             schema = {**resolved(schema, schema), **own}
-        return schema if schema.get("type") else {"type": "object", "properties": {}, **schema}
+        if schema.get("type") and not isinstance(schema["type"], list):
+            return schema
+        # Without a type, or with a list of them: an object is what is given in any case.
+        made: dict[str, Json] = {"type": "object", "properties": {}, **schema}
+        made["type"] = "object"
+        return made
 
     @cached_property
     def output_json_schema(self) -> dict[str, Json] | None:
@@ -308,6 +313,7 @@ def create_tool(
         check_given(f"Tool {id!r}", {"input_schema": takes}, {"input_schema": _TAKES})
         # A JSON Schema is shown to the model and not checked: pydantic cannot read one.
         parameters, takes = dict(cast("Mapping[str, Json]", takes)), None
+        _check_object(id, parameters)
     return Tool(
         id=id,
         description=description,
@@ -330,6 +336,24 @@ def create_tool(
         can_suspend=suspend_schema is not None or resume_schema is not None,
         parameters=parameters,
     )
+
+
+def _check_object(tool_id: str, schema: Mapping[str, Any]) -> None:
+    """Refuse a JSON Schema that no input of a tool can have: models give an object.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    kind, fields, required = (schema.get(key) for key in ("type", "properties", "required"))
+    odd = None
+    if kind is not None and "object" not in ([kind] if isinstance(kind, str) else kind):
+        odd = f"its type is {kind!r}. A model gives an object: put the value into a property of one"
+    elif not isinstance(fields, Mapping | None):
+        odd = f"its properties are {shown(fields)}: give schemas by the names of fields"
+    elif not isinstance(required, list | tuple | None):
+        odd = f"required is {shown(required)}: give the names of fields"
+    if odd is not None:
+        raise ConfigError(f"Tool {tool_id!r}: input_schema cannot be a tool's, since {odd}.")
 
 
 class FunctionTool(Tool[Any, Out], Generic[Out, P, R]):

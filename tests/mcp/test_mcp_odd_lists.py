@@ -9,6 +9,8 @@ import sys
 from typing import Any
 
 import pytest
+from mcp import types
+from mcp.server.lowlevel import Server
 
 from mastra.errors import ToolError
 from mastra.mcp import MCPClient
@@ -65,7 +67,7 @@ def offering_tools(*tools: Any) -> dict[str, Any]:
         ),
         ({"name": "odd", "inputSchema": {**OBJECT, "properties": [1]}}, "'odd' that .*properties"),
         ({"inputSchema": OBJECT}, "a tool 'None' that cannot be used and is left out: name"),
-        ({"name": "", "inputSchema": OBJECT}, "a tool without a name"),
+        ({"name": "", "inputSchema": OBJECT}, "a tool '' that cannot be used"),
         ("text", "a tool 'text' that cannot be used"),
         (None, "a tool 'None' that cannot be used"),
     ],
@@ -209,3 +211,16 @@ async def test_a_server_that_cannot_be_asked_costs_itself_alone_where_errors_are
         templates, errors = await client.resources.templates_with_errors()
         assert (templates, list(errors)) == ({"s": []}, ["gone"])
     assert all("'gone'" in told for told in warnings(caplog))
+
+
+async def test_of_the_newest_protocol_such_a_tool_costs_itself_alone_too() -> None:
+    """The SDK takes any schema of an object there."""
+    odd = types.Tool(name="odd", input_schema={**OBJECT, "required": True})
+    good = types.Tool(name="good", input_schema=OBJECT)
+
+    async def list_tools(_context: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[odd, good])
+
+    server: Any = Server("s", on_list_tools=list_tools)
+    async with MCPClient({"s": {"server": server, "mode": "newest"}}) as client:
+        assert list(await client.list_tools()) == ["s_good"]

@@ -460,6 +460,12 @@ async def test_tool_choice(author: Any, given: Any, seen: Any) -> None:
     assert (answer.status_code, model.last.tool_choice) == (200, seen)
 
 
+async def test_a_client_tool_that_takes_no_object_is_the_caller_s_mistake() -> None:
+    given = {"clientTools": {"find": {"description": "Find.", "inputSchema": {"type": "array"}}}}
+    answer = await asked(Asked(), given)
+    assert (answer.status_code, "its type is 'array'" in answer.text) == (400, True)
+
+
 async def test_a_tool_that_runs_at_the_provider_may_be_chosen() -> None:
     model = Asked()
     tools = {"find": ProviderTool("openai", "web_search"), "pay": pay}

@@ -286,3 +286,29 @@ async def test_who_needs_approval_and_cannot_ask_is_told() -> None:
     with pytest.raises(ToolApprovalError, match="cannot be asked for here"):
         await tool.execute({}, ToolContext())
     assert await tool.execute({}, ToolContext(is_approved=True)) == "paid"
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"type": "array"}, "its type is 'array'"),
+        ({"type": ["string", "null"]}, "its type is"),
+        ({"type": "object", "properties": ["city"]}, "properties are .* give schemas by the names"),
+        ({"properties": {"a": {}}, "required": True}, "required is True: give the names of fields"),
+    ],
+)
+def test_a_schema_that_no_input_can_have_is_refused(schema: dict[str, Any], says: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"Tool 't': input_schema cannot be a tool's, since .*{says}"
+    ):
+        create_tool("t", "d", schema, execute=lambda given: given)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{}, {"type": ["object", "null"]}, {"anyOf": [{"type": "object"}]}, {"type": "object"}],
+)
+async def test_a_schema_that_leaves_it_open_is_an_object_s(schema: dict[str, Any]) -> None:
+    made = create_tool("t", "d", schema, execute=lambda given: given)
+    assert made.input_json_schema["type"] == "object"
+    assert await made.execute({"a": 1}) == {"a": 1}
