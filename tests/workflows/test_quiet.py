@@ -426,6 +426,17 @@ def _aborts(ctx: Any) -> bool:
     return True
 
 
+def _cancels_its_task(ctx: Any) -> bool:
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancel()
+
+
+async def _cancels_its_task_in_the_end(ctx: Any) -> bool:
+    await asyncio.sleep(0)
+    return _cancels_its_task(ctx)
+
+
 def _asks_in_a_thread(ctx: Any) -> bool:
     found = list[Any]()
     thread = threading.Thread(target=lambda: found.append(dict(ctx.state)))
@@ -458,6 +469,8 @@ CONDITIONS = {
         _writes,
         _changes_the_context,
         _aborts,
+        _cancels_its_task,
+        _cancels_its_task_in_the_end,
         _asks_in_a_thread,
         _gives_a_number,
         _gives_an_odd_one,
@@ -485,6 +498,31 @@ async def test_whatever_a_condition_does_a_run_comes_to_the_same(
         )
 
     await same(build, initial_state={"seed": 1}, request_context={"who": "ann"})
+
+
+@pytest.mark.parametrize("make_store", [InMemoryWorkflowStore, Told])
+@pytest.mark.parametrize("condition", [_cancels_its_task, _cancels_its_task_in_the_end])
+async def test_a_condition_that_cancels_its_own_task_counts_as_false(
+    condition: Any, make_store: Any
+) -> None:
+    def build(stage: Stage) -> Any:
+        arms = [(condition, step_of("sleep", stage, "arm"))]
+        workflow = flow(output_schema=Any).then(plus("a")).branch(arms)
+        return workflow.then(taking_arms(stage)).then(step_of("sleep", stage, "b")).commit()
+
+    told = await played(make_store(), build)
+    assert told["raised"] is None
+    assert told["steps"] == {"a": "success", "arms": "success", "b": "success"}
+
+
+@pytest.mark.parametrize("condition", [_cancels_its_task, _cancels_its_task_in_the_end])
+async def test_a_condition_of_a_loop_that_cancels_its_own_task_fails_the_run(
+    condition: Any,
+) -> None:
+    workflow = flow().then(plus("a")).dountil(plus("b"), condition).then(plus("c")).commit()
+    result = await (await workflow.create_run()).start({"value": 1})
+    assert result.status == "failed"
+    assert "step 'b' cancelled its own task" in result.error.message
 
 
 async def test_a_context_that_a_condition_keeps_knows_the_run_later_on() -> None:

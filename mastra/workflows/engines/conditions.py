@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from mastra.cancellation import cancel_requests, settled
 from mastra.clock import now_ms
-from mastra.errors import WorkflowDefinitionError
+from mastra.errors import MastraError, WorkflowDefinitionError
 from mastra.failures import Guard, call_user, name_of, text_of
 from mastra.jsonable import Json, copy_json
 from mastra.schema import Schema, SchemaMismatch
@@ -23,8 +25,10 @@ async def ask(
     walk: Walk, scope: Scope, setting: Dynamic, schema: Schema[Any], value: Json, record: StepRecord
 ) -> Any:
     """Call a function of the context on a value; await the answer where it has to be."""
-    ctx = StepContext(walk.run, scope, record, _read(schema, value))
+    ctx, requests = StepContext(walk.run, scope, record, _read(schema, value)), cancel_requests()
     said = await call_user(setting, ctx)
+    if cancel_requests() > requests:
+        await _refuse_cancel(record, requests)
     _keep_state(walk.run, record, ctx)
     return said
 
@@ -38,6 +42,21 @@ def _keep_state(run: ActiveRun, record: StepRecord, ctx: StepContext[Any]) -> No
         run.state.merge(record)
 
 
+async def _refuse_cancel(record: StepRecord, requests: int) -> None:
+    """Refuse what a function has asked of its own task, which would meet the next step.
+
+    Raises:
+        MastraError: It has asked that the task be cancelled.
+        CancelledError: Somebody else has.
+    """
+    if not await settled(requests):
+        text = (
+            f"A condition or another function at step {record.step_id!r} cancelled its own task. "
+            "`ctx.abort()` cancels the run."
+        )
+        raise MastraError(text, code="STEP_CANCELED")
+
+
 def _read(schema: Schema[Any], value: Json) -> Any:
     # A condition may do with it what it likes: what flows on stays as it is.
     if schema.may_alias:
@@ -48,12 +67,14 @@ def _read(schema: Schema[Any], value: Json) -> Any:
         return value
 
 
-async def decide_branch(
+async def decide_branch(  # noqa: C901 - what a condition may do, in its order
     run: ActiveRun, scope: Scope, node: BranchNode, record: StepRecord
 ) -> list[str]:
     """Return the ids of the arms to take: what they are called stays, where they stand may not."""
     taken: list[str] = []
     asked: StepContext[Any] | None = None
+    task = asyncio.current_task()
+    requests = 0 if task is None else task.cancelling()
     for condition, unit in node.arms:
         try:
             if asked is None:
@@ -68,6 +89,8 @@ async def decide_branch(
             if holds is not True and holds is not False:
                 holds = await call_user(_itself, holds)
                 holds = await call_user(bool, holds)  # what it gives is the user's, too
+            if task is not None and task.cancelling() > requests:
+                await _refuse_cancel(record, requests)
         except Exception as error:  # noqa: BLE001 - as in the original, it counts as false
             # A decision of its own, which no step goes before, has no name that people know.
             after = "" if record.step_id.startswith(".") else f" after step {record.step_id!r}"
