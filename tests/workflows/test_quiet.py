@@ -9,6 +9,7 @@ import dataclasses
 import gc
 import logging
 import pickle
+import random
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
@@ -331,14 +332,14 @@ def _if_positive(ctx: StepContext[Number]) -> bool:
     return ctx.input_data.value > 0
 
 
-def taking_arms(stage: Stage) -> Any:
+def taking_arms(stage: Stage, id: str = "arms") -> Any:
     """Return a step that takes what a branch gives."""
 
     async def execute(arms: dict[str, Number]) -> Number:
         stage.calls.append(sorted(arms))
         return next(iter(arms.values()), Number(value=0))
 
-    return create_step(id="arms", execute=execute)
+    return create_step(id=id, execute=execute)
 
 
 @pytest.mark.parametrize("tries", [0, 2])
@@ -496,6 +497,32 @@ async def test_whatever_a_condition_does_a_run_comes_to_the_same(
             .then(taking_arms(stage))
             .commit()
         )
+
+    await same(build, initial_state={"seed": 1}, request_context={"who": "ann"})
+
+
+@pytest.mark.parametrize("seed", range(80))
+async def test_programs_of_chance_come_to_the_same(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inprocess_ops, "YIELD_AFTER_MS", random.Random(seed).choice([20, -1]))
+
+    def build(stage: Stage) -> Any:
+        chance = random.Random(seed)
+
+        def step(id: str) -> Any:
+            kind = chance.choice([*KINDS]) if chance.random() < 0.3 else "add"
+            return step_of(kind, stage, id)
+
+        workflow = flow(output_schema=Any, retry_config=RetryConfig(attempts=seed % 2))
+        for number in range(chance.randint(1, 6)):
+            workflow.then(step(f"s{number}"))
+            if chance.random() < 0.4:
+                known = [*CONDITIONS.values(), _if_positive]
+                arms = [(chance.choice(known), step(f"{arm}{number}")) for arm in "ab"]
+                workflow.branch(arms[: chance.randint(1, 2)])
+                workflow.then(taking_arms(stage, f"arms{number}"))
+        return workflow.commit()
 
     await same(build, initial_state={"seed": 1}, request_context={"who": "ann"})
 
