@@ -288,7 +288,11 @@ def _with_hints(function: FunctionType, *, has_twin: bool = False) -> Callable[.
             if not told:
                 raise
             raise TypeError(f"{error}.{told}") from None
-        return Unawaited(made, has_twin) if gives_later else made
+        if not gives_later:
+            return made
+        later = object.__new__(Unawaited)  # twice a run: a constructor is a call more
+        later._coroutine, later._has_twin = made, has_twin
+        return later
 
     _WRAPPERS.add(cast("Any", call).__code__)
     mark = getattr(inspect, "markcoroutinefunction", None)  # from Python 3.12 on
@@ -326,15 +330,14 @@ class Unawaited:
 
     __slots__ = ("__weakref__", "_coroutine", "_has_twin")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], has_twin: bool) -> None:
-        self._coroutine = coroutine
-        self._has_twin = has_twin
+    _coroutine: Coroutine[Any, Any, Any]
+    _has_twin: bool
 
     # `inspect.iscoroutine`, by which task groups know what they may start, asks for this.
     __class__ = property(lambda _: CoroutineType)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._coroutine.__await__()
+        return _coroutine_of(self).__await__()
 
     def send(self, value: Any) -> Any:
         """Go on with it, as an event loop does."""
@@ -372,6 +375,11 @@ class Unawaited:
         instead = f", or in a script without a loop `….{name}_sync(…)`" if self._has_twin else ""
         return f"{name}() was not awaited: write `await ….{name}(…)`{instead}."
 
+
+# Reads the slot: as an attribute it is looked up in the slower way of a class with `__getattr__`.
+_coroutine_of: Final[Callable[[Unawaited], Coroutine[Any, Any, Any]]] = (
+    cast("Any", Unawaited).__dict__["_coroutine"].__get__
+)
 
 _WRAPPERS: set[CodeType] = set()
 

@@ -53,7 +53,7 @@ class Run(RunLegs[Out], Generic[Out, In]):
                 run stays pending.
             RunStateError: The run was started before, with another input or initial state.
         """
-        handle = await self._start(input_data, initial_state, request_context, per_step=per_step)
+        handle = await self._start(input_data, initial_state, request_context, per_step, False)
         return await handle.result()
 
     start_sync = sync_twin(start)
@@ -67,7 +67,7 @@ class Run(RunLegs[Out], Generic[Out, In]):
         per_step: bool = False,
     ) -> str:
         """Start the run and return its id at once. Takes and raises what `start` does."""
-        await self._start(input_data, initial_state, request_context, per_step=per_step)
+        await self._start(input_data, initial_state, request_context, per_step, False)
         return self.run_id
 
     def stream(
@@ -84,9 +84,7 @@ class Run(RunLegs[Out], Generic[Out, In]):
         """
 
         async def begin() -> tuple[RunHandle, int]:
-            handle = await self._start(
-                input_data, initial_state, request_context, per_step=per_step, is_read=True
-            )
+            handle = await self._start(input_data, initial_state, request_context, per_step, True)
             return handle, handle.first_seq
 
         return RunStream(self.run_id, self._spec.id, begin)

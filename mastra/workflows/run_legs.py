@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from mastra.errors import ResumeClaimedError, RunClaimedError, RunStateError, St
 from mastra.jsonable import Json
 from mastra.request_context import RequestContext
 from mastra.schema import ANY
+from mastra.services import AS_AROUND
 from mastra.storage.base import RunChanges, RunHead
 from mastra.workflows.active import Reopening
 from mastra.workflows.answer import Answer, first_kept, kept_beside
@@ -31,7 +32,7 @@ from mastra.workflows.run_input import (
     start_changes,
 )
 from mastra.workflows.run_view import RunView
-from mastra.workflows.runtime import in_surroundings
+from mastra.workflows.runtime import in_surroundings, within
 from mastra.workflows.spec import WorkflowSpec
 from mastra.workflows.versions.choice import check_definition
 from mastra.workflows.versions.graph import note_of
@@ -50,17 +51,31 @@ class RunLegs(RunView[Out]):
 
     # -- start -------------------------------------------------------------------------------
 
-    @in_surroundings
-    async def _start(
+    def _start(
         self,
         input_data: Any,
         initial_state: Any,
         request_context: RequestContext | Mapping[str, Any] | None,
-        *,
         per_step: bool,
-        is_read: bool = False,
+        is_read: bool,
+    ) -> Coroutine[Any, Any, RunHandle]:
+        """Begin the run, or join one that was begun before, by the clock and with the ids of its application.
+
+        It is not `in_surroundings`, which packs what it is given and unpacks it again for each run.
+        """
+        starting = self._begin(input_data, initial_state, request_context, per_step, is_read)
+        around = self._runtime.surroundings()
+        return starting if around is AS_AROUND else within(around, starting)
+
+    async def _begin(
+        self,
+        input_data: Any,
+        initial_state: Any,
+        request_context: RequestContext | Mapping[str, Any] | None,
+        per_step: bool,
+        is_read: bool,
     ) -> RunHandle:
-        """Begin the run, or join one that was begun before.
+        """Do what `_start` does, in the surroundings that are there.
 
         Args:
             input_data: What `start` takes.

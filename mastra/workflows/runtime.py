@@ -14,7 +14,7 @@ from mastra.storage.base import WorkflowStore
 from mastra.workflows.engines.base import Engine
 from mastra.workflows.spec import WorkflowSpec
 
-__all__ = ["Runtime", "in_surroundings"]
+__all__ = ["Runtime", "in_surroundings", "within"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,17 +43,15 @@ def in_surroundings(
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
     """Call a method of what has a runtime by the clock and with the ids of that."""
 
-    async def called_in(
-        around: AbstractContextManager[None], self: Any, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        with around:
-            return await method(self, *args, **kwargs)
-
     @wraps(method)
     def called(self: Any, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        around = self.runtime.surroundings()
-        if around is AS_AROUND:
-            return method(self, *args, **kwargs)
-        return called_in(around, self, *args, **kwargs)
+        around, called_now = self.runtime.surroundings(), method(self, *args, **kwargs)
+        return called_now if around is AS_AROUND else within(around, called_now)
 
     return called
+
+
+async def within(around: AbstractContextManager[None], work: Coroutine[Any, Any, T]) -> T:
+    """Await something in surroundings."""
+    with around:
+        return await work
