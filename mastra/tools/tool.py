@@ -346,7 +346,8 @@ def _check_object(tool_id: str, schema: Mapping[str, Any]) -> None:
     """
     kind, fields, required = (schema.get(key) for key in ("type", "properties", "required"))
     odd = None
-    if kind is not None and "object" not in ([kind] if isinstance(kind, str) else kind):
+    kinds = cast("list[Any]", kind) if isinstance(kind, list | tuple) else [kind]
+    if kind is not None and "object" not in kinds:
         odd = f"its type is {kind!r}. A model gives an object: put the value into a property of one"
     elif not isinstance(fields, Mapping | None):
         odd = f"its properties are {shown(fields)}: give schemas by the names of fields"

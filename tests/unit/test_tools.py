@@ -293,6 +293,9 @@ async def test_who_needs_approval_and_cannot_ask_is_told() -> None:
     [
         ({"type": "array"}, "its type is 'array'"),
         ({"type": ["string", "null"]}, "its type is"),
+        ({"type": 5}, "its type is 5"),
+        ({"type": True}, "its type is True"),
+        ({"type": {"object": 1}}, "its type is {'object': 1}"),
         ({"type": "object", "properties": ["city"]}, "properties are .* give schemas by the names"),
         ({"properties": {"a": {}}, "required": True}, "required is True: give the names of fields"),
     ],
