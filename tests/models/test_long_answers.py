@@ -84,14 +84,18 @@ def _task(count: int) -> str:
 
 def _time_of(make: Callable[[int], str], count: int) -> float:
     gc.collect()
-    began = process_time()
-    assert make(count) == PIECE * count
-    return process_time() - began
+    gc.disable()  # it looks at all that there is, which are more pieces in the one than in the other
+    try:
+        began = process_time()
+        assert make(count) == PIECE * count
+        return process_time() - began
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("make", [_collected, _arguments, _response, _call_cut_off, _task])
 def test_each_piece_costs_the_same(make: Callable[[int], str]) -> None:
     make(10)
-    few, many = (min(_time_of(make, count) for _ in range(2)) for count in (FEW, MANY))
+    few, many = (min(_time_of(make, count) for _ in range(3)) for count in (FEW, MANY))
     # Where each piece copies what there is, it is 36 times; alone, 6.
-    assert many < 16 * few
+    assert many < 20 * few
