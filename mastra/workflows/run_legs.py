@@ -124,12 +124,8 @@ class RunLegs(RunView[Out]):
         request_context: RequestContext | Mapping[str, Any] | None,
     ) -> Command:
         """Return what begins the run, where what it is given is as its schemas say."""
-        data = checked_input(spec, input_data)
-        has_state = initial_state is not None or spec.state_schema is not None
-        state = checked_state(spec, initial_state) if has_state else {}
-        context = RequestContext()
-        if request_context is not None:
-            context = RequestContext.of(request_context)
+        data, state = checked_input(spec, input_data), checked_state(spec, initial_state)
+        context = RequestContext.of(request_context)
         if spec.request_context_schema is not None:
             check_context(spec, context)
         return Command("start", self._target, self.resource_id, data, state, context)

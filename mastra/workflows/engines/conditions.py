@@ -25,9 +25,10 @@ async def ask(
     walk: Walk, scope: Scope, setting: Dynamic, schema: Schema[Any], value: Json, record: StepRecord
 ) -> Any:
     """Call a function of the context on a value; await the answer where it has to be."""
-    ctx, requests = StepContext(walk.run, scope, record, _read(schema, value)), cancel_requests()
+    ctx, loop = StepContext(walk.run, scope, record, _read(schema, value)), walk.run.home.loop
+    requests = cancel_requests(loop)
     said = await call_user(setting, ctx)
-    if cancel_requests() > requests:
+    if cancel_requests(loop) > requests:
         await _refuse_cancel(record, requests)
     _keep_state(walk.run, record, ctx)
     return said
