@@ -347,7 +347,8 @@ def _check_object(tool_id: str, schema: Mapping[str, Any]) -> None:
     kind, fields, required = (schema.get(key) for key in ("type", "properties", "required"))
     odd = None
     kinds = cast("list[Any]", kind) if isinstance(kind, list | tuple) else [kind]
-    if kind is not None and "object" not in kinds:
+    # In any case: Google writes a schema's types in capitals, and takes them so.
+    if kind is not None and "object" not in [str(name).lower() for name in kinds]:
         odd = f"its type is {kind!r}. A model gives an object: put the value into a property of one"
     elif not isinstance(fields, Mapping | None):
         odd = f"its properties are {shown(fields)}: give schemas by the names of fields"

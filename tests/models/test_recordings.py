@@ -65,4 +65,5 @@ def test_recorded_conversations(part: str, tmp_path: Path) -> None:
 
     assert found
     differs = {name: kinds[0][0] for name, kinds in found.items() if kinds}
-    assert differs == {name: kind for name, kind in DIFFER.items() if name in found}
+    wanted_kinds = {name: kind for name, kind in DIFFER.items() if name in found}
+    assert differs == wanted_kinds, {name: kinds for name, kinds in found.items() if kinds}
