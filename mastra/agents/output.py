@@ -22,6 +22,7 @@ from mastra.jsonable import Json
 from mastra.models.base import ResponseFormat
 from mastra.models.openai_schema import strict_form
 from mastra.models.resolve import MODEL, ModelInput
+from mastra.models.schema_dialects import standard
 from mastra.models.schema_parts import (
     is_object,
     leaves_out,
@@ -103,7 +104,7 @@ class StructuredOutput(Generic[T]):
             ConfigError: It has none.
         """
         if isinstance(self.schema, Mapping):
-            return dict(cast("Mapping[str, Json]", self.schema))
+            return standard(cast("Mapping[str, Json]", self.schema))
         schema = schema_of(self.schema)
         try:
             return schema.json_schema()

@@ -35,6 +35,7 @@ from mastra.given import (
 )
 from mastra.jsonable import Json, to_jsonable
 from mastra.models.base import ProviderTool, ToolSpec
+from mastra.models.schema_dialects import standard
 from mastra.models.schema_parts import resolved
 from mastra.names import caller_namespace, python_names, python_options
 from mastra.schema import Schema, SchemaMismatch
@@ -312,7 +313,7 @@ def create_tool(
     if isinstance(takes, Mapping):
         check_given(f"Tool {id!r}", {"input_schema": takes}, {"input_schema": _TAKES})
         # A JSON Schema is shown to the model and not checked: pydantic cannot read one.
-        parameters, takes = dict(cast("Mapping[str, Json]", takes)), None
+        parameters, takes = standard(cast("Mapping[str, Json]", takes)), None
         _check_object(id, parameters)
     return Tool(
         id=id,
@@ -347,8 +348,7 @@ def _check_object(tool_id: str, schema: Mapping[str, Any]) -> None:
     kind, fields, required = (schema.get(key) for key in ("type", "properties", "required"))
     odd = None
     kinds = cast("list[Any]", kind) if isinstance(kind, list | tuple) else [kind]
-    # In any case: Google writes a schema's types in capitals, and takes them so.
-    if kind is not None and "object" not in [str(name).lower() for name in kinds]:
+    if kind is not None and "object" not in kinds:
         odd = f"its type is {kind!r}. A model gives an object: put the value into a property of one"
     elif not isinstance(fields, Mapping | None):
         odd = f"its properties are {shown(fields)}: give schemas by the names of fields"
