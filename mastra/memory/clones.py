@@ -107,11 +107,6 @@ class Clones:
         if source is None:
             raise NotFoundError(f"There is no thread {source_thread_id!r} to clone.")
         identifier = new_thread_id or new_id()
-        if await self.get_thread(identifier) is not None:
-            raise IdTakenError(
-                f"Thread id {identifier!r} is taken: give the clone another new_thread_id.",
-                details={"id": identifier},
-            )
         since = None if start_date is None else ms_from_datetime(start_date)
         until = None if end_date is None else ms_from_datetime(end_date)
         listed = (await self.store.list_messages(thread_id=source_thread_id)).messages
@@ -141,7 +136,12 @@ class Clones:
             replace(message, id=ids[message.id], thread_id=identifier, **owner)
             for message in wanted
         ]
-        await self.store.save_thread(thread)
+        # Of two at once with one id only one is made.
+        if not await self.store.add_thread(thread):
+            raise IdTakenError(
+                f"Thread id {identifier!r} is taken: give the clone another new_thread_id.",
+                details={"id": identifier},
+            )
         try:
             await self.store.save_messages(copies)
             await _copy_notes(self, source, thread)

@@ -152,6 +152,10 @@ class MemoryStore(Protocol):
         """
         ...
 
+    async def add_thread(self, thread: ThreadRecord) -> bool:
+        """Store a thread unless there is one of that id; return whether it was stored."""
+        ...
+
     async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
         """Store a thread if it is still there and was not changed since it was read.
 
@@ -287,6 +291,13 @@ class InMemoryMemoryStore:
             raise id_taken("Thread", thread.id)
         metadata = _kept(thread.metadata, check_record(thread))
         self._threads[thread.id] = replace(thread, metadata=metadata)
+
+    async def add_thread(self, thread: ThreadRecord) -> bool:
+        """Store a thread unless there is one of that id; return whether it was stored."""
+        if thread.id in self._threads:
+            return False
+        await self.save_thread(thread)
+        return True
 
     async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
         """Store a thread if it is still there and was not changed since it was read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -97,6 +98,18 @@ async def test_a_copy_that_cannot_be_made_is_refused(store: MemoryStore) -> None
     with pytest.raises(ConfigError, match="message_limit"):
         await memory.clone_thread("t", message_limit="two")  # type: ignore[arg-type]
     assert (await memory.list_threads()).total == 1
+
+
+async def test_of_copies_made_at_once_with_one_id_there_is_one(store: MemoryStore) -> None:
+    memory = Memory(store)
+    await talked(memory)
+    made = await asyncio.gather(
+        *(memory.clone_thread("t", new_thread_id="c") for _ in range(5)), return_exceptions=True
+    )
+    assert sum(isinstance(copy, IdTakenError) for copy in made) == 4
+    assert texts((await memory.list_messages(thread_id="c")).messages) == [
+        f"t {at}" for at in range(4)
+    ]
 
 
 async def test_a_copy_that_fails_in_the_middle_is_none() -> None:

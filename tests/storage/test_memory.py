@@ -367,6 +367,14 @@ async def test_a_thread_deleted_while_messages_are_added_has_none(memory: Memory
         assert (await memory.list_messages(thread_id="t")).total == 0
 
 
+async def test_a_thread_is_added_where_there_is_none(memory: MemoryStore) -> None:
+    first = ThreadRecord("t", "ann", "", {"a": 1}, 1, 1)
+    assert await memory.add_thread(first)
+    for owner in ("ann", "bob"):
+        assert not await memory.add_thread(ThreadRecord("t", owner, "Food", None, 1, 3))
+    assert await memory.get_thread("t") == first
+
+
 async def test_a_thread_is_changed_as_it_was_read(memory: MemoryStore) -> None:
     first = ThreadRecord("t", "ann", "", {"a": 1}, 1, 1)
     await memory.save_thread(first)

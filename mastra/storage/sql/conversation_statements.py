@@ -28,10 +28,10 @@ from mastra.storage.sql.statements import (
     paged,
     upsert,
 )
-from mastra.storage.sql.tables import messages, resources, threads
+from mastra.storage.sql.tables import messages, threads
 
 __all__ = [
-    "add_resource",
+    "add_row",
     "change_row",
     "count_rows",
     "delete_messages",
@@ -76,9 +76,9 @@ def save_row(table: Table, dialect: str, kept: str | None) -> Insert:
     return upsert(table, _without_key(table), ("id",), dialect, where=own, kept=kept)
 
 
-def add_resource(dialect: str) -> Insert:
-    """Build the statement that stores a resource, unless it is there."""
-    return insert_new(resources, _without_key(resources), ("id",), dialect)
+def add_row(table: Table, dialect: str) -> Insert:
+    """Build the statement that stores a row, unless there is one of that id."""
+    return insert_new(table, _without_key(table), ("id",), dialect)
 
 
 def list_threads(

@@ -60,6 +60,12 @@ class SQLMemoryStore(SQLStore):
         if await self._database.change(statement, _thread_values(thread), what=what) != 1:
             raise id_taken("Thread", thread.id)
 
+    async def add_thread(self, thread: ThreadRecord) -> bool:
+        """Store a thread unless there is one of that id; return whether it was stored."""
+        statement = self._statements.get(build.add_row, tables.threads, self._dialect)
+        what = f"store thread {thread.id!r}"
+        return await self._database.change(statement, _thread_values(thread), what=what) == 1
+
     async def change_thread(self, thread: ThreadRecord, known: ThreadRecord) -> bool:
         """Store a thread if it is still there and was not changed since it was read."""
         if _has_no_time(known):
@@ -271,7 +277,7 @@ class SQLMemoryStore(SQLStore):
             await self.save_resource(resource)
             return True
         if known is None:
-            statement = self._statements.get(build.add_resource, self._dialect)
+            statement = self._statements.get(build.add_row, tables.resources, self._dialect)
         else:
             statement = self._statements.get(build.change_row, tables.resources, _unread(resource))
             values |= {"of_id": known.id, "of_updated_at": known.updated_at}
