@@ -233,10 +233,12 @@ async def test_who_has_priority_goes_first(line: Line) -> None:
     await line.open(concurrency=1, priority="event.data.inputData.user == 'bob' ? 60 : 0")
     first = asyncio.ensure_future(line.job(0))
     await line.has_begun(0)
-    slow = asyncio.ensure_future(line.jobs(1, 2))
-    await asyncio.sleep(line.unit_s / 2)
+    waiting = [first]
+    for n in (1, 2):  # at one moment, either may be the first of them
+        waiting.append(asyncio.ensure_future(line.job(n)))
+        await asyncio.sleep(line.unit_s / 4)
     await line.jobs(3, user="bob")
-    await asyncio.gather(first, slow)
+    await asyncio.gather(*waiting)
     assert [n for n, _ in line.begun] == [0, 3, 1, 2]
 
 
