@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -14,11 +15,11 @@ from mastra.models.messages import FilePart, ImagePart
 __all__ = ["block_of"]
 
 _STARTS: Final = (
-    ("/9j/", "image/jpeg"),
-    ("iVBORw0KGgo", "image/png"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi0", "application/pdf"),
+    (re.compile("/9j/"), "image/jpeg"),
+    (re.compile("iVBORw0KGgo"), "image/png"),
+    (re.compile("R0lGOD"), "image/gif"),
+    (re.compile("UklGR.{7}RUJQ"), "image/webp"),  # sound begins with RIFF too
+    (re.compile("JVBERi0"), "application/pdf"),
 )
 """How the base64 of a file begins: a wrong media type is refused, and users write wrong ones."""
 
@@ -45,7 +46,7 @@ def block_of(part: ImagePart | FilePart, own: Mapping[str, Any]) -> dict[str, An
         told, data = _from_data_url(url)
         url, media_type = None, told or media_type
     if data is not None:
-        media_type = next((kind for start, kind in _STARTS if data.startswith(start)), media_type)
+        media_type = next((kind for start, kind in _STARTS if start.match(data)), media_type)
     if isinstance(part, ImagePart) or media_type.startswith("image/"):
         source = _source(url, data, media_type)
         return {"type": "image", "source": source}

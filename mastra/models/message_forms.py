@@ -6,7 +6,6 @@ Mastra's storage write them.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from mastra.clock import now_ms
 from mastra.errors import InputValidationError
 from mastra.ids import new_id
 from mastra.jsonable import load_json
+from mastra.models.message_media import attachment, audio, detail_of, file, image
 from mastra.models.message_wire import ANSWERED, PROVIDER_ITEM
 from mastra.models.messages import (
     DataPart,
@@ -33,11 +33,17 @@ from mastra.models.messages import (
     ToolResultPart,
     is_message_like,
 )
+from mastra.models.tool_content import content_in
 
 __all__ = ["message_from", "messages_from"]
 
 _FAILED: Final = "The tool failed."
 _DENIED: Final = "Tool call was not approved by the user"
+
+_OWN: Final = (
+    "experimental_providerMetadata", "providerMetadata", "providerOptions", "provider_metadata",
+    "provider_options",
+)  # fmt: skip
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -109,16 +115,21 @@ def _held(data: Mapping[str, Any]) -> Any:
 
 def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ...]:
     content: Any = _held(data)
+    holder = data
     if isinstance(content, Mapping) and "parts" in cast("Mapping[str, Any]", content):
-        content = cast("Any", content)["parts"]  # Mastra's stored form
+        holder = cast("Mapping[str, Any]", content)  # Mastra's stored form
+        content = holder["parts"] or holder.get("content") or ()
     elif data.get("parts") is not None:  # the user interface's form
         content = data["parts"]
     if role == "tool" and "tool_call_id" in data:  # the OpenAI API's form
-        return (ToolResultPart(str(data["tool_call_id"]), str(data.get("name") or ""), content),)
+        shown = {"type": "content", "value": cast("Any", content)}
+        given = cast("Any", content) if content_in(shown) is None else shown
+        return (ToolResultPart(str(data["tool_call_id"]), str(data.get("name") or ""), given),)
     parts: list[MessagePart] = []
     own = _own(data)
+    attached: Any = holder.get("experimental_attachments") or ()
     if isinstance(content, str):
-        if "tool_calls" not in data and not own:
+        if "tool_calls" not in data and not own and not attached:
             return content
         parts += [TextPart(content)] if content else []
     elif isinstance(content, Sequence):
@@ -128,6 +139,7 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
             parts += _parts(item, skips_unknown=role == "assistant")
     elif content is not None or ("tool_calls" not in data and role != "assistant"):
         raise _unknown("A message's content", cast("object", content))
+    parts += [attachment(item) for item in attached]
     parts += [_openai_call(call) for call in data.get("tool_calls") or ()]
     # What is said of a message holds from its last part on that a provider sees.
     seen = [at for at, part in enumerate(parts) if not isinstance(part, DataPart)]
@@ -139,9 +151,12 @@ def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ..
 def _own(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a message or a part says to its provider, as arguments of a part."""
     own: dict[str, Any] = {}
-    for key in ("providerMetadata", "providerOptions", "provider_metadata", "provider_options"):
+    for key in _OWN:
         if isinstance(data.get(key), Mapping):
             own["provider_metadata"] = {**own.get("provider_metadata", {}), **data[key]}
+    detail = detail_of(data)
+    if detail is not None:
+        own.setdefault("provider_metadata", {"openai": {"imageDetail": detail}})
     if data.get("cache") is True:
         own["cache"] = True
     return own
@@ -286,11 +301,20 @@ def _reasoning(data: Mapping[str, Any]) -> MessagePart:
     details: list[Mapping[str, Any]] = data.get("details") or []
     told = "".join(str(one.get("text") or "") for one in details)
     signatures = [one["signature"] for one in details if one.get("signature")]
+    hidden = [str(one["data"]) for one in details if one.get("type") == "redacted"]
+    if hidden and not told:
+        return _redacted(hidden[0])
     return ReasoningPart(
         str(data.get("text") or told or data.get("reasoning") or ""),
         data.get("signature") or (signatures[-1] if signatures else None),
         provider=data.get("provider"),
     )
+
+
+def _redacted(hidden: str) -> ReasoningPart:
+    """Return a thought that only Anthropic, whose it is, can read."""
+    own = {"anthropic": {"redactedData": hidden}}
+    return ReasoningPart("", provider="anthropic", provider_metadata=own)
 
 
 def _source(data: Mapping[str, Any]) -> MessagePart:
@@ -307,39 +331,6 @@ def _source(data: Mapping[str, Any]) -> MessagePart:
 def _item(data: Mapping[str, Any]) -> MessagePart:
     inner = data["data"]
     return ProviderPart(str(inner["provider"]), inner["item"])
-
-
-def _image(data: Mapping[str, Any]) -> MessagePart:
-    image: Any = data.get("image_url", data.get("image", data.get("url")))
-    if isinstance(image, Mapping):
-        image = cast("Any", image)["url"]
-    media_type = _media_type(data, "image/png")
-    url, encoded = _located(data.get("data") if image is None else image)
-    return ImagePart(url, encoded, media_type)
-
-
-def _file(data: Mapping[str, Any]) -> MessagePart:
-    inner: Mapping[str, Any] = data["file"] if isinstance(data.get("file"), Mapping) else data
-    source: Any = inner.get("data", inner.get("file_data", inner.get("url")))
-    url, encoded = _located(source) if source is not None else (None, None)
-    media_type = _media_type(data, "application/octet-stream")
-    if media_type.startswith("image/"):
-        return ImagePart(url, encoded, media_type)
-    return FilePart(media_type, url, encoded, inner.get("filename"), inner.get("file_id"))
-
-
-def _media_type(data: Mapping[str, Any], default: str) -> str:
-    for key in ("mediaType", "mimeType", "media_type", "mime_type"):
-        if data.get(key):
-            return str(data[key])
-    return default
-
-
-def _located(source: object) -> tuple[str | None, str | None]:
-    if isinstance(source, (bytes, bytearray)):
-        return None, base64.b64encode(source).decode()
-    text = str(source)
-    return (text, None) if text.startswith(("http:", "https:", "data:")) else (None, text)
 
 
 def _call(data: Mapping[str, Any]) -> MessagePart:
@@ -385,12 +376,15 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], MessagePart | None]] = {
     "text": _text,
     "input_text": _text,
     "output_text": _text,
+    "refusal": lambda data: TextPart(str(data["refusal"])),
     "reasoning": _reasoning,
-    "image": _image,
-    "image_url": _image,
-    "input_image": _image,
-    "file": _file,
-    "input_file": _file,
+    "redacted-reasoning": lambda data: _redacted(str(data["data"])),
+    "image": image,
+    "image_url": image,
+    "input_image": image,
+    "file": file,
+    "input_file": file,
+    "input_audio": audio,
     "tool-call": _call,
     "tool-result": _result,
     "step-start": _skip,

@@ -101,7 +101,7 @@ def _items(message: Message, provider: str) -> list[Json]:
         case "system":
             return [{"role": "system", "content": message.text}]
         case "user":
-            content = [wire for part in message.parts if (wire := _user_part(part)) is not None]
+            content = [wire for part in message.parts if (wire := _user_part(part, provider))]
             return [{"role": "user", "content": content}] if content else []
         case "assistant":
             return _answer(message.parts, provider)
@@ -110,26 +110,28 @@ def _items(message: Message, provider: str) -> list[Json]:
                 {
                     "type": "function_call_output",
                     "call_id": part.tool_call_id,
-                    "output": _output(part),
+                    "output": _output(part, provider),
                 }
                 for part in message.parts
                 if isinstance(part, ToolResultPart)
             ]
 
 
-def _output(part: ToolResultPart) -> Json:
+def _output(part: ToolResultPart, provider: str) -> Json:
     content = content_of(part)
     if content is None:
         return as_text(part)
-    return [wire for item in content if (wire := _user_part(item)) is not None]
+    return [wire for item in content if (wire := _user_part(item, provider))]
 
 
-def _user_part(part: MessagePart) -> Json:
+def _user_part(part: MessagePart, provider: str) -> Json:
     match part:
         case TextPart():
             return {"type": "input_text", "text": part.text}
         case ImagePart():
-            return {"type": "input_image", "image_url": data_url(part)}
+            detail = metadata_of(part, provider).get("imageDetail")
+            told = {"detail": detail} if detail else {}
+            return {"type": "input_image", "image_url": data_url(part), **told}
         case FilePart() if part.file_id is not None:
             return {"type": "input_file", "file_id": part.file_id}
         case FilePart() if part.url is not None and not part.url.startswith("data:"):

@@ -12,6 +12,7 @@ import pytest
 
 from mastra import Agent, Mastra, ServerConfig, tool
 from mastra.models.base import ModelRequest
+from mastra.models.responses_request import responses_body
 from mastra.processors import Processor
 from mastra.server import create_app, openai_route
 from mastra.testing import FunctionModel, ToolCall
@@ -87,6 +88,21 @@ async def test_items_of_every_kind_are_the_conversation() -> None:
     assert said[4].text == "No."
     file: Any = said[5].parts[1]
     assert (file.url, file.filename) == ("https://example.com/a.pdf", "a.pdf")
+
+
+async def test_a_picture_that_a_client_s_tool_gave_is_shown() -> None:
+    model = Noted()
+    shown = {"type": "input_image", "image_url": "https://example.com/a.png"}
+    items = [
+        {"role": "user", "content": "look"},
+        {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": [shown]},
+    ]
+    async with served(model.agent()) as client:
+        answer = await client.post("/responses", json={"model": "a", "input": items})
+    assert answer.status_code == 200, answer.text
+    sent: Any = responses_body(model.requests[0], "gpt", "openai")["input"]
+    assert sent[-1]["output"] == [shown]
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/responses"])

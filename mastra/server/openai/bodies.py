@@ -259,6 +259,8 @@ def _output(output: Any) -> Any:
     if not isinstance(output, list):
         return output
     parts = [cast("dict[str, Any]", part) for part in output if isinstance(part, dict)]  # pyright: ignore[reportUnknownVariableType]
+    if any(part.get("type") in ("input_image", "input_file") for part in parts):
+        return {"type": "content", "value": parts}
     return "".join(str(part.get("text") or "") for part in parts)
 
 
