@@ -115,16 +115,16 @@ def _held(data: Mapping[str, Any]) -> Any:
 
 def _content(data: Mapping[str, Any], role: Role) -> str | tuple[MessagePart, ...]:
     content: Any = _held(data)
+    if role == "tool" and "tool_call_id" in data:  # the OpenAI API's form
+        shown = {"type": "content", "value": content}
+        given = content if content_in(shown) is None else shown
+        return (ToolResultPart(str(data["tool_call_id"]), str(data.get("name") or ""), given),)
     holder = data
     if isinstance(content, Mapping) and "parts" in cast("Mapping[str, Any]", content):
         holder = cast("Mapping[str, Any]", content)  # Mastra's stored form
         content = holder["parts"] or holder.get("content") or ()
     elif data.get("parts") is not None:  # the user interface's form
         content = data["parts"]
-    if role == "tool" and "tool_call_id" in data:  # the OpenAI API's form
-        shown = {"type": "content", "value": cast("Any", content)}
-        given = cast("Any", content) if content_in(shown) is None else shown
-        return (ToolResultPart(str(data["tool_call_id"]), str(data.get("name") or ""), given),)
     parts: list[MessagePart] = []
     own = _own(data)
     attached: Any = holder.get("experimental_attachments") or ()

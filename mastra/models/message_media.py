@@ -11,12 +11,14 @@ from mastra.models.messages import FilePart, ImagePart
 __all__ = ["attachment", "audio", "detail_of", "file", "image"]
 
 
-def image(data: Mapping[str, Any]) -> ImagePart:
-    """Read a picture."""
+def image(data: Mapping[str, Any]) -> ImagePart | FilePart:
+    """Read a picture; one that the provider has is a file, since it is named by its id."""
+    if data.get("file_id") is not None:
+        return FilePart(_media_type(data, None, "image/png"), file_id=data["file_id"])
     given: Any = data.get("image_url", data.get("image", data.get("url")))
     if isinstance(given, Mapping) and "type" not in cast("Mapping[str, Any]", given):
         given = cast("Any", given)["url"]  # of chat completions
-    url, encoded = _located(data.get("data") if given is None else cast("Any", given))
+    url, encoded = _located(data["data"] if given is None else cast("Any", given))
     return ImagePart(url, encoded, _media_type(data, url, "image/png"))
 
 
@@ -26,7 +28,8 @@ def detail_of(data: Mapping[str, Any]) -> str | None:
         return None
     inner: Any = data.get("image_url")
     held = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else data
-    return held.get("detail")
+    detail = held.get("detail")
+    return detail if isinstance(detail, str) else None
 
 
 def file(data: Mapping[str, Any]) -> ImagePart | FilePart:
@@ -36,9 +39,10 @@ def file(data: Mapping[str, Any]) -> ImagePart | FilePart:
     source: Any = next(found, None)
     url, encoded = _located(source) if source is not None else (None, None)
     media_type = _media_type(data, url, "application/octet-stream")
-    if media_type.startswith("image/"):
+    file_id = inner.get("file_id")
+    if media_type.startswith("image/") and file_id is None:
         return ImagePart(url, encoded, media_type)
-    return FilePart(media_type, url, encoded, inner.get("filename"), inner.get("file_id"))
+    return FilePart(media_type, url, encoded, inner.get("filename"), file_id)
 
 
 def audio(data: Mapping[str, Any]) -> FilePart:

@@ -133,7 +133,8 @@ def _user_part(part: MessagePart, provider: str) -> Json:
             told = {"detail": detail} if detail else {}
             return {"type": "input_image", "image_url": data_url(part), **told}
         case FilePart() if part.file_id is not None:
-            return {"type": "input_file", "file_id": part.file_id}
+            kind = "input_image" if part.media_type.startswith("image/") else "input_file"
+            return {"type": kind, "file_id": part.file_id}
         case FilePart() if part.url is not None and not part.url.startswith("data:"):
             return {"type": "input_file", "file_url": part.url}
         case FilePart():

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 from mastra.errors import InputValidationError
 from mastra.models.message_wire import PROVIDER_ITEM, part_to_wire
+from mastra.models.schema_parts import as_object
 from mastra.models.tool_content import content_in
 from mastra.server.errors import Refusal
 
@@ -25,8 +26,8 @@ _INSTRUCTING: Final = ("developer", "system")
 """The roles of messages that tell a model what to do."""
 
 _METADATA: Final = frozenset((
-    "callProviderMetadata", "providerMetadata", "providerOptions", "provider_metadata",
-    "provider_options", "resultProviderMetadata",
+    "callProviderMetadata", "experimental_providerMetadata", "providerMetadata", "providerOptions",
+    "provider_metadata", "provider_options", "resultProviderMetadata",
 ))  # fmt: skip
 _PASSES: Final = frozenset(
     ("imageDetail", "phase", "redactedData", "signature", "thoughtSignature")
@@ -87,11 +88,12 @@ def _plain(value: Any, role: Any, depth: int) -> Any:
             return _unnamed(role)
         role = known.get("role", role)
         plain: dict[str, Any] = {}
+        is_result = role == "tool" and "tool_call_id" in known  # of OpenAI's form
         for key, item in known.items():
             if key in _METADATA:
                 plain[key] = _kept(item)
             elif key in {"content", "parts", "toolInvocation"}:
-                plain[key] = _plain(item, role, depth + 1)
+                plain[key] = _plain(_result(item) if is_result else item, role, depth + 1)
             elif key == "resultContent":
                 plain[key] = _plain(item, "tool", depth + 1)
             elif key in {"output", "result"}:
@@ -107,7 +109,7 @@ def _plain(value: Any, role: Any, depth: int) -> Any:
 
 def _names_file(part: Mapping[str, Any]) -> bool:
     """Return whether a part is a file that is named by its id at the provider."""
-    if part.get("type") not in ("file", "input_file"):
+    if part.get("type") not in ("file", "image", "input_file", "input_image"):
         return False
     inner: Any = part.get("file")
     own = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else part
@@ -126,6 +128,9 @@ def _unnamed(role: Any) -> dict[str, Any]:
 
 def _result(given: Any) -> Any:
     """Return what a tool gave without files of the provider's."""
+    known = as_object(given)
+    if "value" in known and known.get("type") != "content":  # as the AI SDK wraps what is data
+        return {**known, "value": _result(known["value"])}
     parts = content_in(given)
     if not parts or all(getattr(part, "file_id", None) is None for part in parts):
         return given

@@ -9,7 +9,8 @@ import pytest
 from mastra.errors import InputValidationError, ModelError
 from mastra.models.anthropic_request import anthropic_body
 from mastra.models.base import ModelRequest
-from mastra.models.message_forms import messages_from
+from mastra.models.message_forms import message_from, messages_from
+from mastra.models.message_wire import message_to_wire
 from mastra.models.messages import FilePart
 from mastra.models.openai_request import chat_body
 from mastra.models.responses_request import responses_body
@@ -147,6 +148,16 @@ def test_how_close_responses_look_at_a_picture() -> None:
         "image_url": "https://a.example/b.png",
         "detail": "low",
     }
+
+
+def test_a_picture_that_openai_has() -> None:
+    named = {"type": "input_image", "file_id": "file-1"}
+    request = ModelRequest(messages=tuple(messages_from([user(named)])))
+    assert responses_body(request, "gpt", "openai")["input"][0]["content"] == [named]
+    again = message_from(message_to_wire(request.messages[0]))
+    assert again.parts == request.messages[0].parts
+    with pytest.raises(InputValidationError, match="missing"):
+        messages_from([user({"type": "input_image"})])
 
 
 def anthropic(*messages: dict[str, Any]) -> Any:

@@ -44,6 +44,7 @@ MESSAGES = [
     {"role": "assistant", "parts": PARTS},
     {"role": "assistant", "content": {"format": 2, "parts": PARTS}},
     {"role": "user", "content": "hi", "providerOptions": OWN},
+    {"role": "user", "content": "hi", "experimental_providerMetadata": OWN},
 ]
 
 
@@ -175,6 +176,7 @@ BY_ID: list[dict[str, Any]] = [
     {"type": "file", "file_id": "file-hers", "mediaType": "application/pdf"},
     {"type": "file", "file": {"file_id": "file-hers"}},
     {"type": "input_file", "file_id": "file-hers"},
+    {"type": "input_image", "file_id": "file-hers"},
     {"type": "file", "file": {"file_id": "gs://hers/f.pdf", "filename": "f.pdf"}},
 ]
 
@@ -217,6 +219,14 @@ def test_a_tools_result_shows_a_model_no_file_of_the_providers(given: dict[str, 
             told = str(plain_messages([{"role": "assistant", "parts": [part]}]))
             assert "hers" not in told
             assert ("said" in told) == (result is not shown[0])
+        for message in (
+            {"role": "tool", "tool_call_id": "c", "content": result},
+            {"role": "tool", "content": [{"output": {"type": "json", "value": result}}]},
+            {"role": "tool", "content": [{"output": {"type": "error-text", "value": result}}]},
+            # Not read as a result, since it is no tool's.
+            {"role": "assistant", "tool_call_id": "c", "output": result},
+        ):
+            assert "hers" not in str(plain_messages([message]))
 
 
 def test_a_result_that_is_data_passes_as_it_is() -> None:
