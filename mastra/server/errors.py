@@ -136,8 +136,9 @@ def _invalid_request(error: RequestValidationError) -> Response:
         part, *path = item["loc"]
         message: str = item["msg"]
         if item["type"] == "json_invalid":
-            # FastAPI says where instead of which field.
-            path, message = [], f"This is no JSON that is taken: {item['ctx']['error']}"
+            # FastAPI says of a body where instead of which field.
+            path = [] if part == "body" else path
+            message = f"This is no JSON that is taken: {item['ctx']['error']}"
         elif not path and isinstance(item.get("input"), bytes):
             message = READ_AS_NO_JSON
         issues.append({"field": ".".join(map(str, path)), "message": message})

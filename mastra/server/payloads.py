@@ -24,6 +24,7 @@ __all__ = [
     "LogLevel",
     "LogQuery",
     "MetricBody",
+    "Moment",
     "NotesBody",
     "PercentilesBody",
     "RestartBody",

@@ -47,6 +47,16 @@ async def test_a_run_is_streamed_and_approved_over_http(tmp_path: Path) -> None:
             assert first[-1]["type"] == "tool-call-approval"
             waiting = (await http.get("/api/agents/payer/suspended-runs")).json()
             assert [run["runId"] for run in waiting["runs"]] == [first[0]["runId"]]
+            since = waiting["runs"][0]["suspendedAt"]
+            for asked, total in (
+                ({"fromDate": since, "toDate": since}, 1),
+                ({"fromDate": "9000-01-01T00:00:00.000Z"}, 0),
+                ({"toDate": "2000-01-01"}, 0),
+            ):
+                url = "/api/agents/payer/suspended-runs"
+                found = (await http.get(url, params=asked)).json()
+                assert (len(found["runs"]), found["total"]) == (total, total)
+            assert (await http.get(url, params={"fromDate": "soon"})).status_code == 400
             answer = await http.post(
                 "/api/agents/payer/approve-tool-call", json={"runId": first[0]["runId"]}
             )

@@ -52,6 +52,8 @@ async def test_a_thread_is_cloned(query: dict[str, str]) -> None:
             for message in made["clonedMessages"]
         ]
         assert said == [("m1", "c", "bob"), ("m2", "c", "bob")]
+        ids = [message["id"] for message in made["clonedMessages"]]
+        assert made["messageIdMap"] == dict(zip(("m1", "m2"), ids, strict=True))
         listed = (await client.get("/memory/threads/c/messages", params=query)).json()
         assert listed["messages"] == made["clonedMessages"]
         assert (await client.get("/memory/threads/c", params=query)).json() == thread

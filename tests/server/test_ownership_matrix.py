@@ -243,7 +243,12 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
     "POST /workflows/{workflowId}/time-travel": TRAVELLED,
     "POST /workflows/{workflowId}/time-travel-async": TRAVELLED,
     "POST /workflows/{workflowId}/time-travel-stream": TRAVELLED,
-    "GET /memory/threads": [blind(), blind(agentId="a"), refused(resourceId="alice")],
+    "GET /memory/threads": [
+        blind(),
+        blind(agentId="a"),
+        blind(metadata="{}"),
+        refused(resourceId="alice"),
+    ],
     "POST /memory/threads": [
         refused({"threadId": "alice-thread"}),
         refused({"threadId": "bob-thread", "resourceId": "alice"}),
@@ -255,7 +260,12 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
         refused({"title": "Bob's"}),
         refused({"newThreadId": "bob-clone", "resourceId": "bob"}),
     ],
-    "GET /memory/threads/{threadId}/messages": [refused(), refused(agentId="a")],
+    "GET /memory/threads/{threadId}/messages": [
+        refused(),
+        refused(agentId="a"),
+        refused(resourceId="alice"),
+        refused(filter="{}"),
+    ],
     "GET /memory/threads/{threadId}/working-memory": [refused(), refused(resourceId="alice")],
     "POST /memory/threads/{threadId}/working-memory": [refused({"workingMemory": "Bob's"})],
     "POST /memory/save-messages": [

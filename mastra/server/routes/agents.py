@@ -30,6 +30,7 @@ from mastra.server.payloads import (
     AgentObserveBody,
     AgentResumeBody,
     Identifier,
+    Moment,
     ToolBody,
 )
 from mastra.server.routes.tools import run_tool
@@ -220,8 +221,11 @@ async def list_suspended(
     server: ServerDep,
     request: Request,
     agent_id: AgentId,
+    *,
     thread_id: Annotated[Identifier | None, Query(alias="threadId")] = None,
     resource_id: Annotated[Identifier | None, Query(alias="resourceId")] = None,
+    from_date: Annotated[Moment | None, Query(alias="fromDate")] = None,
+    to_date: Annotated[Moment | None, Query(alias="toDate")] = None,
     page: Annotated[int, Query(ge=0, le=10**9)] = 0,
     per_page: Annotated[int | None, Query(alias="perPage", ge=1, le=1000)] = None,
 ) -> dict[str, Json]:
@@ -229,6 +233,8 @@ async def list_suspended(
     found = await server.agent(agent_id).list_suspended_runs(
         thread_id=thread_id,
         resource_id=server.owner(request, resource_id),
+        from_date=from_date,
+        to_date=to_date,
         page=page,
         per_page=per_page or (100 if page else None),
     )

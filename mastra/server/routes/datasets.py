@@ -15,7 +15,7 @@ from mastra.evals.catalogue import Datasets
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.server.caller_messages import plain_messages, refuse_instructions
-from mastra.server.context import WHO, Server, ServerDep, load_strict
+from mastra.server.context import WHO, Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.eval_payloads import (
     DatasetBody,
@@ -26,7 +26,7 @@ from mastra.server.eval_payloads import (
     given,
 )
 from mastra.server.handling import add
-from mastra.server.paging import Page, PerPage, paged, window
+from mastra.server.paging import Page, PerPage, asked_order, paged, window
 from mastra.server.payloads import Identifier
 from mastra.storage.evals import EvalRecord
 
@@ -78,25 +78,12 @@ async def item_of(
 
 def in_order(request: Request, rows: Sequence[dict[str, Json]]) -> list[dict[str, Json]]:
     """Return rows in the order that a query asks for; the newest first where it asks for none."""
-    query = request.query_params
-    field, direction = query.get("orderBy[field]"), query.get("orderBy[direction]", "DESC")
-    if field is None and "orderBy" in query:
-        try:
-            asked = load_strict(query["orderBy"])
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
-            raise Refusal(400, "orderBy must be a JSON object with field and direction")
-        known = cast("dict[str, Any]", asked)
-        field, direction = known.get("field"), known.get("direction", "DESC")
-    if field not in (None, "createdAt", "updatedAt", "startedAt", "name", "status"):
-        raise Refusal(400, f"There is no order by {field}")
-    if direction not in ("ASC", "DESC"):
-        raise Refusal(400, "direction is ASC or DESC")
+    fields = ("createdAt", "updatedAt", "startedAt", "name", "status")
+    field, direction = asked_order(request, fields)
     found = list(rows)
     if field is None:
         return found
-    found.sort(key=lambda row: str(row.get(field) or ""), reverse=direction == "DESC")
+    found.sort(key=lambda row: str(row.get(field) or ""), reverse=direction != "ASC")
     return found
 
 

@@ -19,7 +19,8 @@ from mastra.server.caller_messages import plain_messages, refuse_instructions
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
-from mastra.server.paging import Page, PerPage, paged
+from mastra.server.message_query import IncludedMessage, MessageFilter, messages_asked_for
+from mastra.server.paging import Page, PerPage, asked_json, asked_order, paged
 from mastra.server.payloads import (
     CloneOptionsBody,
     CloneThreadBody,
@@ -65,8 +66,15 @@ async def _thread(server: Server, request: Request, memory: Memory, thread_id: s
     thread = await memory.get_thread(thread_id)
     if thread is None:
         raise Refusal(404, "Thread not found")
-    server.check_owner(request, thread.resource_id, "thread")
+    _check_owner(server, request, thread)
     return thread
+
+
+def _check_owner(server: Server, request: Request, thread: ThreadRecord) -> None:
+    server.check_owner(request, thread.resource_id, "thread")
+    # A program that is trusted says for whom it asks.
+    if request.query_params.get("resourceId", thread.resource_id) != thread.resource_id:
+        raise Refusal(403, "Access denied: thread belongs to a different resource")
 
 
 def _thread_wire(thread: ThreadRecord) -> dict[str, Json]:
@@ -121,15 +129,25 @@ async def list_threads(
     *,
     agent_id: AgentQuery = None,
     resource_id: ResourceQuery = None,
+    metadata: Annotated[str | None, Query()] = None,
     page: Page = 0,
     per_page: PerPage = 100,
 ) -> dict[str, Json]:
-    """List threads, the latest first."""
+    """List threads, the latest first where no other order is asked for."""
     memory = await _memory_of(server, request, agent_id)
+    wanted = asked_json(metadata, "metadata", dict[str, Any])
+    order = asked_order(request, ("createdAt", "updatedAt"))
     if memory is None:
         return {"threads": [], **paged(0, page, per_page)}
     owner = server.owner(request, resource_id)
-    found = await memory.list_threads(resource_id=owner, page=page, per_page=per_page)
+    found = await memory.list_threads(
+        resource_id=owner,
+        metadata=wanted,
+        page=page,
+        per_page=per_page,
+        order_by="updated_at" if order in {(None, None), ("updatedAt", order[1])} else "created_at",
+        descending=order[1] != "ASC",
+    )
     return {
         "threads": [_thread_wire(thread) for thread in found.threads],
         **paged(found.total, page, per_page),
@@ -216,6 +234,7 @@ async def clone_thread(
     )
     return {
         "thread": _thread_wire(made.thread),
+        "messageIdMap": dict(made.message_id_map),
         "clonedMessages": [_message_wire(message) for message in made.cloned_messages],
     }
 
@@ -239,17 +258,34 @@ async def list_messages(
     thread_id: ThreadId,
     *,
     agent_id: AgentQuery = None,
+    resource_id: ResourceQuery = None,
+    where: Annotated[str | None, Query(alias="filter")] = None,
+    include: Annotated[str | None, Query()] = None,
     page: Page = 0,
     per_page: PerPage = 40,
 ) -> dict[str, Json]:
-    """List a page of a thread's messages, the page of the latest first, each in order."""
+    """List a page of a thread's messages, the page of the latest first, each in order.
+
+    `orderBy`, `filter` and `include` are JSON.
+    """
     memory = await _memory(server, request, agent_id)
+    wanted = asked_json(where, "filter", MessageFilter)
+    beside = asked_json(include, "include", list[IncludedMessage])
+    field, direction = asked_order(request, ("createdAt",))
     thread = await memory.get_thread(thread_id)
     if thread is not None:
-        server.check_owner(request, thread.resource_id, "thread")
+        _check_owner(server, request, thread)
     # Messages may lie under a thread that there is not, or no longer: they have an owner too.
-    found = await memory.list_messages(
-        thread_id=thread_id, resource_id=server.owner(request), page=page, per_page=per_page
+    found = await messages_asked_for(
+        memory,
+        thread_id,
+        server.owner(request, resource_id),
+        page=page,
+        per_page=per_page,
+        # As the original does; a page is in order either way.
+        from_first=direction == "ASC" or (field is not None and direction is None),
+        where=wanted,
+        include=beside or (),
     )
     return {
         "messages": [_message_wire(message) for message in found.messages],
