@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Query
 from fastapi.exceptions import RequestValidationError
@@ -14,10 +14,11 @@ from mastra.jsonable import Json
 from mastra.server.context import load_strict
 from mastra.server.errors import Refusal
 
-__all__ = ["Page", "PerPage", "asked_json", "asked_order", "paged", "window"]
+__all__ = ["Direction", "Page", "PerPage", "asked_json", "asked_order", "paged", "window"]
 
 Page = Annotated[int, Query(ge=0, le=10**6)]
 PerPage = Annotated[int, Query(alias="perPage", ge=1, le=1000)]
+Direction = Annotated[Literal["ASC", "DESC"], Query()]
 
 
 def paged(total: int, page: int, per_page: int) -> dict[str, Json]:

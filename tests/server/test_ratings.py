@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -94,6 +95,26 @@ async def test_each_caller_counts_their_own(
         refused = await http.post(f"{base}/aggregate", headers=ALICE, json=bad)
         assert refused.status_code == 400
     assert (await http.post(f"{base}/aggregate", json=many)).status_code == 401
+
+
+@pytest.mark.parametrize("path", [SCORES, FEEDBACK])
+async def test_those_of_a_time_are_listed_in_the_order_asked_for(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    async def listed(status: int = 200, **query: str) -> list[str]:
+        found = await http.get(path, headers=ALICE, params=query)
+        assert found.status_code == status, found.text
+        return [one["timestamp"] for one in found.json().get(path.rpartition("/")[2], ())]
+
+    every = await listed()
+    assert await listed(direction="ASC") == every[::-1]
+    assert await listed(timestamp=json.dumps({"start": every[-1], "end": every[0]})) == every
+    hour = json.dumps({"start": iso_from_ms(now_ms() + 3_600_000)})
+    past = json.dumps({"end": iso_from_ms(now_ms() - 3_600_000)})
+    assert (await listed(timestamp=hour), await listed(timestamp=past)) == ([], [])
+    for wrong in ({"timestamp": "now"}, {"timestamp": '{"start": "x"}'}, {"direction": "up"}):
+        await listed(400, **wrong)
+    assert await listed(entityName="nobody", scoreSource="live") == []
 
 
 async def test_scores_by_what_they_are_of(http: httpx.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil, floor
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -15,8 +16,9 @@ from mastra.server.context import ServerDep, caller_of
 from mastra.server.errors import Refusal
 from mastra.server.eval_payloads import FeedbackBody, FeedbackIdsBody, ReviewStatusBody, given
 from mastra.server.handling import add
-from mastra.server.paging import Page, PerPage, paged
+from mastra.server.paging import Direction, Page, PerPage, paged
 from mastra.server.payloads import Identifier
+from mastra.server.routes.metrics import asked_times
 from mastra.server.routes.scores import delete_own, save_own
 from mastra.storage.evals import EvalFilter, EvalRecord, FieldCondition
 
@@ -52,19 +54,30 @@ def feedback_to_wire(record: EvalRecord) -> dict[str, Json]:
 
 
 async def list_feedback(
-    server: ServerDep, request: Request, page: Page = 0, per_page: PerPage = 10
+    server: ServerDep,
+    request: Request,
+    page: Page = 0,
+    per_page: PerPage = 10,
+    direction: Direction = "DESC",
 ) -> dict[str, Json]:
     """List feedback, the latest first."""
     query = request.query_params
     asked = {name: query[name] for name in _FILTERS if query.get(name)}
+    start, end = asked_times(request)
     where = EvalFilter(
         trace_id=asked.get("traceId"),
         run_id=asked.get("runId"),
         resource_id=server.owner(request, query.get("resourceId") or None),
+        from_ms=None if start is None else ceil(start),
+        before_ms=None if end is None else floor(end) + 1,
         fields=tuple(FieldCondition(((name,),), (value,)) for name, value in asked.items()),
     )
     found = await server.mastra.storage.evals.list(
-        "feedback", where, offset=page * per_page, limit=per_page
+        "feedback",
+        where,
+        offset=page * per_page,
+        limit=per_page,
+        is_ascending=direction == "ASC",
     )
     return {
         "pagination": paged(found.total, page, per_page),

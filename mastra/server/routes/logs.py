@@ -12,13 +12,12 @@ from mastra.clock import iso_from_ms
 from mastra.jsonable import Json
 from mastra.observability.logs import CALLERS_MESSAGE
 from mastra.observability.records import ENTITIES, LogRecord, kinds_of_entity, plain_text
-from mastra.server.context import Server, ServerDep, load_strict
-from mastra.server.errors import Refusal
+from mastra.server.context import Server, ServerDep
 from mastra.server.handling import add
 from mastra.server.observed import has_kept, kept_in
 from mastra.server.paging import Page, PerPage
 from mastra.server.payloads import LogLevel, LogQuery
-from mastra.server.routes.metrics import time_of
+from mastra.server.routes.metrics import asked_times, time_of
 from mastra.storage.observability import LogFilter, LogPage
 
 __all__ = ["add_log_routes"]
@@ -106,22 +105,6 @@ def _to_wire(record: LogRecord) -> dict[str, Json]:
     }
 
 
-def _between(request: Request) -> tuple[float | None, float | None]:
-    text = request.query_params.get("timestamp")
-    if text is None:
-        return None, None
-    try:
-        given = load_strict(text)
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        raise Refusal(400, "timestamp must be a JSON object with start and end")
-    known = cast("dict[str, Any]", given)
-    ends = (known.get("start"), known.get("end"))
-    start, end = (None if value is None else time_of(value, "timestamp") for value in ends)
-    return start, end
-
-
 async def list_logs(
     server: ServerDep,
     request: Request,
@@ -131,7 +114,7 @@ async def list_logs(
     direction: Annotated[str, Query(pattern="^(ASC|DESC)$")] = "DESC",
 ) -> dict[str, Json]:
     """List log records, the latest first."""
-    start, end = _between(request)
+    start, end = asked_times(request)
     query = request.query_params
     asked = {
         column: plain_text(query[name]) for name, column in _FILTERS.items() if query.get(name)

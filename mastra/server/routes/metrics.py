@@ -17,7 +17,7 @@ from mastra.jsonable import Json
 from mastra.observability.metrics import INTERVALS_MS, Point, Tally, kinds_of, points
 from mastra.observability.percentiles import percentiles
 from mastra.observability.records import SpanRecord
-from mastra.server.context import Server, ServerDep
+from mastra.server.context import Server, ServerDep, load_strict
 from mastra.server.errors import Refusal
 from mastra.server.handling import add
 from mastra.server.observed import kept_in
@@ -69,11 +69,21 @@ def period(filters: dict[str, Any]) -> tuple[float | None, float | None]:
     if found is None:
         return None, None
     if not isinstance(found, dict):
-        raise Refusal(400, "filters.timestamp must be an object with start and end")
+        raise Refusal(400, "timestamp must be an object with start and end")
     known = cast("dict[str, Any]", found)
     ends = (known.get("start"), known.get("end"))
     start, end = (None if value is None else time_of(value, "timestamp") for value in ends)
     return start, end
+
+
+def asked_times(request: Request) -> tuple[float | None, float | None]:
+    """Return where the time that a query asks for, in JSON, begins and ends."""
+    text = request.query_params.get("timestamp")
+    try:
+        given = None if text is None else load_strict(text)
+    except ValueError:
+        given = text  # as all that is no object
+    return period({"timestamp": given})
 
 
 def period_with_before(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import ceil, floor
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query
@@ -22,8 +23,9 @@ from mastra.server.context import Server, ServerDep
 from mastra.server.eval_payloads import ScoreBody, ScoreIdsBody, SignalScoreBody, given
 from mastra.server.handling import add
 from mastra.server.observed import trace_of
-from mastra.server.paging import Page, PerPage, paged
+from mastra.server.paging import Direction, Page, PerPage, paged
 from mastra.server.payloads import Identifier
+from mastra.server.routes.metrics import asked_times
 from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord, FieldCondition
 
 __all__ = [
@@ -248,7 +250,17 @@ def _record(server: Server, request: Request, data: dict[str, Any], name: str) -
 
 # -- as signals of traces ----------------------------------------------------------------------
 
-_FILTERS = ("traceId", "spanId", "scorerId", "runId", "threadId", "entityType", "experimentId")
+_FILTERS = (
+    "traceId",
+    "spanId",
+    "scorerId",
+    "runId",
+    "threadId",
+    "entityType",
+    "entityName",
+    "experimentId",
+    "scoreSource",
+)
 _PLAIN = ("traceId", "spanId", "scorerId", "runId", "threadId", "resourceId", "entityId", "reason")
 """What a signal has as it is stored."""
 
@@ -300,15 +312,22 @@ def score_to_signal(record: EvalRecord) -> dict[str, Json]:
 
 
 async def list_signals(
-    server: ServerDep, request: Request, page: Page = 0, per_page: PerPage = 10
+    server: ServerDep,
+    request: Request,
+    page: Page = 0,
+    per_page: PerPage = 10,
+    direction: Direction = "DESC",
 ) -> dict[str, Json]:
     """List scores as signals of traces, the latest first."""
     query = request.query_params
     asked = {name: query[name] for name in _FILTERS if query.get(name)}
+    start, end = asked_times(request)
     where = EvalFilter(
         trace_id=asked.get("traceId"),
         parent_id=asked.get("scorerId"),
         resource_id=server.owner(request, query.get("resourceId") or None),
+        from_ms=None if start is None else ceil(start),
+        before_ms=None if end is None else floor(end) + 1,
         fields=tuple(
             condition
             for name, value in asked.items()
@@ -316,7 +335,11 @@ async def list_signals(
         ),
     )
     found = await server.mastra.storage.evals.list(
-        "score", where, offset=page * per_page, limit=per_page
+        "score",
+        where,
+        offset=page * per_page,
+        limit=per_page,
+        is_ascending=direction == "ASC",
     )
     return {
         "pagination": paged(found.total, page, per_page),
