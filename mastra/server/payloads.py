@@ -399,7 +399,17 @@ class GivenMessage(WireModel):
     role: Literal["user", "assistant", "system", "tool"]
     thread_id: Identifier
     created_at: Moment | None = None
-    content: str | dict[str, Any]
+    content: str | list[Any] | dict[str, Any] | None = None
+    """Text, parts, or the stored form."""
+    parts: list[Any] | None = None
+    """As pages have them; they count where both are there."""
+    metadata: dict[str, Any] | None = None
+    experimental_attachments: list[Any] | None = None
+
+    def said(self) -> dict[str, Any]:
+        """Return what it says, without where and when."""
+        told = self.model_dump(exclude={"id", "thread_id", "created_at"}, by_alias=False)
+        return {key: value for key, value in told.items() if value is not None}
 
 
 class SaveMessagesBody(WireModel):

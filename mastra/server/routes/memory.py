@@ -14,10 +14,12 @@ from mastra.clock import iso_from_ms, now_ms
 from mastra.ids import new_id
 from mastra.jsonable import Json
 from mastra.memory import Memory
-from mastra.models.message_forms import message_from
-from mastra.server.caller_messages import plain_messages, refuse_instructions
+from mastra.models.messages import Message
+from mastra.models.stored_messages import stored_content
+from mastra.server.caller_messages import refuse_instructions
 from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
+from mastra.server.given_messages import answered, read_given
 from mastra.server.handling import add
 from mastra.server.message_query import IncludedMessage, MessageFilter, messages_asked_for
 from mastra.server.paging import Page, PerPage, asked_json, asked_order, paged
@@ -300,25 +302,23 @@ async def save_messages(
     """Store messages in threads that there are."""
     memory = await _memory(server, request, agent_id or body.agent_id)
     saved: list[StoredMessage] = []
+    last: Message | None = None
     for given in body.messages:
         thread = await _thread(server, request, memory, given.thread_id)
         # What is said in a thread is what its agents are told next.
         refuse_instructions(server.config.instructions_of_callers, {"role": given.role})
-        content: Any = plain_messages(given.content, given.role)
-        if isinstance(content, str):
-            content = {"format": 2, "parts": [{"type": "text", "text": content}]}
-        # What no reader understands would take everything listed with it along.
-        message_from({"role": given.role, "content": content})
+        message, content = read_given(given)
+        asked = last if saved and saved[-1].thread_id == thread.id else None
+        whole = answered(asked, message)
+        if whole is not None:  # results are stored with their calls
+            saved[-1] = replace(saved[-1], content=stored_content(whole))
+            last = whole
+            continue
+        last = message
         when = now_ms() if given.created_at is None else int(given.created_at.timestamp() * 1000)
+        identifier = given.id or new_id()
         saved.append(
-            StoredMessage(
-                given.id or new_id(),
-                thread.id,
-                thread.resource_id,
-                given.role,
-                cast("Mapping[str, Json]", content),
-                when,
-            )
+            StoredMessage(identifier, thread.id, thread.resource_id, given.role, content, when)
         )
     await memory.store_messages(saved)
     return {"messages": [{**_message_wire(message), "type": "text"} for message in saved]}
