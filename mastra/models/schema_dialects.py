@@ -42,7 +42,12 @@ _LIMITS: Final = (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum
 
 
 def standard(schema: Mapping[str, Any]) -> dict[str, Json]:
-    """Return a schema in the words of draft 2020-12; as it is, where it has no others."""
+    """Return a schema in the words of draft 2020-12; as it is, where it has no others.
+
+    The AI SDK's `jsonSchema()` is JSON in which the schema is under that name.
+    """
+    if isinstance(schema.get("jsonSchema"), Mapping):
+        schema = cast("Mapping[str, Any]", schema["jsonSchema"])
     found = cast("dict[str, Json]", _standard(schema))
     if found == schema:
         return dict(schema)

@@ -127,6 +127,14 @@ def test_a_tuple_of_older_drafts() -> None:
     }
 
 
+def test_a_schema_as_the_ai_sdk_s_json_schema_is_sent() -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {"jsonSchema": {"type": "object"}}}
+    assert made({"jsonSchema": schema}).input_json_schema == schema
+    assert made(schema).input_json_schema == schema
+    wanted: StructuredOutput[Any] = StructuredOutput({"jsonSchema": schema})
+    assert wanted.json_schema == schema
+
+
 def test_names_and_values_are_no_keywords() -> None:
     schema: dict[str, Any] = {
         "$schema": "http://json-schema.org/draft-07/schema#",
