@@ -390,6 +390,8 @@ class ThreadChangesBody(WireModel):
     """What it is called."""
     metadata: dict[str, Any] | None = None
     """In place of what it has."""
+    resource_id: Identifier | None = None
+    """Whose it has to be."""
 
 
 class GivenMessage(WireModel):
@@ -446,3 +448,5 @@ class NotesBody(WireModel):
 
     working_memory: str
     """The notes: text, or JSON where they have a schema."""
+    resource_id: Identifier | None = None
+    """Whose the thread has to be."""

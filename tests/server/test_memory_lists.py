@@ -139,13 +139,22 @@ async def test_what_asks_for_no_messages_is_refused(name: str, value: str) -> No
 
 
 async def test_a_thread_of_another_than_the_one_asked_for_is_refused() -> None:
+    bob = {"resourceId": "bob"}
     async with await served() as client:
         for address in ("/memory/threads/t0", "/memory/threads/t0/messages"):
-            for owner, status in (("ann", 200), ("bob", 403)):
-                answer = await client.get(address, params={"resourceId": owner})
-                assert answer.status_code == status
-        refused = await client.delete("/memory/threads/t0", params={"resourceId": "bob"})
-        assert refused.status_code == 403
+            assert (await client.get(address, params={"resourceId": "ann"})).status_code == 200
+            assert (await client.get(address, params=bob)).status_code == 403
+        notes = "/memory/threads/t0/working-memory"
+        for refused in (
+            await client.get(notes, params=bob),
+            await client.post(notes, json={"workingMemory": "x", **bob}),
+            await client.patch("/memory/threads/t0", json={"title": "x", **bob}),
+            await client.delete("/memory/threads/t0", params=bob),
+            await client.post("/memory/messages/delete", json={"messageIds": "m1"}, params=bob),
+        ):
+            assert refused.status_code == 403, refused.text
+        assert (await client.get("/memory/threads/t0")).json()["title"] == ""
+        assert (await client.get("/memory/threads/t0/messages")).json()["total"] == 6
 
 
 async def test_no_message_of_somebody_else_is_listed_beside_ones_own() -> None:

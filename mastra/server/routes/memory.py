@@ -64,18 +64,23 @@ async def _memory(server: Server, request: Request, agent_id: str | None) -> Mem
     return found
 
 
-async def _thread(server: Server, request: Request, memory: Memory, thread_id: str) -> ThreadRecord:
+async def _thread(
+    server: Server, request: Request, memory: Memory, thread_id: str, named: str | None = None
+) -> ThreadRecord:
     thread = await memory.get_thread(thread_id)
     if thread is None:
         raise Refusal(404, "Thread not found")
-    _check_owner(server, request, thread)
+    _check_owner(server, request, thread, named)
     return thread
 
 
-def _check_owner(server: Server, request: Request, thread: ThreadRecord) -> None:
+def _check_owner(
+    server: Server, request: Request, thread: ThreadRecord, named: str | None = None
+) -> None:
     server.check_owner(request, thread.resource_id, "thread")
     # A program that is trusted says for whom it asks.
-    if request.query_params.get("resourceId", thread.resource_id) != thread.resource_id:
+    wanted = named or request.query_params.get("resourceId")
+    if wanted is not None and wanted != thread.resource_id:
         raise Refusal(403, "Access denied: thread belongs to a different resource")
 
 
@@ -196,7 +201,7 @@ async def update_thread(
 ) -> dict[str, Json]:
     """Change a thread's title, or put other metadata in place of what it has."""
     memory = await _memory(server, request, agent_id)
-    thread = await _thread(server, request, memory, thread_id)
+    thread = await _thread(server, request, memory, thread_id, body.resource_id)
     changed = await memory.change_thread(
         thread.id,
         lambda known: replace(
@@ -325,12 +330,16 @@ async def save_messages(
 
 
 async def delete_messages(
-    server: ServerDep, request: Request, body: DeleteMessagesBody, agent_id: AgentQuery = None
+    server: ServerDep,
+    request: Request,
+    body: DeleteMessagesBody,
+    agent_id: AgentQuery = None,
+    resource_id: ResourceQuery = None,
 ) -> dict[str, Json]:
     """Delete messages."""
     memory = await _memory(server, request, agent_id)
     ids = body.ids
-    owner = server.owner(request)
+    owner = server.owner(request, resource_id)
     if owner is not None:
         mine = await memory.list_messages(resource_id=owner, ids=ids)
         known = {message.id for message in mine.messages}
@@ -422,7 +431,7 @@ async def get_notes(
     memory = await _memory(server, request, agent_id)
     thread = await memory.get_thread(thread_id)
     if thread is not None:
-        server.check_owner(request, thread.resource_id, "thread")
+        _check_owner(server, request, thread)
     owner = server.owner(request, resource_id)
     working = memory.working_memory
     notes = await memory.get_working_memory(thread_id=thread_id, resource_id=owner)
@@ -447,7 +456,7 @@ async def set_notes(
 ) -> dict[str, Json]:
     """Rewrite an agent's notes."""
     memory = await _memory(server, request, agent_id)
-    thread = await _thread(server, request, memory, thread_id)
+    thread = await _thread(server, request, memory, thread_id, body.resource_id)
     notes: Any = body.working_memory
     await memory.update_working_memory(notes, thread_id=thread_id, resource_id=thread.resource_id)
     return {"success": True}
