@@ -53,6 +53,12 @@ _BETAS: Final[Mapping[str, str]] = {
 _SERVER: Final = frozenset(("mcp", "mcp_server"))
 
 
+_NAMED: Final = frozenset(("configs",))
+"""Options that hold others by the names of tools."""
+_AS_GIVEN: Final = frozenset(("input_examples", "input_schema", "schema"))
+"""Options that hold names of fields."""
+
+
 @dataclass(slots=True)
 class Declared:
     """What a request offers."""
@@ -138,10 +144,6 @@ def _own(tool: ToolSpec, provider: str, strict: bool) -> dict[str, Json]:
         wire["input_schema"] = strict_schema(tool.parameters)
         wire["strict"] = True
     own = snake_keys(tool.provider_options.get(provider) or {})
-    if "input_examples" in own:
-        # An example is input for the tool, whose names are not ours to change.
-        given = tool.provider_options[provider]
-        own["input_examples"] = given.get("inputExamples") or given.get("input_examples")
     mark = cache_control(tool.provider_options.get(provider) or {})
     own.pop("cache_control", None)
     return {**wire, **own, **({} if mark is None else {"cache_control": mark})}
@@ -156,10 +158,20 @@ def cache_control(own: Mapping[str, Any], *, cache: bool = False) -> dict[str, A
 
 
 def snake_keys(value: Any) -> Any:
-    """Return options with the names that the API has for them, however deep."""
+    """Return options with the names that the API has for them, however deep.
+
+    Names of tools and of their fields are not the API's.
+    """
     if isinstance(value, Mapping):
-        items = cast("Mapping[str, Any]", value).items()
-        return {snake(key): snake_keys(item) for key, item in items}
+        made: dict[str, Any] = {}
+        for key, item in cast("Mapping[str, Any]", value).items():
+            name = snake(key)
+            if name in _NAMED and isinstance(item, Mapping):
+                inner = cast("Mapping[str, Any]", item).items()
+                made[name] = {tool: snake_keys(own) for tool, own in inner}
+            else:
+                made[name] = item if name in _AS_GIVEN else snake_keys(item)
+        return made
     if isinstance(value, (list, tuple)):
         return [snake_keys(item) for item in cast("list[Any]", value)]
     return value

@@ -388,6 +388,25 @@ def test_servers_of_tools(checked: Any) -> None:
     assert betas_of(**newer) == "mcp-client-2025-11-20"
 
 
+def test_names_that_are_not_anthropic_s_stay_as_they_are() -> None:
+    picked = ProviderTool(
+        "anthropic",
+        "mcp_toolset",
+        {"mcpServerName": "docs", "configs": {"getPage": {"deferLoading": True}}},
+    )
+    assert body_of("q", provider_tools=(picked,))["tools"] == [
+        {
+            "type": "mcp_toolset",
+            "mcp_server_name": "docs",
+            "configs": {"getPage": {"defer_loading": True}},
+        }
+    ]
+    schema = {"type": "object", "properties": {"pageNumber": {"type": "integer"}}}
+    config = {"outputConfig": {"format": {"type": "json_schema", "schema": schema}}}
+    sent = body_of("q", provider_options={"anthropic": config})
+    assert sent["output_config"]["format"]["schema"] == schema
+
+
 def test_features_are_asked_for_beside_those_of_the_user() -> None:
     think = {"reasoning": "low", "headers": {"Anthropic-Beta": "two-1, one-1"}}
     found = betas_of(
