@@ -98,7 +98,7 @@ async def list_runs(
     request: Request,
     workflow_id: WorkflowId,
     *,
-    status: Annotated[RunStatus | Literal["bailed", "skipped"] | None, Query()] = None,
+    status: Annotated[Literal[RunStatus, "bailed", "skipped"] | None, Query()] = None,
     resource_id: Annotated[Identifier | None, Query(alias="resourceId")] = None,
     from_date: Annotated[datetime | None, Query(alias="fromDate")] = None,
     to_date: Annotated[datetime | None, Query(alias="toDate")] = None,
