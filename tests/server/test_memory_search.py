@@ -39,7 +39,7 @@ async def search(
         for message_id, thread, resource, text in MESSAGES:
             threads = await client.get(f"/memory/threads/{thread}", params=where)
             if threads.status_code == 404:
-                made = {"threadId": thread, "resourceId": resource, "title": thread}
+                made = {"threadId": thread, "resourceId": resource}
                 answer = await client.post("/memory/threads", json=made, params=where)
                 assert answer.status_code == 200, answer.text
             message = {"id": message_id, "threadId": thread, "resourceId": resource}
@@ -60,6 +60,8 @@ async def search(
 async def test_by_text(query: str, ids: list[str]) -> None:
     found = (await search(Memory(), searchQuery=query, resourceId="ann")).json()
     assert [hit["id"] for hit in found["results"]] == ids
+    # A thread without a title is called by its id.
+    assert all(hit["threadTitle"] == hit["threadId"] for hit in found["results"])
     assert (found["searchType"], found["searchScope"], found["count"]) == (
         "text",
         "resource",

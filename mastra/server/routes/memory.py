@@ -411,7 +411,7 @@ def _hit(message: StoredMessage, thread: ThreadRecord | None) -> dict[str, Json]
         "content": _text(message),
         "createdAt": iso_from_ms(message.created_at),
         "threadId": message.thread_id,
-        "threadTitle": "" if thread is None else thread.title,
+        "threadTitle": (thread and thread.title) or message.thread_id,
         "context": {"before": [], "after": []},
     }
 
