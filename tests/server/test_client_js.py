@@ -30,6 +30,8 @@ REMEMBERED: dict[str, Any] = {
     "saved": ["message-1"],
     "messages-by-id": 3,
     "messages-paged": 1,
+    "messages-asked-for": ["assistant"],
+    "threads-asked-for": [1, 0],
     "messages-delete": [True, 2],
     "search": True,
     "thread-clone": ["Another walk", "thread-1", "to try", [["assistant", True]]],
@@ -42,6 +44,7 @@ REMEMBERED: dict[str, Any] = {
 WATCHED: dict[str, Any] = {
     "approval": "tool-call-approval",
     "suspended-runs": [True],
+    "suspended-later": 0,
     "approved": "tok0 tok1 tok2 ",
     "traces": 5,
     "trace": True,

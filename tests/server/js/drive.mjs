@@ -101,6 +101,12 @@ const saved = await client.saveMessageToMemory({
 say('saved', saved.messages.map(message => message.id));
 say('messages-by-id', (await client.listThreadMessages('thread-1', { agentId })).messages.length);
 say('messages-paged', (await held.listMessages({ perPage: 1, page: 0 })).messages.length);
+const ordered = { orderBy: { field: 'createdAt', direction: 'ASC' } };
+say('messages-asked-for', (await held.listMessages({ ...ordered, perPage: 1, filter: { roles: ['assistant'] } })).messages.map(message => message.role));
+say('threads-asked-for', [
+  (await client.listMemoryThreads({ agentId, resourceId: 'ada', metadata: { colour: 'blue' }, ...ordered })).total,
+  (await client.listMemoryThreads({ agentId, resourceId: 'ada', metadata: { colour: 'red' } })).total,
+]);
 const gone = await held.deleteMessages(['message-1'], { agentId });
 say('messages-delete', [gone.success, (await held.listMessages()).messages.length]);
 say('search', (await client.searchMemory({ agentId, resourceId: 'ada', searchQuery: 'remember' })).count > 0);
@@ -130,6 +136,7 @@ const waits = asked.at(-1);
 say('approval', waits.type);
 const pending = await mail.listSuspendedRuns();
 say('suspended-runs', pending.runs.map(found => found.runId === waits.runId));
+say('suspended-later', (await mail.listSuspendedRuns({ fromDate: new Date(Date.now() + 60_000) })).total);
 const approved = await mail.approveToolCallGenerate({ runId: waits.runId, toolCallId: waits.payload.toolCallId });
 say('approved', approved.text);
 
