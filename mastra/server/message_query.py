@@ -17,7 +17,7 @@ from mastra.server.payloads import Identifier, Moment
 from mastra.storage.conversations import MessagePage, StoredMessage, holds
 from mastra.wire import WireModel
 
-__all__ = ["IncludedMessage", "MessageFilter", "messages_asked_for"]
+__all__ = ["Included", "IncludedMessage", "MessageFilter", "messages_asked_for"]
 
 Count = Annotated[int, Field(ge=0, le=1000)]
 
@@ -64,6 +64,10 @@ class IncludedMessage(WireModel):
     id: Identifier
     with_previous_messages: Count = 0
     with_next_messages: Count = 0
+
+
+Included = Annotated[list[IncludedMessage], Field(max_length=100)]
+"""Each of them is looked for by itself."""
 
 
 async def messages_asked_for(

@@ -32,7 +32,7 @@ def window(rows: Sequence[Json], page: int, per_page: int) -> list[Json]:
     return list(rows[page * per_page : (page + 1) * per_page])
 
 
-def asked_json(text: str | None, name: str, kind: type[Any]) -> Any:
+def asked_json(text: str | None, name: str, kind: Any) -> Any:
     """Return what a parameter of a query says in JSON; `None` where it is left out.
 
     Raises:

@@ -127,6 +127,7 @@ async def test_messages_are_found_and_ordered(
         ("filter", '{"roles": "user"}'),
         ("filter", '{"dateRange": {"start": "soon"}}'),
         ("include", "{}"),
+        ("include", json.dumps([{"id": "m1"}] * 101)),
         ("include", '[{"id": "m1", "withNextMessages": -1}]'),
         ("orderBy", "[]"),
     ],

@@ -21,7 +21,7 @@ from mastra.server.context import Server, ServerDep
 from mastra.server.errors import Refusal
 from mastra.server.given_messages import answered, read_given
 from mastra.server.handling import add
-from mastra.server.message_query import IncludedMessage, MessageFilter, messages_asked_for
+from mastra.server.message_query import Included, MessageFilter, messages_asked_for
 from mastra.server.paging import Page, PerPage, asked_json, asked_order, paged
 from mastra.server.payloads import (
     CloneOptionsBody,
@@ -277,7 +277,7 @@ async def list_messages(
     """
     memory = await _memory(server, request, agent_id)
     wanted = asked_json(where, "filter", MessageFilter)
-    beside = asked_json(include, "include", list[IncludedMessage])
+    beside = asked_json(include, "include", Included)
     field, direction = asked_order(request, ("createdAt",))
     thread = await memory.get_thread(thread_id)
     if thread is not None:
