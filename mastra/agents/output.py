@@ -146,7 +146,7 @@ class StructuredOutput(Generic[T]):
 
     @cached_property
     def _held_to(self) -> JsonSchema | None:
-        """The JSON Schema; `None` where a dialect of the provider's own is that one's to keep to."""
+        """The JSON Schema; `None` where it is in words that only the provider may know: its to keep to."""
         with suppress(InputValidationError):
             return JsonSchema(self.json_schema, "The schema of the answer")
         return None
