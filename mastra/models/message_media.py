@@ -54,8 +54,10 @@ def audio(data: Mapping[str, Any]) -> FilePart:
 
 def attachment(data: Mapping[str, Any]) -> ImagePart | FilePart:
     """Read what hangs on a message of a page, as version 4 of the AI SDK has it."""
-    kind, name = data.get("contentType"), data.get("name")
-    return file({"mediaType": kind, "url": data["url"], "filename": name})
+    kind, name, url = data.get("contentType"), data.get("name"), data["url"]
+    if not isinstance(url, str):
+        raise TypeError("a url is text")
+    return file({"mediaType": kind, "url": url, "filename": name})
 
 
 def _media_type(data: Mapping[str, Any], url: str | None, default: str) -> str:
@@ -76,5 +78,7 @@ def _located(source: object) -> tuple[str | None, str | None]:
             source = tagged["url" if tagged.get("type") == "url" else "data"]
     if isinstance(source, (bytes, bytearray)):
         return None, base64.b64encode(source).decode()
+    if isinstance(source, int | float | list | tuple):
+        raise TypeError("data is bytes or text")
     text = str(source)
     return (text, None) if text.startswith(("http:", "https:", "data:")) else (None, text)

@@ -94,6 +94,16 @@ def test_data_of_another_form_is_refused_and_not_sent_as_text() -> None:
             messages_from([user({"type": "file", "mediaType": "image/png", "data": data})])
 
 
+@pytest.mark.parametrize("data", [5, 0.5, True, [137, 80]])
+@pytest.mark.parametrize("kind", ["image", "file"])
+def test_what_is_neither_bytes_nor_text_is_refused(kind: str, data: Any) -> None:
+    key = "data" if kind == "file" else "image"
+    with pytest.raises(InputValidationError, match="of another type than it should be"):
+        message_from(user({"type": kind, key: data, "mediaType": "image/png"}))
+    with pytest.raises(InputValidationError, match="of another type than it should be"):
+        message_from({"role": "user", "content": "", "experimental_attachments": [{"url": data}]})
+
+
 @pytest.mark.parametrize("is_stored", [False, True])
 def test_attachments_of_a_page_of_version_4(is_stored: bool) -> None:
     told: dict[str, Any] = {
