@@ -112,14 +112,14 @@ async def test_no_spelling_passes_the_gate(world: tuple[World, ASGIApp]) -> None
     ("before", "root", "is_mounted"),
     [
         ("/proxy", "/proxy", False),
-        ("", "/proxy", False),
-        ("/proxy/", "/proxy/", False),
-        ("", "/", False),
-        ("", "/api", False),
         ("/sub", "", True),
-        ("/proxy/sub", "/proxy", True),
-        ("/sub/", "", True),
         ("/%73ub", "", True),
+        ("", "/", False),
+        pytest.param("", "/proxy", False, marks=pytest.mark.every_engine),
+        pytest.param("/proxy/", "/proxy/", False, marks=pytest.mark.every_engine),
+        pytest.param("", "/api", False, marks=pytest.mark.every_engine),
+        pytest.param("/proxy/sub", "/proxy", True, marks=pytest.mark.every_engine),
+        pytest.param("/sub/", "", True, marks=pytest.mark.every_engine),
     ],
 )
 async def test_below_a_prefix_the_gate_is_the_same(

@@ -17,7 +17,9 @@ from tests.support.storage import keys
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(params=["sqlite", "sqlite-full", "postgres"])
+@pytest.fixture(
+    params=["sqlite", pytest.param("sqlite-full", marks=pytest.mark.every_engine), "postgres"]
+)
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """The URL and the durability of a database that processes share."""
     name: str = request.param

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from mastra import StepContext, WorkflowSuspended, create_step, create_workflow
 from tests.support.engines import Env, engine_env
+from tests.support.lanes import first_ones
 
 # A graph is a list of nodes; a unit is a step or a list of nodes, which stands for a nested
 # workflow. Numbers flow from node to node.
@@ -166,7 +167,7 @@ async def check(open_env: Callable[[], Any], graph: list[Any], start: int, seed:
 
 # On a busy machine sixty graphs take half a minute.
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("engine", ["inprocess", "replay"])
+@pytest.mark.parametrize("engine", first_ones(1, ["inprocess", "replay"]))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graph=GRAPHS, start=st.integers(0, 9), seed=st.integers(0, 2**16))
 def test_a_suspended_run_gives_what_an_undisturbed_one_gives(

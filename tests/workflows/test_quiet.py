@@ -1036,7 +1036,7 @@ async def test_a_result_can_be_copied_whether_it_was_looked_at_or_not() -> None:
     assert not hasattr(result.facts, "other")
 
 
-STORES = (InMemoryWorkflowStore, Told)
+STORES = first_ones(1, [InMemoryWorkflowStore, Told])
 
 
 async def ended_run(store: InMemoryWorkflowStore, run_id: str | None = None) -> Any:
