@@ -115,14 +115,13 @@ def page_messages(given: Any) -> list[PageMessage]:
             or not isinstance(known.get("id"), str | None)
         ):
             raise Refusal(400, "A message needs a role (system, user, assistant) and parts.")
+        if known.get("content") is not None and "parts" not in known:  # as programs write them
+            content = known.pop("content")
+            is_text = isinstance(content, str)
+            known["parts"] = [{"type": "text", "text": content}] if is_text else content
         parts: Any = known.get("parts", [])
-        is_text = isinstance(known.get("content"), str) and "parts" not in known
-        if not is_text and not (
-            isinstance(parts, list) and all(map(_is_part, cast("list[Any]", parts)))
-        ):
+        if not isinstance(parts, list) or not all(map(_is_part, cast("list[Any]", parts))):
             raise Refusal(400, "The parts of a message are a list of objects with a type.")
-        if is_text:
-            known["parts"] = [{"type": "text", "text": known.pop("content")}]
     return listed
 
 

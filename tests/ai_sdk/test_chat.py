@@ -297,8 +297,11 @@ async def test_what_was_said_may_be_a_text(
     older = {"id": "u", "role": "user", "content": "in the older form"}
     assert chunks_of(await page.post(messages=[older]))[-1]["finishReason"] == "stop"
     assert chunks_of(await page.post(messages=older))[-1]["finishReason"] == "stop"
+    in_parts = {"role": "user", "content": [{"type": "text", "text": "in the older form"}]}
+    assert chunks_of(await page.post(messages=[in_parts]))[-1]["finishReason"] == "stop"
     asked = [said(request) for request in deeds.requests]
-    assert asked == [[("user", "hello")], *[[("user", "in the older form")]] * 2]
+    assert asked == [[("user", "hello")], *[[("user", "in the older form")]] * 3]
+    assert (await page.post(messages=[{"role": "user", "content": ["hello"]}])).status_code == 400
     assert (await page.post(messages="")).status_code == 400
 
 
