@@ -10,7 +10,7 @@ from mastra.errors import InputValidationError
 from mastra.jsonable import Json
 from mastra.models.message_forms import message_from
 from mastra.models.message_wire import part_to_wire
-from mastra.models.messages import Message, ToolResultPart
+from mastra.models.messages import Message, ToolCallPart, ToolResultPart
 from mastra.models.stored_messages import stored_content
 from mastra.server.caller_messages import plain_messages
 from mastra.server.payloads import GivenMessage
@@ -39,9 +39,10 @@ def read_given(given: GivenMessage) -> tuple[Message, Mapping[str, Json]]:
 
 def answered(asked: Message | None, message: Message) -> Message | None:
     """Return what a message and its tools' results are together; `None` where they are no such pair."""
-    is_result = message.role == "tool" and any(
-        isinstance(part, ToolResultPart) for part in message.parts
-    )
-    if asked is None or asked.role != "assistant" or not is_result:
+    if asked is None or asked.role != "assistant" or message.role != "tool":
+        return None
+    calls = {part.tool_call_id for part in asked.parts if isinstance(part, ToolCallPart)}
+    results = {part.tool_call_id for part in message.parts if isinstance(part, ToolResultPart)}
+    if not results or not results <= calls:  # without its call a result would not be stored
         return None
     return replace(asked, content=(*asked.parts, *message.parts))

@@ -88,7 +88,11 @@ async def test_a_call_and_its_result_of_the_first_version_are_one_message() -> N
 
 async def test_a_result_alone_is_kept() -> None:
     gave = [{"type": "tool-result", "toolCallId": "c", "toolName": "look", "result": "found"}]
-    (found,) = await stored({"id": "2", "role": "tool", "content": gave})
+    result = {"id": "2", "role": "tool", "content": gave}
+    (found,) = await stored(result)
+    assert found["content"]["parts"][0]["toolCallId"] == "c"
+    said, found = await stored({"id": "1", "role": "assistant", "content": "I looked."}, result)
+    assert [part["type"] for part in said["content"]["parts"]] == ["text"]
     assert found["content"]["parts"][0]["toolCallId"] == "c"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil, floor
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -18,7 +17,7 @@ from mastra.server.eval_payloads import FeedbackBody, FeedbackIdsBody, ReviewSta
 from mastra.server.handling import add
 from mastra.server.paging import Direction, Page, PerPage, paged
 from mastra.server.payloads import Identifier
-from mastra.server.routes.metrics import asked_times
+from mastra.server.routes.metrics import asked_ms
 from mastra.server.routes.scores import delete_own, save_own
 from mastra.storage.evals import EvalFilter, EvalRecord, FieldCondition
 
@@ -63,13 +62,13 @@ async def list_feedback(
     """List feedback, the latest first."""
     query = request.query_params
     asked = {name: query[name] for name in _FILTERS if query.get(name)}
-    start, end = asked_times(request)
+    from_ms, before_ms = asked_ms(request)
     where = EvalFilter(
         trace_id=asked.get("traceId"),
         run_id=asked.get("runId"),
         resource_id=server.owner(request, query.get("resourceId") or None),
-        from_ms=None if start is None else ceil(start),
-        before_ms=None if end is None else floor(end) + 1,
+        from_ms=from_ms,
+        before_ms=before_ms,
         fields=tuple(FieldCondition(((name,),), (value,)) for name, value in asked.items()),
     )
     found = await server.mastra.storage.evals.list(

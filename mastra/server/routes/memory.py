@@ -143,7 +143,8 @@ async def list_threads(
     """List threads, the latest first where no other order is asked for."""
     memory = await _memory_of(server, request, agent_id)
     wanted = asked_json(metadata, "metadata", dict[str, Any])
-    order = asked_order(request, ("createdAt", "updatedAt"))
+    field, direction = asked_order(request, ("createdAt", "updatedAt"))
+    is_latest_first = field is None and direction is None
     if memory is None:
         return {"threads": [], **paged(0, page, per_page)}
     owner = server.owner(request, resource_id)
@@ -152,8 +153,8 @@ async def list_threads(
         metadata=wanted,
         page=page,
         per_page=per_page,
-        order_by="updated_at" if order in {(None, None), ("updatedAt", order[1])} else "created_at",
-        descending=order[1] != "ASC",
+        order_by="updated_at" if is_latest_first or field == "updatedAt" else "created_at",
+        descending=direction != "ASC",
     )
     return {
         "threads": [_thread_wire(thread) for thread in found.threads],

@@ -6,6 +6,7 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import UTC, datetime
+from math import ceil, floor
 from typing import Any, Final, TypeAlias, cast
 
 from fastapi import APIRouter
@@ -33,6 +34,8 @@ from mastra.storage.observability import SpanFilter
 
 __all__ = [
     "add_metric_routes",
+    "asked_ms",
+    "asked_times",
     "compared",
     "fits",
     "grouped",
@@ -84,6 +87,12 @@ def asked_times(request: Request) -> tuple[float | None, float | None]:
     except ValueError:
         given = text  # as all that is no object
     return period({"timestamp": given})
+
+
+def asked_ms(request: Request) -> tuple[int | None, int | None]:
+    """Return what `asked_times` gives for whole milliseconds: the first, and the first after it."""
+    start, end = asked_times(request)
+    return None if start is None else ceil(start), None if end is None else floor(end) + 1
 
 
 def period_with_before(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import ceil, floor
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query
@@ -25,7 +24,7 @@ from mastra.server.handling import add
 from mastra.server.observed import trace_of
 from mastra.server.paging import Direction, Page, PerPage, paged
 from mastra.server.payloads import Identifier
-from mastra.server.routes.metrics import asked_times
+from mastra.server.routes.metrics import asked_ms
 from mastra.storage.evals import EvalFilter, EvalKind, EvalRecord, FieldCondition
 
 __all__ = [
@@ -321,13 +320,13 @@ async def list_signals(
     """List scores as signals of traces, the latest first."""
     query = request.query_params
     asked = {name: query[name] for name in _FILTERS if query.get(name)}
-    start, end = asked_times(request)
+    from_ms, before_ms = asked_ms(request)
     where = EvalFilter(
         trace_id=asked.get("traceId"),
         parent_id=asked.get("scorerId"),
         resource_id=server.owner(request, query.get("resourceId") or None),
-        from_ms=None if start is None else ceil(start),
-        before_ms=None if end is None else floor(end) + 1,
+        from_ms=from_ms,
+        before_ms=before_ms,
         fields=tuple(
             condition
             for name, value in asked.items()
